@@ -1,0 +1,177 @@
+"""Content-addressed, atomic, verifiable directories: an artefact is its recipe.
+
+Every output lives in `<root>/<step>/<fingerprint>/`. The directory is written beside its place and renamed into it as
+the last act, with `manifest.json` naming recipe, provenance, and size and SHA-256 of each file; a finished directory
+is therefore complete, and a killed step leaves nothing that looks finished.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+RECORD = "prefect.json"
+
+
+@dataclass(frozen=True, order=True)
+class Artifact:
+    """A reference to one artefact: small, hashable, and all that ever crosses to a worker."""
+
+    step: str
+    fingerprint: str
+
+    @property
+    def ref(self) -> str:
+        """`step/fingerprint`, the artefact's place below the store's root."""
+        return f"{self.step}/{self.fingerprint}"
+
+    @classmethod
+    def from_ref(cls, ref: str) -> "Artifact":
+        """The artefact that `ref` names."""
+        step, _, fingerprint = ref.partition("/")
+        return cls(step, fingerprint)
+
+
+class DamagedArtifact(RuntimeError):
+    """An artefact's files disagree with its manifest, or cannot be put in place."""
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(step: str, version: int, recipe: Mapping[str, Any], inputs: Mapping[str, list[str]]) -> str:
+    """Hash a step's name and version, the part of the study it reads and its inputs' references."""
+    text = canonical_json([step, version, recipe, inputs])
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class ArtifactStore:
+    """The artefacts below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        # Prefect resolves symlinks: an unresolved root would not be the prefix of its paths.
+        self.root = root.resolve()
+
+    def path(self, artifact: Artifact) -> Path:
+        """Where the artefact lives, whether or not it is there."""
+        return self.root / artifact.step / artifact.fingerprint
+
+    def manifest(self, artifact: Artifact) -> dict[str, Any]:
+        """The artefact's manifest.
+
+        Raises:
+            DamagedArtifact: the manifest is missing or is not JSON.
+        """
+        try:
+            manifest: dict[str, Any] = json.loads((self.path(artifact) / MANIFEST).read_text(encoding="utf-8"))
+            return manifest
+        except (OSError, ValueError) as error:
+            raise DamagedArtifact(f"{artifact.ref}: manifest.json is missing or unreadable ({error})") from error
+
+    def intact(self, artifact: Artifact) -> bool:
+        """Whether every file of the manifest is there with its size (`verify` hashes too)."""
+        try:
+            files = self.manifest(artifact)["files"]
+            place = self.path(artifact)
+            return all((place / name).stat().st_size == entry["size"] for name, entry in files.items())
+        except (DamagedArtifact, OSError, KeyError, TypeError, AttributeError):
+            return False
+
+    def verify(self, artifact: Artifact) -> list[str]:
+        """What is wrong with the artefact, a line a file; empty when it equals its manifest byte for byte."""
+        try:
+            files = self.manifest(artifact)["files"]
+        except DamagedArtifact as error:
+            return [str(error)]
+        return [line for name, entry in sorted(files.items()) if (line := self._fault(artifact, name, entry))]
+
+    def _fault(self, artifact: Artifact, name: str, entry: Mapping[str, Any]) -> str | None:
+        path = self.path(artifact) / name
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return f"{artifact.ref}/{name}: missing"
+        if size != entry["size"]:
+            return f"{artifact.ref}/{name}: {size} bytes, manifest says {entry['size']}"
+        return None if sha256_file(path) == entry["sha256"] else f"{artifact.ref}/{name}: content changed"
+
+    def staging(self, artifact: Artifact) -> Path:
+        """A new empty directory beside the artefact's place, for this process and thread alone."""
+        place = self.path(artifact)
+        folder = place.with_name(f".{place.name}.{os.getpid()}-{threading.get_ident()}")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def checkpoints(self, artifact: Artifact) -> Path:
+        """The folder that outlives a killed step, where it leaves what its next attempt continues from."""
+        place = self.path(artifact)
+        folder = place.with_name(f".{place.name}.checkpoint")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def publish(self, staged: Path, artifact: Artifact, manifest: Mapping[str, Any]) -> bool:
+        """Write the manifest into `staged` and rename it into the artefact's place.
+
+        Returns:
+            False when somebody else had published the same artefact first; `staged` is then removed.
+
+        Raises:
+            DamagedArtifact: the place stays taken by a directory that is not intact.
+        """
+        content = {**manifest, "files": _measure(staged)}
+        (staged / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+        place = self.path(artifact)
+        for _ in range(3):
+            try:
+                staged.rename(place)  # atomic; refuses a directory that is not empty
+                shutil.rmtree(place.with_name(f".{place.name}.checkpoint"), ignore_errors=True)
+                return True
+            except OSError:
+                if self.intact(artifact):
+                    shutil.rmtree(staged)
+                    return False
+                self.set_aside(artifact)
+        raise DamagedArtifact(f"{artifact.ref}: cannot be put in place; remove {place} and run again")
+
+    def set_aside(self, artifact: Artifact) -> Path | None:
+        """Rename the artefact out of its place, never removing files that a reader may have mapped."""
+        place = self.path(artifact)
+        for number in range(1000):
+            aside = place.with_name(f".{place.name}.aside{number}")
+            if aside.exists():
+                continue
+            try:
+                return place.rename(aside)
+            except FileNotFoundError:
+                return None
+        raise DamagedArtifact(f"{artifact.ref}: 1000 copies set aside already; run `saeflow gc`")
+
+    def __iter__(self) -> Iterator[Artifact]:
+        """Every artefact that has a place in the store, in order of step and fingerprint."""
+        for step in sorted(path for path in self.root.glob("*") if path.is_dir()):
+            for place in sorted(path for path in step.iterdir() if path.is_dir() and not path.name.startswith(".")):
+                yield Artifact(step.name, place.name)
+
+
+def _measure(folder: Path) -> dict[str, dict[str, Any]]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_file(path)}
+        for path in files
+        if path.name not in (MANIFEST, RECORD)
+    }

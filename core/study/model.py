@@ -1,0 +1,114 @@
+"""The study: every knob there is, validated when it is built."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from core.study.analyses import Analyses
+from core.study.data import DataSource
+from core.study.layers import Layers
+from core.study.section import Section
+
+Positive = Annotated[int, Field(ge=1)]
+Segment = Literal["image", "prompt", "caption"]
+Language = Literal["en", "ar"]
+
+
+class ModelConfig(Section):
+    """The model under study and how it is asked for a caption."""
+
+    path: str
+    """Folder of a transformers checkpoint (relative: the study file's folder, the working directory, then the
+    project), a hub name that is already cached, or `package:NAME` for a GGUF that comes as a Python package."""
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the forward pass; Gemma 3 overflows float16, and CPUs are fastest in float32."""
+    instruction_en: str = "Describe the image in English."
+    """Instruction before an English caption; empty for a base model that simply continues."""
+    instruction_ar: str = "Describe the image in Arabic."
+    """Instruction before an Arabic caption."""
+
+
+class CaptureConfig(Section):
+    """Which activations are kept, and in what portions the model is run."""
+
+    layers: Layers = "all"
+    """Decoder layers whose residual stream (after the block) is kept."""
+    segments: tuple[Segment, ...] = ("image", "prompt", "caption")
+    """Which tokens are kept; a model without images has no image rows."""
+    checkpoint_every: Positive = 50
+    """Images a shard: the unit of capture, of retry, and the most that a killed run loses."""
+    token_budget: Positive = 4096
+    """Most tokens (padding included) in one forward pass; not part of the fingerprint."""
+    batch_size: Positive | None = None
+    """Most images in one forward pass, beside the token budget; not part of the fingerprint."""
+    max_caption_tokens: Positive = 128
+    """Longer captions are handled as `long_captions` says."""
+    long_captions: Literal["drop", "cut"] = "drop"
+    """Drop a too long caption's sample, or cut its tokens; both are counted."""
+    nonfinite: Literal["fail", "drop", "recompute"] = "fail"
+    """What to do with rows that hold NaN or Inf: fail naming the layer and samples, drop the rows, or compute the
+    sample again in float32."""
+
+
+class SAEConfig(Section):
+    """The sparse autoencoder trained on each layer (TopK with AuxK: Gao et al. 2024, arXiv 2406.04093)."""
+
+    expansion: Positive = 8
+    """Features per dimension of the stream: F = expansion · D."""
+    k: Positive = 64
+    """Active features a token."""
+    epochs: Positive = 50
+    """Passes over the training rows."""
+    batch_size: Positive = 256
+    """Rows a step."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Adam's step; null takes 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024."""
+    auxk_alpha: Annotated[float, Field(ge=0)] = 1 / 32
+    """Weight of the dead features' loss (Gao et al. 2024)."""
+    image_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of image rows among the training rows; caption rows are balanced between the languages."""
+    max_rows: Positive | None = None
+    """Most training rows a layer, drawn by seed; null takes all."""
+    checkpoint_every: Positive = 500
+    """Steps between training checkpoints; not part of the fingerprint."""
+    seed: int = 0
+    """Seed of initialisation and data order."""
+
+
+class IndexConfig(Section):
+    """The feature index of a layer."""
+
+    top_rows: Positive = 20
+    """Strongest rows kept a feature."""
+    neighbours: Positive = 10
+    """Decoder neighbours kept a feature."""
+
+
+class TrackingConfig(Section):
+    """How runs appear in MLflow."""
+
+    experiment: str = "saeflow"
+    """MLflow experiment."""
+
+
+class Study(Section):
+    """One question, asked of one model on one set of samples: everything that decides the result."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Short name, used in runs, reports and folders."""
+    description: str = ""
+    """What is asked, in a sentence; opens the report."""
+    data: DataSource
+    """Samples."""
+    model: ModelConfig
+    """Model."""
+    capture: CaptureConfig = CaptureConfig()
+    """Activations."""
+    sae: SAEConfig = SAEConfig()
+    """Sparse autoencoders."""
+    index: IndexConfig = IndexConfig()
+    """Feature index."""
+    analyses: Analyses = Analyses()
+    """Analyses."""
+    tracking: TrackingConfig = TrackingConfig()
+    """MLflow."""
