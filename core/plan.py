@@ -1,0 +1,276 @@
+"""Every unit of a study, with its fingerprint, before any of it runs.
+
+A unit's fingerprint depends on its recipe and its inputs' fingerprints alone, so the whole graph follows from the
+study, the content of its sources, and (once prepared) the number of images.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from core.artifacts import Artifact, fingerprint
+from core.errors import BadInput
+from core.steps import (
+    ANALYSES,
+    CAPTURE,
+    CONVERT_MODEL,
+    EXTRACT_LAYER,
+    INDEX_FEATURES,
+    PREPARE,
+    REPORT,
+    STEPS,
+    TRAIN_SAE,
+    StepSpec,
+)
+from core.study import Study, resolve_layers
+
+# What decides how fast, not what comes out: left out of every recipe.
+_CAPTURE_SPEED = {"token_budget", "batch_size", "checkpoint_every", "layers"}
+_SAE_SPEED = {"checkpoint_every"}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work: a step, its name within the step, the part of the study it reads, and its inputs."""
+
+    step: str
+    name: str
+    recipe: Mapping[str, Any]
+    inputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def artifact(self) -> Artifact:
+        """What the unit makes."""
+        refs = {role: [artifact.ref for artifact in artifacts] for role, artifacts in self.inputs.items()}
+        return Artifact(self.step, fingerprint(self.step, STEPS[self.step].version, self.recipe, refs))
+
+    @property
+    def label(self) -> str:
+        """`train_sae[17]`, as the Prefect UI and the logs call it."""
+        return f"{self.step}[{self.name}]" if self.name else self.step
+
+    def to_json(self) -> dict[str, Any]:
+        """The unit as plain JSON: what crosses to a worker."""
+        inputs = {role: [artifact.ref for artifact in artifacts] for role, artifacts in self.inputs.items()}
+        return {
+            "step": self.step,
+            "name": self.name,
+            "recipe": dict(self.recipe),
+            "inputs": inputs,
+            "knobs": dict(self.knobs),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Unit":
+        """The unit that `to_json` wrote."""
+        inputs = {role: tuple(Artifact.from_ref(ref) for ref in refs) for role, refs in raw["inputs"].items()}
+        return cls(raw["step"], raw["name"], raw["recipe"], inputs, raw["knobs"])
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The content hashes that a study's first fingerprints are made of."""
+
+    data: str
+    model: str
+    package: str | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What must be known before the layers and shards can be named."""
+
+    images: int
+    num_layers: int
+    d_model: int
+    has_images: bool
+
+
+@dataclass(frozen=True)
+class Roots:
+    """The units that need no other: samples, and the model where it has to be converted first."""
+
+    prepare: Unit
+    convert_model: Unit | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every unit of a study, stage by stage."""
+
+    study: Study
+    roots: Roots
+    capture: tuple[Unit, ...]
+    layers: tuple[int, ...]
+    extract_layer: tuple[Unit, ...]
+    train_sae: tuple[Unit, ...]
+    index_features: tuple[Unit, ...]
+    analyses: tuple[Unit, ...]
+    report: Unit
+    skipped: Mapping[str, str]
+
+    @property
+    def stages(self) -> dict[str, tuple[Unit, ...]]:
+        """The units by stage, in the order in which stages run."""
+        convert = (self.roots.convert_model,) if self.roots.convert_model else ()
+        return {
+            "prepare": (self.roots.prepare, *convert),
+            "capture": self.capture,
+            "extract_layer": self.extract_layer,
+            "train_sae": self.train_sae,
+            "index_features": self.index_features,
+            "analyse": self.analyses,
+            "report": (self.report,),
+        }
+
+    def __iter__(self) -> Iterator[Unit]:
+        for units in self.stages.values():
+            yield from units
+
+
+def plan_roots(study: Study, sources: Sources) -> Roots:
+    """The units that need no other unit's output to be named."""
+    data = study.data.model_dump(mode="json", exclude={"path"})
+    prepare = Unit(PREPARE.name, "", {"data": data, "content": sources.data})
+    if sources.package is None:
+        return Roots(prepare, None)
+    return Roots(prepare, Unit(CONVERT_MODEL.name, "", {"package": sources.package, "content": sources.model}))
+
+
+def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
+    """Name every unit of the study.
+
+    Raises:
+        BadInput: a layer is beyond the model, or an analysis asks for a layer that is not captured.
+    """
+    roots = plan_roots(study, sources)
+    layers = _layers(study.capture.layers, shape.num_layers, "capture.layers")
+    capture = tuple(_capture_units(study, sources, roots, shape, layers))
+    extract = tuple(_extract_unit(study, layer, capture) for layer in layers)
+    train = tuple(_train_unit(study, layer, unit, roots) for layer, unit in zip(layers, extract, strict=True))
+    index = tuple(_index_unit(study, *three) for three in zip(layers, extract, train, strict=True))
+    by_layer = dict(zip(layers, zip(extract, train, index, strict=True), strict=True))
+    skipped = _skipped(study, shape)
+    analyses = tuple(_analysis_units(study, sources, roots, by_layer, skipped))
+    report = _report_unit(study, roots, extract, train, analyses, skipped)
+    return Plan(study, roots, capture, layers, extract, train, index, analyses, report, skipped)
+
+
+def _layers(layers: Any, num_layers: int, field_name: str) -> tuple[int, ...]:
+    try:
+        return resolve_layers(layers, num_layers, field_name)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def _capture_units(
+    study: Study, sources: Sources, roots: Roots, shape: Shape, layers: tuple[int, ...]
+) -> Iterator[Unit]:
+    config = study.capture.model_dump(mode="json", exclude=_CAPTURE_SPEED)
+    knobs = {"token_budget": study.capture.token_budget, "batch_size": study.capture.batch_size}
+    size = study.capture.checkpoint_every
+    for number, start in enumerate(range(0, shape.images, size)):
+        recipe = {
+            "capture": config,
+            "layers": list(layers),
+            "model": _model_recipe(study, sources),
+            "images": [start, min(start + size, shape.images)],
+        }
+        yield Unit(CAPTURE.name, f"{number:03d}", recipe, {"samples": (roots.prepare.artifact,)}, knobs)
+
+
+def _model_recipe(study: Study, sources: Sources) -> dict[str, Any]:
+    return {**study.model.model_dump(mode="json", exclude={"path"}), "weights": sources.model}
+
+
+def _extract_unit(study: Study, layer: int, capture: Sequence[Unit]) -> Unit:
+    recipe = {"layer": layer, "nonfinite": study.capture.nonfinite}
+    return Unit(EXTRACT_LAYER.name, str(layer), recipe, {"shards": tuple(unit.artifact for unit in capture)})
+
+
+def _train_unit(study: Study, layer: int, extract: Unit, roots: Roots) -> Unit:
+    recipe = {"layer": layer, "sae": study.sae.model_dump(mode="json", exclude=_SAE_SPEED)}
+    inputs = {"layer": (extract.artifact,), "samples": (roots.prepare.artifact,), **extract.inputs}
+    return Unit(TRAIN_SAE.name, str(layer), recipe, inputs, {"checkpoint_every": study.sae.checkpoint_every})
+
+
+def _index_unit(study: Study, layer: int, extract: Unit, train: Unit) -> Unit:
+    recipe = {"layer": layer, "index": study.index.model_dump(mode="json")}
+    inputs = {"layer": (extract.artifact,), "sae": (train.artifact,), "samples": train.inputs["samples"]}
+    return Unit(INDEX_FEATURES.name, str(layer), recipe, {**inputs, **extract.inputs})
+
+
+def _skipped(study: Study, shape: Shape) -> dict[str, str]:
+    skipped = {spec.name: "not in the study" for spec in ANALYSES if getattr(study.analyses, spec.name) is None}
+    if not shape.has_images and "visual_patterns" not in skipped:
+        skipped["visual_patterns"] = "the study has no images"
+    return skipped
+
+
+def _analysis_units(
+    study: Study,
+    sources: Sources,
+    roots: Roots,
+    by_layer: Mapping[int, tuple[Unit, Unit, Unit]],
+    skipped: Mapping[str, str],
+) -> Iterator[Unit]:
+    for spec in ANALYSES:
+        if spec.name in skipped:
+            continue
+        layers = _analysis_layers(study, spec, tuple(by_layer))
+        config = {**getattr(study.analyses, spec.name).model_dump(mode="json")}
+        if "layers" in config:
+            config["layers"] = list(layers)
+        recipe = {"config": config, "layers": list(layers), "model": _model_recipe(study, sources)}
+        inputs = {
+            "samples": (roots.prepare.artifact,),
+            "layer": tuple(by_layer[layer][0].artifact for layer in layers),
+            "sae": tuple(by_layer[layer][1].artifact for layer in layers),
+            "index": tuple(by_layer[layer][2].artifact for layer in layers),
+            "shards": by_layer[layers[0]][0].inputs["shards"],
+        }
+        yield Unit(spec.name, "", recipe, inputs)
+
+
+def _analysis_layers(study: Study, spec: StepSpec, captured: tuple[int, ...]) -> tuple[int, ...]:
+    config = getattr(study.analyses, spec.name)
+    wanted = (config.layer,) if hasattr(config, "layer") else config.layers
+    if wanted == "all":
+        return captured
+    missing = [layer for layer in wanted if layer not in captured]
+    if missing:
+        name = "layer" if hasattr(config, "layer") else "layers"
+        raise BadInput(
+            f"analyses.{spec.name}.{name}: layer {missing[0]} is not among capture.layers ({_short(captured)})"
+        )
+    return tuple(wanted)
+
+
+def _short(layers: Sequence[int]) -> str:
+    return ", ".join(map(str, layers)) if len(layers) <= 6 else f"{layers[0]}-{layers[-1]}"
+
+
+def _report_unit(
+    study: Study,
+    roots: Roots,
+    extract: Sequence[Unit],
+    train: Sequence[Unit],
+    analyses: Sequence[Unit],
+    skipped: Mapping[str, str],
+) -> Unit:
+    recipe = {"study": study.model_dump(mode="json", exclude={"tracking"}), "skipped": dict(skipped)}
+    recipe["study"]["model"].pop("path")  # the weights' hash is in the inputs; where they lie is not the result
+    recipe["study"]["data"].pop("path", None)
+    recipe["study"]["capture"] = {
+        key: value for key, value in recipe["study"]["capture"].items() if key not in _CAPTURE_SPEED - {"layers"}
+    }
+    recipe["study"]["sae"].pop("checkpoint_every")
+    inputs = {
+        "samples": (roots.prepare.artifact,),
+        "layer": tuple(unit.artifact for unit in extract),
+        "sae": tuple(unit.artifact for unit in train),
+        "analyses": tuple(unit.artifact for unit in analyses),
+    }
+    return Unit(REPORT.name, "", recipe, inputs)

@@ -1,0 +1,47 @@
+"""The steps there are: name, version, the kind of worker they need, and the code that decides their result.
+
+This module imports nothing heavy: whether a study is done is read from fingerprints and manifests before torch,
+Prefect or anything else is loaded.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One kind of unit of work.
+
+    `version` is bumped by hand when the step's result changes; `roots` are the modules whose import closure decides
+    that result, and a test compares its digest with the one recorded for this version.
+    """
+
+    name: str
+    version: int
+    needs: Literal["cpu", "gpu"]
+    roots: tuple[str, ...]
+    retries: int = 2
+
+
+PREPARE = StepSpec("prepare", 1, "cpu", ("core.data.samples",))
+CONVERT_MODEL = StepSpec("convert_model", 1, "cpu", ("core.lm.gguf",))
+CAPTURE = StepSpec("capture", 1, "gpu", ("core.activations.capture",))
+EXTRACT_LAYER = StepSpec("extract_layer", 1, "cpu", ("core.activations.health", "core.activations.table"))
+TRAIN_SAE = StepSpec("train_sae", 1, "gpu", ("core.sae.training", "core.sae.rows", "core.sae.formats"))
+INDEX_FEATURES = StepSpec("index_features", 1, "cpu", ("core.features.index", "core.features.neighbours"))
+OVERVIEW = StepSpec("overview", 1, "gpu", ("core.analysis.overview", "core.figures.overview"))
+INTERPRETATION = StepSpec("interpretation", 1, "cpu", ("core.analysis.interpretation", "core.figures.interpretation"))
+ABLATION = StepSpec("ablation", 1, "gpu", ("core.analysis.ablation", "core.figures.ablation"))
+VISUAL_PATTERNS = StepSpec(
+    "visual_patterns", 1, "gpu", ("core.analysis.visual_patterns", "core.figures.visual_patterns")
+)
+AMPLIFICATION = StepSpec("amplification", 1, "gpu", ("core.analysis.amplification", "core.figures.amplification"))
+EVOLUTION = StepSpec("evolution", 1, "cpu", ("core.analysis.evolution", "core.figures.evolution"))
+QUALITATIVE = StepSpec("qualitative", 1, "gpu", ("core.analysis.qualitative", "core.figures.qualitative"))
+REPORT = StepSpec("report", 1, "cpu", ("core.report", "core.figures.study"))
+
+ANALYSES = (OVERVIEW, INTERPRETATION, ABLATION, VISUAL_PATTERNS, AMPLIFICATION, EVOLUTION, QUALITATIVE)
+LAYER_STEPS = (EXTRACT_LAYER, TRAIN_SAE, INDEX_FEATURES)
+STEPS = {
+    spec.name: spec for spec in (PREPARE, CONVERT_MODEL, CAPTURE, *LAYER_STEPS, *ANALYSES, REPORT)
+}
