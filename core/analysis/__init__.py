@@ -1,0 +1,1 @@
+"""One module an analysis, one verb each: `run(inputs, config) -> Result`."""

@@ -1,0 +1,150 @@
+"""Cells: the rows of one image in one language and position set, averaged before anything is tested."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+from scipy import sparse
+
+from core.activations.positions import position_sets
+from core.activations.table import LayerTable
+from core.analysis.result import LayerInputs
+
+BLOCK = 65_536
+"""Rows read at a time."""
+_KEYS = ["image_id", "language", "position_set"]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Which rows are averaged together.
+
+    `table` has one row a cell: image_id, language (null: rows shared by all languages), position_set, rows.
+    `of_row` [T] names each row's cell, −1 for rows in no statistic (special rows other than the last-prompt one).
+    """
+
+    table: pl.DataFrame
+    of_row: Int[np.ndarray, " T"]
+
+    def grouping(self, start: int, stop: int) -> sparse.csr_array:
+        """[C, stop − start] ones where a row of the block belongs to a cell."""
+        cells = self.of_row[start:stop]
+        rows = np.flatnonzero(cells >= 0)
+        ones = np.ones(rows.size, dtype=np.float32)
+        return sparse.csr_array((ones, (cells[rows], rows)), shape=(self.table.height, stop - start))
+
+    def images(self, language: str, position_set: str) -> tuple[list[str], sparse.csr_array]:
+        """The images that have rows there, sorted, and the [N, C] selection that adds their cells up."""
+        chosen = self.table.with_row_index("cell").filter(
+            (pl.col("position_set") == position_set) & (pl.col("language").is_null() | (pl.col("language") == language))
+        )
+        ids = sorted(chosen["image_id"].unique().to_list())
+        place = {image: number for number, image in enumerate(ids)}
+        rows = np.array([place[image] for image in chosen["image_id"]], dtype=np.int64)
+        ones = np.ones(rows.size, dtype=np.float32)
+        shape = (len(ids), self.table.height)
+        return ids, sparse.csr_array((ones, (rows, chosen["cell"].to_numpy())), shape=shape)
+
+    def rows(self) -> Float[np.ndarray, " C"]:
+        """Rows in each cell."""
+        return self.table["rows"].to_numpy().astype(np.float32)
+
+
+def find_cells(tokens: pl.DataFrame, samples: pl.DataFrame) -> Cells:
+    """Sort a layer's rows into cells."""
+    frame = tokens.select("image_id", "language", "special").with_columns(
+        position_sets(tokens, samples).alias("position_set")
+    )
+    counted = ~pl.col("special") | (pl.col("position_set") == "last-prompt")
+    table = frame.filter(counted).group_by(_KEYS).agg(pl.len().alias("rows")).sort(_KEYS)
+    numbered = table.with_row_index("cell").drop("rows")
+    joined = frame.join(numbered, on=_KEYS, how="left", nulls_equal=True, maintain_order="left")
+    of_row = joined.select(pl.when(counted).then(pl.col("cell").cast(pl.Int64)).otherwise(-1).fill_null(-1))
+    return Cells(table, of_row.to_series().to_numpy())
+
+
+class CellFinder:
+    """Finds cells once for layers whose rows are the same, which is all of them unless rows were dropped."""
+
+    def __init__(self, samples: pl.DataFrame) -> None:
+        self._samples = samples
+        self._known: tuple[pl.DataFrame, Cells] | None = None
+
+    def __call__(self, tokens: pl.DataFrame) -> Cells:
+        """The cells of `tokens`."""
+        if self._known is None or not self._known[0].equals(tokens):
+            self._known = (tokens, find_cells(tokens, self._samples))
+        return self._known[1]
+
+
+@dataclass(frozen=True)
+class UnitFeatures:
+    """Features by image within one language and position set.
+
+    `means` [N, F] over the image's rows; `fired` [N, F] rows on which the feature is active; `totals` [N, F] summed
+    activations.
+    """
+
+    images: list[str]
+    means: Float[np.ndarray, "N F"]
+    fired: Float[np.ndarray, "N F"]
+    totals: Float[np.ndarray, "N F"]
+
+
+@dataclass(frozen=True)
+class FeatureCells:
+    """Feature activations of one layer summed (`sums`) and counted (`fired`) within each cell, both [C, F]."""
+
+    cells: Cells
+    sums: sparse.csr_array
+    fired: sparse.csr_array
+
+    def units(self, language: str, position_set: str) -> UnitFeatures:
+        """Features by image there."""
+        images, selection = self.cells.images(language, position_set)
+        rows = np.maximum(selection @ self.cells.rows(), 1)[:, None]
+        totals = (selection @ self.sums).toarray()
+        return UnitFeatures(images, totals / rows, (selection @ self.fired).toarray(), totals)
+
+
+def feature_cells(inputs: LayerInputs, cells: Cells) -> FeatureCells:
+    """Sum a layer's feature activations within cells, in one pass over the index."""
+    shape = (cells.table.height, inputs.index.num_features)
+    sums = sparse.csr_array(shape, dtype=np.float32)
+    fired = sparse.csr_array(shape, dtype=np.float32)
+    for start, stop, block in code_blocks(inputs):
+        grouping = cells.grouping(start, stop)
+        sums = sums + grouping @ block
+        block.data = (block.data != 0).astype(np.float32)
+        fired = fired + grouping @ block
+    return FeatureCells(cells, sparse.csr_array(sums), sparse.csr_array(fired))
+
+
+def code_blocks(inputs: LayerInputs) -> Iterator[tuple[int, int, sparse.csr_array]]:
+    """The layer's sparse codes [rows, F], block by block, with the block's first row and end."""
+    index = inputs.index
+    for start in range(0, index.num_rows, BLOCK):
+        stop = min(start + BLOCK, index.num_rows)
+        indptr, features, values = index.csr(start, stop)
+        parts = (np.asarray(values, np.float32), np.asarray(features, np.int32), np.asarray(indptr, np.int64))
+        yield start, stop, sparse.csr_array(parts, shape=(stop - start, index.num_features))
+
+
+def stream_cells(table: LayerTable, cells: Cells) -> Float[np.ndarray, "C D"]:
+    """The residual stream summed within each cell."""
+    sums = np.zeros((cells.table.height, table.d_model), dtype=np.float32)
+    for start in range(0, len(table), BLOCK):
+        stop = min(start + BLOCK, len(table))
+        sums += cells.grouping(start, stop) @ table.block(start, stop).numpy()
+    return sums
+
+
+def stream_units(
+    sums: Float[np.ndarray, "C D"], cells: Cells, language: str, position_set: str
+) -> tuple[list[str], Float[np.ndarray, "N D"]]:
+    """The images there, and the mean of the residual stream over each one's rows."""
+    images, selection = cells.images(language, position_set)
+    rows = np.maximum(selection @ cells.rows(), 1)[:, None]
+    return images, (selection @ sums) / rows

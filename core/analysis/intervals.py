@@ -1,0 +1,89 @@
+"""Intervals and permutation p-values over units (images, unless a caller says otherwise)."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Z95 = 1.959963984540054
+"""The standard normal quantile of a two-sided 95 % interval."""
+
+
+class Interval(NamedTuple):
+    """An estimate between the ends of its 95 % interval."""
+
+    low: float
+    mean: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def resamples(units: int, draws: int, seed: int) -> Int[np.ndarray, "draws units"]:
+    """How often each unit stands in each bootstrap resample; rows sum to `units`."""
+    return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=draws)
+
+
+def bootstrap_mean(values: Float[np.ndarray, " units"], draws: int, seed: int) -> Interval:
+    """Mean of one value a unit, with the percentile bootstrap over units (Efron & Tibshirani 1993, ch. 13).
+
+    Values that are not finite are left out; without any, all three numbers are NaN.
+    """
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if finite.size == 0:
+        return Interval(math.nan, math.nan, math.nan)
+    means = resamples(finite.size, draws, seed) @ finite / finite.size
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Interval(float(low), float(finite.mean()), float(high))
+
+
+def bootstrap_auroc(
+    scores: Float[np.ndarray, " units"], positive: Int[np.ndarray, " units"], draws: int, seed: int
+) -> Interval:
+    """Area under the ROC curve of `scores` for `positive` (0/1), with the bootstrap over units.
+
+    Resamples that hold one class only are left out; with one class in the data all three numbers are NaN.
+    """
+    labels = np.asarray(positive).astype(bool)
+    if labels.all() or not labels.any():
+        return Interval(math.nan, math.nan, math.nan)
+    wins = _wins(np.asarray(scores, dtype=np.float64), labels)
+    counts = resamples(labels.size, draws, seed)
+    females, males = counts[:, labels].astype(np.float64), counts[:, ~labels].astype(np.float64)
+    pairs = females.sum(axis=1) * males.sum(axis=1)
+    won = np.einsum("bi,bi->b", females @ wins, males)
+    low, high = np.quantile(won[pairs > 0] / pairs[pairs > 0], [0.025, 0.975])
+    return Interval(float(low), float(wins.mean()), float(high))
+
+
+def auroc(scores: Float[np.ndarray, " units"], positive: Int[np.ndarray, " units"]) -> float:
+    """Area under the ROC curve, ties counted half; NaN with one class only."""
+    labels = np.asarray(positive).astype(bool)
+    if labels.all() or not labels.any():
+        return math.nan
+    return float(_wins(np.asarray(scores, dtype=np.float64), labels).mean())
+
+
+def _wins(scores: Float[np.ndarray, " units"], labels: np.ndarray) -> Float[np.ndarray, "positives negatives"]:
+    ahead = np.sign(scores[labels][:, None] - scores[~labels][None, :])
+    return np.asarray((ahead + 1) / 2)
+
+
+def wilson(successes: int, trials: int) -> Interval:
+    """A rate with its Wilson score interval (Wilson 1927); NaN without trials."""
+    if trials == 0:
+        return Interval(math.nan, math.nan, math.nan)
+    rate, z2 = successes / trials, Z95**2
+    centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z95 / (1 + z2 / trials) * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
+    return Interval(max(0.0, centre - half), rate, min(1.0, centre + half))
+
+
+def permutation_p(observed: float, draws: Sequence[float] | np.ndarray) -> float:
+    """(1 + number of draws at least as large as `observed`) / (1 + number of draws): Phipson & Smyth 2010."""
+    null = np.asarray(draws, dtype=np.float64)
+    return float((1 + np.count_nonzero(null >= observed)) / (1 + null.size))
