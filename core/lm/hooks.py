@@ -1,0 +1,93 @@
+"""Residual streams read off a model's blocks, by hooks that never outlive their `with` block."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+Stream = Float[Tensor, "B T D"]
+
+
+class _Enough(Exception):
+    """The last block asked for has run; raised by its hook and caught by `capture` alone."""
+
+
+def stream_of(output: Any) -> Stream:
+    """The residual stream in a block's output: the tensor itself (transformers 5) or the first of a tuple (older)."""
+    stream: Tensor = output[0] if isinstance(output, tuple) else output
+    return stream
+
+
+def with_stream(output: Any, stream: Stream) -> Any:
+    """The block's output with its residual stream replaced, plain or tuple as it came."""
+    return (stream, *output[1:]) if isinstance(output, tuple) else stream
+
+
+@contextmanager
+def capture(blocks: nn.ModuleList, layers: Collection[int]) -> Iterator[dict[int, Tensor]]:
+    """Collect the stream after each of `layers`, [B, T, D], and end the forward pass after the last of them.
+
+    The `with` body holds the forward call alone: whatever follows it there is skipped, and a cache that the call
+    filled is filled up to the last layer only. The last block's stream is the one before the final norm.
+
+    Raises:
+        RuntimeError: the body ended without every layer having run.
+    """
+    streams: dict[int, Tensor] = {}
+    last = max(layers)
+
+    def stop() -> None:
+        raise _Enough
+
+    with ExitStack() as stack:
+        for layer in sorted(layers):
+            stack.callback(_keep(blocks, layer, streams, stop if layer == last else None).remove)
+        try:
+            yield streams
+        except _Enough:
+            pass
+    _require(streams, layers)
+
+
+@contextmanager
+def observe(blocks: nn.ModuleList, layers: Collection[int]) -> Iterator[dict[int, Tensor]]:
+    """Collect the stream after each of `layers`, [B, T, D], from a forward pass that runs to its end."""
+    streams: dict[int, Tensor] = {}
+    with ExitStack() as stack:
+        for layer in sorted(layers):
+            stack.callback(_keep(blocks, layer, streams, None).remove)
+        yield streams
+
+
+@contextmanager
+def edit(blocks: nn.ModuleList, layer: int, change: Callable[[Stream], Stream]) -> Iterator[None]:
+    """Replace the stream after block `layer` by `change(stream)`, [B, T, D] → [B, T, D], in every pass of the body."""
+
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        return with_stream(output, change(stream_of(output)))
+
+    handle = blocks[layer].register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _keep(
+    blocks: nn.ModuleList, layer: int, streams: dict[int, Tensor], then: Callable[[], None] | None
+) -> RemovableHandle:
+    def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        streams[layer] = stream_of(output).detach()
+        if then is not None:
+            then()
+
+    return blocks[layer].register_forward_hook(hook)
+
+
+def _require(streams: dict[int, Tensor], layers: Collection[int]) -> None:
+    missing = sorted(set(layers) - set(streams))
+    if missing:
+        raise RuntimeError(f"layers {missing} did not run inside `capture`; its body must call the model")

@@ -1,0 +1,188 @@
+"""A caption as the model would have written it: prompt and caption as one token sequence, each token told apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadInput
+from core.lm.loading import LoadedModel
+
+Span = tuple[int, int]
+
+
+class UnusableText(BadInput):
+    """A caption or instruction that cannot be told apart from the prompt around it."""
+
+
+@dataclass(frozen=True)
+class EncodedSample:
+    """One caption behind its prompt.
+
+    `ids`, `segments` (image | prompt | caption), `special` (in no SAE, scale or statistic) and `spans` (characters of
+    the caption, null outside it) have one entry a token; the caption starts at token `prefix_length`. The turn's end
+    is left out.
+    """
+
+    sample_id: str
+    image_id: str
+    language: str
+    ids: list[int]
+    prefix_length: int
+    segments: list[str]
+    special: list[bool]
+    spans: list[Span | None]
+    text: str
+    image: Path | None
+
+    @property
+    def caption_ids(self) -> list[int]:
+        """The caption's tokens."""
+        return self.ids[self.prefix_length :]
+
+
+@dataclass(frozen=True)
+class CaptionRequest:
+    """What `encode_sample` lays out: one caption, the instruction before it, and the image where there is one."""
+
+    sample_id: str
+    image_id: str
+    language: str
+    caption: str
+    instruction: str = ""
+    image: Path | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt's text with image tokens written out, where in it the instruction stands, and what joins a caption."""
+
+    text: str
+    instruction: Span
+    glue: str = ""
+
+
+def encode_sample(loaded: LoadedModel, request: CaptionRequest) -> EncodedSample:
+    """Tokenise prompt and caption as one sequence and mark each token.
+
+    An empty caption gives the prompt alone, from which generation starts.
+
+    Raises:
+        BadInput: an image is given to a model of text only.
+        UnusableText: the caption holds a control token, or the sequence has not exactly one BOS.
+    """
+    prompt = build_prompt(loaded, request.instruction, request.image is not None)
+    text = prompt.text + (prompt.glue + request.caption if request.caption else "")
+    ids, offsets = _tokenise(loaded.tokenizer, text)
+    start = len(text) - len(request.caption)
+    # A token belongs to the caption when it covers any of it: the caption's rows are the caption's tokens.
+    prefix_length = next((index for index, (_, end) in enumerate(offsets) if end > start), len(ids))
+    special_ids = control_ids(loaded.tokenizer)
+    _check(request, ids, prefix_length, special_ids, loaded.tokenizer.bos_token_id)
+    segments = ["prompt"] * prefix_length + ["caption"] * (len(ids) - prefix_length)
+    special = [False] * len(ids)
+    for index in range(prefix_length):
+        if ids[index] == loaded.image_token_id:
+            segments[index] = "image"
+        else:
+            special[index] = ids[index] in special_ids or not _within(offsets[index], prompt.instruction)
+    spans = [_trim(request.caption, begin - start, end - start) for begin, end in offsets[prefix_length:]]
+    return EncodedSample(
+        sample_id=request.sample_id,
+        image_id=request.image_id,
+        language=request.language,
+        ids=ids,
+        prefix_length=prefix_length,
+        segments=segments,
+        special=special,
+        spans=[*([None] * prefix_length), *spans],
+        text=text,
+        image=request.image,
+    )
+
+
+def build_prompt(loaded: LoadedModel, instruction: str, with_image: bool) -> Prompt:
+    """The text before the caption: through the chat template where the model has one, else BOS and instruction.
+
+    The template is asked for image first, then instruction, so that no image row depends on the language.
+
+    Raises:
+        BadInput: an image is given to a model of text only.
+    """
+    if with_image and loaded.processor is None:
+        raise BadInput(f"model {loaded.folder}: takes no images; use a study of text only, or another model")
+    instruction = instruction.strip()
+    bos = loaded.tokenizer.bos_token or ""
+    source = loaded.processor or loaded.tokenizer
+    chat = bool(instruction or with_image) and getattr(source, "chat_template", None) is not None
+    text = _chat(source, instruction, with_image) if chat else instruction
+    text = text if text.startswith(bos) else bos + text
+    text = _write_out_image(loaded, text) if with_image else text
+    start = text.rfind(instruction) if instruction else 0
+    return Prompt(text, (start, start + len(instruction)), " " if instruction and not chat else "")
+
+
+def control_ids(tokenizer: Any) -> set[int]:
+    """Ids that steer the model and stand for no text: BOS, turns, image markers, padding."""
+    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
+
+
+def continuation_ids(loaded: LoadedModel, sample: EncodedSample, text: str) -> list[int]:
+    """The tokens that `text` adds when it is written behind the sample's caption.
+
+    All of it is tokenised as one sequence, so `text` opens with the space it needs.
+
+    Raises:
+        UnusableText: the tokenizer merges across the boundary, so that `text` is no continuation of these tokens.
+    """
+    ids, _ = _tokenise(loaded.tokenizer, sample.text + text)
+    length = len(sample.ids)
+    if ids[:length] != sample.ids or len(ids) == length:
+        raise UnusableText(f"sample {sample.sample_id}: {text!r} merges with the text before it; start at a word")
+    return ids[length:]
+
+
+def _chat(source: Any, instruction: str, with_image: bool) -> str:
+    content: list[dict[str, str]] = [{"type": "image"}] if with_image else []
+    if instruction:
+        content.append({"type": "text", "text": instruction})
+    messages = [{"role": "user", "content": content}]
+    text: str = source.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return text
+
+
+def _write_out_image(loaded: LoadedModel, text: str) -> str:
+    """Put the image's soft tokens where the template put its marker, as the processor does."""
+    processor: Any = loaded.processor
+    if text.count(processor.boi_token) != 1:
+        raise BadInput(f"model {loaded.folder}: its chat template does not place one image ({processor.boi_token})")
+    return text.replace(processor.boi_token, processor.full_image_sequence)
+
+
+def _tokenise(tokenizer: Any, text: str) -> tuple[list[int], list[Span]]:
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return list(encoded["input_ids"]), [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
+
+
+def _check(
+    request: CaptionRequest, ids: Sequence[int], prefix_length: int, special_ids: set[int], bos: int | None
+) -> None:
+    name = f"sample {request.sample_id} ({request.language})"
+    if any(token in special_ids for token in ids[prefix_length:]):
+        raise UnusableText(f"{name}: the caption holds one of the model's control tokens; remove it from the text")
+    if bos is not None and list(ids).count(bos) != 1:
+        raise UnusableText(f"{name}: {list(ids).count(bos)} BOS tokens in the prompt; its template must write one")
+
+
+def _within(span: Span, outer: Span) -> bool:
+    return span[0] < outer[1] and span[1] > outer[0]
+
+
+def _trim(text: str, start: int, end: int) -> Span:
+    """The characters of a token without the space around it; a token of space alone keeps its span."""
+    start = max(start, 0)
+    inner = text[start:end]
+    if not inner.strip():
+        return start, end
+    return start + len(inner) - len(inner.lstrip()), end - len(inner) + len(inner.rstrip())
