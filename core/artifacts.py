@@ -134,7 +134,9 @@ class ArtifactStore:
             DamagedArtifact: the place stays taken by a directory that is not intact.
         """
         content = {**manifest, "files": _measure(staged)}
-        (staged / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+        (staged / MANIFEST).write_text(
+            json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8"
+        )
         place = self.path(artifact)
         for _ in range(3):
             try:

@@ -112,6 +112,11 @@ class Plan:
     skipped: Mapping[str, str]
 
     @property
+    def key(self) -> str:
+        """The study's name and a part of its report's fingerprint: one a variant of the study."""
+        return f"{self.study.name}-{self.report.artifact.fingerprint[:8]}"
+
+    @property
     def stages(self) -> dict[str, tuple[Unit, ...]]:
         """The units by stage, in the order in which stages run."""
         convert = (self.roots.convert_model,) if self.roots.convert_model else ()

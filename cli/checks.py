@@ -1,0 +1,125 @@
+"""What can be found wrong before anything runs."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+
+from cli.terminal import console
+from core.errors import BadInput
+from core.estimate import estimate
+from core.lm.shape import weight_files
+from core.survey import Survey
+from flows.settings import Settings
+
+_PACKAGES = ("prefect", "mlflow", "torch", "transformers", "polars", "altair")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: `ok` is null for what is only told."""
+
+    name: str
+    ok: bool | None
+    words: str
+
+
+def preflight(seen: Survey, settings: Settings) -> None:
+    """Refuse to begin what cannot end.
+
+    Raises:
+        BadInput: the disk is too small for what is missing, or the model's files are incomplete.
+    """
+    for check in (_disk(seen, settings), _model(seen)):
+        if check.ok is False:
+            raise BadInput(f"{check.name}: {check.words}")
+
+
+def all_checks(seen: Survey | None, settings: Settings) -> Iterator[Check]:
+    """Everything `saeflow doctor` looks at."""
+    yield from (_version(name) for name in _PACKAGES)
+    yield _gpu()
+    yield _fonts()
+    yield _workspace(settings)
+    if seen is not None:
+        yield _disk(seen, settings)
+        yield _model(seen)
+    yield _servers(settings)
+
+
+def _version(name: str) -> Check:
+    try:
+        return Check(name, True, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Check(name, False, "not installed; run `make setup`")
+
+
+def _gpu() -> Check:
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        return Check("GPU", True, f"{torch.cuda.get_device_name()}, {free >> 30} of {total >> 30} GiB free")
+    return Check("GPU", None, "none; everything runs on the CPU")
+
+
+def _fonts() -> Check:
+    folder = resources.files("core.figures") / "fonts"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".ttf"))
+    arabic = [name for name in names if "Arabic" in name]
+    return Check("fonts", bool(arabic), ", ".join(names) or "missing: the package is incomplete; install it again")
+
+
+def _workspace(settings: Settings) -> Check:
+    root = settings.workspace.root
+    try:
+        settings.workspace.check_writable()
+    except BadInput as error:
+        return Check("workspace", False, str(error))
+    return Check("workspace", True, str(root))
+
+
+def _disk(seen: Survey, settings: Settings) -> Check:
+    needed = estimate(seen, settings.workspace).missing_bytes
+    place = _existing(settings.workspace.root)
+    free = shutil.disk_usage(place).free
+    words = f"{free / 1e9:.1f} GB free at {place}; the study still needs about {needed / 1e9:.2f} GB"
+    return Check("disk", free > needed, words)
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _model(seen: Survey) -> Check:
+    if seen.located.model is None:
+        return Check("model", True, f"package {seen.located.package}, converted at the first run")
+    try:
+        files = weight_files(seen.located.model)
+    except BadInput as error:
+        return Check("model", False, str(error))
+    size = sum(path.stat().st_size for path in files)
+    return Check("model", True, f"{seen.located.model}: {len(files)} files, {size / 1e6:.1f} MB")
+
+
+def _servers(settings: Settings) -> Check:
+    from cli.servers import served_api
+
+    api = served_api(settings)
+    return Check(
+        "servers", None, f"served at {api}" if api else "not served; `run` starts its own, `make serve` keeps them"
+    )
+
+
+def show(checks: Iterator[Check]) -> bool:
+    """Print the checks; whether none failed."""
+    good = True
+    for check in checks:
+        mark = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[dim]·[/dim]"}[check.ok]
+        console.print(f"{mark} {check.name:<12}", end=" ")
+        console.print(check.words, markup=False)
+        good &= check.ok is not False
+    return good

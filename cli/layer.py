@@ -1,0 +1,47 @@
+"""`saeflow layer`: one layer of a study, anew."""
+
+from typing import Annotated
+
+import typer
+
+from cli.run import ClusterOption, SetOption, StudyArgument, execute
+from cli.terminal import console
+from core.errors import BadInput
+from core.survey import survey
+from flows.settings import open_profile_path, open_study, read_settings
+
+
+def layer(
+    study: StudyArgument,
+    layer: Annotated[int, typer.Argument(min=0, help="The decoder layer, counted from 0.", show_default=False)],
+    set_: SetOption = None,
+    cluster: ClusterOption = "threads",
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Set the present SAE aside, compute it anew, compare checksums.")
+    ] = False,
+) -> None:
+    """Extract, train and index one layer; everything else is reused.
+
+    [dim]saeflow layer demo 17 --set sae.k=16  ·  saeflow layer demo 17 --refresh[/dim]
+    """
+    settings = read_settings()
+    opened = open_study(study, set_ or ())
+    open_profile_path(cluster)
+    settings.workspace.check_writable()
+    seen = survey(opened, settings.workspace)
+    if seen.plan is not None and layer not in seen.plan.layers:
+        raise BadInput(f"layer {layer} is not among the study's layers ({', '.join(map(str, seen.plan.layers))})")
+    parameters: dict[str, object] = {"layer": layer, "study": opened, "cluster": cluster, "refresh": refresh}
+    verdicts = execute(settings, seen, "single-layer", parameters)
+    assert isinstance(verdicts, dict)
+    for unit, verdict in verdicts.items():
+        console.print(f"  {unit}: {_words(verdict)}", markup=False)
+    console.print("  compare the SAE runs in MLflow: make serve, then http://127.0.0.1:5000", markup=False)
+
+
+def _words(verdict: str) -> str:
+    words = {
+        "same": "computed anew; every file has the checksum it had",
+        "different": "computed anew; the checksums DIFFER from the ones before (`saeflow gc` lists what was set aside)",
+    }
+    return words.get(verdict, verdict)

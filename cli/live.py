@@ -1,0 +1,106 @@
+"""A live table of a run: stage, units done of all, rate, time left; read from manifests and heartbeat files."""
+
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.live import Live
+from rich.table import Table
+
+from cli.terminal import console
+from core.artifacts import Artifact
+from core.plan import Plan, Unit
+from core.survey import Survey, survey
+from flows.settings import Settings
+from tasks.lease import lease_path, read_lease
+
+_EVERY_S = 1.0
+
+
+class LiveTable:
+    """Follows a study from outside the flow, so that it shows work in threads, processes and jobs alike."""
+
+    def __init__(self, seen: Survey, settings: Settings, layer: Any = None) -> None:
+        self._seen, self._settings, self._layer = seen, settings, layer
+        self._message = ""
+        self._done: set[Artifact] = set()
+        self._first: dict[str, tuple[float, int]] = {}
+        self._ended = threading.Event()
+        self._live = Live(console=console, refresh_per_second=2, transient=False)
+        self._thread = threading.Thread(target=self._follow, name="live-table", daemon=True)
+
+    def say(self, message: str) -> None:
+        """Show one line beneath the table."""
+        self._message = message
+        if not console.is_terminal and message:
+            console.print(message)
+
+    def __enter__(self) -> "LiveTable":
+        self._live.__enter__()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._live.update(self._table())
+        self._live.__exit__(kind, error, trace)
+
+    def _follow(self) -> None:
+        while not self._ended.wait(_EVERY_S):
+            if self._seen.plan is None:
+                self._seen = survey(self._seen.study, self._settings.workspace)
+            if console.is_terminal:
+                self._live.update(self._table())
+
+    def _table(self) -> Table:
+        table = Table(title=self._message or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
+        for column in ("stage", "done", "rate", "left", "now"):
+            table.add_column(column, justify="right" if column in ("done", "rate", "left") else "left")
+        for stage, units in self._stages().items():
+            table.add_row(*self._row(stage, units))
+        return table
+
+    def _stages(self) -> dict[str, tuple[Unit, ...]]:
+        plan: Plan | None = self._seen.plan
+        if plan is None:
+            return {"prepare": (self._seen.roots.prepare,)}
+        if self._layer is None:
+            return plan.stages
+        layered = ("extract_layer", "train_sae", "index_features")
+        return {
+            stage: tuple(unit for unit in units if stage not in layered or unit.name == str(self._layer))
+            for stage, units in plan.stages.items()
+            if stage in ("prepare", "capture", *layered)
+        }
+
+    def _row(self, stage: str, units: tuple[Unit, ...]) -> tuple[str, ...]:
+        store = self._settings.workspace.store
+        self._done |= {
+            made for made in (unit.artifact for unit in units) if made not in self._done and store.intact(made)
+        }
+        done = sum(unit.artifact in self._done for unit in units)
+        started, before = self._first.setdefault(stage, (time.monotonic(), done))
+        if done == before:
+            self._first[stage] = (time.monotonic(), done) if not self._running(units) else (started, before)
+        rate = (done - before) / max(time.monotonic() - started, 1e-9)
+        left = (len(units) - done) / rate if rate else 0.0
+        mark = "[green]✓[/green]" if done == len(units) else " "
+        speed = f"{rate * 60:.0f}/min" if rate and done < len(units) else ""
+        return (f"{mark} {stage}", f"{done}/{len(units)}", speed, f"{left:.0f} s" if left else "", self._now(units))
+
+    def _running(self, units: tuple[Unit, ...]) -> list[tuple[Unit, Any]]:
+        store = self._settings.workspace.store
+        leases = (
+            (unit, read_lease(lease_path(store, unit.artifact))) for unit in units if unit.artifact not in self._done
+        )
+        return [(unit, lease) for unit, lease in leases if lease is not None]
+
+    def _now(self, units: tuple[Unit, ...]) -> str:
+        return "  ".join(
+            f"{unit.name or unit.step} {100 * lease.done // lease.total if lease.total else 0}%"
+            for unit, lease in self._running(units)[:4]
+        )

@@ -1,0 +1,95 @@
+"""`saeflow plan`, `saeflow status`, `saeflow doctor`: look, run nothing."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.run import ClusterOption, SetOption, StudyArgument
+from cli.terminal import console
+from core.estimate import estimate
+from core.plan import Unit
+from core.steps import STEPS
+from core.survey import Survey, survey
+from flows.settings import Settings, open_profile_path, open_study, read_settings
+
+
+def plan(study: StudyArgument, set_: SetOption = None, cluster: ClusterOption = "threads") -> None:
+    """Show what is cached, what would run and where, and what it would cost. Runs nothing."""
+    settings = read_settings()
+    open_profile_path(cluster)
+    seen = survey(open_study(study, set_ or ()), settings.workspace)
+    console.print(f"[bold]{seen.study.name}[/bold]  {seen.study.description}")
+    if seen.plan is None:
+        console.print("  The samples (and the model) are not prepared yet: shards and layers are named after that.")
+    else:
+        console.print(_plan_table(seen, settings, cluster))
+        for name, reason in seen.plan.skipped.items():
+            console.print(f"  skipped  {name}: {reason}", markup=False)
+    _tell_estimate(seen, settings)
+
+
+def _plan_table(seen: Survey, settings: Settings, cluster: str) -> Table:
+    assert seen.plan is not None
+    table = Table("stage", "units", "cached", "to make", "other revision", "where", box=None, padding=(0, 2, 0, 0))
+    for stage, units in seen.plan.stages.items():
+        present = settings.workspace.present(units)
+        older = sum(_other_revision(unit, settings) for unit in units if unit.artifact in present)
+        where = " + ".join(sorted({STEPS[unit.step].needs for unit in units}))
+        missing = len(units) - len(present)
+        table.add_row(
+            stage, str(len(units)), str(len(present)), str(missing or ""), str(older or ""), f"{cluster}: {where}"
+        )
+    return table
+
+
+def _other_revision(unit: Unit, settings: Settings) -> bool:
+    from tasks.provenance import git_revision
+
+    made = settings.workspace.store.manifest(unit.artifact).get("provenance", {}).get("git", {})
+    return bool(made.get("revision") != git_revision()["revision"] or made.get("dirty"))
+
+
+def _tell_estimate(seen: Survey, settings: Settings) -> None:
+    cost = estimate(seen, settings.workspace)
+    console.print(
+        f"  about {cost.samples:,} samples, {cost.rows:,} rows a layer, {cost.activation_bytes / 1e9:.2f} GB of "
+        f"activations; {cost.missing_bytes / 1e9:.2f} GB still to write; SAE training "
+        f"{cost.sae_gpu_hours:.2g} GPU-hours at 100 TFLOP/s"
+    )
+
+
+def status(limit: Annotated[int, typer.Option(min=1, help="Studies to show.")] = 10) -> None:
+    """Show recent studies of this workspace with their state and links."""
+    settings = read_settings()
+    records = settings.workspace.records()[:limit]
+    if not records:
+        console.print("No study has run here yet. Try: saeflow run demo")
+    for record in records:
+        _tell_record(record, settings)
+
+
+def _tell_record(record: dict[str, object], settings: Settings) -> None:
+    from core.artifacts import Artifact
+
+    refs = [str(ref) for ref in record["artifacts"]]  # type: ignore[attr-defined]
+    store = settings.workspace.store
+    there = sum(store.intact(Artifact.from_ref(ref)) for ref in refs)
+    state = "[green]complete[/green]" if there == len(refs) else f"[yellow]{there} of {len(refs)} artefacts[/yellow]"
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(str(record["time"]))))
+    console.print(f"[bold]{record['key']}[/bold]  {when}  {state}")
+    console.print(f"  report  {store.path(Artifact.from_ref(str(record['report']))) / 'report.html'}", markup=False)
+    console.print(f"  MLflow  {record.get('mlflow')}", markup=False)
+
+
+def doctor(
+    study: Annotated[str | None, typer.Argument(help="Check disk and model against this study.")] = None,
+) -> None:
+    """Check versions, GPU, fonts, workspace, disk, model files and servers."""
+    from cli.checks import all_checks, show
+
+    settings = read_settings()
+    seen = survey(open_study(study), settings.workspace) if study else None
+    if not show(all_checks(seen, settings)):
+        raise SystemExit(1)

@@ -1,0 +1,98 @@
+"""`saeflow run`: a study from samples to its report."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from cli.terminal import complain, console
+from core.study import Study
+from core.survey import Survey, survey
+from flows.settings import Settings, open_profile_path, open_study, read_settings
+
+StudyArgument = Annotated[
+    str, typer.Argument(help="A study file, or the name of one in deployments/studies.", show_default=False)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the study: --set sae.k=64. May be repeated."),
+]
+ClusterOption = Annotated[str, typer.Option(help="Where the work runs: a profile of deployments/clusters.")]
+
+
+def run(
+    study: StudyArgument,
+    set_: SetOption = None,
+    cluster: ClusterOption = "threads",
+    record: Annotated[
+        bool, typer.Option("--record", help="Make a flow run even when everything is there already.")
+    ] = False,
+) -> None:
+    """Run a study to its report; only what is missing is made.
+
+    [dim]saeflow run demo  ·  saeflow run demo --set sae.k=32  ·  saeflow run my-study.yaml --cluster local[/dim]
+    """
+    settings = read_settings()
+    opened = open_study(study, set_ or ())
+    open_profile_path(cluster)
+    settings.workspace.check_writable()
+    seen = survey(opened, settings.workspace)
+    if not record and _whole(seen, settings):
+        _tell_whole(seen, settings)
+        return
+    _preflight(seen, settings)
+    began = time.monotonic()
+    execute(settings, seen, "full-analysis", {"study": opened, "cluster": cluster})
+    _tell_done(opened, settings, time.monotonic() - began)
+
+
+def _whole(seen: Survey, settings: Settings) -> bool:
+    return seen.plan is not None and all(settings.workspace.store.intact(unit.artifact) for unit in seen.plan)
+
+
+def _tell_whole(seen: Survey, settings: Settings) -> None:
+    assert seen.plan is not None
+    report = settings.workspace.publish_report(seen.plan)
+    count = sum(1 for _ in seen.plan)
+    console.print(
+        f"[green]✓[/green] {seen.study.name}: everything is there already ({count} artefacts); nothing to do."
+    )
+    _tell_links(report)
+    console.print("  [dim]saeflow run --record makes a flow run that shows every unit as Cached.[/dim]")
+
+
+def _tell_done(study: Study, settings: Settings, seconds: float) -> None:
+    console.print(f"[green]✓[/green] {study.name} is done after {seconds:.0f} s.")
+    _tell_links(settings.workspace.report(study.name) / "report.html")
+
+
+def _tell_links(report: object) -> None:
+    console.print(f"  report  {report}", markup=False)
+    console.print(
+        "  browse  make serve   (Prefect: http://127.0.0.1:4200 · MLflow: http://127.0.0.1:5000)", markup=False
+    )
+
+
+def _preflight(seen: Survey, settings: Settings) -> None:
+    from cli.checks import preflight
+
+    preflight(seen, settings)
+
+
+def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, object]) -> object:
+    """Run a flow in this process beside a live table; a failure ends the command with the flow's own words."""
+    from cli.live import LiveTable
+    from cli.servers import prefect_api
+
+    with LiveTable(seen, settings, layer=parameters.get("layer")) as table:
+        table.say("starting the Prefect server")
+        with prefect_api(settings):
+            table.say("loading Prefect and PyTorch")
+            from cli.flow_call import call_flow
+
+            table.say("")
+            outcome = call_flow(flow, parameters)
+    if outcome.error is not None:
+        complain(outcome.error)
+        raise SystemExit(1)
+    return outcome.value

@@ -1,0 +1,100 @@
+"""`saeflow serve`: Prefect, MLflow and the deployments, until Ctrl-C."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from cli.servers import (
+    check_port,
+    mlflow_command,
+    prefect_command,
+    quiet_environment,
+    remove_note,
+    start,
+    stop,
+    wait_for,
+    write_note,
+)
+from cli.terminal import console
+from flows.settings import Settings, read_settings
+
+
+def serve(
+    prefect_port: Annotated[int, typer.Option(help="Port of Prefect's server and pages.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's server and pages.")] = 5000,
+) -> None:
+    """Start Prefect and MLflow on loopback and serve the deployments; one Ctrl-C ends it all."""
+    settings = read_settings()
+    settings.workspace.check_writable()
+    check_port(prefect_port, "Prefect", "--prefect-port")
+    check_port(mlflow_port, "MLflow", "--mlflow-port")
+    api, pages = f"http://127.0.0.1:{prefect_port}/api", f"http://127.0.0.1:{mlflow_port}"
+    environment = {**quiet_environment(settings), "PREFECT_API_URL": api, "SAEFLOW_MLFLOW_URL": pages}
+    logs = settings.workspace.root / "logs"
+    with _ended_by_signals(), _children(settings) as children:
+        console.print("starting Prefect and MLflow (about 30 s) …")
+        prefect = start(prefect_command(prefect_port), environment, logs / "prefect-server.log")
+        children.append(prefect)
+        mlflow = start(mlflow_command(settings, mlflow_port), environment, logs / "mlflow-server.log")
+        children.append(mlflow)
+        wait_for(prefect, f"{api}/health", "the Prefect server", logs / "prefect-server.log")
+        wait_for(mlflow, f"{pages}/health", "the MLflow server", logs / "mlflow-server.log")
+        deployments = start([sys.executable, "-m", "flows.serve"], environment, logs / "deployments.log")
+        children.append(deployments)
+        write_note(settings, api, pages)
+        _tell(api, pages, logs)
+        _watch({"the Prefect server": prefect, "the MLflow server": mlflow, "the deployments": deployments})
+
+
+def _tell(api: str, pages: str, logs: Path) -> None:
+    console.print(f"[green]✓[/green] Prefect  {api.removesuffix('/api')}")
+    console.print(f"[green]✓[/green] MLflow   {pages}")
+    console.print(f"  logs     {logs}")
+    console.print("In another shell, in this folder:")
+    if not api.startswith("http://127.0.0.1:4200/"):
+        console.print(f"  export PREFECT_API_URL={api}")
+    console.print("  .venv/bin/prefect deployment run full-analysis/demo --watch")
+    console.print("Ctrl-C ends all of it.")
+
+
+def _watch(children: dict[str, "subprocess.Popen[bytes]"]) -> None:
+    while True:
+        for name, child in children.items():
+            try:
+                code = child.wait(timeout=1.0)
+            except subprocess.TimeoutExpired:
+                continue
+            console.print(f"{name} ended with code {code}; stopping the rest (its log tells why)")
+            raise SystemExit(1)
+
+
+@contextmanager
+def _children(settings: Settings) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    children: list[subprocess.Popen[bytes]] = []
+    try:
+        yield children
+    except KeyboardInterrupt:
+        console.print("stopping …")
+    finally:
+        remove_note(settings)
+        for child in reversed(children):
+            stop(child)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    def end(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

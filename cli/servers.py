@@ -1,0 +1,191 @@
+"""Prefect and MLflow servers on loopback, as child processes that end with this one."""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from core.errors import BadInput
+from flows.settings import Settings
+
+# The first start makes the database: 38 s were seen on two busy cores.
+START_LIMIT_S = 180.0
+STOP_LIMIT_S = 10.0
+_PR_SET_PDEATHSIG = 1
+
+
+def quiet_environment(settings: Settings) -> dict[str, str]:
+    """Variables for every child: Prefect's home in the workspace, no phoning home, no stray MLflow run."""
+    home = settings.workspace.root / "prefect"
+    given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_RUN_ID", "PYTHONPATH")}
+    return {
+        **given,
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "SAEFLOW_WORKSPACE": str(settings.workspace.root),
+        "PYTHONSAFEPATH": "1",
+    }
+
+
+def free_port() -> int:
+    """A port nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def check_port(port: int, name: str, option: str) -> None:
+    """Make sure a port is free.
+
+    Raises:
+        BadInput: somebody listens on it.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(
+                f"{name}: port {port} of 127.0.0.1 is taken; is another `saeflow serve` running? Choose one with {option}"
+            ) from error
+
+
+def healthy(url: str) -> bool:
+    """Whether an HTTP server answers 200 at `url`."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def start(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own that dies with this process, its output going to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+            cwd=log.parent,
+        )
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def stop(child: subprocess.Popen[bytes]) -> None:
+    """End a child and everything it started: asked first, then killed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    try:
+        child.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def wait_for(child: subprocess.Popen[bytes], url: str, name: str, log: Path) -> None:
+    """Wait until the child answers at `url`.
+
+    Raises:
+        BadInput: it ended, or took longer than three minutes; the message names its log.
+    """
+    deadline = time.monotonic() + START_LIMIT_S
+    while not healthy(url):
+        if child.poll() is not None or time.monotonic() > deadline:
+            tail = " / ".join(log.read_text("utf-8", "replace").splitlines()[-3:])
+            raise BadInput(f"{name} did not start; its log is {log}: {tail}")
+        time.sleep(0.2)
+
+
+def prefect_command(port: int) -> list[str]:
+    """The command line of a Prefect server."""
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def mlflow_command(settings: Settings, port: int) -> list[str]:
+    """The command line of an MLflow server over the workspace's database."""
+    artifacts = (settings.workspace.root / "mlartifacts").as_uri()
+    return [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        settings.tracking_uri,
+        "--default-artifact-root",
+        artifacts,
+    ]
+
+
+def served_api(settings: Settings) -> str | None:
+    """The Prefect API of a running `saeflow serve` over this workspace, or null."""
+    try:
+        url = str(json.loads(_note(settings).read_text(encoding="utf-8"))["api"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return url if healthy(f"{url}/health") else None
+
+
+def _note(settings: Settings) -> Path:
+    return settings.workspace.root / "servers.json"
+
+
+def write_note(settings: Settings, api: str, mlflow: str) -> None:
+    """Leave word where the servers of this workspace are."""
+    _note(settings).write_text(json.dumps({"api": api, "mlflow": mlflow, "pid": os.getpid()}), encoding="utf-8")
+
+
+def remove_note(settings: Settings) -> None:
+    """Take the word back."""
+    _note(settings).unlink(missing_ok=True)
+
+
+@contextmanager
+def prefect_api(settings: Settings) -> Iterator[str]:
+    """A Prefect API for the block: the one that is served, or one started for it and stopped after."""
+    environment = quiet_environment(settings)
+    os.environ.update(environment)
+    api = served_api(settings)
+    if api is not None:
+        os.environ["PREFECT_API_URL"] = api
+        yield api
+        return
+    port = free_port()
+    api, log = f"http://127.0.0.1:{port}/api", settings.workspace.root / "logs" / "prefect-server.log"
+    os.environ["PREFECT_API_URL"] = api
+    child = start(prefect_command(port), os.environ, log)
+    try:
+        wait_for(child, f"{api}/health", "the Prefect server", log)
+        yield api
+    finally:
+        stop(child)

@@ -1,0 +1,36 @@
+"""What the user sees: one console, and errors in one line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from core.errors import BadInput
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+INTERRUPTED = 130  # the shell's number for a command ended by Ctrl-C
+
+
+def complain(message: str) -> None:
+    """Print an error, never as markup."""
+    errors.print("error:", style="bold red", end=" ")
+    errors.print(message, markup=False)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what is the user's to mend into one line and exit code 1; anything else keeps its traceback."""
+    try:
+        yield
+    except BadInput as error:
+        complain(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        complain("stopped; what was finished or checkpointed stays, and the same command continues from there")
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        complain(f"{error.filename or 'the system'}: {error.strerror or error}")
+        sys.exit(1)

@@ -1,0 +1,138 @@
+"""Where a study's sources lie and what they hold: content hashes, memoised by size and time."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.artifacts import canonical_json, sha256_file
+from core.data.sources import source_files
+from core.errors import BadInput
+from core.lm.packages import PACKAGE_PREFIX, package_files
+from core.lm.shape import weight_files
+from core.plan import Sources
+from core.study import Study
+from core.study.data import TableSource
+
+
+@dataclass(frozen=True)
+class Located:
+    """The places behind a study's names; `model` is null while it lies in a package, still to be converted."""
+
+    data_base: Path
+    model: Path | None
+    package: str | None
+
+
+class HashMemo:
+    """SHA-256 of files, remembered in a JSON file by path, size and modification time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, list[object]] = {}
+        if path.is_file():
+            try:
+                self._known = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                self._known = {}  # a memo only: a damaged one costs time, not truth
+
+    def sha256(self, path: Path) -> str:
+        """The file's hash, computed only when its size or time has changed."""
+        stat = path.stat()
+        key = [stat.st_size, stat.st_mtime_ns]
+        entry = self._known.get(str(path))
+        if entry is None or entry[:2] != key:
+            entry = [*key, sha256_file(path)]
+            self._known[str(path)] = entry
+        return str(entry[2])
+
+    def save(self) -> None:
+        """Write the memo, atomically."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(self._known), encoding="utf-8")
+        temporary.replace(self._path)
+
+    def sha256_all(self, paths: Sequence[Path]) -> str:
+        """One hash over the names and contents of several files; where they lie does not count."""
+        root = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
+        entries = sorted([path.relative_to(root).as_posix(), self.sha256(path)] for path in paths)
+        return hashlib.sha256(canonical_json(entries).encode()).hexdigest()[:20]
+
+
+def locate(study: Study, bases: Sequence[Path]) -> Located:
+    """Find a study's table and model; a relative path is tried below each of `bases` in turn.
+
+    Raises:
+        BadInput: the table or the model is nowhere.
+    """
+    data_path = getattr(study.data, "path", None)
+    data_base = _first(data_path, bases, "data.path").parent if data_path else bases[0]
+    name = study.model.path
+    if name.startswith(PACKAGE_PREFIX):
+        return Located(data_base, None, name.removeprefix(PACKAGE_PREFIX))
+    return Located(data_base, _model_folder(name, bases), None)
+
+
+def pin(study: Study, bases: Sequence[Path]) -> Study:
+    """The study with absolute places instead of relative ones, so that it means the same wherever it is read.
+
+    Raises:
+        BadInput: the table or the model is nowhere.
+    """
+    located = locate(study, bases)
+    data = study.data
+    if isinstance(data, TableSource):
+        data = data.model_copy(update={"path": str(located.data_base / Path(data.path).name)})
+    model = study.model.model_copy(update={"path": str(located.model)}) if located.model else study.model
+    return study.model_copy(update={"data": data, "model": model})
+
+
+def _first(name: str, bases: Sequence[Path], field: str) -> Path:
+    for base in bases:
+        path = (base / name).expanduser()
+        if path.exists():
+            return path.resolve()
+    places = ", ".join(str(base) for base in bases)
+    raise BadInput(
+        f"{field}: {name!r} does not exist (looked below {places}); give the path from the study file's folder"
+    )
+
+
+def _model_folder(name: str, bases: Sequence[Path]) -> Path:
+    try:
+        return _first(name, bases, "model.path")
+    except BadInput as error:
+        if name.count("/") != 1 or name.startswith((".", "/")):
+            raise
+        cached = _cached_hub_folder(name)
+        if cached is None:
+            raise BadInput(
+                f"{error}; as a hub name it is not in the local cache either: `hf download {name}` fetches it"
+            ) from error
+        return cached
+
+
+def _cached_hub_folder(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download  # half a second, and only for hub names
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+        return None
+
+
+def hash_sources(study: Study, located: Located, memo: HashMemo) -> Sources:
+    """Hash everything outside the study file that decides its result.
+
+    Raises:
+        BadInput: a file is missing, or the model's folder holds no weights.
+    """
+    data = memo.sha256_all(source_files(study.data, located.data_base))
+    if located.package is not None:
+        return Sources(data, memo.sha256_all(package_files(located.package)), located.package)
+    assert located.model is not None
+    return Sources(data, memo.sha256_all(weight_files(located.model)))

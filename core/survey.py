@@ -1,0 +1,35 @@
+"""From a study to its plan, as far as it can be known: what is where, what is cached, what would run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.plan import Plan, Roots, Sources, plan_roots, plan_study
+from core.sources import HashMemo, Located, hash_sources, locate
+from core.study import Study
+from core.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A study seen from its workspace; `plan` is null until samples and model are there."""
+
+    study: Study
+    located: Located
+    sources: Sources
+    roots: Roots
+    plan: Plan | None
+
+
+def survey(study: Study, workspace: Workspace) -> Survey:
+    """Locate and hash the sources of a study whose places are pinned, and name every unit that can be named.
+
+    Raises:
+        BadInput: a source is missing, or a layer is out of range.
+    """
+    located = locate(study, [Path.cwd()])
+    memo = HashMemo(workspace.hashes)
+    sources = hash_sources(study, located, memo)
+    memo.save()
+    roots = plan_roots(study, sources)
+    shape = workspace.shape(roots, located.model)
+    return Survey(study, located, sources, roots, plan_study(study, sources, shape) if shape else None)

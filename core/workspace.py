@@ -1,0 +1,111 @@
+"""The folder that holds everything saeflow makes: artefacts, logs, reports, databases and what studies refer to."""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.artifacts import Artifact, ArtifactStore
+from core.errors import BadInput
+from core.plan import Plan, Roots, Shape, Unit
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace below `root`."""
+
+    root: Path
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The artefacts."""
+        return ArtifactStore(self.root / "artifacts")
+
+    @property
+    def hashes(self) -> Path:
+        """The memo of file hashes."""
+        return self.root / "hashes.json"
+
+    @property
+    def studies(self) -> Path:
+        """One JSON file a study ever run here, with every artefact it refers to."""
+        return self.root / "studies"
+
+    def report(self, study: str) -> Path:
+        """Where the study's latest report is found."""
+        return self.root / "reports" / study
+
+    def check_writable(self) -> None:
+        """Make the workspace and try to write into it.
+
+        Raises:
+            BadInput: it cannot be made or written to.
+        """
+        probe = self.root / f".probe-{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_text("x")
+            probe.unlink()
+        except OSError as error:
+            raise BadInput(
+                f"workspace {self.root}: cannot be written to ({error.strerror}); choose another with --workspace"
+            ) from error
+
+    def shape(self, roots: Roots, model: Path | None, has_images: bool | None = None) -> Shape | None:
+        """What the samples and the model turned out to be, or null while they are not there yet."""
+        from core.lm.shape import read_shape
+
+        summary = self.samples_summary(roots.prepare)
+        if model is None and roots.convert_model is not None and self.store.intact(roots.convert_model.artifact):
+            model = self.store.path(roots.convert_model.artifact)
+        if summary is None or model is None:
+            return None
+        read = read_shape(model)
+        return Shape(summary["images"], read.num_layers, read.d_model, bool(summary["has_images"]) and read.has_images)
+
+    def samples_summary(self, prepare: Unit) -> dict[str, Any] | None:
+        """The summary of the prepared samples, or null while they are not there."""
+        if not self.store.intact(prepare.artifact):
+            return None
+        text = (self.store.path(prepare.artifact) / "summary.json").read_text(encoding="utf-8")
+        summary: dict[str, Any] = json.loads(text)
+        return summary
+
+    def remember(self, plan: Plan, links: dict[str, str | None]) -> Path:
+        """Record what a variant of a study refers to, so that `gc` keeps it and `status` shows it."""
+        self.studies.mkdir(parents=True, exist_ok=True)
+        path = self.studies / f"{plan.key}.json"
+        record = {
+            "study": plan.study.model_dump(mode="json"),
+            "artifacts": sorted({unit.artifact.ref for unit in plan}),
+            "report": plan.report.artifact.ref,
+            "time": time.time(),
+            **links,
+        }
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+        temporary.replace(path)
+        return path
+
+    def records(self) -> list[dict[str, Any]]:
+        """What was remembered of every study, the latest first."""
+        found = [{"key": path.stem, **json.loads(path.read_text("utf-8"))} for path in self.studies.glob("[!.]*.json")]
+        return sorted(found, key=lambda record: -record["time"])
+
+    def present(self, units: Iterable[Unit]) -> set[Artifact]:
+        """The artefacts of these units that are there and intact."""
+        store = self.store
+        return {unit.artifact for unit in units if store.intact(unit.artifact)}
+
+    def publish_report(self, plan: Plan) -> Path:
+        """Point `reports/<study>` at the study's report and return the HTML file's place."""
+        link = self.report(plan.study.name)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        temporary = link.with_name(f".{link.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(os.path.relpath(self.store.path(plan.report.artifact), link.parent))
+        temporary.replace(link)
+        return link / "report.html"

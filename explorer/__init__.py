@@ -1,0 +1,1 @@
+"""The reader's side of a study (comes with a later issue)."""

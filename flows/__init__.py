@@ -1,0 +1,1 @@
+"""Composition only: what happens in which order, on which workers."""

@@ -1,0 +1,34 @@
+"""The whole study: from raw samples to the report."""
+
+from prefect import flow
+
+from core.study import Study
+from flows.study_run import StudyRun, study_run
+from tasks.registry import STEPS
+
+
+@flow(name="full-analysis", flow_run_name="full-analysis {study}", log_prints=False)
+def full_analysis(study: Study | str = "demo", cluster: str = "threads") -> str:
+    """Prepare samples, capture activations, train one SAE a layer, run the analyses and write the report.
+
+    Args:
+        study: a study file (looked up in the working directory, then among deployments/studies), or its fields.
+        cluster: a profile of deployments/clusters: where the work runs.
+
+    Returns:
+        The reference of the report's artefact.
+    """
+    with study_run(study, cluster, STEPS) as run:
+        prepare_and_capture(run)
+        run.make("extract_layer", run.plan.extract_layer)
+        run.make("train_sae", run.plan.train_sae)
+        run.make("index_features", run.plan.index_features)
+        run.make("analyse", run.plan.analyses)
+        run.make("report", (run.plan.report,))
+        return run.plan.report.artifact.ref
+
+
+def prepare_and_capture(run: StudyRun) -> None:
+    """Prepare the samples (and convert the model, where it comes as a package), then run the model once over them."""
+    run.make("prepare", run.roots())
+    run.make("capture", run.plan.capture)

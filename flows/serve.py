@@ -1,0 +1,32 @@
+"""Serve the deployments of prefect.yaml from this process: no work pool, no worker."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import serve
+
+from flows.full_analysis import full_analysis
+from flows.settings import PROJECT
+from flows.single_layer import single_layer
+
+_FLOWS: dict[str, Any] = {flow.name: flow for flow in (full_analysis, single_layer)}
+
+
+def served_deployments(path: Path) -> list[Any]:
+    """The deployments that `prefect.yaml` names, as ones that this process runs itself."""
+    entries = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"]
+    return [
+        _FLOWS[entry["flow_name"]].to_deployment(
+            entry["name"],
+            parameters=entry["parameters"],
+            description=entry["description"],
+            tags=entry["tags"],
+            concurrency_limit=entry["concurrency_limit"],
+        )
+        for entry in entries
+    ]
+
+
+if __name__ == "__main__":
+    serve(*served_deployments(PROJECT / "prefect.yaml"), limit=2, pause_on_shutdown=False)

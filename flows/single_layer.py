@@ -1,0 +1,64 @@
+"""One layer of a study, anew: its table, its SAE and its index; everything else is reused."""
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from core.errors import BadInput
+from core.plan import Plan, Unit
+from core.study import Study
+from flows.full_analysis import prepare_and_capture
+from flows.study_run import StudyRun, study_run
+from tasks.registry import STEPS
+
+
+@flow(name="single-layer", flow_run_name="single-layer {layer}", log_prints=False)
+def single_layer(
+    layer: Annotated[int, Field(ge=0)] = 17,
+    study: Study | str = "demo",
+    cluster: str = "threads",
+    refresh: bool = False,
+) -> dict[str, str]:
+    """Extract, train and index one layer of a study.
+
+    Args:
+        layer: the decoder layer, counted from 0.
+        study: a study file, or its fields.
+        cluster: a profile of deployments/clusters.
+        refresh: set the present SAE and index aside, compute them anew and compare checksums.
+
+    Returns:
+        For each unit `same`, `different` (after a refresh) or its artefact's reference.
+    """
+    with study_run(study, cluster, STEPS) as run:
+        prepare_and_capture(run)
+        extract, train, index = _units_of(run.plan, layer)
+        before = _set_aside(run, (train, index)) if refresh else {}
+        run.make("extract_layer", (extract,))
+        run.make("train_sae", (train,))
+        run.make("index_features", (index,))
+        return {unit.label: _verdict(run, unit, before) for unit in (extract, train, index)}
+
+
+def _units_of(plan: Plan, layer: int) -> tuple[Unit, Unit, Unit]:
+    if layer not in plan.layers:
+        raise BadInput(f"layer: {layer} is not among the study's layers ({', '.join(map(str, plan.layers))})")
+    place = plan.layers.index(layer)
+    return plan.extract_layer[place], plan.train_sae[place], plan.index_features[place]
+
+
+def _set_aside(run: StudyRun, units: tuple[Unit, ...]) -> dict[str, object]:
+    store = run.settings.workspace.store
+    present = [unit for unit in units if store.intact(unit.artifact)]
+    files = {unit.label: store.manifest(unit.artifact)["files"] for unit in present}
+    for unit in present:
+        store.set_aside(unit.artifact)
+    return files
+
+
+def _verdict(run: StudyRun, unit: Unit, before: dict[str, object]) -> str:
+    if unit.label not in before:
+        return unit.artifact.ref
+    after = run.settings.workspace.store.manifest(unit.artifact)["files"]
+    return "same" if after == before[unit.label] else "different"

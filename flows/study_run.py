@@ -1,0 +1,189 @@
+"""One run of a study: survey, MLflow parent run, stages; closed as finished, failed or killed."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run as prefect_flow_run
+
+from core.plan import Plan, Unit
+from core.study import Study
+from core.survey import Survey, survey
+from flows.runners import Profile, load_profile
+from flows.settings import Settings, open_profile_path, open_study, read_settings
+from flows.stages import Steps, run_stage
+from tasks.context import RunContext
+from tasks.provenance import git_revision
+from tasks.step import STOPPING
+from tasks.tracking import close_orphans, close_parent, flatten, log_by_layer, open_parent
+
+_log = logging.getLogger("saeflow.flows")
+
+
+@dataclass
+class StudyRun:
+    """A study under way."""
+
+    settings: Settings
+    survey: Survey
+    profile: Profile
+    context: RunContext
+    steps: Steps
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> Plan:
+        """Every unit of the study; known once samples and model are there."""
+        if self.survey.plan is None:
+            self.survey = survey(self.survey.study, self.settings.workspace)
+            assert self.survey.plan is not None, "samples were prepared, yet the plan is not known"
+            self._learn()
+        return self.survey.plan
+
+    def _learn(self) -> None:
+        workspace, roots = self.settings.workspace, self.survey.roots
+        summary = workspace.samples_summary(roots.prepare)
+        assert summary is not None
+        model = self.survey.located.model or workspace.store.path(roots.convert_model.artifact)  # type: ignore[union-attr]
+        self.context = replace(self.context, languages=tuple(summary["languages"]), model_folder=str(model))
+
+    def roots(self) -> tuple[Unit, ...]:
+        """The units that need no other."""
+        roots = self.survey.roots
+        return (roots.prepare, roots.convert_model) if roots.convert_model else (roots.prepare,)
+
+    def make(self, name: str, units: Sequence[Unit]) -> None:
+        """Run one stage over its units."""
+        run_stage(name, units, self.steps, replace(self.context, threads=self._threads(units)), self.profile)
+
+    def _threads(self, units: Sequence[Unit]) -> int:
+        from core.steps import STEPS
+
+        return self.profile.pool(STEPS[units[0].step].needs).threads if units else 1
+
+    def unit_metrics(self, units: Sequence[Unit]) -> dict[int, Mapping[str, float]]:
+        """The final metrics of layer units, by layer."""
+        store = self.settings.workspace.store
+        present = [unit for unit in units if store.intact(unit.artifact)]
+        return {int(unit.name): store.manifest(unit.artifact).get("metrics", {}) for unit in present}
+
+
+@contextmanager
+def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyRun]:
+    """Open a study and its MLflow run, and close the run as what became of it.
+
+    Raises:
+        BadInput: the study, its sources, the profile or the workspace is wrong; one line says what.
+    """
+    settings = read_settings()
+    opened = open_study(study)
+    settings.workspace.check_writable()
+    profile = load_profile(open_profile_path(cluster))
+    seen = survey(opened, settings.workspace)
+    run = StudyRun(settings, seen, profile, _context(settings, seen), steps)
+    if seen.plan is not None:
+        run._learn()
+    STOPPING.clear()
+    try:
+        yield run
+    except Exception:
+        _close(run, "FAILED")
+        raise
+    except BaseException:
+        STOPPING.set()
+        _close(run, "KILLED")
+        raise
+    _close(run, "FINISHED")
+
+
+def _context(settings: Settings, seen: Survey) -> RunContext:
+    study = seen.study
+    flow_id = str(prefect_flow_run.id) if prefect_flow_run.id else None
+    flow_url = prefect_flow_run.ui_url or ""
+    links = {"prefect.flow_run_id": flow_id or "", "prefect.url": flow_url}
+    workspace = settings.workspace.root
+    closed = close_orphans(settings.tracking_uri, study.tracking.experiment, _alive_runs(settings))
+    if closed:
+        _log.warning("closed %d MLflow runs that a killed process had left open", closed)
+    tags = {
+        "mlflow.runName": study.name,
+        "saeflow.study": study.name,
+        "saeflow.data": seen.sources.data,
+        "saeflow.weights": seen.sources.model,
+        **_revision_tags(),
+        **links,
+    }
+    params = flatten(study.model_dump(mode="json"))
+    experiment_id, run_id = open_parent(
+        settings.tracking_uri, study.tracking.experiment, workspace / "mlartifacts", params, tags
+    )
+    _mark_alive(settings, run_id)
+    return RunContext(
+        workspace=str(workspace),
+        study=study.name,
+        data_base=str(seen.located.data_base),
+        model_folder=str(seen.located.model or ""),
+        tracking_uri=settings.tracking_uri,
+        experiment_id=experiment_id,
+        parent_run_id=run_id,
+        flow_run_id=flow_id,
+        links=links,
+    )
+
+
+def _revision_tags() -> dict[str, str]:
+    revision = git_revision()
+    return {"saeflow.git": revision["revision"] or "", "saeflow.dirty": str(revision["dirty"]).lower()}
+
+
+def _alive_folder(settings: Settings) -> Path:
+    return settings.workspace.root / "live"
+
+
+def _mark_alive(settings: Settings, run_id: str) -> None:
+    import os
+
+    folder = _alive_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / run_id).write_text(str(os.getpid()), encoding="utf-8")
+
+
+def _alive_runs(settings: Settings) -> set[str]:
+    import psutil
+
+    alive: set[str] = set()
+    for path in _alive_folder(settings).glob("*"):
+        if psutil.pid_exists(int(path.read_text(encoding="utf-8") or 0)):
+            alive.add(path.name)
+        else:
+            path.unlink(missing_ok=True)
+    return alive
+
+
+def _close(run: StudyRun, status: str) -> None:
+    run_id = run.context.parent_run_id
+    assert run_id is not None
+    if status == "FINISHED":
+        log_by_layer(run.settings.tracking_uri, run_id, run.unit_metrics(run.plan.train_sae))
+        _announce(run, run_id)
+    close_parent(run.settings.tracking_uri, run_id, status, run.metrics)
+    (_alive_folder(run.settings) / run_id).unlink(missing_ok=True)
+
+
+def mlflow_page(run: StudyRun) -> str:
+    """The address of the study's run in MLflow's pages."""
+    context = run.context
+    return f"{run.settings.mlflow_url}/#/experiments/{context.experiment_id}/runs/{context.parent_run_id}"
+
+
+def _announce(run: StudyRun, run_id: str) -> None:
+    workspace, page = run.settings.workspace, mlflow_page(run)
+    links = {"mlflow": page, "flow_run": run.context.flow_run_id, "mlflow_run": run_id}
+    workspace.remember(run.plan, links)
+    lines = [f"[MLflow run]({page})"]
+    if workspace.store.intact(run.plan.report.artifact):
+        lines.append(f"Report: `{workspace.publish_report(run.plan)}`")
+    create_markdown_artifact("\n\n".join(lines), key="study-links", description="Where the results are")

@@ -1,0 +1,200 @@
+"""The one decorator: how Prefect's cache, retries and records, MLflow, leases and artefacts hang together.
+
+A step's body takes a `Work`, writes files below `work.out` and returns metrics. Around it, here and nowhere else:
+Prefect's cache key is the artefact's fingerprint and its result record lies inside the artefact; a damaged artefact is
+a miss and a whole one without a record is adopted; the unit is leased; the directory is published as the last act.
+"""
+
+import functools
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from prefect import Task, get_run_logger, task
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.context import TaskRunContext
+from prefect.serializers import JSONSerializer
+
+from core.artifacts import RECORD, ArtifactStore
+from core.plan import Unit
+from core.progress import Stopped
+from core.steps import StepSpec
+from tasks.context import RunContext, Work
+from tasks.lease import Lease, held
+from tasks.provenance import Stopwatch, provenance
+from tasks.tracking import UnitRun, unit_run
+
+Body = Callable[[Work], Mapping[str, float]]
+
+# Set once the run is asked to stop: every unit of this process ends at its next progress call.
+STOPPING = threading.Event()
+
+
+def step(spec: StepSpec) -> Callable[[Body], Task[..., dict[str, Any]]]:
+    """Make a step's body a Prefect task over one `Unit` and the run's context, both as JSON."""
+
+    def decorate(body: Body) -> Task[..., dict[str, Any]]:
+        @functools.wraps(body)
+        def run_unit(unit: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
+            return _run(body, Unit.from_json(unit), RunContext.from_json(context))
+
+        return task(
+            run_unit,
+            name=spec.name,
+            task_run_name=f"{spec.name}[{{unit[name]}}]",
+            tags=[spec.needs],
+            cache_policy=CacheKeyFnPolicy(cache_key_fn=_cache_key),
+            persist_result=True,
+            result_serializer=JSONSerializer(),
+            cache_result_in_memory=False,
+            retries=spec.retries,
+            retry_delay_seconds=1,
+            retry_condition_fn=_worth_a_retry,
+        )
+
+    return decorate
+
+
+def _cache_key(_: TaskRunContext, inputs: dict[str, Any]) -> str:
+    artifact = Unit.from_json(inputs["unit"]).artifact
+    forget_if_damaged(RunContext.from_json(inputs["context"]).store, Unit.from_json(inputs["unit"]))
+    return f"{artifact.ref}/{RECORD}"
+
+
+def forget_if_damaged(store: ArtifactStore, unit: Unit) -> bool:
+    """Whether the unit's artefact is intact; if not, its Prefect record goes, so that it is a miss."""
+    if store.intact(unit.artifact):
+        return True
+    (store.path(unit.artifact) / RECORD).unlink(missing_ok=True)
+    return False
+
+
+def _worth_a_retry(_: Any, __: Any, state: Any) -> bool:
+    """Out of memory and lost connections are tried again; a wrong config, a full disk and a stop never are."""
+    if STOPPING.is_set():
+        return False
+    try:
+        state.result()
+    except (MemoryError, ConnectionError, TimeoutError):
+        return True
+    except RuntimeError as error:
+        return "out of memory" in str(error).lower()
+    except BaseException:
+        return False
+    return False
+
+
+def _run(body: Body, unit: Unit, context: RunContext) -> dict[str, Any]:
+    store = context.store
+    if STOPPING.is_set():
+        raise Stopped(f"{unit.label}: the run was asked to stop")
+    if store.intact(unit.artifact):  # whole, but its record was lost: adopt it
+        return _record(unit, store)
+    logger = get_run_logger()
+
+    def tell(holder: Lease) -> None:
+        logger.info("%s is being made by process %s on %s; waiting for it", unit.label, holder.pid, holder.host)
+
+    with held(store, unit.artifact, STOPPING, tell) as lease:
+        if lease is not None and not store.intact(unit.artifact):
+            _make(body, unit, context, lease)
+    return _record(unit, store)
+
+
+def _record(unit: Unit, store: ArtifactStore) -> dict[str, Any]:
+    metrics = store.manifest(unit.artifact).get("metrics", {})
+    return {"artifact": unit.artifact.ref, "unit": unit.label, "metrics": metrics}
+
+
+def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
+    _use_threads(context.threads)
+    store = context.store
+    staged = store.staging(unit.artifact)
+    watch = Stopwatch(gpus=_gpus(context.device))
+    with _logging_to(context.log_file(unit), unit) as logger, unit_run(unit, context) as tracked:
+        try:
+            work = Work(
+                unit,
+                context,
+                staged,
+                store.checkpoints(unit.artifact),
+                _progress(lease, tracked),
+                logger,
+                tracked.run_id,
+            )
+            logger.info("%s begins: %s", unit.label, unit.artifact.ref)
+            metrics = dict(body(work))
+            made = provenance(watch, context.device)
+            _publish(work, metrics, made)
+            tracked.finish(metrics, made)
+            logger.info("%s is done after %.1f s", unit.label, made["wall_seconds"])
+        except BaseException as error:
+            logger.info("%s ended early: %s: %s", unit.label, type(error).__name__, error)
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+
+
+def _publish(work: Work, metrics: Mapping[str, float], made: Mapping[str, Any]) -> None:
+    unit = work.unit
+    manifest = {
+        "unit": unit.to_json(),
+        "label": unit.label,
+        "provenance": made,
+        "metrics": metrics,
+        "mlflow_run_id": work.run_id,
+        "study": work.context.study,
+    }
+    work.context.store.publish(work.out, unit.artifact, manifest)
+
+
+def _progress(lease: Lease, tracked: UnitRun) -> Callable[[int, int, dict[str, float] | None], None]:
+    def progress(done: int, total: int, metrics: dict[str, float] | None = None) -> None:
+        if STOPPING.is_set():
+            raise Stopped("the run was asked to stop")
+        lease.done, lease.total = done, total
+        if metrics:
+            lease.metrics = metrics
+            tracked.log(metrics, done)
+
+    return progress
+
+
+def _use_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)  # the thread count decides the order of sums, and so the last bits
+
+
+def _gpus(device: str) -> int:
+    return 1 if device.startswith("cuda") else 0
+
+
+def _logging_to(path: Path, unit: Unit) -> AbstractContextManager[logging.Logger]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _FileLog(path, unit)
+    except OSError:
+        return nullcontext(logging.getLogger("saeflow"))
+
+
+class _FileLog(AbstractContextManager[logging.Logger]):
+    """A unit's logger: to its own file, and to Prefect."""
+
+    def __init__(self, path: Path, unit: Unit) -> None:
+        self._handler = logging.FileHandler(path, encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._logger = logging.getLogger(f"saeflow.{unit.step}.{unit.artifact.fingerprint}")
+
+    def __enter__(self) -> logging.Logger:
+        self._logger.setLevel(logging.INFO)
+        self._logger.propagate = False
+        self._logger.addHandler(self._handler)
+        return self._logger
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.removeHandler(self._handler)
+        self._handler.close()

@@ -1,0 +1,208 @@
+"""MLflow: a parent run a study run, a child run a unit; always by explicit run id, never by the active run."""
+
+import logging
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from core.artifacts import canonical_json
+from core.plan import Unit
+from tasks.context import RunContext
+
+_log = logging.getLogger("saeflow.tracking")
+_PARENT = "mlflow.parentRunId"
+# Steps that MLflow shows as runs of their own; the rest stands in the parent run.
+TRACKED_STEPS = (
+    "train_sae",
+    "overview",
+    "interpretation",
+    "ablation",
+    "visual_patterns",
+    "amplification",
+    "evolution",
+    "qualitative",
+)
+_BATCH = 500  # MLflow takes at most 1000 metrics and 100 params a call
+
+
+@dataclass
+class UnitRun:
+    """A unit's MLflow run, or nothing at all when the unit is not tracked."""
+
+    client: MlflowClient | None
+    run_id: str | None
+    _pending: list[Metric] = field(default_factory=list)
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Keep a point of each curve; written in batches."""
+        if self.client is None:
+            return
+        self._pending.extend(_metrics(metrics, step))
+        if len(self._pending) >= _BATCH:
+            self._flush()
+
+    def finish(self, metrics: Mapping[str, float], made: Mapping[str, Any]) -> None:
+        """Write the final metrics and what the making cost."""
+        if self.client is None:
+            return
+        cost = {
+            f"system/{name}": float(made[name])
+            for name in ("wall_seconds", "cpu_seconds", "gpu_seconds", "peak_rss_mib")
+        }
+        self._pending.extend(_metrics({**metrics, **cost}, 0))
+        self._flush()
+
+    def _flush(self) -> None:
+        assert self.client is not None and self.run_id is not None
+        pending, self._pending[:] = self._pending[: _BATCH * 4], self._pending[_BATCH * 4 :]
+        for start in range(0, len(pending), _BATCH):
+            self.client.log_batch(self.run_id, metrics=pending[start : start + _BATCH])
+
+
+def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
+    import time
+
+    now = int(time.time() * 1000)
+    return [Metric(_key(name), float(value), now, step) for name, value in values.items() if math.isfinite(value)]
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^\w\-. /:]", "_", name)
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """`{"sae": {"k": 64}}` as `{"sae.k": "64"}`; lists as compact JSON."""
+    flat: dict[str, str] = {}
+    for key, inner in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(inner, Mapping):
+            flat |= flatten(inner, f"{name}.")
+        else:
+            flat[name] = inner if isinstance(inner, str) else canonical_json(inner)
+    return flat
+
+
+@contextmanager
+def unit_run(unit: Unit, context: RunContext) -> Iterator[UnitRun]:
+    """The unit's child run, found again by tag on a retry; its status follows how the block ends."""
+    if context.tracking_uri is None or context.parent_run_id is None or unit.step not in TRACKED_STEPS:
+        yield UnitRun(None, None)
+        return
+    client = MlflowClient(tracking_uri=context.tracking_uri)
+    run_id = _find_or_create(client, unit, context)
+    tracked = UnitRun(client, run_id)
+    try:
+        yield tracked
+    except BaseException as error:
+        stopped = type(error).__name__ in ("Stopped", "KeyboardInterrupt", "TerminationSignal", "SystemExit")
+        client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
+        raise
+    _attach_log(client, run_id, context.log_file(unit))
+    client.set_terminated(run_id, "FINISHED")
+
+
+def _find_or_create(client: MlflowClient, unit: Unit, context: RunContext) -> str:
+    assert context.experiment_id is not None
+    query = f"tags.`saeflow.artifact` = '{unit.artifact.ref}' and tags.`{_PARENT}` = '{context.parent_run_id}'"
+    found: list[Run] = list(client.search_runs([context.experiment_id], query, max_results=1))
+    if found:
+        client.update_run(found[0].info.run_id, status="RUNNING")
+        return str(found[0].info.run_id)
+    tags = {
+        _PARENT: context.parent_run_id,
+        "mlflow.runName": unit.label,
+        "saeflow.artifact": unit.artifact.ref,
+        "saeflow.step": unit.step,
+        "saeflow.unit": unit.name,
+        "saeflow.study": context.study,
+        **context.links,
+    }
+    run = client.create_run(context.experiment_id, tags=tags)
+    params = flatten(unit.recipe)
+    client.log_batch(run.info.run_id, params=[Param(key, value[:6000]) for key, value in list(params.items())[:100]])
+    return str(run.info.run_id)
+
+
+def _attach_log(client: MlflowClient, run_id: str, path: Path) -> None:
+    if path.is_file():
+        client.log_artifact(run_id, str(path), "logs")
+
+
+def open_parent(
+    tracking_uri: str, experiment: str, artifact_root: Path, params: Mapping[str, str], tags: Mapping[str, str]
+) -> tuple[str, str]:
+    """Start a study's parent run, closing runs of this study that a killed process left open.
+
+    Returns:
+        The experiment's id and the run's id.
+    """
+    client = MlflowClient(tracking_uri=tracking_uri)
+    experiment_id = _experiment(client, tracking_uri, experiment, artifact_root)
+    run = client.create_run(experiment_id, tags=dict(tags))
+    entries = [Param(key, value[:6000]) for key, value in params.items()]
+    for start in range(0, len(entries), 100):
+        client.log_batch(run.info.run_id, params=entries[start : start + 100])
+    return experiment_id, str(run.info.run_id)
+
+
+def _experiment(client: MlflowClient, tracking_uri: str, name: str, artifact_root: Path) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    # A server keeps artifacts where it was told; without one MLflow would put them into the working directory.
+    location = None if tracking_uri.startswith("http") else (artifact_root / name).resolve().as_uri()
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException:
+        created = client.get_experiment_by_name(name)  # another study was faster
+        if created is None:
+            raise
+        return str(created.experiment_id)
+
+
+def close_orphans(tracking_uri: str, experiment: str, alive: set[str]) -> int:
+    """Mark KILLED every open run of the experiment whose study run is not in `alive`; returns how many."""
+    client = MlflowClient(tracking_uri=tracking_uri)
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        return 0
+    closed = 0
+    for run in client.search_runs([found.experiment_id], "attributes.status = 'RUNNING'"):
+        parent = run.data.tags.get(_PARENT, run.info.run_id)
+        if parent not in alive:
+            client.set_terminated(run.info.run_id, "KILLED")
+            closed += 1
+    return closed
+
+
+def close_parent(tracking_uri: str, run_id: str, status: str, metrics: Mapping[str, float]) -> None:
+    """Write the study's own metrics and end its run as FINISHED, FAILED or KILLED."""
+    client = MlflowClient(tracking_uri=tracking_uri)
+    for start in range(0, len(points := _metrics(metrics, 0)), _BATCH):
+        client.log_batch(run_id, metrics=points[start : start + _BATCH])
+    client.set_terminated(run_id, status)
+
+
+def log_by_layer(tracking_uri: str, run_id: str, metrics: Mapping[int, Mapping[str, float]]) -> None:
+    """Each SAE metric against the layer, as a curve of the parent run whose step is the layer."""
+    points = [
+        point
+        for layer, values in sorted(metrics.items())
+        for point in _metrics({f"by_layer/{name}": value for name, value in values.items()}, layer)
+    ]
+    client = MlflowClient(tracking_uri=tracking_uri)
+    for start in range(0, len(points), _BATCH):
+        client.log_batch(run_id, metrics=points[start : start + _BATCH])
+
+
+def tag_run(tracking_uri: str, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags on a run."""
+    MlflowClient(tracking_uri=tracking_uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
