@@ -1,7 +1,7 @@
 """Residual streams read off a model's blocks, by hooks that never outlive their `with` block."""
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from jaxtyping import Float
@@ -45,10 +45,8 @@ def capture(blocks: nn.ModuleList, layers: Collection[int]) -> Iterator[dict[int
     with ExitStack() as stack:
         for layer in sorted(layers):
             stack.callback(_keep(blocks, layer, streams, stop if layer == last else None).remove)
-        try:
+        with suppress(_Enough):
             yield streams
-        except _Enough:
-            pass
     _require(streams, layers)
 
 

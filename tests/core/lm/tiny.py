@@ -1,5 +1,6 @@
 """Tiny random Gemma 3 models in folders: the production classes, small enough for a test."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -45,6 +46,10 @@ def tiny_tokenizer(chat: bool) -> PreTrainedTokenizerFast:
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=[*special, *byte_tokens], show_progress=False)
     tokenizer.train_from_iterator(CORPUS, trainer)
+    # The trainer takes byte tokens as special ones only; as such they would be control tokens.
+    state = json.loads(tokenizer.to_str())
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in special]
+    tokenizer = Tokenizer.from_str(json.dumps(state))
     roles = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
     extra = {"extra_special_tokens": IMAGE, "additional_special_tokens": SPECIAL[4:]} if chat else {}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **roles, **extra)
