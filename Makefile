@@ -1,0 +1,43 @@
+# saeflow: `make demo` shows it, `make test` proves it, `make serve` keeps it running.
+SHELL := /bin/bash
+PYTHON ?= python3
+TORCH ?= auto # auto: CUDA where there is a GPU, else the CPU build · cpu · cuda
+VENV := .venv
+BIN := $(VENV)/bin
+STUDY ?= demo
+
+.PHONY: help setup demo serve test check types captioner requirements clean
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed ## Set up .venv (everything else does it first)
+
+$(VENV)/.installed: requirements.txt pyproject.toml infra/setup/install.sh
+	@PYTHON=$(PYTHON) TORCH=$(TORCH) bash infra/setup/install.sh $(VENV)
+
+demo: setup ## Run the demo study on this machine; ends with the report
+	@$(BIN)/saeflow run $(STUDY)
+
+serve: setup ## Prefect, MLflow and the deployments on loopback, until Ctrl-C
+	@exec $(BIN)/saeflow serve
+
+test: check ## Lint, types, import contracts, servers, all tests
+	$(BIN)/python -m tests.start_servers
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+check: setup ## Lint, types and import contracts alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+captioner: setup ## Train the captioner of the demo anew (up to 60 min on 2 cores)
+	$(BIN)/python -m infra.captioner.train --out deployments/models/scene-captioner
+
+requirements: ## Compile requirements.txt anew
+	$(BIN)/uv pip compile -q pyproject.toml --extra dev --universal --no-annotate --no-header \
+		--constraint infra/setup/constraints.txt \
+		$$(sed 's/^/--no-emit-package /' infra/setup/beside.txt) -o requirements.txt
+
+clean: ## Remove the virtual environment; the workspace stays
+	rm -rf $(VENV)
