@@ -138,7 +138,9 @@ class Plan:
 def plan_roots(study: Study, sources: Sources) -> Roots:
     """The units that need no other unit's output to be named."""
     data = study.data.model_dump(mode="json", exclude={"path"})
-    prepare = Unit(PREPARE.name, "", {"data": data, "content": sources.data})
+    path = getattr(study.data, "path", None)
+    knobs = {"path": path} if path else {}
+    prepare = Unit(PREPARE.name, "", {"data": data, "content": sources.data}, knobs=knobs)
     if sources.package is None:
         return Roots(prepare, None)
     return Roots(prepare, Unit(CONVERT_MODEL.name, "", {"package": sources.package, "content": sources.model}))

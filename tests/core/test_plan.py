@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from core.errors import BadInput
+from core.plan import Plan, Shape, Sources, Unit, plan_study
+from core.study import load_study
+
+STUDIES = Path(__file__).parents[2] / "deployments" / "studies"
+SHAPE = Shape(images=120, num_layers=34, d_model=64, has_images=True)
+
+
+def plan(*overrides: str, shape: Shape = SHAPE, sources: Sources = Sources("data", "model")) -> Plan:
+    return plan_study(load_study(STUDIES / "demo.yaml", overrides), sources, shape)
+
+
+def changed(before: Plan, after: Plan) -> set[str]:
+    old = {unit.label: unit.artifact for unit in before}
+    return {unit.step for unit in after if old.get(unit.label) != unit.artifact}
+
+
+def test_every_layer_has_its_three_units_and_shards_cover_all_images() -> None:
+    found = plan()
+    assert len(found.extract_layer) == len(found.train_sae) == len(found.index_features) == 34
+    assert [unit.recipe["images"] for unit in found.capture] == [[0, 50], [50, 100], [100, 120]]
+
+
+def test_sae_settings_change_nothing_upstream() -> None:
+    steps = changed(plan(), plan("sae.k=5"))
+    assert not steps & {"prepare", "capture", "extract_layer"}
+    assert {"train_sae", "index_features", "overview", "report"} <= steps
+
+
+@pytest.mark.parametrize(
+    "speed", ["capture.token_budget=999", "capture.batch_size=3", "sae.checkpoint_every=7", "tracking.experiment=other"]
+)
+def test_what_only_decides_speed_changes_no_fingerprint(speed: str) -> None:
+    assert changed(plan(), plan(speed)) == set()
+
+
+def test_an_analysis_setting_changes_that_analysis_and_the_report_alone() -> None:
+    assert changed(plan(), plan("analyses.ablation.draws=200")) == {"ablation", "report"}
+
+
+def test_new_weights_and_new_data_change_what_reads_them() -> None:
+    assert "prepare" not in changed(plan(), plan(sources=Sources("data", "other")))
+    assert "capture" in changed(plan(), plan(sources=Sources("data", "other")))
+    assert "prepare" in changed(plan(), plan(sources=Sources("other", "model")))
+
+
+def test_a_study_of_text_skips_what_needs_images_and_says_so() -> None:
+    found = plan(shape=Shape(120, 34, 64, has_images=False))
+    assert found.skipped == {"visual_patterns": "the study has no images"}
+    assert "visual_patterns" not in {unit.step for unit in found.analyses}
+
+
+def test_layers_that_are_not_there_are_named() -> None:
+    with pytest.raises(BadInput, match=r"capture\.layers: layer 34 is out of range; the model has layers 0-33"):
+        plan("capture.layers=30-34")
+    with pytest.raises(BadInput, match=r"analyses\.ablation\.layers: layer 17 is not among capture\.layers \(0-16\)"):
+        plan("capture.layers=0-16")
+
+
+def test_a_unit_crosses_to_a_worker_as_json() -> None:
+    for unit in plan():
+        assert Unit.from_json(unit.to_json()).artifact == unit.artifact
