@@ -4,19 +4,19 @@ What lies above a patch is computed anew at every position, keys and values too 
 was 23 to 38 % off); what lies below, the vision tower included, is never computed again.
 """
 
+import inspect
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from PIL import Image
 from torch import Tensor, nn
 
 from core.errors import BadInput
 from core.lm.hooks import capture
+from core.lm.images import pixel_values
 from core.lm.loading import LoadedModel
 from core.lm.prompts import EncodedSample
 
@@ -91,29 +91,27 @@ def build_batch(loaded: LoadedModel, samples: Sequence[EncodedSample]) -> TokenB
         segments[row, : len(sample.ids)] = torch.tensor(_codes(sample), dtype=torch.int8)
     mask = (torch.arange(shape[1]) < lengths[:, None]).long()
     types = None
-    if loaded.image_token_id is not None:
-        types = ((ids == loaded.image_token_id) & mask.bool()).long().to(loaded.device)
+    if loaded.shape.has_images and "token_type_ids" in inspect.signature(loaded.base.forward).parameters:
+        types = torch.eq(ids, loaded.image_token_id or -1).long().to(loaded.device)
     place = loaded.device
-    pixels = read_pixels(loaded, [sample.image for sample in samples])
+    pixels = read_pixels(loaded, samples)
     return TokenBatch(ids.to(place), mask.to(place), types, pixels, segments.to(place), lengths.to(place))
 
 
-def read_pixels(loaded: LoadedModel, images: Sequence[Path | None]) -> Float[Tensor, "B C H W"] | None:
-    """The images as the model's processor prepares them, each read once; null when there are none.
+def read_pixels(loaded: LoadedModel, samples: Sequence[EncodedSample]) -> Float[Tensor, "B C H W"] | None:
+    """The samples' images as the model's processor prepares them, each read once; null when there are none.
 
     Raises:
         BadInput: only some have an image, the model takes none, or a file cannot be read.
     """
-    paths = [image for image in images if image is not None]
+    paths = [sample.image for sample in samples if sample.image is not None]
     if not paths:
         return None
-    if len(paths) != len(images) or loaded.processor is None:
-        raise BadInput("a batch must have an image for every sample or for none, and a model that takes images")
+    if len(paths) != len(samples):
+        missing = next(sample.sample_id for sample in samples if sample.image is None)
+        raise BadInput(f"sample {missing}: has no image, but others of its batch have one")
     unique = list(dict.fromkeys(paths))
-    prepare: Any = loaded.processor.image_processor
-    pixels: Tensor = prepare(images=[_read_image(path) for path in unique], return_tensors="pt")["pixel_values"]
-    order = torch.tensor([unique.index(path) for path in paths])
-    return pixels[order].to(loaded.device, loaded.dtype)
+    return pixel_values(loaded, unique)[torch.tensor([unique.index(path) for path in paths])]
 
 
 def clean_run(loaded: LoadedModel, batch: TokenBatch, layers: Collection[int]) -> dict[int, Float[Tensor, "B T D"]]:
@@ -199,11 +197,3 @@ def _codes(sample: EncodedSample) -> list[int]:
 
 def _padding_id(tokenizer: Any) -> int:
     return int(tokenizer.pad_token_id) if tokenizer.pad_token_id is not None else 0
-
-
-def _read_image(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError) as error:
-        raise BadInput(f"image {path}: cannot be read ({error}); mend or remove the sample") from error

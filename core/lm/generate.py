@@ -1,0 +1,102 @@
+"""Greedy captions, clean or under an intervention that stays in force at every step."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import DynamicCache
+
+from core.lm.hooks import edit
+from core.lm.loading import LoadedModel
+from core.lm.patched import TokenBatch, build_batch, logits_of
+from core.lm.prefix import run_base
+from core.lm.prompts import EncodedSample
+
+Change = Callable[[Float[Tensor, "B T D"], Bool[Tensor, "B T"]], Float[Tensor, "B T D"]]
+"""What an intervention makes of a stream, given the positions that it may reach."""
+BATCH = 32
+"""Prompts that run together."""
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """A change of the stream after block `layer`."""
+
+    layer: int
+    change: Change
+
+
+def generate(
+    loaded: LoadedModel,
+    prompts: Sequence[EncodedSample],
+    max_new_tokens: int,
+    intervention: Intervention | None = None,
+) -> list[str]:
+    """Continue each prompt with the likeliest token, until the turn ends or `max_new_tokens` are written.
+
+    The prompt's keys and values are made under the intervention, and so is every token that follows: an intervention
+    reaches the prompt's image and instruction tokens, its last position, and all that is generated.
+    """
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
+    texts: dict[int, str] = {}
+    # Prompts of one length run together: no padding ever stands before a generated token.
+    for _, same in groupby(order, key=lambda index: len(prompts[index].ids)):
+        indices = list(same)
+        for start in range(0, len(indices), BATCH):
+            chosen = indices[start : start + BATCH]
+            ids = _continue(loaded, [prompts[index] for index in chosen], max_new_tokens, intervention)
+            for index, row in zip(chosen, ids, strict=True):
+                texts[index] = loaded.tokenizer.decode(row, skip_special_tokens=True).strip()
+    return [texts[index] for index in range(len(prompts))]
+
+
+def stop_ids(loaded: LoadedModel) -> set[int]:
+    """Tokens that end a caption: those that the checkpoint's generation settings name, and the tokenizer's own."""
+    settings: Any = getattr(loaded.model, "generation_config", None)
+    named = getattr(settings, "eos_token_id", None)
+    stops = set(named) if isinstance(named, list) else {named}
+    return {int(token) for token in stops | {loaded.tokenizer.eos_token_id} if token is not None}
+
+
+@torch.no_grad()
+def _continue(
+    loaded: LoadedModel, prompts: Sequence[EncodedSample], most: int, intervention: Intervention | None
+) -> list[list[int]]:
+    stops = torch.tensor(sorted(stop_ids(loaded)), device=loaded.device)
+    batch = build_batch(loaded, prompts)
+    cache = DynamicCache(config=loaded.text_config)
+    ids, running = batch.input_ids, torch.ones(len(prompts), dtype=torch.bool, device=loaded.device)
+    written: list[Int[Tensor, " B"]] = []
+    for step in range(most):
+        with _in_force(loaded, batch if step == 0 else None, intervention):
+            start = 0 if step == 0 else batch.input_ids.shape[1] + step - 1
+            mask = torch.ones(len(prompts), start + ids.shape[1], dtype=torch.int64, device=loaded.device)
+            images = list(prompts) if step == 0 else []
+            output = run_base(loaded, ids, mask, images, cache=cache, start=start)
+        chosen = logits_of(loaded, output.last_hidden_state[:, -1]).argmax(dim=-1)
+        running = running & ~torch.isin(chosen, stops)
+        if not running.any():
+            break
+        written.append(torch.where(running, chosen, torch.full_like(chosen, -1)))
+        ids = chosen[:, None]
+    rows = torch.stack(written, dim=1).tolist() if written else [[] for _ in prompts]
+    return [[token for token in row if token >= 0] for row in rows]
+
+
+def _in_force(
+    loaded: LoadedModel, prompt: TokenBatch | None, intervention: Intervention | None
+) -> AbstractContextManager[None]:
+    if intervention is None:
+        return nullcontext()
+    change = intervention.change
+
+    def reach(stream: Tensor) -> Tensor:
+        everywhere = torch.ones(stream.shape[:2], dtype=torch.bool, device=stream.device)
+        return change(stream, everywhere if prompt is None else prompt.patchable())
+
+    return edit(loaded.blocks, intervention.layer, reach)
