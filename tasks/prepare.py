@@ -1,7 +1,6 @@
 """Samples, and the model where it comes as a package."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import TypeAdapter

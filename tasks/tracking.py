@@ -206,3 +206,9 @@ def log_by_layer(tracking_uri: str, run_id: str, metrics: Mapping[int, Mapping[s
 def tag_run(tracking_uri: str, run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags on a run."""
     MlflowClient(tracking_uri=tracking_uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def log_folder(context: RunContext, run_id: str | None, folder: Path, name: str) -> None:
+    """Attach a folder's files to a unit's run, where there is one."""
+    if run_id is not None and folder.is_dir():
+        MlflowClient(tracking_uri=context.tracking_uri).log_artifacts(run_id, str(folder), name)

@@ -1,0 +1,48 @@
+"""Activations: the model run once a shard, then one layer's table out of all shards."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.activations.capture import capture_shard
+from core.activations.health import examine_layer
+from core.activations.requests import CaptureJob, images_between
+from core.activations.table import LayerTable
+from core.data.samples import read_samples
+from core.steps import CAPTURE, EXTRACT_LAYER
+from core.study.model import CaptureConfig
+from tasks.context import Work
+from tasks.models import open_model
+from tasks.step import step
+
+
+@step(CAPTURE)
+def capture(work: Work) -> Mapping[str, float]:
+    """Write the residual stream of every layer and language for one shard of images."""
+    folder = work.input("samples")
+    samples = images_between(read_samples(folder), *work.recipe["images"])
+    images = folder if samples["image"].is_not_null().any() else None
+    config = CaptureConfig.model_validate(
+        {**work.recipe["capture"], **work.unit.knobs, "layers": work.recipe["layers"]}
+    )
+    job = CaptureJob(samples, images, config, instructions(work))
+    summary = capture_shard(open_model(work), job, work.out, work.progress)
+    return {"images": summary.images, "captions": summary.captions, "dropped": len(summary.drops)}
+
+
+def instructions(work: Work) -> dict[str, str]:
+    """The instruction before a caption, by language."""
+    return {language: str(work.recipe["model"][f"instruction_{language}"]) for language in work.context.languages}
+
+
+@step(EXTRACT_LAYER)
+def extract_layer(work: Work) -> Mapping[str, float]:
+    """Validate, count and measure one layer's rows; the rows themselves stay in the shards."""
+    table = LayerTable.open(work.inputs("shards"), work.recipe["layer"])
+    health = examine_layer(table, work.recipe["nonfinite"], work.progress)
+    health.write(work.out)
+    return health.metrics()
+
+
+def open_table(work: Work, unit_folder: Path, layer: int) -> LayerTable:
+    """One layer's table as `extract_layer` left it: without the rows that it dropped."""
+    return LayerTable.open(work.inputs("shards"), layer, keep=unit_folder)

@@ -1,0 +1,23 @@
+"""Every step's task, by the step's name."""
+
+from typing import Any
+
+from prefect import Task
+
+from tasks.analyse import ANALYSIS_STEPS
+from tasks.capture import capture, extract_layer
+from tasks.index import index_features
+from tasks.prepare import convert_model, prepare_samples
+from tasks.report import write_report
+from tasks.train import train_sae
+
+STEPS: dict[str, Task[..., dict[str, Any]]] = {
+    "prepare": prepare_samples,
+    "convert_model": convert_model,
+    "capture": capture,
+    "extract_layer": extract_layer,
+    "train_sae": train_sae,
+    "index_features": index_features,
+    **ANALYSIS_STEPS,
+    "report": write_report,
+}

@@ -1,0 +1,33 @@
+"""One sparse autoencoder a layer."""
+
+import json
+from collections.abc import Mapping
+
+from core.data.samples import read_samples
+from core.sae.formats import Origin, save_sae
+from core.sae.rows import load_rows
+from core.sae.training import train
+from core.steps import TRAIN_SAE
+from core.study.model import SAEConfig
+from tasks.capture import open_table
+from tasks.context import Work
+from tasks.mlflow_sae import log_sae
+from tasks.models import device_of
+from tasks.step import step
+
+
+@step(TRAIN_SAE)
+def train_sae(work: Work) -> Mapping[str, float]:
+    """Train the layer's SAE from where its checkpoint stands, and write it in SAELens' layout."""
+    layer = int(work.recipe["layer"])
+    config = SAEConfig.model_validate({**work.recipe["sae"], **work.unit.knobs})
+    table = open_table(work, work.input("layer"), layer)
+    rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
+    trained = train(rows, config, work.checkpoint, work.progress)
+    save_sae(trained, work.out, Origin(layer=layer, model=work.context.study))
+    trained.history.write_parquet(work.out / "history.parquet", statistics=False)
+    counts = {f"rows_{kind}": float(count) for kind, count in rows.counts.items()}
+    metrics = {**trained.metrics, **counts}
+    (work.out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    log_sae(work, table.d_model)
+    return metrics
