@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 from transformers.utils import logging
@@ -87,7 +88,7 @@ def _read_model(folder: Path, shape: ModelShape, dtype: torch.dtype) -> Any:
     logging.disable_progress_bar()
     try:
         return kind.from_pretrained(folder, dtype=dtype, local_files_only=True, attn_implementation="sdpa")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise BadInput(f"model {folder}: transformers cannot load it ({_first_line(error)})") from error
     finally:
         if bars:

@@ -101,6 +101,8 @@ def continue_prefix(
     """
     if max(layers) > prefix.last_layer:
         raise ValueError(f"the prefix was encoded up to layer {prefix.last_layer}; layer {max(layers)} needs another")
+    if any(loaded.image_token_id in rest for rest in rests):
+        raise ValueError("image tokens behind the prefix would run without their pixels; use run_whole")
     ids, mask = pad_right(rests, loaded)
     before = torch.ones((len(rests), prefix.length), dtype=mask.dtype, device=mask.device)
     cache = fork_cache(prefix.cache, owners)
@@ -138,7 +140,7 @@ def run_base(
     if paths:
         extra["pixel_values"] = pixel_values(loaded, paths)
     if loaded.shape.has_images and "token_type_ids" in inspect.signature(loaded.base.forward).parameters:
-        extra["token_type_ids"] = (ids == loaded.image_token_id).long()
+        extra["token_type_ids"] = torch.eq(ids, loaded.image_token_id or -1).long()
     positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
     return loaded.base(
         input_ids=ids,

@@ -33,6 +33,7 @@ class EncodedSample:
     special: list[bool]
     spans: list[Span | None]
     text: str
+    caption: str
     image: Path | None
 
     @property
@@ -97,6 +98,7 @@ def encode_sample(loaded: LoadedModel, request: CaptionRequest) -> EncodedSample
         special=special,
         spans=[*([None] * prefix_length), *spans],
         text=text,
+        caption=request.caption,
         image=request.image,
     )
 
@@ -141,6 +143,12 @@ def continuation_ids(loaded: LoadedModel, sample: EncodedSample, text: str) -> l
     if ids[:length] != sample.ids or len(ids) == length:
         raise UnusableText(f"sample {sample.sample_id}: {text!r} merges with the text before it; start at a word")
     return ids[length:]
+
+
+def spell(loaded: LoadedModel, token: int) -> str:
+    """A token as a reader sees it; one that is only part of a character by its name."""
+    text: str = loaded.tokenizer.decode([token], clean_up_tokenization_spaces=False)
+    return text if text and "\ufffd" not in text else str(loaded.tokenizer.convert_ids_to_tokens(token))
 
 
 def _chat(source: Any, instruction: str, with_image: bool) -> str:

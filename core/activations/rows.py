@@ -1,0 +1,105 @@
+"""Which tokens become rows, in which order, and where each row goes: settled before the model runs.
+
+Order depends on the samples alone, never on how the model's passes are composed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from core.lm.prefix import CaptionGroup
+from core.lm.prompts import EncodedSample
+
+LANGUAGES = ("en", "ar")
+FILES = ("shared", *LANGUAGES)
+TOKENS = {
+    "group": pl.String,
+    "row": pl.UInt32,
+    "sample_id": pl.String,
+    "image_id": pl.String,
+    "language": pl.String,
+    "segment": pl.String,
+    "position": pl.UInt32,
+    "token_id": pl.UInt32,
+    "token": pl.String,
+    "char_start": pl.Int32,
+    "char_end": pl.Int32,
+    "special": pl.Boolean,
+}
+"""Columns of `tokens.parquet`: `row` counts within the matrix of `group`; language is null where it does not matter;
+`char_start` and `char_end` are characters of the caption, null outside it; `special` rows enter no statistic."""
+
+Key = tuple[int, int | None]
+"""A sequence of a shard: (group, sample within it), or (group, None) for what the group's captions share."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The tokens of one sequence that are kept: indices into the sequence, and their first row in `file`."""
+
+    file: str
+    start: int
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every row of a shard, before there is any activation."""
+
+    tokens: pl.DataFrame
+    kept: dict[Key, Kept] = field(repr=False)
+    counts: dict[str, int]
+
+
+def lay_out(groups: Sequence[CaptionGroup], segments: Sequence[str], text_of: Callable[[int], str]) -> Layout:
+    """Number the rows of a shard: shared rows first, then each language's, in the order of the groups.
+
+    `segments` are the kinds of tokens to keep. Of special tokens only the last one before a caption is kept, the
+    decision point; `text_of` spells a token id.
+    """
+    counts = dict.fromkeys(FILES, 0)
+    kept: dict[Key, Kept] = {}
+    records: list[dict[str, Any]] = []
+    for file in FILES:
+        for key, sample, positions in _sequences(groups, file):
+            chosen = tuple(position for position in positions if _is_kept(sample, position, segments))
+            kept[key] = Kept(file, counts[file], chosen)
+            for row, position in enumerate(chosen, start=counts[file]):
+                records.append(_record(file, row, sample, position, text_of))
+            counts[file] += len(chosen)
+    return Layout(pl.DataFrame(records, schema=TOKENS, orient="row"), kept, counts)
+
+
+def _sequences(groups: Sequence[CaptionGroup], file: str) -> Iterator[tuple[Key, EncodedSample, range]]:
+    for number, group in enumerate(groups):
+        if file == "shared":
+            yield (number, None), group.samples[0], range(group.shared)
+            continue
+        for index, sample in enumerate(group.samples):
+            if sample.language == file:
+                yield (number, index), sample, range(group.shared, len(sample.ids))
+
+
+def _is_kept(sample: EncodedSample, position: int, segments: Sequence[str]) -> bool:
+    is_decision_point = position == sample.prefix_length - 1
+    return sample.segments[position] in segments and (not sample.special[position] or is_decision_point)
+
+
+def _record(file: str, row: int, sample: EncodedSample, position: int, text_of: Callable[[int], str]) -> dict[str, Any]:
+    start, end = sample.spans[position] or (None, None)
+    return {
+        "group": file,
+        "row": row,
+        "sample_id": sample.sample_id,
+        "image_id": sample.image_id,
+        "language": None if file == "shared" else file,
+        "segment": sample.segments[position],
+        "position": position,
+        "token_id": sample.ids[position],
+        "token": text_of(sample.ids[position]),
+        "char_start": start,
+        "char_end": end,
+        "special": sample.special[position],
+    }

@@ -1,0 +1,132 @@
+"""One layer's rows over all shards: a memory-mapped matrix beside a table of tokens."""
+
+import json
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import BFloat16, Float
+from torch import Tensor
+
+from core.activations.rows import FILES
+from core.errors import BadInput
+
+KEEP = "keep.parquet"
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A run of rows that lie in one file, and the number of its first one."""
+
+    start: int
+    matrix: BFloat16[Tensor, "T D"]
+
+
+class LayerTable:
+    """The rows of one layer, in one order for every layer: shards as given, in each shared, English, Arabic.
+
+    `tokens` has the columns of a shard's tokens.parquet, `shard`, `index` (0 … T-1, the row's number here) and
+    `origin` (its number before rows were dropped, by which layers line up).
+    """
+
+    def __init__(self, layer: int, tokens: pl.DataFrame, pieces: Sequence[_Piece], d_model: int) -> None:
+        self.layer = layer
+        self.tokens = tokens
+        self.d_model = d_model
+        self._pieces = pieces
+        self._starts = [piece.start for piece in pieces]
+        self._origin = tokens["origin"].to_numpy()
+
+    @classmethod
+    def open(cls, shards: Sequence[Path], layer: int, keep: Path | None = None) -> "LayerTable":
+        """Open layer `layer` of the shards' folders; `keep` is the layer's folder (or file) of the rows kept.
+
+        Without a `keep.parquet` there, all rows are kept.
+
+        Raises:
+            BadInput: a shard has not captured the layer, or its matrices do not fit its tokens.
+        """
+        frames: list[pl.DataFrame] = []
+        pieces: list[_Piece] = []
+        start = 0
+        width = 0
+        for number, shard in enumerate(shards):
+            tokens = pl.read_parquet(shard / "tokens.parquet")
+            width = int(json.loads((shard / "shard.json").read_text(encoding="utf-8"))["d_model"])
+            frames.append(tokens.with_columns(pl.lit(number, pl.UInt32).alias("shard")))
+            for file in FILES:
+                count = int(tokens["group"].eq(file).sum())
+                if count:
+                    pieces.append(_Piece(start, _map_matrix(shard, layer, file, (count, width))))
+                    start += count
+        tokens = pl.concat(frames).with_row_index("origin")
+        kept = _kept_rows(keep)
+        tokens = tokens if kept is None else tokens[kept]
+        return cls(layer, tokens.with_row_index("index"), pieces, width)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def read(self, rows: np.ndarray) -> Float[Tensor, "n D"]:
+        """The rows numbered `rows`, in their order, in float32; files are read in order, whatever order is asked."""
+        origin = self._origin[rows].astype(np.int64)
+        order = np.argsort(origin, kind="stable")
+        ordered = origin[order]
+        out = torch.empty(len(origin), self.d_model)
+        bounds = np.searchsorted(ordered, [*self._starts, np.iinfo(np.int64).max])
+        for piece, low, high in zip(self._pieces, bounds[:-1], bounds[1:], strict=True):
+            if low < high:
+                local = torch.from_numpy(ordered[low:high] - piece.start)
+                out[torch.from_numpy(order[low:high])] = piece.matrix[local].float()
+        return out
+
+    def block(self, start: int, stop: int) -> Float[Tensor, "n D"]:
+        """The rows from `start` to `stop` (exclusive; cut at the table's end) in float32."""
+        stop = min(stop, len(self))
+        if start >= stop:
+            return torch.empty(0, self.d_model)
+        first, last = int(self._origin[start]), int(self._origin[stop - 1])
+        if last - first != stop - 1 - start:
+            return self.read(np.arange(start, stop))
+        parts = []
+        number = bisect_right(self._starts, first) - 1
+        while first <= last:
+            piece = self._pieces[number]
+            part = piece.matrix[first - piece.start : last + 1 - piece.start].float()
+            parts.append(part)
+            first += len(part)
+            number += 1
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def _kept_rows(keep: Path | None) -> pl.Series | None:
+    if keep is None:
+        return None
+    path = keep / KEEP if keep.is_dir() else keep
+    return pl.read_parquet(path)["origin"] if path.is_file() else None
+
+
+def _map_matrix(shard: Path, layer: int, file: str, shape: tuple[int, int]) -> BFloat16[Tensor, "T D"]:
+    """The `activation` of a safetensors file, mapped: the file stays on disk, and no file descriptor stays open.
+
+    Raises:
+        BadInput: the file is not there, or holds something else.
+    """
+    path = shard / f"layer_{layer}.{file}.safetensors"
+    try:
+        with path.open("rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            header = json.loads(handle.read(length))["activation"]
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise BadInput(f"{shard.name}: layer {layer} was not captured ({path.name} is missing)") from error
+    except (ValueError, KeyError) as error:
+        raise BadInput(f"{path}: is no activation file ({error})") from error
+    if header["dtype"] != "BF16" or tuple(header["shape"]) != shape or size != 8 + length + 2 * shape[0] * shape[1]:
+        raise BadInput(f"{path}: {header['dtype']} {header['shape']} does not fit the shard's {shape[0]} tokens")
+    content = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
+    return content[8 + length :].view(torch.bfloat16).view(shape)

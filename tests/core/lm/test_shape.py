@@ -1,0 +1,66 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.errors import BadInput
+from core.lm.shape import read_shape, weight_files
+
+
+def _config(folder: Path, **content: object) -> Path:
+    (folder / "config.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_the_layout_of_gemma_3_4b_it_gives_its_layers_width_and_image_tokens(tmp_path: Path) -> None:
+    text = {"hidden_size": 2560, "num_hidden_layers": 34, "model_type": "gemma3_text"}
+    folder = _config(
+        tmp_path, model_type="gemma3", text_config=text, vision_config={"hidden_size": 1152}, mm_tokens_per_image=256
+    )
+    shape = read_shape(folder)
+    assert (shape.num_layers, shape.d_model, shape.has_images, shape.image_tokens) == (34, 2560, True, 256)
+    assert shape.vocab_size == 262208
+
+
+def test_a_text_model_has_no_images_and_older_names_are_understood(tmp_path: Path) -> None:
+    shape = read_shape(_config(tmp_path, model_type="gpt2", n_layer=12, n_embd=768, vocab_size=50257))
+    assert (shape.num_layers, shape.d_model, shape.vocab_size) == (12, 768, 50257)
+    assert (shape.has_images, shape.image_tokens) == (False, 0)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"model_type": "x"}'])
+def test_a_broken_config_is_told_in_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(BadInput, match=r"config\.json") as caught:
+        read_shape(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_config_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no config\.json there"):
+        read_shape(tmp_path)
+
+
+def test_weights_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no weights"):
+        weight_files(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    assert weight_files(tmp_path) == [tmp_path / "model.safetensors"]
+
+
+def test_every_file_of_the_index_must_be_there(tmp_path: Path) -> None:
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    index = {"weight_map": {"a": names[0], "b": names[1], "c": names[0]}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / names[0]).touch()
+    with pytest.raises(BadInput, match=names[1]):
+        weight_files(tmp_path)
+    (tmp_path / names[1]).touch()
+    assert weight_files(tmp_path) == [tmp_path / name for name in names]
+
+
+def test_reading_a_shape_loads_no_torch() -> None:
+    code = "import sys, core.lm.shape; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
