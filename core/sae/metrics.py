@@ -1,0 +1,98 @@
+"""How well an autoencoder rebuilds the stream, and how its features are used."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.sae.architectures import SparseCode, TopKSAE
+from core.sae.rows import Rows
+
+DENSE_RATE = 0.1
+"""A feature that fires on more than this share of the rows is called dense."""
+_BLOCK_ELEMENTS = 2**24
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Reconstruction over some rows.
+
+    `fvu` = Σ‖x − x̂‖² / Σ‖x − x̄‖², fraction of variance unexplained; `explained_variance` = 1 − ΣVar(x − x̂) / ΣVar(x)
+    over dimensions, which forgives a constant offset, so that it is 1 − fvu or a little more; `cosine` between x and
+    x̂, averaged over rows; `l0` features active a row; `firings` [F] rows each feature is active on.
+    """
+
+    rows: int
+    fvu: float
+    explained_variance: float
+    cosine: float
+    l0: float
+    firings: Int[Tensor, " F"]
+
+
+def encode_blocks(sae: TopKSAE, x: Float[Tensor, "T D"]) -> Iterator[tuple[Float[Tensor, "t D"], SparseCode]]:
+    """Rows and their codes, in blocks whose dense pre-activations stay below 64 MiB."""
+    for block in torch.split(x, max(1, _BLOCK_ELEMENTS // sae.num_features)):
+        rows = block.to(sae.b_dec.dtype)
+        yield rows, sae.encode(rows)
+
+
+@torch.no_grad()
+def evaluate(sae: TopKSAE, x: Float[Tensor, "T D"]) -> Evaluation:
+    """Measure the autoencoder on rows of the stream, in one pass.
+
+    Sums are taken about the first block's mean, in float64: a stream's mean can be far larger than its spread.
+    """
+    origin = x[:4096].double().mean(0)
+    sums = torch.zeros(4, sae.d_model, dtype=torch.float64, device=x.device)  # x, x², r, r² with r = x − x̂
+    cosine = torch.zeros((), dtype=torch.float64, device=x.device)
+    firings = torch.zeros(sae.num_features, dtype=torch.int64, device=x.device)
+    for rows, code in encode_blocks(sae, x):
+        rebuilt = sae.decode(code)
+        shifted, residual = rows.double() - origin, (rows - rebuilt).double()
+        sums += torch.stack([shifted.sum(0), shifted.square().sum(0), residual.sum(0), residual.square().sum(0)])
+        cosine += torch.cosine_similarity(rows, rebuilt, dim=1).double().sum()
+        firings += torch.bincount(code.indices[code.values > 0], minlength=sae.num_features)
+    x1, x2, r1, r2 = sums / len(x)
+    spread = float((x2 - x1.square()).sum().clamp_min(1e-30))
+    return Evaluation(
+        rows=len(x),
+        fvu=float(r2.sum()) / spread,
+        explained_variance=1 - float((r2 - r1.square()).sum()) / spread,
+        cosine=float(cosine) / len(x),
+        l0=float(firings.sum()) / len(x),
+        firings=firings,
+    )
+
+
+def final_metrics(sae: TopKSAE, rows: Rows) -> tuple[dict[str, float], Float[Tensor, " F"]]:
+    """The figures a finished run is compared by, and each feature's firing rate over the training rows.
+
+    Dead: silent on every training row. Live: not dead. Held-out figures are left out when no row is held out.
+    """
+    trained = evaluate(sae, rows.train)
+    rate = trained.firings / trained.rows
+    live = trained.firings[trained.firings > 0]
+    metrics = {
+        **_reconstruction("train", trained),
+        "dead_fraction": 1 - len(live) / sae.num_features,
+        "dense_fraction": float((rate > DENSE_RATE).double().mean()),
+        "rows_per_latent": trained.rows / sae.num_features,
+        "median_firings_per_live_latent": float(live.double().median()) if len(live) else 0.0,
+        **{f"rows_{name}": float(count) for name, count in rows.counts.items()},
+    }
+    if len(rows.held_out):
+        metrics |= _reconstruction("held_out", evaluate(sae, rows.held_out))
+    return metrics, rate.float()
+
+
+def _reconstruction(name: str, evaluation: Evaluation) -> dict[str, float]:
+    return {
+        f"{name}_fvu": evaluation.fvu,
+        f"{name}_explained_variance": evaluation.explained_variance,
+        f"{name}_cosine": evaluation.cosine,
+        f"{name}_l0": evaluation.l0,
+        f"{name}_rows": float(evaluation.rows),
+    }

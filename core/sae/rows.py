@@ -1,0 +1,110 @@
+"""Which rows of a layer an autoencoder learns from, and which it is tested on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.activations.table import LayerTable
+from core.study.model import SAEConfig
+
+MAX_HELD_OUT = 16_384
+"""Held-out rows kept at most: beyond that a FVU no longer moves in its third digit."""
+_READ_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Training rows (split `train`) and held-out rows (split `select`) of one layer, in raw units, in memory.
+
+    `counts` says how many training rows there are of each kind, such as caption_en or image.
+    """
+
+    train: Float[Tensor, "T D"]
+    held_out: Float[Tensor, "H D"]
+    counts: Mapping[str, int]
+
+    def to(self, device: torch.device | str) -> "Rows":
+        """The same rows on another device."""
+        return Rows(self.train.to(device), self.held_out.to(device), self.counts)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Ascending row numbers of a layer's table; `counts` of the training rows by kind."""
+
+    train: Int[np.ndarray, " T"]
+    held_out: Int[np.ndarray, " H"]
+    counts: Mapping[str, int]
+
+
+def load_rows(table: LayerTable, samples: pl.DataFrame, config: SAEConfig) -> Rows:
+    """Choose rows and read them; they stay in bfloat16, as they are stored."""
+    choice = choose_rows(table.tokens, samples, config)
+    return Rows(_read(table, choice.train), _read(table, choice.held_out), choice.counts)
+
+
+def choose_rows(tokens: pl.DataFrame, samples: pl.DataFrame, config: SAEConfig) -> Choice:
+    """Draw the rows of the train and select splits in the stated proportions, by the study's seed.
+
+    Caption rows are balanced between the languages, and so are the instruction's own words; image rows come to
+    `image_share` of all where there are enough of them. Special rows, and rows before the image that every sample
+    shares, are left out. A table without image rows or with one language gives all it has.
+    """
+    train, counts = _draw(tokens, samples, config, "train", config.max_rows)
+    limit = MAX_HELD_OUT if config.max_rows is None else min(MAX_HELD_OUT, config.max_rows)
+    held_out, _ = _draw(tokens, samples, config, "select", limit)
+    return Choice(train, held_out, counts)
+
+
+def _draw(
+    tokens: pl.DataFrame, samples: pl.DataFrame, config: SAEConfig, split: str, limit: int | None
+) -> tuple[Int[np.ndarray, " n"], dict[str, int]]:
+    pools = _pools(tokens, samples, split)
+    sizes = _sizes(pools, config.image_share)
+    total = sum(sizes.values())
+    if limit is not None and total > limit:
+        sizes = {kind: size * limit // total for kind, size in sizes.items()}
+    rng = np.random.default_rng([config.seed, ("train", "select").index(split)])
+    drawn = [rng.choice(pools[kind], size, replace=False) for kind, size in sizes.items()]
+    rows = np.sort(np.concatenate(drawn)) if drawn else np.empty(0, np.int64)
+    return rows, sizes
+
+
+def _pools(tokens: pl.DataFrame, samples: pl.DataFrame, split: str) -> dict[str, Int[np.ndarray, " n"]]:
+    """Row numbers of a split by kind, kinds in a fixed order, empty ones left out."""
+    images = samples.filter(pl.col("split") == split)["image_id"].unique().to_list()
+    frame = tokens.select(pl.int_range(pl.len()).alias("row"), "image_id", "language", "segment", "special").filter(
+        ~pl.col("special") & pl.col("image_id").is_in(images)
+    )
+    image = frame.filter(pl.col("segment") == "image")
+    pools = {"image": image["row"].to_numpy()} if image.height else {}
+    for segment in ("caption", "prompt"):
+        for language in sorted(frame["language"].drop_nulls().unique().to_list()):
+            kind = frame.filter((pl.col("segment") == segment) & (pl.col("language") == language))
+            if kind.height:
+                pools[f"{segment}_{language}"] = kind["row"].to_numpy()
+    return pools
+
+
+def _sizes(pools: Mapping[str, Int[np.ndarray, " n"]], image_share: float) -> dict[str, int]:
+    """How many rows of each pool are drawn."""
+    sizes: dict[str, int] = {}
+    for segment in ("caption", "prompt"):
+        kinds = [kind for kind in pools if kind.startswith(segment)]
+        sizes |= dict.fromkeys(kinds, min((len(pools[kind]) for kind in kinds), default=0))
+    if "image" in pools:
+        wanted = round(sum(sizes.values()) * image_share / (1 - image_share))
+        sizes["image"] = min(len(pools["image"]), wanted) if sizes else len(pools["image"])
+    return {kind: sizes[kind] for kind in pools}
+
+
+def _read(table: LayerTable, rows: Int[np.ndarray, " n"]) -> Float[Tensor, "n D"]:
+    kept = torch.empty(len(rows), table.d_model, dtype=torch.bfloat16)
+    for start in range(0, len(rows), _READ_ROWS):
+        kept[start : start + _READ_ROWS] = table.read(rows[start : start + _READ_ROWS])
+    return kept
