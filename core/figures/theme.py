@@ -1,0 +1,176 @@
+"""One look for every figure: a font with Arabic, fixed colours by meaning, axes with units.
+
+How to draw a figure (`core/figures/<analysis>.py`):
+
+    from core.figures.theme import HEIGHT, WIDTH, Figure, language_colour, layer_x
+
+    def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
+        return {"emergence": _emergence(tables["emergence"])}
+
+    def _emergence(table: pl.DataFrame) -> Figure:
+        base = alt.Chart(table).encode(x=layer_x(), color=language_colour())
+        scale = alt.Scale(domain=[0.4, 1])
+        line = base.mark_line(point=True).encode(y=alt.Y("auroc:Q", title="AUROC", scale=scale))
+        band = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", title="AUROC", scale=scale), y2="high:Q")
+        chart = (band + line + rule(0.5)).properties(width=WIDTH, height=HEIGHT)
+        return Figure(chart, "Held-out AUROC by layer and language. Band: 95 % interval over images; dashed: chance.")
+
+- Hand over a plain polars table of what is drawn (aggregate first: every row is written into the JSON), in a fixed row
+  order. Never call `.configure_*`, `alt.theme` or `alt.data_transformers`: the writer adds the theme.
+- Give width and height to every panel (`WIDTH` × `HEIGHT`; `HALF` for two side by side; `alt.Step(n)` for heat maps of
+  many rows). 520 px are a full column of text: the report shows it as drawn, the PNG prints it at 200 dpi.
+- Every axis has a title with its unit ("ΔP(female), points", "Layer", "Rows"). The caption is a finding's legend: what
+  is drawn, the unit, the interval, the control, n. No chart title that repeats the caption.
+- Colours have fixed meanings: `language_colour`, `gender_colour`, `control_colour`, `segment_colour`; `SEQUENTIAL` for
+  amounts, `DIVERGING` with `domainMid=0` for signed values. `REFERENCE` draws zero or chance: `rule(0.5)`.
+- A control is grey and dashed, its interval a grey band; what was measured has colour.
+- Arabic text needs nothing: the font has it, and the renderer joins and orders it. Numbers stay in Western digits.
+- A mapping from a table that may be empty: leave the figure out of the dictionary; an empty panel says nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+FONT = "Saeflow Sans"
+WIDTH = 520
+HALF = 225
+HEIGHT = 260
+BAND = 0.18
+"""Opacity of an interval's band."""
+
+INK = "#1f2328"
+MUTED = "#57606a"
+REFERENCE = "#8c959f"
+GRID = "#e7eaee"
+
+# Okabe & Ito 2008 and Paul Tol's muted scheme: told apart with every common colour blindness, and in print.
+LANGUAGES = {"en": "#0072B2", "ar": "#D55E00", "shared": "#5B3A8C", "image": "#5B3A8C"}
+GENDERS = {"female": "#AA3377", "male": "#228833", "both": "#CCAA22", "neutral": "#66AACC", "none": "#BBBBBB"}
+SEGMENTS = {"image": "#5B3A8C", "prompt": "#999933", "caption": "#0072B2"}
+POSITIONS = {
+    "image": "#5B3A8C",
+    "last-prompt": "#D55E00",
+    "pre-gender": "#0072B2",
+    "first-gendered": "#8C510A",
+    "later-gendered": "#BF9B6A",
+    "other": "#9AA5B1",
+}
+MEASURED = "#C03A2B"
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#AA3377", "#E69F00", "#56B4E9", "#5B3A8C", "#8C510A")
+CONTROLS = ("#6E7781", "#A8B0B8", "#8A7F70", "#C4B9A6")
+SEQUENTIAL = "viridis"
+DIVERGING = "purpleorange"
+LANGUAGE_NAMES = {"en": "English", "ar": "Arabic", "shared": "Shared", "image": "Image"}
+
+Chart = alt.TopLevelMixin
+"""Whatever Altair can write: a chart, a layer, a concatenation, a facet."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart and the sentences under it; `alt` is read aloud in its place (empty: the caption)."""
+
+    chart: Chart
+    caption: str
+    alt: str = ""
+
+
+def layer_x(title: str = "Layer", field: str = "layer") -> alt.X:
+    """The x axis of everything that runs over layers: whole numbers, no invented zero."""
+    return alt.X(f"{field}:Q", title=title, axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(zero=False))
+
+
+def rule(y: float) -> alt.Chart:
+    """A dashed horizontal line at a reference value: zero, chance, the baseline."""
+    chart = alt.Chart(pl.DataFrame({"reference": [y]})).mark_rule(color=REFERENCE, strokeDash=[4, 3])
+    line: alt.Chart = chart.encode(y="reference:Q")
+    return line
+
+
+def language_colour(field: str = "language", present: Sequence[str] = ("en", "ar")) -> alt.Color:
+    """Colour by language code, named in full in the legend."""
+    names = {code: LANGUAGE_NAMES[code] for code in present}
+    return _fixed(field, {code: LANGUAGES[code] for code in present}, "Language", names)
+
+
+def gender_colour(field: str = "gender", present: Sequence[str] = ("female", "male")) -> alt.Color:
+    """Colour by gender label."""
+    return _fixed(field, {gender: GENDERS[gender] for gender in present}, "Gender")
+
+
+def segment_colour(field: str = "segment", present: Sequence[str] = ("image", "prompt", "caption")) -> alt.Color:
+    """Colour by segment of the sequence."""
+    return _fixed(field, {segment: SEGMENTS[segment] for segment in present}, "Segment")
+
+
+def position_colour(field: str = "position_set", present: Sequence[str] = tuple(POSITIONS)) -> alt.Color:
+    """Colour by position set; the two that claim emergence have the strong colours."""
+    return _fixed(field, {name: POSITIONS[name] for name in present}, "Positions")
+
+
+def control_colour(field: str, measured: Sequence[str], controls: Sequence[str], title: str = "") -> alt.Color:
+    """Colours for what was measured, greys for its controls (at most four), in the order given."""
+    colours = (MEASURED,) if len(measured) == 1 else SERIES
+    return _fixed(field, {**dict(zip(measured, colours)), **dict(zip(controls, CONTROLS))}, title)
+
+
+def _fixed(field: str, colours: Mapping[str, str], title: str, names: Mapping[str, str] | None = None) -> alt.Color:
+    label = "datum.label"
+    for value, name in (names or {}).items():
+        label = f"datum.value === '{value}' ? '{name}' : ({label})"
+    legend = alt.Legend(title=title or None, labelExpr=label) if names else alt.Legend(title=title or None)
+    return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())), legend=legend)
+
+
+def theme() -> dict[str, Any]:
+    """Vega-Lite's `config` of every figure."""
+    text = {"font": FONT, "labelFont": FONT, "titleFont": FONT}
+    axis = {
+        **text,
+        "labelFontSize": 11.5,
+        "titleFontSize": 12.5,
+        "titleFontWeight": "normal",
+        "titleColor": INK,
+        "labelColor": MUTED,
+        "labelLimit": 260,
+        "titlePadding": 8,
+        "gridColor": GRID,
+        "domainColor": REFERENCE,
+        "tickColor": REFERENCE,
+        "tickSize": 4,
+        "labelOverlap": "greedy",
+    }
+    legend = {
+        **text,
+        "labelFontSize": 11.5,
+        "titleFontSize": 11.5,
+        "titleFontWeight": "bold",
+        "labelColor": INK,
+        "titleColor": INK,
+        "labelLimit": 240,
+        "symbolStrokeWidth": 2,
+        "symbolOpacity": 1,
+    }
+    heading = {**text, "fontSize": 13, "labelFontSize": 12.5, "titleFontSize": 12.5, "color": INK, "anchor": "start"}
+    return {
+        "background": "white",
+        "font": FONT,
+        "padding": 8,
+        "view": {"stroke": None, "continuousWidth": WIDTH, "continuousHeight": HEIGHT},
+        "axis": axis,
+        "axisX": {"grid": False},
+        "legend": legend,
+        "title": {**heading, "fontWeight": "bold", "subtitleFont": FONT, "subtitleColor": MUTED, "offset": 8},
+        "header": {**text, "labelFontSize": 12.5, "titleFontSize": 12.5, "labelColor": INK, "titleColor": INK},
+        "text": {"font": FONT, "fontSize": 11.5},
+        "mark": {"color": SERIES[0]},
+        "line": {"strokeWidth": 2, "strokeCap": "round"},
+        "point": {"filled": True, "size": 42, "opacity": 1},
+        "rule": {"color": INK},
+        "bar": {"continuousBandSize": 12},
+        "range": {"category": list(SERIES), "heatmap": {"scheme": SEQUENTIAL}, "ramp": {"scheme": SEQUENTIAL}},
+    }

@@ -1,0 +1,167 @@
+"""A figure's three files: JSON (the spec), HTML (interactive, no network) and PNG (for print).
+
+The same figure gives the same bytes: names that Altair draws from a counter are numbered anew, and the font is ours.
+"""
+
+import base64
+import json
+import re
+import threading
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from core.figures.theme import FONT, Figure, theme
+
+PPI = 200
+_VEGA_LITE = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
+_GLOBALS = "window.vegaEmbed=vegaEmbed;"
+_COUNTED = re.compile(r"\b(param|view)_\d+\b")
+_TRANSFORMERS = threading.Lock()  # Altair's data transformer is one a process
+
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FigureFile:
+    """A figure as it lies on disk: `NAME.json` and `NAME.png`, and what stands under it."""
+
+    name: str
+    spec: Path
+    png: Path
+    caption: str
+    alt: str
+
+
+def write_figure(figure: Figure, name: str, folder: Path) -> FigureFile:
+    """Write `name.json`, `name.html` and `name.png` into `folder`.
+
+    Raises:
+        ValueError: the chart is not a valid Vega-Lite spec; the message names the figure.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = to_spec(figure)
+    text = json.dumps(spec, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
+    (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    (folder / f"{name}.html").write_text(to_html(spec, name), encoding="utf-8")
+    try:
+        png = to_png(spec)
+    except ValueError as error:
+        raise ValueError(f"figure {name}: the chart cannot be drawn ({str(error).splitlines()[0]})") from error
+    (folder / f"{name}.png").write_bytes(png)
+    return FigureFile(name, folder / f"{name}.json", folder / f"{name}.png", figure.caption, figure.alt)
+
+
+def read_figures(folder: Path) -> list[FigureFile]:
+    """The figures that `write_figure` left in `folder`, in order of name; none where there is no folder."""
+    found = []
+    for spec in sorted(folder.glob("*.json")) if folder.is_dir() else []:
+        words = json.loads(spec.read_text(encoding="utf-8")).get("usermeta", {}).get("saeflow")
+        if words:
+            found.append(FigureFile(spec.stem, spec, spec.with_suffix(".png"), words["caption"], words["alt"]))
+    return found
+
+
+def to_spec(figure: Figure) -> Spec:
+    """The figure's Vega-Lite spec with the theme, its caption under `usermeta`, and no counted names."""
+    with _TRANSFORMERS, alt.data_transformers.enable("default", max_rows=None), alt.theme.enable("none"):
+        spec: Spec = figure.chart.to_dict()
+    data = spec.pop("datasets", None)
+    spec = _renumber(spec, {})
+    if data is not None:
+        spec["datasets"] = data
+    spec["config"] = _merged(theme(), spec.get("config", {}))
+    spec["description"] = figure.alt or figure.caption
+    spec["usermeta"] = {"saeflow": {"caption": figure.caption, "alt": figure.alt or figure.caption}}
+    return spec
+
+
+def _renumber(value: Any, seen: dict[str, str]) -> Any:
+    """`value` with `param_17`, `view_4`… named by their first appearance in it."""
+    if isinstance(value, dict):
+        return {_renumber(key, seen): _renumber(item, seen) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_renumber(item, seen) for item in value]
+    if not isinstance(value, str):
+        return value
+    return _COUNTED.sub(lambda hit: seen.setdefault(hit[0], f"{hit[1]}_{len(seen) + 1}"), value)
+
+
+def _merged(under: Spec, over: Spec) -> Spec:
+    both = {key: _merged(under[key], over[key]) for key in under if isinstance(over.get(key), dict)}
+    return {**under, **over, **both}
+
+
+def to_png(spec: Spec) -> bytes:
+    """The spec drawn at 200 dpi with our font; reads nothing from any address."""
+    _register_fonts()
+    png: bytes = vl_convert.vegalite_to_png(spec, vl_version=_VEGA_LITE, ppi=PPI, allowed_base_urls=[])
+    return png
+
+
+@cache
+def _register_fonts() -> None:
+    with as_file(files("core.figures") / "fonts") as folder:
+        vl_convert.register_font_directory(str(folder))
+
+
+@cache
+def script_bundle() -> str:
+    """Vega, Vega-Lite and vega-embed as one script that needs no network."""
+    bundle: str = vl_convert.javascript_bundle(_GLOBALS, vl_version=_VEGA_LITE)
+    return bundle.replace("</script", r"<\/script")
+
+
+@cache
+def font_faces(weights: tuple[str, ...] = ("Regular", "Bold")) -> str:
+    """CSS that carries the font itself, as data addresses."""
+    return "\n".join(_font_face(weight) for weight in weights)
+
+
+def _font_face(weight: str) -> str:
+    content = (files("core.figures") / "fonts" / f"SaeflowSans-{weight}.woff2").read_bytes()
+    number = {"Regular": 400, "Bold": 700}[weight]
+    address = f"data:font/woff2;base64,{base64.b64encode(content).decode()}"
+    return f'@font-face{{font-family:"{FONT}";font-weight:{number};src:url({address}) format("woff2")}}'
+
+
+def script_json(value: Any) -> str:
+    """JSON that is safe between script tags, whatever stands in it."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+
+
+# The policy lets nothing be fetched, whatever a spec may say; Vega compiles its expressions, hence unsafe-eval.
+POLICY = (
+    "default-src 'none'; img-src data: blob:; font-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline' 'unsafe-eval'"
+)
+EMBED_OPTIONS = {"actions": {"export": True, "source": False, "compiled": False, "editor": False}, "renderer": "svg"}
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{name}</title><style>{fonts}
+body{{font-family:"{font}",sans-serif;margin:1.5rem;color:#1f2328}}p{{max-width:48rem;line-height:1.5}}</style></head>
+<body><figure><div id="chart"></div><figcaption><p id="caption"></p></figcaption></figure>
+<script>{bundle}</script>
+<script>const spec={spec};
+document.getElementById("caption").textContent=spec.usermeta.saeflow.caption;
+document.fonts.load('12px "{font}"',"aد").then(()=>vegaEmbed("#chart",spec,{options}));</script></body></html>
+"""
+
+
+def to_html(spec: Spec, name: str) -> str:
+    """A page of its own with the interactive chart: libraries, font and data inside."""
+    return _PAGE.format(
+        policy=POLICY,
+        name=name,
+        fonts=font_faces(("Regular",)),
+        font=FONT,
+        bundle=script_bundle(),
+        spec=script_json(spec),
+        options=script_json(EMBED_OPTIONS),
+    )
