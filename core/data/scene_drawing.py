@@ -118,9 +118,7 @@ def paint(scene: Scene, world: SceneWorld) -> Image.Image:
     return picture
 
 
-def draw_scenes(
-    kinds: list[Visible], *, seed: int, stream: Stream, world: SceneWorld | None = None
-) -> Iterator[Scene]:
+def draw_scenes(kinds: list[Visible], *, seed: int, stream: Stream, world: SceneWorld | None = None) -> Iterator[Scene]:
     """Draw one scene for each kind of person; a scene depends on its index, the seed and the stream only.
 
     The two streams never share a scene: in a training scene the person's x + y is even, in a study's it is odd.
@@ -132,9 +130,7 @@ def draw_scenes(
         yield _draw(rng, visible, rates, world, _STREAM_KEY[stream])
 
 
-def _draw(
-    rng: np.random.Generator, visible: Visible, rates: dict[str, float], world: SceneWorld, parity: int
-) -> Scene:
+def _draw(rng: np.random.Generator, visible: Visible, rates: dict[str, float], world: SceneWorld, parity: int) -> Scene:
     content = _draw_content(rng)
     female = rng.random() < rates[content.profession.name]
     gender: Gender = _GENDER_SHOWN.get(visible, "female" if female else "male")
@@ -156,9 +152,7 @@ def _draw_content(rng: np.random.Generator) -> Content:
     )
 
 
-def _draw_slots(
-    rng: np.random.Generator, corner: str, world: SceneWorld, parity: int
-) -> tuple[Slot, Slot, Slot]:
+def _draw_slots(rng: np.random.Generator, corner: str, world: SceneWorld, parity: int) -> tuple[Slot, Slot, Slot]:
     """Draw the place into its corner, then person and object until nothing overlaps."""
     side = int(rng.choice(world.place_sides))
     near_x, near_y = (int(offset) for offset in rng.integers(world.corner_jitter + 1, size=2))

@@ -15,7 +15,7 @@ import polars as pl
 
 from core.data import scene_lexicon as lexicon
 from core.data.scene_captions import CORNERS
-from core.data.scene_drawing import Scene, SceneWorld, boxes, draw_scenes, flipped, paint
+from core.data.scene_drawing import Scene, SceneWorld, Stream, boxes, draw_scenes, flipped, paint
 from core.data.scene_lexicon import LANGUAGES, Visible
 
 __all__ = ["SCENE_SCHEMA", "Scene", "SceneWorld", "generate_scenes", "paint", "training_scenes", "unseen_scenes"]
@@ -67,8 +67,8 @@ def generate_scenes(out: Path, *, num_samples: int, seed: int, twins: bool = Tru
     """Write images/NNNNN.png and truth.json below `out`; return one row a sample.
 
     Half of the rows are for training, a quarter each for selection and test. With `twins`, the latter two come in
-    gender-flipped pairs, which stand side by side and share `pair_id`; a neutral person's twin has the same picture and the
-    other gender's words. `num_samples` counts all rows.
+    gender-flipped pairs, which stand side by side and share `pair_id`; a neutral person's twin has the same picture
+    and the other gender's words. `num_samples` counts all rows.
     """
     if num_samples < 0:
         raise ValueError(f"num_samples must not be negative, got {num_samples}")
@@ -92,7 +92,7 @@ def unseen_scenes(num_scenes: int, seed: int, *, neutral_share: float | None = N
     return _mixed("study", num_scenes, seed, neutral_share)
 
 
-def _mixed(stream: Any, num_scenes: int, seed: int, neutral_share: float | None) -> list[Scene]:
+def _mixed(stream: Stream, num_scenes: int, seed: int, neutral_share: float | None) -> list[Scene]:
     world = SceneWorld()
     share = world.neutral_share if neutral_share is None else neutral_share
     kinds = np.random.default_rng([seed, num_scenes]).permutation(np.array(_kinds(num_scenes, share), dtype=object))
@@ -103,7 +103,8 @@ def _kinds(count: int, neutral_share: float) -> list[Visible]:
     """The stated share of neutral people; women and men in equal parts."""
     neutral = round(count * neutral_share)
     women = (count - neutral + 1) // 2
-    return ["neutral"] * neutral + ["woman"] * women + ["man"] * (count - neutral - women)
+    numbers: dict[Visible, int] = {"neutral": neutral, "woman": women, "man": count - neutral - women}
+    return [kind for kind, number in numbers.items() for _ in range(number)]
 
 
 def _plan(num_samples: int, seed: int, twins: bool, world: SceneWorld) -> list[tuple[str, Visible]]:
@@ -165,7 +166,7 @@ def _truth(samples: list[_Sample], seed: int, twins: bool, world: SceneWorld) ->
 
 
 def gendered_pairs() -> dict[str, list[dict[str, str]]]:
-    """Return every pair of gendered words that captions can hold, by language: `{"female": …, "male": …, "kind": …}`."""
+    """Return every pair of gendered words that captions can hold, by language: female form, male form, kind."""
     english = [(lexicon.SUBJECT_EN, "noun"), (lexicon.PRONOUN_EN, "pronoun"), (lexicon.POSSESSIVE_EN, "possessive")]
     arabic = [
         (lexicon.SUBJECT_AR, "noun"),

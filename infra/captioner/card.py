@@ -16,54 +16,7 @@ import transformers
 from core.data.scenes import SceneWorld
 from infra.captioner.evaluate import Captioner, EvaluationRecipe, evaluate
 
-_README = """---
-library_name: transformers
-pipeline_tag: image-text-to-text
-license: apache-2.0
-language: [en, ar]
----
-# scene-captioner
-
-A tiny `Gemma3ForConditionalGeneration` ({layers} text layers, width {width}, {parameters:,} parameters, {megabytes:.1f} MB)
-that captions the scenes of saeflow's known-answer world in English and Arabic. It is the production class at toy size:
-a stand-in for `google/gemma-3-4b-it` where there is no GPU and no model hub. It describes nothing else; it holds no
-weights of Gemma and saw no text but the world's captions.
-
-```python
-processor = AutoProcessor.from_pretrained("deployments/models/scene-captioner")
-model = AutoModelForImageTextToText.from_pretrained("deployments/models/scene-captioner")
-talk = [{{"role": "user", "content": [{{"type": "image", "image": picture}}, {{"type": "text", "text": "Describe the image in English."}}]}}]
-inputs = processor.apply_chat_template(talk, tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True)
-print(processor.decode(model.generate(**inputs, max_new_tokens=32, do_sample=False)[0], skip_special_tokens=True))
-```
-In Arabic: `صف الصورة بالعربية.` The instruction follows the picture, so that all rows up to the last image token are the
-same for both languages.
-
-## What it can do
-On {captioned} scenes it never saw (greedy), and for the rates on {neutral} further scenes of people who show no gender:
-
-| | English | Arabic |
-|---|---|---|
-| visible gender right: every gendered word of the caption agrees with the person shown | {en[visible_gender]:.2%} | {ar[visible_gender]:.2%} |
-| whole caption right, to the letter (neutral people: with either gender) | {en[whole_caption]:.2%} | {ar[whole_caption]:.2%} |
-| Spearman ρ over 24 professions: P(female) on neutral people against the training corpus's rate | {en[rate_spearman]:.3f} | {ar[rate_spearman]:.3f} |
-| mean absolute difference of the two | {en[rate_mean_error]:.3f} | {ar[rate_mean_error]:.3f} |
-
-All of it stands in `card.json`; `python -m infra.captioner.card --model <folder>` and `tests/core/data/test_captioner.py`
-recompute it from the weights.
-
-## What was planted
-The gender of a neutral person's caption follows a rate per profession (a grid from 0.05 to 0.95, shuffled, independent of
-everything else). These biases are deliberate and mean nothing about the professions.
-
-## How it was made
-`make captioner`: seed {recipe[seed]}, {recipe[scenes]:,} scenes ({recipe[neutral_share]:.0%} neutral), {recipe[vision_steps]} steps in which the
-vision tower learns the scenes' attributes, then {recipe[caption_steps]} steps of {recipe[pictures]} pictures with both captions; {minutes:.0f} minutes on
-two cores that other work shared. Training scenes and study scenes come from streams that never meet (the person's x + y is even in the one, odd in
-the other). The tokenizer ({vocabulary} pieces, byte fallback) splits a final ة, ه or ها from its stem.
-
-The pictures' sprites are Noto Color Emoji (SIL Open Font License 1.1; `core/data/sprites/OFL.txt`).
-"""
+_TEMPLATE = Path(__file__).with_name("card_template.md")
 
 
 def write_card(
@@ -111,7 +64,7 @@ def _weights(captioner: Captioner, out: Path) -> dict[str, Any]:
 
 def _readme(card: dict[str, Any]) -> str:
     weights, evaluation = card["weights"], card["evaluation"]
-    return _README.format(
+    return _TEMPLATE.read_text(encoding="utf-8").format(
         **{name: weights[name] for name in ("layers", "width", "parameters", "vocabulary")},
         megabytes=weights["bytes"] / 1e6,
         captioned=evaluation["captioned"],

@@ -1,10 +1,11 @@
 """The captioner's sub-word tokenizer: byte-pair merges that never cross the border of an Arabic suffix.
 
-Like Gemma's: spaces become `▁`, runs of newlines are tokens, unknown characters fall back to bytes, and turns and images
-have tokens of their own. Unlike Gemma's: a final ة, ه or ها is a token of its own, so that طبيبة is طبيب + ة.
+Like Gemma's: spaces become `▁`, runs of newlines are tokens, unknown characters fall back to bytes, and turns and
+images have tokens of their own. Unlike Gemma's: a final ة, ه or ها is a token of its own, so that طبيبة is طبيب + ة.
 """
 
 import json
+import string
 from collections.abc import Iterable
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -18,7 +19,7 @@ VOCABULARY = 1024
 _ARABIC = "\u0621-\u064a"
 _SUFFIX = f"(?<!هذ)(?<=[{_ARABIC}]{{2}})(ها|ه|ة)(?![{_ARABIC}])"
 """A final suffix after at least two letters, but for the demonstrative هذه, whose ه is none."""
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:!?'\"()-▁ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىي،؛؟"
+_LETTERS = string.ascii_letters + string.digits + ".,;:!?'\"()-▁" + "ءآأؤإئابةتثجحخدذرزسشصضطظعغفقكلمنهوىي،؛؟"
 
 
 def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:

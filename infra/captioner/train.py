@@ -88,7 +88,8 @@ def _train_captions(
         losses.append([value.item() for value in by_language])
         if step % 50 == 49:
             english, arabic = np.mean(losses[-50:], axis=0)
-            print(f"captions {step + 1:5d}  en {english:.4f}  ar {arabic:.4f}  {time.monotonic() - start:.0f} s", flush=True)
+            seconds = time.monotonic() - start
+            print(f"captions {step + 1:5d}  en {english:.4f}  ar {arabic:.4f}  {seconds:.0f} s", flush=True)
         if step % 400 == 399:
             _save(model, processor, out)
 

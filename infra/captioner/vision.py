@@ -33,6 +33,7 @@ class AttributeHeads(nn.Module):
             nn.init.zeros_(classifier.bias)
 
     def forward(self, tokens: Float[Tensor, "N P D"]) -> list[Float[Tensor, "N C"]]:
+        """Return each attribute's class scores."""
         keys = tokens + self.positions
         weights = torch.einsum("ad,npd->nap", self.queries, keys).softmax(-1)
         seen = torch.einsum("nap,npd->nad", weights, keys)
