@@ -34,6 +34,7 @@ def quiet_environment(settings: Settings) -> dict[str, str]:
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "saeflow",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -62,7 +63,7 @@ def check_port(port: int, name: str, option: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise BadInput(
-                f"{name}: port {port} of 127.0.0.1 is taken; is another `saeflow serve` running? Choose one with {option}"
+                f"{name}: port {port} of 127.0.0.1 is taken; is `saeflow serve` running already? Choose one with {option}"
             ) from error
 
 

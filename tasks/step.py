@@ -5,7 +5,6 @@ Prefect's cache key is the artefact's fingerprint and its result record lies ins
 a miss and a whole one without a record is adopted; the unit is leased; the directory is published as the last act.
 """
 
-import functools
 import logging
 import shutil
 import threading
@@ -14,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, get_run_logger, task
+from prefect import Task, task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
 from prefect.serializers import JSONSerializer
@@ -38,14 +37,14 @@ def step(spec: StepSpec) -> Callable[[Body], Task[..., dict[str, Any]]]:
     """Make a step's body a Prefect task over one `Unit` and the run's context, both as JSON."""
 
     def decorate(body: Body) -> Task[..., dict[str, Any]]:
-        @functools.wraps(body)
         def run_unit(unit: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
             return _run(body, Unit.from_json(unit), RunContext.from_json(context))
 
         return task(
             run_unit,
             name=spec.name,
-            task_run_name=f"{spec.name}[{{unit[name]}}]",
+            description=body.__doc__,
+            task_run_name=_task_run_name,
             tags=[spec.needs],
             cache_policy=CacheKeyFnPolicy(cache_key_fn=_cache_key),
             persist_result=True,
@@ -57,6 +56,10 @@ def step(spec: StepSpec) -> Callable[[Body], Task[..., dict[str, Any]]]:
         )
 
     return decorate
+
+
+def _task_run_name(parameters: dict[str, Any]) -> str:
+    return Unit.from_json(parameters["unit"]).label
 
 
 def _cache_key(_: TaskRunContext, inputs: dict[str, Any]) -> str:
@@ -94,7 +97,7 @@ def _run(body: Body, unit: Unit, context: RunContext) -> dict[str, Any]:
         raise Stopped(f"{unit.label}: the run was asked to stop")
     if store.intact(unit.artifact):  # whole, but its record was lost: adopt it
         return _record(unit, store)
-    logger = get_run_logger()
+    logger = logging.getLogger(f"saeflow.{unit.step}")
 
     def tell(holder: Lease) -> None:
         logger.info("%s is being made by process %s on %s; waiting for it", unit.label, holder.pid, holder.host)
@@ -191,7 +194,6 @@ class _FileLog(AbstractContextManager[logging.Logger]):
 
     def __enter__(self) -> logging.Logger:
         self._logger.setLevel(logging.INFO)
-        self._logger.propagate = False
         self._logger.addHandler(self._handler)
         return self._logger
 

@@ -1,5 +1,7 @@
 """Fixtures that several rooms' tests share; each section has one owner."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,27 @@ def tiny_text_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.core.lm.tiny import save_tiny_text_gemma
 
     return save_tiny_text_gemma(tmp_path_factory.mktemp("tiny-text-gemma"))
+
+
+# --- servers (owner: tests/tasks, tests/flows) ---
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The API of a real Prefect server on loopback, started once for the session."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    from cli import servers
+    from core.workspace import Workspace
+    from flows.settings import Settings
+
+    root = tmp_path_factory.mktemp("server").resolve()
+    before = dict(os.environ)
+    try:
+        with servers.prefect_api(Settings(Workspace(root), "", "")) as api:
+            del os.environ["SAEFLOW_WORKSPACE"]
+            with temporary_settings({PREFECT_API_URL: api, PREFECT_HOME: root / "prefect"}):
+                yield api
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
