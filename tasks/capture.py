@@ -39,8 +39,14 @@ def extract_layer(work: Work) -> Mapping[str, float]:
     """Validate, count and measure one layer's rows; the rows themselves stay in the shards."""
     table = LayerTable.open(work.inputs("shards"), work.recipe["layer"])
     health = examine_layer(table, work.recipe["nonfinite"], work.progress)
-    health.write(work.out)
-    return health.metrics()
+    health.save(work.out)
+    return {
+        "rows": health.rows,
+        "nonfinite_rows": health.nonfinite_rows,
+        "scale": health.scale,
+        "top_share": health.top_share,
+        **{f"mean_norm_{segment}": norm for segment, norm in health.mean_norm.items()},
+    }
 
 
 def open_table(work: Work, unit_folder: Path, layer: int) -> LayerTable:
