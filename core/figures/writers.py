@@ -1,12 +1,14 @@
 """A figure's three files: JSON (the spec), HTML (interactive, no network) and PNG (for print).
 
-The same figure gives the same bytes: names that Altair draws from a counter are numbered anew, and the font is ours.
+The same figure gives the same bytes: names that Altair gives by itself (some of its versions count on from figure to
+figure) are numbered anew, and the font is ours.
 """
 
 import base64
 import json
 import re
 import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
@@ -15,13 +17,14 @@ from typing import Any
 
 import altair as alt
 import vl_convert
+from altair.utils.schemapi import SchemaValidationError
 
 from core.figures.theme import FONT, Figure, theme
 
 PPI = 200
 _VEGA_LITE = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
 _GLOBALS = "window.vegaEmbed=vegaEmbed;"
-_COUNTED = re.compile(r"\b(param|view)_\d+\b")
+_GIVEN = re.compile(r"\b(param|view)_[0-9a-f]+(?:_\d+)?\b")
 _TRANSFORMERS = threading.Lock()  # Altair's data transformer is one a process
 
 Spec = dict[str, Any]
@@ -44,15 +47,15 @@ def write_figure(figure: Figure, name: str, folder: Path) -> FigureFile:
     Raises:
         ValueError: the chart is not a valid Vega-Lite spec; the message names the figure.
     """
+    try:
+        spec = to_spec(figure)
+        png = to_png(spec)
+    except (ValueError, SchemaValidationError) as error:
+        raise ValueError(f"figure {name}: the chart cannot be drawn ({str(error).splitlines()[0]})") from error
     folder.mkdir(parents=True, exist_ok=True)
-    spec = to_spec(figure)
     text = json.dumps(spec, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
     (folder / f"{name}.json").write_text(text, encoding="utf-8")
     (folder / f"{name}.html").write_text(to_html(spec, name), encoding="utf-8")
-    try:
-        png = to_png(spec)
-    except ValueError as error:
-        raise ValueError(f"figure {name}: the chart cannot be drawn ({str(error).splitlines()[0]})") from error
     (folder / f"{name}.png").write_bytes(png)
     return FigureFile(name, folder / f"{name}.json", folder / f"{name}.png", figure.caption, figure.alt)
 
@@ -72,7 +75,8 @@ def to_spec(figure: Figure) -> Spec:
     with _TRANSFORMERS, alt.data_transformers.enable("default", max_rows=None), alt.theme.enable("none"):
         spec: Spec = figure.chart.to_dict()
     data = spec.pop("datasets", None)
-    spec = _renumber(spec, {})
+    given = dict.fromkeys(_given_names(spec))
+    spec = _renamed(spec, {name: f"{name.split('_')[0]}_{number}" for number, name in enumerate(given)})
     if data is not None:
         spec["datasets"] = data
     spec["config"] = _merged(theme(), spec.get("config", {}))
@@ -81,15 +85,26 @@ def to_spec(figure: Figure) -> Spec:
     return spec
 
 
-def _renumber(value: Any, seen: dict[str, str]) -> Any:
-    """`value` with `param_17`, `view_4`… named by their first appearance in it."""
+def _given_names(value: Any) -> Iterator[str]:
+    """The names that Altair gave parameters and views itself, in the order they stand in."""
     if isinstance(value, dict):
-        return {_renumber(key, seen): _renumber(item, seen) for key, item in value.items()}
+        name = value.get("name")
+        if isinstance(name, str) and _GIVEN.fullmatch(name):
+            yield name
+        for item in value.values():
+            yield from _given_names(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _given_names(item)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """`value` with every one of `names` replaced, inside expressions too."""
+    if isinstance(value, dict):
+        return {_renamed(key, names): _renamed(item, names) for key, item in value.items()}
     if isinstance(value, list):
-        return [_renumber(item, seen) for item in value]
-    if not isinstance(value, str):
-        return value
-    return _COUNTED.sub(lambda hit: seen.setdefault(hit[0], f"{hit[1]}_{len(seen) + 1}"), value)
+        return [_renamed(item, names) for item in value]
+    return _GIVEN.sub(lambda hit: names.get(hit[0], hit[0]), value) if isinstance(value, str) else value
 
 
 def _merged(under: Spec, over: Spec) -> Spec:
