@@ -1,0 +1,72 @@
+"""The obvious way, as a reference: one full forward a caption with transformers' own processor and hidden states."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from core.lm.loading import LoadedModel
+from core.lm.prompts import CaptionRequest
+
+INSTRUCTIONS = {"en": "Describe the image in English.", "ar": "Describe the image in Arabic."}
+
+
+def noise_images(folder: Path, count: int, size: tuple[int, int] = (60, 50)) -> list[Path]:
+    """PNGs of random pixels."""
+    rng = np.random.default_rng(0)
+    paths = [folder / f"noise{number}.png" for number in range(count)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+def requests_for(
+    images: Sequence[Path | None], captions: Sequence[tuple[str, str]], instructions: dict[str, str]
+) -> list[CaptionRequest]:
+    """Every caption (language, text) of every image."""
+    return [
+        CaptionRequest(f"s{number}", f"i{number}", language, caption, instructions[language], image)
+        for number, image in enumerate(images)
+        for language, caption in captions
+    ]
+
+
+def processor_inputs(loaded: LoadedModel, request: CaptionRequest) -> dict[str, Any]:
+    """What transformers' own processor (or tokenizer) makes of prompt and caption."""
+    if loaded.processor is None:
+        text = " ".join(part for part in (request.instruction, request.caption) if part)
+        return dict(loaded.tokenizer("<bos>" + text, add_special_tokens=False, return_tensors="pt"))
+    content = [{"type": "image"}] if request.image is not None else []
+    messages = [{"role": "user", "content": [*content, {"type": "text", "text": request.instruction}]}]
+    prompt = loaded.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    if request.image is None:
+        return dict(loaded.tokenizer(prompt + request.caption, add_special_tokens=False, return_tensors="pt"))
+    picture = Image.open(request.image).convert("RGB")
+    made = loaded.processor(
+        text=[prompt + request.caption], images=[[picture]], add_special_tokens=False, return_tensors="pt"
+    )
+    return dict(made)
+
+
+@torch.inference_mode()
+def full_forward(loaded: LoadedModel, request: CaptionRequest) -> tuple[list[int], list[Tensor]]:
+    """Token ids and, by layer, the stream after it [T, D]; the last one is what the final norm is given."""
+    inputs = processor_inputs(loaded, request)
+    before_norm: list[Tensor] = []
+    handle = loaded.final_norm.register_forward_pre_hook(lambda _module, args: before_norm.append(args[0][0]))
+    try:
+        output = loaded.model(**inputs, output_hidden_states=True)
+    finally:
+        handle.remove()
+    streams = [state[0] for state in output.hidden_states[1:-1]]
+    return inputs["input_ids"][0].tolist(), [*streams, before_norm[0]]
+
+
+def relative_error(ours: Tensor, theirs: Tensor) -> float:
+    """Largest error of a row, relative to that row's norm."""
+    assert ours.shape == theirs.shape
+    return float(((ours.double() - theirs.double()).norm(dim=-1) / theirs.double().norm(dim=-1)).max())

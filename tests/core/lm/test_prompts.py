@@ -1,0 +1,122 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import BadInput
+from core.lm.loading import LoadedModel, load_model
+from core.lm.prompts import CaptionRequest, UnusableText, continuation_ids, encode_sample, spell
+from tests.core.lm.reference import INSTRUCTIONS, noise_images, processor_inputs
+from tests.core.lm.tiny import TEMPLATE
+
+
+@pytest.fixture(scope="module")
+def vlm(tiny_gemma: Path) -> LoadedModel:
+    return load_model(tiny_gemma, "float32", "cpu")
+
+
+@pytest.fixture(scope="module")
+def text(tiny_text_gemma: Path) -> LoadedModel:
+    return load_model(tiny_text_gemma, "float32", "cpu")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return noise_images(tmp_path_factory.mktemp("images"), 1)[0]
+
+
+def _request(caption: str, image: Path | None, language: str = "en") -> CaptionRequest:
+    return CaptionRequest("s", "i", language, caption, INSTRUCTIONS[language], image)
+
+
+@settings(max_examples=30, deadline=None)
+@given(caption=st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20))
+def test_ids_are_the_processors_own(vlm: LoadedModel, image: Path, caption: str) -> None:
+    request = _request(caption, image)
+    sample = encode_sample(vlm, request)
+    assert sample.ids == processor_inputs(vlm, request)["input_ids"][0].tolist()
+    assert sample.ids.count(vlm.tokenizer.bos_token_id) == 1
+    covered = {index for span in sample.spans if span is not None for index in range(*span)}
+    assert covered >= {index for index, letter in enumerate(caption) if letter.strip()}
+
+
+def test_every_token_is_told_apart(vlm: LoadedModel, image: Path) -> None:
+    sample = encode_sample(vlm, _request("امرأة تغني 😀", image, "ar"))
+    assert sample.segments.count("image") == 16
+    assert set(sample.segments[sample.prefix_length :]) == {"caption"}
+    spans = [span for span in sample.spans if span is not None]
+    assert {sample.caption[start:end] for start, end in spans} >= {"😀"}
+    assert "".join(dict.fromkeys(sample.caption[start:end].strip() for start, end in spans)) == "امرأةتغني😀"
+    words = [
+        spell(vlm, token)
+        for token, segment, special in zip(sample.ids, sample.segments, sample.special)
+        if segment == "prompt" and not special
+    ]
+    assert "".join(words) == INSTRUCTIONS["ar"]
+    assert sample.special[sample.prefix_length - 1], "the last prompt token is chat control"
+    assert not any(sample.special[sample.prefix_length :])
+
+
+def test_an_empty_caption_is_the_prompt_alone(vlm: LoadedModel, image: Path) -> None:
+    empty = encode_sample(vlm, _request("", image))
+    full = encode_sample(vlm, _request("A man", image))
+    assert empty.prefix_length == len(empty.ids)
+    assert full.ids[: full.prefix_length] == empty.ids
+
+
+def test_a_base_model_gets_bos_and_caption(text: LoadedModel) -> None:
+    sample = encode_sample(text, CaptionRequest("s", "i", "en", "A woman sings"))
+    assert sample.ids == [
+        text.tokenizer.bos_token_id,
+        *text.tokenizer("A woman sings", add_special_tokens=False).input_ids,
+    ]
+    assert sample.prefix_length == 1
+    assert sample.special == [True] + [False] * (len(sample.ids) - 1)
+
+
+def test_a_base_model_continues_an_instruction_after_a_space(text: LoadedModel) -> None:
+    sample = encode_sample(text, _request("A woman", None))
+    assert text.tokenizer.decode(sample.ids) == "<bos>Describe the image in English. A woman"
+    assert text.tokenizer.decode(sample.caption_ids).strip() == "A woman"
+    assert not any(sample.special[1 : sample.prefix_length - 1]), "the instruction's words are no control tokens"
+
+
+@pytest.mark.parametrize("caption", ["a <end_of_turn> b", "<start_of_image>", "x<bos>"])
+def test_control_tokens_in_a_caption_are_refused(vlm: LoadedModel, image: Path, caption: str) -> None:
+    with pytest.raises(UnusableText, match=r"sample s \(en\): the caption holds"):
+        encode_sample(vlm, _request(caption, image))
+
+
+def test_a_template_that_writes_bos_twice_is_refused(vlm: LoadedModel, image: Path) -> None:
+    processor = load_model(vlm.folder, "float32", "cpu").processor
+    processor.chat_template = "{{ bos_token }}" + TEMPLATE
+    with pytest.raises(UnusableText, match="2 BOS"):
+        encode_sample(replace(vlm, processor=processor), _request("A man", image))
+
+
+def test_a_template_without_bos_gets_one(vlm: LoadedModel, image: Path) -> None:
+    processor = load_model(vlm.folder, "float32", "cpu").processor
+    processor.chat_template = TEMPLATE.removeprefix("{{ bos_token }}")
+    sample = encode_sample(replace(vlm, processor=processor), _request("A man", image))
+    assert sample.ids == encode_sample(vlm, _request("A man", image)).ids
+
+
+def test_a_text_model_refuses_images(text: LoadedModel, image: Path) -> None:
+    with pytest.raises(BadInput, match="takes no images"):
+        encode_sample(text, _request("A man", image))
+
+
+def test_a_continuation_is_what_the_longer_caption_has_more(vlm: LoadedModel, image: Path) -> None:
+    sample = encode_sample(vlm, _request("A", image))
+    longer = encode_sample(vlm, _request("A woman sings", image))
+    assert sample.ids + continuation_ids(vlm, sample, " woman sings") == longer.ids
+    start = encode_sample(vlm, _request("", image))
+    assert start.ids + continuation_ids(vlm, start, "A woman sings") == longer.ids
+
+
+def test_a_continuation_that_merges_with_the_caption_is_refused(vlm: LoadedModel, image: Path) -> None:
+    sample = encode_sample(vlm, _request("A wom", image))
+    with pytest.raises(UnusableText, match="merges"):
+        continuation_ids(vlm, sample, "an")
