@@ -63,7 +63,7 @@ def check_port(port: int, name: str, option: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise BadInput(
-                f"{name}: port {port} of 127.0.0.1 is taken; is `saeflow serve` running already? Choose one with {option}"
+                f"{name}: port {port} of 127.0.0.1 is taken (a `saeflow serve` of yours?); choose one with {option}"
             ) from error
 
 

@@ -54,7 +54,7 @@ def _work(name: str, units: Sequence[Unit], steps: Steps, context: RunContext) -
         task = steps[step_name].with_options(result_storage=context.store.root)
         sent = task.map([unit.to_json() for unit in mine], context=unmapped(context.to_json()))
         futures |= dict(zip(sent, mine, strict=True))
-    bar = create_progress_artifact(0.0, key=name.replace("_", "-"), description=f"{name}: {len(units)} units")
+    bar: Any = create_progress_artifact(0.0, key=name.replace("_", "-"), description=f"{name}: {len(units)} units")
     reasons: dict[str, str] = {}
     for done, future in enumerate(as_completed(list(futures)), start=1):
         if not future.state.is_completed():

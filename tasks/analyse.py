@@ -29,7 +29,8 @@ def analysis_task(name: str) -> Task[..., dict[str, Any]]:
 
     def analyse(work: Work) -> Mapping[str, float]:
         config_type = type(getattr(Analyses(), entry.config))
-        result = import_module(entry.module).run(_inputs(work), config_type.model_validate(work.recipe["config"]))
+        config = config_type.model_validate(work.recipe["config"])
+        result: Result = import_module(entry.module).run(_inputs(work), config)
         _write(work, result)
         charts = import_module(f"core.figures.{name}").figures(result.tables)
         for key, figure in charts.items():

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from core.data.samples import read_samples
+from core.lm.shape import read_shape
 from core.sae.formats import Origin, save_sae
 from core.sae.rows import load_rows
 from core.sae.training import train
@@ -24,7 +26,8 @@ def train_sae(work: Work) -> Mapping[str, float]:
     table = open_table(work, work.input("layer"), layer)
     rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
     trained = train(rows, config, work.checkpoint, work.progress)
-    save_sae(trained, work.out, Origin(layer=layer, model=work.context.study))
+    model = read_shape(Path(work.context.model_folder)).model_type
+    save_sae(trained.sae, work.out, Origin(model=model, layer=layer), trained.firing_rate)
     trained.history.write_parquet(work.out / "history.parquet", statistics=False)
     counts = {f"rows_{kind}": float(count) for kind, count in rows.counts.items()}
     metrics = {**trained.metrics, **counts}

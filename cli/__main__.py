@@ -1,0 +1,5 @@
+"""`python -m cli` is `saeflow`."""
+
+from cli.main import main
+
+main()

@@ -1,0 +1,119 @@
+"""Kill a study's whole process group at random moments, resume it, and compare with an undisturbed run.
+
+python -m tests.chaos.kill mini --kills 5
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+_PROVENANCE = re.compile(rb'<section id="provenance".*?</section>', re.DOTALL)
+_PROVENANCE_MD = re.compile(rb"## Provenance.*?(?=\n## |\Z)", re.DOTALL)
+
+
+def start(study: str, workspace: Path, log: Path) -> "subprocess.Popen[bytes]":
+    """Start `saeflow run STUDY` in a process group of its own."""
+    environment = {**os.environ, "SAEFLOW_WORKSPACE": str(workspace)}
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", "run", study],
+            cwd=PROJECT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def run_to_end(study: str, workspace: Path, log: Path, limit_s: float = 900) -> None:
+    """Run the study undisturbed.
+
+    Raises:
+        AssertionError: it failed; the message holds the log's end.
+    """
+    child = start(study, workspace, log)
+    code = child.wait(limit_s)
+    assert code == 0, log.read_text("utf-8", "replace")[-3000:]
+
+
+def kill_after(study: str, workspace: Path, log: Path, seconds: float) -> bool:
+    """Run the study and kill its whole group with SIGKILL after `seconds`; whether it was still running."""
+    child = start(study, workspace, log)
+    try:
+        child.wait(seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        _kill_family(child.pid)
+        child.wait()
+        return True
+
+
+def _kill_family(pid: int) -> None:
+    import psutil
+
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in family:
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def contents(workspace: Path) -> dict[str, object]:
+    """Every artefact's files with sizes and hashes, as its manifest has them; the report without its provenance."""
+    found: dict[str, object] = {}
+    for manifest in sorted((workspace / "artifacts").glob("*/[!.]*/manifest.json")):
+        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        folder = manifest.parent
+        for name in ("report.html", "report.md"):
+            if name in files:
+                files[name] = _PROVENANCE_MD.sub(b"", _PROVENANCE.sub(b"", (folder / name).read_bytes())).decode()
+        found[f"{folder.parent.name}/{folder.name}"] = files
+    return found
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Artefacts that two workspaces do not share to the byte."""
+    first, second = contents(one), contents(other)
+    return [ref for ref in sorted(first.keys() | second.keys()) if first.get(ref) != second.get(ref)]
+
+
+def torment(study: str, folder: Path, kills: int, seed: int) -> list[str]:
+    """Run the study once undisturbed and once killed `kills` times; what differs between the two workspaces."""
+    calm, harsh, log = folder / "calm", folder / "harsh", folder / "run.log"
+    began = time.monotonic()
+    run_to_end(study, calm, log)
+    whole = time.monotonic() - began
+    rng = random.Random(seed)
+    for number in range(kills):
+        # Later kills come later, so that each stage is hit; the first seconds are start-up alone.
+        moment = whole * rng.uniform(0.2, 0.9) * (0.5 if number else 1)
+        killed = kill_after(study, harsh, log, moment)
+        print(f"kill {number + 1}: after {moment:.1f} s of {whole:.1f} s{'' if killed else ' (had ended)'}", flush=True)
+    run_to_end(study, harsh, log)
+    return differences(calm, harsh)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study")
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, required=True, help="an empty folder for both workspaces")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    found = torment(arguments.study, arguments.folder.resolve(), arguments.kills, arguments.seed)
+    print("\n".join(found) or "every artefact is equal to the byte")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()
