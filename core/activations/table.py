@@ -118,10 +118,10 @@ def _map_matrix(shard: Path, layer: int, file: str, shape: tuple[int, int]) -> B
     """
     path = shard / f"layer_{layer}.{file}.safetensors"
     try:
-        with path.open("rb") as handle:
-            length = int.from_bytes(handle.read(8), "little")
-            header = json.loads(handle.read(length))["activation"]
         size = path.stat().st_size
+        with path.open("rb") as handle:
+            length = min(int.from_bytes(handle.read(8), "little"), size)  # a damaged length could be any number
+            header = json.loads(handle.read(length))["activation"]
     except FileNotFoundError as error:
         raise BadInput(f"{shard.name}: layer {layer} was not captured ({path.name} is missing)") from error
     except (ValueError, KeyError) as error:
