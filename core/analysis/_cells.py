@@ -21,7 +21,8 @@ _KEYS = ["image_id", "language", "position_set"]
 class Cells:
     """Which rows are averaged together.
 
-    `table` has one row a cell: image_id, language (null: rows shared by all languages), position_set, rows.
+    `table` has one row a cell: image_id, language (null: rows shared by all languages), position_set, rows, and word,
+    the token id of its last row.
     `of_row` [T] names each row's cell, −1 for rows in no statistic (special rows other than the last-prompt one).
     """
 
@@ -35,10 +36,11 @@ class Cells:
         ones = np.ones(rows.size, dtype=np.float32)
         return sparse.csr_array((ones, (cells[rows], rows)), shape=(self.table.height, stop - start))
 
-    def images(self, language: str, position_set: str) -> tuple[list[str], sparse.csr_array]:
-        """The images that have rows there, sorted, and the [N, C] selection that adds their cells up."""
+    def images(self, language: str, *position_sets: str) -> tuple[list[str], sparse.csr_array]:
+        """The images that have rows in any of the sets, sorted, and the [N, C] selection that adds their cells up."""
         chosen = self.table.with_row_index("cell").filter(
-            (pl.col("position_set") == position_set) & (pl.col("language").is_null() | (pl.col("language") == language))
+            pl.col("position_set").is_in(position_sets)
+            & (pl.col("language").is_null() | (pl.col("language") == language))
         )
         ids = sorted(chosen["image_id"].unique().to_list())
         place = {image: number for number, image in enumerate(ids)}
@@ -47,6 +49,12 @@ class Cells:
         shape = (len(ids), self.table.height)
         return ids, sparse.csr_array((ones, (rows, chosen["cell"].to_numpy())), shape=shape)
 
+    def words(self, language: str, position_set: str) -> Int[np.ndarray, " N"]:
+        """The last token id of each image there; that of the last cell where an image has several."""
+        _, selection = self.images(language, position_set)
+        last = selection.indices[selection.indptr[1:] - 1]
+        return np.asarray(self.table["word"].to_numpy().astype(np.int64)[last])
+
     def rows(self) -> Float[np.ndarray, " C"]:
         """Rows in each cell."""
         return self.table["rows"].to_numpy().astype(np.float32)
@@ -54,12 +62,13 @@ class Cells:
 
 def find_cells(tokens: pl.DataFrame, samples: pl.DataFrame) -> Cells:
     """Sort a layer's rows into cells."""
-    frame = tokens.select("image_id", "language", "special").with_columns(
+    frame = tokens.select("image_id", "language", "special", "position", "token_id").with_columns(
         position_sets(tokens, samples).alias("position_set")
     )
     counted = ~pl.col("special") | (pl.col("position_set") == "last-prompt")
-    table = frame.filter(counted).group_by(_KEYS).agg(pl.len().alias("rows")).sort(_KEYS)
-    numbered = table.with_row_index("cell").drop("rows")
+    word = pl.col("token_id").sort_by("position").last().alias("word")
+    table = frame.filter(counted).group_by(_KEYS).agg(pl.len().alias("rows"), word).sort(_KEYS)
+    numbered = table.select(_KEYS).with_row_index("cell")
     joined = frame.join(numbered, on=_KEYS, how="left", nulls_equal=True, maintain_order="left")
     of_row = joined.select(pl.when(counted).then(pl.col("cell").cast(pl.Int64)).otherwise(-1).fill_null(-1))
     return Cells(table, of_row.to_series().to_numpy())
@@ -142,9 +151,9 @@ def stream_cells(table: LayerTable, cells: Cells) -> Float[np.ndarray, "C D"]:
 
 
 def stream_units(
-    sums: Float[np.ndarray, "C D"], cells: Cells, language: str, position_set: str
+    sums: Float[np.ndarray, "C D"], cells: Cells, language: str, *position_sets: str
 ) -> tuple[list[str], Float[np.ndarray, "N D"]]:
     """The images there, and the mean of the residual stream over each one's rows."""
-    images, selection = cells.images(language, position_set)
+    images, selection = cells.images(language, *position_sets)
     rows = np.maximum(selection @ cells.rows(), 1)[:, None]
     return images, (selection @ sums) / rows

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +23,12 @@ class Interval(NamedTuple):
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+@lru_cache(maxsize=8)
 def resamples(units: int, draws: int, seed: int) -> Int[np.ndarray, "draws units"]:
-    """How often each unit stands in each bootstrap resample; rows sum to `units`."""
-    return np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=draws)
+    """How often each unit stands in each bootstrap resample; rows sum to `units`. Read-only, for it is shared."""
+    counts = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=draws)
+    counts.flags.writeable = False
+    return counts
 
 
 def bootstrap_mean(values: Float[np.ndarray, " units"], draws: int, seed: int) -> Interval:

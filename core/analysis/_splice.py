@@ -1,0 +1,147 @@
+"""What the model's captions lose when one layer's stream is replaced by its SAE's reconstruction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.analysis.intervals import bootstrap_mean, resamples
+from core.analysis.result import AnalysisInputs
+from core.lm.hooks import capture
+from core.lm.loading import LoadedModel
+from core.lm.patched import CAPTION, IMAGE, PROMPT, TokenBatch, build_batch, clean_run, logits_of, states_from
+from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
+from core.sae.architectures import TopKSAE
+
+SEQUENCES = 16
+"""Sequences in one forward pass."""
+_SEGMENTS = {"image": IMAGE, "prompt": PROMPT, "caption": CAPTION}
+
+
+@dataclass
+class _Running:
+    """A batch and its clean stream at the layer measured last."""
+
+    batch: TokenBatch
+    layer: int
+    stream: Float[Tensor, "B T D"]
+    clean: Float[np.ndarray, " B"]
+
+
+class Splicer:
+    """Splices SAEs in layer after layer (ascending); the clean stream is carried from one layer to the next."""
+
+    def __init__(self, inputs: AnalysisInputs, images: int, bootstrap: int) -> None:
+        self._loaded = inputs.open_model()
+        self._bootstrap, self._seed = bootstrap, inputs.seed
+        encoded = sorted(_encode(self._loaded, inputs, images), key=lambda sample: (len(sample.ids), sample.sample_id))
+        self._units = pl.DataFrame([{"image_id": s.image_id, "language": s.language} for s in encoded])
+        self._parts = [encoded[start : start + SEQUENCES] for start in range(0, len(encoded), SEQUENCES)]
+        self._running: list[_Running] = []
+
+    def measure(self, layer: int, sae: TopKSAE, means: Mapping[str, Float[np.ndarray, " D"]]) -> pl.DataFrame:
+        """Cross-entropy of the captions, in nats a token, clean, with the SAE spliced in, and with mean ablation.
+
+        Every segment is spliced; control tokens, which no SAE has seen, pass unchanged.
+
+        Args:
+            layer: layer spliced, above the one measured before.
+            sae: its SAE.
+            means: the stream's mean by segment, put at the same positions for the baseline.
+
+        Returns:
+            One row a language: layer, language, images, ce_clean, ce_spliced, ce_mean, delta_ce (spliced − clean)
+            with its interval, loss_recovered ((ce_mean − ce_spliced) / (ce_mean − ce_clean)) with its interval.
+        """
+        if not self._parts:
+            return pl.DataFrame()
+        self._advance(layer)
+        losses = [self._losses(running, sae, means) for running in self._running]
+        frame = self._units.with_columns(
+            pl.Series("ce_clean", np.concatenate([running.clean for running in self._running])),
+            pl.Series("ce_spliced", np.concatenate([spliced for spliced, _ in losses])),
+            pl.Series("ce_mean", np.concatenate([ablated for _, ablated in losses])),
+        )
+        rows = [self._summary(layer, str(name), part) for (name,), part in frame.group_by("language")]
+        return pl.DataFrame(rows).sort("language")
+
+    def _advance(self, layer: int) -> None:
+        if not self._running:
+            for part in self._parts:
+                batch = build_batch(self._loaded, part)
+                stream = clean_run(self._loaded, batch, [layer])[layer]
+                clean = caption_loss(self._loaded, batch, states_from(self._loaded, batch, layer, stream))
+                self._running.append(_Running(batch, layer, stream, clean))
+        for running in self._running:
+            if running.layer < layer:
+                with capture(self._loaded.blocks, [layer]) as streams:
+                    states_from(self._loaded, running.batch, running.layer, running.stream)
+                running.layer, running.stream = layer, streams[layer]
+
+    def _losses(
+        self, running: _Running, sae: TopKSAE, means: Mapping[str, Float[np.ndarray, " D"]]
+    ) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"]]:
+        """Loss of each sequence with the SAE spliced in, and with mean ablation."""
+        stream, segments = running.stream, running.batch.segments
+        spliced, ablated = stream.clone(), stream.clone()
+        for name, code in _SEGMENTS.items():
+            at = segments == code
+            if at.any():
+                spliced[at] = sae(stream[at].float()).to(stream.dtype)
+                ablated[at] = torch.as_tensor(means[name], dtype=stream.dtype, device=stream.device)
+        both = running.batch.repeated(2)
+        states = states_from(self._loaded, both, running.layer, torch.cat([spliced, ablated]))
+        losses = caption_loss(self._loaded, both, states)
+        return losses[: len(running.batch)], losses[len(running.batch) :]
+
+    def _summary(self, layer: int, language: str, part: pl.DataFrame) -> dict[str, object]:
+        clean, spliced, ablated = (part[f"ce_{name}"].to_numpy() for name in ("clean", "spliced", "mean"))
+        added = bootstrap_mean(spliced - clean, self._bootstrap, self._seed)
+        counts = resamples(part.height, self._bootstrap, self._seed)
+        gain, span = counts @ (ablated - spliced), counts @ (ablated - clean)
+        low, high = np.quantile(gain[span > 0] / span[span > 0], [0.025, 0.975]) if (span > 0).any() else [np.nan] * 2
+        total = float((ablated - clean).sum())
+        return {
+            "layer": layer,
+            "language": language,
+            "images": part.height,
+            "ce_clean": float(clean.mean()),
+            "ce_spliced": float(spliced.mean()),
+            "ce_mean": float(ablated.mean()),
+            "delta_ce": added.mean,
+            "delta_ce_low": added.low,
+            "delta_ce_high": added.high,
+            "loss_recovered": float((ablated - spliced).sum()) / total if total > 0 else float("nan"),
+            "loss_recovered_low": float(low),
+            "loss_recovered_high": float(high),
+        }
+
+
+def caption_loss(loaded: LoadedModel, batch: TokenBatch, states: Float[Tensor, "B T D"]) -> Float[np.ndarray, " B"]:
+    """Mean cross-entropy of each sequence's caption tokens, in nats, given all tokens before each."""
+    targets = batch.segments[:, 1:] == CAPTION
+    rows = targets.nonzero()[:, 0]
+    logits = logits_of(loaded, states[:, :-1][targets]).float()
+    loss = torch.nn.functional.cross_entropy(logits, batch.input_ids[:, 1:][targets], reduction="none").double()
+    sums = torch.zeros(len(batch), dtype=torch.float64, device=loss.device).index_add_(0, rows, loss)
+    return np.asarray((sums / targets.sum(dim=1).clamp(min=1)).cpu().numpy())
+
+
+def _encode(loaded: LoadedModel, inputs: AnalysisInputs, images: int) -> list[EncodedSample]:
+    """One sample of each of `images` test images (drawn by seed) in every language that it has a caption in."""
+    test = inputs.samples.filter(pl.col("split") == "test").unique("image_id", keep="first", maintain_order=True)
+    order = np.random.default_rng(inputs.seed).permutation(test.height)[:images]
+    encoded = []
+    for row in test[np.sort(order)].iter_rows(named=True):
+        for language in inputs.languages:
+            if row.get(f"caption_{language}"):
+                image = inputs.images / row["image"] if inputs.images is not None and row.get("image") else None
+                fields = (row["sample_id"], row["image_id"], language, row[f"caption_{language}"])
+                encoded.append(
+                    encode_sample(loaded, CaptionRequest(*fields, inputs.instructions.get(language, ""), image))
+                )
+    return encoded
