@@ -27,11 +27,11 @@ _SILENT = 1e-10
 class Origin:
     """Where an autoencoder's rows came from; written into cfg.json for whoever loads it elsewhere.
 
-    `model_name` and `dataset` are names, not paths; `hook` is the transformers module whose output was read, without
+    `model` and `dataset` are names, not paths; `hook` is the transformers module whose output was read, without
     which the layer's usual place is named.
     """
 
-    model_name: str
+    model: str
     layer: int
     dataset: str = ""
     hook: str | None = None
@@ -72,7 +72,7 @@ def _config(sae: TopKSAE, origin: Origin) -> dict[str, Any]:
         "normalize_activations": "none",
         "reshape_activations": "none",
         "metadata": {
-            "model_name": origin.model_name,
+            "model_name": origin.model,
             "hook_name": f"blocks.{origin.layer}.hook_resid_post",
             "hf_hook_name": origin.hook or f"model.layers.{origin.layer}",
             "prepend_bos": True,

@@ -156,7 +156,8 @@ def load_checkpoint(folder: Path, recipe: str, device: torch.device) -> Training
         return None
     history = [tuple(row) for row in tensors.pop("history").tolist()]
     step = int(tensors.pop("step"))
-    tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+    # a copy in torch's own memory: the file's is aligned otherwise, and vectorised sums then round otherwise
+    tensors = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
     first, second = ([tensors[f"{role}.{name}"] for name in WEIGHTS] for role in ("first", "second"))
     encoder, decoder, b_enc, b_dec, last_fired = (tensors[name] for name in (*WEIGHTS, "last_fired"))
     return TrainingState(encoder, decoder, b_enc, b_dec, last_fired, first, second, step, history)

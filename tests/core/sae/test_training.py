@@ -1,0 +1,199 @@
+"""Training: it finds what was planted, keeps its constraints, and survives being killed to the bit."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.errors import BadInput
+from core.progress import Stopped
+from core.sae import state as state_module
+from core.sae.rows import Rows
+from core.sae.state import CHECKPOINT, TrainingState, geometric_median, initial_state, save_checkpoint
+from core.sae.training import HISTORY, TrainedSAE, train
+from core.study.model import SAEConfig
+from tests.core.sae.dictionary import plant, planted_rows
+
+CONFIG = SAEConfig(expansion=3, k=3, epochs=6, batch_size=64, checkpoint_every=7, seed=5)
+
+
+class Killed(Exception):
+    """Stands for a kill: nothing is saved on the way out."""
+
+
+class Fuse:
+    """A progress that lets `steps` steps pass and then raises."""
+
+    def __init__(self, steps: int, fault: type[Exception]) -> None:
+        self.left, self.fault = steps, fault
+        self.first: int | None = None
+
+    def __call__(self, done: int, total: int, metrics: dict[str, float] | None = None) -> None:
+        self.first = self.first or done
+        self.left -= 1
+        if self.left < 0 and done < total:
+            raise self.fault
+
+
+def _same(one: TrainedSAE, other: TrainedSAE) -> bool:
+    weights = zip(one.sae.parameters(), other.sae.parameters(), strict=True)
+    return (
+        all(torch.equal(a, b) for a, b in weights)
+        and one.history.equals(other.history)
+        and one.metrics == other.metrics
+        and torch.equal(one.firing_rate, other.firing_rate)
+    )
+
+
+@pytest.mark.parametrize("fault", [Killed, Stopped])
+def test_killed_at_random_steps_and_resumed_is_bit_identical(tmp_path: Path, fault: type[Exception]) -> None:
+    rows = planted_rows()
+    undisturbed = train(rows, CONFIG, tmp_path / "undisturbed")
+    rng = random.Random(1)
+    resumed, kills = None, 0
+    while resumed is None:
+        fuse = Fuse(rng.randrange(8, 30), fault)
+        try:
+            resumed = train(rows, CONFIG, tmp_path / "killed", fuse)
+        except fault:
+            kills += 1
+    assert kills >= 2
+    assert fuse.first is not None and fuse.first > 1  # it went on from a checkpoint, not from the start
+    assert _same(undisturbed, resumed)
+
+
+def test_a_checkpoint_of_another_recipe_is_not_continued(tmp_path: Path) -> None:
+    rows = planted_rows()
+    train(rows, CONFIG, tmp_path)
+    other = CONFIG.model_copy(update={"k": 2})
+    assert _same(train(rows, other, tmp_path), train(rows, other, tmp_path / "fresh"))
+
+
+def test_a_damaged_checkpoint_starts_anew(tmp_path: Path) -> None:
+    rows = planted_rows()
+    undisturbed = train(rows, CONFIG, tmp_path / "undisturbed")
+    (tmp_path / CHECKPOINT).write_bytes(b"\x40\x00\x00\x00\x00\x00\x00\x00 no safetensors")
+    assert _same(undisturbed, train(rows, CONFIG, tmp_path))
+
+
+def test_a_full_disk_is_an_os_error_that_keeps_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = initial_state(planted_rows().train, 8, 2, seed=0)
+    save_checkpoint(tmp_path, state, "recipe")
+    before = (tmp_path / CHECKPOINT).read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise state_module.SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(state_module, "save_file", full)
+    with pytest.raises(OSError, match=r"checkpoint\.safetensors: cannot be written .*No space left"):
+        save_checkpoint(tmp_path, state, "recipe")
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+
+
+def test_planted_atoms_are_recovered(tmp_path: Path) -> None:
+    atoms, x = plant(d_model=32, atoms=48, rows=9000, active=3)
+    config = SAEConfig(expansion=3, k=3, epochs=20, batch_size=128)
+    trained = train(Rows(x[1000:], x[:1000], {}), config, tmp_path)
+    cosine = (atoms @ trained.sae.W_dec.T).max(dim=1).values
+    assert float(cosine.mean()) > 0.97
+    assert float((cosine > 0.9).float().mean()) > 0.95
+    assert trained.metrics["held_out_fvu"] < 0.08
+    assert trained.metrics["held_out_explained_variance"] >= 1 - trained.metrics["held_out_fvu"]
+
+
+def test_the_decoder_stays_at_unit_norm_and_l0_at_k(tmp_path: Path) -> None:
+    trained = train(planted_rows(), CONFIG, tmp_path)
+    torch.testing.assert_close(trained.sae.W_dec.norm(dim=1), torch.ones(48))
+    assert trained.metrics["train_l0"] <= 3
+    assert trained.history.schema == HISTORY
+    assert trained.history["step"].to_list()[-1] == trained.history["step"].max() == 6 * (1000 // 64)
+    assert trained.history["held_out_fvu"].drop_nulls().len() == 6
+    assert trained.history["fvu"].to_list()[-1] < trained.history["fvu"].to_list()[0] / 2
+
+
+def test_auxk_revives_silent_features(tmp_path: Path) -> None:
+    rows = planted_rows(d_model=16, atoms=64, rows=2400, active=3)
+    config = SAEConfig(expansion=8, k=2, epochs=20, batch_size=128, learning_rate=0.03)  # a step that kills features
+    dead = {
+        alpha: train(rows, config.model_copy(update={"auxk_alpha": alpha}), tmp_path / str(alpha)).metrics
+        for alpha in (0.0, 1 / 32)
+    }
+    assert dead[0.0]["dead_fraction"] > 0.1
+    assert dead[1 / 32]["dead_fraction"] < dead[0.0]["dead_fraction"] / 2
+    assert dead[1 / 32]["train_fvu"] < dead[0.0]["train_fvu"]
+
+
+def test_a_layers_scale_does_not_change_what_is_learnt(tmp_path: Path) -> None:
+    rows = planted_rows()
+    large = Rows(rows.train * 1024, rows.held_out * 1024, rows.counts)
+    one, other = train(rows, CONFIG, tmp_path / "1"), train(large, CONFIG, tmp_path / "1024")
+    assert torch.equal(one.sae.W_dec, other.sae.W_dec)  # a power of two: exactly so
+    torch.testing.assert_close(one.sae(rows.held_out) * 1024, other.sae(large.held_out))
+    assert other.metrics["scale"] == one.metrics["scale"] * 1024
+
+
+def test_the_exported_autoencoder_equals_the_normalised_one_it_was_trained_as() -> None:
+    x = planted_rows().train
+    scale = float(x.square().sum(1).mean().sqrt()) / 4
+    state = initial_state(x / scale, 48, 3, seed=2)
+    state.b_enc += 0.05
+    centred = x / scale - state.b_dec
+    top = (centred @ state.encoder.T + state.b_enc).topk(3)
+    code = torch.zeros(len(x), 48).scatter(1, top.indices, top.values.relu())
+    expected = (code @ state.decoder + state.b_dec) * scale
+    torch.testing.assert_close(state.export(3, scale)(x), expected)
+
+
+def test_adam_is_torchs_adam() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(shape, generator=generator) for shape in ((6, 4), (6, 4), (6,), (4,))]
+    theirs = [weight.clone() for weight in weights]
+    optimizer = torch.optim.Adam(theirs, lr=0.01, betas=(0.9, 0.999), eps=state_module.EPS)
+    state = TrainingState(*weights, torch.zeros(6, dtype=torch.int64))
+    for _ in range(5):
+        gradients = [torch.randn(weight.shape, generator=generator) for weight in weights]
+        state.adam(gradients, 0.01)
+        for weight, gradient in zip(theirs, gradients):
+            weight.grad = gradient
+        optimizer.step()
+    for ours, weight in zip(state.weights, theirs):
+        torch.testing.assert_close(ours, weight)
+
+
+def test_the_geometric_median_ignores_outliers() -> None:
+    x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)) + 5
+    x[:20] = 1e5
+    torch.testing.assert_close(geometric_median(x), torch.full((3,), 5.0), atol=0.3, rtol=0)
+
+
+def test_the_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
+    rates = train(planted_rows(), CONFIG, tmp_path).history["learning_rate"].to_list()
+    peak = 2e-4 / (48 / 2**14) ** 0.5
+    assert max(rates) == pytest.approx(peak)
+    assert rates[0] < peak / 2
+    assert rates[-1] < peak / 10
+
+
+def test_impossible_requests_are_refused_in_one_line(tmp_path: Path) -> None:
+    rows = planted_rows()
+    with pytest.raises(BadInput, match=r"sae\.k: 64 exceeds the 48 features of sae\.expansion 3"):
+        train(rows, CONFIG.model_copy(update={"k": 64}), tmp_path)
+    with pytest.raises(BadInput, match="there are no training rows"):
+        train(Rows(rows.train[:0], rows.held_out, {}), CONFIG, tmp_path)
+
+
+def test_without_held_out_rows_training_still_ends(tmp_path: Path) -> None:
+    rows = planted_rows()
+    trained = train(Rows(rows.train, rows.held_out[:0], {}), CONFIG, tmp_path)
+    assert "held_out_fvu" not in trained.metrics
+    assert trained.history["held_out_fvu"].null_count() == trained.history.height
+
+
+def test_fewer_rows_than_a_batch_make_one_batch(tmp_path: Path) -> None:
+    rows = planted_rows(rows=36)
+    trained = train(rows, CONFIG, tmp_path)
+    assert trained.history["step"].max() == CONFIG.epochs
