@@ -11,8 +11,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import BFloat16
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from core.activations.passes import Batch, plan_batches, run_batch
@@ -174,9 +173,7 @@ def _write(out: Path, layout: Layout, rows: Rows, summary: ShardSummary) -> None
     layout.tokens.write_parquet(out / "tokens.parquet")
     for (layer, file), matrix in rows.items():
         path = out / f"layer_{layer}.{file}.safetensors"
-        try:
-            save_file({"activation": matrix}, path)
-        except SafetensorError as error:
-            raise OSError(f"{path}: cannot be written ({error})") from error
+        # save_file would leave files that only their owner can read, in a workspace that a team shares.
+        path.write_bytes(save({"activation": matrix}))
     text = json.dumps(asdict(summary), indent=1, sort_keys=True, ensure_ascii=False)
     (out / SUMMARY).write_text(text + "\n", encoding="utf-8")

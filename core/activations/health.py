@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Bool, Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from core.activations.table import KEEP, LayerTable
@@ -54,7 +54,7 @@ class LayerHealth:
         plain = {name: value for name, value in vars(self).items() if name not in ("mean", "kept")}
         text = json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False)
         (folder / "health.json").write_text(text + "\n", encoding="utf-8")
-        save_file({"mean": self.mean}, folder / "mean.safetensors")
+        (folder / "mean.safetensors").write_bytes(save({"mean": self.mean}))
         if self.kept is not None:
             pl.DataFrame({"origin": self.kept.astype(np.uint32)}).write_parquet(folder / KEEP)
 

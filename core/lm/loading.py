@@ -23,7 +23,8 @@ class LoadedModel:
     """A model ready for reading: in evaluation mode, without gradients, on one device.
 
     `base` is the model without its vocabulary head (vision tower included); `text_model` is the decoder within it
-    that holds the `blocks`. `processor` is null for a model of text only.
+    that holds the `blocks`. `processor` is null for a model of text only. `control_ids` are tokens that steer the model
+    and stand for no text: BOS, turns, image markers, padding.
     """
 
     folder: Path
@@ -38,6 +39,7 @@ class LoadedModel:
     blocks: nn.ModuleList
     final_norm: nn.Module
     unembedding: Float[Tensor, "V D"]
+    control_ids: frozenset[int]
 
     @property
     def text_config(self) -> Any:
@@ -79,6 +81,7 @@ def load_model(folder: Path, compute_dtype: str, device: str) -> LoadedModel:
         blocks=_find_blocks(text_model, shape, folder),
         final_norm=_find_norm(text_model, folder),
         unembedding=model.get_output_embeddings().weight.detach(),
+        control_ids=control_ids(tokenizer),
     )
 
 
@@ -123,6 +126,12 @@ def _find_norm(text_model: nn.Module, folder: Path) -> nn.Module:
         if isinstance(norm, nn.Module):
             return norm
     raise BadInput(f"model {folder}: its decoder has no final norm (looked for {', '.join(_NORMS)})")
+
+
+def control_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids of the tokens that steer the model and stand for no text."""
+    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return frozenset(added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.errors import BadInput
 from core.lm.loading import LoadedModel
+from core.lm.loading import control_ids as control_ids
 
 Span = tuple[int, int]
 
@@ -78,7 +79,7 @@ def encode_sample(loaded: LoadedModel, request: CaptionRequest) -> EncodedSample
     start = len(text) - len(request.caption)
     # A token belongs to the caption when it covers any of it: the caption's rows are the caption's tokens.
     prefix_length = next((index for index, (_, end) in enumerate(offsets) if end > start), len(ids))
-    special_ids = control_ids(loaded.tokenizer)
+    special_ids = loaded.control_ids
     _check(request, ids, prefix_length, special_ids, loaded.tokenizer.bos_token_id)
     segments = ["prompt"] * prefix_length + ["caption"] * (len(ids) - prefix_length)
     special = [False] * len(ids)
@@ -122,12 +123,6 @@ def build_prompt(loaded: LoadedModel, instruction: str, with_image: bool) -> Pro
     text = _write_out_image(loaded, text) if with_image else text
     start = text.rfind(instruction) if instruction else 0
     return Prompt(text, (start, start + len(instruction)), " " if instruction and not chat else "")
-
-
-def control_ids(tokenizer: Any) -> set[int]:
-    """Ids that steer the model and stand for no text: BOS, turns, image markers, padding."""
-    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
 
 
 def continuation_ids(loaded: LoadedModel, sample: EncodedSample, text: str) -> list[int]:
@@ -174,7 +169,7 @@ def _tokenise(tokenizer: Any, text: str) -> tuple[list[int], list[Span]]:
 
 
 def _check(
-    request: CaptionRequest, ids: Sequence[int], prefix_length: int, special_ids: set[int], bos: int | None
+    request: CaptionRequest, ids: Sequence[int], prefix_length: int, special_ids: frozenset[int], bos: int | None
 ) -> None:
     name = f"sample {request.sample_id} ({request.language})"
     if any(token in special_ids for token in ids[prefix_length:]):
