@@ -1,0 +1,1 @@
+"""Samples: where they come from, what their captions say, and how they are split."""

@@ -83,7 +83,7 @@ class EmojiSource(Section):
     source: Literal["emoji"]
     """Emoji names; text only."""
     skin_tones: bool = True
-    """Keep the skin-tone variants (463 pairs); without them 78."""
+    """Keep the skin-tone variants (482 pairs, 463 of them called `woman …`); without them 82."""
     num_samples: Annotated[int, Field(ge=8)] | None = None
     """Samples to draw, whole minimal pairs at a time; null takes all."""
     seed: int = 0

@@ -1,0 +1,40 @@
+"""What was left out of the samples, row by row, and when that is too much."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from core.errors import BadInput
+
+DROPPED = {"row": pl.UInt32, "sample_id": pl.String, "field": pl.String, "reason": pl.String}
+"""Columns of `dropped.parquet`; rows are counted from 1, without the header."""
+_SHOWN = 5
+
+
+class Drop(NamedTuple):
+    """One row that is no sample, and why."""
+
+    row: int
+    sample_id: str | None
+    field: str
+    reason: str
+
+
+def refuse_many(drops: Sequence[Drop], share: float, most: float, table: str) -> None:
+    """Refuse a table of which more than `most` is dropped.
+
+    Raises:
+        BadInput: naming the first rows and the reasons with their counts.
+    """
+    if share <= most:
+        return
+    rows = sorted(drops)
+    shown = "; ".join(f"row {drop.row} ({drop.field}: {drop.reason})" for drop in rows[:_SHOWN])
+    more = f"; and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    fields = ", ".join(f"{field} {count}" for field, count in sorted(Counter(drop.field for drop in rows).items()))
+    raise BadInput(
+        f"{table}: {len(rows)} rows dropped ({share:.1%} of it; by field: {fields}), more than "
+        f"data.max_dropped_fraction = {most:g} allows: {shown}{more}; mend the rows or raise the limit"
+    )

@@ -1,0 +1,56 @@
+"""What a gender labeller says of a caption, and the files its words come from."""
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, NamedTuple
+
+Gender = Literal["female", "male"]
+CaptionGender = Literal["male", "female", "both", "neutral", "none"]
+Referent = Literal["subject", "other", "possessor", "object"]
+Kind = Literal["noun", "title", "adjective", "verb", "pronoun", "possessive", "demonstrative"]
+
+
+class GenderedWord(NamedTuple):
+    """A stretch of a caption that tells somebody's gender: `caption[start:end]`.
+
+    `referent` says whose: the person the caption is about, another person, the owner of something, or the one that
+    something is done to.
+    """
+
+    start: int
+    end: int
+    text: str
+    gender: Gender
+    referent: Referent
+    kind: Kind
+
+
+class GenderLabel(NamedTuple):
+    """A caption's gender and the words that tell it, in reading order.
+
+    `both` where people of both genders are named; `neutral` where people are named but no gender; `none` where nobody
+    is named.
+    """
+
+    gender: CaptionGender
+    tokens: tuple[GenderedWord, ...]
+
+
+def label_of(tokens: list[GenderedWord], names_people: bool) -> GenderLabel:
+    """The label that follows from a caption's gendered words."""
+    genders = {token.gender for token in tokens}
+    ordered = tuple(sorted(tokens))
+    if len(genders) == 2:
+        return GenderLabel("both", ordered)
+    if genders:
+        return GenderLabel(genders.pop(), ordered)
+    return GenderLabel("neutral" if names_people else "none", ordered)
+
+
+@cache
+def lexicon_file(name: str) -> dict[str, Any]:
+    """A lexicon that ships with the package."""
+    text = (files("core.data") / "lexicons" / f"{name}.json").read_text(encoding="utf-8")
+    lexicon: dict[str, Any] = json.loads(text)
+    return lexicon

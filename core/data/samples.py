@@ -1,0 +1,103 @@
+"""The step `prepare`: from a study's source to `samples.parquet`, and what is left out of it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+
+from core.data.drops import DROPPED
+from core.data.emoji_source import read_emoji
+from core.data.sample_frame import SCHEMA
+from core.data.scenes import generate_scenes
+from core.data.splits import SPLITS
+from core.data.table_source import Drawn, read_table
+from core.progress import Progress
+from core.study.data import DataSource, EmojiSource, TableSource
+
+__all__ = ["SCHEMA", "SamplesSummary", "prepare", "read_samples"]
+
+FILE = "samples.parquet"
+_LANGUAGES = ("en", "ar")
+_GENDERS = ("female", "male", "both", "neutral", "none")
+
+
+@dataclass(frozen=True)
+class SamplesSummary:
+    """What `prepare` made; `summary.json` holds the same."""
+
+    rows: int
+    """Rows the source had."""
+    samples: int
+    """Samples kept: image-caption rows."""
+    images: int
+    """Units: distinct images, or texts where there are no images."""
+    dropped: int
+    """Rows dropped; `dropped.parquet` says why."""
+    dropped_by_field: dict[str, int]
+    """Rows dropped, by the field that was wrong."""
+    has_images: bool
+    languages: list[str]
+    splits: dict[str, int]
+    """Images in each split."""
+    genders: dict[str, dict[str, int]]
+    """Samples by the gender of their caption, by language."""
+
+
+def prepare(source: DataSource, base: Path, out: Path, progress: Progress) -> SamplesSummary:
+    """Write samples.parquet, dropped.parquet, summary.json and, where there are any, images/ below `out`.
+
+    Args:
+        source: the study's data section.
+        base: the folder that a relative table path starts at.
+        out: an empty folder.
+        progress: told of rows and images done; may stop the work.
+
+    Raises:
+        BadInput: the source is wrong, or more of it had to be dropped than it allows.
+    """
+    drawn = _read(source, base, out, progress)
+    frame = drawn.frame.sort("image_id", "sample_id")
+    dropped = pl.DataFrame(drawn.drops, schema=DROPPED, orient="row")
+    summary = _summary(frame, dropped, drawn.rows)
+    frame.write_parquet(out / FILE)
+    dropped.write_parquet(out / "dropped.parquet")
+    text = json.dumps(asdict(summary), ensure_ascii=False, indent=1)
+    (out / "summary.json").write_text(text + "\n", encoding="utf-8")
+    return summary
+
+
+def read_samples(folder: Path) -> pl.DataFrame:
+    """The samples that `prepare` wrote to `folder`, sorted by image_id and sample_id."""
+    return pl.read_parquet(folder / FILE)
+
+
+def _read(source: DataSource, base: Path, out: Path, progress: Progress) -> Drawn:
+    if isinstance(source, TableSource):
+        return read_table(source, base, out, progress)
+    if isinstance(source, EmojiSource):
+        return read_emoji(source, progress)
+    progress(0, source.num_samples)
+    frame = generate_scenes(out, num_samples=source.num_samples, seed=source.seed)
+    progress(frame.height, frame.height)
+    return Drawn(frame, [], frame.height)
+
+
+def _summary(frame: pl.DataFrame, dropped: pl.DataFrame, rows: int) -> SamplesSummary:
+    languages = [language for language in _LANGUAGES if frame[f"caption_{language}"].null_count() < frame.height]
+    images = frame.unique("image_id", maintain_order=True)
+    return SamplesSummary(
+        rows=rows,
+        samples=frame.height,
+        images=images.height,
+        dropped=dropped.height,
+        dropped_by_field=_counts(dropped["field"], sorted(dropped["field"].unique())),
+        has_images=frame["image"].null_count() < frame.height,
+        languages=languages,
+        splits=_counts(images["split"], SPLITS),
+        genders={language: _counts(frame[f"gender_{language}"], _GENDERS) for language in languages},
+    )
+
+
+def _counts(values: pl.Series, names: tuple[str, ...] | list[str]) -> dict[str, int]:
+    return {name: int((values == name).sum()) for name in names}
