@@ -1,0 +1,101 @@
+"""Arrays on disk that are written piece by piece and read memory-mapped, and the turn from rows to columns."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, UInt
+from numpy.lib import format as npy
+
+
+class ArrayWriter:
+    """An .npy file of one dimension that grows as it is written; its header is completed when the block ends."""
+
+    def __init__(self, path: Path, dtype: type[np.generic]) -> None:
+        self._path, self._dtype = path, np.dtype(dtype)
+        self.length = 0
+
+    def __enter__(self) -> "ArrayWriter":
+        self._file = self._path.open("wb")
+        self._header()
+        return self
+
+    def append(self, values: np.ndarray[Any, Any]) -> None:
+        """Write `values` behind what is there."""
+        self._file.write(np.ascontiguousarray(values, self._dtype).data)
+        self.length += len(values)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is None:
+            self._file.seek(0)
+            self._header()  # NumPy pads it for growth: as long as the first one was
+        self._file.close()
+
+    def _header(self) -> None:
+        entry = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self.length,)}
+        npy.write_array_header_1_0(self._file, entry)
+
+
+def map_array(path: Path) -> np.ndarray[Any, Any]:
+    """An .npy file, memory-mapped for reading."""
+    array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def transpose(folder: Path, num_features: int, block_rows: int) -> None:
+    """Write csc_{indptr,rows,values}.npy from csr_{indptr,features,values}.npy, a block of rows in memory at a time.
+
+    Rows ascend within a feature.
+    """
+    indptr, features, values = (map_array(folder / f"csr_{name}.npy") for name in ("indptr", "features", "values"))
+    starts = _feature_starts(features, num_features)
+    np.save(folder / "csc_indptr.npy", starts)
+    shape = (len(features),)
+    out_rows = npy.open_memmap(folder / "csc_rows.npy", "w+", np.uint32, shape) if len(features) else None
+    out_values = npy.open_memmap(folder / "csc_values.npy", "w+", np.float32, shape) if len(features) else None
+    if out_rows is None or out_values is None:  # an empty file cannot be mapped
+        np.save(folder / "csc_rows.npy", np.empty(0, np.uint32))
+        np.save(folder / "csc_values.npy", np.empty(0, np.float32))
+        return
+    cursor = starts[:-1].astype(np.int64)
+    for start in range(0, len(indptr) - 1, block_rows):
+        bounds = indptr[start : start + block_rows + 1].astype(np.int64)
+        block = slice(bounds[0], bounds[-1])
+        places, order, cursor = _place(np.asarray(features[block]), cursor)
+        rows = np.repeat(np.arange(start, start + len(bounds) - 1, dtype=np.uint32), np.diff(bounds))
+        out_rows[places] = rows[order]
+        out_values[places] = values[block][order]
+    out_rows.flush()
+    out_values.flush()
+
+
+def _feature_starts(features: UInt[np.ndarray, " nnz"], num_features: int) -> UInt[np.ndarray, " F1"]:
+    counts = np.zeros(num_features, np.int64)
+    for start in range(0, len(features), 1 << 22):
+        counts += np.bincount(features[start : start + (1 << 22)], minlength=num_features)
+    return np.concatenate([[0], counts.cumsum()]).astype(np.uint64)
+
+
+def _place(
+    features: UInt[np.ndarray, " n"], cursor: Int[np.ndarray, " F"]
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Int[np.ndarray, " F"]]:
+    """Where a block's entries go, in which order they are taken, and how far each feature is filled then."""
+    order = np.argsort(features, kind="stable")
+    counts = np.bincount(features, minlength=len(cursor))
+    before = np.repeat(counts.cumsum() - counts, counts)
+    places = np.repeat(cursor, counts) + np.arange(len(features)) - before
+    return places, order, cursor + counts
+
+
+def sorted_quantile(
+    descending: Float[np.ndarray, " nnz"], starts: Int[np.ndarray, " f"], counts: Int[np.ndarray, " f"], q: float
+) -> Float[np.ndarray, " f"]:
+    """Quantile `q` (linear interpolation, as np.quantile) of each run of a descending array; NaN for an empty run."""
+    place = q * np.maximum(counts - 1, 0)
+    low = np.floor(place).astype(np.int64)
+    high = np.minimum(low + 1, np.maximum(counts - 1, 0))
+    last = np.maximum(starts + counts - 1, 0)
+    padded = descending if len(descending) else np.zeros(1, np.float32)
+    below, above = (padded[np.clip(last - step, 0, len(padded) - 1)].astype(np.float64) for step in (low, high))
+    return np.where(counts > 0, below + (place - low) * (above - below), np.nan)
