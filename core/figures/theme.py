@@ -30,7 +30,7 @@ How to draw a figure (`core/figures/<analysis>.py`):
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import altair as alt
 import polars as pl
@@ -62,8 +62,8 @@ POSITIONS = {
 MEASURED = "#C03A2B"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#AA3377", "#E69F00", "#56B4E9", "#5B3A8C", "#8C510A")
 CONTROLS = ("#6E7781", "#A8B0B8", "#8A7F70", "#C4B9A6")
-SEQUENTIAL = "viridis"
-DIVERGING = "purpleorange"
+SEQUENTIAL: Final = "viridis"
+DIVERGING: Final = "purpleorange"
 LANGUAGE_NAMES = {"en": "English", "ar": "Arabic", "shared": "Shared", "image": "Image"}
 
 Chart = alt.TopLevelMixin
@@ -80,8 +80,9 @@ class Figure:
 
 
 def layer_x(title: str = "Layer", field: str = "layer") -> alt.X:
-    """The x axis of everything that runs over layers: whole numbers, no invented zero."""
-    return alt.X(f"{field}:Q", title=title, axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(zero=False))
+    """The x axis of everything that runs over layers: whole numbers, neither an invented zero nor layers beyond."""
+    scale = alt.Scale(zero=False, nice=False, padding=8)
+    return alt.X(f"{field}:Q", title=title, axis=alt.Axis(tickMinStep=1, format="d"), scale=scale)
 
 
 def rule(y: float) -> alt.Chart:

@@ -5,6 +5,7 @@ figure) are numbered anew, and the font is ours.
 """
 
 import base64
+import io
 import json
 import re
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 from altair.utils.schemapi import SchemaValidationError
+from PIL import Image
 
 from core.figures.theme import FONT, Figure, theme
 
@@ -77,6 +79,7 @@ def to_spec(figure: Figure) -> Spec:
     data = spec.pop("datasets", None)
     given = dict.fromkeys(_given_names(spec))
     spec = _renamed(spec, {name: f"{name.split('_')[0]}_{number}" for number, name in enumerate(given)})
+    _colour_points(spec)
     if data is not None:
         spec["datasets"] = data
     spec["config"] = _merged(theme(), spec.get("config", {}))
@@ -107,6 +110,18 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     return _GIVEN.sub(lambda hit: names.get(hit[0], hit[0]), value) if isinstance(value, str) else value
 
 
+def _colour_points(value: Any) -> None:
+    """Give a line's points the line's own colour, which Vega-Lite does for encoded colours only."""
+    if isinstance(value, dict):
+        if value.get("point") is True and "color" in value:
+            value["point"] = {"color": value["color"]}
+        for item in value.values():
+            _colour_points(item)
+    elif isinstance(value, list):
+        for item in value:
+            _colour_points(item)
+
+
 def _merged(under: Spec, over: Spec) -> Spec:
     both = {key: _merged(under[key], over[key]) for key in under if isinstance(over.get(key), dict)}
     return {**under, **over, **both}
@@ -115,8 +130,13 @@ def _merged(under: Spec, over: Spec) -> Spec:
 def to_png(spec: Spec) -> bytes:
     """The spec drawn at 200 dpi with our font; reads nothing from any address."""
     _register_fonts()
-    png: bytes = vl_convert.vegalite_to_png(spec, vl_version=_VEGA_LITE, ppi=PPI, allowed_base_urls=[])
-    return png
+    png = vl_convert.vegalite_to_png(spec, vl_version=_VEGA_LITE, ppi=PPI, allowed_base_urls=[])
+    packed = (
+        io.BytesIO()
+    )  # the renderer hardly compresses, and writes an alpha channel that a white page has no use for
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("RGB").save(packed, "PNG", compress_level=6, dpi=(PPI, PPI))
+    return packed.getvalue()
 
 
 @cache

@@ -1,0 +1,160 @@
+"""Features with their examples, and the gallery's images with their captions, as cards."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from markupsafe import Markup
+
+from core.report import text
+from core.report.cells import Column, cell, columns_of, picture, strip
+from core.report.contents import LANGUAGES, label
+from core.report.model import Gallery, ShownTable
+from core.report.pictures import Picture, Pictures
+
+MOST_CARDS = 24
+MOST_EXAMPLES = 12
+_KEYS = ("layer", "feature")
+_CAPTIONS = ("reference", "clean", "ablated", "amplified")
+
+
+@dataclass(frozen=True)
+class FeatureCard:
+    """One feature: what is the same in all its rows, and its examples."""
+
+    title: str
+    facts: tuple[tuple[str, Markup], ...]
+    headings: tuple[Column, ...]
+    examples: tuple[tuple[Markup, ...], ...]
+
+
+@dataclass(frozen=True)
+class FeatureCards:
+    """The cards of one table; `left_out` features are not shown."""
+
+    heading: str
+    cards: tuple[FeatureCard, ...]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class CaptionView:
+    """One caption of a gallery image, what is changed against the clean one marked."""
+
+    kind: str
+    words: Markup
+    direction: Markup
+
+
+@dataclass(frozen=True)
+class SpokenView:
+    """One language of a gallery image."""
+
+    language: str
+    code: str
+    captions: tuple[CaptionView, ...]
+    strip: Markup
+    effect: str
+
+
+@dataclass(frozen=True)
+class GalleryCard:
+    """One image of the gallery."""
+
+    sample: str
+    rule: str
+    image: Markup
+    overlays: tuple[tuple[str, Markup], ...]
+    spoken: tuple[SpokenView, ...]
+
+
+def are_examples(table: pl.DataFrame) -> bool:
+    """Whether a table lists examples of features: a strip or picture a row, several rows a feature."""
+    columns = set(table.columns)
+    listed = {*_KEYS} <= columns and bool({"strip", "map", "image"} & columns)
+    return listed and table.height > table.select(_KEYS).n_unique()
+
+
+def feature_cards(shown: ShownTable, pictures: Pictures) -> FeatureCards:
+    """Group a table's rows by layer and feature, in their order."""
+    groups = shown.table.partition_by(_KEYS, maintain_order=True)
+    cards = tuple(_feature_card(group, pictures) for group in groups[:MOST_CARDS])
+    return FeatureCards(shown.heading, cards, max(0, len(groups) - MOST_CARDS))
+
+
+def _feature_card(group: pl.DataFrame, pictures: Pictures) -> FeatureCard:
+    first = group.row(0, named=True)
+    drawn = {"strip", "map", "image"}
+    columns = [column for column in columns_of(group) if column.name not in _KEYS]
+    fixed = [column for column in columns if column.name not in drawn and _is_constant(group[column.name])]
+    varied = tuple(column for column in columns if column not in fixed)
+    examples = group.head(MOST_EXAMPLES).iter_rows(named=True)
+    return FeatureCard(
+        title=f"Layer {first['layer']} · feature {first['feature']}",
+        facts=tuple(
+            (column.heading, cell(column, first, pictures)) for column in fixed if first[column.name] is not None
+        ),
+        headings=varied,
+        examples=tuple(tuple(cell(column, row, pictures) for column in varied) for row in examples),
+    )
+
+
+def _is_constant(values: pl.Series) -> bool:
+    return len({str(value) for value in values.to_list()}) == 1
+
+
+def gallery_cards(gallery: Gallery, pictures: Pictures) -> tuple[GalleryCard, ...]:
+    """One card an image and rule, its languages side by side."""
+    keys = [key for key in ("rule", "sample_id") if key in gallery.table.columns]
+    groups = gallery.table.partition_by(keys, maintain_order=True) if gallery.table.height else []
+    return tuple(_gallery_card(group.to_dicts(), pictures) for group in groups)
+
+
+def _gallery_card(rows: Sequence[Mapping[str, Any]], pictures: Pictures) -> GalleryCard:
+    first = rows[0]
+    name = first.get("image")
+    return GalleryCard(
+        sample=str(first["sample_id"]),
+        rule=label(str(first.get("rule") or "")),
+        image=picture(pictures.thumbnail(name), f"Image of sample {first['sample_id']}"),
+        overlays=tuple(_overlays(rows, pictures)),
+        spoken=tuple(_spoken(row) for row in rows),
+    )
+
+
+def _overlays(rows: Iterable[Mapping[str, Any]], pictures: Pictures) -> Iterable[tuple[str, Markup]]:
+    """The maps of a card, each once: a feature's map over the image is the same before either caption."""
+    seen: set[str] = set()
+    for row in rows:
+        drawn: Picture | None = pictures.overlay(row.get("image"), row.get("map"))
+        if drawn is not None and drawn.name not in seen:
+            seen.add(drawn.name)
+            words = f"Where the features fire on the image of sample {row['sample_id']}"
+            yield LANGUAGES.get(str(row.get("language")), ""), picture(drawn, words)
+
+
+def _spoken(row: Mapping[str, Any]) -> SpokenView:
+    code = str(row.get("language") or "")
+    effect = row.get("effect")
+    return SpokenView(
+        language=LANGUAGES.get(code, code),
+        code=code,
+        captions=tuple(_captions(row)),
+        strip=strip(row["strip"]) if row.get("strip") else Markup(""),
+        effect="" if effect is None else text.number(float(effect), 2),
+    )
+
+
+def _captions(row: Mapping[str, Any]) -> Iterable[CaptionView]:
+    clean = str(row.get("clean") or "")
+    for kind in _CAPTIONS:
+        caption = row.get(kind)
+        if caption is None:
+            continue
+        compared = clean if kind in ("ablated", "amplified") else str(caption)
+        words = Markup(" ").join(
+            Markup("<mark>{}</mark>").format(piece) if changed else Markup("{}").format(piece)
+            for piece, changed in text.changed_words(compared, str(caption))
+        )
+        yield CaptionView(kind, words or Markup('<span class="none">(empty)</span>'), text.direction(str(caption)))

@@ -1,0 +1,158 @@
+"""Gather a report's inputs from the artefacts that a study left."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from core.artifacts import Artifact, ArtifactStore, DamagedArtifact
+from core.figures.writers import read_figures
+from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
+
+GALLERY = "gallery"
+"""The table of `qualitative` that becomes the gallery."""
+
+
+def collect(
+    store: ArtifactStore, study: Mapping[str, Any], inputs: Mapping[str, Iterable[Artifact]], skipped: Mapping[str, str]
+) -> ReportInputs:
+    """Read what the units in `inputs` (roles samples, layer, sae, analyses) and the units before them wrote.
+
+    Raises:
+        DamagedArtifact: a manifest or a file that every unit of its kind writes is missing.
+    """
+    roles = {role: list(artifacts) for role, artifacts in inputs.items()}
+    samples = store.path(roles["samples"][0])
+    manifests = _manifests(store, (artifact for artifacts in roles.values() for artifact in artifacts))
+    sections = tuple(_section(store.path(artifact), artifact.step) for artifact in roles.get("analyses", []))
+    layers = {artifact: int(manifests[artifact]["unit"]["recipe"]["layer"]) for artifact in _layered(roles)}
+    table = pl.read_parquet(samples / "samples.parquet")
+    return ReportInputs(
+        study=study,
+        summary=_read_json(samples / "summary.json"),
+        samples=table,
+        dropped=pl.read_parquet(samples / "dropped.parquet"),
+        sae=_rows((layers[unit], _read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
+        history=_histories(store, {layers[unit]: unit for unit in roles.get("sae", [])}),
+        health=_rows((layers[unit], _health(store.path(unit))) for unit in roles.get("layer", [])),
+        capture_drops=_capture_drops(store, manifests),
+        sections=sections,
+        gallery=_gallery(store, roles.get("analyses", [])),
+        images=samples if table["image"].is_not_null().any() else None,
+        making=_making(manifests),
+        skipped=skipped,
+    )
+
+
+def _layered(roles: Mapping[str, list[Artifact]]) -> list[Artifact]:
+    return [*roles.get("sae", []), *roles.get("layer", [])]
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DamagedArtifact(f"{path}: missing or not JSON ({error}); run `saeflow verify`") from error
+
+
+def _manifests(store: ArtifactStore, artifacts: Iterable[Artifact]) -> dict[Artifact, Mapping[str, Any]]:
+    """The manifests of these artefacts and of everything they were made from."""
+    found: dict[Artifact, Mapping[str, Any]] = {}
+    waiting = list(artifacts)
+    while waiting:
+        artifact = waiting.pop(0)
+        if artifact not in found:
+            found[artifact] = store.manifest(artifact)
+            refs = found[artifact]["unit"]["inputs"].values()
+            waiting += [Artifact.from_ref(ref) for role in refs for ref in role]
+    return found
+
+
+def _section(folder: Path, name: str) -> Section:
+    summary = _read_json(folder / "summary.json")
+    shown = {key: heading for key, heading in summary.get("shown", {}).items() if key != GALLERY}
+    return Section(
+        name=name,
+        question=summary.get("question", ""),
+        headlines=tuple(summary["headlines"]),
+        notes=tuple(summary.get("notes", ())),
+        figures=tuple(read_figures(folder / "figures")),
+        tables=tuple(
+            ShownTable(key, heading, pl.read_parquet(folder / f"{key}.parquet"))
+            for key, heading in shown.items()
+            if (folder / f"{key}.parquet").is_file()
+        ),
+    )
+
+
+def _gallery(store: ArtifactStore, analyses: Iterable[Artifact]) -> Gallery | None:
+    for artifact in analyses:
+        path = store.path(artifact) / f"{GALLERY}.parquet"
+        if path.is_file():
+            return Gallery(pl.read_parquet(path))
+    return None
+
+
+def _rows(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> pl.DataFrame:
+    """One row a layer; a figure that a layer lacks is null."""
+    records = [{"layer": layer, **figures} for layer, figures in sorted(rows, key=lambda row: row[0])]
+    return pl.DataFrame(records, infer_schema_length=None)
+
+
+def _health(folder: Path) -> dict[str, Any]:
+    health = _read_json(folder / "health.json")
+    kept = {name: health[name] for name in ("rows", "nonfinite_rows", "scale", "top_share")}
+    return kept | {f"mean_norm_{segment}": norm for segment, norm in health["mean_norm"].items()}
+
+
+def _histories(store: ArtifactStore, units: Mapping[int, Artifact]) -> pl.DataFrame:
+    parts = [
+        pl.read_parquet(store.path(units[layer]) / "history.parquet").with_columns(layer=pl.lit(layer, pl.Int64))
+        for layer in sorted(units)
+    ]
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _capture_drops(store: ArtifactStore, manifests: Mapping[Artifact, Mapping[str, Any]]) -> pl.DataFrame:
+    schema = {"sample_id": pl.String, "language": pl.String, "reason": pl.String}
+    shards = sorted(
+        (manifest["label"], artifact) for artifact, manifest in manifests.items() if artifact.step == "capture"
+    )
+    drops = [drop for _, shard in shards for drop in _read_json(store.path(shard) / "shard.json").get("drops", [])]
+    return pl.DataFrame([{name: drop[name] for name in schema} for drop in drops], schema=schema)
+
+
+def _making(manifests: Mapping[Artifact, Mapping[str, Any]]) -> Making:
+    units = [_facts(artifact, manifest) for artifact, manifest in manifests.items()]
+    sources = {name: content for name, content in _sources(manifests) if content}
+    return Making(tuple(sorted(units, key=lambda unit: (unit.finished, unit.label))), sources)
+
+
+def _sources(manifests: Mapping[Artifact, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for manifest in manifests.values():
+        recipe = manifest["unit"]["recipe"]
+        if manifest["unit"]["step"] == "prepare":
+            yield "data", str(recipe.get("content", ""))
+        if manifest["unit"]["step"] == "capture":
+            yield "model weights", str(recipe.get("model", {}).get("weights", ""))
+
+
+def _facts(artifact: Artifact, manifest: Mapping[str, Any]) -> UnitFacts:
+    made = manifest.get("provenance", {})
+    return UnitFacts(
+        step=artifact.step,
+        label=str(manifest.get("label", artifact.step)),
+        fingerprint=artifact.fingerprint,
+        wall_seconds=float(made.get("wall_seconds", 0)),
+        cpu_seconds=float(made.get("cpu_seconds", 0)),
+        gpu_seconds=float(made.get("gpu_seconds", 0)),
+        peak_rss_mib=float(made.get("peak_rss_mib", 0)),
+        host=str(made.get("host", "")),
+        device=str(made.get("device", "")),
+        finished=float(made.get("finished", 0)),
+        revision=made.get("git", {}).get("revision"),
+        dirty=made.get("git", {}).get("dirty"),
+        packages=made.get("packages", {}),
+    )

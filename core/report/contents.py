@@ -1,0 +1,99 @@
+"""The order in which a report is read, its headings and its words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """An analysis in the report: its heading and the question it answers."""
+
+    name: str
+    title: str
+    question: str
+
+
+# Reading order; an analysis that is not named here follows after them under its own name.
+CHAPTERS = (
+    Chapter(
+        "overview",
+        "Gender by layer and language",
+        "In which layers, at which positions and in which features does the gender of the caption show?",
+    ),
+    Chapter(
+        "interpretation",
+        "Top features and their examples",
+        "What do the gender-associated features fire on, and which words do they promote?",
+    ),
+    Chapter("ablation", "Ablation", "What happens to the gendered word when the features are taken out of the stream?"),
+    Chapter("amplification", "Dose and response", "What happens when gender directions are turned up or down?"),
+    Chapter("visual_patterns", "Maps over images", "Where in the image do the features fire, against chance?"),
+    Chapter("evolution", "Evolution over layers", "Which features persist, are born and die from layer to layer?"),
+    Chapter("qualitative", "Gallery", "What do captions look like before and after an intervention?"),
+)
+_BY_NAME = {chapter.name: chapter for chapter in CHAPTERS}
+LANGUAGES = {"en": "English", "ar": "Arabic", "shared": "shared"}
+
+_WORDS = {
+    "auroc": "AUROC",
+    "fvu": "FVU",
+    "l0": "L0",
+    "ce": "CE",
+    "iou": "IoU",
+    "cka": "CKA",
+    "en": "English",
+    "ar": "Arabic",
+    "sae": "SAE",
+    "id": "id",
+    "delta": "Δ",
+    "idf": "IDF",
+    "kl": "KL",
+    "auc": "AUC",
+    "ci": "CI",
+    "iqr": "IQR",
+    "r2": "R²",
+    "lda": "LDA",
+    "fdr": "FDR",
+}
+_SMALL = {"p", "q", "n", "k"}
+
+
+def chapter(name: str, question: str = "") -> Chapter:
+    """The chapter of an analysis, known or not."""
+    known = _BY_NAME.get(name)
+    if known is None:
+        return Chapter(name, label(name), question)
+    return Chapter(name, known.title, question or known.question)
+
+
+def place(name: str) -> int:
+    """Where an analysis stands in the report."""
+    order = [known.name for known in CHAPTERS]
+    return order.index(name) if name in order else len(order)
+
+
+def label(name: str) -> str:
+    """A column's or a table's name as words: `held_out_fvu` is "Held out FVU"."""
+    if name in _SMALL:
+        return name
+    words = [_WORDS.get(word, word) for word in name.replace("-", "_").split("_") if word]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:] if text else name
+
+
+def flat(study: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """A nested study as `section.field` and its value, in the study's own order."""
+    if not isinstance(study, dict):
+        return [(prefix, value_text(study))]
+    return [row for key, value in study.items() for row in flat(value, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def value_text(value: Any) -> str:
+    """A study's value in a reader's words."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(value_text(item) for item in value) or "–"
+    return str(value)

@@ -1,0 +1,106 @@
+"""The report's numbers about the study itself: what went in, what was left out, what it took."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from core.report import text
+from core.report.model import Making, ReportInputs
+
+
+def facts(inputs: ReportInputs) -> list[tuple[str, str]]:
+    """The study at a glance: value and what it counts."""
+    summary, sae = inputs.summary, inputs.sae
+    found: list[tuple[str, str | None]] = [
+        ("samples", _count(summary.get("samples"))),
+        ("images" if summary.get("has_images", True) else "items", _count(summary.get("images"))),
+        ("languages", " + ".join(str(code).upper() for code in summary.get("languages", [])) or None),
+        ("left out", _count(summary.get("dropped", 0) + inputs.capture_drops.height)),
+        ("layers", _count(sae.height) if sae.height else None),
+        ("median held-out FVU", _median(sae, "held_out_fvu")),
+        ("active features a token", _median(sae, "held_out_l0")),
+    ]
+    return [(value, name) for name, value in found if value is not None]
+
+
+def _count(value: Any) -> str | None:
+    return None if value is None else f"{int(value):,}"
+
+
+def _median(table: pl.DataFrame, column: str) -> str | None:
+    if column not in table.columns:
+        return None
+    value = table[column].cast(pl.Float64).median()
+    return None if value is None else text.number(float(value), 3 if float(value) < 1 else 1)  # type: ignore[arg-type]
+
+
+def drop_counts(inputs: ReportInputs) -> pl.DataFrame:
+    """What was left out, by where and why: `step`, `field`, `reason`, `count`."""
+    schema = pl.Schema({"step": pl.String, "field": pl.String, "reason": pl.String, "count": pl.Int64})
+    parts = [pl.DataFrame(schema=schema)]
+    if inputs.dropped.height:
+        rows = inputs.dropped.group_by("field", "reason").len("count").with_columns(step=pl.lit("reading the source"))
+        parts.append(rows.select(*schema).cast(schema))
+    if inputs.capture_drops.height:
+        captions = inputs.capture_drops.rename({"language": "field"}).group_by("field", "reason").len("count")
+        parts.append(captions.with_columns(step=pl.lit("running the model")).select(*schema).cast(schema))
+    return pl.concat(parts).sort("step", "count", "field", "reason", descending=[False, True, False, False])
+
+
+def making_by_step(making: Making) -> pl.DataFrame:
+    """Time by step: units, wall, CPU and GPU time, the largest memory; the sum in the last row."""
+    steps = list(dict.fromkeys(unit.step for unit in making.units))
+    rows = [_step_row(step, making, {step}) for step in steps]
+    return pl.DataFrame([*rows, _step_row("all", making, set(steps))])
+
+
+def _step_row(name: str, making: Making, steps: set[str]) -> Mapping[str, Any]:
+    units = [unit for unit in making.units if unit.step in steps]
+    return {
+        "step": name,
+        "units": len(units),
+        "time": text.seconds(sum(unit.wall_seconds for unit in units)),
+        "CPU_time": text.seconds(sum(unit.cpu_seconds for unit in units)),
+        "GPU_time": text.seconds(sum(unit.gpu_seconds for unit in units)),
+        "peak_memory_MiB": round(max((unit.peak_rss_mib for unit in units), default=0)),
+    }
+
+
+def making_units(making: Making) -> pl.DataFrame:
+    """Every unit: its artefact, when, where and how long."""
+    return pl.DataFrame(
+        {
+            "unit": [unit.label for unit in making.units],
+            "artefact": [f"{unit.step}/{unit.fingerprint}" for unit in making.units],
+            "finished": [_moment(unit.finished) for unit in making.units],
+            "host": [unit.host for unit in making.units],
+            "device": [unit.device for unit in making.units],
+            "time": [text.seconds(unit.wall_seconds) for unit in making.units],
+            "CPU_time": [text.seconds(unit.cpu_seconds) for unit in making.units],
+            "GPU_time": [text.seconds(unit.gpu_seconds) for unit in making.units],
+        }
+    )
+
+
+def _moment(stamp: float) -> str:
+    return datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if stamp else ""
+
+
+def packages(making: Making) -> list[tuple[str, str]]:
+    """Every package and the versions that the units ran with."""
+    found: dict[str, set[str]] = {}
+    for unit in making.units:
+        for name, version in unit.packages.items():
+            found.setdefault(name, set()).add(version)
+    return [(name, ", ".join(sorted(versions))) for name, versions in sorted(found.items())]
+
+
+def revisions(making: Making) -> list[tuple[str, int]]:
+    """The revisions of the code that made the units, each with how many it made."""
+    found: dict[str, int] = {}
+    for unit in making.units:
+        name = f"{unit.revision or 'unknown'}{' + uncommitted changes' if unit.dirty else ''}"
+        found[name] = found.get(name, 0) + 1
+    return sorted(found.items(), key=lambda item: (-item[1], item[0]))

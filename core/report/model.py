@@ -1,0 +1,104 @@
+"""What a report is made of: declared inputs, nothing else is read.
+
+Columns that the report draws, in any shown table:
+
+- `image` (str): a picture's path, relative to `ReportInputs.images`;
+- `map` (list of numbers): a square grid, row by row, laid over the row's `image`;
+- `strip` (list of {token, value}): a caption coloured by value, right to left where it is Arabic;
+- `language`, `gender`, `gender_en`, `gender_ar`: coloured by meaning;
+- other lists: their items one beside the other. Arabic is found by its letters, in every cell.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from core.figures.writers import FigureFile
+
+
+@dataclass(frozen=True)
+class ShownTable:
+    """A table and its heading."""
+
+    name: str
+    heading: str
+    table: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Section:
+    """One analysis: what it asked, found, left out, drew and counted; `skipped` says why it was not run."""
+
+    name: str
+    question: str
+    headlines: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    skipped: str | None = None
+    figures: tuple[FigureFile, ...] = ()
+    tables: tuple[ShownTable, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images picked by rule, with captions before and after intervention, heat strips and maps.
+
+    Columns: sample_id, image, rule, language, reference, clean, ablated, amplified, strip, map, effect; those that
+    are missing or null are left out.
+    """
+
+    table: pl.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UnitFacts:
+    """Where and how one unit was made, from its manifest."""
+
+    step: str
+    label: str
+    fingerprint: str
+    wall_seconds: float
+    cpu_seconds: float
+    gpu_seconds: float
+    peak_rss_mib: float
+    host: str
+    device: str
+    finished: float
+    revision: str | None
+    dirty: bool | None
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Making:
+    """Everything with a clock, a host or a date; `sources` are the content hashes of data and model."""
+
+    units: tuple[UnitFacts, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Everything a report says.
+
+    `study` is the study's `model_dump`; `summary` what `prepare` counted; `dropped` rows of the source that were left
+    out (row, sample_id, field, reason) and `capture_drops` captions that were (sample_id, language, reason); `sae`,
+    `history`, `health` as in `core.figures.study.figures`; `skipped` what was left out, with the reason.
+    """
+
+    study: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    samples: pl.DataFrame
+    dropped: pl.DataFrame
+    sae: pl.DataFrame
+    history: pl.DataFrame
+    health: pl.DataFrame
+    capture_drops: pl.DataFrame = field(default_factory=pl.DataFrame)
+    sections: tuple[Section, ...] = ()
+    gallery: Gallery | None = None
+    images: Path | None = None
+    making: Making = field(default_factory=Making)
+    skipped: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,95 @@
+"""Pictures small enough to stand inside a page, and maps laid over them."""
+
+import base64
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+LARGEST = 256
+"""Pixels of a picture's longer side, at most."""
+_HEAT = np.array([192, 58, 43], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Encoded bytes of a picture and its size."""
+
+    content: bytes
+    suffix: str
+    width: int
+    height: int
+
+    @cached_property
+    def name(self) -> str:
+        """A file name that follows from the content."""
+        return f"{hashlib.sha256(self.content).hexdigest()[:16]}.{self.suffix}"
+
+    @cached_property
+    def address(self) -> str:
+        """The picture itself, as a data address."""
+        kind = "jpeg" if self.suffix == "jpg" else "png"
+        return f"data:image/{kind};base64,{base64.b64encode(self.content).decode()}"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures below one folder; null where there are none."""
+
+    folder: Path | None
+
+    def thumbnail(self, name: str | None) -> Picture | None:
+        """The picture, made smaller where it is large; null where it is missing or cannot be read."""
+        image = self._open(name)
+        return None if image is None else _encode(image)
+
+    def overlay(self, name: str | None, values: Sequence[float] | None) -> Picture | None:
+        """The picture, faded, with a square grid of values over it; null where either is missing."""
+        image = self._open(name)
+        if image is None or not values:
+            return None
+        side = math.isqrt(len(values))
+        if side * side != len(values):
+            return None
+        return _encode(_heated(image, np.asarray(values, dtype=np.float32).reshape(side, side)))
+
+    def _open(self, name: str | None) -> Image.Image | None:
+        if self.folder is None or not name:
+            return None
+        try:
+            with Image.open(self.folder / name) as image:
+                small = image.convert("RGB")
+        except (OSError, UnidentifiedImageError):
+            return None
+        if max(small.size) > LARGEST:
+            small.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+        return small
+
+
+def _heated(image: Image.Image, grid: np.ndarray) -> Image.Image:
+    """Heat where the grid is large: the picture pales elsewhere, so that its own colours are not read as heat."""
+    scale = max(1, round(192 / max(image.size)))
+    image = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
+    positive = np.nan_to_num(grid, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
+    strength = positive / positive.max() if positive.max() > 0 else positive
+    smooth = Image.fromarray(strength).resize(image.size, Image.Resampling.BILINEAR)
+    alpha = np.asarray(smooth).clip(0, 1)[..., None]
+    grey = np.asarray(image.convert("L"), dtype=np.float32)[..., None].repeat(3, axis=2)
+    pale = 0.55 * (0.6 * grey + 0.4 * np.asarray(image, dtype=np.float32)) + 0.45 * 255
+    return Image.fromarray((pale * (1 - 0.85 * alpha) + _HEAT * 0.85 * alpha).round().astype(np.uint8))
+
+
+def _encode(image: Image.Image) -> Picture:
+    """PNG, or JPEG where that is much smaller (photographs)."""
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    image.save(png, "PNG", optimize=True)
+    image.save(jpeg, "JPEG", quality=88)
+    photograph = 2 * jpeg.tell() < png.tell() and png.tell() > 40_000
+    content, suffix = (jpeg, "jpg") if photograph else (png, "png")
+    return Picture(content.getvalue(), suffix, image.width, image.height)

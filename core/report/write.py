@@ -1,0 +1,59 @@
+"""Write a report: page, Markdown, and the files that the Markdown refers to."""
+
+import re
+import shutil
+from pathlib import Path
+
+import polars as pl
+
+from core.figures import study
+from core.figures.writers import FigureFile, write_figure
+from core.report.markdown import PROVENANCE_BEGINS, PROVENANCE_ENDS, render_markdown
+from core.report.model import ReportInputs
+from core.report.page import render_page
+
+PAGE = "report.html"
+MARKDOWN = "report.md"
+_HTML_PROVENANCE = re.compile(r'<section id="provenance">.*?</section>', re.DOTALL)
+_MARKDOWN_PROVENANCE = re.compile(f"{PROVENANCE_BEGINS}.*?{PROVENANCE_ENDS}", re.DOTALL)
+
+
+def write_report(inputs: ReportInputs, out: Path) -> Path:
+    """Write `report.html`, `report.md`, `figures/` and `images/` below `out`; return the page.
+
+    Equal inputs give equal bytes; clock, host and dates stand in the provenance section alone.
+
+    Raises:
+        OSError: a figure's file is missing, or the disk is full.
+        ValueError: a figure cannot be drawn.
+    """
+    figures = out / "figures"
+    own = _own_figures(inputs, figures)
+    for section in inputs.sections:
+        for figure in section.figures:
+            shutil.copyfile(figure.png, figures / f"{section.name}-{figure.name}.png")
+    (out / PAGE).write_text(render_page(inputs, own), encoding="utf-8")
+    markdown = render_markdown(inputs, own)
+    (out / MARKDOWN).write_text(markdown.text, encoding="utf-8")
+    for name, picture in markdown.pictures.items():
+        (out / "images").mkdir(exist_ok=True)
+        (out / "images" / name).write_bytes(picture.content)
+    return out / PAGE
+
+
+def _own_figures(inputs: ReportInputs, folder: Path) -> dict[str, FigureFile]:
+    """The study's own figures, as `study-NAME.*`, by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables: dict[str, pl.DataFrame] = {
+        "samples": inputs.samples,
+        "sae": inputs.sae,
+        "history": inputs.history,
+        "health": inputs.health,
+    }
+    written = {name: write_figure(figure, f"study-{name}", folder) for name, figure in study.figures(tables).items()}
+    return {name: FigureFile(name, file.spec, file.png, file.caption, file.alt) for name, file in written.items()}
+
+
+def without_provenance(report: str) -> str:
+    """A report's text (either kind) without the one section that may differ between two equal runs."""
+    return _MARKDOWN_PROVENANCE.sub("", _HTML_PROVENANCE.sub("", report))

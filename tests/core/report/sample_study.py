@@ -1,0 +1,247 @@
+"""A finished study as its steps leave it on disk, small and made up, with everything a report has to draw."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import polars as pl
+from PIL import Image, ImageDraw
+
+from core.analysis.result import Result
+from core.artifacts import Artifact, ArtifactStore
+from core.figures import Figure, write_figure
+from core.figures.theme import BAND, HEIGHT, WIDTH, language_colour, layer_x, rule
+
+EN = "In the kitchen a woman is cooking her dinner with a red pan."
+AR = "في المطبخ امرأة تطبخ عشاءها بمقلاة حمراء"
+HOST = "node-417.example"
+HOSTILE = '<script>alert("x")</script> & <b>bold</b>'
+STUDY = {
+    "name": "sample-study",
+    "description": "Which features of a captioner carry gender in English and Arabic captions of the same scenes?",
+    "data": {"source": "scenes", "num_samples": 240, "seed": 0},
+    "model": {"compute_dtype": "float32", "instruction_en": "Describe.", "instruction_ar": HOSTILE},
+    "capture": {"layers": "all", "segments": ["image", "prompt", "caption"]},
+    "sae": {"expansion": 8, "k": 16, "epochs": 10, "learning_rate": None},
+}
+
+
+class SampleStudy:
+    """Artefacts below one root; `layers` decides how many SAEs there are."""
+
+    def __init__(self, root: Path, layers: int = 3, clock: float = 1_760_000_000.0) -> None:
+        self.store = ArtifactStore(root)
+        self.layers = layers
+        self.clock = clock
+        self.rng = np.random.default_rng(7)
+        samples = self._samples()
+        shard = self._publish("capture", "000", {"model": {"weights": "ab" * 16}}, {"samples": [samples]}, self._shard)
+        extract = [
+            self._publish("extract_layer", str(n), {"layer": n}, {"shards": [shard]}, self._layer(n))
+            for n in range(layers)
+        ]
+        sae = [
+            self._publish("train_sae", str(n), {"layer": n}, {"layer": [extract[n]]}, self._sae(n))
+            for n in range(layers)
+        ]
+        analyses = [self._analysis(name, {"sae": sae}) for name in ("overview", "interpretation", "qualitative")]
+        self.inputs = {"samples": [samples], "layer": extract, "sae": sae, "analyses": analyses}
+        self.skipped = {"visual_patterns": "not in the study", "evolution": "one layer only"}
+
+    def _publish(
+        self, step: str, name: str, recipe: Mapping[str, Any], inputs: Mapping[str, Any], fill: Any
+    ) -> Artifact:
+        artifact = Artifact(step, f"{step}-{name}-".ljust(20, "0")[:20])
+        staged = self.store.staging(artifact)
+        fill(staged)
+        refs = {role: [unit.ref for unit in units] for role, units in inputs.items()}
+        self.clock += 60
+        made = {
+            "wall_seconds": 12.5 + self.clock % 7, "cpu_seconds": 20.25, "gpu_seconds": 0.0, "peak_rss_mib": 812.4,
+            "host": HOST, "device": "cpu", "started": self.clock, "finished": self.clock + 12.5,
+            "git": {"revision": "a1b2c3d4e5f6", "dirty": True}, "packages": {"python": "3.11.2", "torch": "2.13.0"},
+        }  # fmt: skip
+        unit = {"step": step, "name": name, "recipe": dict(recipe), "inputs": refs, "knobs": {}}
+        self.store.publish(staged, artifact, {"unit": unit, "label": f"{step}[{name}]", "provenance": made})
+        return artifact
+
+    def _samples(self) -> Artifact:
+        def fill(folder: Path) -> None:
+            (folder / "images").mkdir()
+            for number in range(4):
+                draw_scene(folder / "images" / f"{number}.png", number)
+            genders = ["female", "male", "neutral", "both"]
+            table = pl.DataFrame(
+                {
+                    "sample_id": [f"s{n:04d}" for n in range(240)],
+                    "image": [f"images/{n % 4}.png" for n in range(240)],
+                    "split": [["train", "train", "select", "test"][n % 4] for n in range(240)],
+                    "gender_en": [genders[(n * 7 // 3) % (2 + n % 3)] for n in range(240)],
+                    "gender_ar": [genders[(n * 7 // 3) % 2] for n in range(240)],
+                }
+            )
+            table.write_parquet(folder / "samples.parquet")
+            dropped = {
+                "row": [17, 99, 120],
+                "sample_id": [None, "x99", "x120"],
+                "field": ["caption_ar", "image", "image"],
+            }
+            reasons = {"reason": [f"empty caption {HOSTILE}", "picture is missing", "picture is missing"]}
+            pl.DataFrame({**dropped, **reasons}, schema_overrides={"row": pl.UInt32}).write_parquet(
+                folder / "dropped.parquet"
+            )
+            summary = {"samples": 240, "images": 240, "dropped": 3, "has_images": True, "languages": ["en", "ar"]}
+            write_json(folder / "summary.json", summary)
+
+        return self._publish("prepare", "", {"content": "0f" * 16}, {}, fill)
+
+    def _shard(self, folder: Path) -> None:
+        drops = [{"sample_id": "s0007", "language": "ar", "reason": "131 tokens, at most 128"}]
+        write_json(folder / "shard.json", {"images": 240, "drops": drops})
+
+    def _layer(self, layer: int) -> Any:
+        norms = {"image": 40.0 + 9 * layer, "prompt": 21.0 + 2 * layer, "caption": 12.0 * 1.06**layer}
+        health = {
+            "rows": 48_211,
+            "nonfinite_rows": 0,
+            "scale": 1.4,
+            "top_share": 0.01 + 0.002 * layer,
+            "mean_norm": norms,
+        }
+        return lambda folder: write_json(folder / "health.json", health)
+
+    def _sae(self, layer: int) -> Any:
+        steps = np.arange(1, 201)
+        decay = 0.08 + 0.004 * layer + 0.9 * np.exp(-steps / (25 + layer))
+        noise = 1 + 0.05 * self.rng.standard_normal(200)
+        fvu = 0.1 + 0.004 * layer
+        figures = {
+            "train_fvu": fvu * 0.82, "held_out_fvu": fvu, "train_cosine": 0.97 - 0.002 * layer, "train_l0": 15.2,
+            "held_out_cosine": 0.955 - 0.002 * layer, "held_out_l0": 15.0, "dead_fraction": 0.02 + 0.001 * layer,
+            "dense_fraction": 0.011, "rows_per_latent": 88.0, "median_firings_per_live_latent": 900.0 - 15 * layer,
+        }  # fmt: skip
+        history = pl.DataFrame(
+            {
+                "step": steps.astype(np.uint32),
+                "epoch": steps / 20,
+                "loss": decay * noise,
+                "held_out_fvu": [float(value) if number % 20 == 19 else None for number, value in enumerate(decay)],
+            }
+        )
+
+        def fill(folder: Path) -> None:
+            write_json(folder / "metrics.json", figures)
+            history.write_parquet(folder / "history.parquet")
+
+        return fill
+
+    def _analysis(self, name: str, inputs: Mapping[str, Any]) -> Artifact:
+        result = {"overview": self._overview, "interpretation": interpretation, "qualitative": qualitative}[name]()
+
+        def fill(folder: Path) -> None:
+            for key, table in result.tables.items():
+                table.write_parquet(folder / f"{key}.parquet")
+            summary = {key: value for key, value in asdict(result).items() if key != "tables"}
+            write_json(folder / "summary.json", summary)
+            if name == "overview":
+                write_figure(emergence_figure(result.tables["emergence"]), "emergence", folder / "figures")
+
+        return self._publish(name, "", {}, inputs, fill)
+
+    def _overview(self) -> Result:
+        rows = []
+        for language, late in (("en", 0.35), ("ar", 0.45)):
+            for layer in range(self.layers):
+                auroc = 0.5 + 0.46 / (1 + np.exp(-(layer / self.layers - late) * 14))
+                rows.append(
+                    {"layer": layer, "language": language, "auroc": auroc, "low": auroc - 0.04, "high": auroc + 0.03}
+                )
+        headlines = (
+            "English: gender emerges on caption tokens before gender is spoken at layer 12 (held-out AUROC 0.94 "
+            "[0.91, 0.97] in layer 19; shuffled labels reach 0.58).",
+            f"The Arabic feature of (امرأة, طبيبة) is the strongest. {HOSTILE}",
+        )
+        tests = pl.DataFrame(
+            {
+                "layer": [12, 12, 19], "feature": [311, 8, 1204], "language": ["en", "ar", "ar"],
+                "auroc": [0.91, 0.884, 0.953], "q": [0.00001, 0.03, None], "log_odds": [2.5, -1.75, 3.125],
+                "support": [1204, 88, 90],
+                "promoted": [["▁she", "▁her", "woman"], ["▁امرأة", "ـة"], [HOSTILE]],
+            }
+        )  # fmt: skip
+        tables = {"emergence": pl.DataFrame(rows), "top": tests, "empty": tests.clear()}
+        shown = {"top": "Features that go most with gender", "empty": "Nothing was found"}
+        return Result(headlines, {}, tables, shown, ("The control task gives each word type a random label.",))
+
+
+def interpretation() -> Result:
+    """Examples of two features, three each."""
+    rows = [
+        {
+            "layer": 19, "feature": feature, "direction": "female", "promoted": ["▁she", "▁امرأة"],
+            "quantile": quantile,
+            "language": language, "activation": 4.5 - quantile, "image": f"images/{quantile % 4}.png",
+            "strip": strip(caption, quantile), "map": [float((n * (feature % 5 + 2)) % 16 > 11) * n for n in range(16)],
+        }
+        for feature in (311, 1204)
+        for quantile, (language, caption) in enumerate([("en", EN), ("ar", AR), ("en", HOSTILE)])
+    ]  # fmt: skip
+    return Result(
+        ("Two features were described.",), {}, {"contexts": pl.DataFrame(rows)}, {"contexts": "Contexts by quantile"}
+    )
+
+
+def qualitative() -> Result:
+    """Two images, both languages each."""
+    changed = {"en": EN.replace("woman", "man").replace("her", "his"), "ar": "في المطبخ رجل يطبخ عشاءه بمقلاة حمراء"}
+    rows = [
+        {
+            "sample_id": sample, "image": f"images/{number}.png", "rule": rule, "language": language,
+            "reference": caption, "clean": caption, "ablated": changed[language],
+            "amplified": caption + " " + caption[-6:],
+            "strip": strip(caption, number), "map": [float(n % (3 + number)) for n in range(16)],
+            "effect": 1.25 - number,
+        }
+        for number, (sample, rule) in enumerate([("s0003", "largest_effect"), ("s0011", HOSTILE)])
+        for language, caption in (("en", EN), ("ar", AR))
+    ]  # fmt: skip
+    return Result(("The effect is largest on s0003.",), {}, {"gallery": pl.DataFrame(rows)}, {"gallery": "Gallery"})
+
+
+def strip(caption: str, shift: int) -> list[dict[str, Any]]:
+    """A caption in sub-word tokens with made-up values."""
+    tokens = []
+    for number, word in enumerate(caption.split()):
+        stem, end = (word[:-1], word[-1:]) if len(word) > 3 else (word, "")
+        tokens += [{"token": f"▁{stem}", "value": float((number + shift) % 4 == 2) * 3.0}]
+        tokens += [{"token": end, "value": 1.0 if end in "ةr" else -0.5 * (number % 5 == 4)}] if end else []
+    return tokens
+
+
+def emergence_figure(table: pl.DataFrame) -> Figure:
+    """A curve with its band, a colour a language."""
+    base = alt.Chart(table).encode(x=layer_x(), color=language_colour())
+    scale = alt.Scale(domain=[0.4, 1])
+    line = base.mark_line(point=True).encode(y=alt.Y("auroc:Q", title="AUROC", scale=scale))
+    band = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", title="AUROC", scale=scale), y2="high:Q")
+    chart = (band + line + rule(0.5)).properties(width=WIDTH, height=HEIGHT)
+    return Figure(chart, "Held-out AUROC by layer and language. Band: 95 % interval over images; dashed: chance.")
+
+
+def draw_scene(path: Path, number: int) -> None:
+    """A drawn picture of 96 × 96."""
+    image = Image.new("RGB", (96, 96), ["#cfe8ff", "#fff0c9", "#e3f5dd", "#f4e1f3"][number])
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((0, 70, 96, 96), fill="#9bbf7a")
+    pen.ellipse((20 + 12 * number, 20, 48 + 12 * number, 48), fill="#e0ac69")
+    pen.rectangle((24 + 12 * number, 48, 44 + 12 * number, 80), fill="#4a6fa5")
+    image.save(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Plain JSON."""
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
