@@ -135,4 +135,4 @@ def _read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str
             raise BadInput(f"{path}: tensor {name!r} is missing; it has {', '.join(sorted(weights))}")
         if tuple(weights[name].shape) != shape:
             raise BadInput(f"{path}: {name} is {list(weights[name].shape)}, {CONFIG} says {list(shape)}")
-    return {name: weights[name].float() for name in shapes}
+    return {name: weights[name].to(torch.float32, copy=True) for name in shapes}  # not mapped to the file any more

@@ -55,7 +55,8 @@ def train(rows: Rows, config: SAEConfig, checkpoint: Path, progress: Progress = 
     killed and started again ends in the same bits as one left alone, on a CPU with the same number of threads.
 
     Raises:
-        BadInput: there are no training rows, or `k` exceeds the number of features.
+        BadInput: there are no training rows, some are not finite, `k` exceeds the number of features, or the loss ran
+            away.
         OSError: a checkpoint cannot be written.
         Stopped: `progress` asked for it; the state is checkpointed first.
     """
@@ -95,6 +96,8 @@ class _Run:
         if config.k > num_features:
             raise BadInput(f"sae.k: {config.k} exceeds the {num_features} features of sae.expansion {config.expansion}")
         scale, variance = _moments(rows.train)
+        if not math.isfinite(scale):
+            raise BadInput("sae: training rows hold NaN or Inf; set capture.nonfinite to drop or recompute")
         objective = Objective(config.k, variance, config.auxk_alpha)
         return cls(rows, config, objective, num_features, min(config.batch_size, count), scale)
 
@@ -158,6 +161,8 @@ class _Run:
         return peak * min(1.0, (step + 1) / warm_up, (self.total - step) / decay)
 
     def _figures(self, state: TrainingState, outcome: Outcome, dead: int) -> dict[str, float]:
+        if not math.isfinite(float(outcome.fvu)):
+            raise BadInput(f"sae: the loss is no longer finite at step {state.step}; lower sae.learning_rate")
         return {
             "step": float(state.step),
             "epoch": state.step / self.steps_per_epoch,

@@ -1,11 +1,15 @@
 """Which rows an autoencoder learns from."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
-from core.sae.rows import choose_rows
+from core.sae.rows import choose_rows, load_rows
 from core.study.model import SAEConfig
+from tests.core.features.planted_layer import make_layer
 
 
 @pytest.fixture
@@ -76,3 +80,14 @@ def test_text_only_and_image_only_tables_give_what_they_have(tokens: pl.DataFram
     assert image.counts == {"image": 27}
     english = choose_rows(tokens.filter(pl.col("language").eq_missing(pl.lit("en"))), samples, SAEConfig())
     assert english.counts == {"caption_en": 21, "prompt_en": 3}
+
+
+def test_rows_are_read_as_they_are_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.sae.rows._READ_ROWS", 5)
+    layer = make_layer(tmp_path)
+    choice = choose_rows(layer.tokens, layer.samples, SAEConfig())
+    rows = load_rows(layer.table, layer.samples, SAEConfig())
+    assert rows.train.dtype == torch.bfloat16
+    assert torch.equal(rows.train.float(), layer.table.read(choice.train))
+    assert len(rows.held_out) == 0  # every image of this table is in the training split
+    assert rows.counts == choice.counts

@@ -186,6 +186,15 @@ def test_impossible_requests_are_refused_in_one_line(tmp_path: Path) -> None:
         train(Rows(rows.train[:0], rows.held_out, {}), CONFIG, tmp_path)
 
 
+def test_rows_and_losses_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    rows = planted_rows()
+    with pytest.raises(BadInput, match=r"lower sae\.learning_rate"):
+        train(rows, CONFIG.model_copy(update={"learning_rate": 1e30}), tmp_path / "fast")
+    rows.train[3, 2] = torch.nan
+    with pytest.raises(BadInput, match=r"NaN or Inf; set capture\.nonfinite"):
+        train(rows, CONFIG, tmp_path)
+
+
 def test_without_held_out_rows_training_still_ends(tmp_path: Path) -> None:
     rows = planted_rows()
     trained = train(Rows(rows.train, rows.held_out[:0], {}), CONFIG, tmp_path)
