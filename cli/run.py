@@ -1,5 +1,6 @@
 """`saeflow run`: a study from samples to its report."""
 
+import os
 import time
 from typing import Annotated
 
@@ -84,6 +85,8 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
     from cli.live import LiveTable
     from cli.servers import prefect_api
 
+    # The terminal belongs to the live table; Prefect's own lines are in its UI and in the units' logs.
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     with LiveTable(seen, settings, layer=parameters.get("layer")) as table:
         table.say("starting the Prefect server")
         with prefect_api(settings):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.plan import Plan, Roots, Sources, plan_roots, plan_study
+from core.lm.shape import read_shape
+from core.plan import Plan, Roots, Shape, Sources, plan_roots, plan_study
 from core.sources import HashMemo, Located, hash_sources, locate
 from core.study import Study
 from core.workspace import Workspace
@@ -32,4 +33,8 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     memo.save()
     roots = plan_roots(study, sources)
     shape = workspace.shape(roots, located.model)
+    if shape is None and located.model is not None:
+        read = read_shape(located.model)
+        # Planned for one image only to hear of a wrong layer now, and not after the samples are prepared.
+        plan_study(study, sources, Shape(1, read.num_layers, read.d_model, read.has_images))
     return Survey(study, located, sources, roots, plan_study(study, sources, shape) if shape else None)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
@@ -45,7 +44,8 @@ def analysis_task(name: str) -> Task[..., dict[str, Any]]:
 def _write(work: Work, result: Result) -> None:
     for name, table in result.tables.items():
         table.write_parquet(work.out / f"{name}.parquet", statistics=False)
-    summary = {key: value for key, value in asdict(result).items() if key != "tables"}
+    question = ANALYSES[work.unit.step].question
+    summary = {"question": question, **{key: value for key, value in vars(result).items() if key != "tables"}}
     text = json.dumps(summary, indent=1, ensure_ascii=False, default=dict)
     (work.out / "summary.json").write_text(text + "\n", encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import warnings
 from pathlib import Path
 
 import mlflow
@@ -23,7 +24,8 @@ def log_sae(work: Work, d_model: int) -> None:
         return
     rows = TensorSpec(np.dtype(np.float32), (-1, d_model))
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    with _one_at_a_time:
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it asks for an example input beside the signature it is given
         mlflow.set_tracking_uri(work.context.tracking_uri)
         with mlflow.start_run(run_id=work.run_id, log_system_metrics=False):
             mlflow.pyfunc.log_model(

@@ -9,6 +9,8 @@ from core.lm.loading import LoadedModel, load_model
 from tasks.context import Work
 
 _mine = threading.local()
+# transformers builds a model under a process-wide "meta" device: two threads at once get empty weights.
+_loading = threading.Lock()
 
 
 def open_model(work: Work, compute_dtype: str | None = None) -> LoadedModel:
@@ -17,7 +19,8 @@ def open_model(work: Work, compute_dtype: str | None = None) -> LoadedModel:
     key = (work.context.model_folder, dtype, device_of(work))
     if getattr(_mine, "key", None) != key:
         _mine.key = _mine.model = None
-        _mine.model = load_model(Path(work.context.model_folder), dtype, key[2])
+        with _loading:
+            _mine.model = load_model(Path(work.context.model_folder), dtype, key[2])
         _mine.key = key
     loaded: LoadedModel = _mine.model
     return loaded
