@@ -54,9 +54,28 @@ def _span(sample: EncodedSample, index: int) -> tuple[int, int]:
     return span
 
 
+def forked(first: WordSequence, second: WordSequence) -> tuple[EncodedSample, tuple[int, int]]:
+    """Two words behind one prefix as one row, and where they start (`core.lm.patched.build_batch`'s forks).
+
+    Raises:
+        ValueError: the words stand behind different tokens.
+    """
+    one, other, start = first.sample, second.sample, first.start
+    if one.ids[:start] != other.ids[: second.start]:
+        raise ValueError(f"sample {one.sample_id}: the two words stand behind different tokens")
+    joined = replace(
+        one,
+        ids=one.ids + other.ids[start:],
+        segments=one.segments + other.segments[start:],
+        special=one.special + other.special[start:],
+        spans=one.spans + other.spans[start:],
+    )
+    return joined, (start, len(one.ids))
+
+
 @dataclass(frozen=True)
 class WordTargets:
-    """Where in a batch of word sequences their words are predicted, W words' tokens at most, padded.
+    """Where in a batch of sequences their words are predicted, W tokens at most, padded.
 
     `positions` [B, W + 1] predict `tokens` [B, W] where `present` [B, W]; the last one predicts the word's end where
     it is `open`.
@@ -68,16 +87,20 @@ class WordTargets:
     open: Bool[Tensor, " B"]
 
 
-def word_targets(words: Sequence[WordSequence], device: torch.device) -> WordTargets:
-    """The targets of sequences in a batch, in their order."""
+def word_targets(
+    words: Sequence[WordSequence], device: torch.device, places: Sequence[int] | None = None
+) -> WordTargets:
+    """The targets of words, one a row of a batch; `places` are where their tokens stand if not behind the prefix."""
     widest = max(len(word.sample.ids) - word.start for word in words)
     positions = torch.zeros(len(words), widest + 1, dtype=torch.int64)
     tokens = torch.zeros(len(words), widest, dtype=torch.int64)
     present = torch.zeros(len(words), widest, dtype=torch.bool)
     for row, word in enumerate(words):
         ids = word.sample.ids[word.start :]
-        positions[row, : len(ids)] = torch.arange(word.start - 1, len(word.sample.ids) - 1)
-        positions[row, -1] = len(word.sample.ids) - 1
+        place = word.start if places is None else places[row]
+        read = [word.start - 1, *range(place, place + len(ids))]
+        positions[row, : len(ids)] = torch.tensor(read[:-1])
+        positions[row, -1] = read[-1]
         tokens[row, : len(ids)] = torch.tensor(ids)
         present[row, : len(ids)] = True
     unfinished = torch.tensor([not word.closed for word in words])

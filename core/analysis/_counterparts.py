@@ -1,0 +1,89 @@
+"""The same caption in the other gender: by its twin, by what was planted, or by a lexicon of gendered words."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from core.lm.outcomes import continues_word
+
+_ENGLISH = (
+    "woman man, women men, girl boy, girls boys, lady gentleman, ladies gentlemen, she he, her his, hers his, "
+    "herself himself, mother father, mothers fathers, mom dad, mum dad, daughter son, daughters sons, sister brother, "
+    "sisters brothers, wife husband, aunt uncle, niece nephew, grandmother grandfather, grandma grandpa, bride groom, "
+    "queen king, princess prince, actress actor, waitress waiter, hostess host, stewardess steward, female male, "
+    "females males, policewoman policeman, businesswoman businessman, sportswoman sportsman, firewoman fireman, "
+    "saleswoman salesman, fisherwoman fisherman, cowgirl cowboy, schoolgirl schoolboy, bridesmaid groomsman, nun monk"
+)
+_ARABIC = (
+    "امرأة رجل, إمرأة رجل, المرأة الرجل, نساء رجال, النساء الرجال, سيدة رجل, السيدة الرجل, فتاة فتى, الفتاة الفتى, "
+    "بنت ولد, البنت الولد, بنات أولاد, أم أب, الأم الأب, ابنة ابن, أخت أخ, زوجة زوج, جدة جد, هي هو, وهي وهو, "
+    "هذه هذا, طفلة طفل, الطفلة الطفل, ملكة ملك, أميرة أمير, عروس عريس"
+)
+
+
+def _table(pairs: str) -> dict[str, str]:
+    """Each word's counterpart; of several, the one that stands first."""
+    table: dict[str, str] = {}
+    for pair in pairs.split(", "):
+        female, male = pair.split(" ")
+        table.setdefault(female, male)
+        table.setdefault(male, female)
+    return table
+
+
+_LEXICON: Mapping[str, Mapping[str, str]] = {"en": _table(_ENGLISH), "ar": _table(_ARABIC)}
+
+
+@dataclass(frozen=True)
+class Swap:
+    """A word of a caption, `caption[start:end]`, and the word that the other gender has in its place."""
+
+    start: int
+    end: int
+    other: str
+
+
+def words_of(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text stand: runs of characters that go on with a word."""
+    found: list[tuple[int, int]] = []
+    for run in re.finditer(r"\S+", text):
+        start = None
+        for index in range(run.start(), run.end() + 1):
+            inside = index < run.end() and continues_word(text[index])
+            if inside and start is None:
+                start = index
+            elif not inside and start is not None:
+                found.append((start, index))
+                start = None
+    return found
+
+
+def swaps_by_twin(caption: str, twin: str) -> list[Swap]:
+    """The words that differ between a caption and its twin's, in order; only the first where the lengths differ."""
+    own, other = words_of(caption), words_of(twin)
+    pairs = [
+        (mine, twin[slice(*theirs)])
+        for mine, theirs in zip(own, other)
+        if caption[slice(*mine)] != twin[slice(*theirs)]
+    ]
+    swaps = [Swap(*mine, word) for mine, word in pairs]
+    return swaps if len(own) == len(other) else swaps[:1]
+
+
+def swaps_by_truth(truth: Mapping[str, Any] | None, sample_id: str, language: str) -> list[Swap]:
+    """The words that the known-answer world says it planted."""
+    planted = (truth or {}).get("samples", {}).get(sample_id, {}).get("gendered_words", {}).get(language, [])
+    return [Swap(int(word["start"]), int(word["end"]), str(word["counterpart"])) for word in planted]
+
+
+def swaps_by_lexicon(caption: str, language: str) -> list[Swap]:
+    """The words that a short list of everyday gendered words has a counterpart for."""
+    table = _LEXICON.get(language, {})
+    swaps = []
+    for start, end in words_of(caption):
+        word = caption[start:end]
+        other = table.get(word.lower())
+        if other is not None:
+            swaps.append(Swap(start, end, other.capitalize() if word[0].isupper() else other))
+    return swaps

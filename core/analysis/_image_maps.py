@@ -1,0 +1,128 @@
+"""Features laid out over the image: maps, boxes on the same grid, and how well the one finds the other."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Int
+from PIL import Image
+
+from core.analysis.result import AnalysisInputs, LayerInputs
+from core.errors import BadInput
+
+PERMUTATIONS = 20
+"""Random arrangements of a map's cells from which the IoU of chance is taken."""
+
+
+@dataclass(frozen=True)
+class ImageGrid:
+    """Which rows of a layer are which cell of which image: `row_image` and `row_cell` [T] (−1 elsewhere).
+
+    A square grid of `side`² = P cells, row-major from the upper left.
+    """
+
+    images: tuple[str, ...]
+    row_image: Int[np.ndarray, " T"]
+    row_cell: Int[np.ndarray, " T"]
+    side: int
+
+    def maps(self, layer_inputs: LayerInputs, feature: int) -> Float[np.ndarray, "N P"]:
+        """A feature's activation over the cells of every image."""
+        rows, values = layer_inputs.index.csc(feature)
+        images = self.row_image[np.asarray(rows, dtype=np.int64)]
+        cells = self.row_cell[np.asarray(rows, dtype=np.int64)]
+        found = np.zeros((len(self.images), self.side**2))
+        found[images[images >= 0], cells[images >= 0]] = np.asarray(values)[images >= 0]
+        return found
+
+
+def find_grid(tokens: pl.DataFrame, images: Sequence[str]) -> ImageGrid | None:
+    """The image rows of some images; null when the layer has none, or they make no square.
+
+    Where image rows were captured once a language, the first language's are taken.
+    """
+    place = {image: number for number, image in enumerate(images)}
+    frame = tokens.select("image_id", "language", "segment", "position").with_row_index("row")
+    kept = frame.filter((pl.col("segment") == "image") & pl.col("image_id").is_in(list(place)))
+    first = pl.col("language").cast(pl.String).fill_null("").min().over("image_id")
+    kept = kept.filter(pl.col("language").cast(pl.String).fill_null("") == first)
+    cell = pl.col("position").rank("ordinal").over("image_id").cast(pl.Int64) - 1
+    kept = kept.with_columns(cell.alias("cell"))
+    counts = kept.group_by("image_id").len()["len"]
+    side = math.isqrt(int(counts.max() or 0))  # type: ignore[arg-type]
+    if side == 0 or side**2 != counts.max():
+        return None
+    row_image, row_cell = (np.full(tokens.height, -1, dtype=np.int64) for _ in range(2))
+    rows = kept["row"].to_numpy()
+    row_image[rows] = [place[image] for image in kept["image_id"]]
+    row_cell[rows] = kept["cell"].to_numpy()
+    return ImageGrid(tuple(images), row_image, row_cell, side)
+
+
+def box_cells(inputs: AnalysisInputs, samples: pl.DataFrame, column: str, side: int) -> Bool[np.ndarray, "N P"]:
+    """The cells whose centre lies in each sample's box; for a box between centres, the cell that holds its own.
+
+    Boxes are pixels x0, y0, x1, y1 of the image file; a sample without one has no cell.
+    """
+    found = np.zeros((samples.height, side, side), dtype=bool)
+    for number, row in enumerate(samples.select("image", column).rows()):
+        image, box = row
+        if box is None or inputs.images is None:
+            continue
+        width, height = _size(inputs.images / image)
+        left, right = _span(box[0] / width, box[2] / width, side)
+        top, bottom = _span(box[1] / height, box[3] / height, side)
+        found[number, top:bottom, left:right] = True
+    return found.reshape(samples.height, -1)
+
+
+def _span(low: float, high: float, side: int) -> tuple[int, int]:
+    """Cells whose centres (i + ½)/side lie within [low, high), at least the one that holds the middle."""
+    first, last = math.ceil(low * side - 0.5), math.ceil(high * side - 0.5)
+    if first >= last:
+        first = math.floor((low + high) / 2 * side)
+        last = first + 1
+    first = min(max(first, 0), side - 1)
+    return first, min(max(last, first + 1), side)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise BadInput(f"image {path.name}: cannot be read ({error}); replace the file or drop the sample") from error
+
+
+def pointing(maps: Float[np.ndarray, "N P"], boxes: Bool[np.ndarray, "N P"]) -> Float[np.ndarray, " N"]:
+    """1 where a map's strongest cell lies in the box (Zhang et al. 2018, the pointing game), ties in parts.
+
+    NaN for maps that are 0 everywhere and samples without a box.
+    """
+    top = maps == maps.max(axis=1, keepdims=True)
+    hits = (top & boxes).sum(axis=1) / top.sum(axis=1)
+    return np.where((maps.max(axis=1) > 0) & boxes.any(axis=1), hits, np.nan)
+
+
+def overlap(maps: Float[np.ndarray, "N P"], boxes: Bool[np.ndarray, "N P"]) -> Float[np.ndarray, " N"]:
+    """Intersection over union of the box and the cells that reach half of the map's maximum; NaN as in `pointing`."""
+    strongest = maps.max(axis=1, keepdims=True)
+    lit = (maps >= strongest / 2) & (maps > 0)
+    joint = (lit & boxes).sum(axis=1) / np.maximum((lit | boxes).sum(axis=1), 1)
+    return np.where((strongest[:, 0] > 0) & boxes.any(axis=1), joint, np.nan)
+
+
+def chance_overlap(maps: Float[np.ndarray, "N P"], boxes: Bool[np.ndarray, "N P"], seed: int) -> np.ndarray:
+    """`overlap` with every map's cells in random order, averaged."""
+    random = np.random.default_rng(seed)
+    drawn = [overlap(random.permuted(maps, axis=1), boxes) for _ in range(PERMUTATIONS)]
+    return np.asarray(np.mean(drawn, axis=0))
+
+
+def centre_prior(side: int) -> Float[np.ndarray, " P"]:
+    """The map that looks at the middle, whatever the image shows."""
+    axis = np.arange(side) - (side - 1) / 2
+    return np.asarray(np.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / side)).reshape(-1)

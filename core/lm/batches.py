@@ -1,0 +1,176 @@
+"""Token sequences as the model takes them: padded, with images, segments, and forks where a sequence goes on twice."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from core.errors import BadInput
+from core.lm.images import pixel_values
+from core.lm.loading import LoadedModel
+from core.lm.prompts import EncodedSample
+
+OUTSIDE, IMAGE, PROMPT, CAPTION, LAST_PROMPT = 0, 1, 2, 3, 4
+"""Segment codes of a position: padding and control tokens, image, prompt, caption, and the last one of the prompt."""
+_CODES = {"image": IMAGE, "prompt": PROMPT, "caption": CAPTION}
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Two continuations of one sequence in one row: neither sees the other, and both stand where the first one does.
+
+    `order` is each token's place among those that it can see, `side` 0 before the fork, 1 and 2 behind it.
+    """
+
+    order: Int[Tensor, "B T"]
+    side: Int[Tensor, "B T"]
+
+    @classmethod
+    def at(cls, forks: Sequence[tuple[int, int]], width: int, device: torch.device) -> "Fork":
+        """Rows whose tokens from `second` on continue what stands before `first`, for (first, second) of each row."""
+        first, second = torch.tensor(forks, device=device).reshape(-1, 2, 1).unbind(1)
+        place = torch.arange(width, device=device).expand(len(forks), -1)
+        side = (place >= first).long() + (place >= second).long()
+        return cls(torch.where(side == 2, place - second + first, place), side)
+
+    def rows(self, chosen: slice, width: int) -> "Fork":
+        """Some of the rows, cut to `width` tokens."""
+        return Fork(self.order[chosen, :width], self.side[chosen, :width])
+
+    def repeated(self, times: int) -> "Fork":
+        """All rows, `times` times over."""
+        return Fork(self.order.repeat(times, 1), self.side.repeat(times, 1))
+
+    def mask(self, plain: Tensor | None) -> Tensor:
+        """A block's attention mask [B, 1, T, T] (boolean or added to scores; null is causal), for the forked rows.
+
+        Whatever the mask says of two places, window and image block included, it says of two tokens that stand there.
+        """
+        batch, width = self.order.shape
+        if plain is None:
+            plain = torch.ones(width, width, dtype=torch.bool, device=self.order.device).tril()[None, None]
+        plain = plain.expand(batch, *plain.shape[1:])
+        heads = plain.shape[1]
+        rows = self.order[:, None, :, None].expand(-1, heads, -1, width)
+        columns = self.order[:, None, None, :].expand(-1, heads, width, -1)
+        moved = plain.gather(2, rows).gather(3, columns)
+        seen = (self.side[:, None, :] == 0) | (self.side[:, None, :] == self.side[:, :, None])
+        hidden = False if plain.dtype == torch.bool else torch.finfo(plain.dtype).min
+        return moved.masked_fill(~seen[:, None], hidden)
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Sequences padded on the right to one length T, as the model takes them.
+
+    `segments` holds the codes above: OUTSIDE marks what no feature describes (padding, BOS, chat control, image
+    boundary), except that the last prompt position, from which the caption's first word is written, has a code of
+    its own although it is a control token.
+    """
+
+    input_ids: Int[Tensor, "B T"]
+    attention_mask: Int[Tensor, "B T"]
+    token_type_ids: Int[Tensor, "B T"] | None
+    pixel_values: Float[Tensor, "B C H W"] | None
+    segments: Int[Tensor, "B T"]
+    lengths: Int[Tensor, " B"]
+    fork: Fork | None = None
+
+    def __len__(self) -> int:
+        return self.input_ids.shape[0]
+
+    def patchable(self) -> Bool[Tensor, "B T"]:
+        """The positions that an intervention reaches by default: image, prompt and caption."""
+        return self.segments != OUTSIDE
+
+    def rows(self, chosen: slice) -> "TokenBatch":
+        """Some of the sequences, padded no longer than they need."""
+        width = int(self.lengths[chosen].max())
+        types, pixels = self.token_type_ids, self.pixel_values
+        return TokenBatch(
+            input_ids=self.input_ids[chosen, :width],
+            attention_mask=self.attention_mask[chosen, :width],
+            token_type_ids=None if types is None else types[chosen, :width],
+            pixel_values=None if pixels is None else pixels[chosen],
+            segments=self.segments[chosen, :width],
+            lengths=self.lengths[chosen],
+            fork=None if self.fork is None else self.fork.rows(chosen, width),
+        )
+
+    def repeated(self, times: int) -> "TokenBatch":
+        """Every sequence `times` times over, the whole batch after the whole batch; without pixels, which only a
+        clean run reads."""
+        types = self.token_type_ids
+        return replace(
+            self,
+            input_ids=self.input_ids.repeat(times, 1),
+            attention_mask=self.attention_mask.repeat(times, 1),
+            token_type_ids=None if types is None else types.repeat(times, 1),
+            pixel_values=None,
+            segments=self.segments.repeat(times, 1),
+            lengths=self.lengths.repeat(times),
+            fork=None if self.fork is None else self.fork.repeated(times),
+        )
+
+
+def build_batch(
+    loaded: LoadedModel, samples: Sequence[EncodedSample], forks: Sequence[tuple[int, int]] | None = None
+) -> TokenBatch:
+    """Pad `samples` on the right, prepare their images and mark their segments.
+
+    With `forks`, each row holds two continuations: its tokens from the second number on continue what stands before
+    the first number, as if those between were not there.
+
+    Raises:
+        BadInput: some samples have an image and others none, or an image cannot be read.
+    """
+    lengths = torch.tensor([len(sample.ids) for sample in samples])
+    shape = (len(samples), int(lengths.max()))
+    ids = torch.full(shape, _padding_id(loaded.tokenizer), dtype=torch.int64)
+    segments = torch.zeros(shape, dtype=torch.int8)
+    for row, sample in enumerate(samples):
+        ids[row, : len(sample.ids)] = torch.tensor(sample.ids)
+        segments[row, : len(sample.ids)] = torch.tensor(_codes(sample), dtype=torch.int8)
+    mask = (torch.arange(shape[1]) < lengths[:, None]).long()
+    types = None
+    if loaded.shape.has_images and "token_type_ids" in inspect.signature(loaded.base.forward).parameters:
+        types = torch.eq(ids, loaded.image_token_id or -1).long().to(loaded.device)
+    place = loaded.device
+    pixels = read_pixels(loaded, samples)
+    fork = None if forks is None else Fork.at(forks, shape[1], place)
+    return TokenBatch(ids.to(place), mask.to(place), types, pixels, segments.to(place), lengths.to(place), fork)
+
+
+def read_pixels(loaded: LoadedModel, samples: Sequence[EncodedSample]) -> Float[Tensor, "B C H W"] | None:
+    """The samples' images as the model's processor prepares them, each read once; null when there are none.
+
+    Raises:
+        BadInput: only some have an image, the model takes none, or a file cannot be read.
+    """
+    paths = [sample.image for sample in samples if sample.image is not None]
+    if not paths:
+        return None
+    if len(paths) != len(samples):
+        missing = next(sample.sample_id for sample in samples if sample.image is None)
+        raise BadInput(f"sample {missing}: has no image, but others of its batch have one")
+    unique = list(dict.fromkeys(paths))
+    return pixel_values(loaded, unique)[torch.tensor([unique.index(path) for path in paths])]
+
+
+def _codes(sample: EncodedSample) -> list[int]:
+    codes = [
+        OUTSIDE if special else _CODES[segment]
+        for segment, special in zip(sample.segments, sample.special, strict=True)
+    ]
+    # BOS alone is no decision point: nothing has been read there, and its norm is orders larger than any other.
+    if sample.prefix_length > 1:
+        codes[sample.prefix_length - 1] = LAST_PROMPT
+    return codes
+
+
+def _padding_id(tokenizer: Any) -> int:
+    return int(tokenizer.pad_token_id) if tokenizer.pad_token_id is not None else 0
