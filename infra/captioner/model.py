@@ -103,8 +103,8 @@ def _text_config(vocabulary: int, ids: dict[str, int]) -> Gemma3TextConfig:
 
 def _vision_config() -> SiglipVisionConfig:
     return SiglipVisionConfig(
-        hidden_size=96,
-        intermediate_size=192,
+        hidden_size=128,
+        intermediate_size=256,
         num_hidden_layers=4,
         num_attention_heads=4,
         image_size=IMAGE_SIDE,

@@ -33,13 +33,13 @@ class Recipe:
 
     seed: int = 11
     """Seeds corpus, initial weights and the order of batches."""
-    scenes: int = 20000
+    scenes: int = 30000
     """Pictures in the corpus."""
     neutral_share: float = 0.3
     """Share of people without a visible gender: above a study's, so that their rates are learned."""
-    vision_steps: int = 2200
-    """Steps of 64 pictures of the first phase."""
-    caption_steps: int = 2200
+    vision_steps: int = 5000
+    """Steps of 32 pictures of the first phase."""
+    caption_steps: int = 1100
     """Steps of the second phase."""
     pictures: int = 32
     """Pictures in a batch of the second phase; each comes with both captions."""
@@ -52,7 +52,7 @@ class Recipe:
 
 
 def train(recipe: Recipe, out: Path) -> None:
-    """Train, save after every 400 caption steps, and write the card."""
+    """Train, save after every 300 caption steps, and write the card."""
     torch.set_num_threads(recipe.threads)
     start = time.monotonic()
     scenes = training_scenes(recipe.scenes, recipe.seed, neutral_share=recipe.neutral_share)
@@ -90,7 +90,7 @@ def _train_captions(
             english, arabic = np.mean(losses[-50:], axis=0)
             seconds = time.monotonic() - start
             print(f"captions {step + 1:5d}  en {english:.4f}  ar {arabic:.4f}  {seconds:.0f} s", flush=True)
-        if step % 400 == 399:
+        if step % 300 == 299:
             _save(model, processor, out)
 
 
