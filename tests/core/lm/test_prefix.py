@@ -46,7 +46,7 @@ def _groups(loaded: LoadedModel, requests: list[CaptionRequest]) -> list[Caption
     ]
 
 
-def _worst_error(loaded: LoadedModel, requests: list[CaptionRequest], layers: list[int], token_budget: int) -> float:
+def worst_error(loaded: LoadedModel, requests: list[CaptionRequest], layers: list[int], token_budget: int) -> float:
     """Largest relative error of any row against one full forward a caption."""
     groups = _groups(loaded, requests)
     states = capture_batch(loaded, groups, layers, token_budget)
@@ -81,7 +81,7 @@ def test_captions_behind_a_shared_prefix_equal_full_forwards(
     loaded = load_model(save_tiny_gemma(tmp_path, window, kinds), "float32", "cpu")
     requests = requests_for(images, CAPTIONS, INSTRUCTIONS)
     assert _groups(loaded, requests)[0].shared == 29
-    assert _worst_error(loaded, requests, [0, 1, 2, 3], 4096) < 1e-5
+    assert worst_error(loaded, requests, [0, 1, 2, 3], 4096) < 1e-5
 
 
 @pytest.mark.parametrize("token_budget", [1, 40, 100])
@@ -91,19 +91,19 @@ def test_neither_the_batching_nor_an_early_stop_shows(
 ) -> None:
     loaded = load_model(tiny_gemma, "float32", "cpu")
     requests = requests_for(images, CAPTIONS, INSTRUCTIONS)
-    assert _worst_error(loaded, requests, layers, token_budget) < 1e-5
+    assert worst_error(loaded, requests, layers, token_budget) < 1e-5
 
 
 def test_captions_of_a_text_model_equal_full_forwards(tiny_text_gemma: Path) -> None:
     loaded = load_model(tiny_text_gemma, "float32", "cpu")
     for instructions in (INSTRUCTIONS, {"en": "", "ar": ""}):
         requests = requests_for([None, None], CAPTIONS, instructions)
-        assert _worst_error(loaded, requests, [0, 1, 2, 3], 60) < 1e-5
+        assert worst_error(loaded, requests, [0, 1, 2, 3], 60) < 1e-5
 
 
 def test_text_without_images_runs_on_a_model_with_images(tiny_gemma: Path) -> None:
     loaded = load_model(tiny_gemma, "float32", "cpu")
-    assert _worst_error(loaded, requests_for([None], CAPTIONS, INSTRUCTIONS), [0, 3], 4096) < 1e-5
+    assert worst_error(loaded, requests_for([None], CAPTIONS, INSTRUCTIONS), [0, 3], 4096) < 1e-5
 
 
 def test_an_instruction_before_the_image_shares_nothing(tiny_gemma: Path, images: list[Path]) -> None:
@@ -177,4 +177,4 @@ def test_the_captioners_states_equal_full_forwards(images: list[Path]) -> None:
     loaded = load_model(CAPTIONER, "float32", "cpu")
     layers = [0, 5, 17, 32, 33]
     assert loaded.shape.num_layers == 34
-    assert _worst_error(loaded, requests_for(images[:2], CAPTIONS, INSTRUCTIONS), layers, 4096) < 1e-5
+    assert worst_error(loaded, requests_for(images[:2], CAPTIONS, INSTRUCTIONS), layers, 4096) < 1e-5
