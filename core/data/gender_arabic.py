@@ -138,12 +138,16 @@ def _is_subject_before(readings: list[Reading], index: int, gender: Gender, thin
 
 
 def _looks_like_thing(readings: list[Reading], index: int) -> bool:
-    """A word of no known kind that is feminine or plural in form: what follows may agree with it."""
+    """A word of no known kind that is feminine or plural in form: what follows may agree with it.
+
+    Right behind a person it completes that noun instead (لاعب خفة).
+    """
     if index < 0:
         return False
     before = readings[index]
     known = before.person is not None or before.adjective or before.pronoun or before.relative
-    return not known and before.word.folded.endswith(("ة", "ات"))
+    completes = index > 0 and readings[index - 1].person is not None
+    return not known and not completes and before.word.folded.endswith(("ة", "ات"))
 
 
 def _owner(readings: list[Reading], index: int) -> Gender | None:

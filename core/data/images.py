@@ -26,7 +26,7 @@ def copy_image(source: Path, out: Path) -> str:
     """
     try:
         content = source.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: a NUL in the path
         raise BrokenImage("the file is missing") from None
     except OSError as error:
         raise BrokenImage(f"the file cannot be read ({error.strerror})") from error

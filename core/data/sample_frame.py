@@ -23,6 +23,8 @@ study of text; caption and gender of a language that the study lacks are null. G
 `neutral` or `none`; splits `train`, `select` or `test`; `twin_id` is the sample's gender-flipped counterpart."""
 
 RESERVED_PREFIX = "source_"
+_INT64 = 2**63
+_LARGEST = 2**1023  # of what a float holds, near enough
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,16 @@ def _free_name(name: str) -> str:
 
 
 def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:
-    kinds = {type(value) for value in values if value is not None}
     if dtype is not None:
         return pl.Series(name, values, dtype=dtype)
-    if kinds <= {int, float} and len(kinds) == 2:
-        return pl.Series(name, values, dtype=pl.Float64, strict=False)
-    if len(kinds) == 1 and kinds <= {str, int, float, bool}:
-        try:
-            return pl.Series(name, values)
-        except (OverflowError, pl.exceptions.PolarsError):
-            pass  # an integer beyond 64 bits
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int} and all(value is None or abs(value) < _INT64 for value in values):
+        return pl.Series(name, values, dtype=pl.Int64)
+    if kinds in ({float}, {float, int}) and all(
+        value is None or isinstance(value, float) or abs(value) < _LARGEST for value in values
+    ):
+        return pl.Series(name, [None if value is None else float(value) for value in values], dtype=pl.Float64)
+    if kinds == {bool}:
+        return pl.Series(name, values, dtype=pl.Boolean)
     texts = [value if value is None or isinstance(value, str) else json.dumps(value, default=str) for value in values]
     return pl.Series(name, texts, dtype=pl.String)

@@ -40,7 +40,8 @@ class RowChecker:
         self.rows += 1
         sample_id = None
         try:
-            self._check_readable(row)
+            if row.fault is not None:
+                raise _Fault("row", row.fault)
             sample_id = self._sample_id(row)
             sample = self._sample(row, sample_id)
         except _Fault as fault:
@@ -49,14 +50,6 @@ class RowChecker:
         self._ids[sample_id] = row.number
         self._images.setdefault(sample.image_id, (sample.image, row.number))
         self.samples.append(sample)
-
-    def _check_readable(self, row: Row) -> None:
-        if row.fault is not None:
-            raise _Fault("row", row.fault)
-        for name in self.there:
-            value = row.values.get(name)
-            if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-                raise _Fault(name, "not valid Unicode (half of a surrogate pair)")
 
     def _sample_id(self, row: Row) -> str:
         name = self.names.sample_id

@@ -92,41 +92,57 @@ def _unreadable(path: Path, line: int, error: Exception) -> BadInput:
 
 def _csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file)
+        # strict: otherwise a quote that is never closed would swallow the rest of the table as one field
+        lines = csv.reader(file, strict=True)
         header = _header(path, lines)
         number = 0
         while True:
+            start = lines.line_num + 1
             try:
                 fields = next(lines, None)
-            except (csv.Error, UnicodeDecodeError) as error:
-                raise _unreadable(path, lines.line_num + 1, error) from error
+            except UnicodeDecodeError as error:
+                raise _unreadable(path, start, error) from error
+            except csv.Error as error:
+                if "end of data" in str(error):
+                    raise BadInput(f"{path.name}, line {start}: a quote is opened and never closed") from error
+                number += 1
+                yield Row(number, {}, f"not valid CSV ({error})")
+                continue
             if fields is None:
                 return
             if not fields:
                 continue  # an empty line is no row
             number += 1
-            if len(fields) != len(header):
-                yield Row(number, {}, f"{len(fields)} fields where the header has {len(header)}")
-            else:
-                yield Row(number, {name: field or None for name, field in zip(header, fields)})
+            yield _csv_row(number, header, fields)
+
+
+def _csv_row(number: int, header: list[str], fields: list[str]) -> Row:
+    if len(fields) != len(header):
+        return Row(number, {}, f"{len(fields)} fields where the header has {len(header)}")
+    return Row(number, {name: field or None for name, field in zip(header, fields)})
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
     number = 0
     with path.open("rb") as file:
         for line in file:
-            if not line.strip():
-                continue
-            number += 1
-            try:
-                values = json.loads(line.decode("utf-8-sig"))
-            except ValueError as error:  # what JSON and UTF-8 decoding raise
-                yield Row(number, {}, f"not valid JSON ({error})")
-                continue
-            if isinstance(values, dict):
-                yield Row(number, values)
-            else:
-                yield Row(number, {}, "not a JSON object")
+            if line.strip():
+                number += 1
+                yield _jsonl_row(number, line)
+
+
+def _jsonl_row(number: int, line: bytes) -> Row:
+    try:
+        values = json.loads(line.decode("utf-8-sig"))
+        if b"\\u" in line:
+            json.dumps(values, ensure_ascii=False).encode()  # half a surrogate pair passes the parser
+    except UnicodeError:
+        return Row(number, {}, "not valid Unicode")
+    except ValueError as error:
+        return Row(number, {}, f"not valid JSON ({error})")
+    except RecursionError:
+        return Row(number, {}, "not valid JSON (nested too deeply)")
+    return Row(number, values) if isinstance(values, dict) else Row(number, {}, "not a JSON object")
 
 
 def _parquet(path: Path) -> Iterator[Row]:

@@ -68,7 +68,7 @@ def read_table(source: TableSource, base: Path, out: Path, progress: Progress) -
         if row.number % _REPORT_EVERY == 0:
             progress(0, 1, {"rows_read": float(row.number)})
     wanted = min(source.num_samples or checker.rows, len(checker.samples))
-    copier = _Copier(path.parent, out, checker.samples, wanted, progress)
+    copier = _Copier(str(source.columns.image), path.parent, out, checker.samples, progress, wanted)
     drawn = draw(_groups(checker.samples), source.num_samples, source.seed, copier.admit)
     drops = checker.drops + copier.drops
     dropped = 1 - _kept(checker.drops, checker.rows) * _kept(copier.drops, copier.looked_at)
@@ -87,11 +87,12 @@ def _kept(drops: Sequence[Drop], rows: int) -> float:
 class _Copier:
     """Copies the pictures of drawn samples, once each, and drops the samples whose picture is broken."""
 
+    column: str
     folder: Path
     out: Path
     samples: Sequence[Sample]
-    wanted: int
     progress: Progress
+    wanted: int
     copied: dict[int, Sample] = field(default_factory=dict)
     drops: list[Drop] = field(default_factory=list)
     looked_at: int = 0
@@ -111,7 +112,7 @@ class _Copier:
             self._known[sample.image] = self._place(sample.image)
         place = self._known[sample.image]
         if isinstance(place, BrokenImage):
-            self.drops.append(Drop(sample.row, sample.sample_id, "image", f"{sample.image}: {place}"))
+            self.drops.append(Drop(sample.row, sample.sample_id, self.column, f"{sample.image}: {place}"))
             return False
         self.copied[number] = replace(sample, image=place)
         self.progress(min(len(self.copied), self.wanted), max(self.wanted, 1))
