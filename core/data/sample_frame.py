@@ -62,14 +62,19 @@ def to_frame(samples: Sequence[Sample], types: Mapping[str, Any]) -> pl.DataFram
     }
     names = list(dict.fromkeys(name for sample in ordered for name in sample.attributes))
     further = [
-        _series(_free_name(name), [sample.attributes.get(name) for sample in ordered], types.get(name))
+        _series(_free_name(name, names), [sample.attributes.get(name) for sample in ordered], types.get(name))
         for name in names
     ]
     return pl.DataFrame([*fixed.values(), *further])
 
 
-def _free_name(name: str) -> str:
-    return RESERVED_PREFIX + name if name in SCHEMA else name
+def _free_name(name: str, names: Sequence[str]) -> str:
+    if name not in SCHEMA:
+        return name
+    free = RESERVED_PREFIX + name
+    while free in names:
+        free = RESERVED_PREFIX + free
+    return free
 
 
 def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:

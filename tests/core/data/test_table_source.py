@@ -248,12 +248,21 @@ def test_a_file_that_is_no_table_is_refused_in_one_line(
 
 def test_attributes_keep_their_types_and_never_overwrite_our_columns(tmp_path: Path) -> None:
     rows = [
-        {"caption_en": "a", "split": "mine", "mixed": 1, "number": 1, "box": [1, 2], "huge": 2**70},
+        {
+            "caption_en": "a",
+            "split": "mine",
+            "source_split": "too",
+            "mixed": 1,
+            "number": 1,
+            "box": [1, 2],
+            "huge": 2**70,
+        },
         {"caption_en": "b", "split": "mine", "mixed": "x", "number": 2.5, "box": [3], "huge": 1},
     ]
     frame, _, _ = prepared(table(write(tmp_path, rows), Columns(image=None, caption_ar=None)), tmp_path)
     assert set(frame["split"]) <= {"train", "select", "test"}
-    assert frame["source_split"].to_list() == ["mine", "mine"]
+    assert frame["source_source_split"].to_list() == ["mine", "mine"]
+    assert frame["source_split"].to_list() == ["too", None]
     assert frame["mixed"].to_list() == ["1", "x"]
     assert frame["number"].to_list() == [1.0, 2.5]
     assert frame["box"].to_list() == ["[1, 2]", "[3]"]
