@@ -10,29 +10,32 @@ from markupsafe import Markup
 from core.report import text
 from core.report.cells import Column, cell, columns_of, picture, strip
 from core.report.contents import LANGUAGES, label
+from core.report.examples import KEYS, chosen_examples
 from core.report.model import Gallery, ShownTable
 from core.report.pictures import Picture, Pictures
 
-MOST_CARDS = 24
-MOST_EXAMPLES = 12
-_KEYS = ("layer", "feature")
+MOST_CARDS = 12
+MOST_EXAMPLES = 6
+_DRAWN = {"strip", "map", "image"}
 _CAPTIONS = ("reference", "clean", "ablated", "amplified")
 
 
 @dataclass(frozen=True)
 class FeatureCard:
-    """One feature: what is the same in all its rows, and its examples."""
+    """One feature: what is known of it, and its examples, in a table or (maps alone) as a film."""
 
     title: str
     facts: tuple[tuple[str, Markup], ...]
     headings: tuple[Column, ...]
     examples: tuple[tuple[Markup, ...], ...]
+    film: tuple[tuple[Markup, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class FeatureCards:
     """The cards of one table; `left_out` features are not shown."""
 
+    name: str
     heading: str
     cards: tuple[FeatureCard, ...]
     left_out: int
@@ -69,35 +72,44 @@ class GalleryCard:
     spoken: tuple[SpokenView, ...]
 
 
-def are_examples(table: pl.DataFrame) -> bool:
-    """Whether a table lists examples of features: a strip or picture a row, several rows a feature."""
-    columns = set(table.columns)
-    listed = {*_KEYS} <= columns and bool({"strip", "map", "image"} & columns)
-    return listed and table.height > table.select(_KEYS).n_unique()
+def feature_cards(shown: ShownTable, facts: pl.DataFrame | None, pictures: Pictures) -> FeatureCards:
+    """A table of examples as one card a feature, in the order of `facts`, which has one row a feature."""
+    chosen = chosen_examples(shown.table, facts, MOST_CARDS, MOST_EXAMPLES)
+    known = {} if facts is None else {(row["layer"], row["feature"]): row for row in facts.iter_rows(named=True)}
+    columns = () if facts is None else columns_of(facts)
+    cards = []
+    for group in chosen.partition_by(KEYS, maintain_order=True):
+        row = known.get((group["layer"][0], group["feature"][0]), {})
+        told = {column.heading: cell(column, row, pictures) for column in columns if row.get(column.name) is not None}
+        cards.append(_feature_card(group, told, pictures))
+    features = shown.table.select(KEYS).n_unique()
+    return FeatureCards(shown.name, shown.heading, tuple(cards), features - len(cards))
 
 
-def feature_cards(shown: ShownTable, pictures: Pictures) -> FeatureCards:
-    """Group a table's rows by layer and feature, in their order."""
-    groups = shown.table.partition_by(_KEYS, maintain_order=True)
-    cards = tuple(_feature_card(group, pictures) for group in groups[:MOST_CARDS])
-    return FeatureCards(shown.heading, cards, max(0, len(groups) - MOST_CARDS))
-
-
-def _feature_card(group: pl.DataFrame, pictures: Pictures) -> FeatureCard:
+def _feature_card(group: pl.DataFrame, told: Mapping[str, Markup], pictures: Pictures) -> FeatureCard:
     first = group.row(0, named=True)
-    drawn = {"strip", "map", "image"}
-    columns = [column for column in columns_of(group) if column.name not in _KEYS]
-    fixed = [column for column in columns if column.name not in drawn and _is_constant(group[column.name])]
+    columns = [column for column in columns_of(group) if column.name not in KEYS]
+    fixed = [column for column in columns if column.name not in _DRAWN and _is_constant(group[column.name])]
     varied = tuple(column for column in columns if column not in fixed)
-    examples = group.head(MOST_EXAMPLES).iter_rows(named=True)
+    constant = {column.heading: cell(column, first, pictures) for column in fixed if first[column.name] is not None}
+    facts = {**constant, **told}
+    filmed = "map" in group.columns and "strip" not in group.columns
+    rows = list(group.iter_rows(named=True))
     return FeatureCard(
         title=f"Layer {first['layer']} · feature {first['feature']}",
-        facts=tuple(
-            (column.heading, cell(column, first, pictures)) for column in fixed if first[column.name] is not None
-        ),
-        headings=varied,
-        examples=tuple(tuple(cell(column, row, pictures) for column in varied) for row in examples),
+        facts=tuple((name, value) for name, value in facts.items() if name not in ("Layer", "Feature")),
+        headings=() if filmed else varied,
+        examples=() if filmed else tuple(tuple(cell(column, row, pictures) for column in varied) for row in rows),
+        film=tuple(_frame(row, columns, pictures) for row in rows) if filmed else (),
     )
+
+
+def _frame(row: Mapping[str, Any], columns: Sequence[Column], pictures: Pictures) -> tuple[Markup, str]:
+    """A map over its image, and the row's numbers under it."""
+    numbers = [f"{column.heading} {text.number(float(row[column.name]))}" for column in columns if column.numeric]
+    drawn = pictures.overlay(row.get("image"), row["map"])
+    words = f"Map of layer {row['layer']}, feature {row['feature']} over {row.get('image')}"
+    return picture(drawn, words), ", ".join(numbers)
 
 
 def _is_constant(values: pl.Series) -> bool:

@@ -66,7 +66,7 @@ def cell(column: Column, row: Mapping[str, Any], pictures: Pictures) -> Markup:
     if value is None:
         return Markup('<span class="none">–</span>')
     if column.name == "strip":
-        return strip(value)
+        return strip(value) if value else Markup('<span class="none">an image token</span>')
     if column.name == "image":
         return picture(pictures.thumbnail(value), f"Image {value}") or escape(value)
     if column.name == "map":

@@ -9,6 +9,7 @@ import polars as pl
 
 from core.artifacts import Artifact, ArtifactStore, DamagedArtifact
 from core.figures.writers import read_figures
+from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
 
 GALLERY = "gallery"
@@ -79,11 +80,16 @@ def _section(folder: Path, name: str) -> Section:
         headlines=tuple(summary["headlines"]),
         notes=tuple(summary.get("notes", ())),
         figures=tuple(read_figures(folder / "figures")),
-        tables=tuple(
-            ShownTable(key, heading, pl.read_parquet(folder / f"{key}.parquet"))
-            for key, heading in shown.items()
-            if (folder / f"{key}.parquet").is_file()
-        ),
+        tables=_tables(folder, {key: heading for key, heading in shown.items() if key not in EXAMPLES}),
+        examples=_tables(folder, EXAMPLES),
+    )
+
+
+def _tables(folder: Path, headings: Mapping[str, str]) -> tuple[ShownTable, ...]:
+    return tuple(
+        ShownTable(key, heading, pl.read_parquet(folder / f"{key}.parquet"))
+        for key, heading in headings.items()
+        if (folder / f"{key}.parquet").is_file()
     )
 
 

@@ -32,6 +32,8 @@ CHAPTERS = (
     Chapter("qualitative", "Gallery", "What do captions look like before and after an intervention?"),
 )
 _BY_NAME = {chapter.name: chapter for chapter in CHAPTERS}
+# Tables of examples, which no analysis names among those to be shown: a report shows some of their rows.
+EXAMPLES = {"contexts": "Where the features fire", "maps": "Images on which the features' maps are strongest"}
 LANGUAGES = {"en": "English", "ar": "Arabic", "shared": "shared"}
 
 _WORDS = {

@@ -10,11 +10,13 @@ from core.figures.writers import FigureFile
 from core.report import text
 from core.report.cells import Column, columns_of
 from core.report.contents import LANGUAGES, chapter, place
+from core.report.examples import chosen_examples, described
 from core.report.facts import drop_counts, facts, making_by_step, packages, revisions
 from core.report.model import Gallery, ReportInputs, Section
 from core.report.pictures import Picture, Pictures
 
 MOST_ROWS = 25
+MOST_FEATURES = 6
 PROVENANCE_BEGINS = "<!-- provenance begins -->"
 PROVENANCE_ENDS = "<!-- provenance ends -->"
 _SPECIAL = str.maketrans({char: f"\\{char}" for char in "\\`*_[]<>|#~$"})
@@ -74,6 +76,10 @@ class _Writer:
         for shown in section.tables:
             if shown.table.height:
                 yield from self.table(shown.heading, shown.table)
+        for shown in section.examples:
+            if shown.table.height:
+                few = chosen_examples(shown.table, described(section.tables), MOST_FEATURES, 1)
+                yield from self.table(shown.heading, few)
         if section.name == "qualitative" and self.inputs.gallery:
             yield from self._gallery(self.inputs.gallery)
         yield from [f"> {escaped(line)}\n>" for line in section.notes] + ([""] if section.notes else [])
@@ -95,7 +101,7 @@ class _Writer:
         if value is None:
             return "–"
         if column.name == "strip":
-            return directed(strip_words(value))
+            return directed(strip_words(value)) if value else "an image token"
         if column.name == "image":
             return self._picture(self.pictures.thumbnail(value), str(value)) or escaped(value)
         if column.name == "map":
@@ -158,6 +164,7 @@ def strip_words(tokens: Iterable[Mapping[str, Any]]) -> str:
     listed = list(tokens)
     weights = text.strip_weights([float(token["value"] or 0) for token in listed])
     words = [text.token_text(str(token["token"])) for token in listed]
+    words = [word.lstrip(" ") if place == 0 else word for place, word in enumerate(words)]
     return "".join(
         f"{' ' * word.startswith(' ')}**{escaped(word)}**"
         if abs(weight) >= 0.5 and word.strip()

@@ -4,7 +4,7 @@ Columns that the report draws, in any shown table:
 
 - `image` (str): a picture's path, relative to `ReportInputs.images`;
 - `map` (list of numbers): a square grid, row by row, laid over the row's `image`;
-- `strip` (list of {token, value}): a caption coloured by value, right to left where it is Arabic;
+- `strip` or `context` (list of {token, value}): a caption coloured by value, right to left where it is Arabic;
 - `language`, `gender`, `gender_en`, `gender_ar`: coloured by meaning;
 - other lists: their items one beside the other. Arabic is found by its letters, in every cell.
 """
@@ -30,7 +30,11 @@ class ShownTable:
 
 @dataclass(frozen=True)
 class Section:
-    """One analysis: what it asked, found, left out, drew and counted; `skipped` says why it was not run."""
+    """One analysis: what it asked, found, left out, drew and counted; `skipped` says why it was not run.
+
+    `examples` have several rows a (layer, feature), each with a `strip` (or `context`), an `image` or a `map`; the
+    features' order and facts are those of the first of `tables` with one row a feature.
+    """
 
     name: str
     question: str
@@ -39,6 +43,7 @@ class Section:
     skipped: str | None = None
     figures: tuple[FigureFile, ...] = ()
     tables: tuple[ShownTable, ...] = ()
+    examples: tuple[ShownTable, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from markupsafe import Markup
 from core.figures.theme import FONT
 from core.figures.writers import EMBED_OPTIONS, POLICY, FigureFile, font_faces, script_bundle, script_json
 from core.report import text
-from core.report.cards import FeatureCards, GalleryCard, are_examples, feature_cards, gallery_cards
+from core.report.cards import FeatureCards, GalleryCard, feature_cards, gallery_cards
 from core.report.cells import TableView, table_view
 from core.report.contents import chapter, flat, place
+from core.report.examples import described
 from core.report.facts import drop_counts, facts, making_by_step, making_units, packages, revisions
 from core.report.model import ReportInputs, Section, ShownTable
 from core.report.pictures import Pictures
@@ -96,8 +97,12 @@ class _Page:
             notes=tuple(text.mixed(line) for line in section.notes),
             skipped=section.skipped,
             figures=self.figures(section.name, section.figures),
-            tables=tuple(table_view(shown, self.pictures) for shown in tables if not are_examples(shown.table)),
-            cards=tuple(feature_cards(shown, self.pictures) for shown in tables if are_examples(shown.table)),
+            tables=tuple(table_view(shown, self.pictures) for shown in tables),
+            cards=tuple(
+                feature_cards(shown, described(tables), self.pictures)
+                for shown in section.examples
+                if shown.table.height
+            ),
             gallery=gallery_cards(gallery, self.pictures) if gallery else (),
         )
 

@@ -48,9 +48,9 @@ class SampleStudy:
             self._publish("train_sae", str(n), {"layer": n}, {"layer": [extract[n]]}, self._sae(n))
             for n in range(layers)
         ]
-        analyses = [self._analysis(name, {"sae": sae}) for name in ("overview", "interpretation", "qualitative")]
+        analyses = [self._analysis(name, {"sae": sae}) for name in ("overview", *_ANALYSES)]
         self.inputs = {"samples": [samples], "layer": extract, "sae": sae, "analyses": analyses}
-        self.skipped = {"visual_patterns": "not in the study", "evolution": "one layer only"}
+        self.skipped = {"ablation": "not in the study", "evolution": "one layer only"}
 
     def _publish(
         self, step: str, name: str, recipe: Mapping[str, Any], inputs: Mapping[str, Any], fill: Any
@@ -140,7 +140,7 @@ class SampleStudy:
         return fill
 
     def _analysis(self, name: str, inputs: Mapping[str, Any]) -> Artifact:
-        result = {"overview": self._overview, "interpretation": interpretation, "qualitative": qualitative}[name]()
+        result = self._overview() if name == "overview" else _ANALYSES[name]()
 
         def fill(folder: Path) -> None:
             for key, table in result.tables.items():
@@ -179,20 +179,40 @@ class SampleStudy:
 
 
 def interpretation() -> Result:
-    """Examples of two features, three each."""
+    """Two features in words, with two examples in each of two quantiles."""
     rows = [
         {
-            "layer": 19, "feature": feature, "direction": "female", "promoted": ["▁she", "▁امرأة"],
-            "quantile": quantile,
-            "language": language, "activation": 4.5 - quantile, "image": f"images/{quantile % 4}.png",
-            "strip": strip(caption, quantile), "map": [float((n * (feature % 5 + 2)) % 16 > 11) * n for n in range(16)],
+            "layer": 19, "feature": feature, "quantile": quantile, "rank": rank, "sample_id": "s0001",
+            "segment": "caption" if rank == 1 else "image", "language": "ar" if quantile else "en",
+            "value": 1.5 + quantile,
+            "image": f"images/{quantile}.png", "context": strip(AR if quantile else EN, quantile) if rank == 1 else [],
         }
-        for feature in (311, 1204)
-        for quantile, (language, caption) in enumerate([("en", EN), ("ar", AR), ("en", HOSTILE)])
+        for feature in (311, 1204, 7)
+        for quantile in (0, 1)
+        for rank in (1, 2)
     ]  # fmt: skip
-    return Result(
-        ("Two features were described.",), {}, {"contexts": pl.DataFrame(rows)}, {"contexts": "Contexts by quantile"}
+    described = pl.DataFrame(
+        {
+            "layer": [19, 19],
+            "feature": [1204, 311],
+            "explanation": ["tokens: امرأة, she", HOSTILE],
+            "score": [0.93, None],
+        }
     )
+    tables = {"described": described, "contexts": pl.DataFrame(rows)}
+    return Result(("Two features were described.",), {}, tables, {"described": "Features in words"})
+
+
+def visual_patterns() -> Result:
+    """Maps of one feature over three images."""
+    rows = [
+        {
+            "layer": 8, "feature": 5, "rank": rank, "sample_id": f"s{rank}", "image": f"images/{rank}.png",
+            "strongest": 4.0 - rank, "map": [float(n % (rank + 3)) for n in range(16)],
+        }
+        for rank in (1, 2, 3)
+    ]  # fmt: skip
+    return Result((), {}, {"maps": pl.DataFrame(rows)}, notes=("No boxes: maps are shown, not scored.",))
 
 
 def qualitative() -> Result:
@@ -210,6 +230,9 @@ def qualitative() -> Result:
         for language, caption in (("en", EN), ("ar", AR))
     ]  # fmt: skip
     return Result(("The effect is largest on s0003.",), {}, {"gallery": pl.DataFrame(rows)}, {"gallery": "Gallery"})
+
+
+_ANALYSES = {"interpretation": interpretation, "visual_patterns": visual_patterns, "qualitative": qualitative}
 
 
 def strip(caption: str, shift: int) -> list[dict[str, Any]]:

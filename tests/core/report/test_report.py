@@ -78,7 +78,17 @@ def outline(page: str) -> Outline:
 
 
 def test_sections_stand_in_reading_order_with_provenance_last_but_one(page: str) -> None:
-    expected = ["asked", "data", "saes", "overview", "interpretation", "qualitative", "provenance", "skipped"]
+    expected = [
+        "asked",
+        "data",
+        "saes",
+        "overview",
+        "interpretation",
+        "visual_patterns",
+        "qualitative",
+        "provenance",
+        "skipped",
+    ]
     assert outline(page).sections == expected
 
 
@@ -201,3 +211,15 @@ def test_a_study_of_text_alone_has_a_report(inputs: ReportInputs, tmp_path: Path
     assert outline(page).images == []
     assert "Nothing was left out" in page
     assert outline(page).sections[-3:] == ["qualitative", "provenance", "skipped"]
+
+
+def test_examples_follow_the_order_of_the_described_features(page: str) -> None:
+    titles = re.findall(r"<h4>(Layer \d+ · feature \d+)</h4>", page)
+    assert titles == ["Layer 19 · feature 1204", "Layer 19 · feature 311", "Layer 8 · feature 5"]
+    assert "1 more feature in <code>contexts.parquet</code>" in page
+
+
+def test_the_strongest_examples_come_first_and_image_tokens_say_so(page: str) -> None:
+    card = page[page.index("Layer 19 · feature 1204") : page.index("Layer 19 · feature 311")]
+    assert card.index("2.50") < card.index("1.50")
+    assert "an image token" in card
