@@ -172,6 +172,8 @@ class ArtifactStore:
 
 def _measure(folder: Path) -> dict[str, dict[str, Any]]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        path.chmod(0o644)  # safetensors writes 0600, and a workspace is read by more people than its writer
     return {
         path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_file(path)}
         for path in files

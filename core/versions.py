@@ -10,6 +10,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from core.artifacts import sha256_file
 from core.steps import STEPS, StepSpec
 
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -31,8 +32,18 @@ def closure(roots: tuple[str, ...]) -> list[str]:
 
 def digest(spec: StepSpec) -> str:
     """A hash of the step's code: names, numbers and structure, but no comment, docstring or layout."""
-    lines = [f"{name} {ast.dump(_without_docstrings(_tree(name)))}" for name in closure(spec.roots)]
+    names = closure(spec.roots)
+    lines = [f"{name} {ast.dump(_without_docstrings(_tree(name)))}" for name in names]
+    lines += [f"{path.name} {sha256_file(path)}" for path in _data_files(names)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:20]
+
+
+def _data_files(names: list[str]) -> list[Path]:
+    """The JSON that lies in folders beside these modules: lexicons, sprite positions."""
+    folders = {path.parent for name in names if (path := _file(name)) is not None}
+    return sorted(
+        path for folder in folders for path in folder.glob("*/*.json") if not (path.parent / "__init__.py").is_file()
+    )
 
 
 def changed_steps() -> list[str]:
@@ -94,7 +105,9 @@ def _record(same: list[str] | None) -> str:
 def _main() -> str:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true", help="write the digests down")
-    parser.add_argument("--same-result", nargs=2, metavar=("STEP", "WHY"), help="this change leaves results as they were")
+    parser.add_argument(
+        "--same-result", nargs=2, metavar=("STEP", "WHY"), help="this change leaves results as they were"
+    )
     arguments = parser.parse_args()
     if arguments.record or arguments.same_result:
         return _record(arguments.same_result)

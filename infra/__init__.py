@@ -1,0 +1,1 @@
+"""What stands beside the code: set-up, the captioner's training, fonts."""

@@ -18,8 +18,8 @@ class LoggedSAE(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         """Read the SAE's folder among the model's artifacts."""
         self.sae = load_sae(Path(context.artifacts["sae"]))
 
-    # MLflow reads type hints as a schema of its own; the signature says more, so there are none.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    # MLflow reads this hint: a bare array means that the signature decides.
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:  # type: ignore[type-arg]
         """Encode and decode the rows."""
         with torch.no_grad():
             return self.sae(torch.from_numpy(np.asarray(model_input, dtype=np.float32))).numpy()

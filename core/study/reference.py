@@ -13,8 +13,8 @@ from core.study.model import Study
 _HEAD = """# Writing a study
 
 A study is one YAML file: everything that decides a result stands in it, and nothing else does. Start from one of
-`deployments/studies/`, change what you need, and ask `saeflow plan my-study.yaml` what that means. A single field can be
-changed for one run with `--set section.key=value`. Errors name the field, the value and the mend.
+`deployments/studies/`, change what you need, and ask `saeflow plan my-study.yaml` what that means. A single field can
+be changed for one run with `--set section.key=value`. Errors name the field, the value and the mend.
 
 Relative paths start at the study file's folder, then at the working directory, then at `deployments/studies`.
 

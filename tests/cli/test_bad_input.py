@@ -17,9 +17,8 @@ Saeflow = Callable[..., "subprocess.CompletedProcess[str]"]
 def saeflow(tmp_path: Path) -> Saeflow:
     def call(*words: str, workspace: str | None = None) -> "subprocess.CompletedProcess[str]":
         environment = {**os.environ, "SAEFLOW_WORKSPACE": workspace or str(tmp_path / "workspace"), "COLUMNS": "200"}
-        return subprocess.run(
-            [sys.executable, "-m", "cli", *words], cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=120
-        )
+        command = [sys.executable, "-m", "cli", *words]
+        return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=120)
 
     return call
 
@@ -52,7 +51,8 @@ def test_broken_yaml(saeflow: Saeflow, tmp_path: Path) -> None:
 
 
 def test_layer_out_of_range_is_told_before_anything_runs(saeflow: Saeflow) -> None:
-    refused(saeflow("run", "demo", "--set", "capture.layers=30-40"), "layer 34 is out of range; the model has layers 0-33")
+    result = saeflow("run", "demo", "--set", "capture.layers=30-40")
+    refused(result, "layer 34 is out of range; the model has layers 0-33")
     refused(saeflow("layer", "mini", "40"), "40")
 
 

@@ -7,10 +7,11 @@ from core.plan import Plan, Shape, Sources, Unit, plan_study
 from core.study import load_study
 
 STUDIES = Path(__file__).parents[2] / "deployments" / "studies"
+SOURCES = Sources("data", "model")
 SHAPE = Shape(images=120, num_layers=34, d_model=64, has_images=True)
 
 
-def plan(*overrides: str, shape: Shape = SHAPE, sources: Sources = Sources("data", "model")) -> Plan:
+def plan(*overrides: str, shape: Shape = SHAPE, sources: Sources = SOURCES) -> Plan:
     return plan_study(load_study(STUDIES / "demo.yaml", overrides), sources, shape)
 
 
