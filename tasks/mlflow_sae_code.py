@@ -19,7 +19,7 @@ class LoggedSAE(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         self.sae = load_sae(Path(context.artifacts["sae"]))
 
     # MLflow reads this hint: a bare array means that the signature decides.
-    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:  # type: ignore[type-arg]
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
         """Encode and decode the rows."""
         with torch.no_grad():
             return self.sae(torch.from_numpy(np.asarray(model_input, dtype=np.float32))).numpy()

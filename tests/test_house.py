@@ -1,0 +1,45 @@
+"""The house rules that a linter does not know."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def python_files() -> list[Path]:
+    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"]
+    listed = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split()
+    return [PROJECT / name for name in sorted(set(listed)) if (PROJECT / name).is_file()]
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    long = {path.name: count for path in python_files() if (count := len(path.read_text("utf-8").splitlines())) > 300}
+    assert not long
+
+
+def test_no_function_is_longer_than_60_lines() -> None:
+    long = [
+        f"{path.relative_to(PROJECT)}:{node.lineno} {node.name}"
+        for path in python_files()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 60
+    ]
+    assert not long
+
+
+def test_core_reads_no_environment_and_knows_no_orchestrator() -> None:
+    forbidden = ("prefect", "dask", "distributed", "mlflow", "fastapi", "typer")
+    for path in (PROJECT / "core").rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert "os.environ" not in text and "getenv" not in text, path
+        for node in ast.walk(ast.parse(text)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [name for name in names if name.split(".")[0] in forbidden], path
+
+
+def test_core_loads_no_pickle() -> None:
+    for path in (PROJECT / "core").rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert "torch.load(" not in text and "pickle.load" not in text and "allow_pickle=True" not in text, path

@@ -1,0 +1,11 @@
+from infra.file_map import README, file_map, with_map
+
+
+def test_the_file_map_is_the_tree_of_today() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert text == with_map(text), "python -m infra.file_map"
+
+
+def test_every_file_of_the_house_says_what_it_is() -> None:
+    assert "core/plan.py " in file_map()
+    assert "cli/main.py " in file_map()
