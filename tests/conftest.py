@@ -47,3 +47,17 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+# --- the mini study, run once for the session (owner: tests/flows) ---
+
+
+@pytest.fixture(scope="session")
+def mini_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which `saeflow run mini` has ended with its report."""
+    from tests.flows.commands import saeflow
+
+    workspace = tmp_path_factory.mktemp("mini") / "workspace"
+    result = saeflow(workspace, "run", "mini", limit_s=900)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return workspace

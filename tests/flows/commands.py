@@ -1,0 +1,22 @@
+"""The real `saeflow` and `prefect` commands, in processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def environment(workspace: Path) -> dict[str, str]:
+    """What a user's shell would hold."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "MLFLOW_", "SAEFLOW_"))}
+    return {**kept, "SAEFLOW_WORKSPACE": str(workspace), "COLUMNS": "200"}
+
+
+def saeflow(workspace: Path, *words: str, limit_s: float = 600) -> "subprocess.CompletedProcess[str]":
+    """Run a `saeflow` command to its end."""
+    command = [sys.executable, "-m", "cli", *words]
+    return subprocess.run(
+        command, cwd=PROJECT, env=environment(workspace), capture_output=True, text=True, timeout=limit_s
+    )

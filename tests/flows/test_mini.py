@@ -1,0 +1,115 @@
+"""The smallest study, the whole way, by the commands a user types."""
+
+import json
+import re
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.artifacts import ArtifactStore
+from tests.flows.commands import saeflow
+
+pytestmark = pytest.mark.timeout(1200)
+ANALYSES = {"overview", "interpretation", "ablation", "visual_patterns", "amplification", "evolution", "qualitative"}
+
+
+def test_the_report_is_there_and_every_artifact_equals_its_manifest(mini_workspace: Path) -> None:
+    report = (mini_workspace / "reports" / "mini" / "report.html").read_text("utf-8")
+    assert "Traceback" not in report and len(report) > 100_000
+    steps = {artifact.step for artifact in ArtifactStore(mini_workspace / "artifacts")}
+    assert steps >= ANALYSES | {"prepare", "capture", "extract_layer", "train_sae", "index_features", "report"}
+    result = saeflow(mini_workspace, "verify")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_report_loads_nothing_from_elsewhere(mini_workspace: Path) -> None:
+    report = (mini_workspace / "reports" / "mini" / "report.html").read_text("utf-8")
+    assert not re.findall(r"""<(?:script|link|img)[^>]+(?:src|href)=["']https?://""", report)
+
+
+def test_a_second_run_says_so_within_seconds_and_starts_nothing(mini_workspace: Path) -> None:
+    began = time.monotonic()
+    result = saeflow(mini_workspace, "run", "mini")
+    assert "everything is there already" in result.stdout
+    assert "starting the Prefect server" not in result.stdout
+    assert time.monotonic() - began < 60, "a generous bound: the note has the real figure"
+
+
+def test_a_recorded_run_shows_every_unit_as_cached(mini_workspace: Path) -> None:
+    before = cached_runs(mini_workspace)
+    result = saeflow(mini_workspace, "run", "mini", "--record")
+    assert result.returncode == 0, result.stdout + result.stderr
+    units = len(list(ArtifactStore(mini_workspace / "artifacts")))
+    assert cached_runs(mini_workspace) - before == units
+
+
+def cached_runs(workspace: Path) -> int:
+    with sqlite3.connect(workspace / "prefect" / "prefect.db") as database:
+        return int(database.execute("select count(*) from task_run where state_name = 'Cached'").fetchone()[0])
+
+
+def test_mlflow_has_a_parent_a_run_an_sae_and_a_run_an_analysis(mini_workspace: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{mini_workspace / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("saeflow-mini")
+    runs = client.search_runs([experiment.experiment_id], max_results=200)
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    saes = [run for run in children if run.data.tags["saeflow.step"] == "train_sae"]
+    assert {run.data.tags["saeflow.unit"] for run in saes} == {"0", "9", "17", "33"}
+    assert {run.data.tags["saeflow.step"] for run in children} == ANALYSES | {"train_sae"}
+    assert all(run.info.status == "FINISHED" for run in runs)
+    assert all({"held_out_fvu", "dead_fraction", "system/wall_seconds"} <= run.data.metrics.keys() for run in saes)
+    parent = next(run for run in runs if run.info.run_id == saes[0].data.tags["mlflow.parentRunId"])
+    assert parent.data.params["sae.k"] == "8" and parent.data.tags["prefect.flow_run_id"]
+    curve = client.get_metric_history(parent.info.run_id, "by_layer/held_out_fvu")
+    assert [point.step for point in curve] == [0, 9, 17, 33]
+    assert len(client.get_metric_history(saes[0].info.run_id, "loss")) > 3
+
+
+def test_a_logged_sae_loads_back_and_reconstructs_the_same(
+    mini_workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+    import torch
+    from mlflow import MlflowClient
+
+    from core.sae.formats import load_sae
+
+    uri = f"sqlite:///{mini_workspace / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    mlflow.set_tracking_uri(uri)
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("saeflow-mini")
+    (run, *_) = client.search_runs([experiment.experiment_id], "tags.`saeflow.step` = 'train_sae'")
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/sae")
+    rows = np.random.default_rng(0).normal(size=(5, 64)).astype(np.float32)
+    step, fingerprint = run.data.tags["saeflow.artifact"].split("/")
+    ours = load_sae(mini_workspace / "artifacts" / step / fingerprint)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.predict(rows), ours(torch.from_numpy(rows)).numpy(), rtol=1e-6)
+
+
+def test_one_layer_with_another_k_trains_one_sae_and_reuses_the_rest(mini_workspace: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(mini_workspace, workspace, symlinks=True)
+    before = set(ArtifactStore(workspace / "artifacts"))
+    result = saeflow(workspace, "layer", "mini", "17", "--set", "sae.k=4")
+    assert result.returncode == 0, result.stdout + result.stderr
+    made = set(ArtifactStore(workspace / "artifacts")) - before
+    assert sorted(artifact.step for artifact in made) == ["index_features", "train_sae"]
+    result = saeflow(workspace, "layer", "mini", "17", "--refresh")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("every file has the checksum it had") == 2
+
+
+def test_status_and_gc_know_the_study(mini_workspace: Path) -> None:
+    status = saeflow(mini_workspace, "status")
+    assert "mini-" in status.stdout and "complete" in status.stdout
+    assert "Nothing to remove" in saeflow(mini_workspace, "gc").stdout
+    manifest = next((mini_workspace / "artifacts" / "train_sae").glob("[!.]*/manifest.json"))
+    assert json.loads(manifest.read_text())["mlflow_run_id"]
