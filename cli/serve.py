@@ -13,10 +13,12 @@ import typer
 
 from cli.servers import (
     check_port,
+    healthy,
     mlflow_command,
     prefect_command,
     quiet_environment,
     remove_note,
+    served_deployments,
     start,
     stop,
     wait_for,
@@ -44,10 +46,11 @@ def serve(
         children.append(prefect)
         mlflow = start(mlflow_command(settings, mlflow_port), environment, logs / "mlflow-server.log")
         children.append(mlflow)
-        wait_for(prefect, f"{api}/health", "the Prefect server", logs / "prefect-server.log")
-        wait_for(mlflow, f"{pages}/health", "the MLflow server", logs / "mlflow-server.log")
+        wait_for(prefect, lambda: healthy(f"{api}/health"), "the Prefect server", logs / "prefect-server.log")
         deployments = start([sys.executable, "-m", "flows.serve"], environment, logs / "deployments.log")
         children.append(deployments)
+        wait_for(mlflow, lambda: healthy(f"{pages}/health"), "the MLflow server", logs / "mlflow-server.log")
+        wait_for(deployments, lambda: served_deployments(api) >= 3, "the deployments", logs / "deployments.log")
         write_note(settings, api, pages)
         _tell(api, pages, logs)
         _watch({"the Prefect server": prefect, "the MLflow server": mlflow, "the deployments": deployments})

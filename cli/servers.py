@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,7 +88,6 @@ def start(command: list[str], environment: Mapping[str, str], log: Path) -> subp
             stderr=output,
             start_new_session=True,
             preexec_fn=_die_with_parent,
-            cwd=log.parent,
         )
 
 
@@ -109,18 +108,28 @@ def stop(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def wait_for(child: subprocess.Popen[bytes], url: str, name: str, log: Path) -> None:
-    """Wait until the child answers at `url`.
+def wait_for(child: subprocess.Popen[bytes], ready: Callable[[], bool], name: str, log: Path) -> None:
+    """Wait until a child is ready.
 
     Raises:
         BadInput: it ended, or took longer than three minutes; the message names its log.
     """
     deadline = time.monotonic() + START_LIMIT_S
-    while not healthy(url):
+    while not ready():
         if child.poll() is not None or time.monotonic() > deadline:
             tail = " / ".join(log.read_text("utf-8", "replace").splitlines()[-3:])
             raise BadInput(f"{name} did not start; its log is {log}: {tail}")
         time.sleep(0.2)
+
+
+def served_deployments(api: str) -> int:
+    """How many deployments the API knows."""
+    asked = urllib.request.Request(f"{api}/deployments/count", b"{}", {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(asked, timeout=5) as response:
+            return int(response.read())
+    except (urllib.error.URLError, OSError, ValueError):
+        return 0
 
 
 def prefect_command(port: int) -> list[str]:
@@ -187,7 +196,7 @@ def prefect_api(settings: Settings) -> Iterator[str]:
     os.environ["PREFECT_API_URL"] = api
     child = start(prefect_command(port), os.environ, log)
     try:
-        wait_for(child, f"{api}/health", "the Prefect server", log)
+        wait_for(child, lambda: healthy(f"{api}/health"), "the Prefect server", log)
         yield api
     finally:
         stop(child)

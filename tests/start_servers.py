@@ -23,7 +23,7 @@ def main() -> None:
             log = root / "logs" / "mlflow.log"
             child = servers.start(servers.mlflow_command(settings, port), os.environ, log)
             try:
-                servers.wait_for(child, f"http://127.0.0.1:{port}/health", "the MLflow server", log)
+                servers.wait_for(child, lambda: servers.healthy(f"http://127.0.0.1:{port}/health"), "MLflow", log)
                 print(f"mlflow server: port {port} after {time.monotonic() - began:.0f} s")
             finally:
                 servers.stop(child)

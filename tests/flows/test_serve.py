@@ -1,0 +1,85 @@
+"""`saeflow serve` and `prefect deployment run`, as a user types them in two shells."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cli.servers import free_port
+from tests.flows.commands import PROJECT, environment
+
+pytestmark = pytest.mark.timeout(1500)
+
+
+@dataclass(frozen=True)
+class Served:
+    workspace: Path
+    api: str
+    mlflow: str
+
+    def deployment_run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "prefect", "deployment", "run", *words, "--watch"]
+        shell = {**environment(self.workspace), "PREFECT_API_URL": self.api}
+        return subprocess.run(command, cwd=PROJECT, env=shell, capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def served(mini_workspace: Path) -> Iterator[Served]:
+    ports = [str(free_port()), str(free_port())]
+    command = [sys.executable, "-m", "cli", "serve", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
+    child = subprocess.Popen(command, cwd=PROJECT, env=environment(mini_workspace), start_new_session=True)
+    note = mini_workspace / "servers.json"
+    try:
+        deadline = time.monotonic() + 240
+        while not note.exists():
+            assert child.poll() is None and time.monotonic() < deadline
+            time.sleep(0.5)
+        urls = json.loads(note.read_text())
+        yield Served(mini_workspace, urls["api"], urls["mlflow"])
+    finally:
+        family = psutil.Process(child.pid).children(recursive=True)
+        os.kill(child.pid, signal.SIGINT)
+        child.wait(60)
+        assert not note.exists()
+        assert not [process for process in family if process.is_running() and process.status() != "zombie"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("full-analysis/local", "--params", '{"study": "mini.yaml"}'),
+        ("single-layer/local", "--param", "layer=17", "--param", "study=mini"),
+    ],
+    ids=["full-analysis", "single-layer"],
+)
+def test_a_deployment_runs_to_success(served: Served, words: tuple[str, ...]) -> None:
+    result = served.deployment_run(*words)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_wrong_study_fails_in_one_line(served: Served) -> None:
+    result = served.deployment_run("full-analysis/local", "--param", "study=mnii")
+    assert result.returncode != 0
+    asked = urllib.request.Request(
+        f"{served.api}/flow_runs/filter",
+        json.dumps({"sort": "START_TIME_DESC", "limit": 1}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(asked) as response:
+        (run,) = json.load(response)
+    assert "did you mean mini?" in run["state"]["message"]
+
+
+def test_both_pages_answer(served: Served) -> None:
+    for url in (served.api.removesuffix("/api"), served.mlflow):
+        with urllib.request.urlopen(url) as response:
+            assert b"<html" in response.read().lower()
