@@ -134,6 +134,10 @@ def _score(method: str, probe: Probe, units: SplitUnits, reading: Reading) -> di
     }
 
 
+_AT_PEAK = (
+    "decision", "auroc", "low", "high", "shuffled", "shuffled_high", "accuracy", "control", "professions_out",
+    "test_images",
+)  # fmt: skip
 EMERGENCE = pl.Schema(
     {
         "layer": pl.UInt16,
@@ -147,6 +151,17 @@ EMERGENCE = pl.Schema(
         **dict.fromkeys(("majority", "shuffled", "shuffled_high", "control", "professions_out"), pl.Float64),
         "train_images": pl.UInt32,
         "test_images": pl.UInt32,
+    }
+)
+
+
+SUMMARY = pl.Schema(
+    {
+        "language": pl.String(),
+        "position_set": pl.String(),
+        "emerges_at": pl.UInt16(),
+        "peak_layer": pl.UInt16(),
+        **{name: EMERGENCE[name] for name in _AT_PEAK},
     }
 )
 
@@ -168,22 +183,10 @@ def summarise(emergence: pl.DataFrame) -> pl.DataFrame:
         curve = part.sort("layer")
         chosen = curve["auroc_select"].fill_nan(None)
         peak = curve.row(int(chosen.arg_max() or 0) if chosen.is_not_null().any() else curve.height - 1, named=True)
-        kept = (
-            "decision",
-            "auroc",
-            "low",
-            "high",
-            "shuffled",
-            "shuffled_high",
-            "accuracy",
-            "control",
-            "professions_out",
-            "test_images",
-        )
         first = first_sustained(curve["layer"].to_list(), (curve["low"] > 0.5).to_list())
         place = {"language": language, "position_set": position_set, "emerges_at": first, "peak_layer": peak["layer"]}
-        rows.append({**place, **{name: peak[name] for name in kept}})
-    return pl.DataFrame(rows, schema_overrides={"emerges_at": pl.UInt16}, infer_schema_length=None)
+        rows.append({**place, **{name: peak[name] for name in _AT_PEAK}})
+    return pl.DataFrame(rows, schema=SUMMARY)
 
 
 def first_sustained(layers: list[int], above: list[bool]) -> int | None:

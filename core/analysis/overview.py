@@ -42,7 +42,8 @@ def run(inputs: AnalysisInputs, config: OverviewConfig) -> Result:
         found.add(layer)
         inputs.progress(number + 1, len(layers))
     tables = found.tables()
-    return Result(headlines(tables), metrics(tables), tables, SHOWN, notes(inputs, tables))
+    shown = {name: heading for name, heading in SHOWN.items() if name in tables}
+    return Result(headlines(tables), metrics(tables), tables, shown, notes(inputs, tables))
 
 
 @dataclass
@@ -114,7 +115,7 @@ class _Findings:
             "emergence_summary": summarise(emergence),
             "quality_summary": _quality_summary(measured),
             "top_features_summary": _top_summary(top),
-            "splice": pl.concat([frame for frame in self.spliced if frame.height] or [pl.DataFrame()]),
+            "splice": pl.concat([frame for frame in self.spliced if frame.height] or [pl.DataFrame()]).fill_nan(None),
             "false_discoveries": self.family.false_discoveries(),
             "gender_counts": gender_counts(self.inputs),
             "agreement": agreement(self.inputs),

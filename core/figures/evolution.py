@@ -8,7 +8,7 @@ import polars as pl
 from core.figures._cells import layer_cells
 from core.figures.theme import BAND, CONTROLS, HALF, HEIGHT, MEASURED, SEQUENTIAL, SERIES, WIDTH, Figure, layer_x, rule
 
-_SHARE = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1], clamp=True)  # type: ignore[arg-type]
+_SHARE = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1], clamp=True)
 
 
 def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
@@ -122,12 +122,17 @@ def _lifetimes(lifetimes: pl.DataFrame) -> Figure:
             for name, value in parts.items()
         ]
     )
+    lengths = pl.Series(range(1, int(lifetimes["lifetime"].max() or 1) + 1))  # type: ignore[arg-type]
     colour = alt.Color("seen:N", title="Seen", scale=alt.Scale(domain=list(parts), range=[SERIES[0], CONTROLS[1]]))
     chart = (
         alt.Chart(table)
         .mark_bar()
         .encode(
-            x=alt.X("lifetime:O", axis=layer_cells(table["lifetime"], "Lifetime (measured layers)")),
+            x=alt.X(
+                "lifetime:O",
+                axis=layer_cells(lengths, "Lifetime (measured layers)"),
+                scale=alt.Scale(domain=lengths.to_list()),
+            ),
             y=alt.Y("tracks:Q", title="Chains of matched features"),
             color=colour,
         )

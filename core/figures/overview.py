@@ -120,7 +120,7 @@ def _top_features(top: pl.DataFrame) -> Figure:
             color=alt.Color(
                 "auroc:Q",
                 title="AUROC",
-                scale=alt.Scale(scheme=DIVERGING, domain=[0, 1], domainMid=0.5),  # type: ignore[arg-type]
+                scale=alt.Scale(scheme=DIVERGING, domain=[0, 1], domainMid=0.5),
             ),
             tooltip=["layer", "feature", "auroc", "low", "high", "q"],
         )

@@ -64,6 +64,15 @@ class Index:
     def __init__(self, codes: sparse.csr_array) -> None:
         self._rows, self._columns = codes, codes.tocsc()
         self.num_rows, self.num_features = codes.shape
+        count = np.diff(self._columns.indptr)
+        self.features = pl.DataFrame(
+            {
+                "feature": pl.Series(np.arange(self.num_features), dtype=pl.UInt32),
+                "density": count / self.num_rows,
+                "idf": np.log((1 + self.num_rows) / (1 + count)) + 1,
+                "max": pl.Series(codes.max(axis=0).toarray().ravel(), dtype=pl.Float32),
+            }
+        )
 
     def csr(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         part = self._rows[start:stop]

@@ -1,0 +1,221 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from core.analysis import ablation
+from core.analysis._controls import gender_scores, matched_controls, profile_features
+from core.analysis._counterparts import swaps_by_lexicon, swaps_by_truth, swaps_by_twin, words_of
+from core.analysis._pairs import choose_samples, find_pairs
+from core.analysis._runs import PairRuns, portions
+from core.analysis.interventions import Ablation, Steering, during_generation, open_site
+from core.analysis.result import Result
+from core.figures.ablation import figures
+from core.lm.hooks import edit
+from core.lm.outcomes import word_ends
+from core.lm.patched import build_batch, clean_run, logits_of, run_full
+from core.study.analyses import AblationConfig
+from tests.core.analysis.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld, causal_world
+
+CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100)
+
+
+@pytest.fixture(scope="module")
+def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CausalWorld]:
+    with causal_world(tiny_gemma, tmp_path_factory.mktemp("causal") / "w", {"select": 12, "test": 8}) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def result(world: CausalWorld) -> Result:
+    return ablation.run(world.inputs, CONFIG)
+
+
+def primary(result: Result, intervention: str = "zero ablation") -> pl.DataFrame:
+    effects = result.tables["effects"]
+    return effects.filter((pl.col("intervention") == intervention) & (pl.col("outcome") == "first-gendered"))
+
+
+def test_the_planted_features_are_chosen_and_move_the_word_in_both_languages(result: Result) -> None:
+    assert set(result.tables["features"]["feature"]) == {SAID, MALE + SAID}
+    rows = primary(result)
+    assert set(rows["language"]) == {"en", "ar", "all"}
+    assert (rows["low"] > 0).all()
+    assert (rows["p"] == 1 / 20).all()
+
+
+def test_random_features_do_not(result: Result) -> None:
+    rows = primary(result)
+    assert (rows["draws"] == 19).all()
+    assert (rows["control"].abs() < 0.2 * rows["effect"]).all()
+
+
+def test_interchange_with_the_twin_is_the_ceiling_and_ablation_about_half_of_it(result: Result) -> None:
+    """Setting ±c to 0 is half of turning it into ∓c, up to the head's softmax."""
+    ceiling = primary(result, "interchange, every position")
+    assert (ceiling["effect"].to_numpy() > primary(result)["effect"].to_numpy()).all()
+    shares = primary(result)["share"]
+    assert (shares > 0.3).all()
+    assert (shares < 0.8).all()
+    assert ceiling["share"].is_null().all()
+
+
+def test_the_last_prompt_position_alone_holds_less_than_all(result: Result) -> None:
+    alone = primary(result, "zero ablation, last prompt token only")
+    assert (alone["effect"].to_numpy() < primary(result)["effect"].to_numpy()).all()
+
+
+def test_effects_equal_the_same_ablation_by_a_hook_in_the_full_model(world: CausalWorld, result: Result) -> None:
+    """One word at a time, the whole model, features removed by projection: no code of the runs."""
+    inputs, loaded = world.inputs, world.loaded
+    ends = word_ends(loaded)
+    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, CONFIG.images).rows, "en")
+    found = result.tables["images"].filter(
+        (pl.col("language") == "en")
+        & (pl.col("intervention") == "zero ablation")
+        & (pl.col("outcome") == "first-gendered")
+    )
+    said = world.basis[SAID]
+    for pair in pairs:
+        odds = {}
+        for patched in (False, True):
+            scores = []
+            for word in (pair.female, pair.male):
+                batch = build_batch(loaded, [word.sample])
+                reach = batch.patchable()[..., None] * float(patched)
+                removed = lambda stream, reach=reach: stream - (stream @ said)[..., None] * said * reach  # noqa: E731
+                with edit(loaded.blocks, LAYER, removed):
+                    table = logits_of(loaded, run_full(loaded, batch))[0].log_softmax(dim=-1)
+                ids = word.sample.ids
+                spelled = sum(float(table[i - 1, ids[i]]) for i in range(word.start, len(ids)))
+                scores.append(spelled + float(table[-1, ends].logsumexp(0)))
+            odds[patched] = scores[0] - scores[1]
+        row = found.filter(pl.col("image_id") == pair.image_id)
+        assert row["clean"].item() == pytest.approx(odds[False], abs=1e-3)
+        assert row["effect"].item() == pytest.approx(pair.sign * (odds[True] - odds[False]), abs=1e-3)
+
+
+def test_test_images_are_one_of_each_twin_pair_and_balanced(world: CausalWorld) -> None:
+    rows = choose_samples(world.inputs, 6).rows
+    assert set(rows["split"]) == {"test"}
+    assert not set(rows["sample_id"]) & set(rows["twin_id"])
+    assert rows["gender_en"].value_counts()["count"].to_list() == [3, 3]
+
+
+def test_people_who_show_no_gender_are_left_out_and_counted(world: CausalWorld) -> None:
+    samples = world.samples.with_columns(pl.lit("neutral").alias("visible_gender"))
+    chosen = choose_samples(replace(world.inputs, samples=samples), 6)
+    assert chosen.rows.is_empty()
+    assert chosen.left_out == {"person shows no gender": 16}
+
+
+def test_without_any_pair_the_result_says_so(world: CausalWorld) -> None:
+    samples = world.samples.with_columns(pl.lit("neutral").alias("visible_gender"))
+    found = ablation.run(replace(world.inputs, samples=samples), CONFIG)
+    assert found.headlines == ()
+    assert found.tables["effects"].is_empty()
+    assert any("No ablation" in note for note in found.notes)
+    assert figures(found.tables) == {}
+
+
+def test_the_same_run_gives_the_same_tables(world: CausalWorld, result: Result) -> None:
+    again = ablation.run(world.inputs, CONFIG)
+    assert all(again.tables[name].equals(table) for name, table in result.tables.items())
+
+
+def test_headlines_carry_effect_interval_and_control(result: Result) -> None:
+    assert 1 <= len(result.headlines) <= 4
+    assert "19 random sets" in result.headlines[0]
+    assert "p = 0.05" in result.headlines[0]
+    assert "[" in result.headlines[0]
+
+
+def test_figures_are_valid(result: Result) -> None:
+    drawn = figures(result.tables)
+    assert set(drawn) == {"effect", "interventions", "specificity"}
+    assert all(figure.chart.to_dict() and figure.caption for figure in drawn.values())
+
+
+def test_controls_are_unassociated_distinct_and_seeded(world: CausalWorld) -> None:
+    opened = world.inputs.open_layer(LAYER)
+    profile, scores = profile_features(world.inputs, opened), gender_scores(world.inputs, opened)
+    control = matched_controls(profile, scores, [SAID, MALE + SAID], 30, seed=4)
+    assert control == matched_controls(profile, scores, [SAID, MALE + SAID], 30, seed=4)
+    assert all(len(set(features)) == 2 for features in control.draws)
+    drawn = {feature for features in control.draws for feature in features}
+    assert not drawn & {SAID, MALE + SAID, SEEN, MALE + SEEN}
+    assert scores.signs([SAID, MALE + SAID]) == [1, -1]
+
+
+def test_profiles_average_over_rows_of_a_segment_and_language(world: CausalWorld) -> None:
+    opened = world.inputs.open_layer(LAYER)
+    profile = profile_features(world.inputs, opened)
+    dense = opened.index.activations(list(range(64)))
+    tokens = opened.table.tokens
+    chosen = (
+        tokens["image_id"].str.starts_with("select") & (tokens["segment"] == "caption") & (tokens["language"] == "ar")
+    ).to_numpy()
+    place = profile.languages.index("ar")
+    np.testing.assert_allclose(profile.mean[2, place], dense[chosen].mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(profile.power[2, place], (dense[chosen] ** 2).mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(profile.rate[2, place], (dense[chosen] > 0).mean(axis=0), rtol=1e-6)
+
+
+def test_ablation_replaces_activations_by_segment_and_keeps_the_rest(world: CausalWorld) -> None:
+    inputs, loaded = world.inputs, world.loaded
+    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 2).rows, "en")
+    batch = build_batch(loaded, [pair.caption for pair in pairs])
+    stream = clean_run(loaded, batch, [LAYER])[LAYER]
+    site = open_site(inputs.open_layer(LAYER).sae, stream, batch.segments, batch.patchable())
+    means = {3: torch.tensor([7.0, 2.0])}
+    patched = Ablation((SAID, MALE + SAID), replacement=means, segments=(3,))(site)
+    at = batch.segments == 3
+    said = world.basis[SAID]
+    torch.testing.assert_close(patched[~at], stream[~at], rtol=0, atol=0)
+    torch.testing.assert_close(patched[at] @ said, torch.full((int(at.sum()),), 5.0), rtol=1e-4, atol=1e-3)
+    rest = torch.eye(32) - torch.outer(said, said)
+    torch.testing.assert_close(patched @ rest, stream @ rest, rtol=1e-4, atol=1e-3)
+
+
+def test_a_patch_by_segment_is_refused_during_generation(world: CausalWorld) -> None:
+    sae = world.inputs.open_layer(LAYER).sae
+    with pytest.raises(ValueError, match="segments"):
+        during_generation(sae, Ablation((0,), segments=(1,)))
+    during_generation(sae, Steering(torch.zeros(32)))
+
+
+def test_batching_does_not_move_the_outcome(world: CausalWorld) -> None:
+    inputs, loaded = world.inputs, world.loaded
+    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 6).rows, "ar")
+    ends = word_ends(loaded)
+    together = PairRuns(loaded, pairs, ends)
+    whole = together.log_odds(LAYER, together.streams(LAYER))
+    for number, pair in enumerate(pairs):
+        single = PairRuns(loaded, [pair], ends)
+        assert single.log_odds(LAYER, single.streams(LAYER))[0] == pytest.approx(whole[number], abs=1e-4)
+
+
+def test_portions_hold_no_more_than_their_tokens_once_padded() -> None:
+    cut = portions([5, 9, 3, 9, 40], 20)
+    assert sorted(index for part in cut for index in part) == [0, 1, 2, 3, 4]
+    assert all(len(part) * max([5, 9, 3, 9, 40][i] for i in part) <= 20 or len(part) == 1 for part in cut)
+
+
+def test_words_differ_by_twin_by_truth_and_by_lexicon() -> None:
+    swaps = swaps_by_twin("هذه طبيبة، وهي تقرأ.", "هذا طبيب، وهو يقرأ.")
+    assert [(swap.start, swap.end, swap.other) for swap in swaps] == [
+        (0, 3, "هذا"),
+        (4, 9, "طبيب"),
+        (11, 14, "وهو"),
+        (15, 19, "يقرأ"),
+    ]
+    truth = {"samples": {"7": {"gendered_words": {"en": [{"start": 2, "end": 7, "counterpart": "man"}]}}}}
+    assert swaps_by_truth(truth, "7", "en")[0].other == "man"
+    assert swaps_by_truth(truth, "8", "en") == swaps_by_truth(None, "7", "en") == []
+    found = swaps_by_lexicon("She sees a human boy.", "en")
+    assert [swap.other for swap in found] == ["He", "girl"]
+    assert words_of("a b'c-d") == [(0, 1), (2, 3), (4, 5), (6, 7)]

@@ -1,0 +1,152 @@
+"""The overview finds what was planted, where it was planted, and nothing in shuffled labels."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from core.analysis import overview
+from core.analysis._cells import find_cells
+from core.analysis._emergence import first_sustained
+from core.analysis._family import discoveries, shuffled_images
+from core.analysis._quality import quality, sum_groups
+from core.analysis.associations import image_labels
+from core.analysis.result import AnalysisInputs, Result
+from core.figures.overview import figures
+from core.study.analyses import OverviewConfig
+from tests.core.analysis.planted_world import World, make_inputs, make_samples, make_tokens
+
+CONFIG = OverviewConfig(bootstrap=50, spliced_images=0, shuffles=20, top_features=5)
+
+
+@pytest.fixture(scope="module")
+def result() -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.analysis._cells.position_sets", lambda tokens, samples: tokens["position_set"])
+        return overview.run(make_inputs(World(images=240)), CONFIG)
+
+
+def test_gender_emerges_at_the_planted_layer_and_not_before(result: Result):
+    summary = result.tables["emergence_summary"].filter("decision")
+    assert summary.height == 4
+    assert summary["emerges_at"].to_list() == [1] * 4
+    first = result.tables["emergence"].filter((pl.col("layer") == 0) & (pl.col("method") == "logistic"))
+    assert first["auroc"].max() < 0.75
+    assert (summary["auroc"] > summary["shuffled_high"]).all()
+
+
+def test_the_planted_features_are_discovered_in_both_languages_and_shuffled_labels_find_nothing(result: Result):
+    found = result.tables["associations"].filter(pl.col("q") <= 0.05)
+    assert set(found["feature"].to_list()) <= {0, 1}
+    assert set(found.select("layer", "language").unique().iter_rows()) == {
+        (layer, language) for layer in (1, 2, 3) for language in ("en", "ar")
+    }
+    assert (
+        found.filter(pl.col("feature") == 0)["auroc"].min() > 0.5 > found.filter(pl.col("feature") == 1)["auroc"].max()
+    )
+    assert (result.tables["false_discoveries"]["discoveries"] > 0).sum() <= 3
+
+
+def test_the_top_features_of_a_layer_are_the_planted_ones(result: Result):
+    top = result.tables["top_features"].filter((pl.col("layer") > 0) & (pl.col("rank") <= 2))
+    assert set(top["feature"].to_list()) == {0, 1}
+    assert (top["low"] <= top["auroc"]).all() and (top["auroc"] <= top["high"]).all()
+
+
+def test_one_sparse_feature_reads_what_a_planted_feature_carries(result: Result):
+    table = result.tables["emergence"].filter((pl.col("layer") > 0) & (pl.col("method") == "2 features"))
+    assert table.height == 12
+    assert table["auroc"].min() > 0.85
+
+
+def test_every_sentence_number_and_figure_is_there(result: Result):
+    assert any("emerges at the last prompt token at layer 1" in line for line in result.headlines)
+    assert result.metrics["emerges_at_en_last_prompt"] == 1
+    assert all(np.isfinite(value) for value in result.metrics.values())
+    assert set(result.shown) <= set(result.tables)
+    drawn = figures(result.tables)
+    assert {"emergence", "probes", "top_features", "discoveries", "quality"} == set(drawn)
+    assert all(figure.caption and figure.chart.to_dict() for figure in drawn.values())
+
+
+def test_the_same_inputs_give_the_same_tables(world: AnalysisInputs):
+    config = CONFIG.model_copy(update={"layers": (2,), "shuffles": 2})
+    first, second = overview.run(world, config), overview.run(world, config)
+    assert all(first.tables[name].equals(second.tables[name]) for name in first.tables)
+
+
+def test_quality_equals_a_dense_computation(world: AnalysisInputs):
+    layer = world.open_layer(2)
+    measured = quality(sum_groups(layer, image_labels(world.samples, "en")), 2)
+    tokens = layer.table.tokens.join(world.samples.select("image_id", "split"), on="image_id", maintain_order="left")
+    rows = np.flatnonzero(((tokens["split"] != "train") & ~tokens["special"]).to_numpy())
+    x = layer.table.read(rows).numpy().astype(np.float64)
+    codes = np.stack([_dense(layer.index, row) for row in rows])
+    rebuilt = codes @ layer.sae.W_dec.numpy() + layer.sae.b_dec.numpy()
+    held = measured.filter((pl.col("split") == "held-out") & (pl.col("segment") == "all")).row(0, named=True)
+    assert held["rows"] == len(rows)
+    assert held["fvu"] == pytest.approx(((x - rebuilt) ** 2).sum() / ((x - x.mean(axis=0)) ** 2).sum(), rel=1e-4)
+    assert held["l0"] == pytest.approx((codes != 0).sum(axis=1).mean())
+    assert held["dead"] == pytest.approx((codes == 0).all(axis=0).mean())
+    cosine = (x * rebuilt).sum(axis=1) / np.linalg.norm(x, axis=1) / np.linalg.norm(rebuilt, axis=1)
+    assert held["cosine"] == pytest.approx(cosine.mean(), rel=1e-4)
+
+
+def _dense(index: object, row: int) -> np.ndarray:
+    _, features, values = index.csr(row, row + 1)  # type: ignore[attr-defined]
+    dense = np.zeros(index.num_features)  # type: ignore[attr-defined]
+    dense[features] = values
+    return dense
+
+
+def test_special_rows_are_in_no_cell_but_the_last_prompt_one(planted_sets: None):
+    world = World(images=20)
+    samples = make_samples(world)
+    tokens = make_tokens(world, samples)
+    tokens = tokens.with_columns(special=pl.col("special") | (pl.col("position_set") == "other"))
+    cells = find_cells(tokens, samples)
+    assert "other" not in cells.table["position_set"].to_list()
+    assert ((cells.of_row < 0) == (tokens["position_set"] == "other").to_numpy()).all()
+    images, selection = cells.images("en", "image")
+    assert len(images) == 20 and selection.sum() == 20
+
+
+def test_shuffles_move_an_images_languages_together():
+    samples = make_samples(World(images=40)).with_columns(
+        gender_ar=pl.when(pl.col("gender_en") == "female").then(pl.lit("male")).otherwise(pl.lit("female"))
+    )
+    labels = {language: image_labels(samples, language) for language in ("en", "ar")}
+    for order in shuffled_images(labels, "test", 5, seed=0):
+        assert all(order["en"][image] != order["ar"][image] for image in order["en"])
+        assert sum(order["en"].values()) == 5
+
+
+def test_discoveries_equal_a_full_benjamini_hochberg():
+    p = np.concatenate([np.random.default_rng(0).random(500), np.full(20, 1e-4)])
+    ordered = np.sort(p)
+    reference = max(np.flatnonzero(ordered <= 0.05 * np.arange(1, 521) / 520), default=-1) + 1
+    assert discoveries(p[p <= 0.05], p.size) == reference
+    assert discoveries(np.zeros(0), 100) == 0
+
+
+def test_emergence_must_last_three_layers():
+    layers = [0, 5, 10, 15, 20]
+    assert first_sustained(layers, [True, False, True, True, True]) == 10
+    assert first_sustained(layers, [True, True, False, True, True]) is None
+    assert first_sustained([3], [True]) == 3
+
+
+def test_a_study_of_text_in_one_language_says_what_it_skipped(planted_sets: None):
+    inputs = make_inputs(World(languages=("en",), image_rows=0, images=80, layers=2))
+    result = overview.run(inputs, CONFIG)
+    notes = " ".join(result.notes)
+    assert "Text only" in notes and "One language" in notes
+    assert result.tables["emergence"]["position_set"].eq("image").sum() == 0
+    assert figures(result.tables)
+
+
+def test_too_few_labelled_images_leave_empty_tables_and_no_crash(planted_sets: None):
+    inputs = make_inputs(World(images=16, layers=2))
+    result = overview.run(inputs, CONFIG)
+    assert result.tables["emergence"].height == 0
+    assert "quality" in figures(result.tables)
+    assert any("Too few images" in note for note in result.notes)
