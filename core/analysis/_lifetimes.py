@@ -100,8 +100,8 @@ def headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
     if both.height:
         gain = bootstrap_mean((both["gender_persistence"] - both["persistence"]).to_numpy(), BOOTSTRAP, 0)
         found.append(
-            f"The features that go most with gender persist more often than all features by {100 * gain.mean:.0f} "
-            f"percentage points [{100 * gain.low:.0f}, {100 * gain.high:.0f}]."
+            f"From layer to layer {100 * gain.mean:+.0f} percentage points [{100 * gain.low:+.0f}, "
+            f"{100 * gain.high:+.0f}] more of the features that go most with gender persist than of all features."
         )
     return tuple(found)
 
@@ -110,8 +110,8 @@ def _lifetime_line(table: pl.DataFrame) -> str:
     lengths = np.repeat(table["lifetime"].to_numpy(), table["tracks"].to_numpy())
     cut = int(table["cut_short"].sum())
     return (
-        f"Half of the {lengths.size:,} tracks last {np.median(lengths):.0f} measured layer(s) at most, one in ten "
-        f"{np.quantile(lengths, 0.9):.0f} or more ({cut:,} touch the first or last layer and may be longer)."
+        f"Half of the {lengths.size:,} chains of matches last {np.median(lengths):.0f} of the measured layers or fewer, "
+        f"one in ten {np.quantile(lengths, 0.9):.0f} or more ({cut:,} touch the first or the last and may be longer)."
     )
 
 

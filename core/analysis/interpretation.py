@@ -104,6 +104,10 @@ class _Notebook:
         return {"described": _describe(found), **found}
 
 
+_DESCRIBED = (
+    *("layer", "feature", "explanation", "score", "low", "high", "control"),
+    *("language", "position_set", "auroc", "density", "promoted", "suppressed"),
+)
 _STATISTICS_TYPES: dict[str, Any] = {"density": pl.Float64, "idf": pl.Float64, "max": pl.Float32}
 _STATISTICS = ["feature", *_STATISTICS_TYPES]
 
@@ -128,7 +132,8 @@ def _describe(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
         table = table.join(strongest, on=keys, how="left")
     for side in sides:
         table = table.join(side, on=keys, how="left")
-    return table.drop("rank").sort("score", *keys, descending=[True, False, False], nulls_last=True).head(LISTED)
+    columns = [name for name in _DESCRIBED if name in table.columns]
+    return table.select(columns).sort("score", *keys, descending=[True, False, False], nulls_last=True).head(LISTED)
 
 
 def _headlines(tables: dict[str, pl.DataFrame]) -> tuple[str, ...]:
