@@ -110,7 +110,7 @@ def _lifetime_line(table: pl.DataFrame) -> str:
     lengths = np.repeat(table["lifetime"].to_numpy(), table["tracks"].to_numpy())
     cut = int(table["cut_short"].sum())
     return (
-        f"Half of the {lengths.size:,} chains of matches last {np.median(lengths):.0f} of the measured layers or fewer, "
+        f"Half of the {lengths.size:,} chains of matches last {np.median(lengths):.0f} measured layers or fewer, "
         f"one in ten {np.quantile(lengths, 0.9):.0f} or more ({cut:,} touch the first or the last and may be longer)."
     )
 
