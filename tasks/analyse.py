@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 from prefect import Task
@@ -29,9 +28,9 @@ def analysis_task(name: str) -> Task[..., dict[str, Any]]:
     def analyse(work: Work) -> Mapping[str, float]:
         config_type = type(getattr(Analyses(), entry.config))
         config = config_type.model_validate(work.recipe["config"])
-        result: Result = import_module(entry.module).run(_inputs(work), config)
+        result: Result = entry.load().run(_inputs(work), config)
         _write(work, result)
-        charts = import_module(f"core.figures.{name}").figures(result.tables)
+        charts = entry.load_figures().figures(result.tables)
         for key, figure in charts.items():
             write_figure(figure, key, work.out / "figures")
         log_folder(work.context, work.run_id, work.out / "figures", "figures")
