@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.chaos.kill import differences, torment
+
+pytestmark = pytest.mark.timeout(1800)
+# Where two quiet cores are in the middle of captures and in the middle of the analyses; anywhere will do.
+MOMENTS = [22.0, 35.0]
+
+
+def test_a_killed_study_ends_as_an_undisturbed_one_to_the_byte(mini_workspace: Path, tmp_path: Path) -> None:
+    harsh = tmp_path / "workspace"
+    torment("mini", harsh, MOMENTS)
+    assert differences(mini_workspace, harsh) == []
+    client = MlflowClient(f"sqlite:///{harsh / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("saeflow-mini")
+    states = {run.info.status for run in client.search_runs([experiment.experiment_id], max_results=500)}
+    assert states <= {"FINISHED", "KILLED"}, "runs that a kill left open are closed at resume"
+    left = [path.name for path in (harsh / "artifacts").glob("*/.*") if path.name.endswith(".checkpoint")]
+    assert left == []
