@@ -7,16 +7,15 @@ import argparse
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from core.report.write import without_provenance
+
 PROJECT = Path(__file__).resolve().parents[2]
-_PROVENANCE = re.compile(rb'<section id="provenance".*?</section>', re.DOTALL)
-_PROVENANCE_MD = re.compile(rb"## Provenance.*?(?=\n## |\Z)", re.DOTALL)
 
 
 def start(study: str, workspace: Path, log: Path) -> "subprocess.Popen[bytes]":
@@ -75,7 +74,7 @@ def contents(workspace: Path) -> dict[str, object]:
         folder = manifest.parent
         for name in ("report.html", "report.md"):
             if name in files:
-                files[name] = _PROVENANCE_MD.sub(b"", _PROVENANCE.sub(b"", (folder / name).read_bytes())).decode()
+                files[name] = without_provenance((folder / name).read_text(encoding="utf-8"))
         found[f"{folder.parent.name}/{folder.name}"] = files
     return found
 
