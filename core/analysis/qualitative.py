@@ -16,14 +16,13 @@ from torch import Tensor
 
 from core.analysis._controls import gender_scores, matched_controls, profile_features
 from core.analysis._gallery import Strip, pick_images, read_strips
+from core.analysis._gender_changes import gender_changes, headlines
 from core.analysis._pairs import MinimalPair, choose_samples, find_pairs
 from core.analysis._runs import CaptionRuns, PairRuns, relative_norms
 from core.analysis._steering_runs import feature_vector
 from core.analysis.associations import top_gender_features
-from core.analysis.intervals import wilson
 from core.analysis.interventions import Ablation, Steering, during_generation
 from core.analysis.result import AnalysisInputs, LayerInputs, Result
-from core.data.gender import label_caption
 from core.lm.generate import Intervention, generate
 from core.lm.loading import LoadedModel
 from core.lm.outcomes import word_ends
@@ -33,8 +32,6 @@ from core.study.analyses import QualitativeConfig
 POOL = 24
 """Images that captions are generated for; the gallery shows some of them."""
 DOSES = (4.0, 2.0, 1.0, 0.5)
-CONDITIONS = ("ablated", "amplified", "random")
-OTHER = {"female": "male", "male": "female"}
 _GALLERY: dict[str, Any] = {
     "sample_id": pl.String,
     "image": pl.String,
@@ -60,17 +57,6 @@ CAPTIONS = pl.Schema(
         "ablated": pl.String,
         "amplified": pl.String,
         "random": pl.String,
-    }
-)
-CHANGES = pl.Schema(
-    {
-        "language": pl.String,
-        "condition": pl.String,
-        "captions": pl.UInt32,
-        "changed": pl.UInt32,
-        "rate": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
     }
 )
 
@@ -116,14 +102,14 @@ def run(inputs: AnalysisInputs, config: QualitativeConfig) -> Result:
     if inputs.images is None:
         notes.append("Text only: the model continues each sample's text; there are no maps.")
     captions = pl.concat([part.captions for part in shown.values()])
-    changes = _changes(captions)
+    changes = gender_changes(captions)
     gallery = _gallery(inputs, shown, config.images)
     tables = {"gallery": gallery, "captions": captions, "changes": changes}
     dose = ", ".join(f"{language} {part.dose:g}" for language, part in shown.items())
     notes.append(f"Amplified at dose {dose} (99.5th percentiles), toward the gender the caption does not have.")
     metrics = {f"{row['language']}.{row['condition']}.changed": row["rate"] for row in changes.rows(named=True)}
     shown_tables = {"changes": "Captions whose gender changes"}
-    return Result(_headlines(changes, config.layer), metrics, tables, shown_tables, tuple(notes))
+    return Result(headlines(changes, config.layer), metrics, tables, shown_tables, tuple(notes))
 
 
 def _plan(inputs: AnalysisInputs, config: QualitativeConfig) -> _Plan | None:
@@ -199,21 +185,6 @@ def _captions(
     return {name: [texts.get(index) for index in everyone] for name, texts in by_condition.items()}
 
 
-def _changes(captions: pl.DataFrame) -> pl.DataFrame:
-    """How many captions change from one gender to the other, of those whose clean caption has one."""
-    rows = []
-    for (language,), part in captions.group_by("language", maintain_order=True):
-        before = [label_caption(text, str(language)).gender for text in part["clean"]]
-        for condition in CONDITIONS:
-            after = [None if t is None else label_caption(t, str(language)).gender for t in part[condition]]
-            known = [(was, now) for was, now in zip(before, after, strict=True) if was in OTHER and now is not None]
-            changed = sum(now == OTHER[was] for was, now in known)
-            rate = wilson(changed, len(known))
-            counted = {"language": language, "condition": condition, "captions": len(known), "changed": changed}
-            rows.append({**counted, "rate": rate.mean, "low": rate.low, "high": rate.high})
-    return pl.DataFrame(rows, schema=CHANGES).filter(pl.col("captions") > 0)
-
-
 def _gallery(inputs: AnalysisInputs, shown: Mapping[str, _Shown], count: int) -> pl.DataFrame:
     """The images picked by their mean effect over languages, one row a language."""
     joined = pl.concat([part.captions.select("image_id", "effect") for part in shown.values()])
@@ -240,15 +211,3 @@ def _gallery_row(row: Mapping[str, Any], sample: Mapping[str, Any], rule: str, s
         "strip": [{"token": token, "value": value} for token, value in strip.pieces],
         "map": list(strip.cells),
     }
-
-
-def _headlines(changes: pl.DataFrame, layer: int) -> tuple[str, ...]:
-    sentences = []
-    for (language,), part in changes.group_by("language", maintain_order=True):
-        told = [
-            f"{row['condition']} {row['changed']} of {row['captions']} ({row['rate']:.0%} "
-            f"[{row['low']:.0%}, {row['high']:.0%}])"
-            for row in part.rows(named=True)
-        ]
-        sentences.append(f"{language}: generated captions that change gender at layer {layer}: {'; '.join(told)}.")
-    return tuple(sentences)

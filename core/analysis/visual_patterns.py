@@ -112,13 +112,23 @@ def _causal(inputs: AnalysisInputs, config: VisualPatternsConfig, layers: list[M
     if not layers or not config.occluded_images:
         return CAUSAL.to_frame()
     loaded = inputs.open_model()
-    chosen = choose_samples(inputs, config.occluded_images).rows.filter(pl.col("image").is_not_null())
     by_layer = {layer.opened.layer: (layer.opened, layer.features) for layer in layers}
-    found = causal_maps(loaded, replacements(inputs, loaded, chosen), by_layer)
     maps = {(layer.opened.layer, feature): layer.maps(feature) for layer in layers for feature in layer.features}
     place = {image: number for number, image in enumerate(layers[0].grid.images)}
+    chosen = _most_mapped(inputs, config.occluded_images, maps, place)
+    found = causal_maps(loaded, replacements(inputs, loaded, chosen), by_layer)
     rows = [_compare(one, maps[one.layer, one.feature][place[one.image_id]]) for one in found]
     return pl.DataFrame(rows, schema=CAUSAL)
+
+
+def _most_mapped(
+    inputs: AnalysisInputs, count: int, maps: Mapping[tuple[int, int], Float[np.ndarray, "N P"]], place: dict[str, int]
+) -> pl.DataFrame:
+    """The images on which most features fire at all: where a feature is silent, there is no map to check."""
+    rows = choose_samples(inputs, len(place)).rows.filter(pl.col("image_id").is_in(list(place)))
+    firing = np.stack([found.any(axis=1) for found in maps.values()]).sum(axis=0)
+    counted = rows.with_columns(pl.Series("_firing", [int(firing[place[image]]) for image in rows["image_id"]]))
+    return counted.sort("_firing", "image_id", descending=[True, False]).head(count).drop("_firing").sort("image_id")
 
 
 def _compare(causal: CausalMap, cells: Float[np.ndarray, " P"]) -> dict[str, Any]:

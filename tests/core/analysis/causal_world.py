@@ -1,9 +1,10 @@
 """A tiny vision-language model with a circuit planted in it: what the picture shows, the gendered words follow.
 
-Women's pictures are bright, men's dark. A hook behind block 1 reads brightness off the image rows; it adds ±`SEEN`
-to the image rows of the box (each cell by its own brightness) and ±`SAID` to the last prompt row and the caption's.
-`SAID` is what the head reads woman − man from. The autoencoders have `SAID`, `SEEN` and the rest of an orthonormal
-basis as features, either sign apart, so that features 0 and 1 are planted and the others are controls.
+Women's pictures are bright, men's dark. A hook behind block 1 reads brightness off the image rows; it sets `SEEN` to
+± in the image rows of the box (each cell by its own brightness) and `SAID` to ± in all rows behind the image. `SAID`
+is what the head reads woman − man from. All other directions get noise that the picture alone decides. Block 2 adds
+nothing, so that its stream is what the hook made. The autoencoder has `SAID`, `SEEN` and the rest of an orthonormal
+basis as features, either sign apart: the first two are planted, the others are controls.
 """
 
 from collections.abc import Iterator
@@ -19,20 +20,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from core.activations.capture import capture_shard
-from core.activations.requests import CaptureJob
-from core.activations.table import LayerTable
 from core.analysis.result import AnalysisInputs, LayerInputs
 from core.features.index import FeatureIndex, build_index
 from core.lm.hooks import edit
 from core.lm.loading import LoadedModel, load_model
 from core.lm.patched import build_batch, clean_run
-from core.lm.prompts import CaptionRequest, encode_sample
+from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
 from core.sae.architectures import TopKSAE
-from core.study.model import CaptureConfig, IndexConfig
+from core.study.model import IndexConfig
+from tests.core.analysis.planted_world import Table
 
 LAYER = 2
-STRENGTH = 40.0
+STRENGTH, NOISE = 40.0, 8.0
 SIDE, BOX = 4, (0, 1, 4, 5)  # the upper left quarter
 PIXELS = 56
 INSTRUCTIONS = {"en": "Describe the image in English.", "ar": "Describe the image in English."}
@@ -90,10 +89,7 @@ class CausalWorld:
 
     @cached_property
     def inputs(self) -> AnalysisInputs:
-        shard = self.folder / "shard"
-        config = CaptureConfig(layers=(LAYER,))
-        capture_shard(self.loaded, CaptureJob(self.samples, self.folder, config, INSTRUCTIONS), shard)
-        table = LayerTable.open([shard], LAYER)
+        table: Any = read_whole_sequences(self.loaded, self.folder, self.samples)
         sae = signed_basis(self.basis)
         build_index(sae, table, self.samples, IndexConfig(), self.folder / "index")
         opened = LayerInputs(LAYER, table, sae, FeatureIndex.open(self.folder / "index"))
@@ -109,6 +105,39 @@ class CausalWorld:
         )
 
 
+def read_whole_sequences(loaded: LoadedModel, folder: Path, samples: pl.DataFrame) -> Table:
+    """The layer's rows as capture keeps them, from whole sequences: the circuit would miss a shared prefix."""
+    frames, streams = [], []
+    for number, language in enumerate(("en", "ar")):
+        for row in samples.iter_rows(named=True):
+            fields = (row["sample_id"], row["image_id"], language, row[f"caption_{language}"])
+            sample = encode_sample(loaded, CaptionRequest(*fields, INSTRUCTIONS[language], folder / row["image"]))
+            stream = clean_run(loaded, build_batch(loaded, [sample]), [LAYER])[LAYER][0]
+            last = sample.prefix_length - 1
+            kept = [i for i, special in enumerate(sample.special) if not special or i == last]
+            kept = [i for i in kept if number == 0 or sample.segments[i] != "image"]
+            frames.append(pl.DataFrame([_token_row(sample, index) for index in kept], infer_schema_length=None))
+            streams.append(stream[kept].numpy())
+    tokens = pl.concat(frames, how="vertical_relaxed")
+    return Table(tokens, np.concatenate(streams))
+
+
+def _token_row(sample: EncodedSample, index: int) -> dict[str, Any]:
+    span = sample.spans[index] or (None, None)
+    return {
+        "sample_id": sample.sample_id,
+        "image_id": sample.image_id,
+        "language": None if sample.segments[index] == "image" else sample.language,
+        "segment": sample.segments[index],
+        "position": index,
+        "token_id": sample.ids[index],
+        "token": str(sample.ids[index]),
+        "char_start": span[0],
+        "char_end": span[1],
+        "special": sample.special[index],
+    }
+
+
 def signed_basis(basis: Tensor) -> TopKSAE:
     """An autoencoder that is exact: every basis vector and its opposite are features, half of which fire."""
     d_model = basis.shape[0]
@@ -116,6 +145,7 @@ def signed_basis(basis: Tensor) -> TopKSAE:
     sae.requires_grad_(False)
     sae.W_dec.copy_(torch.cat([basis, -basis]))
     sae.W_enc.copy_(sae.W_dec.T)
+    sae.b_enc.fill_(-1e-4)  # rounding is no activation
     return sae
 
 
@@ -127,12 +157,15 @@ def causal_world(model: Path, folder: Path, pairs: dict[str, int]) -> Iterator[C
     generator = torch.Generator().manual_seed(5)
     basis = torch.linalg.qr(torch.randn(32, 32, generator=generator)).Q.T.contiguous()
     loaded = _with_head(opened, basis[SAID], generator)
+    for norm in (loaded.blocks[LAYER].post_attention_layernorm, loaded.blocks[LAYER].post_feedforward_layernorm):
+        norm.weight.fill_(-1)  # Gemma's norm multiplies by 1 + weight: the block adds nothing
     brightness = _Brightness.find(loaded, folder, samples)
     circuit = _Circuit(basis, brightness)
     with edit(loaded.blocks, 1, circuit):
         yield CausalWorld(folder, loaded, samples, basis)
 
 
+@torch.no_grad()
 def _with_head(opened: LoadedModel, said: Tensor, generator: torch.Generator) -> LoadedModel:
     """A head of its own that is blind to `said`, but for the words of either gender."""
     weight = torch.randn(opened.unembedding.shape, generator=generator) * 0.3
@@ -140,6 +173,11 @@ def _with_head(opened: LoadedModel, said: Tensor, generator: torch.Generator) ->
     first = {text: opened.tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in _WORDS}
     for text, sign in _WORDS.items():
         weight[first[text]] += sign * said
+    text_model: Any = opened.text_model
+    # Read, the words of a pair are one and the same: only the picture tells the genders apart.
+    embeddings = text_model.get_input_embeddings().weight
+    for female, male in ((" woman", " man"), ("امرأة", "رجل")):
+        embeddings[first[male]] = embeddings[first[female]]
     head = torch.nn.Linear(32, weight.shape[0], bias=False).requires_grad_(False)
     head.weight.copy_(weight)
     model: Any = opened.model
@@ -147,7 +185,7 @@ def _with_head(opened: LoadedModel, said: Tensor, generator: torch.Generator) ->
     return replace(opened, unembedding=head.weight)
 
 
-_WORDS = {" woman": 1, " man": -1, " امرأة": 1, " رجل": -1}
+_WORDS = {" woman": 1, " man": -1, "امرأة": 1, "رجل": -1}
 
 
 @dataclass(frozen=True)
@@ -182,17 +220,20 @@ class _Circuit:
         self._shown: Tensor | None = None
 
     def __call__(self, stream: Tensor) -> Tensor:
-        changed = stream.clone()
-        rows = slice(0, None)
+        changed = stream - (stream @ self._basis[:2].T) @ self._basis[:2]
+        behind = slice(0, None)
         if stream.shape[1] > 1:
-            start = IMAGE_START
-            cells = self._brightness(stream[:, start : start + SIDE**2])
+            image = slice(IMAGE_START, IMAGE_START + SIDE**2)
+            cells = self._brightness(stream[:, image])
             box = torch.tensor(BOX)
-            changed[:, start + box] += STRENGTH * cells[:, box, None] * self._basis[SEEN]
-            self._shown = torch.sign(cells.mean(dim=1))
-            rows = slice(start + SIDE**2 + 2, None)
+            changed[:, IMAGE_START + box] += STRENGTH * cells[:, box, None] * self._basis[SEEN]
+            # A hash of the picture: it differs between twins as between any two.
+            noise = NOISE * torch.sin(40 * stream[:, image].mean(dim=1) @ self._basis[2:].T) @ self._basis[2:]
+            changed[:, image] += noise[:, None]
+            self._shown = torch.sign(cells.mean(dim=1))[:, None] * STRENGTH * self._basis[SAID] + noise
+            behind = slice(IMAGE_START + SIDE**2, None)
         assert self._shown is not None
-        changed[:, rows] += STRENGTH * self._shown[:, None, None] * self._basis[SAID]
+        changed[:, behind] += self._shown[:, None]
         return changed
 
 

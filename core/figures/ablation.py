@@ -1,0 +1,106 @@
+"""The ablation's figures: effects among their random controls, every intervention side by side, effect against cost."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import polars as pl
+
+from core.figures.theme import HALF, HEIGHT, LANGUAGE_NAMES, REFERENCE, WIDTH, Figure, control_colour, language_colour
+
+_PRIMARY = (pl.col("intervention") == "zero ablation") & (pl.col("outcome") == "first-gendered")
+_CHOSEN, _RANDOM = "gender features", "random features"
+_EFFECT = "Shift toward the other gender (nats)"
+
+
+def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
+    """The figures that the tables have something for."""
+    effects = tables["effects"]
+    if effects.is_empty():
+        return {}
+    found = {"effect": _effect(effects, tables["draws"]), "interventions": _interventions(effects)}
+    found["specificity"] = _specificity(effects, tables["specificity"])
+    return found
+
+
+def _languages(table: pl.DataFrame) -> list[str]:
+    return [language for language in ("en", "ar") if language in table["language"].unique().to_list()]
+
+
+def _effect(effects: pl.DataFrame, draws: pl.DataFrame) -> Figure:
+    measured = effects.filter(_PRIMARY & (pl.col("language") != "all"))
+    panels = [_effect_panel(measured, draws, language) for language in _languages(measured)]
+    number = draws.select(pl.col("draw").n_unique()).item() if draws.height else 0
+    caption = (
+        f"Shift of log p(whole word of the other gender) − log p(the caption's own), in nats, when the layer's gender "
+        f"features are set to zero: points, with 95 % intervals over {max(measured['images'].to_list())} test images. Grey: "
+        f"{number} random feature sets matched on firing rate and mean squared contribution, not associated with "
+        f"gender. Dashed: no effect."
+    )
+    return Figure(alt.hconcat(*panels).resolve_scale(x="shared"), caption)
+
+
+def _effect_panel(measured: pl.DataFrame, draws: pl.DataFrame, language: str) -> alt.LayerChart | alt.FacetChart:
+    own = measured.filter(pl.col("language") == language).sort("layer")
+    own = own.select("layer", "effect", "low", "high", pl.lit(_CHOSEN).alias("set"))
+    random = draws.filter(pl.col("language") == language).sort("layer", "draw")
+    random = random.select("layer", "effect", pl.lit(_RANDOM).alias("set"))
+    y = alt.Y("layer:O", title="Layer")
+    x = alt.X("effect:Q", title=_EFFECT)
+    colour = control_colour("set", [_CHOSEN], [_RANDOM])
+    zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color=REFERENCE, strokeDash=[4, 3]).encode(x="zero:Q")
+    ticks = alt.Chart(random).mark_tick(thickness=1, opacity=0.6, size=16).encode(y=y, x=x, color=colour)
+    base = alt.Chart(own).encode(y=y, color=colour)
+    span = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=_EFFECT), x2="high:Q")
+    layers = (zero, ticks, span, base.mark_point(size=70).encode(x=x))
+    return alt.layer(*layers, width=HALF, height=HEIGHT, title=LANGUAGE_NAMES[language])
+
+
+def _interventions(effects: pl.DataFrame) -> Figure:
+    own = effects.filter((pl.col("outcome") == "first-gendered") & (pl.col("language") != "all"))
+    order = own["intervention"].unique(maintain_order=True).to_list()
+    table = own.select("layer", "language", "intervention", "effect", "low", "high")
+    base = alt.Chart(table).encode(
+        y=alt.Y("intervention:N", title=None, sort=order),
+        yOffset=alt.YOffset("language:N", sort=["en", "ar"]),
+        color=language_colour(present=_languages(own)),
+    )
+    span = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=_EFFECT), x2="high:Q")
+    points = base.mark_point().encode(x=alt.X("effect:Q", title=_EFFECT))
+    panel = alt.layer(span, points).properties(width=WIDTH - 180, height=alt.Step(14))
+    chart = panel.facet(row=alt.Row("layer:O", title="Layer"))
+    caption = (
+        "Every intervention on the first gendered word, by layer, with 95 % intervals over images. Ablations set the "
+        "layer's gender features to zero or to their mean; interchanges put the gender twin's stream in place of the "
+        "image's own and are the ceiling that an ablation is measured against."
+    )
+    return Figure(chart, caption)
+
+
+def _specificity(effects: pl.DataFrame, specificity: pl.DataFrame) -> Figure:
+    effect = effects.filter(_PRIMARY & (pl.col("language") != "all")).select(
+        "layer", "language", "effect", pl.col("control").alias("random_effect")
+    )
+    joined = specificity.join(effect, on=["layer", "language"], maintain_order="left")
+    chosen = joined.select("layer", "language", "kl", "effect", pl.lit(_CHOSEN).alias("set"))
+    random = joined.select(
+        "layer",
+        "language",
+        pl.col("control").alias("kl"),
+        pl.col("random_effect").alias("effect"),
+        pl.lit(_RANDOM).alias("set"),
+    )
+    table = pl.concat([chosen, random]).drop_nulls().with_columns(pl.col("layer").cast(pl.String))
+    base = alt.Chart(table).encode(
+        x=alt.X("kl:Q", title="KL at all other words (nats a token)"),
+        y=alt.Y("effect:Q", title=_EFFECT),
+    )
+    points = base.mark_point(size=80).encode(
+        color=control_colour("set", [_CHOSEN], [_RANDOM]),
+        shape=alt.Shape("language:N", title="Language", scale=alt.Scale(domain=_languages(effect))),
+    )
+    labels = base.transform_filter(alt.datum.set == _CHOSEN).mark_text(dx=9, align="left").encode(text="layer:N")
+    caption = (
+        "What the ablation moves against what it costs: shift of the gendered word (up) and KL divergence of all words "
+        "that the two genders share (right), by layer (numbers) and language. Grey: the mean of the random sets."
+    )
+    return Figure((points + labels).properties(width=WIDTH, height=HEIGHT), caption)

@@ -1,0 +1,100 @@
+"""The amplification's figures: dose and response, slopes among their controls, what the other words pay."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import polars as pl
+
+from core.figures.theme import BAND, HEIGHT, WIDTH, Figure, control_colour, language_colour, rule
+
+_DOSE = "Dose (multiples of the 99.5th percentile when active)"
+_ODDS = "log p(female word) − log p(male word) (nats)"
+_FEATURES, _RANDOM = "features", "random features"
+
+
+def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
+    """The figures that the tables have something for."""
+    if tables["response"].is_empty():
+        return {}
+    response = tables["response"]
+    return {"dose_response": _dose_response(response), "slopes": _slopes(tables["slopes"]), "cost": _cost(response)}
+
+
+def _languages(table: pl.DataFrame) -> list[str]:
+    return [language for language in ("en", "ar") if language in table["language"].unique().to_list()]
+
+
+def _dose_response(response: pl.DataFrame) -> Figure:
+    layers = response["layer"].unique(maintain_order=True).to_list()
+    columns = min(len(layers), 3)
+    table = response.select("layer", "language", "vector", "dose", "log_odds", "low", "high", "out_of_range")
+    base = alt.Chart(table).encode(x=alt.X("dose:Q", title="Dose"), color=language_colour(present=_languages(table)))
+    own = base.transform_filter(alt.datum.vector == _FEATURES)
+    band = own.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", title=_ODDS), y2="high:Q")
+    line = base.mark_line().encode(
+        y=alt.Y("log_odds:Q", title=_ODDS),
+        strokeDash=alt.StrokeDash("vector:N", title="Vector", sort=[_FEATURES, "difference of means"]),
+    )
+    outside = own.transform_filter("datum.out_of_range").mark_point(shape="cross", size=50).encode(y="log_odds:Q")
+    panel = alt.layer(band, line, outside).properties(width=(WIDTH - 60) // columns, height=HEIGHT)
+    chart = panel.facet(facet=alt.Facet("layer:O", title="Layer"), columns=columns)
+    caption = (
+        f"Log odds of the female word at the first gendered word, by dose: {_DOSE.lower()}; positive doses push toward "
+        "female. Band: 95 % interval over test images; dashed: difference of means, of the same length; crosses: the "
+        "added vector is longer than the stream itself, out of range."
+    )
+    return Figure(chart, caption)
+
+
+def _slopes(slopes: pl.DataFrame) -> Figure:
+    own = slopes.filter(pl.col("vector") == _FEATURES)
+    chosen = own.select("layer", "language", "slope", "low", "high", pl.lit(_FEATURES).alias("set"))
+    random = own.select(
+        "layer",
+        "language",
+        pl.col("control").alias("slope"),
+        pl.col("control_low").alias("low"),
+        pl.col("control_high").alias("high"),
+        pl.lit(_RANDOM).alias("set"),
+    )
+    base = alt.Chart(pl.concat([chosen, random]).drop_nulls()).encode(
+        x=alt.X("layer:O", title="Layer"),
+        xOffset=alt.XOffset("set:N", sort=[_FEATURES, _RANDOM]),
+        color=control_colour("set", [_FEATURES], [_RANDOM]),
+    )
+    title = "Slope at dose 0 (nats a dose)"
+    span = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
+    points = base.mark_point().encode(y=alt.Y("slope:Q", title=title))
+    panel = alt.layer(rule(0), span, points).properties(width=(WIDTH - 40) // 2, height=HEIGHT)
+    languages = _languages(own)
+    parts = [
+        panel.transform_filter(f"!datum.set || datum.language === '{name}'").properties(title=_name(name))
+        for name in languages
+    ]
+    caption = (
+        "Slope of the log odds at dose 0, by layer and language: gender features with the 95 % interval over images; "
+        "grey: random feature sets of the same length, mean and central 95 % of the draws."
+    )
+    return Figure(alt.hconcat(*parts).resolve_scale(y="shared"), caption)
+
+
+def _name(language: str) -> str:
+    return {"en": "English", "ar": "Arabic"}[language]
+
+
+def _cost(response: pl.DataFrame) -> Figure:
+    table = response.filter(pl.col("vector") == _FEATURES).select(
+        "layer", "language", "dose", "caption_ce", "relative_norm"
+    )
+    base = alt.Chart(table).encode(
+        x=alt.X("dose:Q", title=_DOSE),
+        y=alt.Y("caption_ce:Q", title="Cross-entropy (nats a word piece)", scale=alt.Scale(zero=False)),
+        color=language_colour(present=_languages(table)),
+        detail="layer:O",
+        strokeDash=alt.StrokeDash("layer:O", title="Layer"),
+    )
+    caption = (
+        "What steering costs: cross-entropy of the reference captions' words that do not differ between the genders, "
+        "under the steered model, by dose, layer and language."
+    )
+    return Figure(base.mark_line(point=True).properties(width=WIDTH, height=HEIGHT), caption)

@@ -1,0 +1,43 @@
+"""The gallery's figure: how often generated captions change gender. The gallery itself is drawn by the report."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import polars as pl
+
+from core.figures.theme import HEIGHT, WIDTH, Figure, language_colour
+
+_NAMES = {
+    "ablated": "gender features taken out",
+    "amplified": "turned toward the other gender",
+    "random": "random features taken out",
+}
+
+
+def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
+    """The figures that the tables have something for."""
+    changes = tables.get("changes", pl.DataFrame())
+    return {"changes": _changes(changes)} if changes.height else {}
+
+
+def _changes(changes: pl.DataFrame) -> Figure:
+    languages = [language for language in ("en", "ar") if language in changes["language"].to_list()]
+    table = changes.with_columns(pl.col("condition").replace_strict(_NAMES).alias("what"))
+    base = alt.Chart(table.select("language", "what", "rate", "low", "high")).encode(
+        x=alt.X("what:N", title=None, sort=list(_NAMES.values()), axis=alt.Axis(labelAngle=0, labelLimit=170)),
+        xOffset=alt.XOffset("language:N", sort=languages),
+    )
+    title = "Captions that change gender (share)"
+    scale = alt.Scale(domain=[0, 1])
+    bars = base.mark_bar().encode(
+        y=alt.Y("rate:Q", title=title, scale=scale, axis=alt.Axis(format="%")),
+        color=language_colour(present=languages),
+    )
+    spans = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
+    counts = changes["captions"].to_list()
+    caption = (
+        f"Share of greedily generated captions that speak of the other gender than the clean caption does, with Wilson "
+        f"95 % intervals, n = {min(counts)} to {max(counts)} a bar. The intervention is in "
+        f"force while the prompt is read and at every step; random features are the control."
+    )
+    return Figure((bars + spans).properties(width=WIDTH, height=HEIGHT), caption)

@@ -1,0 +1,113 @@
+"""The visual patterns' figures: how often maps point at each box, the maps themselves, agreement with causal maps."""
+
+import math
+from collections.abc import Mapping
+
+import altair as alt
+import polars as pl
+
+from core.figures.theme import HEIGHT, SEQUENTIAL, SERIES, WIDTH, Figure, control_colour, layer_x, rule
+
+_MEASURED = "gender features"
+_CONTROLS = {"control": "other features, matched", "centre": "the image's middle", "chance": "a random cell"}
+_MAP = 84
+_SHOWN = 6
+
+
+def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
+    """The figures that the tables have something for."""
+    found: dict[str, Figure] = {}
+    whole = tables.get("localisation", pl.DataFrame({"feature": []}))
+    if whole.height:
+        found["pointing"] = _pointing(whole.filter(pl.col("feature").is_null()))
+    if "maps" in tables and tables["maps"].height:
+        found["maps"] = _maps(tables["maps"])
+    if "causal" in tables and tables["agreement"].height:
+        found["causal"] = _causal(tables["causal"], tables["agreement"])
+    return found
+
+
+def _pointing(layers: pl.DataFrame) -> Figure:
+    boxes = [name for name in ("person", "object", "place") if name in layers["box"].to_list()]
+    boxes += sorted(set(layers["box"].to_list()) - set(boxes))
+    names = [_MEASURED, *_CONTROLS.values()]
+    parts = [
+        layers.select("layer", "box", pl.col(column).alias("rate"), pl.lit(name).alias("set"))
+        for column, name in {"pointing": _MEASURED, **_CONTROLS}.items()
+    ]
+    lines = pl.concat(parts).filter(pl.col("rate").is_finite())
+    spans = layers.select(
+        "layer",
+        "box",
+        (pl.col("chance") + pl.col("excess_low")).alias("low"),
+        (pl.col("chance") + pl.col("excess_high")).alias("high"),
+        pl.lit(_MEASURED).alias("set"),
+    )
+    colour = control_colour("set", names[:1], names[1:])
+    panels = []
+    for box in boxes:
+        own = alt.Chart(lines.filter(pl.col("box") == box)).encode(x=alt.X("layer:O", title="Layer"), color=colour)
+        marks = own.mark_line(point=True).encode(y=alt.Y("rate:Q", title="Strongest cell in the box (share of images)"))
+        span = alt.Chart(spans.filter(pl.col("box") == box)).encode(x=alt.X("layer:O", title="Layer"), color=colour)
+        drawn = span.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q") + marks
+        panels.append(drawn.properties(width=(WIDTH - 60) // max(len(boxes), 1), height=HEIGHT, title=box.capitalize()))
+    caption = (
+        "The pointing game: share of test images whose strongest map cell lies in the box, features averaged by image, "
+        "with the 95 % interval of the excess over a random cell. Grey: matched features that are not associated with "
+        "gender, a map of the image's middle, a random cell."
+    )
+    return Figure(alt.hconcat(*panels).resolve_scale(y="shared"), caption)
+
+
+def _maps(maps: pl.DataFrame) -> Figure:
+    """The strongest feature of every layer on the images where it fires most."""
+    first = maps.unique("layer", keep="first", maintain_order=True).select("layer", "feature")
+    shown = maps.join(first, on=["layer", "feature"], maintain_order="left").filter(pl.col("rank") <= _SHOWN)
+    side = math.isqrt(len(shown["map"][0]))
+    cells = shown.with_columns(pl.int_ranges(0, side**2).alias("cell")).explode("map", "cell")
+    cells = cells.select(
+        (pl.lit("layer ") + pl.col("layer").cast(pl.String) + ", feature " + pl.col("feature").cast(pl.String)).alias(
+            "row"
+        ),
+        "rank",
+        pl.col("map").alias("activation"),
+        (pl.col("cell") // side).alias("y"),
+        (pl.col("cell") % side).alias("x"),
+    )
+    hidden = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
+    chart = (
+        alt.Chart(cells)
+        .mark_rect()
+        .encode(
+            x=alt.X("x:O", title=None, axis=hidden),
+            y=alt.Y("y:O", title=None, axis=hidden),
+            color=alt.Color("activation:Q", title="Activation", scale=alt.Scale(scheme=SEQUENTIAL)),
+        )
+        .properties(width=_MAP, height=_MAP)
+        .facet(
+            row=alt.Row("row:N", title=None, sort=cells["row"].unique(maintain_order=True).to_list()),
+            column=alt.Column("rank:O", title="Images by strongest cell"),
+        )
+    )
+    caption = (
+        "Each layer's most gender-associated feature over the image's soft tokens, on the test images where it fires "
+        "most (left: strongest), in the stream's units. Correlational: image tokens attend to each other both ways."
+    )
+    return Figure(chart, caption)
+
+
+def _causal(causal: pl.DataFrame, agreement: pl.DataFrame) -> Figure:
+    title = "Rank correlation of map and causal map"
+    single = causal.filter(pl.col("spearman").is_finite()).select("layer", "feature", "image_id", "kind", "spearman")
+    dots = alt.Chart(single).mark_point(size=24, opacity=0.45, filled=True, color=SERIES[5])
+    dots = dots.encode(x=layer_x(), y=alt.Y("spearman:Q", title=title, scale=alt.Scale(domain=[-1, 1])))
+    base = alt.Chart(agreement).encode(x=layer_x())
+    span = base.mark_rule(strokeWidth=2, color=SERIES[0]).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
+    means = base.mark_point(size=80, color=SERIES[0]).encode(y=alt.Y("spearman:Q", title=title))
+    caption = (
+        f"How far a map shows what its feature depends on: Spearman's ρ over cells between the map and the fall of the "
+        f"feature's summed activation when each cell's soft tokens are replaced "
+        f"({', '.join(sorted(set(single['kind'].to_list())))}). Light: one feature on one image; dark: mean with 95 % "
+        f"interval over images; dashed: no better than a random cell."
+    )
+    return Figure((rule(0) + dots + span + means).properties(width=WIDTH, height=HEIGHT), caption)

@@ -1,0 +1,92 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from core.analysis import qualitative
+from core.analysis._gallery import RULES, pick_images
+from core.analysis._gender_changes import gender_changes
+from core.analysis.result import Result
+from core.figures.qualitative import figures
+from core.study.analyses import QualitativeConfig
+from tests.core.analysis.causal_world import BOX, CAPTIONS, LAYER, SIDE, CausalWorld, causal_world
+
+CONFIG = QualitativeConfig(layer=LAYER, features=2, images=4, max_new_tokens=4)
+
+
+@pytest.fixture(scope="module")
+def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CausalWorld]:
+    with causal_world(tiny_gemma, tmp_path_factory.mktemp("causal") / "w", {"select": 12, "test": 8}) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def result(world: CausalWorld) -> Result:
+    return qualitative.run(world.inputs, CONFIG)
+
+
+def test_the_gallery_has_the_contracts_columns_and_a_row_a_language(result: Result) -> None:
+    gallery = result.tables["gallery"]
+    assert gallery.schema == qualitative.GALLERY
+    assert gallery.group_by("sample_id").len()["len"].to_list() == [2] * 4
+    assert set(gallery["rule"]) <= set(RULES)
+    assert gallery["sample_id"].str.starts_with("test-").all()
+
+
+def test_strips_spell_the_reference_and_heat_follows_the_planted_feature(result: Result) -> None:
+    for row in result.tables["gallery"].iter_rows(named=True):
+        assert "".join(piece["token"] for piece in row["strip"]) == row["reference"]
+        assert row["reference"] in CAPTIONS[row["language"]].values()
+        assert all(piece["value"] > 30 for piece in row["strip"])
+        assert len(row["map"]) == SIDE**2
+
+
+def test_maps_are_of_the_shown_features(world: CausalWorld, result: Result) -> None:
+    """The features shown speak of what is said, not of what is seen in the box."""
+    heat = result.tables["gallery"]["map"][0]
+    assert max(heat[cell] for cell in BOX) < 1
+
+
+def test_captions_are_written_in_every_condition(result: Result) -> None:
+    captions = result.tables["captions"]
+    assert captions.select(pl.col("clean", "ablated", "amplified", "random").is_null().any()).row(0) == (False,) * 4
+    assert (captions["clean"] != captions["amplified"]).any()
+
+
+def test_amplification_names_its_dose(result: Result) -> None:
+    assert any("Amplified at dose" in note for note in result.notes)
+
+
+def test_the_same_run_gives_the_same_gallery(world: CausalWorld, result: Result) -> None:
+    assert qualitative.run(world.inputs, CONFIG).tables["gallery"].equals(result.tables["gallery"])
+
+
+def test_changes_count_captions_that_speak_of_the_other_gender() -> None:
+    rows = {
+        "language": ["en"] * 4,
+        "clean": ["a woman runs", "a man runs", "a dog runs", "she sings"],
+        "ablated": ["a man runs", "a man runs", "a man runs", "sings"],
+        "amplified": ["he", "she", "she", "he"],
+        "random": [None] * 4,
+    }
+    changes = gender_changes(pl.DataFrame(rows, schema_overrides={"random": pl.String}))
+    found = {row["condition"]: (row["changed"], row["captions"]) for row in changes.iter_rows(named=True)}
+    assert found == {"ablated": (1, 3), "amplified": (3, 3)}
+
+
+def test_images_are_picked_by_rule() -> None:
+    effects = {"a": 5.0, "b": 2.0, "c": 0.1, "d": -1.0, "e": 1.0}
+    picked = pick_images(effects, 4)
+    assert picked == {"a": RULES[0], "e": RULES[1], "c": RULES[2], "d": RULES[3]}
+    assert pick_images({"a": 1.0, "b": 2.0}, 4) == {"b": RULES[0], "a": RULES[1]}
+    assert pick_images({}, 4) == {}
+
+
+def test_without_any_pair_the_result_says_so(world: CausalWorld) -> None:
+    samples = world.samples.with_columns(pl.lit("neutral").alias("visible_gender"))
+    found = qualitative.run(replace(world.inputs, samples=samples), CONFIG)
+    assert found.tables["gallery"].is_empty()
+    assert found.headlines == ()
+    assert figures(found.tables) == {}
