@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.figures.theme import BAND, HEIGHT, WIDTH, Figure, control_colour, language_colour, rule
+from core.figures.theme import BAND, HALF, HEIGHT, LANGUAGE_NAMES, WIDTH, Figure, control_colour, language_colour, rule
 
 _DOSE = "Dose (multiples of the 99.5th percentile when active)"
 _ODDS = "log p(female word) − log p(male word) (nats)"
@@ -57,29 +57,25 @@ def _slopes(slopes: pl.DataFrame) -> Figure:
         pl.col("control_high").alias("high"),
         pl.lit(_RANDOM).alias("set"),
     )
-    base = alt.Chart(pl.concat([chosen, random]).drop_nulls()).encode(
-        x=alt.X("layer:O", title="Layer"),
-        xOffset=alt.XOffset("set:N", sort=[_FEATURES, _RANDOM]),
-        color=control_colour("set", [_FEATURES], [_RANDOM]),
-    )
-    title = "Slope at dose 0 (nats a dose)"
-    span = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
-    points = base.mark_point().encode(y=alt.Y("slope:Q", title=title))
-    panel = alt.layer(rule(0), span, points).properties(width=(WIDTH - 40) // 2, height=HEIGHT)
-    languages = _languages(own)
-    parts = [
-        panel.transform_filter(f"!datum.set || datum.language === '{name}'").properties(title=_name(name))
-        for name in languages
-    ]
+    table = pl.concat([chosen, random]).drop_nulls()
+    panels = [_slope_panel(table.filter(pl.col("language") == name), name) for name in _languages(own)]
     caption = (
         "Slope of the log odds at dose 0, by layer and language: gender features with the 95 % interval over images; "
         "grey: random feature sets of the same length, mean and central 95 % of the draws."
     )
-    return Figure(alt.hconcat(*parts).resolve_scale(y="shared"), caption)
+    return Figure(alt.hconcat(*panels).resolve_scale(y="shared"), caption)
 
 
-def _name(language: str) -> str:
-    return {"en": "English", "ar": "Arabic"}[language]
+def _slope_panel(table: pl.DataFrame, language: str) -> alt.LayerChart | alt.FacetChart:
+    title = "Slope at dose 0 (nats a dose)"
+    base = alt.Chart(table).encode(
+        x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("set:N", sort=[_FEATURES, _RANDOM]),
+        color=control_colour("set", [_FEATURES], [_RANDOM]),
+    )
+    span = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
+    points = base.mark_point().encode(y=alt.Y("slope:Q", title=title))
+    return alt.layer(rule(0), span, points, width=HALF, height=HEIGHT, title=LANGUAGE_NAMES[language])
 
 
 def _cost(response: pl.DataFrame) -> Figure:

@@ -9,7 +9,7 @@ from core.figures.theme import HEIGHT, WIDTH, Figure, language_colour
 
 _NAMES = {
     "ablated": "gender features taken out",
-    "amplified": "turned toward the other gender",
+    "amplified": "turned to the other gender",
     "random": "random features taken out",
 }
 
@@ -24,7 +24,12 @@ def _changes(changes: pl.DataFrame) -> Figure:
     languages = [language for language in ("en", "ar") if language in changes["language"].to_list()]
     table = changes.with_columns(pl.col("condition").replace_strict(_NAMES).alias("what"))
     base = alt.Chart(table.select("language", "what", "rate", "low", "high")).encode(
-        x=alt.X("what:N", title=None, sort=list(_NAMES.values()), axis=alt.Axis(labelAngle=0, labelLimit=170)),
+        x=alt.X(
+            "what:N",
+            title=None,
+            sort=list(_NAMES.values()),
+            axis=alt.Axis(labelAngle=0, labelLimit=200, labelFontSize=11),
+        ),
         xOffset=alt.XOffset("language:N", sort=languages),
     )
     title = "Captions that change gender (share)"

@@ -10,8 +10,9 @@ from core.figures.theme import HEIGHT, SEQUENTIAL, SERIES, WIDTH, Figure, contro
 
 _MEASURED = "gender features"
 _CONTROLS = {"control": "other features, matched", "centre": "the image's middle", "chance": "a random cell"}
-_MAP = 84
+_MAP = 66
 _SHOWN = 6
+_LAYER = alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0))
 
 
 def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
@@ -44,11 +45,12 @@ def _pointing(layers: pl.DataFrame) -> Figure:
         pl.lit(_MEASURED).alias("set"),
     )
     colour = control_colour("set", names[:1], names[1:])
+    rate = alt.Y("rate:Q", title="Strongest cell in the box (share of images)", scale=alt.Scale(domain=[0, 1]))
     panels = []
     for box in boxes:
-        own = alt.Chart(lines.filter(pl.col("box") == box)).encode(x=alt.X("layer:O", title="Layer"), color=colour)
-        marks = own.mark_line(point=True).encode(y=alt.Y("rate:Q", title="Strongest cell in the box (share of images)"))
-        span = alt.Chart(spans.filter(pl.col("box") == box)).encode(x=alt.X("layer:O", title="Layer"), color=colour)
+        own = alt.Chart(lines.filter(pl.col("box") == box)).encode(x=_LAYER, color=colour)
+        marks = own.mark_line(point=True).encode(y=rate)
+        span = alt.Chart(spans.filter(pl.col("box") == box)).encode(x=_LAYER, color=colour)
         drawn = span.mark_rule(strokeWidth=2).encode(y="low:Q", y2="high:Q") + marks
         panels.append(drawn.properties(width=(WIDTH - 60) // max(len(boxes), 1), height=HEIGHT, title=box.capitalize()))
     caption = (
@@ -66,9 +68,7 @@ def _maps(maps: pl.DataFrame) -> Figure:
     side = math.isqrt(len(shown["map"][0]))
     cells = shown.with_columns(pl.int_ranges(0, side**2).alias("cell")).explode("map", "cell")
     cells = cells.select(
-        (pl.lit("layer ") + pl.col("layer").cast(pl.String) + ", feature " + pl.col("feature").cast(pl.String)).alias(
-            "row"
-        ),
+        (pl.lit("layer ") + pl.col("layer").cast(pl.String) + " #" + pl.col("feature").cast(pl.String)).alias("row"),
         "rank",
         pl.col("map").alias("activation"),
         (pl.col("cell") // side).alias("y"),
@@ -85,7 +85,12 @@ def _maps(maps: pl.DataFrame) -> Figure:
         )
         .properties(width=_MAP, height=_MAP)
         .facet(
-            row=alt.Row("row:N", title=None, sort=cells["row"].unique(maintain_order=True).to_list()),
+            row=alt.Row(
+                "row:N",
+                title=None,
+                sort=cells["row"].unique(maintain_order=True).to_list(),
+                header=alt.Header(labelAngle=0, labelAlign="left"),
+            ),
             column=alt.Column("rank:O", title="Images by strongest cell"),
         )
     )
