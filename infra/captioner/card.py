@@ -16,7 +16,7 @@ import transformers
 from core.data.scenes import SceneWorld
 from infra.captioner.evaluate import Captioner, EvaluationRecipe, evaluate
 
-_TEMPLATE = Path(__file__).with_name("card_template.md")
+_TEMPLATE = Path(__file__).with_name("card_template.txt")
 
 
 def write_card(
