@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from prefect.exceptions import TerminationSignal
 from prefect.logging.handlers import APILogWorker
 
+from cli.terminal import STOPPED_WORDS
 from core.errors import BadInput
 from flows.full_analysis import full_analysis
 from flows.single_layer import single_layer
@@ -28,5 +30,7 @@ def call_flow(name: str, parameters: dict[str, object]) -> Outcome:
         return Outcome(value=_FLOWS[name](**parameters))
     except (BadInput, StageFailed) as error:
         return Outcome(error=str(error))
+    except (KeyboardInterrupt, SystemExit, TerminationSignal):
+        return Outcome(error=STOPPED_WORDS)
     finally:
         APILogWorker.drain_all(timeout=_FLUSH_S)  # the server may stop right after

@@ -11,6 +11,7 @@ from core.errors import BadInput
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
+STOPPED_WORDS = "stopped; what was finished or checkpointed stays, and the same command continues from there"
 INTERRUPTED = 130  # the shell's number for a command ended by Ctrl-C
 
 
@@ -29,7 +30,7 @@ def plain_errors() -> Iterator[None]:
         complain(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        complain("stopped; what was finished or checkpointed stays, and the same command continues from there")
+        complain(STOPPED_WORDS)
         sys.exit(INTERRUPTED)
     except OSError as error:
         complain(f"{error.filename or 'the system'}: {error.strerror or error}")
