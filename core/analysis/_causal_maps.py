@@ -120,7 +120,7 @@ def _totals(
         for layer, (opened, features) in layers.items():
             rows = streams[layer][at].float()
             with torch.no_grad():
-                active = opened.sae.activations(rows, torch.tensor(list(features), device=rows.device))
+                active = opened.sae.to(rows.device).activations(rows, torch.tensor(list(features), device=rows.device))
             summed = active.reshape(at.shape[0], -1, len(features)).sum(dim=1).cpu().numpy()
             for column, feature in enumerate(features):
                 parts.setdefault((layer, feature), []).append(summed[:, column])

@@ -39,15 +39,16 @@ class Directions:
 def feature_vector(layer_inputs: LayerInputs, features: Sequence[int], signs: Sequence[int]) -> Float[Tensor, " D"]:
     """Σ_f sign_f · q_f · d_f, q_f being the feature's 99.5th percentile when active."""
     scales = torch.tensor([sign * upper_quantile(layer_inputs, f) for sign, f in zip(signs, features, strict=True)])
-    decoder = layer_inputs.sae.W_dec.detach()[list(features)].float()
+    decoder = layer_inputs.sae.W_dec.detach()[list(features)].float().cpu()
     vector: Tensor = scales.to(decoder) @ decoder
     return vector
 
 
 def upper_quantile(layer_inputs: LayerInputs, feature: int) -> float:
-    """The feature's 99.5th percentile over the rows on which it is active; 0 if it never is."""
-    _, values = layer_inputs.index.csc(feature)
-    active = np.asarray(values, dtype=np.float64)
+    """The feature's 99.5th percentile over the rows, special ones left out, on which it is active; 0 if it never is."""
+    rows, values = layer_inputs.index.csc(feature)
+    usable = ~layer_inputs.table.tokens["special"].to_numpy()[np.asarray(rows, dtype=np.int64)]
+    active = np.asarray(values, dtype=np.float64)[usable]
     return float(np.quantile(active, QUANTILE)) if active.size else 0.0
 
 
@@ -78,7 +79,7 @@ def directions(
     vectors = {FEATURES: own}
     difference = difference_of_means(inputs, layer_inputs)
     if difference is not None and float(difference.norm()) > 0:
-        vectors[DIFFERENCE] = difference / difference.norm() * own.norm().cpu()
+        vectors[DIFFERENCE] = difference / difference.norm() * own.norm()
     generator = np.random.default_rng(inputs.seed)
     random = []
     for drawn in control.draws:

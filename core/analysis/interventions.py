@@ -49,7 +49,8 @@ class Site:
 
 
 def open_site(sae: TopKSAE, stream: Stream, segments: Int[Tensor, "B T"], reach: Bool[Tensor, "B T"]) -> Site:
-    """Read a stream's features where `reach` says."""
+    """Read a stream's features where `reach` says; the autoencoder moves to the stream's device."""
+    sae = sae.to(stream.device)
     with torch.no_grad():
         return Site(stream, reach, segments[reach].long(), sae.encode(stream[reach].float()), sae.W_dec.detach())
 
