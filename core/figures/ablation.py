@@ -30,9 +30,10 @@ def _effect(effects: pl.DataFrame, draws: pl.DataFrame) -> Figure:
     measured = effects.filter(_PRIMARY & (pl.col("language") != "all"))
     panels = [_effect_panel(measured, draws, language) for language in _languages(measured)]
     number = draws.select(pl.col("draw").n_unique()).item() if draws.height else 0
+    images = max(measured["images"].to_list())
     caption = (
         f"Shift of log p(whole word of the other gender) − log p(the caption's own), in nats, when the layer's gender "
-        f"features are set to zero: points, with 95 % intervals over {max(measured['images'].to_list())} test images. Grey: "
+        f"features are set to zero: points, with 95 % intervals over {images} test images. Grey: "
         f"{number} random feature sets matched on firing rate and mean squared contribution, not associated with "
         f"gender. Dashed: no effect."
     )
