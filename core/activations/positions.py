@@ -48,11 +48,11 @@ def position_sets(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
 
 
 def _decision_points(rows: pl.DataFrame) -> pl.Series:
-    """The last prompt row before each caption.
+    """The last prompt row before each caption; BOS alone is no prompt, and nothing is decided on it.
 
     It is a language's own row, or the image's shared one where the languages' prompts do not differ.
     """
-    prompt = rows.filter(pl.col("segment") == "prompt")
+    prompt = rows.filter(pl.col("segment") == "prompt", pl.col("position") > 0)
     own = prompt.filter(pl.col("language").is_not_null())
     last_own = own.group_by("sample_id", "language").agg(pl.col("index").sort_by("position").last())
     captions = rows.filter(pl.col("segment") == "caption", pl.col("language").is_not_null())

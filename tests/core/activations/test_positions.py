@@ -82,17 +82,21 @@ def test_each_language_has_its_own_decision_point_and_words() -> None:
 
 
 def test_where_prompts_do_not_differ_the_shared_row_is_the_decision_point() -> None:
-    rows = [token("prompt", 0, None, special=True), word(1, "In the"), word(1, "In the", language="ar")]
+    rows = [token("prompt", 1, None, special=True), word(2, "In the"), word(2, "In the", language="ar")]
     assert sets(rows)[0] == "last-prompt"
-    assert sets([token("prompt", 0, None, special=True), token("prompt", 1, special=True)]) == ["other", "last-prompt"]
+    assert sets([token("prompt", 1, None, special=True), token("prompt", 2, special=True)]) == ["other", "last-prompt"]
+
+
+def test_bos_alone_is_no_decision_point() -> None:
+    assert sets([token("prompt", 0, special=True), word(1, "In the")])[0] == "other"
 
 
 def test_a_caption_without_gender_has_no_pre_gender_positions() -> None:
     tree = {"sample_id": "n", "image_id": "j"}
     rows = [
-        token("prompt", 0, special=True, **tree),
-        word(1, "A", "A tree.", **tree),
-        word(2, "tree", "A tree.", **tree),
+        token("prompt", 1, special=True, **tree),
+        word(2, "A", "A tree.", **tree),
+        word(3, "tree", "A tree.", **tree),
     ]
     assert sets(rows) == ["last-prompt", "other", "other"]
 
