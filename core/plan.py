@@ -178,6 +178,9 @@ def _capture_units(
     config = study.capture.model_dump(mode="json", exclude=_CAPTURE_SPEED)
     knobs = {"token_budget": study.capture.token_budget, "batch_size": study.capture.batch_size}
     size = study.capture.checkpoint_every
+    inputs = {"samples": (roots.prepare.artifact,)}
+    if roots.convert_model is not None:
+        inputs["model"] = (roots.convert_model.artifact,)
     for number, start in enumerate(range(0, shape.images, size)):
         recipe = {
             "capture": config,
@@ -185,7 +188,7 @@ def _capture_units(
             "model": _model_recipe(study, sources),
             "images": [start, min(start + size, shape.images)],
         }
-        yield Unit(CAPTURE.name, f"{number:03d}", recipe, {"samples": (roots.prepare.artifact,)}, knobs)
+        yield Unit(CAPTURE.name, f"{number:03d}", recipe, inputs, knobs)
 
 
 def _model_recipe(study: Study, sources: Sources) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ from core.lm.shape import weight_files
 from core.plan import Sources
 from core.study import Study
 from core.study.data import TableSource
+
+# What decides as much as the weights do: shape, tokenizer, processor, chat template.
+_MODEL_SETTINGS = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+# Said about the model, and read by nothing that computes.
+_MODEL_TELLS = ("card.json",)
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class HashMemo:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: dict[str, list[object]] = {}
+        self._changed = False
         if path.is_file():
             try:
                 self._known = json.loads(path.read_text(encoding="utf-8"))
@@ -46,12 +53,15 @@ class HashMemo:
         if entry is None or entry[:2] != key:
             entry = [*key, sha256_file(path)]
             self._known[str(path)] = entry
+            self._changed = True
         return str(entry[2])
 
     def save(self) -> None:
-        """Write the memo, atomically."""
+        """Write the memo, atomically, where it learnt something."""
+        if not self._changed:
+            return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}-{threading.get_ident()}")
         temporary.write_text(json.dumps(self._known), encoding="utf-8")
         temporary.replace(self._path)
 
@@ -92,9 +102,10 @@ def pin(study: Study, bases: Sequence[Path]) -> Study:
 
 def _first(name: str, bases: Sequence[Path], field: str) -> Path:
     for base in bases:
-        path = (base / name).expanduser()
+        path = base / Path(name).expanduser()
         if path.exists():
-            return path.resolve()
+            # The last link stays: a table is found by its own name, its pictures beside it.
+            return path.parent.resolve() / path.name
     places = ", ".join(str(base) for base in bases)
     raise BadInput(
         f"{field}: {name!r} does not exist (looked below {places}); give the path from the study file's folder"
@@ -135,4 +146,10 @@ def hash_sources(study: Study, located: Located, memo: HashMemo) -> Sources:
     if located.package is not None:
         return Sources(data, memo.sha256_all(package_files(located.package)), located.package)
     assert located.model is not None
-    return Sources(data, memo.sha256_all(weight_files(located.model)))
+    return Sources(data, memo.sha256_all(_model_files(located.model)))
+
+
+def _model_files(folder: Path) -> list[Path]:
+    """The weights and everything else in a checkpoint's folder that its outputs depend on."""
+    settings = [path for pattern in _MODEL_SETTINGS for path in folder.glob(pattern) if path.name not in _MODEL_TELLS]
+    return sorted({*weight_files(folder), *settings})
