@@ -95,9 +95,11 @@ class ArtifactStore:
         """What is wrong with the artefact, a line a file; empty when it equals its manifest byte for byte."""
         try:
             files = self.manifest(artifact)["files"]
+            return [line for name, entry in sorted(files.items()) if (line := self._fault(artifact, name, entry))]
         except DamagedArtifact as error:
             return [str(error)]
-        return [line for name, entry in sorted(files.items()) if (line := self._fault(artifact, name, entry))]
+        except (KeyError, TypeError, AttributeError):
+            return [f"{artifact.ref}: manifest.json is no manifest"]
 
     def _fault(self, artifact: Artifact, name: str, entry: Mapping[str, Any]) -> str | None:
         path = self.path(artifact) / name
@@ -107,7 +109,10 @@ class ArtifactStore:
             return f"{artifact.ref}/{name}: missing"
         if size != entry["size"]:
             return f"{artifact.ref}/{name}: {size} bytes, manifest says {entry['size']}"
-        return None if sha256_file(path) == entry["sha256"] else f"{artifact.ref}/{name}: content changed"
+        try:
+            return None if sha256_file(path) == entry["sha256"] else f"{artifact.ref}/{name}: content changed"
+        except OSError as error:
+            return f"{artifact.ref}/{name}: cannot be read ({error.strerror})"
 
     def staging(self, artifact: Artifact) -> Path:
         """A new empty directory beside the artefact's place, for this process and thread alone."""

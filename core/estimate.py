@@ -29,9 +29,10 @@ class Estimate:
 def estimate(seen: Survey, workspace: Workspace) -> Estimate:
     """Count what the study will make; zero rows while the model is still to be converted."""
     samples = _samples(seen, workspace)
-    shape = read_shape(seen.located.model) if seen.located.model else None
-    if shape is None:
+    model = workspace.model_folder(seen.roots, seen.located.model)
+    if model is None:
         return Estimate(samples, 0, 0, 0, 0.0)
+    shape = read_shape(model)
     image = shape.image_tokens if shape.has_images and "image" in seen.study.capture.segments else 0
     rows = samples * (image + 2 * _CAPTION_TOKENS)
     layers = shape.num_layers if seen.study.capture.layers == "all" else len(seen.study.capture.layers)

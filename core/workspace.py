@@ -59,12 +59,17 @@ class Workspace:
         from core.lm.shape import read_shape
 
         summary = self.samples_summary(roots.prepare)
-        if model is None and roots.convert_model is not None and self.store.intact(roots.convert_model.artifact):
-            model = self.store.path(roots.convert_model.artifact)
+        model = self.model_folder(roots, model)
         if summary is None or model is None:
             return None
         read = read_shape(model)
         return Shape(summary["images"], read.num_layers, read.d_model, bool(summary["has_images"]) and read.has_images)
+
+    def model_folder(self, roots: Roots, model: Path | None) -> Path | None:
+        """The model's own folder, else the one it was converted into, else null."""
+        if model is None and roots.convert_model is not None and self.store.intact(roots.convert_model.artifact):
+            return self.store.path(roots.convert_model.artifact)
+        return model
 
     def samples_summary(self, prepare: Unit) -> dict[str, Any] | None:
         """The summary of the prepared samples, or null while they are not there."""
@@ -91,8 +96,12 @@ class Workspace:
         return path
 
     def records(self) -> list[dict[str, Any]]:
-        """What was remembered of every study, the latest first."""
-        found = [{"key": path.stem, **json.loads(path.read_text("utf-8"))} for path in self.studies.glob("[!.]*.json")]
+        """What was remembered of every study, the latest first.
+
+        Raises:
+            BadInput: a record is damaged; without it nobody knows what that study still needs.
+        """
+        found = [_read_record(path) for path in self.studies.glob("[!.]*.json")]
         return sorted(found, key=lambda record: -record["time"])
 
     def present(self, units: Iterable[Unit]) -> set[Artifact]:
@@ -109,3 +118,11 @@ class Workspace:
         temporary.symlink_to(os.path.relpath(self.store.path(plan.report.artifact), link.parent))
         temporary.replace(link)
         return link / "report.html"
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = {"key": path.stem, **json.loads(path.read_text("utf-8"))}
+        return {**record, "time": float(record["time"]), "artifacts": list(record["artifacts"])}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadInput(f"{path}: damaged ({error}); remove it and run its study again") from error
