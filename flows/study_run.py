@@ -1,14 +1,17 @@
 """One run of a study: survey, MLflow parent run, stages; closed as finished, failed or killed."""
 
+import fcntl
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mlflow.exceptions import MlflowException
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as prefect_flow_run
 
+from core.errors import BadInput
 from core.plan import Plan, Unit
 from core.study import Study
 from core.survey import Survey, survey
@@ -16,6 +19,7 @@ from flows.runners import Profile, load_profile
 from flows.settings import Settings, open_profile_path, open_study, read_settings
 from flows.stages import Steps, run_stage
 from tasks.context import RunContext
+from tasks.lease import read_lease, sign_of_life
 from tasks.provenance import git_revision
 from tasks.step import STOPPING
 from tasks.tracking import close_orphans, close_parent, flatten, log_by_layer, open_parent
@@ -49,6 +53,7 @@ class StudyRun:
         assert summary is not None
         model = self.survey.located.model or workspace.store.path(roots.convert_model.artifact)  # type: ignore[union-attr]
         self.context = replace(self.context, languages=tuple(summary["languages"]), model_folder=str(model))
+        workspace.remember(self.plan, _links(self))  # now, for `gc` must not take what a stopped study left
 
     def roots(self) -> tuple[Unit, ...]:
         """The units that need no other."""
@@ -83,20 +88,50 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
     settings.workspace.check_writable()
     profile = load_profile(open_profile_path(cluster))
     seen = survey(opened, settings.workspace)
-    run = StudyRun(settings, seen, profile, _context(settings, seen), steps)
-    if seen.plan is not None:
-        run._learn()
     STOPPING.clear()
+    with _tracked(settings, seen) as context:
+        run = StudyRun(settings, seen, profile, context, steps)
+        try:
+            if seen.plan is not None:
+                run._learn()
+            yield run
+            _announce(run)
+        except Exception:
+            _close_early(run, "FAILED")
+            raise
+        except BaseException:
+            STOPPING.set()
+            _close_early(run, "KILLED")
+            raise
+        with _told_of_mlflow(settings):
+            _finish(run)
+
+
+@contextmanager
+def _tracked(settings: Settings, seen: Survey) -> Iterator[RunContext]:
+    """The study's MLflow run, known as alive to the other studies of this workspace while the block runs."""
+    with ExitStack() as alive:
+        with _one_at_a_time(settings), _told_of_mlflow(settings):
+            context = _context(settings, seen)
+            alive.enter_context(sign_of_life(_alive_folder(settings) / str(context.parent_run_id)))
+        yield context
+
+
+@contextmanager
+def _one_at_a_time(settings: Settings) -> Iterator[None]:
+    """Alone among the studies of this workspace: two at once would break the making of MLflow's database."""
+    with (settings.workspace.root / ".tracking.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _told_of_mlflow(settings: Settings) -> Iterator[None]:
     try:
-        yield run
-    except Exception:
-        _close(run, "FAILED")
-        raise
-    except BaseException:
-        STOPPING.set()
-        _close(run, "KILLED")
-        raise
-    _close(run, "FINISHED")
+        yield
+    except MlflowException as error:
+        words = f"MLflow at {settings.tracking_uri}: {str(error).splitlines()[0]}"
+        raise BadInput(f"{words}; SAEFLOW_TRACKING_URI says where MLflow is; run again to continue") from error
 
 
 def _context(settings: Settings, seen: Survey) -> RunContext:
@@ -120,7 +155,6 @@ def _context(settings: Settings, seen: Survey) -> RunContext:
     experiment_id, run_id = open_parent(
         settings.tracking_uri, study.tracking.experiment, workspace / "mlartifacts", params, tags
     )
-    _mark_alive(settings, run_id)
     return RunContext(
         workspace=str(workspace),
         study=study.name,
@@ -143,34 +177,35 @@ def _alive_folder(settings: Settings) -> Path:
     return settings.workspace.root / "live"
 
 
-def _mark_alive(settings: Settings, run_id: str) -> None:
-    import os
-
-    folder = _alive_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / run_id).write_text(str(os.getpid()), encoding="utf-8")
-
-
 def _alive_runs(settings: Settings) -> set[str]:
-    import psutil
-
-    alive: set[str] = set()
-    for path in _alive_folder(settings).glob("*"):
-        if psutil.pid_exists(int(path.read_text(encoding="utf-8") or 0)):
-            alive.add(path.name)
-        else:
+    marks = list(_alive_folder(settings).glob("*"))
+    alive = {path.name for path in marks if read_lease(path) is not None}
+    for path in marks:
+        if path.name not in alive:
             path.unlink(missing_ok=True)
     return alive
 
 
-def _close(run: StudyRun, status: str) -> None:
-    run_id = run.context.parent_run_id
+def _close_early(run: StudyRun, status: str) -> None:
+    assert run.context.parent_run_id is not None
+    try:
+        close_parent(run.settings.tracking_uri, run.context.parent_run_id, status, run.metrics)
+    except MlflowException as error:  # why the study ended must not be hidden
+        _log.warning("the MLflow run stays open until the study is run again: %s", error)
+
+
+def _finish(run: StudyRun) -> None:
+    uri, run_id = run.settings.tracking_uri, run.context.parent_run_id
     assert run_id is not None
-    if status == "FINISHED":
-        log_by_layer(run.settings.tracking_uri, run_id, run.unit_metrics(run.plan.train_sae))
-        _announce(run, run_id)
-    close_parent(run.settings.tracking_uri, run_id, status, run.metrics)
-    (_alive_folder(run.settings) / run_id).unlink(missing_ok=True)
+    log_by_layer(uri, run_id, run.unit_metrics(run.plan.train_sae))
+    close_parent(uri, run_id, "FINISHED", run.metrics)
+
+
+def run_name() -> str:
+    """`full-analysis demo`: the flow and its study's name, for Prefect's pages."""
+    study = prefect_flow_run.parameters["study"]
+    name = study.name if isinstance(study, Study) else Path(str(study)).stem
+    return f"{prefect_flow_run.flow_name} {name}"
 
 
 def mlflow_page(run: StudyRun) -> str:
@@ -179,11 +214,15 @@ def mlflow_page(run: StudyRun) -> str:
     return f"{run.settings.mlflow_url}/#/experiments/{context.experiment_id}/runs/{context.parent_run_id}"
 
 
-def _announce(run: StudyRun, run_id: str) -> None:
-    workspace, page = run.settings.workspace, mlflow_page(run)
-    links = {"mlflow": page, "flow_run": run.context.flow_run_id, "mlflow_run": run_id}
-    workspace.remember(run.plan, links)
-    lines = [f"[MLflow run]({page})"]
+def _links(run: StudyRun) -> dict[str, str | None]:
+    context = run.context
+    return {"mlflow": mlflow_page(run), "flow_run": context.flow_run_id, "mlflow_run": context.parent_run_id}
+
+
+def _announce(run: StudyRun) -> None:
+    workspace = run.settings.workspace
+    workspace.remember(run.plan, _links(run))
+    lines = [f"[MLflow run]({mlflow_page(run)})"]
     if workspace.store.intact(run.plan.report.artifact):
         lines.append(f"Report: `{workspace.publish_report(run.plan)}`")
     create_markdown_artifact("\n\n".join(lines), key="study-links", description="Where the results are")

@@ -76,7 +76,7 @@ def held(
     """
     path = lease_path(store, artifact)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lease = Lease(socket.gethostname(), os.getpid(), os.environ.get("SLURM_JOB_ID"), time.time())
+    lease = _mine()
     told = False
     while not _take(path, lease):
         if stopping.is_set():
@@ -126,6 +126,23 @@ def _bury_dead(path: Path) -> None:
 
 def _write(path: Path, lease: Lease) -> None:
     path.write_text(json.dumps(asdict(lease)), encoding="utf-8")
+
+
+@contextmanager
+def sign_of_life(path: Path) -> Iterator[None]:
+    """A heartbeat file at `path` while the block runs: `read_lease` finds it alive, here and from other hosts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lease = _mine()
+    _write(path, lease)
+    try:
+        with _beating(path, lease):
+            yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _mine() -> Lease:
+    return Lease(socket.gethostname(), os.getpid(), os.environ.get("SLURM_JOB_ID"), time.time())
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,8 @@ def unit_run(unit: Unit, context: RunContext) -> Iterator[UnitRun]:
         yield tracked
     except BaseException as error:
         stopped = type(error).__name__ in ("Stopped", "KeyboardInterrupt", "TerminationSignal", "SystemExit")
-        client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
+        with suppress(MlflowException):  # what went wrong must not be hidden by a tracking server that is gone
+            client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
         raise
     _attach_log(client, run_id, context.log_file(unit))
     client.set_terminated(run_id, "FINISHED")
@@ -184,8 +185,12 @@ def close_orphans(tracking_uri: str, experiment: str, alive: set[str]) -> int:
 
 
 def close_parent(tracking_uri: str, run_id: str, status: str, metrics: Mapping[str, float]) -> None:
-    """Write the study's own metrics and end its run as FINISHED, FAILED or KILLED."""
+    """Write the study's own metrics and end its run, with units a lost worker left open, FINISHED, FAILED or KILLED."""
     client = MlflowClient(tracking_uri=tracking_uri)
+    experiment_id = client.get_run(run_id).info.experiment_id
+    query = f"attributes.status = 'RUNNING' and tags.`{_PARENT}` = '{run_id}'"
+    for child in client.search_runs([experiment_id], query):
+        client.set_terminated(child.info.run_id, "KILLED")
     for start in range(0, len(points := _metrics(metrics, 0)), _BATCH):
         client.log_batch(run_id, metrics=points[start : start + _BATCH])
     client.set_terminated(run_id, status)

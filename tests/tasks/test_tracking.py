@@ -1,0 +1,33 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from core.study import load_study, parse_study
+from flows.settings import PROJECT
+from flows.study_run import study_run
+from tasks.tracking import close_orphans
+
+PARENT = "mlflow.parentRunId"
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow and SQLAlchemy, while the database is made
+def test_a_stopped_study_leaves_no_run_open_and_is_remembered_as_alive_only_while_it_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAEFLOW_WORKSPACE", str(tmp_path))
+    monkeypatch.delenv("SAEFLOW_TRACKING_URI", raising=False)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    mini = load_study(PROJECT / "deployments" / "studies" / "mini.yaml")
+    study = parse_study({**mini.model_dump(), "tracking": {"experiment": "stopped"}}, "here")
+    with pytest.raises(KeyboardInterrupt), study_run(study, "threads", {}) as run:
+        parent = str(run.context.parent_run_id)
+        client = MlflowClient(uri)
+        child = client.create_run(str(run.context.experiment_id), tags={PARENT: parent}).info.run_id
+        assert json.loads((tmp_path / "live" / parent).read_text())["since"] <= time.time()
+        assert close_orphans(uri, "stopped", {parent}) == 0
+        raise KeyboardInterrupt
+    assert [client.get_run(run_id).info.status for run_id in (parent, child)] == ["KILLED", "KILLED"]
+    assert list((tmp_path / "live").iterdir()) == []
