@@ -9,10 +9,11 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from mlflow.exceptions import MlflowException
 from prefect import Task, task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
@@ -84,6 +85,8 @@ def _worth_a_retry(_: Any, __: Any, state: Any) -> bool:
         state.result()
     except (MemoryError, ConnectionError, TimeoutError):
         return True
+    except MlflowException as error:
+        return error.error_code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")  # a busy database, a server gone
     except RuntimeError as error:
         return "out of memory" in str(error).lower()
     except BaseException:
@@ -184,11 +187,18 @@ def _logging_to(path: Path, unit: Unit) -> AbstractContextManager[logging.Logger
         return nullcontext(logging.getLogger("saeflow"))
 
 
+class _QuietHandler(logging.FileHandler):
+    """A log file that a full disk silences; the work itself tells of the disk."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # logging names it so
+        """Do nothing: logging would print a traceback."""
+
+
 class _FileLog(AbstractContextManager[logging.Logger]):
     """A unit's logger: to its own file, and to Prefect."""
 
     def __init__(self, path: Path, unit: Unit) -> None:
-        self._handler = logging.FileHandler(path, encoding="utf-8")
+        self._handler = _QuietHandler(path, encoding="utf-8")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._logger = logging.getLogger(f"saeflow.{unit.step}.{unit.artifact.fingerprint}")
 
@@ -199,4 +209,5 @@ class _FileLog(AbstractContextManager[logging.Logger]):
 
     def __exit__(self, *_: object) -> None:
         self._logger.removeHandler(self._handler)
-        self._handler.close()
+        with suppress(OSError):  # closing writes what is left
+            self._handler.close()
