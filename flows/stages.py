@@ -26,7 +26,11 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
     Raises:
         StageFailed: after all siblings have finished, naming each unit that failed and why.
     """
-    missing = [unit for unit in units if not forget_if_damaged(context.store, unit)]
+    whole = {unit.label for unit in units if forget_if_damaged(context.store, unit)}
+    missing = [unit for unit in units if unit.label not in whole]
+    # Where workers are processes or jobs, only misses are sent to them; what is whole is shown from here.
+    here = [unit for unit in units if unit.label in whole] if missing and profile.kind != "threads" else []
+    sent = [unit for unit in units if unit not in here]
     needs = "gpu" if any(STEPS[unit.step].needs == "gpu" for unit in missing) else "cpu"
 
     @flow(
@@ -37,7 +41,9 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
     )
     def stage(study: str, to_make: list[str]) -> None:
         try:
-            reasons = _work(name, units, steps, context)
+            for unit in here:
+                _task(unit, steps, context)(unit.to_json(), context.to_json(), return_state=True)
+            reasons = _work(name, sent, steps, context)
         except BaseException:
             STOPPING.set()  # the runner waits for its threads before this error goes on: let them end
             raise
@@ -50,8 +56,7 @@ def _work(name: str, units: Sequence[Unit], steps: Steps, context: RunContext) -
     futures: dict[PrefectFuture[Any], Unit] = {}
     for step_name in dict.fromkeys(unit.step for unit in units):
         mine = [unit for unit in units if unit.step == step_name]
-        # A Path, not a block: the workspace is known only now.
-        task = steps[step_name].with_options(result_storage=context.store.root)
+        task = _task(mine[0], steps, context)
         sent = task.map([unit.to_json() for unit in mine], context=unmapped(context.to_json()))
         futures |= dict(zip(sent, mine, strict=True))
     bar: Any = create_progress_artifact(0.0, key=name.replace("_", "-"), description=f"{name}: {len(units)} units")
@@ -63,7 +68,14 @@ def _work(name: str, units: Sequence[Unit], steps: Steps, context: RunContext) -
     return reasons
 
 
+def _task(unit: Unit, steps: Steps, context: RunContext) -> Task[..., dict[str, Any]]:
+    # A Path, not a block: the workspace is known only now.
+    return steps[unit.step].with_options(result_storage=context.store.root)
+
+
 def _reason(future: PrefectFuture[Any]) -> str:
+    if not future.state.is_final():
+        return "its worker was lost"
     message = future.state.message or future.state.name or "no reason was recorded"
     return message.removeprefix("Task run encountered an exception ").strip()
 
