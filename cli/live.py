@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from cli.terminal import console
 from core.artifacts import Artifact
+from core.errors import BadInput
 from core.plan import Plan, Unit
 from core.survey import Survey, survey
 from flows.settings import Settings
@@ -52,9 +54,16 @@ class LiveTable:
     def _follow(self) -> None:
         while not self._ended.wait(_EVERY_S):
             if self._seen.plan is None:
-                self._seen = survey(self._seen.study, self._settings.workspace)
+                self._look_again()
             if console.is_terminal:
                 self._live.update(self._table())
+
+    def _look_again(self) -> None:
+        roots = self._seen.roots
+        needed = [roots.prepare, *([roots.convert_model] if roots.convert_model else [])]
+        if len(self._settings.workspace.present(needed)) == len(needed):
+            with suppress(BadInput, OSError):  # the flow tells of it; a table only shows
+                self._seen = survey(self._seen.study, self._settings.workspace)
 
     def _table(self) -> Table:
         table = Table(title=self._message or None, title_justify="left", box=None, padding=(0, 2, 0, 0))

@@ -1,13 +1,16 @@
 """`saeflow plan`, `saeflow status`, `saeflow doctor`: look, run nothing."""
 
 import time
+from itertools import chain
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from cli.run import ClusterOption, SetOption, StudyArgument
 from cli.terminal import console
+from core.errors import BadInput
 from core.estimate import estimate
 from core.plan import Unit
 from core.steps import STEPS
@@ -20,7 +23,7 @@ def plan(study: StudyArgument, set_: SetOption = None, cluster: ClusterOption = 
     settings = read_settings()
     open_profile_path(cluster)
     seen = survey(open_study(study, set_ or ()), settings.workspace)
-    console.print(f"[bold]{seen.study.name}[/bold]  {seen.study.description}")
+    console.print(f"[bold]{seen.study.name}[/bold]  {escape(seen.study.description)}")
     if seen.plan is None:
         console.print("  The samples (and the model) are not prepared yet: shards and layers are named after that.")
     else:
@@ -87,9 +90,13 @@ def doctor(
     study: Annotated[str | None, typer.Argument(help="Check disk and model against this study.")] = None,
 ) -> None:
     """Check versions, GPU, fonts, workspace, disk, model files and servers."""
-    from cli.checks import all_checks, show
+    from cli.checks import Check, all_checks, show
 
     settings = read_settings()
-    seen = survey(open_study(study), settings.workspace) if study else None
-    if not show(all_checks(seen, settings)):
+    seen, faults = None, list[Check]()
+    try:
+        seen = survey(open_study(study), settings.workspace) if study else None
+    except (BadInput, OSError) as error:  # one of the things a doctor tells, beside the others
+        faults.append(Check("study", False, str(error)))
+    if not show(chain(faults, all_checks(seen, settings))):
         raise SystemExit(1)

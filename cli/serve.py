@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from cli.servers import (
+    STOP_DEPLOYMENTS_S,
+    STOP_LIMIT_S,
     check_port,
     healthy,
     mlflow_command,
@@ -87,8 +89,8 @@ def _children(settings: Settings) -> Iterator[list["subprocess.Popen[bytes]"]]:
         console.print("stopping …")
     finally:
         remove_note(settings)
-        for child in reversed(children):
-            stop(child)
+        for child in reversed(children):  # the deployments first, while the servers they report to are there
+            stop(child, STOP_DEPLOYMENTS_S if len(children) == 3 and child is children[-1] else STOP_LIMIT_S)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from flows.settings import Settings
 # The first start makes the database: 38 s were seen on two busy cores.
 START_LIMIT_S = 180.0
 STOP_LIMIT_S = 10.0
+# Flow runs checkpoint and close their MLflow runs.
+STOP_DEPLOYMENTS_S = 25.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -97,12 +99,12 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def stop(child: subprocess.Popen[bytes]) -> None:
+def stop(child: subprocess.Popen[bytes], limit_s: float = STOP_LIMIT_S) -> None:
     """End a child and everything it started: asked first, then killed."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
     try:
-        child.wait(STOP_LIMIT_S)
+        child.wait(limit_s)
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -186,6 +188,7 @@ def remove_note(settings: Settings) -> None:
 def prefect_api(settings: Settings) -> Iterator[str]:
     """A Prefect API for the block: the one that is served, or one started for it and stopped after."""
     environment = quiet_environment(settings)
+    os.environ.pop("MLFLOW_RUN_ID", None)
     os.environ.update(environment)
     api = served_api(settings)
     if api is not None:

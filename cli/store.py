@@ -17,19 +17,26 @@ from flows.settings import Settings, read_settings
 _YOUNG_S = 24 * 3600.0
 
 
-def verify() -> None:
+def verify(
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Set damaged artefacts aside, so that the next run makes them anew.")
+    ] = False,
+) -> None:
     """Hash every file of every artefact and compare with its manifest."""
     store = read_settings().workspace.store
     artifacts = list(store)
-    faults = [
-        fault
-        for artifact in track(artifacts, description="verifying", console=console, transient=True)
-        for fault in store.verify(artifact)
-    ]
-    for fault in faults:
-        complain(fault)
-    if faults:
-        console.print("Damaged artefacts are made anew by the next run of their study.")
+    shown = track(artifacts, description="verifying", console=console, transient=True)
+    damaged = {artifact: faults for artifact in shown if (faults := store.verify(artifact))}
+    for artifact, faults in damaged.items():
+        for fault in faults:
+            complain(fault)
+        if mend:
+            store.set_aside(artifact)
+    if damaged and mend:
+        console.print("They are set aside; the next run of their study makes them anew.")
+    elif damaged:
+        console.print("`saeflow verify --mend` sets them aside; the next run of their study then makes them anew.")
+    if damaged:
         raise SystemExit(1)
     console.print(f"[green]✓[/green] {len(artifacts)} artefacts equal their manifests.")
 
@@ -55,6 +62,7 @@ def gc(
     else:
         for path in found:
             shutil.rmtree(path)
+        _drop_dangling(settings)
         console.print(f"Removed {len(found)} folders, {total:.1f} MB.")
 
 
@@ -66,14 +74,27 @@ def _forget(settings: Settings, key: str) -> None:
     path.unlink()
 
 
+def _drop_dangling(settings: Settings) -> None:
+    """Remove the links to reports that are no more."""
+    for link in settings.workspace.report("any").parent.glob("*"):
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+
+
 def _unneeded(settings: Settings) -> Iterator[Path]:
     store = settings.workspace.store
     kept = {str(ref) for record in settings.workspace.records() for ref in record["artifacts"]}
     for step in sorted(path for path in store.root.glob("*") if path.is_dir()):
         for place in sorted(path for path in step.iterdir() if path.is_dir()):
-            if f"{step.name}/{place.name}" in kept or _young(place) or _leased(store, step.name, place.name):
+            needed = f"{step.name}/{_checkpointed(place.name)}" in kept
+            if needed or _young(place) or _leased(store, step.name, place.name):
                 continue
             yield place
+
+
+def _checkpointed(name: str) -> str:
+    """The artefact that a folder holds the checkpoints of, else the folder's own name."""
+    return name[1:].removesuffix(".checkpoint") if name.endswith(".checkpoint") else name
 
 
 def _young(place: Path) -> bool:

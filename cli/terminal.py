@@ -32,6 +32,10 @@ def plain_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         complain(STOPPED_WORDS)
         sys.exit(INTERRUPTED)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has taken the Ctrl-C
+            complain(STOPPED_WORDS)
+        raise
     except OSError as error:
         complain(f"{error.filename or 'the system'}: {error.strerror or error}")
         sys.exit(1)
