@@ -24,7 +24,7 @@ class ModelConfig(Section):
     """Precision of the forward pass; Gemma 3 overflows float16, and CPUs are fastest in float32."""
     instruction_en: str = "Describe the image in English."
     """Instruction before an English caption; empty for a base model that simply continues."""
-    instruction_ar: str = "Describe the image in Arabic."
+    instruction_ar: str = "صف الصورة بالعربية."
     """Instruction before an Arabic caption."""
 
 
