@@ -70,6 +70,7 @@ def _readme(card: dict[str, Any]) -> str:
         captioned=evaluation["captioned"],
         neutral=evaluation["neutral"],
         recipe=card["recipe"],
+        ends=card["recipe"]["polish_rounds"] + 1,
         minutes=card["training"]["minutes"],
         **evaluation["figures"],
     )

@@ -30,9 +30,9 @@ _NEW_TOKENS = 32
 class EvaluationRecipe:
     """Which scenes the figures stand on."""
 
-    seed: int = 977
+    seed: int = 2977
     """Seeds both draws below; scenes come from the studies' stream, which training never touches."""
-    captioned: int = 600
+    captioned: int = 1200
     """Scenes that are captioned greedily; a fifth shows no gender."""
     neutral: int = 480
     """Further scenes of neutral people, for the rates."""

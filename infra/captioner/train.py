@@ -1,7 +1,7 @@
 """Train the captioner: `python -m infra.captioner.train --out deployments/models/scene-captioner`.
 
 Three phases, one seed: the vision tower on attributes, then everything on captions, English and Arabic of the same
-pictures in each batch, then the same on fresh pictures at lower rates.
+pictures in each batch, then the same on fresh pictures at lower rates; the ends of the courses are averaged.
 """
 
 import argparse
@@ -87,12 +87,14 @@ def train(recipe: Recipe, out: Path) -> None:
     rng = np.random.default_rng([recipe.seed, 2])
     main = Phase("captions", recipe.caption_steps, recipe.pictures, recipe.rate, recipe.vision_rate)
     _train_captions(model, processor, corpus, main, rng)
-    _save(model, processor, out)
+    ends = [_weights(model)]
     polish = Phase("polish", recipe.polish_steps, recipe.pictures, recipe.polish_rate, recipe.polish_vision_rate)
     for number in range(1, recipe.polish_rounds + 1):
         fresh = training_scenes(recipe.polish_scenes, recipe.seed + number, neutral_share=recipe.neutral_share)
         _train_captions(model, processor, encode(fresh, tokenizer), polish, rng)
+        ends.append(_weights(model))
         scenes += fresh
+    model.load_state_dict(_mean(ends))
     _save(model, processor, out)
     minutes = (time.monotonic() - start) / 60
     write_card(out, asdict(recipe), realised_female_rates(scenes), seen, minutes)
@@ -158,6 +160,15 @@ def _caption_loss(
     ).last_hidden_state[:, len(prompt) - 1 :]
     real = torch.arange(captions.shape[1]) < lengths[:, None]
     return functional.cross_entropy(model.lm_head(hidden[real]), captions[real])
+
+
+def _weights(model: Gemma3ForConditionalGeneration) -> dict[str, Tensor]:
+    return {name: weight.clone() for name, weight in model.state_dict().items()}
+
+
+def _mean(ends: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Average the ends of the courses, which errs less than any of them (Izmailov et al. 2018, arXiv:1803.05407)."""
+    return {name: torch.stack([end[name] for end in ends]).mean(dim=0) for name in ends[0]}
 
 
 def _save(model: Gemma3ForConditionalGeneration, processor: Gemma3Processor, out: Path) -> None:
