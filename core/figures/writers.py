@@ -27,6 +27,7 @@ PPI = 200
 _VEGA_LITE = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
 _GLOBALS = "window.vegaEmbed=vegaEmbed;"
 _GIVEN = re.compile(r"\b(param|view)_[0-9a-f]+(?:_\d+)?\b")
+_UNDRAWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _TRANSFORMERS = threading.Lock()  # Altair's data transformer is one a process
 
 Spec = dict[str, Any]
@@ -85,7 +86,19 @@ def to_spec(figure: Figure) -> Spec:
     spec["config"] = _merged(theme(), spec.get("config", {}))
     spec["description"] = figure.alt or figure.caption
     spec["usermeta"] = {"saeflow": {"caption": figure.caption, "alt": figure.alt or figure.caption}}
-    return spec
+    drawable: Spec = _visible(spec)
+    return drawable
+
+
+def _visible(value: Any) -> Any:
+    """The spec with what no SVG may hold (byte tokens bring it, and vl-convert dies of it) written as an escape."""
+    if isinstance(value, str):
+        return _UNDRAWABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", value)
+    if isinstance(value, dict):
+        return {key: _visible(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_visible(item) for item in value]
+    return value
 
 
 def _given_names(value: Any) -> Iterator[str]:

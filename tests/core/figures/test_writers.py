@@ -114,3 +114,14 @@ def test_an_arabic_caption_inside_an_english_line_keeps_the_lines_order() -> Non
 def test_one_missing_glyph_does_not_change_the_font_of_a_line() -> None:
     # Sentencepiece's ▁ and the mathematics of axis titles are in the font: no fallback that depends on the machine.
     assert np.array_equal(ink("▁"), ink("_"))
+
+
+def test_control_characters_of_byte_tokens_are_written_out(tmp_path: Path) -> None:
+    chart = (
+        alt.Chart(pl.DataFrame({"token": ["\x06", "a\x00b", "\x9f"], "n": [1, 2, 3]}))
+        .mark_bar()
+        .encode(y="token:N", x="n:Q")
+    )
+    written = write_figure(Figure(chart, "Bytes."), "bytes", tmp_path)
+    assert "\\\\x06" in written.spec.read_text(encoding="utf-8")
+    assert written.png.stat().st_size > 1000
