@@ -38,10 +38,10 @@ def test_nothing_is_asked_of_the_network(report: tuple[Page, list[str], list[str
 
 def test_every_chart_is_drawn(report: tuple[Page, list[str], list[str]]) -> None:
     page, _, _ = report
-    drawn = page.locator(".vega-embed svg, .vega-embed canvas").count()
+    drawn = page.locator("svg.marks, canvas.marks").count()
     assert drawn >= 10
     widths = page.eval_on_selector_all(
-        ".vega-embed svg, .vega-embed canvas", "nodes => nodes.map(node => node.getBoundingClientRect().width)"
+        "svg.marks, canvas.marks", "nodes => nodes.map(node => node.getBoundingClientRect().width)"
     )
     assert min(widths) > 50
 
