@@ -29,8 +29,8 @@ def layer(
     open_profile_path(cluster)
     settings.workspace.check_writable()
     seen = survey(opened, settings.workspace)
-    if seen.plan is not None and layer not in seen.plan.layers:
-        raise BadInput(f"layer {layer} is not among the study's layers ({', '.join(map(str, seen.plan.layers))})")
+    if seen.layers is not None and layer not in seen.layers:
+        raise BadInput(f"layer {layer} is not among the study's layers ({', '.join(map(str, seen.layers))})")
     parameters: dict[str, object] = {"layer": layer, "study": opened, "cluster": cluster, "refresh": refresh}
     verdicts = execute(settings, seen, "single-layer", parameters)
     assert isinstance(verdicts, dict)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from cli import ONE_THREAD
 from core.errors import BadInput
 from flows.settings import Settings
 
@@ -32,6 +33,7 @@ def quiet_environment(settings: Settings) -> dict[str, str]:
     given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_RUN_ID", "PYTHONPATH")}
     return {
         **given,
+        **ONE_THREAD,
         "PREFECT_HOME": str(home),
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

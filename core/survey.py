@@ -12,13 +12,17 @@ from core.workspace import Workspace
 
 @dataclass(frozen=True)
 class Survey:
-    """A study seen from its workspace; `plan` is null until samples and model are there."""
+    """A study seen from its workspace.
+
+    `plan` is null until samples and model are there; `layers` are known as soon as the model's folder is.
+    """
 
     study: Study
     located: Located
     sources: Sources
     roots: Roots
     plan: Plan | None
+    layers: tuple[int, ...] | None
 
 
 def survey(study: Study, workspace: Workspace) -> Survey:
@@ -33,8 +37,10 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     memo.save()
     roots = plan_roots(study, sources)
     shape = workspace.shape(roots, located.model)
-    if shape is None and located.model is not None:
+    plan = plan_study(study, sources, shape) if shape else None
+    trial = plan
+    if trial is None and located.model is not None:
         read = read_shape(located.model)
-        # Planned for one image only to hear of a wrong layer now, and not after the samples are prepared.
-        plan_study(study, sources, Shape(1, read.num_layers, read.d_model, read.has_images))
-    return Survey(study, located, sources, roots, plan_study(study, sources, shape) if shape else None)
+        # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
+        trial = plan_study(study, sources, Shape(1, read.num_layers, read.d_model, read.has_images))
+    return Survey(study, located, sources, roots, plan, trial.layers if trial else None)

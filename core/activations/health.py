@@ -129,8 +129,8 @@ def _offenders(table: LayerTable, finite: np.ndarray, policy: Policy) -> tuple[s
 
 
 def _mean_by(segments: pl.Series, norms: np.ndarray) -> dict[str, float]:
-    frame = pl.DataFrame({"segment": segments, "norm": norms}).group_by("segment").mean().sort("segment")
-    return {str(segment): float(norm) for segment, norm in frame.iter_rows()}
+    names = segments.to_numpy()
+    return {str(segment): float(norms[names == segment].mean()) for segment in sorted(segments.unique())}
 
 
 def _top_share(squared: np.ndarray) -> float:

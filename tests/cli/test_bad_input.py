@@ -53,7 +53,7 @@ def test_broken_yaml(saeflow: Saeflow, tmp_path: Path) -> None:
 def test_layer_out_of_range_is_told_before_anything_runs(saeflow: Saeflow) -> None:
     result = saeflow("run", "demo", "--set", "capture.layers=30-40")
     refused(result, "layer 34 is out of range; the model has layers 0-33")
-    refused(saeflow("layer", "mini", "40"), "40")
+    refused(saeflow("layer", "mini", "40"), "layer 40 is not among the study's layers (0, 9, 17, 33)")
 
 
 def test_model_folder_that_is_missing_or_holds_no_weights(saeflow: Saeflow, tmp_path: Path) -> None:
