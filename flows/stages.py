@@ -40,16 +40,23 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
         validate_parameters=False,
     )
     def stage(study: str, to_make: list[str]) -> None:
-        try:
-            for unit in here:
-                _task(unit, steps, context)(unit.to_json(), context.to_json(), return_state=True)
-            reasons = _work(name, sent, steps, context)
-        except BaseException:
-            STOPPING.set()  # the runner waits for its threads before this error goes on: let them end
-            raise
+        # The flow crosses to Dask workers by value: it may name no lock, so the work stands in a function beside it.
+        reasons = _attempt(name, here, sent, steps, context)
         _complain(name, units, reasons, context)
 
     stage(context.study, [unit.label for unit in missing])
+
+
+def _attempt(
+    name: str, here: Sequence[Unit], sent: Sequence[Unit], steps: Steps, context: RunContext
+) -> dict[str, str]:
+    try:
+        for unit in here:
+            _task(unit, steps, context)(unit.to_json(), context.to_json(), return_state=True)
+        return _work(name, sent, steps, context)
+    except BaseException:
+        STOPPING.set()  # the runner waits for its threads before this error goes on: let them end
+        raise
 
 
 def _work(name: str, units: Sequence[Unit], steps: Steps, context: RunContext) -> dict[str, str]:
