@@ -59,7 +59,7 @@ def test_layer_out_of_range_is_told_before_anything_runs(saeflow: Saeflow) -> No
 def test_model_folder_that_is_missing_or_holds_no_weights(saeflow: Saeflow, tmp_path: Path) -> None:
     refused(saeflow("run", study_file(tmp_path)), "model.path: 'model' does not exist")
     (tmp_path / "model").mkdir()
-    refused(saeflow("run", study_file(tmp_path)), "config.json")
+    refused(saeflow("run", study_file(tmp_path)), "no weights")
     config = PROJECT / "deployments" / "models" / "scene-captioner" / "config.json"
     (tmp_path / "model" / "config.json").write_text(config.read_text())
     refused(saeflow("run", study_file(tmp_path)), "weights")
