@@ -71,6 +71,7 @@ def test_mlflow_has_a_parent_a_run_an_sae_and_a_run_an_analysis(mini_workspace: 
     assert len(client.get_metric_history(saes[0].info.run_id, "loss")) > 3
 
 
+@pytest.mark.filterwarnings("ignore:(?s).*type hint")  # mlflow's advice about hints; the signature decides
 def test_a_logged_sae_loads_back_and_reconstructs_the_same(
     mini_workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
