@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 import urllib.parse
 import urllib.request
@@ -19,8 +20,10 @@ _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "-
 
 
 def flow_runs(api: str, name: str) -> list[dict[str, Any]]:
-    """Flow runs of one flow, the latest first."""
-    query = json.dumps({"sort": "START_TIME_DESC", "flows": {"name": {"any_": [name]}}}).encode()
+    """Completed runs of one flow, the latest first."""
+    completed = {"state": {"type": {"any_": ["COMPLETED"]}}}
+    wanted = {"sort": "START_TIME_DESC", "flows": {"name": {"any_": [name]}}, "flow_runs": completed}
+    query = json.dumps(wanted).encode()
     asked = urllib.request.Request(f"{api}/flow_runs/filter", query, {"Content-Type": "application/json"})
     with urllib.request.urlopen(asked) as response:
         found: list[dict[str, Any]] = json.load(response)
@@ -57,7 +60,8 @@ def main() -> None:
     ui, images = served["api"].removesuffix("/api"), PROJECT / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
     latest = flow_runs(served["api"], "full-analysis")[0]["id"]
-    stage = flow_runs(served["api"], "train_sae")[0]["id"]
+    # The latest stage over all layers: single-layer runs leave stages of one unit.
+    stage = max(flow_runs(served["api"], "train_sae"), key=lambda run: int(re.findall(r"\d+", run["name"])[0]))["id"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_FLAGS)
         page = browser.new_page()
