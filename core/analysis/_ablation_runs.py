@@ -34,6 +34,8 @@ class Target:
     features: tuple[int, ...]
     profile: Profile
     control: Control
+    association: float
+    """How strongly the features go with gender on the selection split."""
 
     @property
     def layer(self) -> int:

@@ -8,6 +8,7 @@ import polars as pl
 from scipy import stats
 
 from core.analysis._ablation_runs import FIRST, SWAP_ALL, ZERO, Measured
+from core.analysis._inputs import of_layers, picked_layer
 from core.analysis.intervals import bootstrap_mean, permutation_p, resamples
 
 ALL = "all"
@@ -160,23 +161,23 @@ def specificity(layer: int, measured: Sequence[Measured], bootstrap: int, seed: 
     return pl.DataFrame(rows, schema=SPECIFICITY)
 
 
-def strongest(effects: pl.DataFrame) -> dict[str, object]:
-    """The primary outcome's row with the largest effect, languages averaged where there are several."""
+def primary_row(effects: pl.DataFrame, layer: int) -> dict[str, object]:
+    """The primary outcome's row at a layer, languages averaged where there are several."""
     primary = effects.filter((pl.col("intervention") == ZERO) & (pl.col("outcome") == FIRST))
-    averaged = primary.filter(pl.col("language") == ALL)
-    rows = averaged if averaged.height else primary
-    return rows.sort("effect", descending=True, nulls_last=True).row(0, named=True)
+    rows = primary.filter(pl.col("layer") == layer)
+    averaged = rows.filter(pl.col("language") == ALL)
+    return (averaged if averaged.height else rows).row(0, named=True)
 
 
 def headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
-    """The strongest layer against its control and ceiling, by language, and what it costs elsewhere."""
+    """One layer against its control and ceiling, by language, and what it costs elsewhere."""
     effects = tables["effects"]
-    best = strongest(effects)
-    layer = best["layer"]
+    layer = picked_layer(tables["features"])
+    best = primary_row(effects, layer)
     layers = effects["layer"].n_unique()
     features = tables["features"].filter(pl.col("layer") == layer).height
     sentences = [
-        f"Taking {features} gender features out at layer {layer} (the strongest of {layers}) moves the first gendered "
+        f"Taking {features} gender features out at layer {layer} {of_layers(layers)} moves the first gendered "
         f"word by {_interval(best)} nats toward the other gender ({best['images']} test images); {_control(best)}."
     ]
     own = effects.filter((pl.col("layer") == layer) & (pl.col("outcome") == FIRST))

@@ -107,8 +107,25 @@ class GenderScores:
     """What the selection split says of every feature: the least p it has anywhere, and which gender it speaks for."""
 
     least_p: Float[np.ndarray, " F"]
-    lean: Float[np.ndarray, " F"]
-    """Sum of AUROC − ½ over languages at the decision positions (the first gendered word where those are empty)."""
+    leans: Mapping[str, Float[np.ndarray, " F"]]
+    """AUROC − ½ by position set, averaged over languages (0 where a feature is not supported)."""
+
+    @property
+    def lean(self) -> Float[np.ndarray, " F"]:
+        """The sum over the decision positions; the first gendered word's where those have nothing."""
+        decision = sum((self.leans[name] for name in DECISION_SETS), np.zeros_like(self.least_p))
+        return np.where(decision != 0, decision, self.leans["first-gendered"])
+
+    def association(self, features: Sequence[int], position_sets: Sequence[str] = DECISION_SETS) -> float:
+        """How strongly some features go with gender: their mean |AUROC − ½|, each at its best position set.
+
+        A layer is picked for the headline by this, so that no test image takes part in the choice.
+        """
+        for names in (position_sets, ("first-gendered",)):
+            strength = np.max([np.abs(self.leans[name][list(features)]) for name in names], axis=0)
+            if strength.any():
+                return float(strength.mean())
+        return 0.0
 
     def signs(self, features: Sequence[int]) -> list[int]:
         """+1 for features of the female side, −1 for those of the male side."""
@@ -126,9 +143,8 @@ def gender_scores(inputs: AnalysisInputs, layer_inputs: LayerInputs) -> GenderSc
             tested = associate(cells, labels, language, name, "select")
             features = tested["feature"].to_numpy()
             least[features] = np.minimum(least[features], tested["p"].to_numpy())
-            leans[name][features] += tested["auroc"].to_numpy() - 0.5
-    decision = sum((leans[name] for name in DECISION_SETS), np.zeros_like(least))
-    return GenderScores(least, np.where(decision != 0, decision, leans["first-gendered"]))
+            leans[name][features] += (tested["auroc"].to_numpy() - 0.5) / len(inputs.languages)
+    return GenderScores(least, leans)
 
 
 @dataclass(frozen=True)

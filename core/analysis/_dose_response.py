@@ -1,18 +1,16 @@
 """From responses by image and dose to curves, slopes and sentences."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 from scipy import optimize
 
+from core.analysis._inputs import of_layers, picked_layer
 from core.analysis._steering_runs import FEATURES
 from core.analysis.intervals import bootstrap_mean, permutation_p, wilson
-
-NEAR_ZERO = 1.0
-"""The slope at 0 is fitted to doses of at most this size."""
 
 RESPONSE = pl.Schema(
     {
@@ -105,16 +103,20 @@ def summarise_slopes(layer: int, found: pl.DataFrame, random: pl.DataFrame, draw
 
 
 def slopes_at_zero(doses: np.ndarray, odds: np.ndarray) -> np.ndarray:
-    """Each image's slope at dose 0: least squares over doses of at most 1, or over all if those are fewer than two.
+    """Each image's slope at dose 0, by least squares over `near_zero` doses: random sets' slopes are taken there too.
 
     Args:
         doses: the doses, [S].
         odds: log odds by image and dose, [N, S].
     """
-    near = np.abs(doses) <= NEAR_ZERO
-    near = near if np.unique(doses[near]).size > 1 else np.ones_like(near)
+    near = np.isin(doses, near_zero(doses.tolist()))
     centred = doses[near] - doses[near].mean()
     return np.asarray(odds[:, near] @ centred / (centred**2).sum())
+
+
+def near_zero(doses: Sequence[float]) -> tuple[float, float]:
+    """The smallest dose downward and the smallest upward; a study always has both."""
+    return (max(dose for dose in doses if dose < 0), min(dose for dose in doses if dose > 0))
 
 
 def isotonic_r2(doses: np.ndarray, odds: np.ndarray) -> float:
@@ -130,19 +132,21 @@ def isotonic_r2(doses: np.ndarray, odds: np.ndarray) -> float:
 
 
 def headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
-    own = tables["slopes"].filter(pl.col("vector") == FEATURES)
-    sentences = []
-    for language in own["language"].unique(maintain_order=True):
-        rows = own.filter(pl.col("language") == language).sort("slope", descending=True, nulls_last=True)
-        sentences.append(_slope_sentence(rows.row(0, named=True), tables["slopes"]))
-    usable = tables["response"].filter((pl.col("vector") == FEATURES) & ~pl.col("out_of_range"))
-    if usable.height:
-        best = usable.filter(pl.col("dose") > 0).sort("female_rate", descending=True)
-        sentences += [_rate_sentence(best.row(0, named=True), usable)] if best.height else []
+    """Slopes, and the rate at the largest dose in range, at the layer that the selection split picks."""
+    layer = picked_layer(tables["features"])
+    picked = f"{layer} {of_layers(tables['features']['layer'].n_unique())}".strip()
+    own = tables["slopes"].filter((pl.col("vector") == FEATURES) & (pl.col("layer") == layer))
+    sentences = [_slope_sentence(row, tables["slopes"], picked) for row in own.rows(named=True)]
+    usable = tables["response"].filter(
+        (pl.col("vector") == FEATURES) & ~pl.col("out_of_range") & (pl.col("layer") == layer)
+    )
+    for _, part in usable.group_by("language", maintain_order=True):
+        largest = part.sort("dose").row(-1, named=True)
+        sentences += [_rate_sentence(largest, part)] if largest["dose"] > 0 else []
     return tuple(sentences)
 
 
-def _slope_sentence(row: Mapping[str, Any], slopes: pl.DataFrame) -> str:
+def _slope_sentence(row: Mapping[str, Any], slopes: pl.DataFrame, picked: str) -> str:
     others = slopes.filter((pl.col("layer") == row["layer"]) & (pl.col("language") == row["language"]))
     control = "no random control could be drawn"
     if row["control"] is not None:
@@ -153,21 +157,20 @@ def _slope_sentence(row: Mapping[str, Any], slopes: pl.DataFrame) -> str:
         for other in others.filter(pl.col("vector") != FEATURES).rows(named=True)
     )
     return (
-        f"{row['language']}: steering layer {row['layer']} moves log p(female)/p(male) of the gendered word by "
+        f"{row['language']}: steering layer {picked} moves log p(female)/p(male) of the gendered word by "
         f"{row['slope']:.2f} [{row['low']:.2f}, {row['high']:.2f}] nats a dose ({row['images']} test images, isotonic "
         f"R² {row['isotonic_r2']:.2f}; {control}{compared})."
     )
 
 
-def _rate_sentence(best: Mapping[str, Any], usable: pl.DataFrame) -> str:
-    same = usable.filter((pl.col("layer") == best["layer"]) & (pl.col("language") == best["language"]))
+def _rate_sentence(row: Mapping[str, Any], same: pl.DataFrame) -> str:
     clean = same.filter(pl.col("dose") == 0)
     before = f" (dose 0: {clean['female_rate'][0]:.0%})" if clean.height else ""
-    cost = f", at {best['caption_ce'] - clean['caption_ce'][0]:+.3f} nats a word elsewhere" if clean.height else ""
+    cost = f", at {row['caption_ce'] - clean['caption_ce'][0]:+.3f} nats a token elsewhere" if clean.height else ""
     return (
-        f"Within range (‖Δx‖ below ‖x‖) the female word is likelier on at most {best['female_rate']:.0%} "
-        f"[{best['female_low']:.0%}, {best['female_high']:.0%}] of images{before}: {best['language']}, layer "
-        f"{best['layer']}, dose {best['dose']:g}{cost}."
+        f"{row['language']}: at dose {row['dose']:g}, the largest within range (‖Δx‖ below ‖x‖) at layer "
+        f"{row['layer']}, the female word is the likelier on {row['female_rate']:.0%} [{row['female_low']:.0%}, "
+        f"{row['female_high']:.0%}] of images{before}{cost}."
     )
 
 

@@ -17,13 +17,19 @@ _PLACES = {
     "later-gendered": "on later gendered tokens",
 }
 
+_QUESTIONS = {
+    "decision": "before gender is spoken",
+    "picture": "on image tokens",
+    "words": "on the gendered words themselves (lexical reading)",
+}
+
 
 def headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
     """One sentence a finding, with its control and interval."""
     found = [_quality_line(tables["quality_summary"])]
     for row in tables["emergence_summary"].filter("decision").iter_rows(named=True):
         found.append(_emergence_line(row))
-    found.append(_family_line(tables))
+    found += _family_lines(tables)
     if "splice" in tables:
         found.append(_splice_line(tables["splice"]))
     return tuple(found)
@@ -50,14 +56,17 @@ def _emergence_line(row: Mapping[str, Any]) -> str:
     return f"{language}: gender emerges {place} at layer {row['emerges_at']} (held-out {best})."
 
 
-def _family_line(tables: Mapping[str, pl.DataFrame]) -> str:
-    tests, runs = tables["associations"], tables["false_discoveries"]
-    found = int((tests["q"] <= 0.05).sum())
-    lucky = int((runs["discoveries"] > 0).sum())
-    return (
-        f"{found:,} of {tests.height:,} tests of a feature at a position set find a gender association at a false "
-        f"discovery rate of 5 %; with labels shuffled by image, {lucky} of {runs.height} runs find any."
-    )
+def _family_lines(tables: Mapping[str, pl.DataFrame]) -> list[str]:
+    lines = []
+    for question, place in _QUESTIONS.items():
+        tests, runs = (tables[name].filter(question=question) for name in ("associations", "false_discoveries"))
+        found, lucky = int((tests["q"] <= 0.05).sum()), int((runs["discoveries"] > 0).sum())
+        if tests.height:
+            lines.append(
+                f"{found:,} of {tests.height:,} tests of a feature {place} find a gender association at a false "
+                f"discovery rate of 5 %; with labels shuffled by image, {lucky} of {runs.height} runs find any."
+            )
+    return lines
 
 
 def _splice_line(splice: pl.DataFrame) -> str:
@@ -79,10 +88,12 @@ def metrics(tables: Mapping[str, pl.DataFrame]) -> dict[str, float]:
         "train_fvu_median": _median(summary, "fvu_train"),
         "dead_median": _median(summary, "dead"),
         "l0_median": _median(summary, "l0"),
-        "gender_discoveries": float((tests["q"] <= 0.05).sum()),
-        "gender_tests": float(tests.height),
-        "shuffled_runs_with_discoveries": float((runs["discoveries"] > 0).sum()),
     }
+    for question in tests["question"].unique(maintain_order=True):
+        own, shuffled = tests.filter(question=question), runs.filter(question=question)
+        found[f"discoveries_{question}"] = float((own["q"] <= 0.05).sum())
+        found[f"tests_{question}"] = float(own.height)
+        found[f"shuffled_runs_with_discoveries_{question}"] = float((shuffled["discoveries"] > 0).sum())
     if "splice" in tables:
         found["delta_ce_median"] = _median(tables["splice"], "delta_ce")
         found["loss_recovered_median"] = _median(tables["splice"], "loss_recovered")

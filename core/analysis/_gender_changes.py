@@ -35,6 +35,12 @@ def gender_changes(captions: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=CHANGES).filter(pl.col("captions") > 0)
 
 
+def away_from(clean: str, language: str, otherwise: int) -> int:
+    """+1 to steer toward female, −1 toward male: away from the caption's gender; `otherwise` where it has none."""
+    gender = label_caption(clean, language).gender
+    return {"male": 1, "female": -1}.get(gender, otherwise)
+
+
 def headlines(changes: pl.DataFrame, layer: int) -> tuple[str, ...]:
     sentences = []
     for (language,), part in changes.group_by("language", maintain_order=True):

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import polars as pl
+
 from core.analysis.result import AnalysisInputs
 from core.errors import BadInput
 
@@ -30,3 +32,17 @@ def attribute_columns(inputs: AnalysisInputs, most_values: int = 50) -> list[str
         if 2 <= inputs.samples[name].drop_nulls().n_unique() <= most_values:
             names.append(name)
     return sorted(names)
+
+
+def picked_layer(features: pl.DataFrame) -> int:
+    """The layer that headlines speak of: where the chosen features go most with gender on the selection split.
+
+    Picking the layer of the largest effect on the very images that give its interval would flatter the effect.
+    `features` has columns layer and association; the lower layer wins a tie.
+    """
+    return int(features.sort("association", "layer", descending=[True, False], nulls_last=True)["layer"][0])
+
+
+def of_layers(count: int) -> str:
+    """Say how a headline's layer was picked among `count`."""
+    return "" if count == 1 else f"(of {count}, the layer whose features go most with gender on the selection split)"

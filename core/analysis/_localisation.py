@@ -48,12 +48,14 @@ Boxes = Mapping[str, Bool[np.ndarray, "N P"]]
 
 @dataclass(frozen=True)
 class MappedLayer:
-    """A layer's chosen features, matched controls, and the maps' grid over the test images."""
+    """A layer's chosen features, matched controls, the maps' grid over the test images, and how strongly the features
+    go with gender on the selection split."""
 
     opened: LayerInputs
     features: tuple[int, ...]
     controls: tuple[int, ...]
     grid: ImageGrid
+    association: float
 
     def maps(self, feature: int) -> Float[np.ndarray, "N P"]:
         """A feature's maps over the test images."""

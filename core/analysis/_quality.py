@@ -22,8 +22,8 @@ def quality(sums: "GroupSums", layer: int) -> pl.DataFrame:
 
     Returns:
         layer, split, segment, rows, l0 (active features a row), fvu (Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ the mean of these
-        rows), explained_variance (1 − fvu), cosine (mean of cos(x, x̂)), dead and dense (shares of features silent on,
-        and active on more than 10 % of, these rows).
+        rows), explained_variance (1 − ΣVar(x − x̂) / ΣVar(x), which forgives a constant offset), cosine (mean of
+        cos(x, x̂)), dead and dense (shares of features silent on, and active on more than 10 % of, these rows).
     """
     rows = []
     for split in ("train", "held-out"):
@@ -55,11 +55,13 @@ class GroupSums:
     """Sums over each group's rows.
 
     `scalars` [G, 5]: rows, ‖x − b‖², ‖x − x̂‖², cos(x, x̂), active features; `stream` [G, D]: x − b, with b the
-    decoder's bias, which keeps the sums small; `active` [G, F]: rows on which a feature is active.
+    decoder's bias, which keeps the sums small; `offset` [G, D]: x − x̂; `active` [G, F]: rows on which a feature is
+    active.
     """
 
     scalars: Float[np.ndarray, "G 5"]
     stream: Float[np.ndarray, "G D"]
+    offset: Float[np.ndarray, "G D"]
     active: Float[np.ndarray, "G F"]
 
     def segment_means(self, bias: Float[np.ndarray, " D"]) -> dict[str, Float[np.ndarray, " D"]]:
@@ -73,13 +75,16 @@ class GroupSums:
     def describe(self, groups: list[int]) -> dict[str, float]:
         rows, squares, residual, cosine, entries = (float(v) for v in self.scalars[groups].sum(axis=0))
         variance = squares - float(np.square(self.stream[groups].sum(axis=0)).sum()) / rows
-        fvu = residual / variance if variance > 0 else float("nan")
+        forgiven = float(np.square(self.offset[groups].sum(axis=0)).sum()) / rows
+        fvu, unexplained = (
+            (error / variance if variance > 0 else float("nan")) for error in (residual, residual - forgiven)
+        )
         rates = self.active[groups].sum(axis=0) / rows
         return {
             "rows": int(rows),
             "l0": entries / rows,
             "fvu": fvu,
-            "explained_variance": 1 - fvu,
+            "explained_variance": 1 - unexplained,
             "cosine": cosine / rows,
             "dead": float((rates == 0).mean()),
             "dense": float((rates > DENSE).mean()),
@@ -91,16 +96,19 @@ def sum_groups(inputs: LayerInputs, splits: pl.DataFrame) -> GroupSums:
     group_of_row = _group_of_row(inputs.table.tokens, splits)
     shape = len(_GROUPS)
     scalars = np.zeros((shape, 5))
-    stream_sum, active = np.zeros((shape, inputs.table.d_model)), np.zeros((shape, inputs.index.num_features))
+    stream_sum, offset = (np.zeros((shape, inputs.table.d_model)) for _ in range(2))
+    active = np.zeros((shape, inputs.index.num_features))
     decoder, bias = (_array(weights) for weights in (inputs.sae.W_dec, inputs.sae.b_dec))
     for start, stop, codes in code_blocks(inputs):
         grouping = _grouping(group_of_row[start:stop])
         stream = inputs.table.block(start, stop).numpy() - bias
-        scalars += grouping @ _row_scalars(stream, codes, decoder, bias)
+        rebuilt = codes @ decoder
+        scalars += grouping @ _row_scalars(stream, rebuilt, np.diff(codes.indptr), bias)
         stream_sum += grouping @ stream
+        offset += grouping @ (stream - rebuilt)
         codes.data = (codes.data != 0).astype(np.float64)
         active += (grouping @ codes).toarray()
-    return GroupSums(scalars, stream_sum, active)
+    return GroupSums(scalars, stream_sum, offset, active)
 
 
 def _array(weights: Tensor) -> np.ndarray:
@@ -108,15 +116,16 @@ def _array(weights: Tensor) -> np.ndarray:
 
 
 def _row_scalars(
-    stream: Float[np.ndarray, "T D"], codes: sparse.csr_array, decoder: Float[np.ndarray, "F D"], bias: np.ndarray
+    stream: Float[np.ndarray, "T D"],
+    rebuilt: Float[np.ndarray, "T D"],
+    entries: Int[np.ndarray, " T"],
+    bias: np.ndarray,
 ) -> Float[np.ndarray, "T 5"]:
-    """Rows of `GroupSums.scalars`; `stream` is relative to the bias."""
-    rebuilt = codes @ decoder
+    """Rows of `GroupSums.scalars`; `stream` and `rebuilt` are relative to the bias."""
     squares, residual = (np.square(x, dtype=np.float64).sum(axis=1) for x in (stream, stream - rebuilt))
     x, y = stream + bias, rebuilt + bias
     norms = np.maximum(np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1), 1e-12)
     cosine = np.einsum("td,td->t", x, y, dtype=np.float64) / norms
-    entries = np.diff(codes.indptr)
     return np.stack([np.ones(len(stream)), squares, residual, cosine, entries], axis=1)
 
 

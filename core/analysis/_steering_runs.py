@@ -125,18 +125,19 @@ class SteeringRuns:
         }
         return pl.DataFrame(columns)
 
-    def random_slopes(self, layer: int, sae: TopKSAE, steer: Directions, step: float) -> pl.DataFrame:
-        """One row an image and random vector: the slope between doses −`step` and +`step`."""
+    def random_slopes(self, layer: int, sae: TopKSAE, steer: Directions, between: tuple[float, float]) -> pl.DataFrame:
+        """One row an image and random vector: the slope between two doses, one below and one above 0."""
+        low, high = between
         sites: list[Site] = self._pairs.sites(layer, sae)
         ids = [pair.image_id for pair in self._pairs.pairs]
         frames = []
         for number, vector in enumerate(steer.random):
-            up, down = (self._pairs.patched(layer, sites, Steering(vector * dose)) for dose in (step, -step))
+            up, down = (self._pairs.patched(layer, sites, Steering(vector * dose)) for dose in (high, low))
             columns = {
                 "language": [self.language] * len(ids),
                 "draw": [number] * len(ids),
                 "image_id": ids,
-                "slope": (up - down) / (2 * step),
+                "slope": (up - down) / (high - low),
             }
             frames.append(pl.DataFrame(columns))
         empty = {"language": pl.String, "draw": pl.Int64, "image_id": pl.String, "slope": pl.Float64}

@@ -29,7 +29,7 @@ def run(inputs: AnalysisInputs, config: AblationConfig) -> Result:
     effects, side, features, images, draws = [], [], [], [], []
     for number, layer in enumerate(layers if runs else ()):
         target = _target(inputs, config, layer)
-        if not target.features:
+        if target is None:
             notes.append(
                 f"layer {layer}: no feature passes the support filter on the selection split; nothing ablated."
             )
@@ -77,12 +77,14 @@ def _open_runs(inputs: AnalysisInputs, config: AblationConfig) -> tuple[list[Lan
     return runs, [*notes, "Test images left out: " + ("; ".join(counted) or "none") + "."]
 
 
-def _target(inputs: AnalysisInputs, config: AblationConfig, layer: int) -> Target:
+def _target(inputs: AnalysisInputs, config: AblationConfig, layer: int) -> Target | None:
     opened = inputs.open_layer(layer)
     features = tuple(top_gender_features(inputs, layer, config.features))
+    if not features:
+        return None
     profile, scores = profile_features(inputs, opened), gender_scores(inputs, opened)
     control = matched_controls(profile, scores, features, config.draws, inputs.seed)
-    return Target(opened, features, profile, control)
+    return Target(opened, features, profile, control, scores.association(features))
 
 
 def _describe(target: Target) -> pl.DataFrame:
@@ -92,6 +94,7 @@ def _describe(target: Target) -> pl.DataFrame:
         "layer": [target.layer] * len(chosen),
         "feature": chosen,
         "rank": range(1, len(chosen) + 1),
+        "association": [target.association] * len(chosen),
         "strength": target.profile.strength()[chosen],
         "control_strength": [_drawn_strength(target, place) for place in range(len(chosen))],
         "control_pool": [target.control.pool] * len(chosen),

@@ -11,11 +11,11 @@ import polars as pl
 
 from core.analysis._controls import gender_scores, matched_controls, profile_features
 from core.analysis._dose_response import (
-    NEAR_ZERO,
     RESPONSE,
     SLOPES,
     headlines,
     metrics,
+    near_zero,
     summarise_responses,
     summarise_slopes,
 )
@@ -43,10 +43,10 @@ def run(inputs: AnalysisInputs, config: AmplificationConfig) -> Result:
         control = matched_controls(profile_features(inputs, opened), scores, chosen, config.draws, inputs.seed)
         steer = directions(inputs, opened, chosen, scores, control)
         found = pl.concat([part.respond(layer, opened.sae, steer, config.doses) for part in runs])
-        random = pl.concat([part.random_slopes(layer, opened.sae, steer, _step(config.doses)) for part in runs])
+        random = pl.concat([part.random_slopes(layer, opened.sae, steer, near_zero(config.doses)) for part in runs])
         responses.append(summarise_responses(layer, found, config.bootstrap, inputs.seed))
         slopes.append(summarise_slopes(layer, found, random, config.bootstrap, inputs.seed))
-        features.append(_describe(layer, chosen, steer))
+        features.append(_describe(layer, chosen, steer, scores.association(chosen)))
         images.append(found.with_columns(pl.lit(layer, pl.UInt16).alias("layer")))
         inputs.progress(number + 1, len(layers))
     if not responses:
@@ -75,16 +75,12 @@ def _open_runs(inputs: AnalysisInputs, config: AmplificationConfig) -> tuple[lis
     return runs, notes
 
 
-def _step(doses: Sequence[float]) -> float:
-    """The smallest dose there is: where random sets' slopes are taken."""
-    return min((abs(dose) for dose in doses if dose), default=NEAR_ZERO)
-
-
-def _describe(layer: int, chosen: Sequence[int], steer: Directions) -> pl.DataFrame:
+def _describe(layer: int, chosen: Sequence[int], steer: Directions, association: float) -> pl.DataFrame:
     columns = {
         "layer": pl.Series([layer] * len(chosen), dtype=pl.UInt16),
         "feature": pl.Series(chosen, dtype=pl.UInt32),
         "toward": ["female" if sign > 0 else "male" for sign in steer.signs],
         "quantile_99_5": pl.Series(steer.quantiles, dtype=pl.Float64),
+        "association": [association] * len(chosen),
     }
     return pl.DataFrame(columns)

@@ -1,8 +1,8 @@
 """How good are the SAEs, and where, in which features, does gender show?
 
 Quality by layer (FVU, L0, dead features, loss recovered with the SAE spliced in), association of every feature with
-the caption's gender as one family of tests, and probes that trace gender's emergence over layers, languages and
-position sets.
+the caption's gender, one family of tests a question, and probes that trace gender's emergence over layers, languages
+and position sets.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ import polars as pl
 
 from core.analysis._cells import CellFinder, FeatureCells, feature_cells, stream_cells
 from core.analysis._emergence import EMERGENCE, READING_SETS, Reading, read_gender, summarise
-from core.analysis._family import ALPHA, Family
+from core.analysis._family import ALPHA, Families
 from core.analysis._findings import headlines, metrics, notes
 from core.analysis._gender_counts import agreement, attribute_odds, gender_counts
 from core.analysis._inputs import chosen_layers
@@ -29,7 +29,7 @@ SHOWN = {
     "quality_summary": "SAE quality on held-out images",
     "top_features_summary": "Features that go most with gender",
     "splice": "Captions' loss with the SAE spliced in",
-    "false_discoveries": "Discoveries with shuffled labels",
+    "shuffled_summary": "Discoveries with shuffled labels",
     "gender_counts": "Genders of the captions",
 }
 
@@ -53,7 +53,7 @@ class _Findings:
     inputs: AnalysisInputs
     config: OverviewConfig
     reading: Reading
-    family: Family
+    families: Families
     finder: CellFinder
     splicer: Splicer | None
     quality: list[pl.DataFrame] = field(default_factory=list)
@@ -65,9 +65,9 @@ class _Findings:
     def start(cls, inputs: AnalysisInputs, config: OverviewConfig) -> "_Findings":
         labels = {language: image_labels(inputs.samples, language) for language in inputs.languages}
         reading = Reading(labels, _professions(inputs.samples), config.bootstrap, inputs.seed)
-        family = Family(labels, config.shuffles, inputs.seed)
+        families = Families(labels, config.shuffles, inputs.seed)
         splicer = Splicer(inputs, config.spliced_images, config.bootstrap) if config.spliced_images else None
-        return cls(inputs, config, reading, family, CellFinder(inputs.samples), splicer)
+        return cls(inputs, config, reading, families, CellFinder(inputs.samples), splicer)
 
     def add(self, layer: int) -> None:
         opened = self.inputs.open_layer(layer)
@@ -75,7 +75,7 @@ class _Findings:
         features = feature_cells(opened, cells)
         sums = sum_groups(opened, next(iter(self.reading.labels.values())))
         self.quality.append(quality(sums, layer))
-        self.family.add(layer, features, READING_SETS)
+        self.families.add(layer, features, READING_SETS)
         self.emergence += read_gender(layer, cells, stream_cells(opened.table, cells), features, self.reading)
         self.top += self._top_features(layer, features)
         if self.splicer is not None:
@@ -105,18 +105,19 @@ class _Findings:
         return rows
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        associations = self.family.finish()
+        associations = self.families.finish()
         top = pl.DataFrame(self.top, schema=_TOP)
         keys = ["layer", "language", "position_set", "feature"]
         top = top.join(associations.select(*keys, "q", "log_odds", "support"), on=keys, how="left")
         emergence = pl.DataFrame(self.emergence, schema=EMERGENCE).fill_nan(None)
-        measured = pl.concat(self.quality)
+        measured, shuffled = pl.concat(self.quality), self.families.false_discoveries()
         tables = {
             "emergence_summary": summarise(emergence),
             "quality_summary": _quality_summary(measured),
             "top_features_summary": _top_summary(top),
             "splice": pl.concat([frame for frame in self.spliced if frame.height] or [pl.DataFrame()]).fill_nan(None),
-            "false_discoveries": self.family.false_discoveries(),
+            "shuffled_summary": _shuffled_summary(shuffled),
+            "false_discoveries": shuffled,
             "gender_counts": gender_counts(self.inputs),
             "agreement": agreement(self.inputs),
             "attribute_odds": attribute_odds(self.inputs),
@@ -157,6 +158,17 @@ def _quality_summary(measured: pl.DataFrame) -> pl.DataFrame:
         train.join(held, on="layer", how="left")
         .sort("layer")
         .select("layer", "fvu", "fvu_train", "explained_variance", "cosine", "l0", "dead", "dense")
+    )
+
+
+def _shuffled_summary(shuffled: pl.DataFrame) -> pl.DataFrame:
+    """By question: tests, runs, runs that discover anything, and the most that any of them does."""
+    found = pl.col("discoveries")
+    return shuffled.group_by("question", maintain_order=True).agg(
+        pl.col("tests").first(),
+        pl.len().alias("runs"),
+        (found > 0).sum().alias("runs_with_discoveries"),
+        found.max().alias("most_discoveries"),
     )
 
 

@@ -1,8 +1,8 @@
 """A gallery: captions before and after intervention, picked by rule, and how often their gender changes.
 
 Captions are generated greedily with the intervention in force at every step. Features are taken out (ablated), or
-turned toward the gender that the caption does not have (amplified) at the largest dose that stays shorter than the
-stream itself; a matched random set taken out says what any features do.
+turned toward the gender that the clean caption does not have (amplified) at the largest dose that stays shorter than
+the stream itself; a matched random set taken out says what any features do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.analysis._controls import gender_scores, matched_controls, profile_features
 from core.analysis._gallery import Strip, pick_images, read_strips
-from core.analysis._gender_changes import gender_changes, headlines
+from core.analysis._gender_changes import away_from, gender_changes, headlines
 from core.analysis._pairs import MinimalPair, choose_samples, find_pairs
 from core.analysis._runs import CaptionRuns, PairRuns, relative_norms
 from core.analysis._steering_runs import feature_vector
@@ -171,13 +171,15 @@ def _captions(
         return dict(zip(which, generate(plan.loaded, [prompts[i] for i in which], most, force), strict=True))
 
     everyone = range(len(pairs))
+    clean = written(None, everyone)
+    away = [away_from(clean[i], pairs[i].caption.language, pairs[i].sign) for i in everyone]
     steered: dict[int, str] = {}
     for sign in (1, -1):
-        which = [index for index in everyone if pairs[index].sign == sign]
+        which = [index for index in everyone if away[index] == sign]
         steered |= written(Steering(plan.toward_female * (sign * dose)), which)
     random = written(Ablation(plan.random), everyone) if plan.random is not None else {}
     by_condition: Mapping[str, dict[int, str]] = {
-        "clean": written(None, everyone),
+        "clean": clean,
         "ablated": written(Ablation(plan.features), everyone),
         "amplified": steered,
         "random": random,

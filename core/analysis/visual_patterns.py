@@ -17,7 +17,7 @@ from scipy import stats
 from core.analysis._causal_maps import CausalMap, block_of_cell, causal_maps, replacements
 from core.analysis._controls import gender_scores, matched_controls, profile_features
 from core.analysis._image_maps import box_cells, find_grid
-from core.analysis._inputs import chosen_layers
+from core.analysis._inputs import chosen_layers, of_layers, picked_layer
 from core.analysis._localisation import LOCALISATION, Boxes, MappedLayer, localise, top_maps
 from core.analysis._pairs import choose_samples
 from core.analysis.associations import top_gender_features
@@ -38,6 +38,8 @@ _CAUSAL: dict[str, Any] = {
     "causal": pl.List(pl.Float32),
 }
 CAUSAL = pl.Schema(_CAUSAL)
+LAYERS = pl.Schema({"layer": pl.UInt16, "association": pl.Float64})
+"""How strongly each layer's chosen features go with gender on the selection split: what picks the headline's layer."""
 AGREEMENT = pl.Schema(
     {
         "layer": pl.UInt16,
@@ -74,6 +76,7 @@ def run(inputs: AnalysisInputs, config: VisualPatternsConfig) -> Result:
         ),
         "causal": causal,
         "agreement": _agreement(causal, config.bootstrap, inputs.seed),
+        "layers": pl.DataFrame([(layer.opened.layer, layer.association) for layer in layers], LAYERS, orient="row"),
     }
     if layers:
         tables["maps"] = pl.concat([top_maps(layer, test, config.top_images) for layer in layers])
@@ -94,8 +97,8 @@ def _map_layer(
         return "no feature passes the support filter on the selection split"
     profile, scores = profile_features(inputs, opened), gender_scores(inputs, opened)
     control = matched_controls(profile, scores, features, CONTROLS, inputs.seed)
-    drawn = sorted({feature for features in control.draws for feature in features})[:CONTROLS]
-    return MappedLayer(opened, tuple(features), tuple(drawn), grid)
+    drawn = list(dict.fromkeys(feature for features in control.draws for feature in features))[:CONTROLS]
+    return MappedLayer(opened, tuple(features), tuple(drawn), grid, scores.association(features, ("image",)))
 
 
 def _boxes(inputs: AnalysisInputs, test: pl.DataFrame, layers: list[MappedLayer]) -> Boxes:
@@ -164,19 +167,23 @@ def _agreement(causal: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
 
 def _headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
     sentences = []
+    if tables["layers"].is_empty():
+        return ()
+    layer, count = picked_layer(tables["layers"]), tables["layers"].height
     person = tables["localisation"].filter(
-        pl.col("feature").is_null() & (pl.col("box") == "person") & (pl.col("images") > 0)
+        pl.col("feature").is_null() & (pl.col("box") == "person") & (pl.col("images") > 0) & (pl.col("layer") == layer)
     )
     if person.height:
-        row = person.sort("excess", descending=True).row(0, named=True)
+        row = person.row(0, named=True)
         excess = f"{row['excess'] * 100:+.0f} points [{row['excess_low'] * 100:+.0f}, {row['excess_high'] * 100:+.0f}]"
         sentences.append(
-            f"At layer {row['layer']} (the best of {person.height}) the gender features' strongest cell lies on the "
+            f"At layer {layer} {of_layers(count)} the gender features' strongest cell lies on the "
             f"person in {row['pointing']:.0%} of {row['images']} test images: {excess} above a random cell; the "
             f"image's middle scores {row['centre']:.0%}, matched other features {row['control']:.0%}."
         )
-    if tables["agreement"].height:
-        row = tables["agreement"].sort("spearman", descending=True).row(0, named=True)
+    agreement = tables["agreement"].filter(pl.col("layer") == layer)
+    if agreement.height:
+        row = agreement.row(0, named=True)
         sentences.append(
             f"Replacing cells one by one: maps agree with what the features depend on by rank correlation "
             f"{row['spearman']:.2f} [{row['low']:.2f}, {row['high']:.2f}] over {row['images']} images at layer "

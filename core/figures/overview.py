@@ -157,7 +157,8 @@ def _discoveries(associations: pl.DataFrame) -> Figure:
     return Figure(
         chart,
         "Share of tested features whose activity goes with the caption's gender at a false discovery rate of 5 % "
-        "over all features, layers, languages and position sets together. Unit: test image.",
+        "over all features, layers and languages of one question (before gender is spoken, on the picture, on the "
+        "gendered words). Unit: test image.",
     )
 
 

@@ -14,6 +14,8 @@ from core.study.model import SAEConfig
 
 MAX_HELD_OUT = 16_384
 """Held-out rows kept at most: beyond that a FVU no longer moves in its third digit."""
+SHARED_WORDS = "prompt_shared"
+"""The kind of instruction rows that the languages have in common."""
 _READ_ROWS = 8192
 
 
@@ -51,9 +53,10 @@ def load_rows(table: LayerTable, samples: pl.DataFrame, config: SAEConfig) -> Ro
 def choose_rows(tokens: pl.DataFrame, samples: pl.DataFrame, config: SAEConfig) -> Choice:
     """Draw the rows of the train and select splits in the stated proportions, by the study's seed.
 
-    Caption rows are balanced between the languages, and so are the instruction's own words; image rows come to
-    `image_share` of all where there are enough of them. Special rows, and rows before the image that every sample
-    shares, are left out. A table without image rows or with one language gives all it has.
+    Caption rows are balanced between the languages, and so are the instruction's own words, beside those that the
+    languages share; image rows come to `image_share` of all where there are enough of them. Special rows, and rows
+    before the image (the same in every sample), are left out. A table without image rows or with one language gives
+    all it has.
     """
     train, counts = _draw(tokens, samples, config, "train", config.max_rows)
     limit = MAX_HELD_OUT if config.max_rows is None else min(MAX_HELD_OUT, config.max_rows)
@@ -78,9 +81,9 @@ def _draw(
 def _pools(tokens: pl.DataFrame, samples: pl.DataFrame, split: str) -> dict[str, Int[np.ndarray, " n"]]:
     """Row numbers of a split by kind, kinds in a fixed order, empty ones left out."""
     images = samples.filter(pl.col("split") == split)["image_id"].unique().to_list()
-    frame = tokens.select(pl.int_range(pl.len()).alias("row"), "image_id", "language", "segment", "special").filter(
-        ~pl.col("special") & pl.col("image_id").is_in(images)
-    )
+    frame = tokens.select(
+        pl.int_range(pl.len()).alias("row"), "image_id", "language", "segment", "position", "special"
+    ).filter(~pl.col("special") & pl.col("image_id").is_in(images))
     image = frame.filter(pl.col("segment") == "image")
     pools = {"image": image["row"].to_numpy()} if image.height else {}
     for segment in ("caption", "prompt"):
@@ -88,15 +91,28 @@ def _pools(tokens: pl.DataFrame, samples: pl.DataFrame, split: str) -> dict[str,
             kind = frame.filter((pl.col("segment") == segment) & (pl.col("language") == language))
             if kind.height:
                 pools[f"{segment}_{language}"] = kind["row"].to_numpy()
-    return pools
+    shared = _shared_words(frame, image)
+    return pools | ({SHARED_WORDS: shared} if shared.size else {})
+
+
+def _shared_words(frame: pl.DataFrame, image: pl.DataFrame) -> Int[np.ndarray, " n"]:
+    """Instruction words behind the image that all languages open with: stored once, but read with every caption."""
+    begins = image.group_by("image_id").agg(pl.col("position").min().alias("image_begins"))
+    prompt = frame.filter((pl.col("segment") == "prompt") & pl.col("language").is_null())
+    behind = prompt.join(begins, on="image_id", maintain_order="left").filter(
+        pl.col("position") > pl.col("image_begins")
+    )
+    return behind["row"].to_numpy()
 
 
 def _sizes(pools: Mapping[str, Int[np.ndarray, " n"]], image_share: float) -> dict[str, int]:
     """How many rows of each pool are drawn."""
     sizes: dict[str, int] = {}
     for segment in ("caption", "prompt"):
-        kinds = [kind for kind in pools if kind.startswith(segment)]
+        kinds = [kind for kind in pools if kind.startswith(segment) and kind != SHARED_WORDS]
         sizes |= dict.fromkeys(kinds, min((len(pools[kind]) for kind in kinds), default=0))
+    if SHARED_WORDS in pools:
+        sizes[SHARED_WORDS] = len(pools[SHARED_WORDS])
     if "image" in pools:
         wanted = round(sum(sizes.values()) * image_share / (1 - image_share))
         sizes["image"] = min(len(pools["image"]), wanted) if sizes else len(pools["image"])

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from core.study.layers import Layers
 from core.study.section import Section
@@ -65,11 +65,18 @@ class AmplificationConfig(Section):
     images: Positive = 24
     """Test images on which the response is measured."""
     doses: tuple[float, ...] = (-4, -2, -1, -0.5, 0, 0.5, 1, 2, 4)
-    """Multiples of the feature's 99.5th percentile when active."""
-    draws: Annotated[int, Field(ge=19)] = 20
+    """Multiples of the feature's 99.5th percentile when active; the slope at 0 is taken between the two nearest 0."""
+    draws: Annotated[int, Field(ge=19)] = 100
     """Draws of the random-feature control a layer."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval."""
+
+    @field_validator("doses")
+    @classmethod
+    def _on_both_sides(cls, doses: tuple[float, ...]) -> tuple[float, ...]:
+        if not any(dose < 0 for dose in doses) or not any(dose > 0 for dose in doses):
+            raise ValueError("name at least one dose below 0 and one above it: the slope at 0 is taken between them")
+        return doses
 
 
 class VisualPatternsConfig(Section):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from core.analysis import ablation
+from core.analysis._ablation_summary import headlines
 from core.analysis._controls import gender_scores, matched_controls, profile_features
 from core.analysis._counterparts import swaps_by_lexicon, swaps_by_truth, swaps_by_twin, words_of
 from core.analysis._pairs import choose_samples, find_pairs
@@ -132,6 +133,16 @@ def test_headlines_carry_effect_interval_and_control(result: Result) -> None:
     assert "19 random sets" in result.headlines[0]
     assert "p = 0.05" in result.headlines[0]
     assert "[" in result.headlines[0]
+
+
+def test_the_headlines_layer_is_picked_without_the_test_images(result: Result) -> None:
+    """A layer with a larger effect on test images loses against one whose features go more with gender elsewhere."""
+    tables = dict(result.tables)
+    for name, columns in (("effects", {"effect": 99.0}), ("features", {"association": 0.01}), ("specificity", {})):
+        other = [pl.lit(value).alias(column) for column, value in columns.items()]
+        moved = tables[name].with_columns(pl.lit(LAYER + 1, pl.UInt16).alias("layer"), *other)
+        tables[name] = pl.concat([moved, tables[name]])
+    assert f"at layer {LAYER} (of 2, the layer whose features go most with gender" in headlines(tables)[0]
 
 
 def test_figures_are_valid(result: Result) -> None:

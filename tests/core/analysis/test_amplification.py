@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from core.analysis import amplification
-from core.analysis._dose_response import isotonic_r2, slopes_at_zero
+from core.analysis._dose_response import isotonic_r2, near_zero, slopes_at_zero
 from core.analysis._steering_runs import difference_of_means, feature_vector, upper_quantile
 from core.analysis.result import Result
 from core.figures.amplification import figures
@@ -83,6 +83,7 @@ def test_slopes_are_least_squares_near_0() -> None:
     doses = np.array([-4, -1, 0, 1, 4.0])
     odds = np.array([[9, -2, 0, 2, 9], [0, 1, 1, 1, 0.0]])
     np.testing.assert_allclose(slopes_at_zero(doses, odds), [2, 0])
+    assert near_zero([2, -4, 0, -0.5, 1]) == (-0.5, 1)
     np.testing.assert_allclose(slopes_at_zero(np.array([-4, 4.0]), np.array([[0, 16.0]])), [2])
 
 

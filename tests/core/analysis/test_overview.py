@@ -3,10 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from core.analysis import overview
 from core.analysis._cells import find_cells
-from core.analysis._emergence import first_sustained
+from core.analysis._emergence import EMERGENCE, first_sustained, summarise
 from core.analysis._family import discoveries, shuffled_images
 from core.analysis._quality import quality, sum_groups
 from core.analysis.associations import image_labels
@@ -43,7 +44,17 @@ def test_the_planted_features_are_discovered_in_both_languages_and_shuffled_labe
     assert (
         found.filter(pl.col("feature") == 0)["auroc"].min() > 0.5 > found.filter(pl.col("feature") == 1)["auroc"].max()
     )
-    assert (result.tables["false_discoveries"]["discoveries"] > 0).sum() <= 3
+    runs = result.tables["false_discoveries"]
+    assert runs.group_by("question").agg((pl.col("discoveries") > 0).sum())["discoveries"].max() <= 3
+
+
+def test_every_question_is_a_family_of_its_own(result: Result):
+    tested = result.tables["associations"]
+    assert set(tested["question"]) == {"picture", "decision", "words"}
+    for (question,), part in tested.group_by("question"):
+        np.testing.assert_allclose(part["q"], stats.false_discovery_control(part["p"].to_numpy()))
+        own = result.tables["false_discoveries"].filter(question=question)
+        assert own["tests"].unique().to_list() == [part.height]
 
 
 def test_the_top_features_of_a_layer_are_the_planted_ones(result: Result):
@@ -85,6 +96,8 @@ def test_quality_equals_a_dense_computation(world: AnalysisInputs):
     held = measured.filter((pl.col("split") == "held-out") & (pl.col("segment") == "all")).row(0, named=True)
     assert held["rows"] == len(rows)
     assert held["fvu"] == pytest.approx(((x - rebuilt) ** 2).sum() / ((x - x.mean(axis=0)) ** 2).sum(), rel=1e-4)
+    unexplained = (x - rebuilt).var(axis=0).sum() / x.var(axis=0).sum()
+    assert held["explained_variance"] == pytest.approx(1 - unexplained, rel=1e-4)
     assert held["l0"] == pytest.approx((codes != 0).sum(axis=1).mean())
     assert held["dead"] == pytest.approx((codes == 0).all(axis=0).mean())
     cosine = (x * rebuilt).sum(axis=1) / np.linalg.norm(x, axis=1) / np.linalg.norm(rebuilt, axis=1)
@@ -126,6 +139,14 @@ def test_discoveries_equal_a_full_benjamini_hochberg():
     reference = max(np.flatnonzero(ordered <= 0.05 * np.arange(1, 521) / 520), default=-1) + 1
     assert discoveries(p[p <= 0.05], p.size) == reference
     assert discoveries(np.zeros(0), 100) == 0
+
+
+def test_emergence_must_beat_shuffled_labels():
+    curve = {"layer": [0, 1, 2, 3], "low": [0.55] * 4, "auroc": [0.6, 0.8, 0.8, 0.8], "shuffled_high": [0.65] * 4}
+    constant = {"language": "en", "position_set": "last-prompt", "method": "logistic", "auroc_select": 0.8}
+    missing = {name: None for name in EMERGENCE.names() if name not in curve | constant}
+    table = pl.DataFrame(curve).with_columns(pl.lit(value).alias(name) for name, value in (constant | missing).items())
+    assert summarise(table)["emerges_at"].to_list() == [1]
 
 
 def test_emergence_must_last_three_layers():

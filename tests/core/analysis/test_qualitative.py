@@ -7,7 +7,7 @@ import pytest
 
 from core.analysis import qualitative
 from core.analysis._gallery import RULES, pick_images
-from core.analysis._gender_changes import gender_changes
+from core.analysis._gender_changes import away_from, gender_changes
 from core.analysis.result import Result
 from core.figures.qualitative import figures
 from core.study.analyses import QualitativeConfig
@@ -74,6 +74,12 @@ def test_changes_count_captions_that_speak_of_the_other_gender() -> None:
     changes = gender_changes(pl.DataFrame(rows, schema_overrides={"random": pl.String}))
     found = {row["condition"]: (row["changed"], row["captions"]) for row in changes.iter_rows(named=True)}
     assert found == {"ablated": (1, 3), "amplified": (3, 3)}
+
+
+def test_steering_turns_away_from_the_gender_of_the_clean_caption() -> None:
+    assert away_from("a woman runs", "en", otherwise=1) == -1
+    assert away_from("رجل يقرأ", "ar", otherwise=-1) == 1
+    assert away_from("a dog runs", "en", otherwise=-1) == -1
 
 
 def test_images_are_picked_by_rule() -> None:

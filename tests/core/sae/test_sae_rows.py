@@ -14,13 +14,17 @@ from tests.core.features.planted_layer import make_layer
 
 @pytest.fixture
 def tokens() -> pl.DataFrame:
-    """Six images: each 10 image rows, 2 + 2 prompt rows, 8 English and 5 Arabic caption rows; some special."""
+    """Six images: 3 shared prompt rows, 10 image rows, then 2 + 2 prompt rows, 8 English and 5 Arabic caption rows; the
+    first row of each kind is special."""
     kinds = [("image", None, 10), ("prompt", "en", 2), ("caption", "en", 8), ("prompt", "ar", 2), ("caption", "ar", 5)]
     rows = [
-        {"image_id": f"i{image}", "segment": segment, "language": language, "special": place == 0}
+        {"image_id": f"i{image}", "segment": segment, "language": language, "position": position, "special": place == 0}
         for image in range(6)
-        for segment, language, count in [*kinds, ("prompt", None, 3)]
-        for place in range(count)
+        for position, (segment, language, place) in enumerate(
+            (segment, language, place)
+            for segment, language, count in [("prompt", None, 3), *kinds]
+            for place in range(count)
+        )
     ]
     return pl.DataFrame(rows)
 
@@ -56,6 +60,15 @@ def test_special_shared_and_other_splits_rows_stay_out(tokens: pl.DataFrame, sam
         assert chosen.filter(pl.col("language").is_null())["segment"].unique().to_list() == ["image"]
         assert len(set(rows.tolist())) == len(rows)
         assert (np.diff(rows) > 0).all()
+
+
+def test_instruction_words_that_the_languages_share_are_learnt(tokens: pl.DataFrame, samples: pl.DataFrame) -> None:
+    """Two of each image's three shared prompt rows are not special; here they stand behind the image."""
+    shared = (pl.col("segment") == "prompt") & pl.col("language").is_null()
+    behind = tokens.with_columns(pl.when(shared).then(100).otherwise(pl.col("position")).alias("position"))
+    choice = choose_rows(behind, samples, SAEConfig(image_share=0.2))
+    assert _kinds(behind, choice.train)["prompt", None] == choice.counts["prompt_shared"] == 6
+    assert _kinds(behind, choice.train)["image", None] == 9  # a fifth of 45
 
 
 def test_the_draw_follows_the_seed(tokens: pl.DataFrame, samples: pl.DataFrame) -> None:
