@@ -6,7 +6,6 @@ from typing import Any
 from prefect.exceptions import TerminationSignal
 from prefect.logging.handlers import APILogWorker
 
-from cli.terminal import STOPPED_WORDS
 from core.errors import BadInput
 from flows.full_analysis import full_analysis
 from flows.single_layer import single_layer
@@ -25,12 +24,16 @@ class Outcome:
 
 
 def call_flow(name: str, parameters: dict[str, object]) -> Outcome:
-    """Run a flow to its end; failures that are told in one line come back as words."""
+    """Run a flow to its end; failures that are told in one line come back as words.
+
+    Raises:
+        KeyboardInterrupt: it was stopped, by Ctrl-C or from Prefect.
+    """
     try:
         return Outcome(value=_FLOWS[name](**parameters))
     except (BadInput, StageFailed) as error:
         return Outcome(error=str(error))
     except (KeyboardInterrupt, SystemExit, TerminationSignal):
-        return Outcome(error=STOPPED_WORDS)
+        raise KeyboardInterrupt from None
     finally:
         APILogWorker.drain_all(timeout=_FLUSH_S)  # the server may stop right after

@@ -30,7 +30,7 @@ TRACKED_STEPS = (
     "evolution",
     "qualitative",
 )
-_BATCH = 500  # MLflow takes at most 1000 metrics and 100 params a call
+_BATCH, _PARAMS = 500, 100  # MLflow takes at most 1000 metrics and 100 params a call
 
 
 @dataclass
@@ -127,9 +127,14 @@ def _find_or_create(client: MlflowClient, unit: Unit, context: RunContext) -> st
         **context.links,
     }
     run = client.create_run(context.experiment_id, tags=tags)
-    params = flatten(unit.recipe)
-    client.log_batch(run.info.run_id, params=[Param(key, value[:6000]) for key, value in list(params.items())[:100]])
+    _log_params(client, run.info.run_id, flatten(unit.recipe))
     return str(run.info.run_id)
+
+
+def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
+    entries = [Param(key, value[:6000]) for key, value in params.items()]  # MLflow's longest value
+    for start in range(0, len(entries), _PARAMS):
+        client.log_batch(run_id, params=entries[start : start + _PARAMS])
 
 
 def _attach_log(client: MlflowClient, run_id: str, path: Path) -> None:
@@ -148,9 +153,7 @@ def open_parent(
     client = MlflowClient(tracking_uri=tracking_uri)
     experiment_id = _experiment(client, tracking_uri, experiment, artifact_root)
     run = client.create_run(experiment_id, tags=dict(tags))
-    entries = [Param(key, value[:6000]) for key, value in params.items()]
-    for start in range(0, len(entries), 100):
-        client.log_batch(run.info.run_id, params=entries[start : start + 100])
+    _log_params(client, run.info.run_id, params)
     return experiment_id, str(run.info.run_id)
 
 

@@ -217,8 +217,8 @@ def _control(row: Mapping[str, object]) -> str:
 
 def _cost(rows: pl.DataFrame, layer: object) -> str:
     parts = (
-        f"{row['language']} {row['kl']:.3f} [{row['low']:.3f}, {row['high']:.3f}] nats a token "
-        f"(random sets {row['control']:.3f})"
+        f"{row['language']} {row['kl']:.2g} [{row['low']:.2g}, {row['high']:.2g}] nats a token "
+        f"(random sets {row['control']:.2g})"
         for row in rows.sort("language").rows(named=True)
     )
     return f"All other words of the caption move by KL {'; '.join(parts)} at layer {layer}."

@@ -28,7 +28,7 @@ def headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
     """One sentence a finding, with its control and interval."""
     found = [_quality_line(tables["quality_summary"])]
     for row in tables["emergence_summary"].filter("decision").iter_rows(named=True):
-        found.append(_emergence_line(row))
+        found.append(_emergence_line(row, first=int(tables["emergence"]["layer"].min() or 0)))  # type: ignore[arg-type]
     found += _family_lines(tables)
     if "splice" in tables:
         found.append(_splice_line(tables["splice"]))
@@ -44,7 +44,7 @@ def _quality_line(summary: pl.DataFrame) -> str:
     )
 
 
-def _emergence_line(row: Mapping[str, Any]) -> str:
+def _emergence_line(row: Mapping[str, Any], first: int) -> str:
     language, place = _LANGUAGES.get(row["language"], row["language"]), _PLACES[row["position_set"]]
     peak = Interval(row["low"], row["auroc"], row["high"])
     controls = f"shuffled labels reach {row['shuffled_high']:.2f}"
@@ -53,6 +53,8 @@ def _emergence_line(row: Mapping[str, Any]) -> str:
     best = f"AUROC {peak} in layer {row['peak_layer']}, chosen on other images; {controls}"
     if row["emerges_at"] is None:
         return f"{language}: gender does not emerge {place} in any three layers in a row ({best})."
+    if row["emerges_at"] == first:
+        return f"{language}: gender is there {place} from the first measured layer, {first}, on (held-out {best})."
     return f"{language}: gender emerges {place} at layer {row['emerges_at']} (held-out {best})."
 
 

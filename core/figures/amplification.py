@@ -5,9 +5,20 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.figures.theme import BAND, HALF, HEIGHT, LANGUAGE_NAMES, WIDTH, Figure, control_colour, language_colour, rule
+from core.figures.theme import (
+    BAND,
+    HALF,
+    HEIGHT,
+    LANGUAGE_NAMES,
+    WIDTH,
+    Figure,
+    by_panel,
+    control_colour,
+    language_colour,
+    rule,
+)
 
-_DOSE = "Dose (multiples of the 99.5th percentile when active)"
+_DOSE = "Multiples of the 99.5th percentile when active"
 _ODDS = "log p(female word) − log p(male word) (nats)"
 _FEATURES, _RANDOM = "features", "random features"
 
@@ -25,25 +36,35 @@ def _languages(table: pl.DataFrame) -> list[str]:
 
 
 def _dose_response(response: pl.DataFrame) -> Figure:
-    layers = response["layer"].unique(maintain_order=True).to_list()
-    columns = min(len(layers), 3)
     table = response.select("layer", "language", "vector", "dose", "log_odds", "low", "high", "out_of_range")
     base = alt.Chart(table).encode(x=alt.X("dose:Q", title="Dose"), color=language_colour(present=_languages(table)))
     own = base.transform_filter(alt.datum.vector == _FEATURES)
     band = own.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", title=_ODDS), y2="high:Q")
     line = base.mark_line().encode(
         y=alt.Y("log_odds:Q", title=_ODDS),
-        strokeDash=alt.StrokeDash("vector:N", title="Vector", sort=[_FEATURES, "difference of means"]),
+        strokeDash=alt.StrokeDash(
+            "vector:N",
+            title="Vector",
+            scale=alt.Scale(domain=[_FEATURES, "difference of means"], range=[[1, 0], [6, 4]]),
+        ),
     )
     outside = own.transform_filter("datum.out_of_range").mark_point(shape="cross", size=50).encode(y="log_odds:Q")
-    panel = alt.layer(band, line, outside).properties(width=(WIDTH - 60) // columns, height=HEIGHT)
-    chart = panel.facet(facet=alt.Facet("layer:O", title="Layer"), columns=columns)
+    chart = _by_layer(alt.layer(band, line, outside), response)
     caption = (
-        f"Log odds of the female word at the first gendered word, by dose: {_DOSE.lower()}; positive doses push toward "
-        "female. Band: 95 % interval over test images; dashed: difference of means, of the same length; crosses: the "
-        "added vector is longer than the stream itself, out of range."
+        f"Log odds of the female word at the first gendered word, by dose ({_DOSE.lower()}); positive doses push "
+        "toward female. Band: 95 % interval over test images; dashed: difference of means, of the same length; "
+        "crosses: the added vector is longer than the stream itself, out of range."
     )
     return Figure(chart, caption)
+
+
+def _by_layer(panel: alt.Chart | alt.LayerChart | alt.FacetChart, response: pl.DataFrame) -> alt.ConcatChart:
+    layers = response["layer"].unique(maintain_order=True).to_list()
+    width = (WIDTH - 120) // min(len(layers), 3)
+    sized = panel.properties(width=width, height=HEIGHT)
+    chart = by_panel(sized, "layer", {layer: f"Layer {layer}" for layer in layers}, columns=3)
+    shared: alt.ConcatChart = chart.resolve_scale(y="shared")
+    return shared
 
 
 def _slopes(slopes: pl.DataFrame) -> Figure:
@@ -83,14 +104,12 @@ def _cost(response: pl.DataFrame) -> Figure:
         "layer", "language", "dose", "caption_ce", "relative_norm"
     )
     base = alt.Chart(table).encode(
-        x=alt.X("dose:Q", title=_DOSE),
-        y=alt.Y("caption_ce:Q", title="Cross-entropy (nats a word piece)", scale=alt.Scale(zero=False)),
+        x=alt.X("dose:Q", title="Dose"),
+        y=alt.Y("caption_ce:Q", title="Cross-entropy (nats a token)", scale=alt.Scale(zero=False)),
         color=language_colour(present=_languages(table)),
-        detail="layer:O",
-        strokeDash=alt.StrokeDash("layer:O", title="Layer"),
     )
     caption = (
         "What steering costs: cross-entropy of the reference captions' words that do not differ between the genders, "
-        "under the steered model, by dose, layer and language."
+        f"under the steered model, by dose ({_DOSE.lower()}), layer and language."
     )
-    return Figure(base.mark_line(point=True).properties(width=WIDTH, height=HEIGHT), caption)
+    return Figure(_by_layer(base.mark_line(point=True), response), caption)

@@ -6,7 +6,20 @@ import altair as alt
 import polars as pl
 
 from core.figures._cells import layer_cells
-from core.figures.theme import BAND, CONTROLS, HALF, HEIGHT, MEASURED, SEQUENTIAL, SERIES, WIDTH, Figure, layer_x, rule
+from core.figures.theme import (
+    BAND,
+    CONTROLS,
+    HALF,
+    HEIGHT,
+    MEASURED,
+    SEQUENTIAL,
+    SERIES,
+    WIDTH,
+    Figure,
+    by_panel,
+    layer_x,
+    rule,
+)
 
 _SHARE = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1], clamp=True)
 
@@ -147,7 +160,7 @@ def _lifetimes(lifetimes: pl.DataFrame) -> Figure:
 
 def _cka(cka: pl.DataFrame) -> Figure:
     places = cka["place"].unique(maintain_order=True).to_list()
-    chart = (
+    panel = (
         alt.Chart(cka.drop_nulls().select("place", "layer", "other_layer", pl.col("cka").round(4)))
         .mark_rect()
         .encode(
@@ -157,8 +170,8 @@ def _cka(cka: pl.DataFrame) -> Figure:
             tooltip=["layer", "other_layer", "cka"],
         )
         .properties(width=HALF, height=HALF)
-        .facet(facet=alt.Facet("place:N", title=None, sort=places), columns=2)
     )
+    chart = by_panel(panel, "place", {place: place for place in places})
     images = int(cka["images"].max() or 0)  # type: ignore[arg-type]
     return Figure(
         chart,

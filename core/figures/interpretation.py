@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.figures.theme import CONTROLS, HALF, HEIGHT, MEASURED, SERIES, WIDTH, Figure, layer_x, rule
+from core.figures.theme import CONTROLS, HALF, HEIGHT, MEASURED, SERIES, WIDTH, Figure, by_panel, layer_x, rule
 
 FEATURES = 6
 """Features in the figure of promoted tokens."""
@@ -59,7 +59,7 @@ def _promoted(promoted: pl.DataFrame, described: pl.DataFrame) -> Figure:
         scale=alt.Scale(domain=["promoted", "suppressed"], range=[SERIES[0], SERIES[1]]),
     )
     order = table["name"].unique(maintain_order=True).to_list()
-    chart = (
+    panel = (
         alt.Chart(table)
         .mark_bar()
         .encode(
@@ -68,9 +68,8 @@ def _promoted(promoted: pl.DataFrame, described: pl.DataFrame) -> Figure:
             color=colour,
         )
         .properties(width=HALF - 40, height=alt.Step(14))
-        .facet(facet=alt.Facet("name:N", title=None, sort=order), columns=2)
-        .resolve_scale(y="independent", x="independent")
     )
+    chart = by_panel(panel, "name", {name: name for name in order}).resolve_scale(y="independent", x="independent")
     return Figure(
         chart,
         "Tokens whose logits the best explained features raise and lower most by the direct path (decoder, final "

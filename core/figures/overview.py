@@ -15,6 +15,7 @@ from core.figures.theme import (
     SERIES,
     WIDTH,
     Figure,
+    by_panel,
     language_colour,
     layer_x,
     position_colour,
@@ -63,11 +64,8 @@ def _emergence(emergence: pl.DataFrame) -> Figure:
     band = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour)
     line = base.mark_line(strokeWidth=2).encode(y=alt.Y("auroc:Q", scale=scale), color=colour)
     present = [name for name in _ORDER if name in table["position_set"].unique().to_list()]
-    chart = (
-        (chance + null + band + line)
-        .properties(width=HALF, height=HALF * 2 // 3)
-        .facet(facet=alt.Facet("position_set:N", title=None, sort=present), columns=2)
-    )
+    panel = (chance + null + band + line).properties(width=HALF, height=HALF * 2 // 3)
+    chart = by_panel(panel, "position_set", {name: name for name in present})
     return Figure(
         chart,
         "How well the caption's gender is read off the residual stream by a logistic probe, by layer, language and "

@@ -119,6 +119,17 @@ def control_colour(field: str, measured: Sequence[str], controls: Sequence[str],
     return _fixed(field, {**dict(zip(measured, colours)), **dict(zip(controls, CONTROLS))}, title)
 
 
+def by_panel(
+    chart: alt.Chart | alt.LayerChart | alt.FacetChart, field: str, values: Mapping[Any, str], columns: int = 2
+) -> alt.ConcatChart:
+    """One panel a value of `field`, under its name, scales shared; a facet would draw an axis under a missing panel."""
+    panels = [
+        chart.transform_filter(alt.FieldEqualPredicate(field=field, equal=value)).properties(title=name)
+        for value, name in values.items()
+    ]
+    return alt.concat(*panels, columns=min(columns, len(panels)))
+
+
 def _fixed(field: str, colours: Mapping[str, str], title: str, names: Mapping[str, str] | None = None) -> alt.Color:
     label = "datum.label"
     for value, name in (names or {}).items():
