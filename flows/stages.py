@@ -69,6 +69,7 @@ def _work(name: str, units: Sequence[Unit], steps: Steps, context: RunContext) -
     bar: Any = create_progress_artifact(0.0, key=name.replace("_", "-"), description=f"{name}: {len(units)} units")
     reasons: dict[str, str] = {}
     for done, future in enumerate(as_completed(list(futures)), start=1):
+        future.wait()  # done as it is, it then holds its own state: the server learns of that later
         if not future.state.is_completed():
             reasons[futures[future].label] = _reason(future)
         update_progress_artifact(bar, 100.0 * done / len(units))
