@@ -82,7 +82,9 @@ def _tell_record(record: dict[str, object], settings: Settings) -> None:
     state = "[green]complete[/green]" if there == len(refs) else f"[yellow]{there} of {len(refs)} artefacts[/yellow]"
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(str(record["time"]))))
     console.print(f"[bold]{record['key']}[/bold]  {when}  {state}")
-    console.print(f"  report  {store.path(Artifact.from_ref(str(record['report']))) / 'report.html'}", markup=False)
+    report = Artifact.from_ref(str(record["report"]))
+    if store.intact(report):
+        console.print(f"  report  {store.path(report) / 'report.html'}", markup=False)
     console.print(f"  MLflow  {record.get('mlflow')}", markup=False)
 
 

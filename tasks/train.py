@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.data.samples import read_samples
 from core.lm.shape import read_shape
+from core.progress import Progress
 from core.sae.formats import Origin, save_sae
 from core.sae.rows import load_rows
 from core.sae.training import train
@@ -25,7 +26,7 @@ def train_sae(work: Work) -> Mapping[str, float]:
     config = SAEConfig.model_validate({**work.recipe["sae"], **work.unit.knobs})
     table = open_table(work, work.input("layer"), layer)
     rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
-    trained = train(rows, config, work.checkpoint, work.progress)
+    trained = train(rows, config, work.checkpoint, _curves(work))
     model = read_shape(Path(work.context.model_folder)).model_type
     save_sae(trained.sae, work.out, Origin(model=model, layer=layer), trained.firing_rate)
     trained.history.write_parquet(work.out / "history.parquet", statistics=False)
@@ -34,3 +35,14 @@ def train_sae(work: Work) -> Mapping[str, float]:
     (work.out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     log_sae(work, table.d_model)
     return metrics
+
+
+_CURVES = ("fvu", "loss", "l0", "dead", "learning_rate")
+"""What is drawn by step in MLflow; its compare view opens with the first of them."""
+
+
+def _curves(work: Work) -> Progress:
+    def progress(done: int, total: int, metrics: dict[str, float] | None = None) -> None:
+        work.progress(done, total, {name: metrics[name] for name in _CURVES} if metrics else None)
+
+    return progress
