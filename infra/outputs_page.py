@@ -1,6 +1,6 @@
 """The page of every file and column that a study leaves: `python -m infra.outputs_page WORKSPACE > docs/outputs.md`.
 
-Columns and types are read from a finished workspace; the words are here.
+Files, columns and types are read from a finished workspace; their words from `outputs_words.yaml`.
 """
 
 import argparse
@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import polars as pl
+import yaml
 
 from core.steps import STEPS
 
@@ -19,39 +20,10 @@ Everything lies in the workspace: `artifacts/<step>/<fingerprint>/` (one folder 
 `prefect.json` (Prefect's record; not in the manifest). Matrices are safetensors or .npy, tables Parquet, words JSON;
 nothing is a pickle. This page is made from a finished run: `python -m infra.outputs_page WORKSPACE > docs/outputs.md`.
 
-Columns that come back: `layer` (decoder layer, from 0) · `feature` (latent of that layer's SAE) · `language` (en, ar;
-null where all languages share the row) · `position_set` (image, last-prompt, pre-gender, first-gendered,
-later-gendered, other) · `low`, `high` (95 % interval over images) · `p`, `q` (p-value; after Benjamini–Hochberg) ·
-`auroc` (area under the ROC curve, female against male) · `control` (what a random choice gives).
+Intervals are 95 %, over images unless it is said otherwise; a null says that the figure does not exist there.
 """
-_FILES = {
-    "samples.parquet": "one row a sample",
-    "dropped.parquet": "rows of the source that were left out (row counted from 1) and why",
-    "truth.json": "what was planted, where the world is ours",
-    "tokens.parquet": "one row a captured token; `group` and `row` say in which file and where its activation stands",
-    "shard.json": "counts, captions left out, rows with NaN or Inf a layer",
-    "layer_L.G.safetensors": "`activation` [T, D] bfloat16 of layer L for group G (shared, en, ar)",
-    "health.json": "rows, NaN/Inf, norms, scale, share of the squared norm in the top 0.1 % of rows",
-    "mean.safetensors": "`mean` [D] of the layer's rows",
-    "sae_weights.safetensors": "`W_enc` [D, F], `W_dec` [F, D], `b_enc` [F], `b_dec` [D]: SAELens' layout",
-    "sparsity.safetensors": "`sparsity` [F]: log10 of each feature's firing rate",
-    "cfg.json": "SAELens' configuration",
-    "history.parquet": "training curves, a row a logged step",
-    "metrics.json": "final figures of the SAE, training and held out",
-    "csr_indptr.npy": "rows' offsets [T+1]",
-    "csr_features.npy": "active features, row by row [nnz]",
-    "csr_values.npy": "their strengths [nnz]",
-    "csc_indptr.npy": "features' offsets [F+1]",
-    "csc_rows.npy": "rows a feature fires on, feature by feature [nnz]",
-    "csc_values.npy": "their strengths [nnz]",
-    "features.parquet": "statistics of each feature",
-    "positions.parquet": "rate and strength of each feature by language and position set",
-    "neighbours.parquet": "nearest decoder directions by cosine",
-    "coactivation.parquet": "pairs of features that fire together",
-    "summary.json": "counts, or headlines, metrics and notes of an analysis",
-    "report.html": "the report, one file, no network",
-    "report.md": "the same in Markdown, figures beside it",
-}
+_WORDS = yaml.safe_load(Path(__file__).with_name("outputs_words.yaml").read_text(encoding="utf-8"))
+_EVERYWHERE = ("manifest.json", "prefect.json")
 
 
 def page(workspace: Path) -> str:
@@ -71,9 +43,6 @@ def _step(step: str, folder: Path) -> str:
     return "\n".join(lines)
 
 
-_EVERYWHERE = ("manifest.json", "prefect.json")
-
-
 def _family(path: Path, folder: Path) -> str:
     name = path.relative_to(folder).as_posix()
     name = re.sub(r"layer_\d+\.\w+\.safetensors", "layer_L.G.safetensors", name)
@@ -82,12 +51,15 @@ def _family(path: Path, folder: Path) -> str:
 
 
 def _file(name: str, folder: Path) -> list[str]:
-    words = _FILES.get(name, "")
-    head = f"- `{name}`" + (f": {words}" if words else "")
+    if name.startswith("figures/"):
+        return [f"- `{name}`: a figure as Vega-Lite, as a page of its own, and as an image"]
+    where = f"{folder.parent.name}/{name}"
+    head = f"- `{name}`: {_WORDS['files'].get(where, _WORDS['files'].get(name, '?'))}"
     if not name.endswith(".parquet"):
         return [head]
+    words = {**_WORDS["columns"], **_WORDS["here"].get(where, {})}
     schema = pl.read_parquet_schema(folder / name)
-    return [head, "  " + ", ".join(f"`{column}` {_type(kind)}" for column, kind in schema.items())]
+    return [head, *(f"  - `{column}` ({_type(kind)}): {words.get(column, '?')}" for column, kind in schema.items())]
 
 
 def _type(kind: pl.DataType) -> str:

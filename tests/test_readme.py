@@ -1,4 +1,7 @@
+from pathlib import Path
+
 from infra.file_map import README, file_map, with_map
+from infra.outputs_page import page
 
 
 def test_the_file_map_is_the_tree_of_today() -> None:
@@ -9,3 +12,8 @@ def test_the_file_map_is_the_tree_of_today() -> None:
 def test_every_file_of_the_house_says_what_it_is() -> None:
     assert "core/plan.py " in file_map()
     assert "cli/main.py " in file_map()
+
+
+def test_every_file_and_column_of_a_study_has_words(mini_workspace: Path) -> None:
+    silent = [line for line in page(mini_workspace).splitlines() if line.endswith(": ?")]
+    assert silent == [], "infra/outputs_words.yaml"
