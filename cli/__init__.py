@@ -6,3 +6,5 @@ import os
 # resumed study would differ from an undisturbed one in its last bits.
 ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 os.environ.update(ONE_THREAD)
+# Libraries' own progress bars would be written across the live table, which tells of the same work.
+os.environ.setdefault("TQDM_DISABLE", "1")
