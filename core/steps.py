@@ -31,11 +31,11 @@ TRAIN_SAE = StepSpec("train_sae", 2, "gpu", ("core.sae.training", "core.sae.rows
 INDEX_FEATURES = StepSpec("index_features", 1, "cpu", ("core.features.index", "core.features.neighbours"))
 OVERVIEW = StepSpec("overview", 3, "gpu", ("core.analysis.overview", "core.figures.overview"))
 INTERPRETATION = StepSpec("interpretation", 2, "cpu", ("core.analysis.interpretation", "core.figures.interpretation"))
-ABLATION = StepSpec("ablation", 3, "gpu", ("core.analysis.ablation", "core.figures.ablation"))
+ABLATION = StepSpec("ablation", 4, "gpu", ("core.analysis.ablation", "core.figures.ablation"))
 VISUAL_PATTERNS = StepSpec(
     "visual_patterns", 2, "gpu", ("core.analysis.visual_patterns", "core.figures.visual_patterns")
 )
-AMPLIFICATION = StepSpec("amplification", 3, "gpu", ("core.analysis.amplification", "core.figures.amplification"))
+AMPLIFICATION = StepSpec("amplification", 4, "gpu", ("core.analysis.amplification", "core.figures.amplification"))
 EVOLUTION = StepSpec("evolution", 2, "cpu", ("core.analysis.evolution", "core.figures.evolution"))
 QUALITATIVE = StepSpec("qualitative", 2, "gpu", ("core.analysis.qualitative", "core.figures.qualitative"))
 REPORT = StepSpec("report", 2, "cpu", ("core.report", "core.figures.study"))

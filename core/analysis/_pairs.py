@@ -1,7 +1,7 @@
 """Minimal pairs: a caption's gendered word and its counterpart, behind one and the same prefix."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -120,6 +120,20 @@ def find_pairs(
         else:
             pairs.append(pair)
     return pairs, reasons
+
+
+def shared_contexts(pairs: Sequence[MinimalPair], language: str) -> list[str]:
+    """A warning where images share all that stands before the word: they are one context, not several.
+
+    What an intervention does there differs by the word alone, so that an interval over images is too narrow.
+    """
+    contexts = {(str(pair.caption.image), tuple(pair.female.sample.ids[: pair.female.start])) for pair in pairs}
+    if len(contexts) == len(pairs):
+        return []
+    return [
+        f"{language}: the {len(pairs)} measured images have {len(contexts)} different contexts before the word; "
+        "those that share one are no independent observations, and intervals are too narrow."
+    ]
 
 
 def find_swaps(

@@ -15,7 +15,7 @@ from core.analysis._ablation_runs import LanguageRuns, Measured, Target
 from core.analysis._ablation_summary import EFFECTS, headlines, metrics, specificity, summarise, with_q
 from core.analysis._controls import gender_scores, matched_controls, profile_features
 from core.analysis._inputs import chosen_layers
-from core.analysis._pairs import choose_samples, find_pairs
+from core.analysis._pairs import choose_samples, find_pairs, shared_contexts
 from core.analysis.associations import top_gender_features
 from core.analysis.result import AnalysisInputs, Result
 from core.lm.outcomes import word_ends
@@ -70,6 +70,7 @@ def _open_runs(inputs: AnalysisInputs, config: AblationConfig) -> tuple[list[Lan
         later, _ = find_pairs(inputs, loaded, chosen.rows, language, "later")
         left_out += reasons
         if first:
+            notes += shared_contexts(first, language)
             runs.append(LanguageRuns(loaded, language, first, later, ends))
         else:
             notes.append(f"{language}: no test image has a gendered word with a counterpart; the language is left out.")

@@ -20,7 +20,7 @@ from core.analysis._dose_response import (
     summarise_slopes,
 )
 from core.analysis._inputs import chosen_layers
-from core.analysis._pairs import choose_samples, find_pairs
+from core.analysis._pairs import choose_samples, find_pairs, shared_contexts
 from core.analysis._steering_runs import Directions, SteeringRuns, directions
 from core.analysis.associations import top_gender_features
 from core.analysis.result import AnalysisInputs, Result
@@ -71,6 +71,7 @@ def _open_runs(inputs: AnalysisInputs, config: AmplificationConfig) -> tuple[lis
         pairs, reasons = find_pairs(inputs, loaded, rows, language)
         notes += [f"{count} test images left out: {reason}." for reason, count in sorted(reasons.items())]
         if pairs:
+            notes += shared_contexts(pairs, language)
             runs.append(SteeringRuns(loaded, language, pairs, ends))
     return runs, notes
 
