@@ -1,5 +1,6 @@
 """`saeflow plan`, `saeflow status`, `saeflow doctor`: look, run nothing."""
 
+import shutil
 import time
 from itertools import chain
 from typing import Annotated
@@ -71,6 +72,21 @@ def status(limit: Annotated[int, typer.Option(min=1, help="Studies to show.")] =
         console.print("No study has run here yet. Try: saeflow run demo")
     for record in records:
         _tell_record(record, settings)
+    _tell_queue()
+
+
+def _tell_queue() -> None:
+    """SLURM's view of the workers of all studies, where there is a SLURM."""
+    if shutil.which("squeue") is None:
+        return
+    from flows.slurm.commands import my_jobs, told_shortly
+
+    try:
+        jobs = my_jobs()
+    except BadInput:  # its commands are there, its controller is not: no study here can wait for it
+        return
+    for name in dict.fromkeys(job.name for job in jobs):
+        console.print(f"SLURM  {name}: {told_shortly([job for job in jobs if job.name == name])}", markup=False)
 
 
 def _tell_record(record: dict[str, object], settings: Settings) -> None:

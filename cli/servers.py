@@ -164,7 +164,16 @@ def mlflow_command(settings: Settings, port: int) -> list[str]:
 
 
 def served_api(settings: Settings) -> str | None:
-    """The Prefect API of a running `saeflow serve` over this workspace, or null."""
+    """The Prefect API that PREFECT_API_URL names, or that of a running `saeflow serve` over this workspace, or null.
+
+    Raises:
+        BadInput: PREFECT_API_URL names a server that does not answer.
+    """
+    given = os.environ.get("PREFECT_API_URL")
+    if given and healthy(f"{given}/health"):
+        return given
+    if given and "127.0.0.1" not in given:  # one of this machine was that of a `saeflow serve` that has ended
+        raise BadInput(f"PREFECT_API_URL: {given} does not answer; start that server, or unset the variable")
     try:
         url = str(json.loads(_note(settings).read_text(encoding="utf-8"))["api"])
     except (OSError, ValueError, KeyError):

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,18 @@ class ArtifactStore:
             return all((place / name).stat().st_size == entry["size"] for name, entry in files.items())
         except (DamagedArtifact, OSError, KeyError, TypeError, AttributeError):
             return False
+
+    def missing(self, artifacts: Iterable[Artifact], patience_s: float = 0.0) -> list[Artifact]:
+        """Those that are not intact, looked for again for `patience_s`: a network file system shows late what another
+        machine wrote."""
+        absent = [artifact for artifact in artifacts if not self.intact(artifact)]
+        deadline = time.monotonic() + patience_s
+        while absent and time.monotonic() < deadline:
+            time.sleep(1.0)
+            for step in {artifact.step for artifact in absent}:
+                list((self.root / step).glob("*"))  # a listing makes the client ask the server again
+            absent = [artifact for artifact in absent if not self.intact(artifact)]
+        return absent
 
     def verify(self, artifact: Artifact) -> list[str]:
         """What is wrong with the artefact, a line a file; empty when it equals its manifest byte for byte."""

@@ -1,23 +1,32 @@
-"""A stage: one subflow that maps one step over its units, on the workers that it needs."""
+"""A stage: subflows that map its steps over its units, each on the workers that it needs."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 
-from prefect import Task, flow, unmapped
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.futures import PrefectFuture, as_completed
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
 
 from core.plan import Unit
-from core.steps import STEPS
-from flows.runners import Profile, task_runner
+from flows.dispatch import Dispatch, Outcome, Steps, show
+from flows.profile import Pool, Profile, SlurmPool, pool_of
+from flows.workers import Place, open_workers
 from tasks.context import RunContext
-from tasks.step import STOPPING, forget_if_damaged
-
-Steps = Mapping[str, Task[..., dict[str, Any]]]
+from tasks.step import SEEN_WITHIN_S, forget_if_damaged
 
 
 class StageFailed(RuntimeError):
     """Some units of a stage failed; their siblings are done and stay done."""
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Units on one pool: `here` are whole and only shown, `sent` go to workers."""
+
+    pool: Pool
+    here: tuple[Unit, ...]
+    sent: tuple[Unit, ...]
+    missing: int
 
 
 def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContext, profile: Profile) -> None:
@@ -27,78 +36,106 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
         StageFailed: after all siblings have finished, naming each unit that failed and why.
     """
     whole = {unit.label for unit in units if forget_if_damaged(context.store, unit)}
+    failed: list[str] = []
+    for part in _rounds(units, whole, profile):
+        tier: _Round | None = part
+        while tier is not None:
+            outcome = Outcome()
+            try:
+                _run_round(name, tier, steps, replace(context, threads=tier.pool.threads), profile, outcome)
+            except StageFailed as error:
+                failed.append(str(error))
+            tier = _with_more_memory(tier, outcome)
+            context = replace(context, memory_tier=context.memory_tier + 1) if tier else replace(context, memory_tier=0)
+    if failed:
+        raise StageFailed("\n".join(failed))
+
+
+def _rounds(units: Sequence[Unit], whole: set[str], profile: Profile) -> Iterator[_Round]:
+    """The units by the pool that they need; where workers are processes or jobs, only misses are sent to them."""
     missing = [unit for unit in units if unit.label not in whole]
-    # Where workers are processes or jobs, only misses are sent to them; what is whole is shown from here.
-    here = [unit for unit in units if unit.label in whole] if missing and profile.kind != "threads" else []
-    sent = [unit for unit in units if unit not in here]
-    needs = "gpu" if any(STEPS[unit.step].needs == "gpu" for unit in missing) else "cpu"
-
-    @flow(
-        name=name,
-        flow_run_name=f"{name} ({len(units)} units, {len(missing)} to make)",
-        task_runner=task_runner(profile, needs, len(missing)),
-        validate_parameters=False,
-    )
-    def stage(study: str, to_make: list[str]) -> None:
-        # The flow crosses to Dask workers by value: it may name no lock, so the work stands in a function beside it.
-        reasons = _attempt(name, here, sent, steps, context)
-        _complain(name, units, reasons, context)
-
-    stage(context.study, [unit.label for unit in missing])
+    if profile.kind == "threads" or not missing:
+        yield _Round(pool_of(profile, (missing or units)[0].step), (), tuple(units), len(missing))
+        return
+    here = tuple(unit for unit in units if unit.label in whole)
+    pools: dict[Pool, list[Unit]] = {}
+    for unit in missing:
+        pools.setdefault(pool_of(profile, unit.step), []).append(unit)
+    for pool, mine in pools.items():
+        yield _Round(pool, here, tuple(mine), len(mine))
+        here = ()
 
 
-def _attempt(
-    name: str, here: Sequence[Unit], sent: Sequence[Unit], steps: Steps, context: RunContext
-) -> dict[str, str]:
-    try:
-        for unit in here:
-            _task(unit, steps, context)(unit.to_json(), context.to_json(), return_state=True)
-        return _work(name, sent, steps, context)
-    except BaseException:
-        STOPPING.set()  # the runner waits for its threads before this error goes on: let them end
-        raise
+def _with_more_memory(part: _Round, outcome: Outcome) -> _Round | None:
+    """The units that ran out of memory, on workers that have more; null where there is none."""
+    units = tuple(outcome.out_of_memory)
+    if not units or not isinstance(part.pool, SlurmPool) or not part.pool.more_memory:
+        return None
+    memory, *more = part.pool.more_memory
+    pool = part.pool.model_copy(update={"memory": memory, "more_memory": tuple(more)})
+    return _Round(pool, (), units, len(units))
 
 
-def _work(name: str, units: Sequence[Unit], steps: Steps, context: RunContext) -> dict[str, str]:
-    futures: dict[PrefectFuture[Any], Unit] = {}
-    for step_name in dict.fromkeys(unit.step for unit in units):
-        mine = [unit for unit in units if unit.step == step_name]
-        task = _task(mine[0], steps, context)
-        sent = task.map([unit.to_json() for unit in mine], context=unmapped(context.to_json()))
-        futures |= dict(zip(sent, mine, strict=True))
-    bar: Any = create_progress_artifact(0.0, key=name.replace("_", "-"), description=f"{name}: {len(units)} units")
-    reasons: dict[str, str] = {}
-    for done, future in enumerate(as_completed(list(futures)), start=1):
-        future.wait()  # done as it is, it then holds its own state: the server learns of that later
-        if not future.state.is_completed():
-            reasons[futures[future].label] = _reason(future)
-        update_progress_artifact(bar, 100.0 * done / len(units))
-    return reasons
+def _run_round(name: str, part: _Round, steps: Steps, context: RunContext, profile: Profile, outcome: Outcome) -> None:
+    place = Place(context.study, name, context.store.root.parent)
+
+    def say(note: str) -> None:
+        create_markdown_artifact(note, key=f"{name}-workers".replace("_", "-"), description="Workers of this stage")
+
+    with open_workers(profile, part.pool, place, part.missing, say) as workers:
+        dispatch = Dispatch(name, part.sent, steps, context, workers, outcome)
+        memory = f", {part.pool.memory}" if context.memory_tier and isinstance(part.pool, SlurmPool) else ""
+        count = len(part.here) + len(part.sent)
+        named = _stage.with_options(
+            name=name,
+            flow_run_name=f"{name} ({count} units, {part.missing} to make{memory})",
+            task_runner=workers.runner,
+        )
+        token = _UNDER_WAY.set(_Work(part, dispatch, steps, context))
+        try:
+            named(context.study, [unit.label for unit in part.sent[: part.missing]])
+        finally:
+            _UNDER_WAY.reset(token)
 
 
-def _task(unit: Unit, steps: Steps, context: RunContext) -> Task[..., dict[str, Any]]:
-    # A Path, not a block: the workspace is known only now.
-    return steps[unit.step].with_options(result_storage=context.store.root)
+@dataclass(frozen=True)
+class _Work:
+    part: _Round
+    dispatch: Dispatch
+    steps: Steps
+    context: RunContext
 
 
-def _reason(future: PrefectFuture[Any]) -> str:
-    if not future.state.is_final():
-        return "its worker was lost"
-    message = future.state.message or future.state.name or "no reason was recorded"
-    return message.removeprefix("Task run encountered an exception ").strip()
+_UNDER_WAY: ContextVar[_Work] = ContextVar("_UNDER_WAY")
 
 
-def _complain(name: str, units: Sequence[Unit], reasons: Mapping[str, str], context: RunContext) -> None:
+@flow(validate_parameters=False)
+def _stage(study: str, to_make: list[str]) -> None:
+    # The flow crosses to Dask workers by value, with each task: it may name no lock and no connection itself.
+    _work()
+
+
+def _work() -> None:
+    work = _UNDER_WAY.get()
+    show(work.part.here, work.steps, work.context)
+    _complain(work, work.dispatch.run())
+
+
+def _complain(work: _Work, outcome: Outcome) -> None:
     # Done is what the manifest says: a worker that was lost may have told nobody.
-    failed = [unit for unit in units if not context.store.intact(unit.artifact)]
+    store, units = work.context.store, work.part.sent
+    more = {unit.label for unit in outcome.out_of_memory} if _with_more_memory(work.part, outcome) else set()
+    hoped = [unit for unit in units if unit.label not in outcome.reasons]
+    store.missing([unit.artifact for unit in hoped], SEEN_WITHIN_S)
+    failed = [unit for unit in units if unit.label not in more and not store.intact(unit.artifact)]
     if not failed:
         return
     lines = [
-        f"{unit.label}: {reasons.get(unit.label, 'its worker was lost')} (log: {context.log_file(unit)})"
+        f"{unit.label}: {outcome.reasons.get(unit.label, 'its worker was lost')} (log: {work.context.log_file(unit)})"
         for unit in failed
     ]
-    rest = len(units) - len(failed)
+    rest = len(units) + len(work.part.here) - len(failed)
     raise StageFailed(
-        f"{name}: {len(failed)} of {len(units)} units failed; {rest} are done and stay. "
+        f"{work.dispatch.name}: {len(failed)} of {rest + len(failed)} units failed; {rest} are done and stay. "
         f"Run again to make only what is missing.\n" + "\n".join(lines)
     )

@@ -10,14 +10,17 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as prefect_flow_run
+from prefect.settings import PREFECT_API_URL
 
 from core.errors import BadInput
 from core.plan import Plan, Unit
 from core.study import Study
 from core.survey import Survey, survey
-from flows.runners import Profile, load_profile
+from flows.dispatch import Steps
+from flows.profile import Profile, SlurmProfile, load_profile
 from flows.settings import Settings, open_profile_path, open_study, read_settings
-from flows.stages import Steps, run_stage
+from flows.slurm.doors import refuse_open_doors
+from flows.stages import run_stage
 from tasks.context import RunContext
 from tasks.lease import read_lease, sign_of_life
 from tasks.provenance import git_revision
@@ -62,12 +65,7 @@ class StudyRun:
 
     def make(self, name: str, units: Sequence[Unit]) -> None:
         """Run one stage over its units."""
-        run_stage(name, units, self.steps, replace(self.context, threads=self._threads(units)), self.profile)
-
-    def _threads(self, units: Sequence[Unit]) -> int:
-        from core.steps import STEPS
-
-        return self.profile.pool(STEPS[units[0].step].needs).threads if units else 1
+        run_stage(name, units, self.steps, self.context, self.profile)
 
     def unit_metrics(self, units: Sequence[Unit]) -> dict[int, Mapping[str, float]]:
         """The final metrics of layer units, by layer."""
@@ -87,6 +85,8 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
     opened = open_study(study)
     settings.workspace.check_writable()
     profile = load_profile(open_profile_path(cluster))
+    if isinstance(profile, SlurmProfile):
+        refuse_open_doors(profile, PREFECT_API_URL.value() or "", settings.tracking_uri)
     seen = survey(opened, settings.workspace)
     STOPPING.clear()
     with _tracked(settings, seen) as context:

@@ -24,9 +24,15 @@ def capture(work: Work) -> Mapping[str, float]:
     config = CaptureConfig.model_validate(
         {**work.recipe["capture"], **work.unit.knobs, "layers": work.recipe["layers"]}
     )
-    job = CaptureJob(samples, images, config, instructions(work))
+    job = CaptureJob(samples, images, _halved(config, work.context.memory_tier), instructions(work))
     summary = capture_shard(open_model(work), job, work.out, work.progress)
     return {"images": summary.images, "captions": summary.captions, "dropped": len(summary.drops)}
+
+
+def _halved(config: CaptureConfig, times: int) -> CaptureConfig:
+    """Batches half as large for every time that the shard ran out of memory; sums then differ in their last bits."""
+    sizes = {"token_budget": config.token_budget, "batch_size": config.batch_size}
+    return config.model_copy(update={name: max(1, size >> times) for name, size in sizes.items() if size})
 
 
 def instructions(work: Work) -> dict[str, str]:

@@ -13,7 +13,10 @@ from core.progress import Progress
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all units of one study run share: plain JSON, so that it crosses to any worker."""
+    """What all units of one study run share: plain JSON, so that it crosses to any worker.
+
+    `attempt` counts from 1 how often a unit was sent to a worker; `memory_tier` how often it was given more memory.
+    """
 
     workspace: str
     study: str
@@ -21,6 +24,8 @@ class RunContext:
     model_folder: str
     device: str = "auto"
     threads: int = 1
+    attempt: int = 1
+    memory_tier: int = 0
     languages: tuple[str, ...] = ("en", "ar")
     tracking_uri: str | None = None
     experiment_id: str | None = None

@@ -53,6 +53,20 @@ def read_lease(path: Path) -> Lease | None:
     return lease
 
 
+def last_holder(store: ArtifactStore, artifact: Artifact) -> Lease | None:
+    """Who held the unit last and left the lease behind, dead or alive."""
+    try:
+        return Lease(**json.loads(lease_path(store, artifact).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def forget_holder(store: ArtifactStore, artifact: Artifact, dead: Lease) -> None:
+    """Remove the lease of a holder that is known to have ended, so that nobody waits for its heartbeat to go cold."""
+    if last_holder(store, artifact) == dead:
+        lease_path(store, artifact).unlink(missing_ok=True)
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -8,6 +8,7 @@ a miss and a whole one without a record is adopted; the unit is leased; the dire
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from prefect import Task, task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
+from prefect.logging.handlers import APILogWorker
 from prefect.serializers import JSONSerializer
 
 from core.artifacts import RECORD, ArtifactStore
@@ -24,12 +26,16 @@ from core.plan import Unit
 from core.progress import Progress, Stopped
 from core.steps import StepSpec
 from tasks.context import RunContext, Work
+from tasks.job import leave_in_time, this_job
 from tasks.lease import Lease, held
 from tasks.provenance import Stopwatch, provenance
 from tasks.tracking import UnitRun, unit_run
 
 Body = Callable[[Work], Mapping[str, float]]
 
+# A network file system may show a file that another machine wrote only after its caches expire.
+SEEN_WITHIN_S = 60.0
+_FLUSH_S = 5.0
 # Set once the run is asked to stop: every unit of this process ends at its next progress call.
 STOPPING = threading.Event()
 
@@ -39,7 +45,11 @@ def step(spec: StepSpec) -> Callable[[Body], Task[..., dict[str, Any]]]:
 
     def decorate(body: Body) -> Task[..., dict[str, Any]]:
         def run_unit(unit: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
-            return _run(body, Unit.from_json(unit), RunContext.from_json(context))
+            try:
+                return _run(body, Unit.from_json(unit), RunContext.from_json(context))
+            finally:
+                if this_job() is not None:
+                    APILogWorker.drain_all(timeout=_FLUSH_S)  # the job may end before its log's last lines have left
 
         as_task = task(
             name=spec.name,
@@ -60,7 +70,11 @@ def step(spec: StepSpec) -> Callable[[Body], Task[..., dict[str, Any]]]:
 
 
 def _task_run_name(parameters: dict[str, Any]) -> str:
-    return Unit.from_json(parameters["unit"]).label
+    """The unit; on SLURM also where it runs, and which attempt it is where it is not the first."""
+    label = Unit.from_json(parameters["unit"]).label
+    attempt = RunContext.from_json(parameters["context"]).attempt
+    parts = [label, *([f"attempt {attempt}"] if attempt > 1 else []), *([str(job)] if (job := this_job()) else [])]
+    return " · ".join(parts)
 
 
 def _cache_key(_: TaskRunContext, inputs: dict[str, Any]) -> str:
@@ -78,20 +92,24 @@ def forget_if_damaged(store: ArtifactStore, unit: Unit) -> bool:
 
 
 def _worth_a_retry(_: Any, __: Any, state: Any) -> bool:
-    """Out of memory and lost connections are tried again; a wrong config, a full disk and a stop never are."""
+    """Lost connections are tried again; a wrong config, a full disk and a stop never are. What ran out of memory is
+    tried again here, and on SLURM by the flow, on a worker that has more."""
     if STOPPING.is_set():
         return False
     try:
         state.result()
-    except (MemoryError, ConnectionError, TimeoutError):
+    except (ConnectionError, TimeoutError):
         return True
     except MlflowException as error:
         return error.error_code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")  # a busy database, a server gone
-    except RuntimeError as error:
-        return "out of memory" in str(error).lower()
-    except BaseException:
-        return False
+    except BaseException as error:
+        return out_of_memory(error) and this_job() is None
     return False
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory, the machine's or the GPU's, was what was missing."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "out of memory" in str(error).lower())
 
 
 def _run(body: Body, unit: Unit, context: RunContext) -> dict[str, Any]:
@@ -132,7 +150,9 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
                 logger,
                 tracked.run_id,
             )
-            logger.info("%s begins: %s", unit.label, unit.artifact.ref)
+            where = f" in {job}" if (job := this_job()) else ""
+            logger.info("%s begins%s: %s", unit.label, where, unit.artifact.ref)
+            _await_inputs(work)
             metrics = dict(body(work))
             made = provenance(watch, context.device)
             _publish(work, metrics, made)
@@ -142,6 +162,13 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
             logger.info("%s ended early: %s: %s", unit.label, type(error).__name__, error)
             shutil.rmtree(staged, ignore_errors=True)
             raise
+
+
+def _await_inputs(work: Work) -> None:
+    needed = [artifact for role in work.unit.inputs.values() for artifact in role]
+    absent = work.context.store.missing(needed, SEEN_WITHIN_S if this_job() else 0.0)
+    if absent:
+        raise FileNotFoundError(f"inputs are not there: {', '.join(artifact.ref for artifact in absent)}")
 
 
 def _publish(work: Work, metrics: Mapping[str, float], made: Mapping[str, Any]) -> None:
@@ -158,9 +185,13 @@ def _publish(work: Work, metrics: Mapping[str, float], made: Mapping[str, Any]) 
 
 
 def _progress(lease: Lease, tracked: UnitRun) -> Progress:
+    began = time.time()
+
     def progress(done: int, total: int, metrics: dict[str, float] | None = None) -> None:
         if STOPPING.is_set():
             raise Stopped("the run was asked to stop")
+        if done < total:
+            leave_in_time(done, total, began)
         lease.done, lease.total = done, total
         if metrics:
             lease.metrics = metrics

@@ -31,6 +31,7 @@ def tiny_text_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a real Prefect server on loopback, started once for the session."""
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     from cli import servers
@@ -44,6 +45,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             del os.environ["SAEFLOW_WORKSPACE"]
             with temporary_settings({PREFECT_API_URL: api, PREFECT_HOME: root / "prefect"}):
                 yield api
+                APILogWorker.drain_all(timeout=5)  # lines left over would wait for a server that is gone
     finally:
         os.environ.clear()
         os.environ.update(before)

@@ -50,12 +50,12 @@ def kill_after(study: str, workspace: Path, log: Path, seconds: float) -> bool:
         child.wait(seconds)
         return False
     except subprocess.TimeoutExpired:
-        _kill_family(child.pid)
+        kill_family(child.pid)
         child.wait()
         return True
 
 
-def _kill_family(pid: int) -> None:
+def kill_family(pid: int) -> None:
     import psutil
 
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]

@@ -8,13 +8,13 @@ from prefect import Task
 from core.artifacts import RECORD
 from core.plan import Unit
 from core.steps import StepSpec
-from flows.runners import Profile
+from flows.profile import ThreadsProfile
 from flows.stages import StageFailed, run_stage
 from tasks.context import RunContext, Work
 from tasks.step import STOPPING, step
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-PROFILE = Profile(kind="threads")
+PROFILE = ThreadsProfile(kind="threads")
 
 
 def units(count: int) -> list[Unit]:

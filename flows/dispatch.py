@@ -1,0 +1,190 @@
+"""Send a stage's units to its workers, and send again those that a worker took with it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from prefect import Task
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.futures import PrefectFuture
+from prefect.states import Crashed
+
+from core.plan import Unit
+from core.steps import STEPS
+from flows.workers import Workers, WorkersGone
+from tasks.context import RunContext
+from tasks.job import OutOfTime
+from tasks.lease import Lease, forget_holder, last_holder
+from tasks.step import STOPPING, out_of_memory
+
+Steps = Mapping[str, Task[..., dict[str, Any]]]
+TEND_EVERY_S = 1.0
+# A unit that had less of a job's time than this has not had a fair try yet.
+_A_WHOLE_JOB = 0.5
+# Workers that are lost one after the other under a unit that never began: beyond this, it is the unit that ends them.
+_MOST_LOSSES = 5
+
+
+@dataclass
+class Outcome:
+    """What became of the units that are not there: why, by label, and which may be tried with more memory."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    out_of_memory: list[Unit] = field(default_factory=list)
+
+
+@dataclass
+class _Sent:
+    """A unit under way: which attempt this is, how far the one before came, how often a worker was lost under it, and
+    who held it before it was sent."""
+
+    unit: Unit
+    attempt: int = 1
+    done: int = -1
+    losses: int = 0
+    before: Lease | None = None
+
+
+class Dispatch:
+    """The units of one stage on one pool of workers."""
+
+    def __init__(
+        self, name: str, units: Sequence[Unit], steps: Steps, context: RunContext, workers: Workers, outcome: Outcome
+    ) -> None:
+        self.name, self._units, self._steps, self._context, self._workers = name, units, steps, context, workers
+        self.outcome = outcome
+        self._under_way: dict[PrefectFuture[Any], _Sent] = {}
+        self._arrived: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
+        self._losses: list[dict[str, Any]] = []
+
+    def run(self) -> Outcome:
+        """Work until every unit is made, or has failed for good.
+
+        Raises:
+            WorkersGone: no worker is left and none will come.
+        """
+        bar: Any = create_progress_artifact(
+            0.0, key=self.name.replace("_", "-"), description=f"{self.name}: {len(self._units)} units"
+        )
+        try:
+            for unit in self._units:
+                self._send(_Sent(unit))
+            self._workers.tend(len(self._under_way))
+            while self._under_way:
+                if self._wait():
+                    update_progress_artifact(bar, 100.0 * (1 - len(self._under_way) / len(self._units)))
+        except WorkersGone as gone:
+            self._give_up(str(gone))
+        except BaseException:
+            STOPPING.set()  # the runner waits for its threads before this error goes on: let them end
+            raise
+        return self.outcome
+
+    def _send(self, sent: _Sent) -> None:
+        context = replace(self._context, attempt=sent.attempt)
+        sent.before = last_holder(context.store, sent.unit.artifact)
+        task = as_task(sent.unit, self._steps, context)
+        future = task.submit(sent.unit.to_json(), context=context.to_json())
+        self._under_way[future] = sent
+        future.add_done_callback(self._arrived.put)
+
+    def _wait(self) -> bool:
+        """Take in the next unit that is done; whether one was."""
+        try:
+            future = self._arrived.get(timeout=TEND_EVERY_S)
+        except Empty:
+            self._workers.tend(len(self._under_way))
+            return False
+        self._settle(future, self._under_way.pop(future))
+        self._workers.tend(len(self._under_way))
+        return True
+
+    def _settle(self, future: PrefectFuture[Any], sent: _Sent) -> None:
+        future.wait()  # done as it is, it then holds its own state: the server learns of that later
+        if not future.state.is_final():
+            self._lost(future, sent)
+        elif not future.state.is_completed():
+            self._failed(future, sent)
+
+    def _failed(self, future: PrefectFuture[Any], sent: _Sent) -> None:
+        error = future.state.result(raise_on_failure=False)
+        if isinstance(error, OutOfTime):
+            self._go_on(error, sent)
+            return
+        if isinstance(error, BaseException) and out_of_memory(error):
+            self.outcome.out_of_memory.append(sent.unit)
+        message = future.state.message or future.state.name or "no reason was recorded"
+        self.outcome.reasons[sent.unit.label] = message.removeprefix("Task run encountered an exception ").strip()
+
+    def _go_on(self, error: OutOfTime, sent: _Sent) -> None:
+        """Continue a unit in another job, unless a whole job brought it no further."""
+        self._workers.retire(error.job)
+        if error.done > sent.done or error.share < _A_WHOLE_JOB:
+            self._note(sent, error.job, str(error), "goes on in another job")
+            self._send(replace(sent, done=max(error.done, sent.done)))
+            return
+        mend = "a whole job brought it no further: raise the walltime, or checkpoint more often"
+        self.outcome.reasons[sent.unit.label] = f"{error}; {mend}"
+
+    def _lost(self, future: PrefectFuture[Any], sent: _Sent) -> None:
+        """Send a lost unit again, as often as its step allows; one that had not begun costs no attempt."""
+        unit, store = sent.unit, self._context.store
+        holder = last_holder(store, unit.artifact)
+        begun = holder is not None and holder != sent.before
+        loss = self._workers.loss(holder.job if holder and begun else _killed_on(future))
+        _mark_crashed(future, f"attempt {sent.attempt}: {loss.reason}")
+        if holder is not None and loss.ended:
+            forget_holder(store, unit.artifact, holder)
+        if store.intact(unit.artifact):
+            return
+        again = replace(sent, attempt=sent.attempt + begun, losses=sent.losses + 1)
+        if loss.out_of_memory:
+            self.outcome.out_of_memory.append(unit)
+        elif again.attempt <= STEPS[unit.step].retries + 1 and again.losses <= _MOST_LOSSES:
+            self._note(sent, loss.job, loss.reason, "sent again")
+            self._send(again)
+            return
+        self._note(sent, loss.job, loss.reason, "given up here")
+        words = f"{loss.reason}; workers were lost {again.losses} times"
+        self.outcome.reasons[unit.label] = f"{words}. The last one's words:\n{loss.tail}" if loss.tail else words
+
+    def _note(self, sent: _Sent, job: str, reason: str, then: str) -> None:
+        row = {"unit": sent.unit.label, "attempt": sent.attempt, "job": job, "reason": reason, "then": then}
+        self._losses.append(row)
+        create_table_artifact(
+            self._losses, key=f"{self.name}-lost".replace("_", "-"), description="Units that lost their worker"
+        )
+
+    def _give_up(self, why: str) -> None:
+        for future, sent in self._under_way.items():
+            _mark_crashed(future, why)
+            self.outcome.reasons[sent.unit.label] = why
+        self._under_way.clear()
+
+
+def show(units: Sequence[Unit], steps: Steps, context: RunContext) -> None:
+    """Show units that are there as Cached, from this process."""
+    for unit in units:
+        as_task(unit, steps, context)(unit.to_json(), context.to_json(), return_state=True)
+
+
+def as_task(unit: Unit, steps: Steps, context: RunContext) -> Task[..., dict[str, Any]]:
+    """The unit's task, its results in this workspace: a Path, not a block, for the workspace is known only now."""
+    return steps[unit.step].with_options(result_storage=context.store.root)
+
+
+def _killed_on(future: PrefectFuture[Any]) -> str | None:
+    """The name of the worker that Dask saw dying, which on SLURM is its job's id."""
+    wrapped: Any = getattr(future, "wrapped_future", None)
+    error = wrapped.exception() if wrapped is not None else None
+    worker = getattr(error, "last_worker", None)  # distributed's KilledWorker
+    return str(worker.name) if worker is not None else None
+
+
+def _mark_crashed(future: PrefectFuture[Any], why: str) -> None:
+    """The task run of a worker that told nobody how it ended."""
+    with suppress(Exception), get_client(sync_client=True) as client:
+        client.set_task_run_state(future.task_run_id, Crashed(message=why), force=True)

@@ -1,0 +1,131 @@
+"""Try a profile out: what SLURM says of its job scripts, and what a real job finds on a worker."""
+
+import json
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from core.errors import BadInput
+from flows.profile import SlurmProfile
+from flows.slurm import commands
+from flows.slurm.job import JobOrder, example_script
+
+Verdict = Literal["ok", "warning", "wrong"]
+_POOLS: tuple[Literal["cpu", "gpu"], ...] = ("cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    verdict: Verdict
+    words: str
+
+
+def orders(profile: SlurmProfile, workspace: Path) -> dict[str, JobOrder]:
+    """What each pool would ask for."""
+    return {pool: JobOrder("check", pool, profile, getattr(profile, pool), workspace) for pool in _POOLS}
+
+
+def check_submission(profile: SlurmProfile, workspace: Path) -> Iterator[Finding]:
+    """SLURM's commands, partitions and the job scripts themselves; nothing is run."""
+    missing = [name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None]
+    if missing:
+        yield Finding("commands", "wrong", f"{', '.join(missing)}: not on this machine; run this on a login node")
+        return
+    try:
+        yield Finding("commands", "ok", commands.call(["scontrol", "--version"]).strip())
+        commands.call(["sinfo", "--noheader"])
+    except BadInput as error:
+        yield Finding("controller", "wrong", f"{error}; SLURM_CONF says which SLURM is meant")
+        return
+    for pool, order in orders(profile, workspace).items():
+        try:
+            yield Finding(f"{pool} job", "ok", commands.would_start(example_script(order)))
+        except BadInput as error:
+            yield Finding(f"{pool} job", "wrong", f"{error}; change {pool}.* of the profile ({_asked(order)})")
+
+
+def check_workers(
+    profile: SlurmProfile, workspace: Path, tracking_uri: str, patience_s: float, say: Callable[[str], None]
+) -> Iterator[Finding]:
+    """Run one small job a pool and report what it finds there.
+
+    Raises:
+        BadInput: SLURM refuses the job.
+    """
+    for pool, order in orders(profile, workspace).items():
+        words = [sys.executable, "-m", "tasks.worker_check", str(workspace), tracking_uri]
+        script = example_script(order).rstrip().rpartition("\n")[0] + f"\n{shlex.join(words)}\n"
+        job_id = commands.submit(script)
+        say(f"{pool}: job {job_id} is handed in; waiting up to {patience_s:.0f} s for it")
+        yield from _verdicts(pool, order, job_id, patience_s)
+
+
+def check_login_node() -> Iterator[Finding]:
+    """What ends a long flow on a login node."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_CPU)
+    if soft != resource.RLIM_INFINITY:
+        words = f"processes here are killed after {soft} s of CPU time; run the flow as a job: saeflow run --submit"
+        yield Finding("CPU time", "warning", words)
+    lingering = _lingering()
+    if lingering == "no":
+        yield Finding("lingering", "warning", "your processes end when you log out: loginctl enable-linger")
+
+
+def _lingering() -> str:
+    if shutil.which("loginctl") is None:
+        return "unknown"
+    shown = subprocess.run(
+        ["loginctl", "show-user", "--property=Linger", "--value"], capture_output=True, text=True, check=False
+    )
+    return shown.stdout.strip() or "unknown"
+
+
+def _verdicts(pool: str, order: JobOrder, job_id: str, patience_s: float) -> Iterator[Finding]:
+    out = order.log_folder / f"{order.name}-{job_id}.out"
+    deadline = time.monotonic() + patience_s
+    job = commands.look_up(job_id)
+    while job is not None and job.alive and time.monotonic() < deadline:
+        time.sleep(1.0)
+        job = commands.look_up(job_id)
+    if job is None or job.alive:
+        waits = f"still {job.state} ({job.reason})" if job else "unknown to SLURM"
+        commands.cancel([job_id])
+        yield Finding(
+            f"{pool} worker", "warning", f"job {job_id} is {waits} after {patience_s:.0f} s; nothing was seen"
+        )
+        return
+    try:
+        found = json.loads(out.read_text(encoding="utf-8").splitlines()[-1])
+    except (OSError, ValueError, IndexError):
+        end = out.with_suffix(".err")
+        yield Finding(f"{pool} worker", "wrong", f"job {job_id} ended as {job.state} and told nothing; see {end}")
+        return
+    yield Finding(f"{pool} worker", "ok", f"job {job_id} ran on {job.node} ({found['host']}), Python {found['python']}")
+    for subject in ("modules", "workspace", "prefect", "mlflow", "gpu"):
+        yield _verdict(pool, order, subject, found)
+
+
+def _verdict(pool: str, order: JobOrder, subject: str, found: dict[str, str]) -> Finding:
+    error = found.get(f"{subject}_error")
+    if error is not None:
+        return Finding(f"{pool} {subject}", "wrong", error)
+    if subject == "gpu" and order.pool.gres and found["gpu"] == "none":
+        return Finding(f"{pool} gpu", "warning", f"{order.pool.gres} was given, yet torch sees no GPU")
+    return Finding(f"{pool} {subject}", "ok", str(found[subject]))
+
+
+def _asked(order: JobOrder) -> str:
+    pool = order.pool
+    asked = {"partition": pool.partition, "account": pool.account, "qos": pool.qos, "gres": pool.gres}
+    asked |= {"cores": str(pool.cores), "memory": pool.memory, "walltime": pool.walltime}
+    return ", ".join(f"{name} {value}" for name, value in asked.items() if value)

@@ -1,0 +1,155 @@
+"""The job script of a worker, and the Dask scheduler that it reports to."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadInput
+from flows.profile import SlurmPool, SlurmProfile
+from flows.slurm.commands import JOB_PREFIX
+from flows.slurm.doors import is_private
+
+# A worker whose scheduler is gone (the submitting process died) ends by itself within this time.
+DEATH_TIMEOUT_S = 45
+# Workers retire this share of their walltime before it, and never less than a minute: time to write a checkpoint.
+RETIRE_SHARE = 0.05
+RETIRE_AT_LEAST_S = 60.0
+_PLACE_OF_NAME = "dummy-name"  # what dask-jobqueue calls the worker in a script that it only shows
+
+
+@dataclass(frozen=True)
+class JobOrder:
+    """What one stage asks of SLURM."""
+
+    study: str
+    stage: str
+    profile: SlurmProfile
+    pool: SlurmPool
+    workspace: Path
+
+    @property
+    def name(self) -> str:
+        """The jobs' name: `saeflow-<study>-<stage>`."""
+        return f"{JOB_PREFIX}{self.study}-{self.stage}"
+
+    @property
+    def log_folder(self) -> Path:
+        """Where the jobs' .out and .err files lie."""
+        return Path(self.profile.log_folder or self.workspace / "logs" / "slurm" / self.study)
+
+    @property
+    def private(self) -> bool:
+        """Whether the scheduler listens on loopback only, so that no other machine reaches it."""
+        return is_private(self.profile)
+
+
+def open_cluster(order: JobOrder) -> Any:
+    """A `SLURMCluster` with a scheduler and no workers yet; beyond loopback it speaks TLS only.
+
+    Raises:
+        BadInput: the host, interface or port is not this machine's.
+    """
+    from dask_jobqueue.slurm import SLURMCluster
+
+    try:
+        return SLURMCluster(n_workers=0, **cluster_options(order))
+    except (OSError, RuntimeError, ValueError) as error:
+        where = order.profile.host or order.profile.interface or "this machine's name"
+        raise BadInput(f"host: Dask's scheduler cannot listen on {where}: {error}") from error
+
+
+def cluster_options(order: JobOrder) -> dict[str, Any]:
+    """What dask-jobqueue is given for this order."""
+    profile, pool = order.profile, order.pool
+    # Dask's own pages have no lock: what is left of them stays on loopback, whatever the scheduler listens on.
+    scheduler: dict[str, Any] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    scheduler["port"] = profile.scheduler_port
+    if profile.host:
+        scheduler["host"] = profile.host
+    order.log_folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "queue": pool.partition,
+        "account": pool.account,
+        "cores": pool.cores,
+        "processes": 1,
+        "memory": pool.memory,
+        "walltime": pool.walltime,
+        "job_name": order.name,
+        "log_directory": str(order.log_folder),
+        "interface": None if profile.host else profile.interface,
+        "security": None if order.private else True,
+        "shared_temp_directory": None if order.private else str(_private_folder(order.workspace)),
+        "scheduler_options": scheduler,
+        "job_extra_directives": _directives(order),
+        "job_script_prologue": prologue(order),
+        "nanny": False,  # SLURM is the one that ends a worker; a second guard would start it anew
+        "death_timeout": DEATH_TIMEOUT_S,
+        "local_directory": profile.scratch or "${TMPDIR:-/tmp}",
+        "worker_extra_args": _worker_arguments(order),
+    }
+
+
+def example_script(order: JobOrder) -> str:
+    """The script that a worker of this order would have; the scheduler's address is made up."""
+    from dask_jobqueue.slurm import SLURMJob
+
+    scheduler_only = ("scheduler_options", "shared_temp_directory", "security")
+    options = {name: value for name, value in cluster_options(order).items() if name not in scheduler_only}
+    job: Any = SLURMJob
+    script: str = job("tcp://SCHEDULER:PORT", name="$SLURM_JOB_ID", **options).job_script()
+    return script
+
+
+def job_script(cluster: Any) -> str:
+    """The script of one worker, named after its job."""
+    script: str = cluster.job_script()
+    return script.replace(_PLACE_OF_NAME, "$SLURM_JOB_ID")
+
+
+def retire_before_s(walltime_s: float) -> float:
+    """How long before its walltime a worker takes no further work, seconds."""
+    return min(max(RETIRE_AT_LEAST_S, RETIRE_SHARE * walltime_s), walltime_s / 2)
+
+
+def _directives(order: JobOrder) -> list[str]:
+    pool = order.pool
+    given = {
+        "--qos": pool.qos,
+        "--gres": pool.gres,
+        "--constraint": pool.constraint,
+        "--reservation": pool.reservation,
+        "--exclude": pool.exclude,
+    }
+    lines = [f"{option}={value}" for option, value in given.items() if value]
+    # A lost unit is sent again by the flow, which counts it; SLURM must not start it a second time as well.
+    return [*lines, f"--chdir={order.workspace}", "--no-requeue", *pool.directives]
+
+
+def prologue(order: JobOrder) -> list[str]:
+    """The lines before the worker starts."""
+    ends = int(order.pool.walltime_s - retire_before_s(order.pool.walltime_s))
+    fixed = {
+        "PYTHONSAFEPATH": "1",  # a folder `core` where the job starts must not shadow ours
+        "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "false",  # SLURM counts memory; a paused worker would hang
+        "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "false",
+        "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "false",
+    }
+    lines = [f"export {name}={value}" for name, value in fixed.items()]
+    lines += [f"export SAEFLOW_JOB_SECONDS={ends}", f"export SAEFLOW_JOB_ENDS=$(( $(date +%s) + {ends} ))"]
+    return [*lines, "unset MLFLOW_RUN_ID", *order.profile.setup]
+
+
+def _worker_arguments(order: JobOrder) -> list[str]:
+    arguments = ["--nthreads 1", "--no-dashboard"]
+    if order.private:
+        arguments.append("--host 127.0.0.1")
+    if order.profile.worker_ports:
+        arguments.append(f"--worker-port {order.profile.worker_ports}")
+    return arguments
+
+
+def _private_folder(workspace: Path) -> Path:
+    folder = workspace / ".dask"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # certificates with their keys lie here for the workers
+    return folder

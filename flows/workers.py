@@ -1,0 +1,122 @@
+"""What a stage's units run on: threads of this process, worker processes of this machine, or SLURM jobs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.profile import LocalProfile, Pool, Profile, SlurmPool, SlurmProfile
+from tasks.step import STOPPING
+
+# Units that are there already cost a look each, not work: eight at once show them quickly.
+_SHOWN_AT_ONCE = 8
+
+
+class WorkersGone(RuntimeError):
+    """No worker is left, and none will come; the message says why."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Why a worker took a unit with it, in words; whether more memory might help, whether it surely ended, and the
+    last lines it wrote."""
+
+    job: str
+    reason: str
+    out_of_memory: bool = False
+    ended: bool = False
+    tail: str = ""
+
+
+class Workers(Protocol):
+    """The workers of one stage."""
+
+    @property
+    def runner(self) -> TaskRunner[Any]:
+        """What the stage's flow runs on."""
+
+    def tend(self, left: int) -> None:
+        """Look after the workers, with `left` units to make; raises `WorkersGone`."""
+
+    def loss(self, job_id: str | None) -> Loss:
+        """What became of the worker that ran in a job."""
+
+    def retire(self, job_id: str) -> None:
+        """Let go of a worker that is about to end."""
+
+
+@dataclass(frozen=True)
+class _Here:
+    """Workers of this machine, which nobody needs to look after."""
+
+    runner: TaskRunner[Any]
+
+    def tend(self, left: int) -> None:
+        """Nothing to do."""
+
+    def loss(self, job_id: str | None) -> Loss:
+        """A process of this machine that ended."""
+        return Loss("", "its worker process was lost")
+
+    def retire(self, job_id: str) -> None:
+        """Nothing to do: no walltime here."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose workers they are, for their names and logs."""
+
+    study: str
+    stage: str
+    workspace: Path
+
+
+@contextmanager
+def open_workers(
+    profile: Profile, pool: Pool, place: Place, missing: int, say: Callable[[str], None]
+) -> Iterator[Workers]:
+    """The workers for `missing` units; none missing starts none.
+
+    Raises:
+        BadInput: SLURM refuses.
+    """
+    if missing == 0 or profile.kind == "threads":
+        yield _Here(ThreadPoolTaskRunner(max_workers=pool.workers if missing else _SHOWN_AT_ONCE))
+    elif isinstance(profile, LocalProfile):
+        with _local_workers(min(pool.workers, missing)) as workers:
+            yield workers
+    else:
+        from flows.slurm.job import JobOrder
+        from flows.slurm.workers import slurm_workers
+
+        assert isinstance(profile, SlurmProfile) and isinstance(pool, SlurmPool)
+        order = JobOrder(place.study, place.stage, profile, pool, place.workspace)
+        with slurm_workers(order, say) as workers:
+            yield workers
+
+
+@contextmanager
+def _local_workers(count: int) -> Iterator[Workers]:
+    import dask
+    from distributed import Client, LocalCluster
+    from prefect_dask import DaskTaskRunner
+
+    lost_at_once = {"distributed.scheduler.allowed-failures": 0}
+    with (
+        dask.config.set(lost_at_once),
+        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
+        try:
+            yield _Here(DaskTaskRunner(address=cluster.scheduler_address))
+        except BaseException:
+            with Client(cluster, set_as_default=False) as client:
+                client.run(stop_units, wait=False)
+            raise
+
+
+def stop_units() -> None:
+    """Run on a worker: its units end at their next sign of progress, and keep their checkpoints."""
+    STOPPING.set()

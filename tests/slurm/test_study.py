@@ -1,0 +1,64 @@
+"""A study on a real SLURM: interrupted, killed, resumed, and equal to one that ran on threads."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.slurm import commands
+from tests.chaos.kill import contents, kill_family
+from tests.flows.commands import environment, saeflow
+from tests.slurm.conftest import wait_until
+
+pytestmark = pytest.mark.timeout(1200)
+ON_SLURM = ("run", "mini", "--cluster", "slurm-one-node")
+
+
+def start(workspace: Path) -> "subprocess.Popen[bytes]":
+    with (workspace.parent / "run.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli", *ON_SLURM],
+            env=environment(workspace),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def running(stage: str) -> bool:
+    return any(job.name.endswith(stage) and job.state == "RUNNING" for job in commands.my_jobs())
+
+
+def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
+    tmp_path: Path, slurm: Path, mini_workspace: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+
+    child = start(workspace)
+    wait_until(lambda: running("capture"), 180)
+    os.kill(child.pid, signal.SIGINT)
+    asked = time.monotonic()
+    assert child.wait(60) == 130
+    wait_until(lambda: commands.my_jobs() == [], 30)
+    assert time.monotonic() - asked < 30
+
+    child = start(workspace)
+    wait_until(lambda: running("train_sae"), 240)
+    kill_family(child.pid)
+    child.wait()
+    wait_until(lambda: commands.my_jobs() == [], 75)  # death_timeout, and the controller's own slowness
+
+    done = saeflow(workspace, *ON_SLURM, limit_s=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    on_slurm, on_threads = contents(workspace), contents(mini_workspace)
+    assert [ref for ref, files in on_slurm.items() if on_threads.get(ref) != files] == []
+    assert commands.my_jobs() == []
+
+    before = commands.call(["sacct", "--completion", "--noheader"]).count("\n")
+    again = saeflow(workspace, *ON_SLURM, "--record", limit_s=300)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert commands.call(["sacct", "--completion", "--noheader"]).count("\n") == before
