@@ -8,7 +8,7 @@ from rich.table import Table
 
 from cli.terminal import console
 from core.errors import BadInput
-from flows.profile import SlurmProfile, load_profile
+from flows.profiles import SlurmProfile, load_profile
 from flows.settings import Settings, open_profile_path, read_settings
 
 app = typer.Typer(no_args_is_help=True, help="SLURM: check a profile, list a study's jobs.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import cluster, layer, look, run, serve, store
+from cli import cluster, layer, look, notify, run, serve, store
 
 app = typer.Typer(
     name="saeflow",
@@ -27,6 +27,7 @@ app.command(name="doctor")(look.doctor)
 app.command(name="serve")(serve.serve)
 app.command(name="verify")(store.verify)
 app.command(name="gc")(store.gc)
+app.command(name="notify")(notify.notify)
 app.add_typer(cluster.app, name="cluster")
 
 

@@ -2,14 +2,15 @@
 
 import os
 import time
+from itertools import chain
 from typing import Annotated
 
 import typer
 
 from cli.terminal import complain, console
-from core.study import Study
+from core.study import Study, find_study
 from core.survey import Survey, survey
-from flows.settings import Settings, open_profile_path, open_study, read_settings
+from flows.settings import Settings, open_profile_path, open_study, read_settings, study_folders
 
 StudyArgument = Annotated[
     str, typer.Argument(help="A study file, or the name of one in deployments/studies.", show_default=False)
@@ -28,6 +29,9 @@ def run(
     record: Annotated[
         bool, typer.Option("--record", help="Make a flow run even when everything is there already.")
     ] = False,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Run the flow itself as a small job of the SLURM profile, too.")
+    ] = False,
 ) -> None:
     """Run a study to its report; only what is missing is made.
 
@@ -42,9 +46,24 @@ def run(
         _tell_whole(seen, settings)
         return
     _preflight(seen, settings)
+    if submit:
+        place = str(find_study(study, study_folders()))  # the job starts in another folder
+        _submit(opened, settings, cluster, ["run", place, *chain.from_iterable(("--set", item) for item in set_ or ())])
+        return
     began = time.monotonic()
     execute(settings, seen, "full-analysis", {"study": opened, "cluster": cluster})
     _tell_done(opened, settings, time.monotonic() - began)
+
+
+def _submit(study: Study, settings: Settings, cluster: str, words: list[str]) -> None:
+    from cli.cluster import open_slurm_profile
+    from flows.slurm.submit import submit_flow
+
+    profile = open_slurm_profile(cluster)
+    job_id, log = submit_flow(
+        profile, study.name, [*words, "--cluster", str(open_profile_path(cluster))], settings.workspace.root
+    )
+    console.print(f"[green]✓[/green] {study.name} is handed in as job {job_id}; what it prints: {log}", highlight=False)
 
 
 def _whole(seen: Survey, settings: Settings) -> bool:

@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from core.plan import Unit
 from flows.dispatch import Dispatch, Outcome, Steps, show
-from flows.profile import Pool, Profile, SlurmPool, pool_of
+from flows.profiles import Pool, Profile, SlurmPool, pool_of
 from flows.workers import Place, open_workers
 from tasks.context import RunContext
 from tasks.step import SEEN_WITHIN_S, forget_if_damaged
@@ -77,7 +77,7 @@ def _with_more_memory(part: _Round, outcome: Outcome) -> _Round | None:
 
 
 def _run_round(name: str, part: _Round, steps: Steps, context: RunContext, profile: Profile, outcome: Outcome) -> None:
-    place = Place(context.study, name, context.store.root.parent)
+    place = Place(context.study, name, context.store.root.parent, context.flow_run_id or "")
 
     def say(note: str) -> None:
         create_markdown_artifact(note, key=f"{name}-workers".replace("_", "-"), description="Workers of this stage")

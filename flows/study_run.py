@@ -13,11 +13,12 @@ from prefect.runtime import flow_run as prefect_flow_run
 from prefect.settings import PREFECT_API_URL
 
 from core.errors import BadInput
+from core.ledger import hours_by_stage, ledger_path, read
 from core.plan import Plan, Unit
 from core.study import Study
 from core.survey import Survey, survey
 from flows.dispatch import Steps
-from flows.profile import Profile, SlurmProfile, load_profile
+from flows.profiles import Profile, SlurmProfile, load_profile
 from flows.settings import Settings, open_profile_path, open_study, read_settings
 from flows.slurm.doors import refuse_open_doors
 from flows.stages import run_stage
@@ -198,7 +199,17 @@ def _finish(run: StudyRun) -> None:
     uri, run_id = run.settings.tracking_uri, run.context.parent_run_id
     assert run_id is not None
     log_by_layer(uri, run_id, run.unit_metrics(run.plan.train_sae))
-    close_parent(uri, run_id, "FINISHED", run.metrics)
+    close_parent(uri, run_id, "FINISHED", run.metrics | _hours_asked(run))
+
+
+def _hours_asked(run: StudyRun) -> dict[str, float]:
+    """What the jobs of this run held, by stage; nothing where there were none."""
+    path = ledger_path(run.settings.workspace.root, run.context.study)
+    mine = [cost for cost in read(path) if cost.flow_run == run.context.flow_run_id]
+    asked: dict[str, float] = {}
+    for stage, (_, cpu, gpu) in hours_by_stage(mine).items():
+        asked |= {f"cpu_hours_asked.{stage}": cpu, f"gpu_hours_asked.{stage}": gpu}
+    return asked
 
 
 def run_name() -> str:

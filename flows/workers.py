@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.profile import LocalProfile, Pool, Profile, SlurmPool, SlurmProfile
+from flows.profiles import LocalProfile, Pool, Profile, SlurmPool, SlurmProfile
 from tasks.step import STOPPING
 
 # Units that are there already cost a look each, not work: eight at once show them quickly.
@@ -72,6 +72,7 @@ class Place:
     study: str
     stage: str
     workspace: Path
+    flow_run: str
 
 
 @contextmanager
@@ -93,7 +94,7 @@ def open_workers(
         from flows.slurm.workers import slurm_workers
 
         assert isinstance(profile, SlurmProfile) and isinstance(pool, SlurmPool)
-        order = JobOrder(place.study, place.stage, profile, pool, place.workspace)
+        order = JobOrder(place.study, place.stage, profile, pool, place.workspace, place.flow_run)
         with slurm_workers(order, say) as workers:
             yield workers
 

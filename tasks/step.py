@@ -207,6 +207,9 @@ def _use_threads(threads: int) -> None:
 
 
 def _gpus(device: str) -> int:
+    job = this_job()
+    if job is not None:  # a GPU that a job holds is used up, whether or not torch sees it
+        return len(job.gpus.split(",")) if job.gpus else 0
     return 1 if device.startswith("cuda") else 0
 
 

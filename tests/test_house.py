@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -43,3 +44,9 @@ def test_core_loads_no_pickle() -> None:
     for path in (PROJECT / "core").rglob("*.py"):
         text = path.read_text("utf-8")
         assert "torch.load(" not in text and "pickle.load" not in text and "allow_pickle=True" not in text, path
+
+
+def test_no_module_beside_the_flows_is_named_like_one_of_python() -> None:
+    # Prefect loads a deployment's flow with its folder first on the path: `profile` there broke `import torch`.
+    names = {path.stem for path in (PROJECT / "flows").iterdir()} - {"__init__"}
+    assert not names & sys.stdlib_module_names

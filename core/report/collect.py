@@ -9,6 +9,7 @@ import polars as pl
 
 from core.artifacts import Artifact, ArtifactStore, DamagedArtifact
 from core.figures.writers import read_figures
+from core.ledger import ledger_path, read
 from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
 
@@ -42,7 +43,7 @@ def collect(
         sections=sections,
         gallery=_gallery(store, roles.get("analyses", [])),
         images=samples if table["image"].is_not_null().any() else None,
-        making=_making(manifests),
+        making=_making(manifests, ledger_path(store.root.parent, str(study["name"]))),
         skipped=skipped,
     )
 
@@ -130,10 +131,10 @@ def _capture_drops(store: ArtifactStore, manifests: Mapping[Artifact, Mapping[st
     return pl.DataFrame([{name: drop[name] for name in schema} for drop in drops], schema=schema)
 
 
-def _making(manifests: Mapping[Artifact, Mapping[str, Any]]) -> Making:
+def _making(manifests: Mapping[Artifact, Mapping[str, Any]], ledger: Path) -> Making:
     units = [_facts(artifact, manifest) for artifact, manifest in manifests.items()]
     sources = {name: content for name, content in _sources(manifests) if content}
-    return Making(tuple(sorted(units, key=lambda unit: (unit.finished, unit.label))), sources)
+    return Making(tuple(sorted(units, key=lambda unit: (unit.finished, unit.label))), tuple(read(ledger)), sources)
 
 
 def _sources(manifests: Mapping[Artifact, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

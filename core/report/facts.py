@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from core.ledger import STAGES, hours_by_stage
 from core.report import text
 from core.report.model import Making, ReportInputs
 
@@ -66,6 +67,24 @@ def _step_row(name: str, making: Making, steps: set[str]) -> Mapping[str, Any]:
         "GPU_time": text.seconds(sum(unit.gpu_seconds for unit in units)),
         "peak_memory_MiB": round(max((unit.peak_rss_mib for unit in units), default=0)),
     }
+
+
+def asked_and_used(making: Making) -> pl.DataFrame:
+    """What the cluster's jobs of all runs of this study held, beside what the units in this report used, by stage."""
+    rows = []
+    for stage, (jobs, cpu, gpu) in hours_by_stage(making.jobs).items():
+        units = [unit for unit in making.units if STAGES.get(unit.step, unit.step) == stage]
+        rows.append(
+            {
+                "stage": stage,
+                "jobs": jobs,
+                "CPU_hours_asked": cpu,
+                "CPU_hours_used": sum(unit.cpu_seconds for unit in units) / 3600,
+                "GPU_hours_asked": gpu,
+                "GPU_hours_used": sum(unit.gpu_seconds for unit in units) / 3600,
+            }
+        )
+    return pl.DataFrame(rows)
 
 
 def making_units(making: Making) -> pl.DataFrame:

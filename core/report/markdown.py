@@ -11,7 +11,7 @@ from core.report import text
 from core.report.cells import Column, columns_of
 from core.report.contents import LANGUAGES, chapter, place
 from core.report.examples import chosen_examples, described
-from core.report.facts import drop_counts, facts, making_by_step, packages, revisions
+from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, packages, revisions
 from core.report.model import Gallery, ReportInputs, Section
 from core.report.pictures import Picture, Pictures
 
@@ -137,6 +137,8 @@ class _Writer:
         yield PROVENANCE_BEGINS
         yield "## Provenance and cost\n"
         yield from self.table("Time by step", making_by_step(making))
+        if making.jobs:
+            yield from self.table("Asked of the cluster, and used", asked_and_used(making))
         yield from (f"- {escaped(name)}: `{value}`" for name, value in making.sources.items())
         yield from (f"- code revision: `{revision}` ({units} units)" for revision, units in revisions(making))
         yield from (f"- {escaped(name)} {escaped(version)}" for name, version in packages(making))

@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from core.figures.writers import FigureFile
+from core.ledger import JobCost
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,11 @@ class UnitFacts:
 
 @dataclass(frozen=True)
 class Making:
-    """Everything with a clock, a host or a date; `sources` are the content hashes of data and model."""
+    """Everything with a clock, a host or a date; `sources` are the content hashes of data and model, `jobs` what a
+    cluster gave."""
 
     units: tuple[UnitFacts, ...] = ()
+    jobs: tuple[JobCost, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -17,7 +17,7 @@ from core.report.cards import FeatureCards, GalleryCard, feature_cards, gallery_
 from core.report.cells import TableView, table_view
 from core.report.contents import chapter, flat, place
 from core.report.examples import described
-from core.report.facts import drop_counts, facts, making_by_step, making_units, packages, revisions
+from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, making_units, packages, revisions
 from core.report.model import ReportInputs, Section, ShownTable
 from core.report.pictures import Pictures
 
@@ -129,6 +129,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
     def shown(name: str, heading: str, table: pl.DataFrame) -> TableView:
         return table_view(ShownTable(name, heading, table), page.pictures)
 
+    asked = asked_and_used(inputs.making)
     context = {
         "study": inputs.study,
         "facts": facts(inputs),
@@ -141,6 +142,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "health": shown("health", "Every layer's rows", inputs.health) if inputs.health.height else None,
         "sections": tuple(page.sections()),
         "steps": shown("steps", "Time by step", making_by_step(inputs.making)),
+        "jobs": shown("jobs", "Asked of the cluster, and used", asked) if asked.height else None,
         "units": shown("units", "Every unit", making_units(inputs.making)),
         "packages": packages(inputs.making),
         "revisions": revisions(inputs.making),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from core.errors import BadInput
-from flows.profile import SlurmProfile
+from flows.profiles import SlurmProfile
 from flows.slurm import commands
 from flows.slurm.job import JobOrder, example_script
 

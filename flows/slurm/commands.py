@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from core.errors import BadInput
+from core.ledger import JobCost
 
 # sinfo and squeue on a busy controller may take many seconds; beyond this it is called unreachable.
 _PATIENCE_S = 60.0
@@ -129,6 +130,52 @@ def job_fields(job_id: str) -> dict[str, str]:
     """
     shown = call(["scontrol", "show", "job", "--oneliner", job_id])
     return dict(re.findall(r"(\S+?)=(\S*)", shown))
+
+
+def cost(job_id: str, flow_run: str, stage: str) -> JobCost | None:
+    """What an ended job held, from the controller while it remembers, else from the accounting; null when neither
+    knows."""
+    try:
+        fields = job_fields(job_id)
+    except BadInput:
+        return _cost_from_accounting(job_id, flow_run, stage)
+    given = fields.get("AllocTRES", "") or fields.get("TRES", "")
+    return JobCost(
+        flow_run,
+        stage,
+        job_id,
+        fields.get("NodeList", ""),
+        int(fields.get("NumCPUs", "1").partition("-")[0]),
+        _gpus(given) or _gpus(fields.get("TresPerNode", "")),
+        _seconds(fields.get("RunTime", "")),
+        fields["JobState"],
+    )
+
+
+def _cost_from_accounting(job_id: str, flow_run: str, stage: str) -> JobCost | None:
+    columns = "JobID,NodeList,AllocCPUS,AllocTRES,ElapsedRaw,State"
+    try:
+        listed = call(["sacct", "--noheader", "--parsable2", f"--format={columns}", f"--jobs={job_id}"])
+    except BadInput:
+        return None
+    for line in listed.splitlines():
+        found, node, cpus, given, seconds, state = line.split("|")
+        if found == job_id:
+            return JobCost(flow_run, stage, job_id, node, int(cpus), _gpus(given), float(seconds), state.split()[0])
+    return None
+
+
+def _gpus(given: str) -> int:
+    counts = [int(count) for count in re.findall(r"gpu(?::[^,=:]+)?[=:](\d+)", given)]
+    return max(counts, default=0)
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", text)
+    if found is None:
+        return 0.0
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 def _from_accounting(job_id: str) -> Job | None:

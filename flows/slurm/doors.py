@@ -5,7 +5,7 @@ import urllib.request
 from urllib.parse import urlparse
 
 from core.errors import BadInput
-from flows.profile import SlurmProfile
+from flows.profiles import SlurmProfile
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ANSWER_WITHIN_S = 10.0

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
-from flows.profile import SlurmPool, SlurmProfile
+from flows.profiles import SlurmPool, SlurmProfile
 from flows.slurm.commands import JOB_PREFIX
 from flows.slurm.doors import is_private
 
@@ -26,6 +26,7 @@ class JobOrder:
     profile: SlurmProfile
     pool: SlurmPool
     workspace: Path
+    flow_run: str = ""
 
     @property
     def name(self) -> str:
@@ -87,6 +88,12 @@ def cluster_options(order: JobOrder) -> dict[str, Any]:
         "local_directory": profile.scratch or "${TMPDIR:-/tmp}",
         "worker_extra_args": _worker_arguments(order),
     }
+
+
+def job_header(order: JobOrder) -> str:
+    """The first line and the #SBATCH lines of this order's jobs."""
+    lines = example_script(order).splitlines()
+    return "\n".join([lines[0], *(line for line in lines if line.startswith("#SBATCH"))])
 
 
 def example_script(order: JobOrder) -> str:

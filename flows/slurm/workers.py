@@ -17,6 +17,8 @@ from distributed import Client
 from prefect.task_runners import TaskRunner
 from prefect_dask import DaskTaskRunner
 
+from core import ledger
+from core.errors import BadInput
 from flows.slurm import commands
 from flows.slurm.commands import Job, QueueFull
 from flows.slurm.job import JobOrder, job_script, open_cluster
@@ -64,6 +66,7 @@ class SlurmWorkers:
         self._ended: dict[str, Job] = {}
         self._called: set[str] = set()
         self._stillborn: list[str] = []
+        self._leaving: list[str] = []
         self._looked, self._alive = 0.0, time.monotonic()
         self._full = self._note = ""
         self._wanted = 0
@@ -95,7 +98,7 @@ class SlurmWorkers:
 
     def loss(self, job_id: str | None) -> Loss:
         """What became of a job that took a unit with it."""
-        job = self._wait_for_end(job_id) if job_id else None
+        job = self._wait_for_end(job_id, time.monotonic() + GRACE_S) if job_id else None
         if job is None:
             return Loss(job_id or "", "its worker was lost")
         where = f"job {job.job_id} on {job.node or '?'}"
@@ -113,7 +116,7 @@ class SlurmWorkers:
     def retire(self, job_id: str) -> None:
         """Let go of a job that nears its walltime, so that nothing more is sent there."""
         commands.cancel([job_id])
-        self._wait_for_end(job_id)
+        self._wait_for_end(job_id, time.monotonic() + GRACE_S)
 
     def error_tail(self, job_id: str) -> str:
         """The end of a job's .err file; empty where there is none."""
@@ -139,6 +142,16 @@ class SlurmWorkers:
         with suppress(Exception):
             self._client.retire_workers(close_workers=True)
         commands.cancel(self._jobs)
+        deadline = time.monotonic() + GRACE_S
+        for job_id in (*self._leaving, *self._jobs):
+            self._wait_for_end(job_id, deadline)
+            self._account(job_id)
+
+    def _account(self, job_id: str) -> None:
+        """Write down what a job held; a controller that does not answer must not end a study."""
+        with suppress(BadInput, OSError):
+            spent = commands.cost(job_id, self._order.flow_run, self._order.stage)
+            ledger.enter(ledger.ledger_path(self._order.workspace, self._order.study), [spent] if spent else [])
 
     def _look(self) -> None:
         known = {job.job_id: job for job in commands.my_jobs(self._order.name) if job.job_id in self._jobs}
@@ -154,6 +167,7 @@ class SlurmWorkers:
         last = self._jobs.pop(job_id)
         job = commands.look_up(job_id) or last
         self._ended[job_id] = job
+        self._account(job_id)
         if job_id not in self._called:
             self._stillborn.append(job_id)
             _log.warning(
@@ -184,6 +198,7 @@ class SlurmWorkers:
             self._client.retire_workers(names=idle, close_workers=True)
         for job_id in (*waiting, *idle):
             self._called.add(job_id)  # it ends because it was let go
+            self._leaving.append(job_id)
             self._ended[job_id] = self._jobs.pop(job_id)
 
     def _idle(self) -> list[str]:
@@ -221,8 +236,7 @@ class SlurmWorkers:
             f"{what}; the last was job {last.job_id} ({last.state}). The end of {self.error_file(last.job_id)}:\n{tail}"
         )
 
-    def _wait_for_end(self, job_id: str) -> Job | None:
-        deadline = time.monotonic() + GRACE_S
+    def _wait_for_end(self, job_id: str, deadline: float) -> Job | None:
         job = self._ended.get(job_id)
         while job is None or job.alive:
             if time.monotonic() > deadline:

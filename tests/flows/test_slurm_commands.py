@@ -66,6 +66,23 @@ def test_only_living_jobs_of_ours_are_listed(fake: Path) -> None:
     assert found[1].reason == "Priority"
 
 
+def test_what_a_job_held_is_read_from_the_controller(fake: Path) -> None:
+    shown = "JobId=9 JobState=COMPLETED RunTime=1-00:30:00 NodeList=n2 NumCPUs=4 AllocTRES=cpu=4,mem=8G,gres/gpu:a100=2"
+    write(fake, "scontrol", f"echo '{shown}'")
+    spent = commands.cost("9", "run", "train_sae")
+    assert spent is not None
+    assert (spent.node, spent.cpus, spent.gpus, spent.state) == ("n2", 4, 2, "COMPLETED")
+    assert spent.gpu_hours == pytest.approx(2 * 24.5)
+
+
+def test_what_a_job_held_is_read_from_the_accounting_once_the_controller_forgot_it(fake: Path) -> None:
+    write(fake, "scontrol", "exit 1")
+    write(fake, "sacct", "echo '9|n2|4|cpu=4,gres/gpu=1|120|TIMEOUT'; echo '9.batch|n2|4|cpu=4|120|FAILED'")
+    spent = commands.cost("9", "run", "train_sae")
+    assert spent is not None
+    assert (spent.gpus, spent.seconds, spent.state) == (1, 120.0, "TIMEOUT")
+
+
 def test_an_ended_job_is_looked_up_in_the_accounting_once_the_controller_forgot_it(fake: Path) -> None:
     write(fake, "scontrol", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
     write(fake, "sacct", "echo '15|saeflow-demo|OUT_OF_MEMORY|n3'")

@@ -12,7 +12,7 @@ import pytest
 
 from core.plan import Unit
 from core.steps import StepSpec
-from flows.profile import SlurmProfile
+from flows.profiles import SlurmProfile
 from flows.settings import PROJECT
 from flows.slurm import commands
 from flows.stages import run_stage

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core.ledger import hours_by_stage, ledger_path, read
 from flows.slurm import commands
 from tests.chaos.kill import contents, kill_family
 from tests.flows.commands import environment, saeflow
@@ -57,6 +58,12 @@ def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
     on_slurm, on_threads = contents(workspace), contents(mini_workspace)
     assert [ref for ref, files in on_slurm.items() if on_threads.get(ref) != files] == []
     assert commands.my_jobs() == []
+
+    asked = hours_by_stage(read(ledger_path(workspace, "mini")))
+    assert set(asked) == {"prepare", "capture", "extract_layer", "train_sae", "index_features", "analyse", "report"}
+    assert all(gpu > 0 for stage, (_, _, gpu) in asked.items() if stage in ("capture", "train_sae", "analyse"))
+    assert asked["extract_layer"][2] == 0
+    assert "Asked of the cluster, and used" in (workspace / "reports" / "mini" / "report.html").read_text("utf-8")
 
     before = commands.call(["sacct", "--completion", "--noheader"]).count("\n")
     again = saeflow(workspace, *ON_SLURM, "--record", limit_s=300)

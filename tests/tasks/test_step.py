@@ -8,7 +8,7 @@ from prefect import Task
 from core.artifacts import RECORD
 from core.plan import Unit
 from core.steps import StepSpec
-from flows.profile import ThreadsProfile
+from flows.profiles import ThreadsProfile
 from flows.stages import StageFailed, run_stage
 from tasks.context import RunContext, Work
 from tasks.step import STOPPING, step

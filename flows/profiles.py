@@ -1,4 +1,7 @@
-"""A cluster profile: where a study's steps run, read from deployments/clusters/*.yaml and checked at the edge."""
+"""Cluster profiles: where a study's steps run, read from deployments/clusters/*.yaml and checked at the edge.
+
+Not named `profile`, as a module of Python's own is: Prefect loads a flow with this folder first on the path.
+"""
 
 import re
 from collections.abc import Mapping

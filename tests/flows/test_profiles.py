@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from core.errors import BadInput
-from flows.profile import SlurmProfile, load_profile, pool_of
+from flows.profiles import SlurmProfile, load_profile, pool_of
 from flows.settings import PROJECT
 from flows.slurm.doors import refuse_open_doors
 from flows.slurm.job import JobOrder, example_script, retire_before_s
