@@ -53,7 +53,7 @@ def jobs(
     """
     from flows.slurm.commands import JOB_PREFIX, my_jobs
 
-    found = my_jobs(f"{JOB_PREFIX}{study}-" if study else JOB_PREFIX)
+    found = my_jobs(prefix=f"{JOB_PREFIX}{study}-" if study else JOB_PREFIX)
     if not found:
         console.print(f"no jobs of {study or 'any study'} run or wait")
         return

@@ -1,14 +1,17 @@
 """Send a stage's units to its workers, and send again those that a worker took with it."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import httpx
 from prefect import Task
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture
 from prefect.states import Crashed
 
@@ -20,6 +23,7 @@ from tasks.job import OutOfTime
 from tasks.lease import Lease, forget_holder, last_holder
 from tasks.step import STOPPING, out_of_memory
 
+_log = logging.getLogger("saeflow.flows")
 Steps = Mapping[str, Task[..., dict[str, Any]]]
 TEND_EVERY_S = 1.0
 # A unit that had less of a job's time than this has not had a fair try yet.
@@ -51,37 +55,37 @@ class _Sent:
 class Dispatch:
     """The units of one stage on one pool of workers."""
 
-    def __init__(
-        self, name: str, units: Sequence[Unit], steps: Steps, context: RunContext, workers: Workers, outcome: Outcome
-    ) -> None:
-        self.name, self._units, self._steps, self._context, self._workers = name, units, steps, context, workers
+    def __init__(self, name: str, steps: Steps, context: RunContext, workers: Workers, outcome: Outcome) -> None:
+        self.name, self._steps, self._context, self._workers = name, steps, context, workers
         self.outcome = outcome
         self._under_way: dict[PrefectFuture[Any], _Sent] = {}
         self._arrived: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
         self._losses: list[dict[str, Any]] = []
 
-    def run(self) -> Outcome:
-        """Work until every unit is made, or has failed for good.
+    def run(self, units: Sequence[Unit]) -> Outcome:
+        """Work until each of these units is made, or has failed for good.
 
         Raises:
-            WorkersGone: no worker is left and none will come.
+            BadInput: SLURM refuses.
         """
-        bar: Any = create_progress_artifact(
-            0.0, key=self.name.replace("_", "-"), description=f"{self.name}: {len(self._units)} units"
-        )
+        bar = note_down(create_progress_artifact, 0.0, key=self._key(), description=f"{self.name}: {len(units)} units")
         try:
-            for unit in self._units:
+            for unit in units:
                 self._send(_Sent(unit))
             self._workers.tend(len(self._under_way))
             while self._under_way:
-                if self._wait():
-                    update_progress_artifact(bar, 100.0 * (1 - len(self._under_way) / len(self._units)))
+                if self._wait() and bar is not None:
+                    note_down(update_progress_artifact, bar, 100.0 * (1 - len(self._under_way) / len(units)))
         except WorkersGone as gone:
             self._give_up(str(gone))
         except BaseException:
             STOPPING.set()  # the runner waits for its threads before this error goes on: let them end
+            self._workers.stop()
             raise
         return self.outcome
+
+    def _key(self, about: str = "") -> str:
+        return f"{self.name}{about}".replace("_", "-")
 
     def _send(self, sent: _Sent) -> None:
         context = replace(self._context, attempt=sent.attempt)
@@ -98,12 +102,24 @@ class Dispatch:
         except Empty:
             self._workers.tend(len(self._under_way))
             return False
+        self._take_in(future)
         self._settle(future, self._under_way.pop(future))
         self._workers.tend(len(self._under_way))
         return True
 
+    def _take_in(self, future: PrefectFuture[Any]) -> None:
+        """Wait for the state of a future that was done: it holds its own, which the server learns of later.
+
+        A result that was lost with its worker is made again by Dask: until then the workers are looked after.
+        """
+        while True:
+            future.wait(TEND_EVERY_S)
+            wrapped: Any = getattr(future, "wrapped_future", None)
+            if future.state.is_final() or getattr(wrapped, "status", "error") in ("error", "cancelled"):
+                return
+            self._workers.tend(len(self._under_way))
+
     def _settle(self, future: PrefectFuture[Any], sent: _Sent) -> None:
-        future.wait()  # done as it is, it then holds its own state: the server learns of that later
         if not future.state.is_final():
             self._lost(future, sent)
         elif not future.state.is_completed():
@@ -132,15 +148,18 @@ class Dispatch:
     def _lost(self, future: PrefectFuture[Any], sent: _Sent) -> None:
         """Send a lost unit again, as often as its step allows; one that had not begun costs no attempt."""
         unit, store = sent.unit, self._context.store
+        killed_on = _killed_on(future)
         holder = last_holder(store, unit.artifact)
-        begun = holder is not None and holder != sent.before
-        loss = self._workers.loss(holder.job if holder and begun else _killed_on(future))
+        # Another study may hold the unit: its lease is neither ours to count nor to remove.
+        begun = holder is not None and holder != sent.before and holder.job in (None, killed_on)
+        loss = self._workers.loss(killed_on)
         _mark_crashed(future, f"attempt {sent.attempt}: {loss.reason}")
-        if holder is not None and loss.ended:
+        if holder is not None and loss.ended and holder.job == loss.job:
             forget_holder(store, unit.artifact, holder)
         if store.intact(unit.artifact):
             return
-        again = replace(sent, attempt=sent.attempt + begun, losses=sent.losses + 1)
+        costs = not loss.free
+        again = replace(sent, attempt=sent.attempt + (begun and costs), losses=sent.losses + costs)
         if loss.out_of_memory:
             self.outcome.out_of_memory.append(unit)
         elif again.attempt <= STEPS[unit.step].retries + 1 and again.losses <= _MOST_LOSSES:
@@ -154,8 +173,8 @@ class Dispatch:
     def _note(self, sent: _Sent, job: str, reason: str, then: str) -> None:
         row = {"unit": sent.unit.label, "attempt": sent.attempt, "job": job, "reason": reason, "then": then}
         self._losses.append(row)
-        create_table_artifact(
-            self._losses, key=f"{self.name}-lost".replace("_", "-"), description="Units that lost their worker"
+        note_down(
+            create_table_artifact, self._losses, key=self._key("-lost"), description="Units that lost their worker"
         )
 
     def _give_up(self, why: str) -> None:
@@ -174,6 +193,15 @@ def show(units: Sequence[Unit], steps: Steps, context: RunContext) -> None:
 def as_task(unit: Unit, steps: Steps, context: RunContext) -> Task[..., dict[str, Any]]:
     """The unit's task, its results in this workspace: a Path, not a block, for the workspace is known only now."""
     return steps[unit.step].with_options(result_storage=context.store.root)
+
+
+def note_down(show: Callable[..., Any], *what: Any, **how: Any) -> Any:
+    """Show something in Prefect; a server that is away for a moment must not end a study."""
+    try:
+        return show(*what, **how)
+    except (PrefectException, httpx.HTTPError) as error:
+        _log.warning("Prefect did not take a note: %s", error)
+        return None
 
 
 def _killed_on(future: PrefectFuture[Any]) -> str | None:

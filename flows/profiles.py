@@ -26,6 +26,12 @@ def _memory(text: str) -> str:
     return text
 
 
+def _bytes(text: str) -> int:
+    from dask.utils import parse_bytes  # here, for the front door imports profiles before it needs Dask
+
+    return int(parse_bytes(text))
+
+
 def _walltime(text: str) -> str:
     if not _WALLTIME.fullmatch(text):
         raise ValueError(f"{text!r} is no walltime; write it like 02:00:00 or 1-00:00:00, in quotes")
@@ -81,9 +87,16 @@ class SlurmPool(Pool):
     def _threads_fit(self) -> "SlurmPool":
         if self.threads > self.cores:
             raise ValueError(f"threads is {self.threads}, more than cores ({self.cores}); raise cores or lower threads")
+        if list(self.more_memory) != sorted(self.more_memory, key=_bytes):
+            raise ValueError(f"more_memory is {', '.join(self.more_memory)}; each amount must be larger than the last")
         if self.min_workers > self.workers:
             raise ValueError(f"min_workers is {self.min_workers}, more than workers ({self.workers})")
         return self
+
+    def with_more_memory(self) -> "SlurmPool | None":
+        """This pool with the next larger amount of `more_memory`; null where there is none."""
+        larger = tuple(memory for memory in self.more_memory if _bytes(memory) > _bytes(self.memory))
+        return self.model_copy(update={"memory": larger[0], "more_memory": larger[1:]}) if larger else None
 
     @property
     def walltime_s(self) -> int:

@@ -8,10 +8,12 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from core.plan import Unit
-from flows.dispatch import Dispatch, Outcome, Steps, show
+from core.steps import CAPTURE
+from flows.dispatch import Dispatch, Outcome, Steps, note_down, show
 from flows.profiles import Pool, Profile, SlurmPool, pool_of
 from flows.workers import Place, open_workers
 from tasks.context import RunContext
+from tasks.lease import live_mark
 from tasks.step import SEEN_WITHIN_S, forget_if_damaged
 
 
@@ -21,12 +23,14 @@ class StageFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class _Round:
-    """Units on one pool: `here` are whole and only shown, `sent` go to workers."""
+    """Units on one pool: `here` are whole and only shown, `sent` go to workers; `tier` is how often they ran out of
+    memory."""
 
     pool: Pool
     here: tuple[Unit, ...]
     sent: tuple[Unit, ...]
     missing: int
+    tier: int = 0
 
 
 def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContext, profile: Profile) -> None:
@@ -35,6 +39,8 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
     Raises:
         StageFailed: after all siblings have finished, naming each unit that failed and why.
     """
+    if not units:
+        return
     whole = {unit.label for unit in units if forget_if_damaged(context.store, unit)}
     failed: list[str] = []
     for part in _rounds(units, whole, profile):
@@ -42,11 +48,11 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
         while tier is not None:
             outcome = Outcome()
             try:
-                _run_round(name, tier, steps, replace(context, threads=tier.pool.threads), profile, outcome)
+                at = replace(context, threads=tier.pool.threads, memory_tier=tier.tier)
+                _run_round(name, tier, steps, at, profile, outcome)
             except StageFailed as error:
                 failed.append(str(error))
             tier = _with_more_memory(tier, outcome)
-            context = replace(context, memory_tier=context.memory_tier + 1) if tier else replace(context, memory_tier=0)
     if failed:
         raise StageFailed("\n".join(failed))
 
@@ -67,23 +73,28 @@ def _rounds(units: Sequence[Unit], whole: set[str], profile: Profile) -> Iterato
 
 
 def _with_more_memory(part: _Round, outcome: Outcome) -> _Round | None:
-    """The units that ran out of memory, on workers that have more; null where there is none."""
+    """The units that ran out of memory, on workers that have more, or once more where they can take less; null where
+    neither is."""
     units = tuple(outcome.out_of_memory)
-    if not units or not isinstance(part.pool, SlurmPool) or not part.pool.more_memory:
+    if not units or not isinstance(part.pool, SlurmPool):
         return None
-    memory, *more = part.pool.more_memory
-    pool = part.pool.model_copy(update={"memory": memory, "more_memory": tuple(more)})
-    return _Round(pool, (), units, len(units))
+    pool = part.pool.with_more_memory()
+    if pool is None and not (part.tier == 0 and all(unit.step == CAPTURE.name for unit in units)):
+        return None
+    return _Round(pool or part.pool, (), units, len(units), part.tier + 1)  # capture halves its batches by the tier
 
 
 def _run_round(name: str, part: _Round, steps: Steps, context: RunContext, profile: Profile, outcome: Outcome) -> None:
-    place = Place(context.study, name, context.store.root.parent, context.flow_run_id or "")
+    workspace = context.store.root.parent
+    alive = live_mark(workspace, context.parent_run_id) if context.parent_run_id else None
+    place = Place(context.study, name, workspace, context.flow_run_id or "", alive)
 
     def say(note: str) -> None:
-        create_markdown_artifact(note, key=f"{name}-workers".replace("_", "-"), description="Workers of this stage")
+        key = f"{name}-workers".replace("_", "-")
+        note_down(create_markdown_artifact, note, key=key, description="Workers of this stage")
 
     with open_workers(profile, part.pool, place, part.missing, say) as workers:
-        dispatch = Dispatch(name, part.sent, steps, context, workers, outcome)
+        dispatch = Dispatch(name, steps, context, workers, outcome)
         memory = f", {part.pool.memory}" if context.memory_tier and isinstance(part.pool, SlurmPool) else ""
         count = len(part.here) + len(part.sent)
         named = _stage.with_options(
@@ -118,15 +129,22 @@ def _stage(study: str, to_make: list[str]) -> None:
 def _work() -> None:
     work = _UNDER_WAY.get()
     show(work.part.here, work.steps, work.context)
-    _complain(work, work.dispatch.run())
+    outcome = work.dispatch.run(work.part.sent)
+    unseen = _unseen(work, outcome)
+    if unseen:  # asked for, told to be done, and not there
+        work.dispatch.run(unseen)
+    _complain(work, outcome)
+
+
+def _unseen(work: _Work, outcome: Outcome) -> list[Unit]:
+    hoped = {unit.artifact: unit for unit in work.part.sent if unit.label not in outcome.reasons}
+    return [hoped[artifact] for artifact in work.context.store.missing(hoped, SEEN_WITHIN_S)]
 
 
 def _complain(work: _Work, outcome: Outcome) -> None:
     # Done is what the manifest says: a worker that was lost may have told nobody.
     store, units = work.context.store, work.part.sent
     more = {unit.label for unit in outcome.out_of_memory} if _with_more_memory(work.part, outcome) else set()
-    hoped = [unit for unit in units if unit.label not in outcome.reasons]
-    store.missing([unit.artifact for unit in hoped], SEEN_WITHIN_S)
     failed = [unit for unit in units if unit.label not in more and not store.intact(unit.artifact)]
     if not failed:
         return

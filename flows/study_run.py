@@ -20,10 +20,11 @@ from core.survey import Survey, survey
 from flows.dispatch import Steps
 from flows.profiles import Profile, SlurmProfile, load_profile
 from flows.settings import Settings, open_profile_path, open_study, read_settings
+from flows.slurm.check import ask_slurm
 from flows.slurm.doors import refuse_open_doors
 from flows.stages import run_stage
 from tasks.context import RunContext
-from tasks.lease import read_lease, sign_of_life
+from tasks.lease import live_mark, read_lease, sign_of_life
 from tasks.provenance import git_revision
 from tasks.step import STOPPING
 from tasks.tracking import close_orphans, close_parent, flatten, log_by_layer, open_parent
@@ -89,6 +90,8 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
     if isinstance(profile, SlurmProfile):
         refuse_open_doors(profile, PREFECT_API_URL.value() or "", settings.tracking_uri)
     seen = survey(opened, settings.workspace)
+    if isinstance(profile, SlurmProfile) and not _is_whole(seen, settings):
+        ask_slurm(profile, settings.workspace.root)
     STOPPING.clear()
     with _tracked(settings, seen) as context:
         run = StudyRun(settings, seen, profile, context, steps)
@@ -108,13 +111,17 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
             _finish(run)
 
 
+def _is_whole(seen: Survey, settings: Settings) -> bool:
+    return seen.plan is not None and all(settings.workspace.store.intact(unit.artifact) for unit in seen.plan)
+
+
 @contextmanager
 def _tracked(settings: Settings, seen: Survey) -> Iterator[RunContext]:
     """The study's MLflow run, known as alive to the other studies of this workspace while the block runs."""
     with ExitStack() as alive:
         with _one_at_a_time(settings), _told_of_mlflow(settings):
             context = _context(settings, seen)
-            alive.enter_context(sign_of_life(_alive_folder(settings) / str(context.parent_run_id)))
+            alive.enter_context(sign_of_life(live_mark(settings.workspace.root, str(context.parent_run_id))))
         yield context
 
 
@@ -175,7 +182,7 @@ def _revision_tags() -> dict[str, str]:
 
 
 def _alive_folder(settings: Settings) -> Path:
-    return settings.workspace.root / "live"
+    return live_mark(settings.workspace.root, "any").parent
 
 
 def _alive_runs(settings: Settings) -> set[str]:

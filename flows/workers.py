@@ -21,13 +21,14 @@ class WorkersGone(RuntimeError):
 
 @dataclass(frozen=True)
 class Loss:
-    """Why a worker took a unit with it, in words; whether more memory might help, whether it surely ended, and the
-    last lines it wrote."""
+    """Why a worker took a unit with it, in words; whether more memory might help, whether it surely ended, whether it
+    was let go by us and so costs the unit no attempt, and the last lines it wrote."""
 
     job: str
     reason: str
     out_of_memory: bool = False
     ended: bool = False
+    free: bool = False
     tail: str = ""
 
 
@@ -47,12 +48,16 @@ class Workers(Protocol):
     def retire(self, job_id: str) -> None:
         """Let go of a worker that is about to end."""
 
+    def stop(self) -> None:
+        """Ask the units under way to write their checkpoints and end."""
+
 
 @dataclass(frozen=True)
 class _Here:
     """Workers of this machine, which nobody needs to look after."""
 
     runner: TaskRunner[Any]
+    ask_to_stop: Callable[[], None] = lambda: None
 
     def tend(self, left: int) -> None:
         """Nothing to do."""
@@ -64,6 +69,10 @@ class _Here:
     def retire(self, job_id: str) -> None:
         """Nothing to do: no walltime here."""
 
+    def stop(self) -> None:
+        """Ask worker processes; threads of this process share its own sign."""
+        self.ask_to_stop()
+
 
 @dataclass(frozen=True)
 class Place:
@@ -72,7 +81,8 @@ class Place:
     study: str
     stage: str
     workspace: Path
-    flow_run: str
+    flow_run: str = ""
+    alive: Path | None = None
 
 
 @contextmanager
@@ -94,7 +104,7 @@ def open_workers(
         from flows.slurm.workers import slurm_workers
 
         assert isinstance(profile, SlurmProfile) and isinstance(pool, SlurmPool)
-        order = JobOrder(place.study, place.stage, profile, pool, place.workspace, place.flow_run)
+        order = JobOrder(place.study, place.stage, profile, pool, place.workspace, place.flow_run, place.alive)
         with slurm_workers(order, say) as workers:
             yield workers
 
@@ -110,12 +120,12 @@ def _local_workers(count: int) -> Iterator[Workers]:
         dask.config.set(lost_at_once),
         LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
     ):
-        try:
-            yield _Here(DaskTaskRunner(address=cluster.scheduler_address))
-        except BaseException:
+
+        def ask_to_stop() -> None:
             with Client(cluster, set_as_default=False) as client:
                 client.run(stop_units, wait=False)
-            raise
+
+        yield _Here(DaskTaskRunner(address=cluster.scheduler_address), ask_to_stop)
 
 
 def stop_units() -> None:

@@ -142,6 +142,11 @@ def _write(path: Path, lease: Lease) -> None:
     path.write_text(json.dumps(asdict(lease)), encoding="utf-8")
 
 
+def live_mark(workspace: Path, run_id: str) -> Path:
+    """The heartbeat file of a study run, by its MLflow run."""
+    return workspace / "live" / run_id
+
+
 @contextmanager
 def sign_of_life(path: Path) -> Iterator[None]:
     """A heartbeat file at `path` while the block runs: `read_lease` finds it alive, here and from other hosts."""

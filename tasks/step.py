@@ -116,6 +116,7 @@ def _run(body: Body, unit: Unit, context: RunContext) -> dict[str, Any]:
     store = context.store
     if STOPPING.is_set():
         raise Stopped(f"{unit.label}: the run was asked to stop")
+    leave_in_time(0, 1, time.time())
     if store.intact(unit.artifact):  # whole, but its record was lost: adopt it
         return _record(unit, store)
     logger = logging.getLogger(f"saeflow.{unit.step}")

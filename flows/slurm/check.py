@@ -16,6 +16,7 @@ from core.errors import BadInput
 from flows.profiles import SlurmProfile
 from flows.slurm import commands
 from flows.slurm.job import JobOrder, example_script
+from tasks.step import SEEN_WITHIN_S
 
 Verdict = Literal["ok", "warning", "wrong"]
 _POOLS: tuple[Literal["cpu", "gpu"], ...] = ("cpu", "gpu")
@@ -52,6 +53,17 @@ def check_submission(profile: SlurmProfile, workspace: Path) -> Iterator[Finding
             yield Finding(f"{pool} job", "ok", commands.would_start(example_script(order)))
         except BadInput as error:
             yield Finding(f"{pool} job", "wrong", f"{error}; change {pool}.* of the profile ({_asked(order)})")
+
+
+def ask_slurm(profile: SlurmProfile, workspace: Path) -> None:
+    """Ask about both pools' jobs before a study's first stage: the GPU workers are wanted an hour later.
+
+    Raises:
+        BadInput: SLURM would refuse one of them, or cannot be asked.
+    """
+    for finding in check_submission(profile, workspace):
+        if finding.verdict == "wrong":
+            raise BadInput(f"{finding.subject}: {finding.words}")
 
 
 def check_workers(
@@ -92,27 +104,46 @@ def _lingering() -> str:
 
 def _verdicts(pool: str, order: JobOrder, job_id: str, patience_s: float) -> Iterator[Finding]:
     out = order.log_folder / f"{order.name}-{job_id}.out"
-    deadline = time.monotonic() + patience_s
-    job = commands.look_up(job_id)
-    while job is not None and job.alive and time.monotonic() < deadline:
-        time.sleep(1.0)
-        job = commands.look_up(job_id)
+    try:
+        job = _wait_for(job_id, patience_s)
+    finally:
+        commands.cancel([job_id])
     if job is None or job.alive:
         waits = f"still {job.state} ({job.reason})" if job else "unknown to SLURM"
-        commands.cancel([job_id])
         yield Finding(
             f"{pool} worker", "warning", f"job {job_id} is {waits} after {patience_s:.0f} s; nothing was seen"
         )
         return
-    try:
-        found = json.loads(out.read_text(encoding="utf-8").splitlines()[-1])
-    except (OSError, ValueError, IndexError):
+    found = _told(out)
+    if found is None:
         end = out.with_suffix(".err")
         yield Finding(f"{pool} worker", "wrong", f"job {job_id} ended as {job.state} and told nothing; see {end}")
         return
     yield Finding(f"{pool} worker", "ok", f"job {job_id} ran on {job.node} ({found['host']}), Python {found['python']}")
     for subject in ("modules", "workspace", "prefect", "mlflow", "gpu"):
         yield _verdict(pool, order, subject, found)
+
+
+def _wait_for(job_id: str, patience_s: float) -> commands.Job | None:
+    deadline = time.monotonic() + patience_s
+    job = commands.look_up(job_id)
+    while job is not None and job.alive and time.monotonic() < deadline:
+        time.sleep(1.0)
+        job = commands.look_up(job_id)
+    return job
+
+
+def _told(out: Path) -> dict[str, str] | None:
+    """What the job printed; a network file system may show it late."""
+    deadline = time.monotonic() + SEEN_WITHIN_S
+    while True:
+        try:
+            found: dict[str, str] = json.loads(out.read_text(encoding="utf-8").splitlines()[-1])
+            return found
+        except (OSError, ValueError, IndexError):
+            if time.monotonic() > deadline or (out.exists() and out.with_suffix(".err").stat().st_size):
+                return None
+        time.sleep(1.0)
 
 
 def _verdict(pool: str, order: JobOrder, subject: str, found: dict[str, str]) -> Finding:

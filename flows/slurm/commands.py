@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from core.errors import BadInput
@@ -12,7 +14,10 @@ from core.ledger import JobCost
 _PATIENCE_S = 60.0
 # What a limit on the number of jobs is called: a job over it is to be handed in later, it is not wrong.
 _FULL = re.compile(r"MaxSubmit|AssocGrpSubmit|QOSGrpSubmit|Job limit|too many jobs", re.IGNORECASE)
-_ALIVE = frozenset({"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED"})
+# COMPLETING is none of them: its processes are gone, only the node has not said so yet.
+_ALIVE = frozenset({"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED", "SIGNALING", "STAGE_OUT", "STOPPED"})
+# What is no refusal: the job would be taken, and wait.
+_LATER = re.compile(r"down, drained or reserved|nodes.* not available", re.IGNORECASE)
 JOB_PREFIX = "saeflow-"
 
 
@@ -93,14 +98,15 @@ def would_start(script: str) -> str:
     """
     done = _run(["sbatch", "--test-only"], script)
     words = _said(done.stderr)  # there, too, when the job would be taken
-    if done.returncode != 0 and not _FULL.search(words):
+    if done.returncode != 0 and not (_FULL.search(words) or _LATER.search(words)):
         raise BadInput(f"sbatch: {words}")
     return words
 
 
-def my_jobs(prefix: str = JOB_PREFIX) -> list[Job]:
-    """The user's jobs whose name starts with `prefix` and that SLURM still knows as waiting or running."""
-    listed = call(["squeue", "--me", "--noheader", "--states=all", "--format=%i|%j|%T|%r|%N"])
+def my_jobs(name: str | None = None, prefix: str = JOB_PREFIX) -> list[Job]:
+    """The user's jobs of this name, or whose name starts with `prefix`, that wait or run."""
+    named = [f"--name={name}"] if name else []
+    listed = call(["squeue", "--me", "--noheader", *named, "--format=%i|%j|%T|%r|%N"])
     jobs = [Job(*(part.strip() for part in line.split("|", 4))) for line in listed.splitlines() if line]
     return [job for job in jobs if job.name.startswith(prefix) and job.alive]
 
@@ -192,8 +198,12 @@ def _from_accounting(job_id: str) -> Job | None:
     return None
 
 
-def cancel(job_ids: Iterable[str]) -> None:
-    """End jobs; ones that ended already are no error."""
+def cancel(job_ids: Iterable[str], only_waiting: bool = False) -> None:
+    """End jobs; ones that ended already are no error, and a silent controller is asked three times."""
     ids = list(job_ids)
-    if ids:
-        _run(["scancel", "--quiet", *ids])
+    for _ in range(3 if ids else 0):
+        with suppress(BadInput):
+            state = ["--state=PENDING"] if only_waiting else []
+            if _run(["scancel", "--quiet", *state, *ids]).returncode == 0:
+                return
+        time.sleep(1.0)

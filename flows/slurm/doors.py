@@ -17,7 +17,7 @@ _MLFLOW = "start it with --app-name basic-auth and --allowed-hosts, and set MLFL
 
 def is_private(profile: SlurmProfile) -> bool:
     """Whether workers and servers are all on this machine's loopback, out of others' reach."""
-    return profile.host in _LOOPBACK or profile.interface == "lo"
+    return profile.host in _LOOPBACK if profile.host else profile.interface == "lo"
 
 
 def refuse_open_doors(profile: SlurmProfile, prefect_url: str, tracking_uri: str) -> None:

@@ -19,7 +19,7 @@ _PLACE_OF_NAME = "dummy-name"  # what dask-jobqueue calls the worker in a script
 
 @dataclass(frozen=True)
 class JobOrder:
-    """What one stage asks of SLURM."""
+    """What one stage asks of SLURM; `alive` is the file that the study's flow touches while it lives."""
 
     study: str
     stage: str
@@ -27,6 +27,7 @@ class JobOrder:
     pool: SlurmPool
     workspace: Path
     flow_run: str = ""
+    alive: Path | None = None
 
     @property
     def name(self) -> str:
@@ -143,12 +144,22 @@ def prologue(order: JobOrder) -> list[str]:
     }
     lines = [f"export {name}={value}" for name, value in fixed.items()]
     lines += [f"export SAEFLOW_JOB_SECONDS={ends}", f"export SAEFLOW_JOB_ENDS=$(( $(date +%s) + {ends} ))"]
-    return [*lines, "unset MLFLOW_RUN_ID", *order.profile.setup]
+    return [*_only_for_the_living(order), *lines, "unset MLFLOW_RUN_ID", *order.profile.setup]
+
+
+def _only_for_the_living(order: JobOrder) -> list[str]:
+    """A job that waited in the queue while its study's flow was killed ends as it starts, and holds no GPU."""
+    if order.alive is None:
+        return []
+    words = "the flow that asked for this worker has ended"
+    # Ten minutes: the nodes' clocks may differ from the file server's.
+    return [f'[ -n "$(find {order.alive} -mmin -10 2>/dev/null)" ] || {{ echo "{words}" >&2; exit 0; }}']
 
 
 def _worker_arguments(order: JobOrder) -> list[str]:
-    arguments = ["--nthreads 1", "--no-dashboard"]
-    if order.private:
+    # What is left of a worker's own pages has no lock: it stays on loopback.
+    arguments = ["--nthreads 1", "--no-dashboard", "--dashboard-address 127.0.0.1:0"]
+    if order.profile.host and order.private:
         arguments.append("--host 127.0.0.1")
     if order.profile.worker_ports:
         arguments.append(f"--worker-port {order.profile.worker_ports}")

@@ -7,7 +7,7 @@ import yaml
 from core.errors import BadInput
 from flows.profiles import SlurmProfile, load_profile, pool_of
 from flows.settings import PROJECT
-from flows.slurm.doors import refuse_open_doors
+from flows.slurm.doors import is_private, refuse_open_doors
 from flows.slurm.job import JobOrder, example_script, retire_before_s
 
 CLUSTERS = PROJECT / "deployments" / "clusters"
@@ -45,6 +45,7 @@ def test_the_example_names_the_first_place_to_fill_in() -> None:
         ({"gpu": {"partition": "gpu", "memory": "much"}}, r"gpu.memory: 'much' is no amount of memory"),
         ({"gpu": {"gres": "gpu:1"}}, r"gpu.partition: Field required"),
         ({"gpu": {"partition": "gpu", "threads": 8}}, r"threads is 8, more than cores \(1\)"),
+        ({"gpu": {"partition": "gpu", "more_memory": ["64GB", "32GB"]}}, r"each amount must be larger than the last"),
         ({"steps": {"train": {"memory": "4GB"}}}, r"'train' is no step"),
     ],
 )
@@ -58,6 +59,21 @@ def test_a_step_may_ask_for_more(tmp_path: Path) -> None:
     assert profile.pool("train_sae").memory == "64GB"
     assert profile.pool("capture").memory == "8GB"
     assert pool_of(profile, "extract_layer") == profile.cpu
+
+
+def test_more_memory_is_more_than_the_step_has_already(tmp_path: Path) -> None:
+    gpu = {"partition": "gpu", "memory": "32GB", "more_memory": ["64GB", "128GB"]}
+    profile = slurm(tmp_path, gpu=gpu, steps={"train_sae": {"memory": "64GB"}})
+    more = profile.pool("train_sae").with_more_memory()
+    assert more is not None
+    assert (more.memory, more.with_more_memory()) == ("128GB", None)
+
+
+def test_only_loopback_is_private(tmp_path: Path) -> None:
+    assert is_private(slurm(tmp_path, host="127.0.0.1"))
+    assert is_private(slurm(tmp_path, interface="lo"))
+    assert not is_private(slurm(tmp_path, host="login1", interface="lo"))
+    assert not is_private(slurm(tmp_path))
 
 
 def test_the_job_script_asks_for_what_the_profile_says(tmp_path: Path) -> None:

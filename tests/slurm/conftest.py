@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cli.servers import free_port
 from core.plan import Unit
 from core.steps import StepSpec
 from flows.profiles import SlurmProfile
@@ -37,7 +38,7 @@ def slurm() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="saeflow-slurm-"))
     folder.chmod(0o755)
     before = os.environ.get("SLURM_CONF")
-    one_node.up(folder, one_node.Shape(nodes=3, port=21817))
+    one_node.up(folder, one_node.Shape(nodes=3, port=free_port()))
     os.environ["SLURM_CONF"] = str(folder / "etc" / "slurm.conf")
     try:
         yield folder

@@ -82,13 +82,15 @@ def test_out_of_memory_goes_on_where_there_is_more(bench: Bench) -> None:
     assert tiers == ["tier 0", "tier 1"]
 
 
-def test_a_unit_longer_than_its_job_goes_on_in_the_next(bench: Bench) -> None:
-    bench.run(toys.counts_to_forty, 1, profile(gpu={"walltime": "00:01:00"}))
-    assert bench.whole(1)
-    starts = [int(line.split()[-1]) for line in bench.marks() if " from " in line]
-    assert len(starts) >= 2
-    assert starts == sorted(set(starts))
-    assert len({line.split()[2] for line in bench.marks()}) == len(starts)
+def test_units_longer_than_their_job_go_on_in_the_next_and_cost_each_other_nothing(bench: Bench) -> None:
+    bench.run(toys.counts_up, 2, profile(gpu={"walltime": "00:01:00", "workers": 1}))
+    assert bench.whole(2)
+    for unit in ("0", "1"):
+        lines = [line.split() for line in bench.marks() if line.startswith(f"{unit} ")]
+        starts = [int(line[-1]) for line in lines if line[-2] == "from"]
+        assert starts == sorted(set(starts))
+        assert {line[1] for line in lines} == {"1"}
+    assert len({line.split()[2] for line in bench.marks()}) >= 2
 
 
 def test_a_partition_that_does_not_exist_is_told_at_once(bench: Bench) -> None:
@@ -126,6 +128,32 @@ def test_a_cap_on_jobs_is_a_wait(bench: Bench) -> None:
     bench.run(toys.quick, 3, profile(submission_cap=1))
     assert bench.whole(3)
     assert len({line.split()[2] for line in bench.marks()}) == 1
+
+
+def test_a_cap_that_another_study_fills_is_waited_for(bench: Bench) -> None:
+    commands.call(["sbatch", "--job-name=other", "--time=1", "--output=/dev/null", "--wrap=sleep 25"])
+    bench.run(toys.quick, 1, profile(submission_cap=1, give_up_after_s=5))
+    assert bench.whole(1)
+
+
+def test_a_controller_that_is_silent_for_a_moment_ends_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, really = [0], commands.my_jobs
+
+    def now_and_then(*words: str, **how: str) -> list[commands.Job]:  # a fault seam: SLURM's controller, restarting
+        asked[0] += 1
+        if asked[0] % 2:
+            raise BadInput("squeue: Unable to contact slurm controller (connect failure)")
+        return really(*words, **how)
+
+    monkeypatch.setattr(commands, "my_jobs", now_and_then)
+    bench.run(toys.works_a_little, 2)
+    monkeypatch.undo()
+    assert bench.whole(2)
+    assert asked[0] >= 4
+
+
+def test_a_stage_without_units_is_done(bench: Bench) -> None:
+    bench.run(toys.quick, 0)
 
 
 def test_a_dead_node_s_unit_runs_elsewhere(bench: Bench, slurm: object) -> None:

@@ -28,10 +28,10 @@ def first_attempt_waits(work: Work) -> None:
     mark(work, "made")
 
 
-def waits(work: Work) -> None:
-    """Works for a long time, whatever the attempt."""
-    mark(work, "begins")
-    work_for(work, 120)
+def works_a_little(work: Work) -> None:
+    """Ten seconds of work."""
+    work_for(work, 10)
+    mark(work, "made")
 
 
 def work_for(work: Work, seconds: float) -> None:
@@ -50,15 +50,15 @@ def hungry(work: Work) -> None:
         assert len(held) == 24
 
 
-def counts_to_forty(work: Work) -> None:
-    """Forty seconds of work that checkpoints every tick, as training does when it is told to stop."""
+def counts_up(work: Work) -> None:
+    """Twenty-five seconds of work that checkpoints every tick, as training does when it is told to stop."""
     path = work.checkpoint / "count.txt"
     work.checkpoint.mkdir(parents=True, exist_ok=True)
     begin = int(path.read_text(encoding="utf-8")) if path.exists() else 0
     mark(work, f"from {begin}")
-    for tick in range(begin, 40):
+    for tick in range(begin, 25):
         path.write_text(str(tick), encoding="utf-8")
-        work.progress(tick, 40)
+        work.progress(tick, 25)
         time.sleep(1.0)
     mark(work, "made")
 
