@@ -1,6 +1,8 @@
-"""Run on a worker by `saeflow cluster check`: `python -m tasks.worker_check WORKSPACE TRACKING_URI` prints JSON.
+"""Run on a worker by `saeflow cluster check`: `python -m tasks.worker_check WORKSPACE TRACKING_URI HOST:PORT PORTS`
+prints JSON.
 
-What a study would find missing an hour into its queue: modules, the workspace, Prefect's and MLflow's servers, the GPU.
+What a study would find missing an hour into its queue: modules, the workspace, Prefect's and MLflow's servers, the GPU,
+and connections with the flow's machine, which calls back as Dask's scheduler does.
 """
 
 import json
@@ -17,7 +19,7 @@ _MODULES = ("torch", "transformers", "prefect", "prefect_dask", "distributed", "
 _ANSWER_WITHIN_S = 20.0
 
 
-def check(workspace: Path, tracking_uri: str) -> dict[str, object]:
+def check(workspace: Path, tracking_uri: str, scheduler: str, ports: str) -> dict[str, object]:
     """What works here and what does not: a word or `true` by subject, an error's words under `<subject>_error`."""
     found: dict[str, object] = {"host": socket.gethostname(), "python": sys.version.split()[0]}
     tests: dict[str, Callable[[], object]] = {
@@ -26,6 +28,7 @@ def check(workspace: Path, tracking_uri: str) -> dict[str, object]:
         "prefect": lambda: _answers(f"{os.environ.get('PREFECT_API_URL', '')}/health"),
         "mlflow": lambda: _answers(f"{tracking_uri}/health") if tracking_uri.startswith("http") else "a file",
         "gpu": _gpu,
+        "connection": lambda: _meet(scheduler, ports),
     }
     for subject, test in tests.items():
         try:
@@ -60,6 +63,30 @@ def _answers(url: str) -> int:
         raise
 
 
+def _meet(scheduler: str, ports: str) -> str:
+    """Call the flow's machine, and be called back on a port that a worker would listen on."""
+    host, _, port = scheduler.rpartition(":")
+    first, _, last = (ports or "0").partition(":")
+    with _listen(range(int(first), int(last or first) + 1)) as listener:
+        listener.settimeout(_ANSWER_WITHIN_S)
+        with socket.create_connection((host, int(port)), _ANSWER_WITHIN_S) as caller:
+            caller.sendall(f"{listener.getsockname()[1]}\n".encode())
+            try:
+                listener.accept()[0].close()
+            except TimeoutError as error:
+                raise TimeoutError(f"{host} could not call back on port {listener.getsockname()[1]}") from error
+    return "both ways"
+
+
+def _listen(ports: range) -> socket.socket:
+    for port in ports:
+        try:
+            return socket.create_server(("", port))
+        except OSError:
+            continue
+    raise OSError(f"no free port among {ports.start}:{ports.stop - 1}")
+
+
 def _gpu() -> str:
     import torch
 
@@ -67,4 +94,4 @@ def _gpu() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(check(Path(sys.argv[1]), sys.argv[2])) + "\n")
+    sys.stdout.write(json.dumps(check(Path(sys.argv[1]), *sys.argv[2:])) + "\n")

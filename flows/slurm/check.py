@@ -4,10 +4,13 @@ import json
 import resource
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +21,7 @@ from flows.slurm import commands
 from flows.slurm.job import JobOrder, example_script
 from tasks.step import SEEN_WITHIN_S
 
+_CALL_WITHIN_S = 20.0
 Verdict = Literal["ok", "warning", "wrong"]
 _POOLS: tuple[Literal["cpu", "gpu"], ...] = ("cpu", "gpu")
 
@@ -75,11 +79,41 @@ def check_workers(
         BadInput: SLURM refuses the job.
     """
     for pool, order in orders(profile, workspace).items():
-        words = [sys.executable, "-m", "tasks.worker_check", str(workspace), tracking_uri]
+        port = _call_back(profile)
+        scheduler = f"{_address(profile)}:{port}"
+        ports = profile.worker_ports or ""
+        words = [sys.executable, "-m", "tasks.worker_check", str(workspace), tracking_uri, scheduler, ports]
         script = example_script(order).rstrip().rpartition("\n")[0] + f"\n{shlex.join(words)}\n"
         job_id = commands.submit(script)
         say(f"{pool}: job {job_id} is handed in; waiting up to {patience_s:.0f} s for it")
         yield from _verdicts(pool, order, job_id, patience_s)
+
+
+def _address(profile: SlurmProfile) -> str:
+    from distributed.utils import get_ip, get_ip_interface
+
+    if profile.host:
+        return profile.host
+    return str(get_ip_interface(profile.interface) if profile.interface else get_ip())
+
+
+def _call_back(profile: SlurmProfile) -> int:
+    """Listen where Dask's scheduler would, for one caller, and call it back on the port that it names; our port."""
+    try:
+        server = socket.create_server((_address(profile), profile.scheduler_port))
+    except (OSError, ValueError) as error:
+        where = profile.host or profile.interface or "this machine's name"
+        raise BadInput(f"host: nothing can listen on {where}, port {profile.scheduler_port}: {error}") from error
+
+    def answer() -> None:
+        with server, suppress(OSError, ValueError):
+            caller, (host, *_) = server.accept()
+            with caller:
+                port = int(caller.makefile().readline())
+                socket.create_connection((host, port), _CALL_WITHIN_S).close()
+
+    threading.Thread(target=answer, daemon=True).start()
+    return int(server.getsockname()[1])
 
 
 def check_login_node() -> Iterator[Finding]:
@@ -120,7 +154,7 @@ def _verdicts(pool: str, order: JobOrder, job_id: str, patience_s: float) -> Ite
         yield Finding(f"{pool} worker", "wrong", f"job {job_id} ended as {job.state} and told nothing; see {end}")
         return
     yield Finding(f"{pool} worker", "ok", f"job {job_id} ran on {job.node} ({found['host']}), Python {found['python']}")
-    for subject in ("modules", "workspace", "prefect", "mlflow", "gpu"):
+    for subject in ("connection", "modules", "workspace", "prefect", "mlflow", "gpu"):
         yield _verdict(pool, order, subject, found)
 
 

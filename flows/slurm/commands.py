@@ -18,6 +18,8 @@ _FULL = re.compile(r"MaxSubmit|AssocGrpSubmit|QOSGrpSubmit|Job limit|too many jo
 _ALIVE = frozenset({"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED", "SIGNALING", "STAGE_OUT", "STOPPED"})
 # What is no refusal: the job would be taken, and wait.
 _LATER = re.compile(r"down, drained or reserved|nodes.* not available", re.IGNORECASE)
+# A controller that restarts says nothing of the job.
+_AWAY = re.compile(r"unable to contact|timed out|connection refused|connect failure", re.IGNORECASE)
 JOB_PREFIX = "saeflow-"
 
 
@@ -98,7 +100,7 @@ def would_start(script: str) -> str:
     """
     done = _run(["sbatch", "--test-only"], script)
     words = _said(done.stderr)  # there, too, when the job would be taken
-    if done.returncode != 0 and not (_FULL.search(words) or _LATER.search(words)):
+    if done.returncode != 0 and not any(kind.search(words) for kind in (_FULL, _LATER, _AWAY)):
         raise BadInput(f"sbatch: {words}")
     return words
 

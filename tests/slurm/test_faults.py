@@ -131,7 +131,7 @@ def test_a_cap_on_jobs_is_a_wait(bench: Bench) -> None:
 
 
 def test_a_cap_that_another_study_fills_is_waited_for(bench: Bench) -> None:
-    commands.call(["sbatch", "--job-name=other", "--time=1", "--output=/dev/null", "--wrap=sleep 25"])
+    commands.call(["sbatch", "--job-name=other", "--time=1", "--output=/dev/null", "--wrap=sleep 12"])
     bench.run(toys.quick, 1, profile(submission_cap=1, give_up_after_s=5))
     assert bench.whole(1)
 

@@ -1,0 +1,50 @@
+"""`saeflow cluster` and `run --submit`, as a user types them, on a real SLURM."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.settings import PROJECT
+from flows.slurm import commands
+from tests.flows.commands import saeflow
+from tests.slurm.conftest import wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_a_profile_that_works_is_told_so_from_both_pools_workers(tmp_path: Path, slurm: Path) -> None:
+    told = saeflow(tmp_path, "cluster", "check", "slurm-one-node", limit_s=240)
+    assert told.returncode == 0, told.stdout + told.stderr
+    for pool in ("cpu", "gpu"):
+        for subject in ("worker", "connection", "modules", "workspace", "prefect", "mlflow"):
+            assert f"✓ {pool} {subject}:" in told.stdout
+    assert "! gpu gpu: gpu:1 was given, yet torch sees no GPU" in told.stdout  # they are made up
+
+
+def test_a_wrong_partition_is_told_with_the_field_before_anything_runs(tmp_path: Path, slurm: Path) -> None:
+    profile = yaml.safe_load((PROJECT / "deployments" / "clusters" / "slurm-one-node.yaml").read_text("utf-8"))
+    profile["gpu"]["partition"] = "gpus"
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(profile), encoding="utf-8")
+    told = saeflow(tmp_path, "cluster", "check", str(path))
+    assert told.returncode == 1
+    assert (
+        "✗ gpu job: sbatch: invalid partition specified: gpus; allocation failure: Invalid partition name specified"
+        in told.stdout
+    )
+    run = saeflow(tmp_path, "run", "mini", "--cluster", str(path))
+    assert run.returncode == 1
+    assert "Invalid partition name specified" in run.stderr + run.stdout
+    assert "Traceback" not in run.stderr + run.stdout
+
+
+def test_a_submitted_flow_is_a_job_of_its_own(tmp_path: Path, slurm: Path) -> None:
+    told = saeflow(tmp_path, "run", "mini", "--cluster", "slurm-one-node", "--submit")
+    assert told.returncode == 0, told.stdout + told.stderr
+    wait_until(lambda: any(job.name == "saeflow-mini-prepare" for job in commands.my_jobs()), 120)
+    listed = saeflow(tmp_path, "cluster", "jobs", "mini")
+    assert "saeflow-mini-flow" in listed.stdout
+    flow = next(job.job_id for job in commands.my_jobs() if job.name == "saeflow-mini-flow")
+    commands.call(["scancel", "--signal=INT", "--batch", flow])  # as SLURM does before the walltime
+    wait_until(lambda: commands.my_jobs() == [], 60)
