@@ -38,13 +38,13 @@ def slurm() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="saeflow-slurm-"))
     folder.chmod(0o755)
     before = os.environ.get("SLURM_CONF")
-    one_node.up(folder, one_node.Shape(nodes=3, port=free_port()))
-    os.environ["SLURM_CONF"] = str(folder / "etc" / "slurm.conf")
     try:
+        one_node.up(folder, one_node.Shape(nodes=3, port=free_port()))
+        os.environ["SLURM_CONF"] = str(folder / "etc" / "slurm.conf")
         yield folder
     finally:
         one_node.down(folder)
-        os.environ.pop("SLURM_CONF")
+        os.environ.pop("SLURM_CONF", None)
         if before is not None:
             os.environ["SLURM_CONF"] = before
         shutil.rmtree(folder, ignore_errors=True)
