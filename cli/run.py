@@ -42,7 +42,7 @@ def run(
     open_profile_path(cluster)
     settings.workspace.check_writable()
     seen = survey(opened, settings.workspace)
-    if not record and _whole(seen, settings):
+    if not record and seen.whole(settings.workspace):
         _tell_whole(seen, settings)
         return
     _preflight(seen, settings)
@@ -64,10 +64,6 @@ def _submit(study: Study, settings: Settings, cluster: str, words: list[str]) ->
         profile, study.name, [*words, "--cluster", str(open_profile_path(cluster))], settings.workspace.root
     )
     console.print(f"[green]✓[/green] {study.name} is handed in as job {job_id}; what it prints: {log}", highlight=False)
-
-
-def _whole(seen: Survey, settings: Settings) -> bool:
-    return seen.plan is not None and all(settings.workspace.store.intact(unit.artifact) for unit in seen.plan)
 
 
 def _tell_whole(seen: Survey, settings: Settings) -> None:

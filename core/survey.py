@@ -24,6 +24,10 @@ class Survey:
     plan: Plan | None
     layers: tuple[int, ...] | None
 
+    def whole(self, workspace: Workspace) -> bool:
+        """Whether every artefact of the study is there."""
+        return self.plan is not None and all(workspace.store.intact(unit.artifact) for unit in self.plan)
+
 
 def survey(study: Study, workspace: Workspace) -> Survey:
     """Locate and hash the sources of a study whose places are pinned, and name every unit that can be named.

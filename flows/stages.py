@@ -23,13 +23,13 @@ class StageFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class _Round:
-    """Units on one pool: `here` are whole and only shown, `sent` go to workers; `tier` is how often they ran out of
-    memory."""
+    """Units on one pool: `here` are whole and only shown, `sent` go to workers, `to_make` are those of them that are
+    missing; `tier` is how often they ran out of memory."""
 
     pool: Pool
     here: tuple[Unit, ...]
     sent: tuple[Unit, ...]
-    missing: int
+    to_make: tuple[Unit, ...]
     tier: int = 0
 
 
@@ -61,14 +61,14 @@ def _rounds(units: Sequence[Unit], whole: set[str], profile: Profile) -> Iterato
     """The units by the pool that they need; where workers are processes or jobs, only misses are sent to them."""
     missing = [unit for unit in units if unit.label not in whole]
     if profile.kind == "threads" or not missing:
-        yield _Round(pool_of(profile, (missing or units)[0].step), (), tuple(units), len(missing))
+        yield _Round(pool_of(profile, (missing or units)[0].step), (), tuple(units), tuple(missing))
         return
     here = tuple(unit for unit in units if unit.label in whole)
     pools: dict[Pool, list[Unit]] = {}
     for unit in missing:
         pools.setdefault(pool_of(profile, unit.step), []).append(unit)
     for pool, mine in pools.items():
-        yield _Round(pool, here, tuple(mine), len(mine))
+        yield _Round(pool, here, tuple(mine), tuple(mine))
         here = ()
 
 
@@ -81,7 +81,7 @@ def _with_more_memory(part: _Round, outcome: Outcome) -> _Round | None:
     pool = part.pool.with_more_memory()
     if pool is None and not (part.tier == 0 and all(unit.step == CAPTURE.name for unit in units)):
         return None
-    return _Round(pool or part.pool, (), units, len(units), part.tier + 1)  # capture halves its batches by the tier
+    return _Round(pool or part.pool, (), units, units, part.tier + 1)  # capture halves its batches by the tier
 
 
 def _run_round(name: str, part: _Round, steps: Steps, context: RunContext, profile: Profile, outcome: Outcome) -> None:
@@ -93,18 +93,18 @@ def _run_round(name: str, part: _Round, steps: Steps, context: RunContext, profi
         key = f"{name}-workers".replace("_", "-")
         note_down(create_markdown_artifact, note, key=key, description="Workers of this stage")
 
-    with open_workers(profile, part.pool, place, part.missing, say) as workers:
+    with open_workers(profile, part.pool, place, len(part.to_make), say) as workers:
         dispatch = Dispatch(name, steps, context, workers, outcome)
         memory = f", {part.pool.memory}" if context.memory_tier and isinstance(part.pool, SlurmPool) else ""
         count = len(part.here) + len(part.sent)
         named = _stage.with_options(
             name=name,
-            flow_run_name=f"{name} ({count} units, {part.missing} to make{memory})",
+            flow_run_name=f"{name} ({count} units, {len(part.to_make)} to make{memory})",
             task_runner=workers.runner,
         )
         token = _UNDER_WAY.set(_Work(part, dispatch, steps, context))
         try:
-            named(context.study, [unit.label for unit in part.sent[: part.missing]])
+            named(context.study, [unit.label for unit in part.to_make])
         finally:
             _UNDER_WAY.reset(token)
 

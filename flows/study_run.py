@@ -90,7 +90,7 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
     if isinstance(profile, SlurmProfile):
         refuse_open_doors(profile, PREFECT_API_URL.value() or "", settings.tracking_uri)
     seen = survey(opened, settings.workspace)
-    if isinstance(profile, SlurmProfile) and not _is_whole(seen, settings):
+    if isinstance(profile, SlurmProfile) and not seen.whole(settings.workspace):
         ask_slurm(profile, settings.workspace.root)
     STOPPING.clear()
     with _tracked(settings, seen) as context:
@@ -109,10 +109,6 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
             raise
         with _told_of_mlflow(settings):
             _finish(run)
-
-
-def _is_whole(seen: Survey, settings: Settings) -> bool:
-    return seen.plan is not None and all(settings.workspace.store.intact(unit.artifact) for unit in seen.plan)
 
 
 @contextmanager

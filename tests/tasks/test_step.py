@@ -2,6 +2,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 from prefect import Task
 
@@ -115,3 +116,12 @@ def test_the_manifest_tells_recipe_cost_and_origin(bench: Bench) -> None:
     assert manifest["metrics"] == {"loss": 0.0}
     assert manifest["provenance"]["wall_seconds"] >= 0
     assert "torch" in manifest["provenance"]["packages"]
+
+
+def test_a_stage_s_run_names_the_units_that_were_missing(bench: Bench, prefect_server: str) -> None:
+    bench.run()
+    (bench.store.path(units(4)[2].artifact) / "weights.bin").unlink()
+    bench.run()
+    asked = {"sort": "START_TIME_DESC", "limit": 1, "flows": {"name": {"any_": ["train_sae"]}}}
+    (latest,) = httpx.post(f"{prefect_server}/flow_runs/filter", json=asked).raise_for_status().json()
+    assert latest["parameters"]["to_make"] == [units(4)[2].label]
