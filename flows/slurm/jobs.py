@@ -36,6 +36,7 @@ class Jobs:
         self._ended: dict[str, Job] = {}
         self._running_since: dict[str, float] = {}
         self._in_ledger: set[str] = set()
+        self._cancelled_waiting: set[str] = set()
 
     @property
     def crew(self) -> list[Job]:
@@ -65,9 +66,12 @@ class Jobs:
             self._examine(known[job_id], job_id in here)
 
     def _examine(self, job: Job, is_here: bool) -> None:
-        """Give up a job that runs without a worker; keep one after all that began before it could be let go."""
+        """Give up a job that runs without a worker."""
         if job.waits:
             return
+        if job.job_id in self._cancelled_waiting:  # it began before it could be let go: a worker after all
+            self._cancelled_waiting.discard(job.job_id)
+            self.released.discard(job.job_id)
         since = self._running_since.setdefault(job.job_id, time.monotonic())
         if is_here:
             return
@@ -83,11 +87,11 @@ class Jobs:
         self._ended[job.job_id] = self.living.pop(job.job_id)
 
     def _bury(self, job_id: str) -> None:
-        job = commands.look_up(job_id) or self.living[job_id]
-        if job.alive and commands.look_up(job_id) is not None:
+        found = commands.look_up(job_id)
+        if found is not None and found.alive:
             return  # a list that was short for a moment
-        self.living.pop(job_id)
-        self._ended[job_id] = job
+        last = self.living.pop(job_id)
+        job = self._ended[job_id] = found or last
         self._enter(job_id)
         if job_id not in self.called | self.released:
             self.stillborn.append(job_id)
@@ -120,6 +124,7 @@ class Jobs:
         waiting = [job.job_id for job in self.crew if job.waits][:count]
         commands.cancel(waiting, only_waiting=True)
         self.released |= set(waiting)
+        self._cancelled_waiting |= set(waiting)
         return len(waiting)
 
     def end(self, job_id: str) -> Job | None:

@@ -67,7 +67,7 @@ def units(count: int, step_name: str = "train_sae") -> list[Unit]:
 
 
 class Bench:
-    """Toy units of a real step over a real workspace; bodies are sent to workers by value."""
+    """Toy units of a real step over a real workspace."""
 
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace

@@ -47,6 +47,15 @@ def test_gpu_steps_run_on_gpu_workers_and_cpu_steps_never_do(bench: Bench) -> No
     assert bench.whole(2, "extract_layer")
 
 
+def test_beyond_loopback_the_scheduler_speaks_tls_and_its_keys_are_the_user_s_alone(bench: Bench) -> None:
+    host = "127.0.0.2"  # for saeflow an address like any other; it needs no network here
+    bench.run(toys.quick, 1, profile(host=host))
+    assert bench.whole(1)
+    (script,) = list((bench.workspace / "logs" / "slurm" / "toy").glob("*.err"))
+    assert f"tls://{host}" in script.read_text(encoding="utf-8")
+    assert (bench.workspace / ".dask").stat().st_mode & 0o777 == 0o700
+
+
 def test_what_is_there_starts_no_job(bench: Bench) -> None:
     bench.run(toys.quick, 2)
     last = commands.call(["sacct", "--completion", "--noheader"]).count("\n")
