@@ -11,7 +11,8 @@ from core.errors import BadInput
 from core.estimate import estimate
 from core.lm.shape import weight_files
 from core.survey import Survey
-from flows.settings import Settings
+from flows.profiles import SlurmProfile, load_profile
+from flows.settings import Settings, open_profile_path
 
 _PACKAGES = ("prefect", "mlflow", "torch", "transformers", "polars", "altair")
 
@@ -25,12 +26,18 @@ class Check:
     words: str
 
 
-def preflight(seen: Survey, settings: Settings) -> None:
-    """Refuse to begin what cannot end.
+def preflight(seen: Survey, settings: Settings, cluster: str) -> None:
+    """Refuse to begin what cannot end, before a server is started for it.
 
     Raises:
-        BadInput: the disk is too small for what is missing, or the model's files are incomplete.
+        BadInput: the disk is too small for what is missing, the model's files are incomplete, or SLURM refuses the
+            profile's jobs.
     """
+    profile = load_profile(open_profile_path(cluster))
+    if isinstance(profile, SlurmProfile) and not seen.whole(settings.workspace):
+        from flows.slurm.check import ask_slurm
+
+        ask_slurm(profile, settings.workspace.root)
     for check in (_disk(seen, settings), _model(seen)):
         if check.ok is False:
             raise BadInput(f"{check.name}: {check.words}")

@@ -10,6 +10,7 @@ import typer
 from cli.terminal import complain, console
 from core.study import Study, find_study
 from core.survey import Survey, survey
+from flows.profiles import load_profile
 from flows.settings import Settings, open_profile_path, open_study, read_settings, study_folders
 
 StudyArgument = Annotated[
@@ -39,13 +40,13 @@ def run(
     """
     settings = read_settings()
     opened = open_study(study, set_ or ())
-    open_profile_path(cluster)
+    load_profile(open_profile_path(cluster))
     settings.workspace.check_writable()
     seen = survey(opened, settings.workspace)
     if not record and seen.whole(settings.workspace):
         _tell_whole(seen, settings)
         return
-    _preflight(seen, settings)
+    _preflight(seen, settings, cluster)
     if submit:
         place = str(find_study(study, study_folders()))  # the job starts in another folder
         _submit(opened, settings, cluster, ["run", place, *chain.from_iterable(("--set", item) for item in set_ or ())])
@@ -89,10 +90,10 @@ def _tell_links(report: object) -> None:
     )
 
 
-def _preflight(seen: Survey, settings: Settings) -> None:
+def _preflight(seen: Survey, settings: Settings, cluster: str) -> None:
     from cli.checks import preflight
 
-    preflight(seen, settings)
+    preflight(seen, settings, cluster)
 
 
 def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, object]) -> object:

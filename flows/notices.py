@@ -47,9 +47,7 @@ def switch_on(address: str) -> list[str]:
 def switch_off() -> int:
     """Take every automation of ours away; how many there were."""
     with get_client(sync_client=True) as client:
-        # By name: `read_automations` sends nulls, which the server refuses with this fastapi.
-        names = [f"{PREFIX}{milestone['name']}" for milestone in milestones()]
-        ours = [item for name in names for item in client.read_automations_by_name(name)]
+        ours = [item for item in client.read_automations() if item.name.startswith(PREFIX)]
         for item in ours:
             client.delete_automation(item.id)
     return len(ours)

@@ -107,28 +107,27 @@ class SlurmPool(Pool):
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
-class ThreadsProfile(BaseModel):
-    """All work in this process."""
-
+class _OneMachine(BaseModel):
     model_config = _CLOSED
-    kind: Literal["threads"]
-    """This process."""
+
     cpu: Pool = Pool()
     """Units of steps that need no GPU."""
     gpu: Pool = Pool()
     """Units of steps that use a GPU where there is one."""
 
 
-class LocalProfile(BaseModel):
+class ThreadsProfile(_OneMachine):
+    """All work in this process."""
+
+    kind: Literal["threads"]
+    """This process."""
+
+
+class LocalProfile(_OneMachine):
     """Worker processes on this machine (Dask LocalCluster)."""
 
-    model_config = _CLOSED
     kind: Literal["local"]
     """Worker processes on this machine."""
-    cpu: Pool = Pool()
-    """Workers of steps that need no GPU."""
-    gpu: Pool = Pool()
-    """Workers of steps that use a GPU where there is one."""
 
 
 class SlurmProfile(BaseModel):

@@ -76,7 +76,7 @@ class _Here:
 
 @dataclass(frozen=True)
 class Place:
-    """Whose workers they are, for their names and logs."""
+    """Whose workers they are; `alive` is the file that the study's flow touches while it lives."""
 
     study: str
     stage: str
@@ -104,8 +104,7 @@ def open_workers(
         from flows.slurm.workers import slurm_workers
 
         assert isinstance(profile, SlurmProfile) and isinstance(pool, SlurmPool)
-        order = JobOrder(place.study, place.stage, profile, pool, place.workspace, place.flow_run, place.alive)
-        with slurm_workers(order, say) as workers:
+        with slurm_workers(JobOrder(place, profile, pool), say) as workers:
             yield workers
 
 

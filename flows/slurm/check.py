@@ -19,6 +19,7 @@ from core.errors import BadInput
 from flows.profiles import SlurmProfile
 from flows.slurm import commands
 from flows.slurm.job import JobOrder, example_script
+from flows.workers import Place
 from tasks.step import SEEN_WITHIN_S
 
 _CALL_WITHIN_S = 20.0
@@ -37,7 +38,7 @@ class Finding:
 
 def orders(profile: SlurmProfile, workspace: Path) -> dict[str, JobOrder]:
     """What each pool would ask for."""
-    return {pool: JobOrder("check", pool, profile, getattr(profile, pool), workspace) for pool in _POOLS}
+    return {pool: JobOrder(Place("check", pool, workspace), profile, getattr(profile, pool)) for pool in _POOLS}
 
 
 def check_submission(profile: SlurmProfile, workspace: Path) -> Iterator[Finding]:

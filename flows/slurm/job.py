@@ -8,6 +8,7 @@ from core.errors import BadInput
 from flows.profiles import SlurmPool, SlurmProfile
 from flows.slurm.commands import JOB_PREFIX
 from flows.slurm.doors import is_private
+from flows.workers import Place
 
 # A worker whose scheduler is gone (the submitting process died) ends by itself within this time.
 DEATH_TIMEOUT_S = 45
@@ -19,25 +20,21 @@ _PLACE_OF_NAME = "dummy-name"  # what dask-jobqueue calls the worker in a script
 
 @dataclass(frozen=True)
 class JobOrder:
-    """What one stage asks of SLURM; `alive` is the file that the study's flow touches while it lives."""
+    """What one stage asks of SLURM."""
 
-    study: str
-    stage: str
+    place: Place
     profile: SlurmProfile
     pool: SlurmPool
-    workspace: Path
-    flow_run: str = ""
-    alive: Path | None = None
 
     @property
     def name(self) -> str:
         """The jobs' name: `saeflow-<study>-<stage>`."""
-        return f"{JOB_PREFIX}{self.study}-{self.stage}"
+        return f"{JOB_PREFIX}{self.place.study}-{self.place.stage}"
 
     @property
     def log_folder(self) -> Path:
         """Where the jobs' .out and .err files lie."""
-        return Path(self.profile.log_folder or self.workspace / "logs" / "slurm" / self.study)
+        return Path(self.profile.log_folder or self.place.workspace / "logs" / "slurm" / self.place.study)
 
     @property
     def private(self) -> bool:
@@ -80,7 +77,7 @@ def cluster_options(order: JobOrder) -> dict[str, Any]:
         "log_directory": str(order.log_folder),
         "interface": None if profile.host else profile.interface,
         "security": None if order.private else True,
-        "shared_temp_directory": None if order.private else str(_private_folder(order.workspace)),
+        "shared_temp_directory": None if order.private else str(_private_folder(order.place.workspace)),
         "scheduler_options": scheduler,
         "job_extra_directives": _directives(order),
         "job_script_prologue": prologue(order),
@@ -130,7 +127,7 @@ def _directives(order: JobOrder) -> list[str]:
     }
     lines = [f"{option}={value}" for option, value in given.items() if value]
     # A lost unit is sent again by the flow, which counts it; SLURM must not start it a second time as well.
-    return [*lines, f"--chdir={order.workspace}", "--no-requeue", *pool.directives]
+    return [*lines, f"--chdir={order.place.workspace}", "--no-requeue", *pool.directives]
 
 
 def prologue(order: JobOrder) -> list[str]:
@@ -149,11 +146,11 @@ def prologue(order: JobOrder) -> list[str]:
 
 def _only_for_the_living(order: JobOrder) -> list[str]:
     """A job that waited in the queue while its study's flow was killed ends as it starts, and holds no GPU."""
-    if order.alive is None:
+    if order.place.alive is None:
         return []
     words = "the flow that asked for this worker has ended"
     # Ten minutes: the nodes' clocks may differ from the file server's.
-    return [f'[ -n "$(find {order.alive} -mmin -10 2>/dev/null)" ] || {{ echo "{words}" >&2; exit 0; }}']
+    return [f'[ -n "$(find {order.place.alive} -mmin -10 2>/dev/null)" ] || {{ echo "{words}" >&2; exit 0; }}']
 
 
 def _worker_arguments(order: JobOrder) -> list[str]:

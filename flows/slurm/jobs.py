@@ -155,8 +155,9 @@ class Jobs:
 
     def _enter(self, job_id: str) -> None:
         with suppress(BadInput, OSError):  # what it cost is good to know; it must not end a study
-            spent = commands.cost(job_id, self.order.flow_run, self.order.stage)
-            ledger.enter(ledger.ledger_path(self.order.workspace, self.order.study), [spent] if spent else [])
+            place = self.order.place
+            spent = commands.cost(job_id, place.flow_run, place.stage)
+            ledger.enter(ledger.ledger_path(place.workspace, place.study), [spent] if spent else [])
             self._in_ledger.add(job_id)
 
     def error_file(self, job_id: str) -> Path:

@@ -9,6 +9,7 @@ from flows.profiles import SlurmProfile
 from flows.slurm import commands
 from flows.slurm.doors import is_private
 from flows.slurm.job import JobOrder, job_header
+from flows.workers import Place
 
 # Time to write checkpoints and to take the workers' jobs back before the walltime.
 _STOP_BEFORE_S = 90
@@ -24,7 +25,7 @@ def submit_flow(profile: SlurmProfile, study: str, words: list[str], workspace: 
     """
     if profile.host is not None and not is_private(profile):
         raise BadInput("host: it names this machine, and a submitted flow runs on another; name `interface` instead")
-    order = JobOrder(study, "flow", profile, profile.cpu, workspace)
+    order = JobOrder(Place(study, "flow", workspace), profile, profile.cpu)
     command = [sys.executable, "-m", "cli", *words]
     lines = [
         job_header(order),

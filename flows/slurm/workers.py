@@ -125,7 +125,8 @@ class SlurmWorkers:
     def _tell(self, wanted: int) -> None:
         crew = self._jobs.crew
         waits = bool(self._jobs.full) or any(job.waits for job in crew)
-        note = f"{self._order.stage}: {f'waiting for {wanted} workers: ' if waits else ''}{commands.told_shortly(crew)}"
+        waiting = f"waiting for {wanted} workers: " if waits else ""
+        note = f"{self._order.place.stage}: {waiting}{commands.told_shortly(crew)}"
         note += f"; {self._jobs.full}" if self._jobs.full else ""
         if note != self._note:
             self._note = note

@@ -9,6 +9,7 @@ from flows.profiles import SlurmProfile, load_profile, pool_of
 from flows.settings import PROJECT
 from flows.slurm.doors import is_private, refuse_open_doors
 from flows.slurm.job import JobOrder, example_script, retire_before_s
+from flows.workers import Place
 
 CLUSTERS = PROJECT / "deployments" / "clusters"
 POOLS = {"cpu": {"partition": "shared"}, "gpu": {"partition": "gpu", "gres": "gpu:1"}}
@@ -91,7 +92,7 @@ def test_the_job_script_asks_for_what_the_profile_says(tmp_path: Path) -> None:
         "directives": ["--mail-type=NONE"],
     }
     profile = slurm(tmp_path, gpu=gpu, host="127.0.0.1", worker_ports="40000:40100", setup=["module load cuda"])
-    script = example_script(JobOrder("demo", "train_sae", profile, profile.gpu, tmp_path))
+    script = example_script(JobOrder(Place("demo", "train_sae", tmp_path), profile, profile.gpu))
     for line in (
         "-J saeflow-demo-train_sae",
         "-p gpu",

@@ -32,6 +32,12 @@ def job_of(bench: Bench, unit: str) -> str:
     return next(line.split()[2] for line in bench.marks() if line.startswith(f"{unit} "))
 
 
+def kill_worker(job: str) -> None:
+    pids = subprocess.run(["pgrep", "-f", f"dask_worker.* --name {job} "], capture_output=True, text=True, check=True)
+    for pid in pids.stdout.split():
+        subprocess.run(["kill", "-9", pid], check=True)
+
+
 def notes(api: str, key: str) -> str:
     found = httpx.post(f"{api}/artifacts/filter", json={"artifacts": {"key": {"any_": [key]}}})
     return "\n".join(str(artifact["data"]) for artifact in found.raise_for_status().json())
@@ -64,17 +70,21 @@ def test_what_is_there_starts_no_job(bench: Bench) -> None:
     assert commands.my_jobs() == []
 
 
-def test_a_cancelled_job_s_unit_runs_again_and_its_siblings_are_unharmed(bench: Bench, prefect_server: str) -> None:
+@pytest.mark.parametrize(("how", "words"), [("scancel", "was cancelled"), ("kill -9", "ended as FAILED")])
+def test_a_lost_worker_s_unit_runs_again_and_its_siblings_are_unharmed(
+    bench: Bench, prefect_server: str, how: str, words: str
+) -> None:
     def strike() -> None:
         wait_until(begun(bench, "0"))
-        commands.cancel([job_of(bench, "0")])
+        job = job_of(bench, "0")
+        commands.cancel([job]) if how == "scancel" else kill_worker(job)
 
     meanwhile(strike)
     bench.run(toys.first_attempt_waits, 3)
     assert bench.whole(3)
     attempts = {line.split()[0]: line.split()[1] for line in bench.marks() if line.endswith("made")}
     assert attempts == {"0": "2", "1": "1", "2": "1"}
-    assert "was cancelled" in notes(prefect_server, "train-sae-lost")
+    assert words in notes(prefect_server, "train-sae-lost")
 
 
 def test_a_unit_that_ends_its_worker_is_given_up_by_name(bench: Bench) -> None:
@@ -176,9 +186,7 @@ def test_a_dead_node_s_unit_runs_elsewhere(bench: Bench, slurm: object) -> None:
         assert job is not None
         struck.append(int(job.node.removeprefix("n")))
         one_node.stop_node(slurm, struck[0])  # type: ignore[arg-type]
-        pids = subprocess.run(["pgrep", "-f", f"name {job.job_id} "], capture_output=True, text=True, check=False)
-        for pid in pids.stdout.split():
-            subprocess.run(["kill", "-9", pid], check=False)
+        kill_worker(job.job_id)
 
     meanwhile(strike)
     try:
