@@ -18,6 +18,8 @@ from typing import Any
 
 MANIFEST = "manifest.json"
 RECORD = "prefect.json"
+SEEN_WITHIN_S = 60.0
+"""A network file system may show a file that another machine wrote only after its caches expire."""
 
 
 @dataclass(frozen=True, order=True)

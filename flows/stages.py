@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from core.artifacts import SEEN_WITHIN_S
 from core.plan import Unit
 from core.steps import CAPTURE
 from flows.dispatch import Dispatch, Outcome, Steps, note_down, show
+from flows.place import Place
 from flows.profiles import Pool, Profile, SlurmPool, pool_of
-from flows.workers import Place, open_workers
+from flows.workers import open_workers
 from tasks.context import RunContext
 from tasks.lease import live_mark
-from tasks.step import SEEN_WITHIN_S, forget_if_damaged
+from tasks.step import forget_if_damaged
 
 
 class StageFailed(RuntimeError):

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.place import Place
 from flows.profiles import LocalProfile, Pool, Profile, SlurmPool, SlurmProfile
 from tasks.step import STOPPING
 
@@ -72,17 +72,6 @@ class _Here:
     def stop(self) -> None:
         """Ask worker processes; threads of this process share its own sign."""
         self.ask_to_stop()
-
-
-@dataclass(frozen=True)
-class Place:
-    """Whose workers they are; `alive` is the file that the study's flow touches while it lives."""
-
-    study: str
-    stage: str
-    workspace: Path
-    flow_run: str = ""
-    alive: Path | None = None
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from prefect.context import TaskRunContext
 from prefect.logging.handlers import APILogWorker
 from prefect.serializers import JSONSerializer
 
-from core.artifacts import RECORD, ArtifactStore
+from core.artifacts import RECORD, SEEN_WITHIN_S, ArtifactStore
 from core.plan import Unit
 from core.progress import Progress, Stopped
 from core.steps import StepSpec
@@ -33,8 +33,6 @@ from tasks.tracking import UnitRun, unit_run
 
 Body = Callable[[Work], Mapping[str, float]]
 
-# A network file system may show a file that another machine wrote only after its caches expire.
-SEEN_WITHIN_S = 60.0
 _FLUSH_S = 5.0
 # Set once the run is asked to stop: every unit of this process ends at its next progress call.
 STOPPING = threading.Event()

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from core.artifacts import SEEN_WITHIN_S
 from core.errors import BadInput
+from flows.place import Place
 from flows.profiles import SlurmProfile
 from flows.slurm import commands
 from flows.slurm.job import JobOrder, example_script
-from flows.workers import Place
-from tasks.step import SEEN_WITHIN_S
 
 _CALL_WITHIN_S = 20.0
 Verdict = Literal["ok", "warning", "wrong"]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
+from flows.place import Place
 from flows.profiles import SlurmPool, SlurmProfile
 from flows.slurm.commands import JOB_PREFIX
 from flows.slurm.doors import is_private
-from flows.workers import Place
 
 # A worker whose scheduler is gone (the submitting process died) ends by itself within this time.
 DEATH_TIMEOUT_S = 45

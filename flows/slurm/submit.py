@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 from core.errors import BadInput
+from flows.place import Place
 from flows.profiles import SlurmProfile
 from flows.slurm import commands
 from flows.slurm.doors import is_private
 from flows.slurm.job import JobOrder, job_header
-from flows.workers import Place
 
 # Time to write checkpoints and to take the workers' jobs back before the walltime.
 _STOP_BEFORE_S = 90

@@ -82,3 +82,9 @@ def test_missing_table(saeflow: Saeflow, tmp_path: Path) -> None:
 
 def test_gc_of_an_unknown_study(saeflow: Saeflow) -> None:
     refused(saeflow("gc", "--forget", "nothing"), "no study 'nothing'")
+
+
+def test_what_is_looked_at_before_the_servers_start_loads_no_prefect() -> None:
+    # Prefect reads its settings when it is imported: before its server is there, it would settle on another one.
+    program = "import sys, cli.checks, flows.slurm.check; sys.exit('prefect' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False).returncode == 0
