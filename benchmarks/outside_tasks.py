@@ -20,6 +20,7 @@ from typing import Any
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cli.servers import prefect_api
 from core.workspace import Workspace
@@ -58,7 +59,11 @@ def measure(study: str, profile: str, workspace: Path) -> None:
     """Run the study and print a line a stage."""
     environment = {**os.environ, "SAEFLOW_WORKSPACE": str(workspace)}
     subprocess.run([sys.executable, "-m", "cli", "run", study, "--cluster", profile], env=environment, check=True)
-    with prefect_api(Settings(Workspace(workspace), "", "")), get_client(sync_client=True) as client:
+    with (
+        prefect_api(Settings(Workspace(workspace), "", "")) as api,
+        temporary_settings({PREFECT_API_URL: api}),
+        get_client(sync_client=True) as client,
+    ):
         (run,) = [found for found in client.read_flow_runs() if found.name.startswith("full-analysis")]
         spans = {stage.name: (stage, worked(client, stage)) for stage in stages_of(client, run)}
     print(f"\n{study} on {profile}\n{'stage':48} {'seconds':>8} {'busy':>8} {'outside':>8}")
