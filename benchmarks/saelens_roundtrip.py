@@ -34,7 +34,7 @@ def compare(folder: Path, x: Tensor) -> tuple[float, float, float]:
         features = theirs.encode(x)
         rebuilt = theirs.decode(features)
         code = ours.encode(x)
-        dense = torch.zeros_like(features).scatter_(1, code.indices, code.values)
+        dense = torch.zeros_like(features).scatter_add_(1, code.indices, code.values)
         gap = (rebuilt - ours.decode(code)).abs().max()
     return float(gap), float((features - dense).abs().max()), float(x.square().mean().sqrt())
 

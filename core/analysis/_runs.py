@@ -23,7 +23,7 @@ from core.lm.outcomes import (
 )
 from core.lm.patched import TokenBatch, build_batch, clean_run, states_from
 from core.lm.prompts import EncodedSample
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 
 TOKENS = 4096
 """Most tokens (padding included) in one pass, unless one sequence alone has more."""
@@ -62,7 +62,7 @@ class PairRuns:
         """The clean stream after block `layer`, portion by portion."""
         return [clean_run(self._loaded, portion.batch, [layer])[layer] for portion in self._portions]
 
-    def sites(self, layer: int, sae: TopKSAE) -> list[Site]:
+    def sites(self, layer: int, sae: SparseAutoencoder) -> list[Site]:
         """Where patches at `layer` apply, portion by portion."""
         opened = zip(self._portions, self.streams(layer), strict=True)
         return [open_site(sae, stream, part.batch.segments, part.batch.patchable()) for part, stream in opened]
@@ -108,7 +108,7 @@ class CaptionRuns:
         predictions = caption_predictions(samples, left_out, self._loaded.device)
         return _Captions(tuple(chosen), build_batch(self._loaded, samples), predictions)
 
-    def sites(self, layer: int, sae: TopKSAE) -> list[Site]:
+    def sites(self, layer: int, sae: SparseAutoencoder) -> list[Site]:
         """Where patches at `layer` apply, portion by portion."""
         sites = []
         for part in self._portions:

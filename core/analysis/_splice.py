@@ -15,7 +15,7 @@ from core.lm.hooks import capture
 from core.lm.loading import LoadedModel
 from core.lm.patched import CAPTION, IMAGE, PROMPT, TokenBatch, build_batch, clean_run, logits_of, states_from
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 
 SEQUENCES = 16
 """Sequences in one forward pass."""
@@ -43,7 +43,7 @@ class Splicer:
         self._parts = [encoded[start : start + SEQUENCES] for start in range(0, len(encoded), SEQUENCES)]
         self._running: list[_Running] = []
 
-    def measure(self, layer: int, sae: TopKSAE, means: Mapping[str, Float[np.ndarray, " D"]]) -> pl.DataFrame:
+    def measure(self, layer: int, sae: SparseAutoencoder, means: Mapping[str, Float[np.ndarray, " D"]]) -> pl.DataFrame:
         """Cross-entropy of the captions, in nats a token, clean, with the SAE spliced in, and with mean ablation.
 
         Every segment is spliced; control tokens, which no SAE has seen, pass unchanged.
@@ -83,7 +83,7 @@ class Splicer:
                 running.layer, running.stream = layer, streams[layer]
 
     def _losses(
-        self, running: _Running, sae: TopKSAE, means: Mapping[str, Float[np.ndarray, " D"]]
+        self, running: _Running, sae: SparseAutoencoder, means: Mapping[str, Float[np.ndarray, " D"]]
     ) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"]]:
         """Loss of each sequence with the SAE spliced in, and with mean ablation."""
         stream, segments = running.stream, running.batch.segments

@@ -17,7 +17,7 @@ from core.analysis.associations import DECISION_SETS, image_labels, select_units
 from core.analysis.interventions import Site, Steering
 from core.analysis.result import AnalysisInputs, LayerInputs
 from core.lm.loading import LoadedModel
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 
 FEATURES, DIFFERENCE = "features", "difference of means"
 QUANTILE = 0.995
@@ -98,7 +98,7 @@ class SteeringRuns:
         self.language = language
         self._pairs, self._captions = PairRuns(loaded, pairs, ends), CaptionRuns(loaded, pairs)
 
-    def respond(self, layer: int, sae: TopKSAE, steer: Directions, doses: Sequence[float]) -> pl.DataFrame:
+    def respond(self, layer: int, sae: SparseAutoencoder, steer: Directions, doses: Sequence[float]) -> pl.DataFrame:
         """One row an image, vector and dose: log_odds, caption_ce (nats a token), relative_norm (of the dose)."""
         sites = self._pairs.sites(layer, sae)
         captions = self._captions.sites(layer, sae)
@@ -125,7 +125,9 @@ class SteeringRuns:
         }
         return pl.DataFrame(columns)
 
-    def random_slopes(self, layer: int, sae: TopKSAE, steer: Directions, between: tuple[float, float]) -> pl.DataFrame:
+    def random_slopes(
+        self, layer: int, sae: SparseAutoencoder, steer: Directions, between: tuple[float, float]
+    ) -> pl.DataFrame:
         """One row an image and random vector: the slope between two doses, one below and one above 0."""
         low, high = between
         sites: list[Site] = self._pairs.sites(layer, sae)

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.lm.generate import Change
-from core.sae.architectures import SparseCode, TopKSAE
+from core.sae.architectures import SparseAutoencoder, SparseCode
 
 Stream = Float[Tensor, "B T D"]
 
@@ -48,7 +48,7 @@ class Site:
         return norms
 
 
-def open_site(sae: TopKSAE, stream: Stream, segments: Int[Tensor, "B T"], reach: Bool[Tensor, "B T"]) -> Site:
+def open_site(sae: SparseAutoencoder, stream: Stream, segments: Int[Tensor, "B T"], reach: Bool[Tensor, "B T"]) -> Site:
     """Read a stream's features where `reach` says; the autoencoder moves to the stream's device."""
     sae = sae.to(stream.device)
     with torch.no_grad():
@@ -105,7 +105,7 @@ class Steering:
         return site.added(self.delta(site))
 
 
-def during_generation(sae: TopKSAE, patch: Ablation | Steering) -> Change:
+def during_generation(sae: SparseAutoencoder, patch: Ablation | Steering) -> Change:
     """The same patch for `core.lm.generate`: activations are read from each step's own stream.
 
     Segments are not told apart there, so an ablation limited to some of them, or with means by segment, is refused.

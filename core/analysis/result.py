@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from core.activations.table import LayerTable
     from core.features.index import FeatureIndex
     from core.lm.loading import LoadedModel
-    from core.sae.architectures import TopKSAE
+    from core.sae.architectures import SparseAutoencoder
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class LayerInputs:
 
     layer: int
     table: "LayerTable"
-    sae: "TopKSAE"
+    sae: "SparseAutoencoder"
     index: "FeatureIndex"
 
 

@@ -17,7 +17,7 @@ from core.features.columns import ArrayWriter, map_array, transpose
 from core.features.neighbours import coactivation, decoder_neighbours
 from core.features.statistics import Occurrences, RowKinds, feature_statistics, position_statistics
 from core.progress import Progress, silent
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 from core.study.model import IndexConfig
 
 _BLOCK_ELEMENTS = 2**24
@@ -25,7 +25,7 @@ _BLOCK_ELEMENTS = 2**24
 
 
 def build_index(
-    sae: TopKSAE,
+    sae: SparseAutoencoder,
     table: LayerTable,
     samples: pl.DataFrame,
     config: IndexConfig,
@@ -68,7 +68,7 @@ class _Portions:
 
 
 @torch.no_grad()
-def _encode(sae: TopKSAE, table: LayerTable, out: Path, portions: _Portions) -> int:
+def _encode(sae: SparseAutoencoder, table: LayerTable, out: Path, portions: _Portions) -> int:
     names = (("indptr", np.uint64), ("features", np.uint32), ("values", np.float32))
     writers = [ArrayWriter(out / f"csr_{name}.npy", dtype) for name, dtype in names]
     with writers[0] as indptr, writers[1] as features, writers[2] as values:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.lm.loading import LoadedModel
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 
 PROMOTED = pl.Schema(
     {
@@ -28,7 +28,7 @@ _BLOCK_ELEMENTS = 2**25
 
 
 @torch.no_grad()
-def promoted_tokens(sae: TopKSAE, loaded: LoadedModel, features: Sequence[int], n: int) -> pl.DataFrame:
+def promoted_tokens(sae: SparseAutoencoder, loaded: LoadedModel, features: Sequence[int], n: int) -> pl.DataFrame:
     """The `n` most promoted and most suppressed tokens of each feature.
 
     Score = decoder row · the final norm's gain · unembedding centred over the vocabulary, soft-capped where the model

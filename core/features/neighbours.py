@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from core.features.statistics import Occurrences, RowKinds
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 
 NEIGHBOURS = pl.Schema({"feature": pl.UInt32, "rank": pl.UInt32, "neighbour": pl.UInt32, "cosine": pl.Float32})
 """Decoder neighbours of each feature, rank 1 the nearest."""
@@ -32,7 +32,7 @@ _BLOCK_ELEMENTS = 2**24
 
 
 @torch.no_grad()
-def decoder_neighbours(sae: TopKSAE, n: int) -> pl.DataFrame:
+def decoder_neighbours(sae: SparseAutoencoder, n: int) -> pl.DataFrame:
     """The `n` features of highest decoder cosine to each feature, in blocks that never hold F × F."""
     directions = torch.nn.functional.normalize(sae.W_dec, dim=1)
     n = min(n, sae.num_features - 1)

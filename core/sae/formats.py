@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from core.errors import BadInput
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
+from core.sae.weights import Weights, read_config
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -38,18 +39,27 @@ class Origin:
     context_size: int = 128
 
 
-def save_sae(sae: TopKSAE, folder: Path, origin: Origin, firing_rate: Float[Tensor, " F"] | None = None) -> None:
+def save_sae(
+    sae: SparseAutoencoder, folder: Path, origin: Origin, firing_rate: Float[Tensor, " F"] | None = None
+) -> None:
     """Write the autoencoder into `folder`; `firing_rate` is kept as SAELens keeps it, log10.
 
     Raises:
+        BadInput: it is a TopK transcoder, which SAELens does not know.
         OSError: a file cannot be written.
     """
+    config = _config(sae, origin)
     folder.mkdir(parents=True, exist_ok=True)
-    _save({name: tensor.detach() for name, tensor in sae.named_parameters()}, folder / WEIGHTS)
+    tensors = {name: tensor.detach() for name, tensor in sae.named_parameters()}
+    if sae.k is None:
+        tensors["threshold"] = sae.threshold
+    if sae.b_in is not None:
+        tensors["b_enc"] = tensors["b_enc"] - sae.b_in @ tensors["W_enc"]
+    _save(tensors, folder / WEIGHTS)
     if firing_rate is not None:
         _save({"sparsity": torch.log10(firing_rate.float() + _SILENT)}, folder / SPARSITY)
-    config = json.dumps(_config(sae, origin), indent=1, ensure_ascii=False)
-    (folder / CONFIG).write_text(config + "\n", encoding="utf-8")
+    text = json.dumps(config, indent=1, ensure_ascii=False)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
 def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -59,16 +69,14 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
         raise OSError(f"{path}: cannot be written ({error})") from error
 
 
-def _config(sae: TopKSAE, origin: Origin) -> dict[str, Any]:
+def _config(sae: SparseAutoencoder, origin: Origin) -> dict[str, Any]:
     return {
-        "architecture": "topk",
+        **_architecture(sae),
         "d_in": sae.d_model,
         "d_sae": sae.num_features,
-        "k": sae.k,
-        "rescale_acts_by_decoder_norm": False,
         "dtype": "float32",
         "device": "cpu",
-        "apply_b_dec_to_input": True,
+        "apply_b_dec_to_input": sae.b_in is None,
         "normalize_activations": "none",
         "reshape_activations": "none",
         "metadata": {
@@ -84,55 +92,66 @@ def _config(sae: TopKSAE, origin: Origin) -> dict[str, Any]:
     }
 
 
-def load_sae(folder: Path) -> TopKSAE:
-    """Read a TopK autoencoder in SAELens' layout, on the CPU in float32, ready for inference.
+def _architecture(sae: SparseAutoencoder) -> dict[str, Any]:
+    if sae.transcodes:
+        if sae.k is not None:
+            raise BadInput("SAELens has no TopK transcoder; train it as batchtopk, jumprelu, gated or relu")
+        return {"architecture": "jumprelu_transcoder", "d_out": sae.d_out}
+    if sae.k is not None:
+        return {"architecture": "topk", "k": sae.k, "rescale_acts_by_decoder_norm": False}
+    return {"architecture": "jumprelu"}
 
-    One that scales its activations by decoder norms, or leaves b_dec out of its input, is rewritten into an equal one
-    that does not.
+
+_READABLE = ("topk", "jumprelu", "standard", "gated", "transcoder", "jumprelu_transcoder")
+
+
+def load_sae(folder: Path) -> SparseAutoencoder:
+    """Read an autoencoder or transcoder in SAELens' layout, on the CPU in float32, ready for inference.
+
+    One that scales its activations by decoder norms, or gates them, is rewritten into an equal one that does not.
 
     Raises:
-        BadInput: a file or key is missing, a shape does not fit, or it is no TopK autoencoder on raw activations.
+        BadInput: a file or key is missing, a shape does not fit, or its kind cannot be read.
     """
-    config = _read_config(folder / CONFIG)
-    sae = TopKSAE(config["d_in"], config["d_sae"], config["k"])
-    weights = _read_weights(folder / WEIGHTS, {name: tuple(p.shape) for name, p in sae.named_parameters()})
+    config = read_config(folder / CONFIG, "architecture", "d_in", "d_sae")
+    _refuse(config, folder / CONFIG)
+    architecture, d_in, features = config["architecture"], config["d_in"], config["d_sae"]
+    transcodes = "transcoder" in architecture
+    k = read_config(folder / CONFIG, "k")["k"] if architecture == "topk" else None
+    sae = SparseAutoencoder(d_in, features, k, config.get("d_out", d_in) if transcodes else d_in)
+    weights = Weights.read(folder / WEIGHTS)
+    shapes = {"W_enc": (d_in, features), "W_dec": (features, sae.d_out), "b_dec": (sae.d_out,)}
+    shapes |= {"b_mag" if architecture == "gated" else "b_enc": (features,)}
+    found = {name: weights.get(name, shape, CONFIG) for name, shape in shapes.items()}
+    threshold = torch.zeros(features)
+    if "jumprelu" in architecture:
+        threshold = weights.get("threshold", (features,), CONFIG)
+    if architecture == "gated":
+        threshold = _ungate(found, weights)
     if config.get("rescale_acts_by_decoder_norm", False):
-        norms = weights["W_dec"].norm(dim=1)
-        weights["W_enc"], weights["b_enc"] = weights["W_enc"] * norms, weights["b_enc"] * norms
-        weights["W_dec"] = weights["W_dec"] / norms.clamp_min(1e-12).unsqueeze(1)
-    if not config.get("apply_b_dec_to_input", True):
-        weights["b_enc"] = weights["b_enc"] + weights["b_dec"] @ weights["W_enc"]
-    sae.load_state_dict(weights, assign=True)
+        _rescale(found)
+    sae.load_state_dict({**found, "threshold": threshold}, assign=True)
+    if transcodes or not config.get("apply_b_dec_to_input", True):
+        sae.b_in = torch.zeros(d_in)
     return sae.requires_grad_(False).eval()
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be read ({error.strerror}); an SAE folder holds {CONFIG} and {WEIGHTS}"
-        ) from error
-    except ValueError as error:
-        raise BadInput(f"{path}: not valid JSON ({error})") from error
-    missing = [key for key in ("architecture", "d_in", "d_sae", "k") if key not in config]
-    if missing:
-        raise BadInput(f"{path}: key {missing[0]!r} is missing")
-    expected = {"architecture": "topk", "normalize_activations": "none", "reshape_activations": "none"}
-    for key, value in expected.items():
-        if config.get(key, value) != value:
-            raise BadInput(f"{path}: {key} is {config[key]!r}; only {value!r} can be read")
-    return config
+def _refuse(config: Mapping[str, Any], path: Path) -> None:
+    expected = {"normalize_activations": ("none",), "reshape_activations": ("none",), "architecture": _READABLE}
+    for key, values in expected.items():
+        if config.get(key, values[0]) not in values:
+            raise BadInput(f"{path}: {key} is {config[key]!r}; what can be read is {', '.join(values)}")
 
 
-def _read_weights(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise BadInput(f"{path}: cannot be read ({error})") from error
-    for name, shape in shapes.items():
-        if name not in weights:
-            raise BadInput(f"{path}: tensor {name!r} is missing; it has {', '.join(sorted(weights))}")
-        if tuple(weights[name].shape) != shape:
-            raise BadInput(f"{path}: {name} is {list(weights[name].shape)}, {CONFIG} says {list(shape)}")
-    return {name: weights[name].to(torch.float32, copy=True) for name in shapes}  # not mapped to the file any more
+def _ungate(found: dict[str, Tensor], weights: Weights) -> Float[Tensor, " F"]:
+    """A gate whose weights are the magnitude's is a threshold on it (Rajamanoharan et al. 2024a, appendix E)."""
+    gain = weights.get("r_mag").exp()
+    bias = found["b_enc"] = found.pop("b_mag")
+    found["W_enc"] *= gain
+    return (bias - gain * weights.get("b_gate")).clamp_min(0)
+
+
+def _rescale(found: dict[str, Tensor]) -> None:
+    norms = found["W_dec"].norm(dim=1)
+    found["W_enc"], found["b_enc"] = found["W_enc"] * norms, found["b_enc"] * norms
+    found["W_dec"] = found["W_dec"] / norms.clamp_min(1e-12).unsqueeze(1)

@@ -1,20 +1,46 @@
-"""The arithmetic that makes a sparse autoencoder cheap: top-k, sparse decode and its gradients, all without autograd.
+"""The arithmetic that makes a sparse autoencoder cheap: a sparse code's decode and gradients, all without autograd.
 
-Only the encoder's forward pass is a dense product. Everything after it touches `K` features a row: decoding is an
-`embedding_bag`, and sorting the active features once turns both weight gradients into gathers, which need no atomics
-and therefore give the same bits every time.
+Only the encoder's forward pass is a dense product. Everything after it touches the active features alone: decoding is
+an `embedding_bag`, and sorting the active features once turns both weight gradients into gathers, which need no
+atomics and therefore give the same bits every time. A code that is hardly sparse (ReLU's at the start of a run) goes
+through dense products instead.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 _QUICKSELECT_WIDTH = 1024
 """Up to this width NumPy's vectorised quickselect beats torch.topk on a CPU (512 wide, k 16: 0.3 against 1.1 ms)."""
+_DENSE_SHARE = 1 / 20
+"""From this share of active entries on, three dense products cost less than gathering (D 576, F 4608, 2 cores)."""
+
+
+class Active(NamedTuple):
+    """The entries of a sparse code [R, F], row after row; an entry of value 0 passes nothing on."""
+
+    rows: Int[Tensor, " n"]
+    features: Int[Tensor, " n"]
+    values: Float[Tensor, " n"]
+
+    def starts(self, rows: int) -> Int[Tensor, " R"]:
+        """Where each row's entries begin."""
+        counts = torch.bincount(self.rows, minlength=rows)
+        return counts.cumsum(0) - counts
+
+    def dense(self, shape: tuple[int, int], values: Float[Tensor, " n"]) -> Float[Tensor, "R F"]:
+        """`values` at the entries, 0 elsewhere."""
+        full = values.new_zeros(shape[0] * shape[1])
+        full[self.rows * shape[1] + self.features] = values
+        return full.view(shape)
+
+    def is_sparse(self, shape: tuple[int, int]) -> bool:
+        """Whether gathering is cheaper than dense products."""
+        return len(self.rows) <= _DENSE_SHARE * shape[0] * shape[1]
 
 
 def top_k(x: Float[Tensor, "B F"], k: int) -> tuple[Float[Tensor, "B K"], Int[Tensor, "B K"]]:
@@ -40,6 +66,13 @@ def _quickselect(x: Float[Tensor, "B F"], k: int) -> tuple[Float[Tensor, "B K"],
     return values, places.view(rows, k) - starts
 
 
+def where(mask: Bool[Tensor, "B F"]) -> Int[Tensor, " n"]:
+    """The places of the true entries in the flattened mask, ascending."""
+    if mask.device.type == "cpu":  # several times faster than torch's
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return mask.reshape(-1).nonzero().squeeze(1)
+
+
 def sparse_decode(
     indices: Int[Tensor, "B K"], values: Float[Tensor, "B K"], decoder: Float[Tensor, "F D"]
 ) -> Float[Tensor, "B D"]:
@@ -47,52 +80,59 @@ def sparse_decode(
     return functional.embedding_bag(indices, decoder, per_sample_weights=values, mode="sum")
 
 
-class CodeGradients(NamedTuple):
-    """Gradients of a loss through one sparse code."""
-
-    encoder: Float[Tensor, "F D"]
-    decoder: Float[Tensor, "F D"]
-    b_enc: Float[Tensor, " F"]
-
-
-def sparse_gradients(
-    centred: Float[Tensor, "B D"],
-    code: tuple[Float[Tensor, "B K"], Int[Tensor, "B K"]],
-    decoder: Float[Tensor, "F D"],
-    g: Float[Tensor, "B D"],
-) -> CodeGradients:
-    """Gradients of the weights, given `g`, the gradient of the loss with respect to x̂ = values · decoder[indices].
-
-    `centred` is the encoder's input. A feature that relu closed has a value of 0 and passes nothing on.
-    """
-    values, indices = code
-    k, flat = indices.shape[1], indices.view(-1)
-    d_code = _code_gradient(flat, decoder, g, k) * (values.view(-1) > 0)
-    features, order = torch.sort(flat)
-    counts = torch.bincount(features, minlength=len(decoder))
-    offsets = counts.cumsum(0) - counts
-    rows = torch.div(order, k, rounding_mode="floor")
-    d_sorted = d_code[order]
-
-    def gather(source: Tensor, weights: Tensor) -> Tensor:
-        return functional.embedding_bag(rows, source, offsets, per_sample_weights=weights, mode="sum")
-
-    return CodeGradients(
-        encoder=gather(centred, d_sorted),
-        decoder=gather(g, values.view(-1)[order]),
-        b_enc=gather(torch.ones(len(g), 1, device=g.device, dtype=g.dtype), d_sorted).squeeze(1),
+def decode(active: Active, decoder: Float[Tensor, "F D"], rows: int) -> Float[Tensor, "R D"]:
+    """Each row's Σ values · decoder[features]."""
+    shape = (rows, len(decoder))
+    if not active.is_sparse(shape):
+        return active.dense(shape, active.values) @ decoder
+    starts = active.starts(rows)
+    return functional.embedding_bag(
+        active.features, decoder, starts, per_sample_weights=active.values.to(decoder.dtype), mode="sum"
     )
 
 
-def _code_gradient(
-    flat: Int[Tensor, " BK"], decoder: Float[Tensor, "F D"], g: Float[Tensor, "B D"], k: int
-) -> Float[Tensor, " BK"]:
-    """⟨g of its row, decoder[feature]⟩ of each active feature, without materialising the gathered rows.
+def code_gradient(active: Active, decoder: Float[Tensor, "F D"], g: Float[Tensor, "R D"]) -> Float[Tensor, " n"]:
+    """⟨g of its row, decoder[feature]⟩ of each entry, without materialising the gathered rows.
 
     This is embedding_bag's own backward, called by name: through torch.autograd.grad a small step takes a tenth longer,
     and every process imports for 2 s first.
     """
-    bags = torch.arange(len(g), device=g.device)
+    if not active.is_sparse((len(g), len(decoder))):
+        return (g @ decoder.T).reshape(-1)[active.rows * len(decoder) + active.features]
     backward = torch.ops.aten._embedding_bag_per_sample_weights_backward
-    gradient: Tensor = backward(g, decoder, flat, bags * k, bags.repeat_interleave(k), 0)
+    gradient: Tensor = backward(g, decoder, active.features, active.starts(len(g)), active.rows, 0)
     return gradient
+
+
+class Weighted(NamedTuple):
+    """One sum to gather: rows of `source`, each times its entry's weight; `rows` are the entries' rows in it."""
+
+    source: Float[Tensor, "R D"]
+    rows: Int[Tensor, " n"]
+    weights: Float[Tensor, " n"]
+
+
+def gather_by_feature(active: Active, num_features: int, *sums: Weighted) -> list[Float[Tensor, "F D"]]:
+    """Σ over a feature's entries of weight · source[row], for each of `sums`; sorted once for all."""
+    if not active.is_sparse((len(sums[0].source), num_features)):
+        return [_dense_gather(active, num_features, one) for one in sums]
+    features, order = torch.sort(active.features, stable=True)
+    counts = torch.bincount(features, minlength=num_features)
+    offsets = counts.cumsum(0) - counts
+    return [
+        functional.embedding_bag(
+            one.rows[order], one.source, offsets, per_sample_weights=one.weights[order], mode="sum"
+        )
+        for one in sums
+    ]
+
+
+def _dense_gather(active: Active, num_features: int, one: Weighted) -> Float[Tensor, "F D"]:
+    full = one.weights.new_zeros(len(one.source) * num_features)
+    full.index_add_(0, one.rows * num_features + active.features, one.weights)
+    return full.view(len(one.source), num_features).T @ one.source
+
+
+def sum_by_feature(active: Active, num_features: int, values: Float[Tensor, " n"]) -> Float[Tensor, " F"]:
+    """Σ over a feature's entries of `values`."""
+    return values.new_zeros(num_features).index_add_(0, active.features, values)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from core.sae.architectures import SparseCode, TopKSAE
+from core.sae.architectures import SparseAutoencoder, SparseCode
 from core.sae.rows import Rows
 
 DENSE_RATE = 0.1
@@ -20,19 +20,22 @@ class Evaluation:
     """Reconstruction over some rows.
 
     `fvu` = Σ‖x − x̂‖² / Σ‖x − x̄‖², fraction of variance unexplained; `explained_variance` = 1 − ΣVar(x − x̂) / ΣVar(x)
-    over dimensions, which forgives a constant offset, so that it is 1 − fvu or a little more; `cosine` between x and
-    x̂, averaged over rows; `l0` features active a row; `firings` [F] rows each feature is active on.
+    over dimensions, which forgives a constant offset, so that it is 1 − fvu or a little more; `mse` of an element, in
+    the rows' own units squared; `cosine` between x and x̂, averaged over rows; `l0` features active a row, and
+    `l0_rows` how many rows had 0, 1, 2 … of them; `firings` [F] rows each feature is active on.
     """
 
     rows: int
     fvu: float
     explained_variance: float
+    mse: float
     cosine: float
     l0: float
+    l0_rows: Int[Tensor, " n"]
     firings: Int[Tensor, " F"]
 
 
-def encode_blocks(sae: TopKSAE, x: Float[Tensor, "T D"]) -> Iterator[tuple[Float[Tensor, "t D"], SparseCode]]:
+def encode_blocks(sae: SparseAutoencoder, x: Float[Tensor, "T D"]) -> Iterator[tuple[Float[Tensor, "t D"], SparseCode]]:
     """Rows and their codes, in blocks whose dense pre-activations stay below 64 MiB."""
     for block in torch.split(x, max(1, _BLOCK_ELEMENTS // sae.num_features)):
         rows = block.to(sae.b_dec.dtype)
@@ -40,39 +43,59 @@ def encode_blocks(sae: TopKSAE, x: Float[Tensor, "T D"]) -> Iterator[tuple[Float
 
 
 @torch.no_grad()
-def evaluate(sae: TopKSAE, x: Float[Tensor, "T D"]) -> Evaluation:
-    """Measure the autoencoder on rows of the stream, in one pass.
+def evaluate(sae: SparseAutoencoder, x: Float[Tensor, "T D"], target: Float[Tensor, "T O"] | None = None) -> Evaluation:
+    """Measure the autoencoder on rows of the stream (a transcoder against its `target`), in one pass.
 
-    Sums are taken about the first block's mean, in float64: a stream's mean can be far larger than its spread.
+    Sums are taken about the first rows' mean, in float64: a stream's mean can be far larger than its spread.
     """
-    origin = x[:4096].double().mean(0)
-    sums = torch.zeros(4, sae.d_model, dtype=torch.float64, device=x.device)  # x, x², r, r² with r = x − x̂
+    wanted = x if target is None else target
+    origin = wanted[:4096].double().mean(0)
+    sums = torch.zeros(4, sae.d_out, dtype=torch.float64, device=x.device)  # y, y², r, r² with r = y − x̂
     cosine = torch.zeros((), dtype=torch.float64, device=x.device)
     firings = torch.zeros(sae.num_features, dtype=torch.int64, device=x.device)
+    l0: list[Tensor] = []
+    done = 0
     for rows, code in encode_blocks(sae, x):
+        y = rows if target is None else target[done : done + len(rows)].to(rows.dtype)
+        done += len(rows)
         rebuilt = sae.decode(code)
-        shifted, residual = rows.double() - origin, (rows - rebuilt).double()
+        shifted, residual = y.double() - origin, (y - rebuilt).double()
         sums += torch.stack([shifted.sum(0), shifted.square().sum(0), residual.sum(0), residual.square().sum(0)])
-        cosine += torch.cosine_similarity(rows, rebuilt, dim=1).double().sum()
+        cosine += torch.cosine_similarity(y, rebuilt, dim=1).double().sum()
         firings += torch.bincount(code.indices[code.values > 0], minlength=sae.num_features)
-    x1, x2, r1, r2 = sums / len(x)
-    spread = float((x2 - x1.square()).sum().clamp_min(1e-30))
+        l0.append((code.values > 0).sum(1))
+    y1, y2, r1, r2 = sums / len(x)
+    spread = float((y2 - y1.square()).sum().clamp_min(1e-30))
     return Evaluation(
         rows=len(x),
         fvu=float(r2.sum()) / spread,
         explained_variance=1 - float((r2 - r1.square()).sum()) / spread,
+        mse=float(r2.mean()),
         cosine=float(cosine) / len(x),
         l0=float(firings.sum()) / len(x),
+        l0_rows=torch.bincount(torch.cat(l0)),
         firings=firings,
     )
 
 
-def final_metrics(sae: TopKSAE, rows: Rows) -> tuple[dict[str, float], Float[Tensor, " F"]]:
+@torch.no_grad()
+def decoder_cosine_max(sae: SparseAutoencoder) -> Float[Tensor, " F"]:
+    """Each feature's largest cosine with another feature's decoder row: near 1, two features say the same."""
+    unit = torch.nn.functional.normalize(sae.W_dec, dim=1)
+    found = []
+    for start in range(0, len(unit), rows := max(1, _BLOCK_ELEMENTS // len(unit))):
+        cosine = unit[start : start + rows] @ unit.T
+        cosine.diagonal(start).fill_(-1.0)
+        found.append(cosine.max(1).values)
+    return torch.cat(found)
+
+
+def final_metrics(sae: SparseAutoencoder, rows: Rows) -> tuple[dict[str, float], Float[Tensor, " F"]]:
     """The figures a finished run is compared by, and each feature's firing rate over the training rows.
 
     Dead: silent on every training row. Live: not dead. Held-out figures are left out when no row is held out.
     """
-    trained = evaluate(sae, rows.train)
+    trained = evaluate(sae, rows.train, rows.train_target)
     rate = trained.firings / trained.rows
     live = trained.firings[trained.firings > 0]
     metrics = {
@@ -81,10 +104,11 @@ def final_metrics(sae: TopKSAE, rows: Rows) -> tuple[dict[str, float], Float[Ten
         "dense_fraction": float((rate > DENSE_RATE).double().mean()),
         "rows_per_latent": trained.rows / sae.num_features,
         "median_firings_per_live_latent": float(live.double().median()) if len(live) else 0.0,
+        "decoder_cosine_max": float(decoder_cosine_max(sae).median()),
         **{f"rows_{name}": float(count) for name, count in rows.counts.items()},
     }
     if len(rows.held_out):
-        metrics |= _reconstruction("held_out", evaluate(sae, rows.held_out))
+        metrics |= _reconstruction("held_out", evaluate(sae, rows.held_out, rows.held_out_target))
     return metrics, rate.float()
 
 
@@ -92,6 +116,7 @@ def _reconstruction(name: str, evaluation: Evaluation) -> dict[str, float]:
     return {
         f"{name}_fvu": evaluation.fvu,
         f"{name}_explained_variance": evaluation.explained_variance,
+        f"{name}_mse": evaluation.mse,
         f"{name}_cosine": evaluation.cosine,
         f"{name}_l0": evaluation.l0,
         f"{name}_rows": float(evaluation.rows),

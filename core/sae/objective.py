@@ -1,4 +1,4 @@
-"""The loss of one batch and its gradients by hand: reconstruction, and AuxK for dead features."""
+"""The loss of one batch and its gradients by hand: reconstruction, the penalty for density, AuxK for dead features."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,75 +7,153 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.sae.kernels import sparse_decode, sparse_gradients, top_k
+from core.sae.kernels import Active, Weighted, code_gradient, decode, gather_by_feature, sum_by_feature, top_k
+from core.sae.penalised import Gated
+from core.sae.selection import Batch, Parameters, Selection, Slopes
 from core.sae.state import TrainingState
-
-
-class Gradients(NamedTuple):
-    """Gradients in the order of the state's weights."""
-
-    encoder: Float[Tensor, "F D"]
-    decoder: Float[Tensor, "F D"]
-    b_enc: Float[Tensor, " F"]
-    b_dec: Float[Tensor, " D"]
 
 
 class Outcome(NamedTuple):
     """What a batch gave; the figures stay tensors, for reading one out makes a GPU wait."""
 
-    gradients: Gradients
+    gradients: Parameters
     fired: Bool[Tensor, " F"]
     fvu: Float[Tensor, ""]
-    auxk: Float[Tensor, ""]
+    extra: Float[Tensor, ""]
     l0: Float[Tensor, ""]
+
+
+class _Rebuilt(NamedTuple):
+    """The residual [B, D] of the whole dictionary, and ∂loss/∂x̂ of what each entry adds to, [P·B, D]."""
+
+    residual: Float[Tensor, "B D"]
+    g: Float[Tensor, "R D"]
+    squares: Float[Tensor, ""]
 
 
 @dataclass(frozen=True)
 class Objective:
-    """‖x − x̂‖² + auxk_alpha · AuxK, both in units of `variance` = E‖x − E x‖² so that layers compare."""
+    """‖y − x̂‖² + penalty + auxk_alpha · AuxK, all in units of `variance` = E‖y − E y‖² so that layers compare.
 
-    k: int
+    `prefixes` are the numbers of features of nested dictionaries that each have to rebuild the row by themselves, the
+    last being all (Matryoshka: Bussmann et al. 2025, arXiv 2503.17547); their squared errors are averaged.
+    """
+
+    selection: Selection
     variance: float
     auxk_alpha: float
+    prefixes: tuple[int, ...] = ()
 
-    def __call__(self, state: TrainingState, x: Float[Tensor, "B D"], dead: Int[Tensor, " d"]) -> Outcome:
-        """Loss and gradients on a batch of normalised rows, `dead` naming the features that have fallen silent."""
-        centred = x - state.b_dec
-        before = torch.addmm(state.b_enc, centred, state.encoder.T)
-        values, indices = top_k(before, self.k)
-        code = (values.relu_(), indices)
-        residual = centred - sparse_decode(indices, values, state.decoder)
-        unit = 1 / (len(x) * self.variance)
-        g = residual * (-2 * unit)
-        encoder, decoder, b_enc = sparse_gradients(centred, code, state.decoder, g)
-        auxk = x.new_zeros(())
-        if len(dead) and self.auxk_alpha > 0:
-            aux = _auxk(state, centred, before[:, dead], residual, dead)
-            weight = self.auxk_alpha * unit * aux.share
-            encoder.index_add_(0, dead, aux.encoder, alpha=weight)
-            decoder.index_add_(0, dead, aux.decoder, alpha=weight)
-            b_enc.index_add_(0, dead, aux.b_enc, alpha=weight)
-            auxk = aux.squares * weight
-        fired = torch.zeros_like(b_enc).index_add_(0, indices.view(-1), values.view(-1)) > 0
-        b_dec = g.sum(0) - b_enc @ state.encoder  # through x̂, and through the encoder's input
-        l0 = (values > 0).sum() / len(x)
-        return Outcome(Gradients(encoder, decoder, b_enc, b_dec), fired, residual.square().sum() * unit, auxk, l0)
+    def __call__(
+        self, state: TrainingState, x: Float[Tensor, "B D"], y: Float[Tensor, "B O"], dead: Int[Tensor, " d"], k: int
+    ) -> Outcome:
+        """Loss and gradients on a batch of normalised rows `x` that should give `y` (an autoencoder's own rows).
+
+        `dead` names the features that have fallen silent, `k` is how many should fire.
+        """
+        weights = state.weights
+        centred = x - state.b_in
+        batch = Batch(_product(centred, weights), weights, k, 1 / (len(x) * self.variance))
+        active = _nest(self.selection.select(batch, state.controls), self.prefixes, len(x))
+        rebuilt = self._rebuild(active, weights["decoder"], y - weights["b_dec"], batch.unit)
+        d_values = code_gradient(active, weights["decoder"], rebuilt.g)
+        slopes = self.selection.slopes(batch, active, d_values, state.controls)
+        if isinstance(self.selection, Gated):
+            slopes = _gate_too(self.selection, state, batch, active, slopes, y)
+        gradients = _gradients(active, slopes, rebuilt.g, centred, weights)
+        if state.tied:  # b_dec is also what the encoder's input is centred by
+            pulled = sum_by_feature(active, len(weights["encoder"]), slopes.linear)
+            gradients["b_dec"] -= pulled @ weights["encoder"]
+        auxk = self._revive(gradients, state, centred, batch, rebuilt.residual, dead)
+        fired = sum_by_feature(active, len(weights["encoder"]), active.values) > 0
+        l0 = (active.values > 0).sum() / len(x)
+        return Outcome(gradients, fired, rebuilt.squares * batch.unit, slopes.penalty + auxk, l0)
+
+    def _rebuild(
+        self, active: Active, decoder: Float[Tensor, "F O"], target: Float[Tensor, "B O"], unit: float
+    ) -> _Rebuilt:
+        parts = len(self.prefixes) or 1
+        added = decode(active, decoder, parts * len(target)).view(parts, *target.shape)
+        residuals = target - added.cumsum(0)
+        # What a feature adds is in every prefix from its own on: their gradients sum from the last one back.
+        g = (residuals * (-2 * unit / parts)).flip(0).cumsum(0).flip(0)
+        return _Rebuilt(residuals[-1], g.reshape(-1, target.shape[1]), residuals[-1].square().sum())
+
+    def _revive(
+        self,
+        gradients: Parameters,
+        state: TrainingState,
+        centred: Float[Tensor, "B D"],
+        batch: Batch,
+        residual: Float[Tensor, "B O"],
+        dead: Int[Tensor, " d"],
+    ) -> Float[Tensor, ""]:
+        if not len(dead) or self.auxk_alpha == 0:
+            return residual.new_zeros(())
+        aux = _auxk(state.weights["decoder"][dead], centred, batch.before[:, dead], residual)
+        weight = self.auxk_alpha * batch.unit * aux.share
+        for name, gradient in (("encoder", aux.encoder), ("decoder", aux.decoder), ("b_enc", aux.b_enc)):
+            gradients[name].index_add_(0, dead, gradient, alpha=weight)
+        if state.tied:
+            gradients["b_dec"] -= weight * (aux.b_enc @ state.weights["encoder"][dead])
+        return aux.squares * weight
+
+
+def _product(centred: Float[Tensor, "B D"], weights: Parameters) -> Float[Tensor, "B F"]:
+    """The encoder's dense product; on a GPU in bfloat16, the weights themselves staying float32."""
+    if centred.device.type == "cpu":
+        return torch.addmm(weights["b_enc"], centred, weights["encoder"].T)
+    return (centred.bfloat16() @ weights["encoder"].bfloat16().T).float() + weights["b_enc"]
+
+
+def _nest(active: Active, prefixes: tuple[int, ...], rows: int) -> Active:
+    """The entries by prefix and row: a row of each prefix's own features is a row of its own."""
+    if not prefixes:
+        return active
+    ends = torch.tensor(prefixes, device=active.features.device)
+    key = torch.bucketize(active.features, ends, right=True) * rows + active.rows
+    key, order = torch.sort(key, stable=True)
+    return Active(key, active.features[order], active.values[order])
+
+
+def _gradients(
+    active: Active, slopes: Slopes, g: Float[Tensor, "R O"], centred: Float[Tensor, "B D"], weights: Parameters
+) -> Parameters:
+    features = len(weights["encoder"])
+    encoder, decoder = gather_by_feature(
+        active,
+        features,
+        Weighted(centred, active.rows % len(centred), slopes.linear),
+        Weighted(g, active.rows, active.values),
+    )
+    own = {name: sum_by_feature(active, features, values) for name, values in slopes.by_feature.items()}
+    return {"encoder": encoder, "decoder": decoder, "b_dec": g[: len(centred)].sum(0), **own}
+
+
+def _gate_too(
+    gated: Gated, state: TrainingState, batch: Batch, active: Active, slopes: Slopes, y: Float[Tensor, "B O"]
+) -> Slopes:
+    """The gate's own reconstruction of the row, which moves neither decoder nor b_dec."""
+    decoder = state.weights["decoder"]
+    gate = gated.auxiliary(batch, active)
+    left = y - state.weights["b_dec"] - decode(gate, decoder, len(y))
+    d_gate = code_gradient(gate, decoder, left * (-2 * batch.unit))
+    return gated.with_gate(batch, active, slopes, d_gate, state.controls)
 
 
 class _AuxK(NamedTuple):
     encoder: Float[Tensor, "d D"]
-    decoder: Float[Tensor, "d D"]
+    decoder: Float[Tensor, "d O"]
     b_enc: Float[Tensor, " d"]
     squares: Float[Tensor, ""]
     share: float
 
 
 def _auxk(
-    state: TrainingState,
+    rows: Float[Tensor, "d O"],
     centred: Float[Tensor, "B D"],
     before: Float[Tensor, "B d"],
-    residual: Float[Tensor, "B D"],
-    dead: Int[Tensor, " d"],
+    residual: Float[Tensor, "B O"],
 ) -> _AuxK:
     """Squared error, and its gradients, of the dead features' attempt at the residual (Gao et al. 2024, A.2).
 
@@ -83,10 +161,9 @@ def _auxk(
     over the dead features alone: a dense product over them is cheaper than gathering D/2 rows for each row.
     """
     full = max(1, residual.shape[1] // 2)
-    k = min(full, len(dead))
+    k = min(full, len(rows))
     values, indices = top_k(before, k)
     code = torch.zeros_like(before).scatter_(1, indices, values.relu())
-    rows = state.decoder[dead]
     left = residual - code @ rows
     g = -2 * left
     d_code = (g @ rows.T) * (code > 0)

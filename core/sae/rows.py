@@ -23,16 +23,20 @@ _READ_ROWS = 8192
 class Rows:
     """Training rows (split `train`) and held-out rows (split `select`) of one layer, in raw units, in memory.
 
-    `counts` says how many training rows there are of each kind, such as caption_en or image.
+    `counts` says how many training rows there are of each kind, such as caption_en or image. The targets are what a
+    transcoder should give for each row; an autoencoder has none but the rows themselves.
     """
 
     train: Float[Tensor, "T D"]
     held_out: Float[Tensor, "H D"]
     counts: Mapping[str, int]
+    train_target: Float[Tensor, "T O"] | None = None
+    held_out_target: Float[Tensor, "H O"] | None = None
 
     def to(self, device: torch.device | str) -> "Rows":
         """The same rows on another device."""
-        return Rows(self.train.to(device), self.held_out.to(device), self.counts)
+        targets = (None if rows is None else rows.to(device) for rows in (self.train_target, self.held_out_target))
+        return Rows(self.train.to(device), self.held_out.to(device), self.counts, *targets)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """What a training run is made of between two steps, and how it survives being killed."""
 
 import hashlib
+import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,11 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 from core.sae.kernels import sparse_decode, top_k
+from core.sae.selection import Controls, Parameters, Selection
 
 CHECKPOINT = "checkpoint.safetensors"
-WEIGHTS = ("encoder", "decoder", "b_enc", "b_dec")
 EPS = 6.25e-10
 _MEDIAN_ROWS = 16_384
 _SCALE_ROWS = 1024
@@ -27,44 +28,52 @@ _SCALE_ROWS = 1024
 class TrainingState:
     """Weights in normalised units, Adam's moments, and the step each feature last fired in.
 
-    The encoder is kept transposed, so that its gradient is gathered row by row. `first` and `second` are Adam's running
-    means of the gradients and of their squares, in the order of `weights`; `history` holds one tuple of numbers a
+    `weights` are `encoder` [F, D] (transposed, so that its gradient is gathered row by row), `decoder` [F, O], `b_enc`,
+    `b_dec` and what the architecture adds. `input_bias` centres the encoder's input where input and target differ
+    (a transcoder), else `b_dec` does. `first` and `second` are Adam's running means of the gradients and of their
+    squares; `average` is the running mean of the weights where there is one; `history` holds a tuple of numbers a
     logged step.
     """
 
-    encoder: Float[Tensor, "F D"]
-    decoder: Float[Tensor, "F D"]
-    b_enc: Float[Tensor, " F"]
-    b_dec: Float[Tensor, " D"]
+    weights: Parameters
     last_fired: Int[Tensor, " F"]
-    first: list[Tensor] = field(default_factory=list)
-    second: list[Tensor] = field(default_factory=list)
+    input_bias: Float[Tensor, " D"] | None = None
+    first: Parameters = field(default_factory=dict)
+    second: Parameters = field(default_factory=dict)
+    average: Parameters = field(default_factory=dict)
+    controls: Controls = field(default_factory=Controls)
     step: int = 0
     history: list[tuple[float, ...]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.first = self.first or [torch.zeros_like(weight) for weight in self.weights]
-        self.second = self.second or [torch.zeros_like(weight) for weight in self.weights]
+        self.first = self.first or {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        self.second = self.second or {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
 
     @property
-    def weights(self) -> list[Tensor]:
-        """The trained tensors, in the order of `WEIGHTS`."""
-        return [self.encoder, self.decoder, self.b_enc, self.b_dec]
+    def tied(self) -> bool:
+        """Whether the rows that go in are those that should come out."""
+        return self.input_bias is None
 
-    def adam(self, gradients: Sequence[Tensor], learning_rate: float) -> None:
+    @property
+    def b_in(self) -> Float[Tensor, " D"]:
+        """What the encoder's input is centred by."""
+        return self.weights["b_dec"] if self.input_bias is None else self.input_bias
+
+    def adam(self, gradients: Parameters, learning_rate: float) -> None:
         """Move the weights against their gradients by one step of Adam (betas and eps of Gao et al. 2024).
 
         The fused kernel is called directly: torch.optim.Adam around it costs a small step a tenth of its time, and
         5 s of imports in every process.
         """
         self.step += 1
+        names = list(self.weights)
         torch._fused_adam_(
-            self.weights,
-            list(gradients),
-            self.first,
-            self.second,
+            [self.weights[name] for name in names],
+            [gradients[name] for name in names],
+            [self.first[name] for name in names],
+            [self.second[name] for name in names],
             [],
-            [torch.tensor(float(self.step), device=self.b_dec.device)] * len(self.weights),
+            [torch.tensor(float(self.step), device=self.last_fired.device)] * len(names),
             lr=learning_rate,
             beta1=0.9,
             beta2=0.999,
@@ -74,36 +83,79 @@ class TrainingState:
             maximize=False,
         )
 
-    def export(self, k: int, scale: float) -> TopKSAE:
-        """The autoencoder in raw units: x / scale in, x̂ · scale out, folded into the biases.
+    def take_average(self, decay: float) -> None:
+        """Move the running mean of the weights towards them."""
+        if not self.average:
+            self.average = {name: weight.clone() for name, weight in self.weights.items()}
+        for name, mean in self.average.items():
+            mean.lerp_(self.weights[name], 1 - decay)
 
-        Activations grow by `scale` too; the weights stay, for top-k and relu do not mind a positive factor.
+    def export(self, selection: Selection, k: int, scale: float, target_scale: float) -> SparseAutoencoder:
+        """The autoencoder in raw units: x / scale in, x̂ · target_scale out.
+
+        Biases and thresholds grow with the input's scale, and so do activations; where the target's differs, the
+        decoder makes it up and is no longer of unit norm.
         """
-        features, d_model = self.decoder.shape
-        sae = TopKSAE(d_model, features, k)
+        weights = self.average or self.weights
+        firing = selection.firing(weights, k, self.controls)
+        features, d_out = weights["decoder"].shape
+        sae = SparseAutoencoder(weights["encoder"].shape[1], features, k=firing.k, d_out=d_out)
+        encoder = weights["encoder"] if firing.gain is None else weights["encoder"] * firing.gain.unsqueeze(1)
         with torch.no_grad():
-            sae.W_enc.copy_(self.encoder.T)
-            sae.W_dec.copy_(self.decoder)
-            sae.b_enc.copy_(self.b_enc * scale)
-            sae.b_dec.copy_(self.b_dec * scale)
-        return sae.requires_grad_(False).to(self.decoder.device)
+            sae.W_enc.copy_(encoder.T)
+            sae.W_dec.copy_(weights["decoder"] * (target_scale / scale))
+            sae.b_enc.copy_(firing.b_enc * scale)
+            sae.b_dec.copy_(weights["b_dec"] * target_scale)
+            if firing.threshold is not None:
+                sae.threshold = firing.threshold * scale
+            if self.input_bias is not None:
+                sae.b_in = self.input_bias * scale
+        return sae.requires_grad_(False).to(self.last_fired.device)
 
 
-def initial_state(x: Float[Tensor, "T D"], num_features: int, k: int, seed: int) -> TrainingState:
-    """Random unit decoder, encoder its transpose, pre-bias the geometric median of the normalised rows `x`.
+@dataclass(frozen=True)
+class Start:
+    """How a run begins: features, active features a row, and the seed."""
 
-    The encoder is scaled so that the first reconstructions have the right length (least squares over some rows).
+    num_features: int
+    k: int
+    seed: int
+
+
+def initial_state(
+    x: Float[Tensor, "T D"], y: Float[Tensor, "T O"] | None, selection: Selection, start: Start
+) -> TrainingState:
+    """Random unit decoder, encoder its transpose, biases the geometric medians of the normalised rows.
+
+    The encoder is scaled so that the first reconstructions have the right length (least squares over some rows). A
+    transcoder, whose target `y` is not its input, has an encoder of its own random directions.
     """
-    generator = torch.Generator().manual_seed(_seed(seed, "initialisation"))
-    random = torch.randn(num_features, x.shape[1], generator=generator)
-    decoder = functional.normalize(random, dim=1).to(x.device)
-    b_dec = geometric_median(x[:: max(1, len(x) // _MEDIAN_ROWS)])
-    centred = x[:: max(1, len(x) // _SCALE_ROWS)] - b_dec
-    values, indices = top_k(centred @ decoder.T, min(k, num_features))
+    generator = torch.Generator().manual_seed(_seed(start.seed, "initialisation"))
+    target = x if y is None else y
+    decoder = _directions(start.num_features, target, generator)
+    encoder = decoder.clone() if y is None else _directions(start.num_features, x, generator)
+    b_dec = geometric_median(_some(target, _MEDIAN_ROWS))
+    b_in = None if y is None else geometric_median(_some(x, _MEDIAN_ROWS))
+    centred = _some(x, _SCALE_ROWS) - (b_dec if b_in is None else b_in)
+    values, indices = top_k(centred @ encoder.T, min(start.k, start.num_features))
     decoded = sparse_decode(indices, values.relu(), decoder)
-    scale = (centred * decoded).sum() / (decoded * decoded).sum().clamp_min(1e-12)
-    last_fired = torch.zeros(num_features, dtype=torch.int64, device=x.device)
-    return TrainingState(decoder * scale, decoder, torch.zeros(num_features, device=x.device), b_dec, last_fired)
+    wanted = _some(target, _SCALE_ROWS) - b_dec
+    # A transcoder's random directions rebuild nothing yet: there the right length is all that can be asked for.
+    scale = (wanted * decoded).sum() / decoded.square().sum() if y is None else wanted.norm() / decoded.norm()
+    encoder *= scale.nan_to_num(1.0).clamp_min(1e-6)
+    b_enc = torch.zeros(start.num_features, device=x.device)
+    own = selection.own(centred @ encoder.T, start.k)
+    last_fired = torch.zeros(start.num_features, dtype=torch.int64, device=x.device)
+    weights = {"encoder": encoder, "decoder": decoder, "b_enc": b_enc, "b_dec": b_dec, **own}
+    return TrainingState(weights, last_fired, b_in, controls=selection.start())
+
+
+def _directions(count: int, like: Float[Tensor, "T D"], generator: torch.Generator) -> Float[Tensor, "F D"]:
+    return functional.normalize(torch.randn(count, like.shape[1], generator=generator), dim=1).to(like.device)
+
+
+def _some(x: Float[Tensor, "T D"], count: int) -> Float[Tensor, "t D"]:
+    return x[:: max(1, len(x) // count)]
 
 
 def geometric_median(x: Float[Tensor, "T D"], iterations: int = 32) -> Float[Tensor, " D"]:
@@ -130,15 +182,16 @@ def save_checkpoint(folder: Path, state: TrainingState, recipe: str) -> None:
     Raises:
         OSError: it cannot be written; the previous checkpoint stays.
     """
-    tensors: dict[str, Tensor] = {}
-    for role, kept in (("", state.weights), ("first.", state.first), ("second.", state.second)):
-        tensors |= {f"{role}{name}": tensor for name, tensor in zip(WEIGHTS, kept)}
+    roles = {"weight": state.weights, "first": state.first, "second": state.second, "average": state.average}
+    tensors = {f"{role}.{name}": tensor for role, kept in roles.items() for name, tensor in kept.items()}
     tensors["last_fired"] = state.last_fired
-    tensors["step"] = torch.tensor(state.step)
     tensors["history"] = torch.tensor(state.history, dtype=torch.float64)
+    if state.input_bias is not None:
+        tensors["input_bias"] = state.input_bias
+    scalars = json.dumps({"step": state.step, **asdict(state.controls)})  # repr: not a bit is lost
     partial = folder / f".{CHECKPOINT}.{os.getpid()}"
     try:
-        save_file(tensors, partial, metadata={"recipe": recipe})
+        save_file(tensors, partial, metadata={"recipe": recipe, "scalars": scalars})
     except SafetensorError as error:
         partial.unlink(missing_ok=True)
         raise OSError(f"{folder / CHECKPOINT}: cannot be written ({error})") from error
@@ -149,15 +202,31 @@ def load_checkpoint(folder: Path, recipe: str, device: torch.device) -> Training
     """The state that `save_checkpoint` left for this recipe; None when there is none, or it cannot be read."""
     try:
         with safe_open(folder / CHECKPOINT, "pt") as file:
-            if file.metadata().get("recipe") != recipe:
+            metadata = file.metadata()
+            if metadata.get("recipe") != recipe:
                 return None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (FileNotFoundError, SafetensorError):
         return None
     history = [tuple(row) for row in tensors.pop("history").tolist()]
-    step = int(tensors.pop("step"))
     # a copy in torch's own memory: the file's is aligned otherwise, and vectorised sums then round otherwise
     tensors = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}
-    first, second = ([tensors[f"{role}.{name}"] for name in WEIGHTS] for role in ("first", "second"))
-    encoder, decoder, b_enc, b_dec, last_fired = (tensors[name] for name in (*WEIGHTS, "last_fired"))
-    return TrainingState(encoder, decoder, b_enc, b_dec, last_fired, first, second, step, history)
+    weights, first, second, average = (_of(tensors, role) for role in ("weight", "first", "second", "average"))
+    scalars = json.loads(metadata["scalars"])
+    step = scalars.pop("step")
+    return TrainingState(
+        weights,
+        tensors["last_fired"],
+        tensors.get("input_bias"),
+        first,
+        second,
+        average,
+        Controls(**scalars),
+        step,
+        history,
+    )
+
+
+def _of(tensors: Parameters, role: str) -> Parameters:
+    names: Iterable[str] = (name for name in tensors if name.startswith(f"{role}."))
+    return {name.removeprefix(f"{role}."): tensors[name] for name in names}

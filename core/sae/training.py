@@ -1,7 +1,8 @@
-"""Train a TopK autoencoder on the rows of one layer: sparse gradients by hand, resumable to the bit."""
+"""Train an autoencoder on the rows of one layer: sparse gradients by hand, resumable to the bit."""
 
 import json
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.progress import Progress, Stopped, silent
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 from core.sae.metrics import evaluate, final_metrics
-from core.sae.objective import Gradients, Objective, Outcome
+from core.sae.objective import Objective, Outcome
+from core.sae.penalised import selection_of
 from core.sae.rows import Rows
-from core.sae.state import TrainingState, epoch_order, initial_state, load_checkpoint, save_checkpoint
+from core.sae.schedule import Schedule
+from core.sae.selection import Parameters
+from core.sae.state import Start, TrainingState, epoch_order, initial_state, load_checkpoint, save_checkpoint
 from core.study.model import SAEConfig
 
 HISTORY = pl.Schema(
@@ -36,13 +40,19 @@ HISTORY = pl.Schema(
 _LOGGED_STEPS = 200
 _HELD_OUT_ROWS = 2048
 _FIRST_ROWS = 16_384
+_CHECKPOINT_S = 600.0
+"""However slow the steps are, a killed run loses no more than this."""
+_PREFIXES = 5
+"""Nested dictionaries of Matryoshka: F/16, F/8, F/4, F/2 and F features."""
+_IMPROVES = 1e-3
+"""By what share held-out FVU must fall for an epoch to count as a better one."""
 
 
 @dataclass(frozen=True)
 class TrainedSAE:
     """A trained autoencoder in raw units, its curves, its final figures, and each feature's firing rate [F]."""
 
-    sae: TopKSAE
+    sae: SparseAutoencoder
     history: pl.DataFrame
     metrics: dict[str, float]
     firing_rate: Float[Tensor, " F"]
@@ -69,23 +79,26 @@ def train(rows: Rows, config: SAEConfig, checkpoint: Path, progress: Progress = 
         except Stopped:
             save_checkpoint(checkpoint, state, run.recipe)
             raise
-        sae = state.export(config.k, run.scale)
+        sae = run.export(state)
         metrics, firing_rate = final_metrics(sae, rows)
     history = pl.DataFrame(state.history, schema=dict.fromkeys(HISTORY, pl.Float64), orient="row")
     frame = history.with_columns(pl.col("held_out_fvu").fill_nan(None)).cast(HISTORY)
-    return TrainedSAE(sae, frame, {**metrics, "scale": run.scale}, firing_rate)
+    return TrainedSAE(sae, frame, {**metrics, "scale": run.scale, "steps": float(state.step)}, firing_rate)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """What stays the same from a run's first step to its last; `scale` divides the rows."""
+    """What stays the same from a run's first step to its last; `scale` divides the rows, `target_scale` what they
+    should give."""
 
     rows: Rows
     config: SAEConfig
     objective: Objective
+    schedule: Schedule
     num_features: int
     batch: int
     scale: float
+    target_scale: float
 
     @classmethod
     def prepare(cls, rows: Rows, config: SAEConfig) -> "_Run":
@@ -96,94 +109,126 @@ class _Run:
         if config.k > num_features:
             raise BadInput(f"sae.k: {config.k} exceeds the {num_features} features of sae.expansion {config.expansion}")
         scale, variance = _moments(rows.train)
-        if not math.isfinite(scale):
+        target_scale = scale
+        if rows.train_target is not None:
+            target_scale, variance = _moments(rows.train_target)
+        if not math.isfinite(scale + target_scale):
             raise BadInput("sae: training rows hold NaN or Inf; set capture.nonfinite to drop or recompute")
-        objective = Objective(config.k, variance, config.auxk_alpha)
-        return cls(rows, config, objective, num_features, min(config.batch_size, count), scale)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole batches an epoch; which rows are left over changes with each epoch's order."""
-        return len(self.rows.train) // self.batch
-
-    @property
-    def total(self) -> int:
-        """Steps in all."""
-        return self.steps_per_epoch * self.config.epochs
+        selection = selection_of(config.architecture, d_model, config.l0_penalty)
+        prefixes = tuple(num_features >> n for n in reversed(range(_PREFIXES)))
+        nested = prefixes if config.architecture == "matryoshka" else ()
+        objective = Objective(selection, variance, config.auxk_alpha, nested)
+        batch = min(config.batch_size, count)
+        schedule = Schedule.of(config, count // batch, num_features)
+        return cls(rows, config, objective, schedule, num_features, batch, scale, target_scale)
 
     @property
     def recipe(self) -> str:
         """What a checkpoint must agree with before it is continued."""
         config = self.config.model_dump(mode="json", exclude={"checkpoint_every"})
-        return json.dumps([config, *self.rows.train.shape, self.scale, self.objective.variance], sort_keys=True)
+        numbers = [*self.rows.train.shape, self.scale, self.target_scale, self.objective.variance]
+        return json.dumps([config, *numbers], sort_keys=True)
 
     def start(self) -> TrainingState:
         """The state before the first step."""
-        few = self.rows.train[:: max(1, len(self.rows.train) // _FIRST_ROWS)]
-        return initial_state(few.float() / self.scale, self.num_features, self.config.k, self.config.seed)
+        every = max(1, len(self.rows.train) // _FIRST_ROWS)
+        few = self.rows.train[::every].float() / self.scale
+        target = self.rows.train_target
+        wanted = None if target is None else target[::every].float() / self.target_scale
+        start = Start(self.num_features, self.config.k, self.config.seed)
+        return initial_state(few, wanted, self.objective.selection, start)
+
+    def export(self, state: TrainingState) -> SparseAutoencoder:
+        """The autoencoder as it stands, in raw units."""
+        return state.export(self.objective.selection, self.config.k, self.scale, self.target_scale)
 
     def steps(self, state: TrainingState, checkpoint: Path, progress: Progress) -> None:
         """Take every step that is left, logging and checkpointing on the way."""
-        per_epoch, every = self.steps_per_epoch, max(1, self.total // _LOGGED_STEPS)
+        schedule, saved = self.schedule, time.monotonic()
+        every = max(1, schedule.total // _LOGGED_STEPS)
         epoch, order = -1, torch.empty(0, dtype=torch.int64)
-        while state.step < self.total:
-            if state.step // per_epoch != epoch:
-                epoch = state.step // per_epoch
+        while state.step < schedule.total and not self._gave_up(state):
+            if state.step // schedule.per_epoch != epoch:
+                epoch = state.step // schedule.per_epoch
                 order = epoch_order(len(self.rows.train), self.config.seed, epoch).to(self.rows.train.device)
-            dead = (state.step - state.last_fired >= per_epoch).nonzero().squeeze(1)
-            outcome = self.objective(state, self._batch(state.step, order), dead)
-            self._update(state, outcome)
-            ended = state.step % per_epoch == 0
+            dead = (state.step - state.last_fired >= schedule.per_epoch).nonzero().squeeze(1)
+            outcome = self._step(state, order, dead)
+            ended = state.step % schedule.per_epoch == 0
             figures = self._figures(state, outcome, len(dead)) if ended or state.step % every == 0 else None
             if figures is not None:
                 held_out = self._held_out_fvu(state) if ended else math.nan
                 state.history.append((*figures.values(), held_out))
-            if state.step % self.config.checkpoint_every == 0 and state.step < self.total:
+            due = state.step % self.config.checkpoint_every == 0 or time.monotonic() - saved > _CHECKPOINT_S
+            if due and state.step < schedule.total:
                 save_checkpoint(checkpoint, state, self.recipe)
-            progress(state.step, self.total, figures)
+                saved = time.monotonic()
+            progress(state.step, schedule.total, figures)
 
-    def _batch(self, step: int, order: Int[Tensor, " T"]) -> Float[Tensor, "B D"]:
-        place = step % self.steps_per_epoch * self.batch
-        x = torch.index_select(self.rows.train, 0, order[place : place + self.batch])
-        return x.float() / self.scale
+    def _gave_up(self, state: TrainingState) -> bool:
+        """Whether held-out FVU has not fallen for as many epochs as `early_stop` says."""
+        patience = self.config.early_stop
+        if patience is None or state.step % self.schedule.per_epoch:
+            return False
+        seen = [row[-1] for row in state.history if not math.isnan(row[-1])]
+        return len(seen) > patience and min(seen[-patience:]) > (1 - _IMPROVES) * min(seen[:-patience])
+
+    def _step(self, state: TrainingState, order: Int[Tensor, " T"], dead: Int[Tensor, " d"]) -> Outcome:
+        place = state.step % self.schedule.per_epoch * self.batch
+        chosen = order[place : place + self.batch]
+        x = torch.index_select(self.rows.train, 0, chosen).float() / self.scale
+        y = x
+        if self.rows.train_target is not None:
+            y = torch.index_select(self.rows.train_target, 0, chosen).float() / self.target_scale
+        k = self.schedule.k(state.step)
+        outcome = self.objective(state, x, y, dead, k)
+        self._update(state, outcome)
+        self.objective.selection.steer(state.controls, outcome.l0, k, self.schedule.total)
+        return outcome
 
     def _update(self, state: TrainingState, outcome: Outcome) -> None:
         """One step of Adam, the decoder's rows kept at unit norm."""
-        _remove_parallel(outcome.gradients, state.decoder)
-        state.adam(outcome.gradients, self.learning_rate(state.step))
-        state.decoder.div_(torch.linalg.vector_norm(state.decoder, dim=1, keepdim=True))
+        decoder = state.weights["decoder"]
+        _remove_parallel(outcome.gradients["decoder"], decoder)
+        if self.config.clip_norm is not None:
+            _clip(outcome.gradients, self.config.clip_norm)
+        state.adam(outcome.gradients, self.schedule.learning_rate(state.step))
+        decoder.div_(torch.linalg.vector_norm(decoder, dim=1, keepdim=True))
         state.last_fired.masked_fill_(outcome.fired, state.step)
-
-    def learning_rate(self, step: int) -> float:
-        """Linear warm-up over a twentieth of the run (at most 1000 steps), flat, then linear to 0 over a fifth."""
-        peak = self.config.learning_rate or 2e-4 / math.sqrt(self.num_features / 2**14)
-        warm_up, decay = min(1000, max(1, self.total // 20)), max(1, self.total // 5)
-        return peak * min(1.0, (step + 1) / warm_up, (self.total - step) / decay)
+        if self.config.ema is not None:
+            state.take_average(self.config.ema)
 
     def _figures(self, state: TrainingState, outcome: Outcome, dead: int) -> dict[str, float]:
         if not math.isfinite(float(outcome.fvu)):
             raise BadInput(f"sae: the loss is no longer finite at step {state.step}; lower sae.learning_rate")
         return {
             "step": float(state.step),
-            "epoch": state.step / self.steps_per_epoch,
-            "learning_rate": self.learning_rate(state.step - 1),
-            "loss": float(outcome.fvu + outcome.auxk),
+            "epoch": state.step / self.schedule.per_epoch,
+            "learning_rate": self.schedule.learning_rate(state.step - 1),
+            "loss": float(outcome.fvu + outcome.extra),
             "fvu": float(outcome.fvu),
             "l0": float(outcome.l0),
             "dead": dead / self.num_features,
         }
 
     def _held_out_fvu(self, state: TrainingState) -> float:
-        rows = self.rows.held_out
+        rows, target = self.rows.held_out, self.rows.held_out_target
         if not len(rows):
             return math.nan
-        return evaluate(state.export(self.config.k, self.scale), rows[:: max(1, len(rows) // _HELD_OUT_ROWS)]).fvu
+        every = max(1, len(rows) // _HELD_OUT_ROWS)
+        return evaluate(self.export(state), rows[::every], None if target is None else target[::every]).fvu
 
 
-def _remove_parallel(gradients: Gradients, decoder: Float[Tensor, "F D"]) -> None:
+def _remove_parallel(gradient: Float[Tensor, "F D"], decoder: Float[Tensor, "F D"]) -> None:
     # along a unit row only its length would change, which the norm constraint undoes: Adam's moments must not see it
-    along = (gradients.decoder * decoder).sum(1, keepdim=True)
-    gradients.decoder.sub_(decoder * along)
+    along = (gradient * decoder).sum(1, keepdim=True)
+    gradient.sub_(decoder * along)
+
+
+def _clip(gradients: Parameters, most: float) -> None:
+    squares = torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum()
+    factor = (most / squares.sqrt().clamp_min(1e-12)).clamp_max(1.0)
+    for gradient in gradients.values():
+        gradient.mul_(factor)
 
 
 def _moments(x: Float[Tensor, "T D"]) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from core.lm.hooks import edit
 from core.lm.loading import LoadedModel, load_model
 from core.lm.patched import build_batch, clean_run
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 from core.study.model import IndexConfig
 from tests.core.analysis.planted_world import Table
 
@@ -138,10 +138,10 @@ def _token_row(sample: EncodedSample, index: int) -> dict[str, Any]:
     }
 
 
-def signed_basis(basis: Tensor) -> TopKSAE:
+def signed_basis(basis: Tensor) -> SparseAutoencoder:
     """An autoencoder that is exact: every basis vector and its opposite are features, half of which fire."""
     d_model = basis.shape[0]
-    sae = TopKSAE(d_model, 2 * d_model, d_model)
+    sae = SparseAutoencoder(d_model, 2 * d_model, d_model)
     sae.requires_grad_(False)
     sae.W_dec.copy_(torch.cat([basis, -basis]))
     sae.W_enc.copy_(sae.W_dec.T)

@@ -14,7 +14,7 @@ from core.data.samples import prepare, read_samples
 from core.features.index import FeatureIndex, build_index
 from core.lm.loading import load_model
 from core.progress import silent
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 from core.study.analyses import AblationConfig, AmplificationConfig, QualitativeConfig
 from core.study.data import EmojiSource
 from core.study.model import CaptureConfig, IndexConfig
@@ -47,8 +47,8 @@ def inputs(tiny_text_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> A
     )
 
 
-def random_sae() -> TopKSAE:
-    sae = TopKSAE(32, 128, 12).requires_grad_(False)
+def random_sae() -> SparseAutoencoder:
+    sae = SparseAutoencoder(32, 128, 12).requires_grad_(False)
     directions = torch.nn.functional.normalize(torch.randn(128, 32, generator=torch.Generator().manual_seed(1)), dim=1)
     sae.W_dec.copy_(directions)
     sae.W_enc.copy_(directions.T)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from core.activations.rows import TOKENS
 from core.activations.table import LayerTable
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 from tests.core.sae.dictionary import random_sae
 
 CAPTIONS = {"en": ("In a park a {} sings .", ("woman", "man")), "ar": ("{} في حديقة خضراء", ("امرأة", "رجل"))}
@@ -23,7 +23,7 @@ D, F, K = 12, 40, 5
 class Layer:
     table: LayerTable
     samples: pl.DataFrame
-    sae: TopKSAE
+    sae: SparseAutoencoder
     dense: np.ndarray
 
     @property

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from core.sae.architectures import TopKSAE
+from core.sae.architectures import SparseAutoencoder
 from core.sae.rows import Rows
 
 
@@ -28,10 +28,10 @@ def planted_rows(d_model: int = 16, atoms: int = 24, rows: int = 1200, active: i
     return Rows(x[held_out:].contiguous(), x[:held_out].contiguous(), {"caption_en": rows - held_out})
 
 
-def random_sae(d_model: int = 12, num_features: int = 40, k: int = 5, seed: int = 0) -> TopKSAE:
+def random_sae(d_model: int = 12, num_features: int = 40, k: int = 5, seed: int = 0) -> SparseAutoencoder:
     """An autoencoder of random weights with unit decoder rows."""
     generator = torch.Generator().manual_seed(seed)
-    sae = TopKSAE(d_model, num_features, k)
+    sae = SparseAutoencoder(d_model, num_features, k)
     with torch.no_grad():
         for parameter in sae.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) / 3)

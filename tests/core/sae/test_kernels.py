@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from core.sae.kernels import sparse_decode, sparse_gradients, top_k
+from core.sae.kernels import (
+    Active,
+    Weighted,
+    code_gradient,
+    decode,
+    gather_by_feature,
+    sparse_decode,
+    sum_by_feature,
+    top_k,
+)
 
 
 @pytest.mark.parametrize("width", [5, 64, 1024, 1500])
@@ -34,18 +43,21 @@ def test_sparse_decode_equals_the_dense_product() -> None:
     torch.testing.assert_close(sparse_decode(indices, values, decoder), dense @ decoder)
 
 
-def test_sparse_gradients_equal_autograd() -> None:
+@pytest.mark.parametrize("active", [10, 400])  # a few entries are gathered, many go through dense products
+def test_decode_and_gradients_of_a_code_equal_autograd(active: int) -> None:
     generator = torch.Generator().manual_seed(2)
-    centred, g = torch.randn(9, 8, generator=generator), torch.randn(9, 8, generator=generator)
-    encoder = torch.randn(30, 8, generator=generator, requires_grad=True)
-    decoder = torch.randn(30, 8, generator=generator, requires_grad=True)
-    bias = torch.randn(30, generator=generator, requires_grad=True)
-    values, indices = (centred @ encoder.T + bias - 4).topk(4)  # the shift closes some by relu
-    dense = torch.zeros(9, 30).scatter(1, indices, values.relu())
-    assert (values < 0).any()
-    (g * (dense @ decoder)).sum().backward()
-    code = (values.detach().relu(), indices)
-    ours = sparse_gradients(centred, code, decoder.detach(), g)
-    torch.testing.assert_close(ours.encoder, encoder.grad)
-    torch.testing.assert_close(ours.decoder, decoder.grad)
-    torch.testing.assert_close(ours.b_enc, bias.grad)
+    rows, features, d_model = 40, 30, 8
+    places = torch.randperm(rows * features, generator=generator)[:active].sort().values
+    values = torch.rand(active, generator=generator, requires_grad=True)
+    decoder = torch.randn(features, d_model, generator=generator, requires_grad=True)
+    g = torch.randn(rows, d_model, generator=generator)
+    dense = torch.zeros(rows * features).scatter(0, places, values).view(rows, features)
+    expected = dense @ decoder
+    expected.backward(g)
+    code = Active(places // features, places % features, values.detach())
+    assert code.is_sparse((rows, features)) == (active == 10)
+    torch.testing.assert_close(decode(code, decoder.detach(), rows), expected.detach())
+    torch.testing.assert_close(code_gradient(code, decoder.detach(), g), values.grad)
+    (gathered,) = gather_by_feature(code, features, Weighted(g, code.rows, code.values))
+    torch.testing.assert_close(gathered, decoder.grad)
+    torch.testing.assert_close(sum_by_feature(code, features, code.values), dense.detach().sum(0))

@@ -63,7 +63,7 @@ def test_an_input_without_b_dec_is_folded_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"architecture": "jumprelu"}, "architecture is 'jumprelu'; only 'topk' can be read"),
+        ({"architecture": "temporal"}, "architecture is 'temporal'; what can be read is topk, jumprelu"),
         ({"normalize_activations": "layer_norm"}, "normalize_activations is 'layer_norm'"),
         ({"d_in": 13}, r"W_enc is \[12, 40\], cfg.json says \[13, 40\]"),
     ],

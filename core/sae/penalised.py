@@ -1,0 +1,190 @@
+"""Architectures that a penalty keeps sparse, its weight steered towards `k` active features a row."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from core.sae.kernels import Active, top_k, where
+from core.sae.selection import Batch, BatchTopK, Controls, Firing, Parameters, Selection, Slopes, TopK, entries
+from core.study.model import Architecture
+
+_BANDWIDTH = 1e-3
+"""Width of JumpReLU's straight-through kernel for rows of unit norm (Rajamanoharan et al. 2024b, section 5)."""
+_TANH_SCALE = 4.0
+"""Steepness of the tanh penalty for rows of unit norm's features (Conerly et al. 2025, Anthropic)."""
+_QUADRATIC = 1.0
+"""Weight of JumpReLU's (L0 / k − 1)² beside a FVU of at most 1."""
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """Every positive entry, under an L1 penalty; unit decoder rows make it the one that decoder norms weight
+    (Conerly et al. 2024, Anthropic's circuits updates)."""
+
+    def start(self) -> Controls:
+        """A penalty that moves an activation by a few per cent; it is steered from there."""
+        return Controls(pressure=0.3)
+
+    def own(self, before: Float[Tensor, "B F"], k: int) -> Parameters:
+        """Nothing."""
+        return {}
+
+    def select(self, batch: Batch, controls: Controls) -> Active:
+        """All that are positive."""
+        places = where(batch.before > 0)
+        return entries(places, batch.before.reshape(-1)[places], batch.before.shape[1])
+
+    def slopes(self, batch: Batch, active: Active, d_values: Float[Tensor, " n"], controls: Controls) -> Slopes:
+        """The penalty pulls every entry down alike."""
+        weight = controls.pressure * batch.unit
+        linear = d_values + weight
+        return Slopes(linear, {"b_enc": linear}, weight * active.values.sum())
+
+    def steer(self, controls: Controls, l0: Float[Tensor, ""], k: int, total: int) -> None:
+        """Move the penalty's weight towards `k` active features a row."""
+        _steer(controls, float(l0), k, total)
+
+    def firing(self, weights: Parameters, k: int, controls: Controls) -> Firing:
+        """All above 0."""
+        return Firing(weights["b_enc"], threshold=torch.zeros_like(weights["b_enc"]))
+
+
+@dataclass(frozen=True)
+class Gated(ReLU):
+    """A gate decides, a magnitude of its own bias and gain says how much (Rajamanoharan 2024a, arXiv 2404.16014).
+
+    `b_enc` is the gate's bias. The gate learns from its L1 penalty and from rebuilding the row by itself through the
+    decoder held still, which the objective adds (`auxiliary`).
+    """
+
+    def own(self, before: Float[Tensor, "B F"], k: int) -> Parameters:
+        """Gain 1 and the gate's own bias."""
+        zero = before.new_zeros(before.shape[1])
+        return {"log_gain": zero, "b_magnitude": zero.clone()}
+
+    def select(self, batch: Batch, controls: Controls) -> Active:
+        """Where the gate is open, the magnitude."""
+        places = where(batch.before > 0)
+        gate = entries(places, batch.before.reshape(-1)[places], batch.before.shape[1])
+        return gate._replace(values=self._magnitude(batch, gate).relu())
+
+    def _product(self, batch: Batch, active: Active) -> Float[Tensor, " n"]:
+        return batch.at(active) - batch.weights["b_enc"][active.features]
+
+    def _magnitude(self, batch: Batch, active: Active) -> Float[Tensor, " n"]:
+        gain = batch.weights["log_gain"].exp()[active.features]
+        return self._product(batch, active) * gain + batch.weights["b_magnitude"][active.features]
+
+    def auxiliary(self, batch: Batch, active: Active) -> Active:
+        """The gate's own code, relu(gate)."""
+        return active._replace(values=batch.at(active))
+
+    def slopes(self, batch: Batch, active: Active, d_values: Float[Tensor, " n"], controls: Controls) -> Slopes:
+        """To the magnitude alone; the gate's slope is what `with_gate` adds."""
+        d_magnitude = d_values * (active.values > 0)
+        d_product = d_magnitude * batch.weights["log_gain"].exp()[active.features]
+        own = {"log_gain": d_product * self._product(batch, active), "b_magnitude": d_magnitude}
+        return Slopes(d_product, {"b_enc": torch.zeros_like(d_product), **own})
+
+    def with_gate(
+        self, batch: Batch, active: Active, slopes: Slopes, d_gate: Float[Tensor, " n"], controls: Controls
+    ) -> Slopes:
+        """`slopes` with those of the gate's own reconstruction and of its penalty."""
+        weight = controls.pressure * batch.unit
+        gate = d_gate + weight
+        parts = {**slopes.by_feature, "b_enc": slopes.by_feature["b_enc"] + gate}
+        return Slopes(slopes.linear + gate, parts, weight * batch.at(active).sum())
+
+    def firing(self, weights: Parameters, k: int, controls: Controls) -> Firing:
+        """A gate with tied weights is a threshold on the magnitude (their appendix E)."""
+        gain = weights["log_gain"].exp()
+        threshold = (weights["b_magnitude"] - gain * weights["b_enc"]).clamp_min(0)
+        return Firing(weights["b_magnitude"], threshold=threshold, gain=gain)
+
+
+@dataclass(frozen=True)
+class JumpReLU(ReLU):
+    """All above a threshold that each feature learns through a straight-through kernel (Rajamanoharan et al. 2024b,
+    arXiv 2407.14435), under (L0 / k − 1)², or a tanh of the activation whose weight is steered.
+
+    The thresholds start where 4k features fire, not at a constant: from half of all features on, most steps of a short
+    run would only be spent on closing them.
+    """
+
+    d_model: int
+    penalty: Literal["quadratic", "tanh"] = "quadratic"
+
+    @property
+    def bandwidth(self) -> float:
+        """The kernel's width for rows whose mean squared norm is D."""
+        return _BANDWIDTH * math.sqrt(self.d_model)
+
+    def start(self) -> Controls:
+        """The quadratic penalty's weight stays; that of tanh is steered from there."""
+        return Controls(pressure=_QUADRATIC if self.penalty == "quadratic" else 0.3)
+
+    def own(self, before: Float[Tensor, "B F"], k: int) -> Parameters:
+        """Thresholds, as logarithms."""
+        wanted = min(4 * k, before.shape[1])
+        values, _ = top_k(before, wanted)
+        start = values.min(dim=1).values.mean().clamp_min(self.bandwidth)
+        return {"log_threshold": before.new_full((before.shape[1],), float(start.log()))}
+
+    def select(self, batch: Batch, controls: Controls) -> Active:
+        """All above their thresholds, and with value 0 those within half the kernel's width below."""
+        threshold = batch.weights["log_threshold"].exp()
+        places = where(batch.before > threshold - self.bandwidth / 2)
+        near = entries(places, batch.before.reshape(-1)[places], batch.before.shape[1])
+        return near._replace(values=near.values * (near.values > threshold[near.features]))
+
+    def slopes(self, batch: Batch, active: Active, d_values: Float[Tensor, " n"], controls: Controls) -> Slopes:
+        """Straight through the jump to the threshold."""
+        threshold = batch.weights["log_threshold"].exp()[active.features]
+        near = (batch.at(active) - threshold).abs() < self.bandwidth / 2
+        open_ = active.values > 0
+        size, penalty = len(batch.before), active.values.new_zeros(())
+        d_count = torch.zeros_like(d_values)
+        if self.penalty == "tanh":
+            scale = _TANH_SCALE / math.sqrt(self.d_model)
+            bent = torch.tanh(scale * active.values)
+            weight = controls.pressure * batch.unit
+            d_values = d_values + weight * scale * (1 - bent.square())
+            penalty = weight * bent.sum()
+        else:
+            over = float(open_.sum()) / size / batch.k - 1
+            d_count += controls.pressure * 2 * over / (batch.k * size)
+            penalty += controls.pressure * over**2
+        d_threshold = -(threshold * d_values + d_count) * near / self.bandwidth
+        linear = d_values * open_
+        return Slopes(linear, {"b_enc": linear, "log_threshold": d_threshold * threshold}, penalty)
+
+    def steer(self, controls: Controls, l0: Float[Tensor, ""], k: int, total: int) -> None:
+        """Move the tanh penalty's weight towards `k`; the quadratic one aims by itself."""
+        if self.penalty == "tanh":
+            _steer(controls, float(l0), k, total)
+
+    def firing(self, weights: Parameters, k: int, controls: Controls) -> Firing:
+        """All above their own threshold."""
+        return Firing(weights["b_enc"], threshold=weights["log_threshold"].exp())
+
+
+def _steer(controls: Controls, l0: float, k: int, total: int) -> None:
+    """Integral control of the penalty's weight on the logarithm of L0 / k.
+
+    Slow beside the dictionary's own learning, which lowers L0 too: over the whole run it can move by e^5 either way.
+    """
+    rate = min(0.05, 5 / total)
+    error = max(-1.0, min(1.0, math.log(max(l0, 1e-3) / k)))
+    controls.pressure *= math.exp(rate * error)
+
+
+def selection_of(architecture: Architecture, d_model: int, l0_penalty: Literal["quadratic", "tanh"]) -> Selection:
+    """The class of an architecture; Matryoshka selects as BatchTopK does, and differs in what must be rebuilt."""
+    if architecture == "jumprelu":
+        return JumpReLU(d_model, l0_penalty)
+    classes: dict[str, type[TopK] | type[ReLU]] = {"topk": TopK, "gated": Gated, "relu": ReLU}
+    return classes.get(architecture, BatchTopK)()
