@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cli.servers import prefect_api
-from core.plan import Unit
 from core.steps import TRAIN_SAE, StepSpec
+from core.units import Unit
 from core.workspace import Workspace
 from flows.profiles import load_profile
 from flows.settings import Settings, open_profile_path

@@ -12,8 +12,9 @@ from rich.table import Table
 from cli.terminal import console
 from core.artifacts import Artifact
 from core.errors import BadInput
-from core.plan import Plan, Unit
+from core.plan import Plan
 from core.survey import Survey, survey
+from core.units import Unit
 from flows.settings import Settings
 from tasks.lease import lease_path, read_lease
 

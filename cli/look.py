@@ -13,9 +13,9 @@ from cli.run import ClusterOption, SetOption, StudyArgument
 from cli.terminal import console
 from core.errors import BadInput
 from core.estimate import estimate
-from core.plan import Unit
 from core.steps import STEPS
 from core.survey import Survey, survey
+from core.units import Unit
 from flows.settings import Settings, open_profile_path, open_study, read_settings
 
 

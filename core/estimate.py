@@ -37,13 +37,14 @@ def estimate(seen: Survey, workspace: Workspace) -> Estimate:
     rows = samples * (image + 2 * _CAPTION_TOKENS)
     layers = shape.num_layers if seen.study.capture.layers == "all" else len(seen.study.capture.layers)
     activations = rows * shape.d_model * _BYTES_PER_VALUE * layers
-    sae = seen.study.sae
-    features = sae.expansion * shape.d_model
-    weights = 4 * (2 * shape.d_model * features) * layers
-    index = 2 * rows * sae.k * 8 * layers
+    saes = list(seen.study.sae.variants().values())
+    # What the SAEs of a layer hold together; the index is made of the one that is chosen, at most the densest.
+    size = sum(sae.expansion for sae in saes) * shape.d_model**2
+    weights = 4 * 2 * size * layers
+    index = 2 * rows * max(sae.k for sae in saes) * 8 * layers
     share = _missing_share(seen.plan, workspace)
     # Forward and backward of one dense GEMM and of the k sparse rows: 6 FLOPs a weight and row.
-    flops = 6 * rows * shape.d_model * features * sae.epochs * layers
+    flops = 6 * rows * size * saes[0].epochs * layers
     missing = int((activations + 2 * weights + index) * share)
     return Estimate(samples, rows, activations, missing, flops / _GPU_FLOPS / 3600)
 

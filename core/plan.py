@@ -5,95 +5,28 @@ study, the content of its sources, and (once prepared) the number of images.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
-from core.artifacts import Artifact, fingerprint
 from core.errors import BadInput
 from core.steps import (
     ANALYSES,
     CAPTURE,
+    CHOOSE_SAE,
     CONVERT_MODEL,
     EXTRACT_LAYER,
     INDEX_FEATURES,
     PREPARE,
     REPORT,
-    STEPS,
     TRAIN_SAE,
     StepSpec,
 )
 from core.study import Study, resolve_layers
+from core.units import Roots, Shape, Sources, Unit
 
 # What decides how fast, not what comes out: left out of every recipe.
 _CAPTURE_SPEED = {"token_budget", "batch_size", "checkpoint_every", "layers"}
 _SAE_SPEED = {"checkpoint_every"}
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One piece of work: a step, its name within the step, the part of the study it reads, and its inputs."""
-
-    step: str
-    name: str
-    recipe: Mapping[str, Any]
-    inputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
-    knobs: Mapping[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def artifact(self) -> Artifact:
-        """What the unit makes."""
-        refs = {role: [artifact.ref for artifact in artifacts] for role, artifacts in self.inputs.items()}
-        return Artifact(self.step, fingerprint(self.step, STEPS[self.step].version, self.recipe, refs))
-
-    @property
-    def label(self) -> str:
-        """`train_sae[17]`, as the Prefect UI and the logs call it."""
-        return f"{self.step}[{self.name}]" if self.name else self.step
-
-    def to_json(self) -> dict[str, Any]:
-        """The unit as plain JSON: what crosses to a worker."""
-        inputs = {role: [artifact.ref for artifact in artifacts] for role, artifacts in self.inputs.items()}
-        return {
-            "step": self.step,
-            "name": self.name,
-            "recipe": dict(self.recipe),
-            "inputs": inputs,
-            "knobs": dict(self.knobs),
-        }
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> "Unit":
-        """The unit that `to_json` wrote."""
-        inputs = {role: tuple(Artifact.from_ref(ref) for ref in refs) for role, refs in raw["inputs"].items()}
-        return cls(raw["step"], raw["name"], raw["recipe"], inputs, raw["knobs"])
-
-
-@dataclass(frozen=True)
-class Sources:
-    """The content hashes that a study's first fingerprints are made of."""
-
-    data: str
-    model: str
-    package: str | None = None
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What must be known before the layers and shards can be named."""
-
-    images: int
-    num_layers: int
-    d_model: int
-    has_images: bool
-
-
-@dataclass(frozen=True)
-class Roots:
-    """The units that need no other: samples, and the model where it has to be converted first."""
-
-    prepare: Unit
-    convert_model: Unit | None
 
 
 @dataclass(frozen=True)
@@ -106,6 +39,7 @@ class Plan:
     layers: tuple[int, ...]
     extract_layer: tuple[Unit, ...]
     train_sae: tuple[Unit, ...]
+    choose_sae: tuple[Unit, ...]
     index_features: tuple[Unit, ...]
     analyses: tuple[Unit, ...]
     report: Unit
@@ -125,10 +59,16 @@ class Plan:
             "capture": self.capture,
             "extract_layer": self.extract_layer,
             "train_sae": self.train_sae,
+            **({"choose_sae": self.choose_sae} if self.choose_sae else {}),
             "index_features": self.index_features,
             "analyse": self.analyses,
             "report": (self.report,),
         }
+
+    @property
+    def saes(self) -> tuple[Unit, ...]:
+        """The units that make each layer's SAE, the chosen one where several are trained."""
+        return self.choose_sae or self.train_sae
 
     def __iter__(self) -> Iterator[Unit]:
         for units in self.stages.values():
@@ -156,13 +96,18 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
     layers = _layers(study.capture.layers, shape.num_layers, "capture.layers")
     capture = tuple(_capture_units(study, sources, roots, shape, layers))
     extract = tuple(_extract_unit(study, layer, capture) for layer in layers)
-    train = tuple(_train_unit(study, layer, unit, roots) for layer, unit in zip(layers, extract, strict=True))
-    index = tuple(_index_unit(study, *three) for three in zip(layers, extract, train, strict=True))
-    by_layer = dict(zip(layers, zip(extract, train, index, strict=True), strict=True))
+    train = tuple(
+        unit for layer, table in zip(layers, extract, strict=True) for unit in _train_units(study, layer, table, roots)
+    )
+    chosen = tuple(_choose_units(study, layers, train))
+    saes = chosen or train
+    index = tuple(_index_unit(study, roots, *three) for three in zip(layers, extract, saes, strict=True))
+    by_layer = dict(zip(layers, zip(extract, saes, index, strict=True), strict=True))
     skipped = _skipped(study, shape)
     analyses = tuple(_analysis_units(study, sources, roots, by_layer, skipped))
-    report = _report_unit(study, roots, extract, train, analyses, skipped)
-    return Plan(study, roots, capture, layers, extract, train, index, analyses, report, skipped)
+    sweep = train if chosen else ()
+    report = _report_unit(study, roots, {"layer": extract, "sae": saes, "sweep": sweep, "analyses": analyses}, skipped)
+    return Plan(study, roots, capture, layers, extract, train, chosen, index, analyses, report, skipped)
 
 
 def _layers(layers: Any, num_layers: int, field_name: str) -> tuple[int, ...]:
@@ -200,15 +145,28 @@ def _extract_unit(study: Study, layer: int, capture: Sequence[Unit]) -> Unit:
     return Unit(EXTRACT_LAYER.name, str(layer), recipe, {"shards": tuple(unit.artifact for unit in capture)})
 
 
-def _train_unit(study: Study, layer: int, extract: Unit, roots: Roots) -> Unit:
-    recipe = {"layer": layer, "sae": study.sae.model_dump(mode="json", exclude=_SAE_SPEED)}
+def _train_units(study: Study, layer: int, extract: Unit, roots: Roots) -> Iterator[Unit]:
     inputs = {"layer": (extract.artifact,), "samples": (roots.prepare.artifact,), **extract.inputs}
-    return Unit(TRAIN_SAE.name, str(layer), recipe, inputs, {"checkpoint_every": study.sae.checkpoint_every})
+    knobs = {"checkpoint_every": study.sae.checkpoint_every}
+    for name, config in study.sae.variants().items():
+        recipe = {"layer": layer, "sae": config.model_dump(mode="json", exclude=_SAE_SPEED)}
+        yield Unit(TRAIN_SAE.name, f"{layer}-{name}" if name else str(layer), recipe, inputs, knobs)
 
 
-def _index_unit(study: Study, layer: int, extract: Unit, train: Unit) -> Unit:
+def _choose_units(study: Study, layers: tuple[int, ...], train: Sequence[Unit]) -> Iterator[Unit]:
+    """A unit a layer that takes the chosen variant's SAE over; none where there is nothing to choose."""
+    variants = list(study.sae.variants())
+    if len(variants) == 1:
+        return
+    inputs = {"candidates": tuple(unit.artifact for unit in train)}  # layer by layer, each in the variants' order
+    for place, layer in enumerate(layers):
+        recipe = {"layer": layer, "place": place, "variants": variants, "choose": study.sae.choose}
+        yield Unit(CHOOSE_SAE.name, str(layer), recipe, inputs)
+
+
+def _index_unit(study: Study, roots: Roots, layer: int, extract: Unit, sae: Unit) -> Unit:
     recipe = {"layer": layer, "index": study.index.model_dump(mode="json")}
-    inputs = {"layer": (extract.artifact,), "sae": (train.artifact,), "samples": train.inputs["samples"]}
+    inputs = {"layer": (extract.artifact,), "sae": (sae.artifact,), "samples": (roots.prepare.artifact,)}
     return Unit(INDEX_FEATURES.name, str(layer), recipe, {**inputs, **extract.inputs})
 
 
@@ -262,14 +220,7 @@ def _short(layers: Sequence[int]) -> str:
     return ", ".join(map(str, layers)) if len(layers) <= 6 else f"{layers[0]}-{layers[-1]}"
 
 
-def _report_unit(
-    study: Study,
-    roots: Roots,
-    extract: Sequence[Unit],
-    train: Sequence[Unit],
-    analyses: Sequence[Unit],
-    skipped: Mapping[str, str],
-) -> Unit:
+def _report_unit(study: Study, roots: Roots, units: Mapping[str, Sequence[Unit]], skipped: Mapping[str, str]) -> Unit:
     recipe = {"study": study.model_dump(mode="json", exclude={"tracking"}), "skipped": dict(skipped)}
     recipe["study"]["model"].pop("path")  # the weights' hash is in the inputs; where they lie is not the result
     recipe["study"]["data"].pop("path", None)
@@ -277,10 +228,6 @@ def _report_unit(
         key: value for key, value in recipe["study"]["capture"].items() if key not in _CAPTURE_SPEED - {"layers"}
     }
     recipe["study"]["sae"].pop("checkpoint_every")
-    inputs = {
-        "samples": (roots.prepare.artifact,),
-        "layer": tuple(unit.artifact for unit in extract),
-        "sae": tuple(unit.artifact for unit in train),
-        "analyses": tuple(unit.artifact for unit in analyses),
-    }
+    made = {role: tuple(unit.artifact for unit in several) for role, several in units.items() if several}
+    inputs = {"samples": (roots.prepare.artifact,), **made}
     return Unit(REPORT.name, "", recipe, inputs)

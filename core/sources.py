@@ -13,9 +13,9 @@ from core.data.sources import source_files
 from core.errors import BadInput
 from core.lm.packages import PACKAGE_PREFIX, package_files
 from core.lm.shape import weight_files
-from core.plan import Sources
 from core.study import Study
 from core.study.data import TableSource
+from core.units import Sources
 
 # What decides as much as the weights do: shape, tokenizer, processor, chat template.
 _MODEL_SETTINGS = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.lm.shape import read_shape
-from core.plan import Plan, Roots, Shape, Sources, plan_roots, plan_study
+from core.plan import Plan, plan_roots, plan_study
 from core.sources import HashMemo, Located, hash_sources, locate
 from core.study import Study
+from core.units import Roots, Shape, Sources
 from core.workspace import Workspace
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from core.artifacts import Artifact, ArtifactStore
 from core.errors import BadInput
-from core.plan import Plan, Roots, Shape, Unit
+from core.plan import Plan
+from core.units import Roots, Shape, Unit
 
 
 @dataclass(frozen=True)

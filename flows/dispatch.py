@@ -15,8 +15,8 @@ from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture
 from prefect.states import Crashed
 
-from core.plan import Unit
 from core.steps import STEPS
+from core.units import Unit
 from flows.workers import Workers, WorkersGone
 from tasks.context import RunContext
 from tasks.job import OutOfTime

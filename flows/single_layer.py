@@ -6,8 +6,9 @@ from prefect import flow
 from pydantic import Field
 
 from core.errors import BadInput
-from core.plan import Plan, Unit
+from core.plan import Plan
 from core.study import Study
+from core.units import Unit
 from flows.full_analysis import prepare_and_capture
 from flows.study_run import StudyRun, study_run
 from tasks.registry import STEPS
@@ -44,6 +45,8 @@ def single_layer(
 def _units_of(plan: Plan, layer: int) -> tuple[Unit, Unit, Unit]:
     if layer not in plan.layers:
         raise BadInput(f"layer: {layer} is not among the study's layers ({', '.join(map(str, plan.layers))})")
+    if plan.choose_sae:
+        raise BadInput("sae: the study trains several SAEs a layer; say which one is meant, as in --set sae.k=16")
     place = plan.layers.index(layer)
     return plan.extract_layer[place], plan.train_sae[place], plan.index_features[place]
 

@@ -8,8 +8,8 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from core.artifacts import SEEN_WITHIN_S
-from core.plan import Unit
 from core.steps import CAPTURE
+from core.units import Unit
 from flows.dispatch import Dispatch, Outcome, Steps, note_down, show
 from flows.place import Place
 from flows.profiles import Pool, Profile, SlurmPool, pool_of

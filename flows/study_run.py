@@ -14,9 +14,10 @@ from prefect.settings import PREFECT_API_URL
 
 from core.errors import BadInput
 from core.ledger import hours_by_stage, ledger_path, read
-from core.plan import Plan, Unit
+from core.plan import Plan
 from core.study import Study
 from core.survey import Survey, survey
+from core.units import Unit
 from flows.dispatch import Steps
 from flows.profiles import Profile, SlurmProfile, load_profile
 from flows.settings import Settings, open_profile_path, open_study, read_settings
@@ -201,7 +202,7 @@ def _close_early(run: StudyRun, status: str) -> None:
 def _finish(run: StudyRun) -> None:
     uri, run_id = run.settings.tracking_uri, run.context.parent_run_id
     assert run_id is not None
-    log_by_layer(uri, run_id, run.unit_metrics(run.plan.train_sae))
+    log_by_layer(uri, run_id, run.unit_metrics(run.plan.saes))
     close_parent(uri, run_id, "FINISHED", run.metrics | _hours_asked(run))
 
 

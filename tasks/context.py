@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from core.artifacts import ArtifactStore
-from core.plan import Unit
 from core.progress import Progress
+from core.units import Unit
 
 
 @dataclass(frozen=True)

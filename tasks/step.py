@@ -22,9 +22,9 @@ from prefect.logging.handlers import APILogWorker
 from prefect.serializers import JSONSerializer
 
 from core.artifacts import RECORD, SEEN_WITHIN_S, ArtifactStore
-from core.plan import Unit
 from core.progress import Progress, Stopped
 from core.steps import StepSpec
+from core.units import Unit
 from tasks.context import RunContext, Work
 from tasks.job import leave_in_time, this_job
 from tasks.lease import Lease, held

@@ -14,7 +14,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from core.artifacts import canonical_json
-from core.plan import Unit
+from core.units import Unit
 from tasks.context import RunContext
 
 _log = logging.getLogger("saeflow.tracking")

@@ -17,6 +17,7 @@ from core.figures.theme import (
     SEGMENTS,
     SEQUENTIAL,
     SERIES,
+    WIDTH,
     Figure,
     gender_colour,
     layer_x,
@@ -33,7 +34,8 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     """The study's figures; a table that is missing or empty has none.
 
     `samples` as `prepare` wrote them; `sae` one row a layer of `core.sae.metrics.final_metrics`; `history` the
-    training curves with a column `layer`; `health` one row a layer (rows, scale, top_share, mean_norm_SEGMENT).
+    training curves with a column `layer`; `health` one row a layer (rows, scale, top_share, mean_norm_SEGMENT);
+    `sweep` one row a layer and variant, where several autoencoders were trained.
     """
     makers = {
         "genders": ("samples", _genders),
@@ -42,6 +44,7 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
         "sae_quality": ("sae", _sae_quality),
         "sae_use": ("sae", _sae_use),
         "sae_curves": ("history", _sae_curves),
+        "sae_frontier": ("sweep", sae_frontier),
     }
     present = {name: maker for name, maker in makers.items() if tables.get(maker[0], pl.DataFrame()).height}
     drawn = {name: maker(tables[table]) for name, (table, maker) in present.items()}
@@ -153,6 +156,39 @@ def _sae_quality(sae: pl.DataFrame) -> Figure | None:
         "(right), on rows of held-out images and on its training rows."
     )
     return Figure(alt.hconcat(*panels, spacing=30), caption)
+
+
+def sae_frontier(sweep: pl.DataFrame) -> Figure | None:
+    """Sparsity against reconstruction: a point a variant, the medians and quartiles over the layers.
+
+    `sweep` has one row a layer and variant: architecture, expansion, variant, chosen, held_out_l0, held_out_fvu.
+    """
+    fvu = pl.col("held_out_fvu")
+    keys = ["architecture", "expansion", "variant", "chosen"]
+    summary = sweep.group_by(keys, maintain_order=True).agg(
+        l0=pl.col("held_out_l0").median(), fvu=fvu.median(), low=fvu.quantile(0.25), high=fvu.quantile(0.75)
+    )
+    series = pl.concat_str("architecture", pl.lit(" × "), "expansion")
+    table = summary.with_columns(series=series).sort("series", "l0")
+    kinds = table["series"].unique(maintain_order=True).to_list()
+    colour = alt.Color("series:N", title=None, scale=alt.Scale(domain=kinds, range=list(SERIES)))
+    base = alt.Chart(table).encode(x=alt.X("l0:Q", title="Active features a token (L0, held out)"))
+    y = alt.Y("fvu:Q", title="Fraction of variance unexplained", scale=alt.Scale(zero=False))
+    lines = base.mark_line().encode(y=y, color=colour)
+    spread = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q", color=colour)
+    tooltip = ["variant", alt.Tooltip("l0:Q", format=".3~g"), alt.Tooltip("fvu:Q", format=".3~g")]
+    points = base.mark_point(filled=True, size=60).encode(y=y, color=colour, tooltip=tooltip)
+    used = (
+        base.transform_filter("datum.chosen")
+        .mark_point(filled=False, size=240, strokeWidth=2)
+        .encode(y=y, color=alt.value(INK))
+    )
+    chart = alt.layer(lines, spread, points, used).properties(width=WIDTH, height=HEIGHT)
+    caption = (
+        "Sparsity against reconstruction on held-out rows: the median over the layers, bars its quartiles. "
+        "Down and to the left is better. The ring marks the autoencoders that the analyses use."
+    )
+    return Figure(chart, caption)
 
 
 def _sae_use(sae: pl.DataFrame) -> Figure | None:

@@ -37,6 +37,7 @@ def collect(
         samples=table,
         dropped=pl.read_parquet(samples / "dropped.parquet"),
         sae=_rows((layers[unit], _read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
+        sweep=_sweep(store, manifests, roles),
         history=_histories(store, {layers[unit]: unit for unit in roles.get("sae", [])}),
         health=_rows((layers[unit], _health(store.path(unit))) for unit in roles.get("layer", [])),
         capture_drops=_capture_drops(store, manifests),
@@ -50,6 +51,26 @@ def collect(
 
 def _layered(roles: Mapping[str, list[Artifact]]) -> list[Artifact]:
     return [*roles.get("sae", []), *roles.get("layer", [])]
+
+
+_SWEPT = ("held_out_fvu", "held_out_l0", "dead_fraction", "decoder_cosine_max")
+
+
+def _sweep(
+    store: ArtifactStore, manifests: Mapping[Artifact, Mapping[str, Any]], roles: Mapping[str, list[Artifact]]
+) -> pl.DataFrame:
+    """One row a layer and variant, where several autoencoders were trained a layer; `chosen` are those used."""
+    if "sweep" not in roles:
+        return pl.DataFrame()
+    chosen = _read_json(store.path(roles["sae"][0]) / "choice.json")["variant"]
+    records = []
+    for artifact in roles["sweep"]:
+        unit, metrics = manifests[artifact]["unit"], _read_json(store.path(artifact) / "metrics.json")
+        layer, _, variant = str(unit["name"]).partition("-")
+        kept = {name: unit["recipe"]["sae"][name] for name in ("architecture", "expansion", "k")}
+        figures = {name: metrics.get(name) for name in _SWEPT}
+        records.append({"layer": int(layer), "variant": variant, "chosen": variant == chosen, **kept, **figures})
+    return pl.DataFrame(records)
 
 
 def _read_json(path: Path) -> Any:

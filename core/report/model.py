@@ -94,7 +94,7 @@ class ReportInputs:
 
     `study` is the study's `model_dump`; `summary` what `prepare` counted; `dropped` rows of the source that were left
     out (row, sample_id, field, reason) and `capture_drops` captions that were (sample_id, language, reason); `sae`,
-    `history`, `health` as in `core.figures.study.figures`; `skipped` what was left out, with the reason.
+    `history`, `health`, `sweep` as in `core.figures.study.figures`; `skipped` what was left out, with the reason.
     """
 
     study: Mapping[str, Any]
@@ -104,6 +104,7 @@ class ReportInputs:
     sae: pl.DataFrame
     history: pl.DataFrame
     health: pl.DataFrame
+    sweep: pl.DataFrame = field(default_factory=pl.DataFrame)
     capture_drops: pl.DataFrame = field(default_factory=pl.DataFrame)
     sections: tuple[Section, ...] = ()
     gallery: Gallery | None = None

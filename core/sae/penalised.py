@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.sae.kernels import Active, top_k, where
 from core.sae.selection import Batch, BatchTopK, Controls, Firing, Parameters, Selection, Slopes, TopK, entries
-from core.study.model import Architecture
+from core.study.sae import Architecture
 
 _BANDWIDTH = 1e-3
 """Width of JumpReLU's straight-through kernel for rows of unit norm (Rajamanoharan et al. 2024b, section 5)."""

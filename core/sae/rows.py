@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.activations.table import LayerTable
-from core.study.model import SAEConfig
+from core.study.sae import SAEConfig
 
 MAX_HELD_OUT = 16_384
 """Held-out rows kept at most: beyond that a FVU no longer moves in its third digit."""

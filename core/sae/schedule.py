@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from core.study.model import SAEConfig
+from core.study.sae import SAEConfig
 
 _K_FROM = 4
 """How many times `k` features fire where `k` is lowered in the course of a run."""

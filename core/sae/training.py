@@ -21,7 +21,7 @@ from core.sae.rows import Rows
 from core.sae.schedule import Schedule
 from core.sae.selection import Parameters
 from core.sae.state import Start, TrainingState, epoch_order, initial_state, load_checkpoint, save_checkpoint
-from core.study.model import SAEConfig
+from core.study.sae import SAEConfig
 
 HISTORY = pl.Schema(
     {
@@ -70,7 +70,7 @@ def train(rows: Rows, config: SAEConfig, checkpoint: Path, progress: Progress = 
         OSError: a checkpoint cannot be written.
         Stopped: `progress` asked for it; the state is checkpointed first.
     """
-    run = _Run.prepare(rows, config)
+    run = Run.prepare(rows, config)
     checkpoint.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         state = load_checkpoint(checkpoint, run.recipe, rows.train.device) or run.start()
@@ -87,7 +87,7 @@ def train(rows: Rows, config: SAEConfig, checkpoint: Path, progress: Progress = 
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """What stays the same from a run's first step to its last; `scale` divides the rows, `target_scale` what they
     should give."""
 
@@ -101,7 +101,12 @@ class _Run:
     target_scale: float
 
     @classmethod
-    def prepare(cls, rows: Rows, config: SAEConfig) -> "_Run":
+    def prepare(cls, rows: Rows, config: SAEConfig) -> "Run":
+        """Measure the rows, and settle what follows from the settings.
+
+        Raises:
+            BadInput: there are no training rows, some are not finite, or `k` exceeds the number of features.
+        """
         count, d_model = rows.train.shape
         num_features = config.expansion * d_model
         if count == 0:
@@ -152,7 +157,8 @@ class _Run:
                 epoch = state.step // schedule.per_epoch
                 order = epoch_order(len(self.rows.train), self.config.seed, epoch).to(self.rows.train.device)
             dead = (state.step - state.last_fired >= schedule.per_epoch).nonzero().squeeze(1)
-            outcome = self._step(state, order, dead)
+            place = state.step % schedule.per_epoch * self.batch
+            outcome = self.step(state, order[place : place + self.batch], dead)
             ended = state.step % schedule.per_epoch == 0
             figures = self._figures(state, outcome, len(dead)) if ended or state.step % every == 0 else None
             if figures is not None:
@@ -172,9 +178,8 @@ class _Run:
         seen = [row[-1] for row in state.history if not math.isnan(row[-1])]
         return len(seen) > patience and min(seen[-patience:]) > (1 - _IMPROVES) * min(seen[:-patience])
 
-    def _step(self, state: TrainingState, order: Int[Tensor, " T"], dead: Int[Tensor, " d"]) -> Outcome:
-        place = state.step % self.schedule.per_epoch * self.batch
-        chosen = order[place : place + self.batch]
+    def step(self, state: TrainingState, chosen: Int[Tensor, " B"], dead: Int[Tensor, " d"]) -> Outcome:
+        """One step on the rows `chosen`; `dead` are the features that fired on none of the last epoch's."""
         x = torch.index_select(self.rows.train, 0, chosen).float() / self.scale
         y = x
         if self.rows.train_target is not None:

@@ -98,7 +98,11 @@ def _explain_one(item: Any) -> str:
 
 
 def _is_union_tag(part: Any) -> bool:
-    return str(part) in ("scenes", "table", "emoji") or "[" in str(part) or str(part).startswith("function-")
+    return (
+        str(part) in ("scenes", "table", "emoji", "one", "list")
+        or "[" in str(part)
+        or str(part).startswith("function-")
+    )
 
 
 def known_fields(location: Sequence[Any]) -> list[str]:

@@ -7,12 +7,11 @@ from pydantic import Field
 from core.study.analyses import Analyses
 from core.study.data import DataSource
 from core.study.layers import Layers
-from core.study.section import Section
+from core.study.sae import SAESection
+from core.study.section import Positive, Section
 
-Positive = Annotated[int, Field(ge=1)]
 Segment = Literal["image", "prompt", "caption"]
 Language = Literal["en", "ar"]
-Architecture = Literal["topk", "batchtopk", "matryoshka", "jumprelu", "gated", "relu"]
 
 
 class ModelConfig(Section):
@@ -51,44 +50,6 @@ class CaptureConfig(Section):
     sample again in float32."""
 
 
-class SAEConfig(Section):
-    """The sparse autoencoder trained on each layer (by default TopK with AuxK: Gao et al. 2024, arXiv 2406.04093)."""
-
-    architecture: Architecture = "topk"
-    """How features are chosen: the k strongest of a row (topk) or of a batch (batchtopk), of nested dictionaries
-    (matryoshka), above learned thresholds (jumprelu, gated), or under an L1 penalty (relu)."""
-    expansion: Positive = 8
-    """Features per dimension of the stream: F = expansion · D."""
-    k: Positive = 64
-    """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
-    k_anneal: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the run over which k falls to its value from four times as much; 0 keeps it from the start."""
-    l0_penalty: Literal["quadratic", "tanh"] = "quadratic"
-    """What keeps jumprelu sparse: (L0 / k - 1)^2, or a tanh of each activation whose weight is steered to k."""
-    epochs: Positive = 50
-    """Passes over the training rows."""
-    batch_size: Positive = 256
-    """Rows a step."""
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Adam's step; null takes 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024."""
-    auxk_alpha: Annotated[float, Field(ge=0)] = 1 / 32
-    """Weight of the dead features' loss (Gao et al. 2024)."""
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
-    """Largest norm of a step's gradient; null clips nothing."""
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of a running mean of the weights, such as 0.999, that is kept in their place; null keeps the last ones."""
-    early_stop: Positive | None = None
-    """Epochs without a lower held-out FVU after which training ends; null trains for all epochs."""
-    image_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    """Share of image rows among the training rows; caption rows are balanced between the languages."""
-    max_rows: Positive | None = None
-    """Most training rows a layer, drawn by seed; null takes all."""
-    checkpoint_every: Positive = 500
-    """Most steps between training checkpoints (and never more than ten minutes); not part of the fingerprint."""
-    seed: int = 0
-    """Seed of initialisation and data order."""
-
-
 class IndexConfig(Section):
     """The feature index of a layer."""
 
@@ -118,7 +79,7 @@ class Study(Section):
     """Model."""
     capture: CaptureConfig = CaptureConfig()
     """Activations."""
-    sae: SAEConfig = SAEConfig()
+    sae: SAESection = SAESection()
     """Sparse autoencoders."""
     index: IndexConfig = IndexConfig()
     """Feature index."""

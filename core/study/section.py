@@ -1,6 +1,10 @@
 """The one base of every section of a study: frozen, strict about unknown keys, documented field by field."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput
-from core.plan import Plan, Shape, Sources, Unit, plan_study
+from core.plan import Plan, plan_study
 from core.study import load_study
+from core.units import Shape, Sources, Unit
 
 STUDIES = Path(__file__).parents[2] / "deployments" / "studies"
 SOURCES = Sources("data", "model")
@@ -65,3 +66,16 @@ def test_layers_that_are_not_there_are_named() -> None:
 def test_a_unit_crosses_to_a_worker_as_json() -> None:
     for unit in plan():
         assert Unit.from_json(unit.to_json()).artifact == unit.artifact
+
+
+def test_a_list_of_settings_trains_one_sae_for_each_and_one_is_chosen_for_all_layers() -> None:
+    found, one = plan("sae.k=[4, 8]", "sae.expansion=[2, 8]"), plan("sae.k=8")
+    assert len(found.train_sae) == 34 * 4
+    assert [unit.label for unit in found.train_sae[:4]] == [
+        f"train_sae[0-{name}]" for name in ("x2-k4", "x2-k8", "x8-k4", "x8-k8")
+    ]
+    assert {unit.artifact for unit in one.train_sae} <= {unit.artifact for unit in found.train_sae}  # trained once
+    assert [unit.name for unit in found.saes] == [str(layer) for layer in found.layers]
+    assert found.index_features[3].inputs["sae"] == (found.choose_sae[3].artifact,)
+    assert one.choose_sae == () and one.saes == one.train_sae
+    assert "choose_sae" not in one.stages

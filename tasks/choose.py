@@ -1,0 +1,52 @@
+"""The SAE of a layer that the analyses use, where a study trains several."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from core.artifacts import MANIFEST, RECORD
+from core.errors import BadInput
+from core.sae.choice import choose
+from core.steps import CHOOSE_SAE
+from tasks.context import Work
+from tasks.step import step
+
+
+@step(CHOOSE_SAE)
+def choose_sae(work: Work) -> Mapping[str, float]:
+    """Take the layer's SAE of the chosen variant over, file by file, and write down what it was chosen from."""
+    variants: list[str] = work.recipe["variants"]
+    folders = work.inputs("candidates")
+    table = pl.DataFrame([_row(folder, place, variants) for place, folder in enumerate(folders)])
+    chosen = choose(table, work.recipe["choose"])
+    source = folders[work.recipe["place"] * len(variants) + variants.index(chosen)]
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.name not in (MANIFEST, RECORD):
+            _take(path, work.out / path.name)
+    words = {"variant": chosen, "rule": work.recipe["choose"], "variants": variants}
+    (work.out / "choice.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
+    return _metrics(source)
+
+
+def _row(folder: Path, place: int, variants: list[str]) -> dict[str, object]:
+    metrics = _metrics(folder)
+    if "held_out_fvu" not in metrics:
+        raise BadInput("sae.choose: no row is held out to compare SAEs on; give data.splits a `select` share")
+    fvu, l0 = metrics["held_out_fvu"], metrics["held_out_l0"]
+    return {"variant": variants[place % len(variants)], "held_out_fvu": fvu, "held_out_l0": l0}
+
+
+def _metrics(folder: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _take(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)  # the same bytes, once on the disk
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,28 @@
+"""Which of several autoencoders is used."""
+
+import polars as pl
+import pytest
+
+from core.sae.choice import choose, frontier
+from core.study.sae import Rule
+
+# Two layers a variant; k16 is within a tenth of k32 in the median, though not in layer 1.
+TABLE = pl.DataFrame(
+    {
+        "variant": ["k8", "k16", "k32"] * 2,
+        "held_out_fvu": [0.40, 0.20, 0.20, 0.50, 0.24, 0.21],
+        "held_out_l0": [8.0, 15.0, 31.0, 8.0, 16.0, 30.0],
+    }
+)
+
+
+@pytest.mark.parametrize(("rule", "variant"), [("sparsest", "k16"), ("lowest_fvu", "k32")])
+def test_one_variant_is_chosen_for_all_layers(rule: Rule, variant: str) -> None:
+    assert choose(TABLE, rule) == variant
+
+
+def test_the_frontier_is_the_layers_medians() -> None:
+    found = frontier(TABLE)
+    assert found["variant"].to_list() == ["k8", "k16", "k32"]
+    assert found["held_out_fvu"].to_list() == pytest.approx([0.45, 0.22, 0.205])
+    assert found["held_out_l0"].to_list() == [8, 15.5, 30.5]
