@@ -11,6 +11,7 @@ same shape is timed: a step's cost is told in those, which the machine's load do
 import argparse
 import json
 import math
+import os
 import resource
 import statistics
 import sys
@@ -161,6 +162,7 @@ def saelens(given: Given, clock: Clock) -> Coder:
 
 def sparsify(given: Given, clock: Clock) -> Coder:
     """EleutherAI/sparsify's sparse coder, in the steps of its trainer."""
+    os.environ.setdefault("SPARSIFY_DISABLE_TRITON", "0" if given.device == "cuda" else "1")
     from sparsify import SparseCoder, SparseCoderConfig
 
     per_epoch = len(given.train) // given.batch

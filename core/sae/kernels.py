@@ -16,6 +16,8 @@ from torch.nn import functional
 
 _QUICKSELECT_WIDTH = 1024
 """Up to this width NumPy's vectorised quickselect beats torch.topk on a CPU (512 wide, k 16: 0.3 against 1.1 ms)."""
+_FEW = 0.1
+"""Share of rows that may have too few entries above a bound before the search through all is the faster one."""
 _DENSE_SHARE = 1 / 20
 """From this share of active entries on, three dense products cost less than gathering (D 576, F 4608, 2 cores)."""
 
@@ -66,6 +68,29 @@ def _quickselect(x: Float[Tensor, "B F"], k: int) -> tuple[Float[Tensor, "B K"],
     return values, places.view(rows, k) - starts
 
 
+def top_k_above(x: Float[Tensor, "B F"], k: int, bound: float) -> tuple[Float[Tensor, "B K"], Int[Tensor, "B K"]]:
+    """`top_k`, faster on a CPU where all but a few rows have `k` entries above `bound`: only those are compared.
+
+    Rows with fewer are searched whole, so that the bound decides nothing but the time.
+    """
+    size, width = x.shape
+    places = where(x > bound)
+    rows = torch.div(places, width, rounding_mode="floor")
+    counts = torch.bincount(rows, minlength=size)
+    few = (counts < k).nonzero().squeeze(1)
+    if len(few) > _FEW * size:
+        return top_k(x, k)
+    most = max(k, int(counts.max()))
+    column = torch.arange(len(places)) - (counts.cumsum(0) - counts)[rows] + rows * most
+    found, features = x.new_full((size * most,), -torch.inf), places.new_zeros(size * most)
+    found[column], features[column] = x.reshape(-1)[places], places - rows * width
+    values, order = torch.topk(found.view(size, most), k, dim=1, sorted=False)
+    indices = features.view(size, most).gather(1, order)
+    if len(few):
+        values[few], indices[few] = torch.topk(x[few], k, dim=1, sorted=False)
+    return values, indices
+
+
 def where(mask: Bool[Tensor, "B F"]) -> Int[Tensor, " n"]:
     """The places of the true entries in the flattened mask, ascending."""
     if mask.device.type == "cpu":  # several times faster than torch's
@@ -91,48 +116,43 @@ def decode(active: Active, decoder: Float[Tensor, "F D"], rows: int) -> Float[Te
     )
 
 
-def code_gradient(active: Active, decoder: Float[Tensor, "F D"], g: Float[Tensor, "R D"]) -> Float[Tensor, " n"]:
-    """⟨g of its row, decoder[feature]⟩ of each entry, without materialising the gathered rows.
+class ByFeature(NamedTuple):
+    """A sparse code's entries, feature after feature; `starts` [F] says where each feature's begin."""
 
-    This is embedding_bag's own backward, called by name: through torch.autograd.grad a small step takes a tenth longer,
-    and every process imports for 2 s first.
-    """
-    if not active.is_sparse((len(g), len(decoder))):
-        return (g @ decoder.T).reshape(-1)[active.rows * len(decoder) + active.features]
-    backward = torch.ops.aten._embedding_bag_per_sample_weights_backward
-    gradient: Tensor = backward(g, decoder, active.features, active.starts(len(g)), active.rows, 0)
-    return gradient
+    active: Active
+    starts: Int[Tensor, " F"]
 
+    @classmethod
+    def of(cls, active: Active, num_features: int) -> "ByFeature":
+        """The entries sorted by feature, rows ascending within each."""
+        features, order = torch.sort(active.features, stable=True)
+        counts = torch.bincount(features, minlength=num_features)
+        return cls(Active(active.rows[order], features, active.values[order]), counts.cumsum(0) - counts)
 
-class Weighted(NamedTuple):
-    """One sum to gather: rows of `source`, each times its entry's weight; `rows` are the entries' rows in it."""
+    def code_gradient(self, decoder: Float[Tensor, "F D"], g: Float[Tensor, "R D"]) -> Float[Tensor, " n"]:
+        """⟨g of its row, decoder[feature]⟩ of each entry, without materialising the gathered rows.
 
-    source: Float[Tensor, "R D"]
-    rows: Int[Tensor, " n"]
-    weights: Float[Tensor, " n"]
+        This is embedding_bag's own backward, called by name: through torch.autograd.grad a small step takes a tenth
+        longer, and every process imports for 2 s first. Its two factors change places, for the order of the entries
+        reads the decoder once from one end to the other, and `g`, which is smaller, at random.
+        """
+        rows, features, _ = self.active
+        if not self.active.is_sparse((len(g), len(decoder))):
+            return (g @ decoder.T).reshape(-1)[rows * len(decoder) + features]
+        backward = torch.ops.aten._embedding_bag_per_sample_weights_backward
+        gradient: Tensor = backward(decoder, g, rows, self.starts, features, 0)
+        return gradient
 
+    def gather(
+        self, source: Float[Tensor, "R D"], rows: Int[Tensor, " n"], weights: Float[Tensor, " n"]
+    ) -> Float[Tensor, "F D"]:
+        """Σ over a feature's entries of weight · source[row], `rows` being the entries' rows in `source`."""
+        if self.active.is_sparse((len(source), len(self.starts))):
+            return functional.embedding_bag(rows, source, self.starts, per_sample_weights=weights, mode="sum")
+        full = weights.new_zeros(len(source) * len(self.starts))
+        full.index_add_(0, rows * len(self.starts) + self.active.features, weights)
+        return full.view(len(source), -1).T @ source
 
-def gather_by_feature(active: Active, num_features: int, *sums: Weighted) -> list[Float[Tensor, "F D"]]:
-    """Σ over a feature's entries of weight · source[row], for each of `sums`; sorted once for all."""
-    if not active.is_sparse((len(sums[0].source), num_features)):
-        return [_dense_gather(active, num_features, one) for one in sums]
-    features, order = torch.sort(active.features, stable=True)
-    counts = torch.bincount(features, minlength=num_features)
-    offsets = counts.cumsum(0) - counts
-    return [
-        functional.embedding_bag(
-            one.rows[order], one.source, offsets, per_sample_weights=one.weights[order], mode="sum"
-        )
-        for one in sums
-    ]
-
-
-def _dense_gather(active: Active, num_features: int, one: Weighted) -> Float[Tensor, "F D"]:
-    full = one.weights.new_zeros(len(one.source) * num_features)
-    full.index_add_(0, one.rows * num_features + active.features, one.weights)
-    return full.view(len(one.source), num_features).T @ one.source
-
-
-def sum_by_feature(active: Active, num_features: int, values: Float[Tensor, " n"]) -> Float[Tensor, " F"]:
-    """Σ over a feature's entries of `values`."""
-    return values.new_zeros(num_features).index_add_(0, active.features, values)
+    def sum(self, values: Float[Tensor, " n"]) -> Float[Tensor, " F"]:
+        """Σ over a feature's entries of `values`."""
+        return values.new_zeros(len(self.starts)).index_add_(0, self.active.features, values)

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,8 @@ _QUADRATIC = 1.0
 class ReLU:
     """Every positive entry, under an L1 penalty; unit decoder rows make it the one that decoder norms weight
     (Conerly et al. 2024, Anthropic's circuits updates)."""
+
+    by_row: ClassVar[bool] = False
 
     def start(self) -> Controls:
         """A penalty that moves an activation by a few per cent; it is steered from there."""

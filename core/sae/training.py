@@ -180,10 +180,10 @@ class Run:
 
     def step(self, state: TrainingState, chosen: Int[Tensor, " B"], dead: Int[Tensor, " d"]) -> Outcome:
         """One step on the rows `chosen`; `dead` are the features that fired on none of the last epoch's."""
-        x = torch.index_select(self.rows.train, 0, chosen).float() / self.scale
+        x = torch.index_select(self.rows.train, 0, chosen).float().div_(self.scale)
         y = x
         if self.rows.train_target is not None:
-            y = torch.index_select(self.rows.train_target, 0, chosen).float() / self.target_scale
+            y = torch.index_select(self.rows.train_target, 0, chosen).float().div_(self.target_scale)
         k = self.schedule.k(state.step)
         outcome = self.objective(state, x, y, dead, k)
         self._update(state, outcome)
@@ -225,8 +225,8 @@ class Run:
 
 def _remove_parallel(gradient: Float[Tensor, "F D"], decoder: Float[Tensor, "F D"]) -> None:
     # along a unit row only its length would change, which the norm constraint undoes: Adam's moments must not see it
-    along = (gradient * decoder).sum(1, keepdim=True)
-    gradient.sub_(decoder * along)
+    along = torch.einsum("fd,fd->f", gradient, decoder).unsqueeze(1)
+    gradient.addcmul_(decoder, along, value=-1)
 
 
 def _clip(gradients: Parameters, most: float) -> None:

@@ -3,16 +3,7 @@
 import pytest
 import torch
 
-from core.sae.kernels import (
-    Active,
-    Weighted,
-    code_gradient,
-    decode,
-    gather_by_feature,
-    sparse_decode,
-    sum_by_feature,
-    top_k,
-)
+from core.sae.kernels import Active, ByFeature, decode, sparse_decode, top_k, top_k_above
 
 
 @pytest.mark.parametrize("width", [5, 64, 1024, 1500])
@@ -24,6 +15,16 @@ def test_top_k_finds_what_torch_finds(width: int, k: int) -> None:
     assert torch.equal(values.sort(dim=1, descending=True).values, expected.values)
     assert torch.equal(indices.sort(dim=1).values, expected.indices.sort(dim=1).values)
     assert torch.equal(x.gather(1, indices), values)
+
+
+@pytest.mark.parametrize("bound", [-9.0, 0.0, 1.5, 2.0, 9.0])
+def test_a_bound_decides_nothing_but_the_time(bound: float) -> None:
+    x = torch.randn(33, 300, generator=torch.Generator().manual_seed(3))
+    x[4] -= 5  # a row with nothing above most bounds
+    values, indices = top_k_above(x, 4, bound)
+    expected = torch.topk(x, 4)
+    assert torch.equal(values.sort(dim=1, descending=True).values, expected.values)
+    assert torch.equal(indices.sort(dim=1).values, expected.indices.sort(dim=1).values)
 
 
 def test_top_k_of_equal_entries_still_gives_k_of_each_row() -> None:
@@ -57,7 +58,8 @@ def test_decode_and_gradients_of_a_code_equal_autograd(active: int) -> None:
     code = Active(places // features, places % features, values.detach())
     assert code.is_sparse((rows, features)) == (active == 10)
     torch.testing.assert_close(decode(code, decoder.detach(), rows), expected.detach())
-    torch.testing.assert_close(code_gradient(code, decoder.detach(), g), values.grad)
-    (gathered,) = gather_by_feature(code, features, Weighted(g, code.rows, code.values))
-    torch.testing.assert_close(gathered, decoder.grad)
-    torch.testing.assert_close(sum_by_feature(code, features, code.values), dense.detach().sum(0))
+    entries = ByFeature.of(code, features)
+    order = torch.sort(code.features, stable=True).indices
+    torch.testing.assert_close(entries.code_gradient(decoder.detach(), g), values.grad[order])
+    torch.testing.assert_close(entries.gather(g, entries.active.rows, entries.active.values), decoder.grad)
+    torch.testing.assert_close(entries.sum(entries.active.values), dense.detach().sum(0))
