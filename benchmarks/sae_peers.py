@@ -58,10 +58,13 @@ class Clock:
     """Times steps, and a dense product beside each."""
 
     given: Given
+    alone: bool = False
     steps: list[float] = field(default_factory=list)
     products: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.alone:
+            return
         width = self.given.train.shape[1]
         self._x = self.given.train[: self.given.batch].float()
         self._w = torch.randn(self.given.features, width, device=self._x.device)
@@ -69,7 +72,8 @@ class Clock:
     def time(self, work: Callable[[], Any]) -> None:
         """Time one step, and one product after it."""
         self.steps.append(self._measure(work))
-        self.products.append(self._measure(lambda: self._x @ self._w.T))
+        if not self.alone:
+            self.products.append(self._measure(lambda: self._x @ self._w.T))
 
     def _measure(self, work: Callable[[], Any]) -> float:
         self._settle()
@@ -124,9 +128,7 @@ def saelens(given: Given, clock: Clock) -> Coder:
     width, samples = given.train.shape[1], given.steps * given.batch
     shape = {"d_in": width, "d_sae": given.features, "device": given.device}
     made: dict[str, Callable[[], Any]] = {
-        "topk": lambda: saes.TopKTrainingSAE(
-            saes.TopKTrainingSAEConfig(k=given.k, use_sparse_activations=given.device == "cpu", **shape)
-        ),
+        "topk": lambda: saes.TopKTrainingSAE(saes.TopKTrainingSAEConfig(k=given.k, **shape)),
         "batchtopk": lambda: saes.BatchTopKTrainingSAE(saes.BatchTopKTrainingSAEConfig(k=given.k, **shape)),
         "jumprelu": lambda: saes.JumpReLUTrainingSAE(saes.JumpReLUTrainingSAEConfig(**shape)),
     }
@@ -137,6 +139,7 @@ def saelens(given: Given, clock: Clock) -> Coder:
         total_training_samples=samples,
         train_batch_size_samples=given.batch,
         lr=given.lr,
+        lr_end=given.lr / 10,  # their own runner's default
         lr_warm_up_steps=max(1, given.steps // 20),
         lr_decay_steps=given.steps // 5,
         device=given.device,
@@ -262,19 +265,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--lr", type=float, help="Adam's step; default: 2e-4 / sqrt(F / 2^14)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--alone", action="store_true", help="time no products and measure nothing: for peak memory")
     asked = parser.parse_args()
     torch.manual_seed(0)
     rows = {name: tensor.to(asked.device) for name, tensor in load_file(asked.rows).items()}
     lr = asked.lr or 2e-4 / math.sqrt(asked.features / 2**14)
     shape = (asked.architecture, asked.features, asked.k, asked.batch, asked.steps, asked.device)
     given = Given(*shape, rows["train"], rows["held_out"], lr)
-    clock = Clock(given)
+    clock = Clock(given, asked.alone)
     before = _peak(asked.device)
     code = LIBRARIES[asked.library](given, clock)
     later = slice(min(5, asked.steps // 2), None)  # the first steps warm caches up
-    step, product = statistics.median(clock.steps[later]), statistics.median(clock.products[later])
+    step, product = statistics.median(clock.steps[later]), statistics.median(clock.products[later] or [float("nan")])
     figures = {"step_s": step, "product_s": product, "products": step / product, "rows_s": given.batch / step}
-    figures |= {"peak_mb": _peak(asked.device), "before_mb": before, **measure(code, given)}
+    figures |= {"peak_mb": _peak(asked.device), "before_mb": before}
+    figures |= {} if asked.alone else measure(code, given)
     print(json.dumps(figures))
 
 

@@ -41,7 +41,7 @@ def rows(package: str, layer: int, count: int) -> tuple[Tensor, Tensor]:
     for number, text in enumerate(texts()):
         ids = torch.tensor(loaded.tokenizer(text).input_ids[: 64 * _WINDOW])
         windows = ids[: len(ids) // _WINDOW * _WINDOW].view(-1, _WINDOW)
-        for batch in windows.split(8):
+        for batch in windows.split(8) if len(windows) else ():
             with capture(loaded.blocks, [layer]) as streams:
                 loaded.text_model(input_ids=batch)
             kept[number % 10 == 0].append(streams[layer][:, 1:].reshape(-1, streams[layer].shape[-1]))
