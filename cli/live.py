@@ -80,7 +80,7 @@ class LiveTable:
             return {"prepare": (self._seen.roots.prepare,)}
         if self._layer is None:
             return plan.stages
-        layered = ("extract_layer", "train_sae", "index_features")
+        layered = ("extract_layer", "train_sae", "import_sae", "index_features")
         return {
             stage: tuple(unit for unit in units if stage not in layered or unit.name == str(self._layer))
             for stage, units in plan.stages.items()

@@ -11,6 +11,7 @@ from core.workspace import Workspace
 # A caption of one sentence and the turn around it; captions measured on the demo and on COCO-like tables: 12-30 tokens.
 _CAPTION_TOKENS = 24
 _BYTES_PER_VALUE = 2  # bfloat16
+_PRETRAINED_K = 64  # what is loaded is known only once it is read; Gemma Scope 2 has 10 to 100
 # An H200-class GPU: 990 TFLOP/s in bf16 on paper, of which small-batch training reaches about a tenth.
 _GPU_FLOPS = 1e14
 
@@ -41,10 +42,10 @@ def estimate(seen: Survey, workspace: Workspace) -> Estimate:
     # What the SAEs of a layer hold together; the index is made of the one that is chosen, at most the densest.
     size = sum(sae.expansion for sae in saes) * shape.d_model**2
     weights = 4 * 2 * size * layers
-    index = 2 * rows * max(sae.k for sae in saes) * 8 * layers
+    index = 2 * rows * max((sae.k for sae in saes), default=_PRETRAINED_K) * 8 * layers
     share = _missing_share(seen.plan, workspace)
     # Forward and backward of one dense GEMM and of the k sparse rows: 6 FLOPs a weight and row.
-    flops = 6 * rows * size * saes[0].epochs * layers
+    flops = 6 * rows * size * seen.study.sae.epochs * layers
     missing = int((activations + 2 * weights + index) * share)
     return Estimate(samples, rows, activations, missing, flops / _GPU_FLOPS / 3600)
 

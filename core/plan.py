@@ -15,6 +15,7 @@ from core.steps import (
     CHOOSE_SAE,
     CONVERT_MODEL,
     EXTRACT_LAYER,
+    IMPORT_SAE,
     INDEX_FEATURES,
     PREPARE,
     REPORT,
@@ -39,6 +40,7 @@ class Plan:
     layers: tuple[int, ...]
     extract_layer: tuple[Unit, ...]
     train_sae: tuple[Unit, ...]
+    import_sae: tuple[Unit, ...]
     choose_sae: tuple[Unit, ...]
     index_features: tuple[Unit, ...]
     analyses: tuple[Unit, ...]
@@ -52,23 +54,27 @@ class Plan:
 
     @property
     def stages(self) -> dict[str, tuple[Unit, ...]]:
-        """The units by stage, in the order in which stages run."""
+        """The units by stage, in the order in which stages run; ways to an SAE that the study does not take are left
+        out."""
         convert = (self.roots.convert_model,) if self.roots.convert_model else ()
-        return {
+        stages = {
             "prepare": (self.roots.prepare, *convert),
             "capture": self.capture,
             "extract_layer": self.extract_layer,
             "train_sae": self.train_sae,
-            **({"choose_sae": self.choose_sae} if self.choose_sae else {}),
+            "import_sae": self.import_sae,
+            "choose_sae": self.choose_sae,
             "index_features": self.index_features,
             "analyse": self.analyses,
             "report": (self.report,),
         }
+        optional = ("train_sae", "import_sae", "choose_sae")
+        return {name: units for name, units in stages.items() if units or name not in optional}
 
     @property
     def saes(self) -> tuple[Unit, ...]:
-        """The units that make each layer's SAE, the chosen one where several are trained."""
-        return self.choose_sae or self.train_sae
+        """The unit that makes each layer's SAE: the chosen one where several are trained, or someone else's."""
+        return self.choose_sae or self.train_sae or self.import_sae
 
     def __iter__(self) -> Iterator[Unit]:
         for units in self.stages.values():
@@ -93,26 +99,34 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
         BadInput: a layer is beyond the model, or an analysis asks for a layer that is not captured.
     """
     roots = plan_roots(study, sources)
-    layers = _layers(study.capture.layers, shape.num_layers, "capture.layers")
+    layers = layers_of(study, shape)
     capture = tuple(_capture_units(study, sources, roots, shape, layers))
     extract = tuple(_extract_unit(study, layer, capture) for layer in layers)
     train = tuple(
         unit for layer, table in zip(layers, extract, strict=True) for unit in _train_units(study, layer, table, roots)
     )
+    tables = dict(zip(layers, extract, strict=True))
+    others = {name: tuple(_import_units(study, name, sources, tables, roots)) for name in ("pretrained", "beside")}
     chosen = tuple(_choose_units(study, layers, train))
-    saes = chosen or train
+    saes = chosen or train or others["pretrained"]
     index = tuple(_index_unit(study, roots, *three) for three in zip(layers, extract, saes, strict=True))
     by_layer = dict(zip(layers, zip(extract, saes, index, strict=True), strict=True))
     skipped = _skipped(study, shape)
     analyses = tuple(_analysis_units(study, sources, roots, by_layer, skipped))
-    sweep = train if chosen else ()
+    sweep = (*train, *others["beside"]) if chosen or others["beside"] else ()
     report = _report_unit(study, roots, {"layer": extract, "sae": saes, "sweep": sweep, "analyses": analyses}, skipped)
-    return Plan(study, roots, capture, layers, extract, train, chosen, index, analyses, report, skipped)
+    imported = (*others["pretrained"], *others["beside"])
+    return Plan(study, roots, capture, layers, extract, train, imported, chosen, index, analyses, report, skipped)
 
 
-def _layers(layers: Any, num_layers: int, field_name: str) -> tuple[int, ...]:
+def layers_of(study: Study, shape: Shape) -> tuple[int, ...]:
+    """The layers that the study captures.
+
+    Raises:
+        BadInput: one is beyond the model.
+    """
     try:
-        return resolve_layers(layers, num_layers, field_name)
+        return resolve_layers(study.capture.layers, shape.num_layers, "capture.layers")
     except ValueError as error:
         raise BadInput(str(error)) from error
 
@@ -153,10 +167,23 @@ def _train_units(study: Study, layer: int, extract: Unit, roots: Roots) -> Itera
         yield Unit(TRAIN_SAE.name, f"{layer}-{name}" if name else str(layer), recipe, inputs, knobs)
 
 
+def _import_units(
+    study: Study, field: str, sources: Sources, tables: Mapping[int, Unit], roots: Roots
+) -> Iterator[Unit]:
+    """Someone else's SAE of each layer, measured on the rows that ours is trained on."""
+    rows = study.sae.model_dump(mode="json", include={"image_share", "max_rows", "seed"})
+    rows["seed"] = rows["seed"][0] if isinstance(rows["seed"], list) else rows["seed"]
+    for layer, source in sources.saes.get(field, {}).items():
+        inputs = {"layer": (tables[layer].artifact,), "samples": (roots.prepare.artifact,), **tables[layer].inputs}
+        recipe = {"layer": layer, "rows": rows, "content": source.content}
+        name = f"{layer}-beside" if field == "beside" else str(layer)
+        yield Unit(IMPORT_SAE.name, name, recipe, inputs, {"folder": str(source.folder)})
+
+
 def _choose_units(study: Study, layers: tuple[int, ...], train: Sequence[Unit]) -> Iterator[Unit]:
     """A unit a layer that takes the chosen variant's SAE over; none where there is nothing to choose."""
     variants = list(study.sae.variants())
-    if len(variants) == 1:
+    if len(variants) < 2:
         return
     inputs = {"candidates": tuple(unit.artifact for unit in train)}  # layer by layer, each in the variants' order
     for place, layer in enumerate(layers):
@@ -227,7 +254,8 @@ def _report_unit(study: Study, roots: Roots, units: Mapping[str, Sequence[Unit]]
     recipe["study"]["capture"] = {
         key: value for key, value in recipe["study"]["capture"].items() if key not in _CAPTURE_SPEED - {"layers"}
     }
-    recipe["study"]["sae"].pop("checkpoint_every")
+    for name in ("checkpoint_every", "pretrained", "beside"):  # what the others hold is in the inputs, too
+        recipe["study"]["sae"].pop(name)
     made = {role: tuple(unit.artifact for unit in several) for role, several in units.items() if several}
     inputs = {"samples": (roots.prepare.artifact,), **made}
     return Unit(REPORT.name, "", recipe, inputs)

@@ -28,6 +28,7 @@ CONVERT_MODEL = StepSpec("convert_model", 1, "cpu", ("core.lm.gguf",))
 CAPTURE = StepSpec("capture", 1, "gpu", ("core.activations.capture",))
 EXTRACT_LAYER = StepSpec("extract_layer", 1, "cpu", ("core.activations.health", "core.activations.table"))
 TRAIN_SAE = StepSpec("train_sae", 3, "gpu", ("core.sae.training", "core.sae.rows", "core.sae.formats"))
+IMPORT_SAE = StepSpec("import_sae", 1, "gpu", ("core.sae.pretrained", "core.sae.metrics", "core.sae.rows"))
 CHOOSE_SAE = StepSpec("choose_sae", 1, "cpu", ("core.sae.choice",))
 INDEX_FEATURES = StepSpec("index_features", 1, "cpu", ("core.features.index", "core.features.neighbours"))
 OVERVIEW = StepSpec("overview", 3, "gpu", ("core.analysis.overview", "core.figures.overview"))
@@ -42,5 +43,5 @@ QUALITATIVE = StepSpec("qualitative", 2, "gpu", ("core.analysis.qualitative", "c
 REPORT = StepSpec("report", 2, "cpu", ("core.report", "core.figures.study"))
 
 ANALYSES = (OVERVIEW, INTERPRETATION, ABLATION, VISUAL_PATTERNS, AMPLIFICATION, EVOLUTION, QUALITATIVE)
-LAYER_STEPS = (EXTRACT_LAYER, TRAIN_SAE, CHOOSE_SAE, INDEX_FEATURES)
+LAYER_STEPS = (EXTRACT_LAYER, TRAIN_SAE, IMPORT_SAE, CHOOSE_SAE, INDEX_FEATURES)
 STEPS = {spec.name: spec for spec in (PREPARE, CONVERT_MODEL, CAPTURE, *LAYER_STEPS, *ANALYSES, REPORT)}

@@ -1,10 +1,11 @@
 """From a study to its plan, as far as it can be known: what is where, what is cached, what would run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.lm.shape import read_shape
-from core.plan import Plan, plan_roots, plan_study
+from core.plan import Plan, layers_of, plan_roots, plan_study
+from core.sae_sources import sae_sources
 from core.sources import HashMemo, Located, hash_sources, locate
 from core.study import Study
 from core.units import Roots, Shape, Sources
@@ -39,13 +40,16 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     located = locate(study, [Path.cwd()])
     memo = HashMemo(workspace.hashes)
     sources = hash_sources(study, located, memo)
-    memo.save()
     roots = plan_roots(study, sources)
     shape = workspace.shape(roots, located.model)
-    plan = plan_study(study, sources, shape) if shape else None
-    trial = plan
+    trial = shape
     if trial is None and located.model is not None:
         read = read_shape(located.model)
         # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
-        trial = plan_study(study, sources, Shape(1, read.num_layers, read.d_model, read.has_images))
-    return Survey(study, located, sources, roots, plan, trial.layers if trial else None)
+        trial = Shape(1, read.num_layers, read.d_model, read.has_images)
+    if trial is not None:
+        sources = replace(sources, saes=sae_sources(study, layers_of(study, trial), memo))
+    memo.save()
+    tried = plan_study(study, sources, trial) if trial else None
+    plan = tried if shape else None
+    return Survey(study, located, sources, roots, plan, tried.layers if tried else None)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from core.artifacts import Artifact, fingerprint
@@ -49,12 +50,21 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class SAESource:
+    """Someone else's SAE of a layer: where it lies, and what it holds."""
+
+    folder: Path
+    content: str
+
+
+@dataclass(frozen=True)
 class Sources:
-    """The content hashes that a study's first fingerprints are made of."""
+    """The content hashes that a study's first fingerprints are made of; `saes` by field of the study and layer."""
 
     data: str
     model: str
     package: str | None = None
+    saes: Mapping[str, Mapping[int, "SAESource"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

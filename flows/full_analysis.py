@@ -22,6 +22,7 @@ def full_analysis(study: Study | str = "demo", cluster: str = "threads") -> str:
         prepare_and_capture(run)
         run.make("extract_layer", run.plan.extract_layer)
         run.make("train_sae", run.plan.train_sae)
+        run.make("import_sae", run.plan.import_sae)
         run.make("choose_sae", run.plan.choose_sae)
         run.make("index_features", run.plan.index_features)
         run.make("analyse", run.plan.analyses)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import BadInput
+from core.sae_sources import pin_saes
 from core.sources import pin
 from core.study import Study, find_study, load_study
 from core.workspace import Workspace
@@ -50,9 +51,13 @@ def open_study(study: Study | str, overrides: Sequence[str] = ()) -> Study:
         BadInput: no such file, a field is wrong, or the table or model is nowhere.
     """
     if isinstance(study, Study):
-        return pin(study, [*study_folders(), PROJECT])
+        return _pinned(study, [*study_folders(), PROJECT])
     path = find_study(study, study_folders())
-    return pin(load_study(path, overrides), [path.parent, *study_folders(), PROJECT])
+    return _pinned(load_study(path, overrides), [path.parent, *study_folders(), PROJECT])
+
+
+def _pinned(study: Study, bases: Sequence[Path]) -> Study:
+    return pin_saes(pin(study, bases), bases)
 
 
 def open_profile_path(name: str) -> Path:

@@ -34,12 +34,12 @@ def single_layer(
     """
     with study_run(study, cluster, STEPS) as run:
         prepare_and_capture(run)
-        extract, train, index = _units_of(run.plan, layer)
-        before = _set_aside(run, (train, index)) if refresh else {}
+        extract, sae, index = _units_of(run.plan, layer)
+        before = _set_aside(run, (sae, index)) if refresh else {}
         run.make("extract_layer", (extract,))
-        run.make("train_sae", (train,))
+        run.make(sae.step, (sae,))
         run.make("index_features", (index,))
-        return {unit.label: _verdict(run, unit, before) for unit in (extract, train, index)}
+        return {unit.label: _verdict(run, unit, before) for unit in (extract, sae, index)}
 
 
 def _units_of(plan: Plan, layer: int) -> tuple[Unit, Unit, Unit]:
@@ -48,7 +48,7 @@ def _units_of(plan: Plan, layer: int) -> tuple[Unit, Unit, Unit]:
     if plan.choose_sae:
         raise BadInput("sae: the study trains several SAEs a layer; say which one is meant, as in --set sae.k=16")
     place = plan.layers.index(layer)
-    return plan.extract_layer[place], plan.train_sae[place], plan.index_features[place]
+    return plan.extract_layer[place], plan.saes[place], plan.index_features[place]
 
 
 def _set_aside(run: StudyRun, units: tuple[Unit, ...]) -> dict[str, object]:

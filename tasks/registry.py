@@ -7,6 +7,7 @@ from prefect import Task
 from tasks.analyse import ANALYSIS_STEPS
 from tasks.capture import capture, extract_layer
 from tasks.choose import choose_sae
+from tasks.import_sae import import_sae
 from tasks.index import index_features
 from tasks.prepare import convert_model, prepare_samples
 from tasks.report import write_report
@@ -18,6 +19,7 @@ STEPS: dict[str, Task[..., dict[str, Any]]] = {
     "capture": capture,
     "extract_layer": extract_layer,
     "train_sae": train_sae,
+    "import_sae": import_sae,
     "choose_sae": choose_sae,
     "index_features": index_features,
     **ANALYSIS_STEPS,

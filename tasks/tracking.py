@@ -22,6 +22,7 @@ _PARENT = "mlflow.parentRunId"
 # Steps that MLflow shows as runs of their own; the rest stands in the parent run.
 TRACKED_STEPS = (
     "train_sae",
+    "import_sae",
     "overview",
     "interpretation",
     "ablation",

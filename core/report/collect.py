@@ -12,6 +12,7 @@ from core.figures.writers import read_figures
 from core.ledger import ledger_path, read
 from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
+from core.steps import IMPORT_SAE
 
 GALLERY = "gallery"
 """The table of `qualitative` that becomes the gallery."""
@@ -62,15 +63,27 @@ def _sweep(
     """One row a layer and variant, where several autoencoders were trained a layer; `chosen` are those used."""
     if "sweep" not in roles:
         return pl.DataFrame()
-    chosen = _read_json(store.path(roles["sae"][0]) / "choice.json")["variant"]
+    choice = store.path(roles["sae"][0]) / "choice.json"
+    chosen = _read_json(choice)["variant"] if choice.exists() else "trained"
     records = []
     for artifact in roles["sweep"]:
         unit, metrics = manifests[artifact]["unit"], _read_json(store.path(artifact) / "metrics.json")
-        layer, _, variant = str(unit["name"]).partition("-")
-        kept = {name: unit["recipe"]["sae"][name] for name in ("architecture", "expansion", "k")}
+        variant = str(unit["name"]).partition("-")[2] or "trained"
+        if artifact.step == IMPORT_SAE.name:
+            variant = "beside"
+        settings = unit["recipe"].get("sae") or _read_settings(store.path(artifact))
+        kept = {name: settings[name] for name in ("architecture", "expansion", "k")}
         figures = {name: metrics.get(name) for name in _SWEPT}
-        records.append({"layer": int(layer), "variant": variant, "chosen": variant == chosen, **kept, **figures})
-    return pl.DataFrame(records)
+        names = {"layer": int(unit["recipe"]["layer"]), "variant": variant, "chosen": variant == chosen}
+        records.append({**names, **kept, **figures})
+    return pl.DataFrame(records, infer_schema_length=None)
+
+
+def _read_settings(folder: Path) -> Mapping[str, Any]:
+    """What is known of an autoencoder that was not trained here."""
+    config = _read_json(folder / "cfg.json")
+    expansion = round(config["d_sae"] / config["d_in"])
+    return {"architecture": f"{config['architecture']} (beside)", "expansion": expansion, "k": config.get("k")}
 
 
 def _read_json(path: Path) -> Any:

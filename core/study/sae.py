@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from core.study.section import Positive, Section
 
@@ -95,9 +95,30 @@ class SAESection(SAEConfig):
     """Which of several the analyses use, the same for every layer: the sparsest of those whose held-out FVU (median
     over the layers) is within a tenth of the lowest, or the one of the lowest."""
 
+    pretrained: str | None = None
+    """Folder of the SAE that each layer uses instead of training one (SAELens, sparsify, Gemma Scope 1 or 2), where
+    `{layer}` stands for the layer; `hub:OWNER/REPO/PATH` is a folder of a repository in the hub's local cache."""
+    beside: str | None = None
+    """The same, for SAEs that are only measured beside the trained ones, on the same rows."""
+
+    @field_validator("pretrained", "beside")
+    @classmethod
+    def _has_a_layer(cls, place: str | None) -> str | None:
+        if place is not None and "{layer}" not in place:
+            raise ValueError("write {layer} where the layer's number stands, as in saes/layer_{layer}")
+        return place
+
+    @model_validator(mode="after")
+    def _are_beside_something(self) -> "SAESection":
+        if self.pretrained is not None and self.beside is not None:
+            raise ValueError("beside is measured beside trained SAEs, and with pretrained none is trained; give one")
+        return self
+
     def variants(self) -> Mapping[str, SAEConfig]:
-        """Every combination of settings by its name, which is empty where there is one alone."""
-        fixed = self.model_dump(exclude={"choose"})
+        """Every combination of settings that is trained, by its name, which is empty where there is one alone."""
+        if self.pretrained is not None:
+            return {}
+        fixed = self.model_dump(exclude={"choose", "pretrained", "beside"})
         swept = {name: fixed[name] for name in _SHORT if isinstance(fixed[name], tuple)}
         found = {}
         for values in product(*swept.values()):

@@ -1,0 +1,39 @@
+"""Someone else's SAE of a layer, measured on the rows that ours is trained on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from core.data.samples import read_samples
+from core.lm.shape import read_shape
+from core.sae.formats import Origin, save_sae
+from core.sae.metrics import final_metrics
+from core.sae.pretrained import open_pretrained
+from core.sae.rows import load_rows
+from core.sae.training import HISTORY
+from core.steps import IMPORT_SAE
+from core.study.sae import SAEConfig
+from tasks.capture import open_table
+from tasks.context import Work
+from tasks.mlflow_sae import log_sae
+from tasks.models import device_of
+from tasks.step import step
+
+
+@step(IMPORT_SAE)
+def import_sae(work: Work) -> Mapping[str, float]:
+    """Read the SAE, whatever its layout, measure it, and write it as one of ours; its training curves stay empty."""
+    layer = int(work.recipe["layer"])
+    table = open_table(work, work.input("layer"), layer)
+    config = SAEConfig.model_validate(work.recipe["rows"])
+    rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
+    sae = open_pretrained(Path(work.unit.knobs["folder"]), table.d_model).to(device_of(work))
+    metrics, firing_rate = final_metrics(sae, rows)
+    model = read_shape(Path(work.context.model_folder)).model_type
+    save_sae(sae, work.out, Origin(model=model, layer=layer), firing_rate)
+    pl.DataFrame(schema=HISTORY).write_parquet(work.out / "history.parquet", statistics=False)
+    (work.out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    log_sae(work, table.d_model)
+    return metrics
