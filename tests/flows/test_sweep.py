@@ -1,51 +1,108 @@
-"""A study that trains several SAEs a layer: one of them is used, and the frontier is shown."""
+"""Studies that train several SAEs a layer, measure others' beside them, or use others' in their place."""
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from mlflow import MlflowClient
+from safetensors.torch import load_file
 
+from core.artifacts import ArtifactStore
+from core.errors import BadInput
+from core.plan import plan_study
+from core.study import load_study
+from core.units import Shape, Sources
+from flows.settings import PROJECT
+from flows.single_layer import _units_of
 from tests.flows.commands import saeflow
 from tests.flows.test_mini import ANALYSES
 
 pytestmark = pytest.mark.timeout(600)
+LAYERS = (0, 9, 17, 33)
 SWEEP = ("--set", "sae.k=[4, 8]", "--set", "sae.choose=lowest_fvu")
+WITHOUT = [word for name in sorted(ANALYSES) for word in ("--set", f"analyses.{name}=null")]
 
 
-def test_several_k_are_trained_one_is_used_and_the_frontier_is_shown(mini_workspace: Path, tmp_path: Path) -> None:
-    workspace = tmp_path / "workspace"
+@pytest.fixture(scope="module")
+def scope(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JumpReLU SAE a layer in Gemma Scope's layout: random unit directions that fire where they are met."""
+    folder = tmp_path_factory.mktemp("scope")
+    for layer in LAYERS:
+        generator = torch.Generator().manual_seed(layer)
+        decoder = torch.nn.functional.normalize(torch.randn(256, 64, generator=generator), dim=1)
+        parts = {"W_enc": decoder.T, "W_dec": decoder, "b_enc": torch.zeros(256), "b_dec": torch.zeros(64)}
+        (folder / f"layer_{layer}").mkdir()
+        arrays = {**parts, "threshold": torch.full((256,), 2.0)}
+        np.savez(folder / f"layer_{layer}" / "params.npz", **{name: part.numpy() for name, part in arrays.items()})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def swept(mini_workspace: Path, scope: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The mini study with two k, and others' SAEs beside them."""
+    workspace = tmp_path_factory.mktemp("swept") / "workspace"
     shutil.copytree(mini_workspace, workspace, symlinks=True)
-    without = [word for name in sorted(ANALYSES) for word in ("--set", f"analyses.{name}=null")]
-    result = saeflow(workspace, "run", "mini", *SWEEP, *without)
+    beside = ("--set", f"sae.beside={scope}/layer_{{layer}}")
+    result = saeflow(workspace, "run", "mini", *SWEEP, *beside, *WITHOUT)
     assert result.returncode == 0, result.stdout + result.stderr
+    return workspace
 
-    trained = {folder: metrics(folder) for folder in (workspace / "artifacts" / "train_sae").glob("[!.]*")}
+
+def folders(workspace: Path, step: str) -> Iterator[Path]:
+    store = ArtifactStore(workspace / "artifacts")
+    return (store.path(artifact) for artifact in store if artifact.step == step)
+
+
+def layer_of(folder: Path) -> int:
+    return int(json.loads((folder / "manifest.json").read_text())["unit"]["recipe"]["layer"])
+
+
+def test_several_k_are_trained_and_one_is_used_for_all_layers(swept: Path) -> None:
+    trained = list(folders(swept, "train_sae"))
     assert len(trained) == 8  # four of k 8 were there
-    chosen = list((workspace / "artifacts" / "choose_sae").glob("[!.]*"))
-    assert len(chosen) == 4
+    chosen = list(folders(swept, "choose_sae"))
+    assert sorted(layer_of(folder) for folder in chosen) == list(LAYERS)
     for folder in chosen:
         assert json.loads((folder / "choice.json").read_text())["variant"] == "k8"
         weights = (folder / "sae_weights.safetensors").read_bytes()
         (source,) = [one for one in trained if (one / "sae_weights.safetensors").read_bytes() == weights]
         assert json.loads((source / "cfg.json").read_text())["k"] == 8
+        assert layer_of(source) == layer_of(folder)
 
-    report = (workspace / "reports" / "mini" / "report.md").read_text("utf-8")
-    assert report.count("| k4 |") == report.count("| k8 |") == 4
-    assert (workspace / "reports" / "mini" / "figures" / "study-sae_frontier.png").stat().st_size > 5000
 
-    client = MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
+def test_the_frontier_is_in_the_report_and_in_mlflow(swept: Path) -> None:
+    report = (swept / "reports" / "mini" / "report.md").read_text("utf-8")
+    assert report.count("| k4 |") == report.count("| k8 |") == report.count("| beside |") == len(LAYERS)
+    assert (swept / "reports" / "mini" / "figures" / "study-sae_frontier.png").stat().st_size > 5000
+    client = MlflowClient(f"sqlite:///{swept / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("saeflow-mini")
     runs = client.search_runs([experiment.experiment_id], "tags.`saeflow.step` = 'train_sae'", max_results=100)
     assert {run.data.params["sae.k"] for run in runs} == {"4", "8"}
     assert all(run.data.metrics["held_out_l0"] <= float(run.data.params["sae.k"]) for run in runs)
 
-    refused = saeflow(workspace, "layer", "mini", "17", *SWEEP)
-    assert refused.returncode == 1
-    assert "say which one is meant, as in --set sae.k=16" in " ".join(refused.stderr.split())
+
+def test_others_saes_are_used_in_place_of_ours(swept: Path, scope: Path) -> None:
+    trained = set(folders(swept, "train_sae"))
+    result = saeflow(swept, "run", "mini", "--set", f"sae.pretrained={scope}/layer_{{layer}}", *WITHOUT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    imported = list(folders(swept, "import_sae"))
+    assert sorted(layer_of(folder) for folder in imported) == list(LAYERS)  # the ones that were measured beside ours
+    assert set(folders(swept, "train_sae")) == trained
+    for folder in imported:
+        theirs = np.load(scope / f"layer_{layer_of(folder)}" / "params.npz")
+        np.testing.assert_array_equal(load_file(folder / "sae_weights.safetensors")["W_dec"], theirs["W_dec"])
+    assert len(list(folders(swept, "index_features"))) == 3 * len(LAYERS)
 
 
-def metrics(folder: Path) -> dict[str, float]:
-    found: dict[str, float] = json.loads((folder / "metrics.json").read_text())
-    return found
+def test_a_missing_folder_and_a_layer_of_several_saes_are_told(swept: Path, scope: Path) -> None:
+    missing = saeflow(swept, "run", "mini", "--set", f"sae.pretrained={scope}/lay_{{layer}}")
+    assert missing.returncode == 1
+    assert "lay_0 holds no SAE" in " ".join(missing.stderr.split())
+    study = load_study(PROJECT / "deployments" / "studies" / "mini.yaml", ["sae.k=[4, 8]"])
+    plan = plan_study(study, Sources("data", "model"), Shape(48, 34, 64, True))
+    with pytest.raises(BadInput, match=r"say which one is meant, as in --set sae\.k=16"):
+        _units_of(plan, 17)
