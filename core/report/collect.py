@@ -5,15 +5,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from safetensors.numpy import load_file
 
 from core.artifacts import Artifact, ArtifactStore, DamagedArtifact
+from core.figures.saes import BIN
 from core.figures.writers import read_figures
 from core.ledger import ledger_path, read
 from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
 from core.steps import IMPORT_SAE
 
+_LEAST_RATE = -9.0  # SAELens writes the log10 of a feature that never fires as -10
 GALLERY = "gallery"
 """The table of `qualitative` that becomes the gallery."""
 
@@ -38,6 +42,7 @@ def collect(
         samples=table,
         dropped=pl.read_parquet(samples / "dropped.parquet"),
         sae=_rows((layers[unit], _read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
+        density=_density((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
         sweep=_sweep(store, manifests, roles),
         history=_histories(store, {layers[unit]: unit for unit in roles.get("sae", [])}),
         health=_rows((layers[unit], _health(store.path(unit))) for unit in roles.get("layer", [])),
@@ -52,6 +57,17 @@ def collect(
 
 def _layered(roles: Mapping[str, list[Artifact]]) -> list[Artifact]:
     return [*roles.get("sae", []), *roles.get("layer", [])]
+
+
+def _density(saes: Iterable[tuple[int, Path]]) -> pl.DataFrame:
+    """How many live features of each layer fire at which rate, by bins of its logarithm."""
+    parts = []
+    for layer, folder in saes:
+        rates = load_file(folder / "sparsity.safetensors")["sparsity"]
+        low = np.floor(rates[rates > _LEAST_RATE] / BIN) * BIN
+        lows, counts = np.unique(np.minimum(low, -BIN), return_counts=True)
+        parts.append(pl.DataFrame({"layer": layer, "low": lows.astype(np.float64), "features": counts}))
+    return pl.concat(parts) if parts else pl.DataFrame()
 
 
 _SWEPT = ("held_out_fvu", "held_out_l0", "dead_fraction", "decoder_cosine_max")

@@ -53,7 +53,7 @@ class _Writer:
         drops = drop_counts(inputs)
         yield from self.table("Left out, by reason", drops) if drops.height else ["Nothing was left out.\n"]
         yield "## SAE quality by layer\n"
-        names = ("sae_frontier", "sae_quality", "sae_use", "sae_curves", "stream")
+        names = ("sae_frontier", "sae_quality", "sae_use", "sae_density", "sae_curves", "stream")
         yield from _figures("study", [own[name] for name in names if name in own])
         if inputs.sweep.height:
             yield from self.table("Every autoencoder that was tried", inputs.sweep, most=inputs.sweep.height)

@@ -137,7 +137,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "data_figures": own("genders", "agreement"),
         "drops": shown("drops", "Left out, by reason", drop_counts(inputs)) if drop_counts(inputs).height else None,
         "dropped": shown("dropped", "Rows left out", inputs.dropped) if inputs.dropped.height else None,
-        "sae_figures": own("sae_frontier", "sae_quality", "sae_use", "sae_curves", "stream"),
+        "sae_figures": own("sae_frontier", "sae_quality", "sae_use", "sae_density", "sae_curves", "stream"),
         "sae": shown("sae", "Every layer's autoencoder", inputs.sae) if inputs.sae.height else None,
         "sweep": shown("sweep", "Every autoencoder that was tried", inputs.sweep) if inputs.sweep.height else None,
         "health": shown("health", "Every layer's rows", inputs.health) if inputs.health.height else None,

@@ -34,6 +34,10 @@ class Evaluation:
     l0_rows: Int[Tensor, " n"]
     firings: Int[Tensor, " F"]
 
+    def l0_quantile(self, share: float) -> float:
+        """The number of active features that `share` of the rows do not exceed."""
+        return float((self.l0_rows.cumsum(0) < share * self.rows).sum())
+
 
 def encode_blocks(sae: SparseAutoencoder, x: Float[Tensor, "T D"]) -> Iterator[tuple[Float[Tensor, "t D"], SparseCode]]:
     """Rows and their codes, in blocks whose dense pre-activations stay below 64 MiB."""
@@ -119,5 +123,7 @@ def _reconstruction(name: str, evaluation: Evaluation) -> dict[str, float]:
         f"{name}_mse": evaluation.mse,
         f"{name}_cosine": evaluation.cosine,
         f"{name}_l0": evaluation.l0,
+        f"{name}_l0_low": evaluation.l0_quantile(0.05),
+        f"{name}_l0_high": evaluation.l0_quantile(0.95),
         f"{name}_rows": float(evaluation.rows),
     }

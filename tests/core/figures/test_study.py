@@ -1,6 +1,7 @@
 import polars as pl
 
-from core.figures.study import figures, gender_counts, thinned
+from core.figures.saes import thinned
+from core.figures.study import figures, gender_counts
 from core.figures.writers import to_spec
 
 SAMPLES = pl.DataFrame(
@@ -49,3 +50,26 @@ def test_a_study_without_held_out_rows_shows_what_it_has() -> None:
     assert set(drawn) == {"sae_quality"}
     (rows, *_) = to_spec(drawn["sae_quality"])["datasets"].values()
     assert {row["rows"] for row in rows} == {"training"}
+
+
+def test_feature_density_is_a_share_of_each_layers_live_features() -> None:
+    table = pl.DataFrame({"layer": [0, 0, 1], "low": [-2.0, -1.0, -2.0], "features": [30, 10, 5]})
+    (rows, *_) = to_spec(figures({"density": table})["sae_density"])["datasets"].values()
+    assert [row["share"] for row in rows] == [0.75, 0.25, 1.0]
+
+
+def test_the_frontier_rings_what_is_used_at_the_layers_median() -> None:
+    table = pl.DataFrame(
+        {
+            "layer": [0, 1, 2] * 2,
+            "variant": ["k4"] * 3 + ["k8"] * 3,
+            "chosen": [False] * 3 + [True] * 3,
+            "architecture": "topk",
+            "expansion": 8,
+            "held_out_l0": [4.0] * 3 + [8.0] * 3,
+            "held_out_fvu": [0.3, 0.4, 0.8, 0.2, 0.1, 0.3],
+        }
+    )
+    spec = to_spec(figures({"sweep": table})["sae_frontier"])
+    (rows, *_) = spec["datasets"].values()
+    assert [(row["variant"], row["fvu"], row["chosen"]) for row in rows] == [("k4", 0.4, False), ("k8", 0.2, True)]

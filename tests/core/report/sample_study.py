@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 from PIL import Image, ImageDraw
+from safetensors.numpy import save_file
 
 from core.analysis.result import Result
 from core.artifacts import Artifact, ArtifactStore
@@ -136,6 +137,9 @@ class SampleStudy:
         def fill(folder: Path) -> None:
             write_json(folder / "metrics.json", figures)
             history.write_parquet(folder / "history.parquet")
+            rates = self.rng.normal(-2.0, 0.6, 512).clip(-10, 0).astype(np.float32)
+            rates[:10] = -10  # dead
+            save_file({"sparsity": rates}, folder / "sparsity.safetensors")
 
         return fill
 
