@@ -24,7 +24,6 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout, which that environment does not install
 
 from core.sae.formats import load_sae
-from core.sae.pretrained import open_pretrained
 
 TOLERANCE = 1e-5
 MAX_ROWS = 4096
@@ -88,7 +87,7 @@ def main() -> int:
             for parameter in theirs.parameters():
                 parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
             theirs.save_model(place)
-            good &= tell(f"theirs, here: {name}", compare(theirs, open_pretrained(Path(place), D), x), x)
+            good &= tell(f"theirs, here: {name}", compare(theirs, load_sae(Path(place)), x), x)
     return 0 if good else 1
 
 

@@ -105,6 +105,7 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
     train = tuple(
         unit for layer, table in zip(layers, extract, strict=True) for unit in _train_units(study, layer, table, roots)
     )
+    _refuse_too_dense(study, shape)
     tables = dict(zip(layers, extract, strict=True))
     others = {name: tuple(_import_units(study, name, sources, tables, roots)) for name in ("pretrained", "beside")}
     chosen = tuple(_choose_units(study, layers, train))
@@ -165,6 +166,13 @@ def _train_units(study: Study, layer: int, extract: Unit, roots: Roots) -> Itera
     for name, config in study.sae.variants().items():
         recipe = {"layer": layer, "sae": config.model_dump(mode="json", exclude=_SAE_SPEED)}
         yield Unit(TRAIN_SAE.name, f"{layer}-{name}" if name else str(layer), recipe, inputs, knobs)
+
+
+def _refuse_too_dense(study: Study, shape: Shape) -> None:
+    for config in study.sae.variants().values():
+        features = config.expansion * shape.d_model
+        if config.k > features:
+            raise BadInput(f"sae.k: {config.k} exceeds the {features} features of sae.expansion {config.expansion}")
 
 
 def _import_units(
@@ -248,7 +256,7 @@ def _short(layers: Sequence[int]) -> str:
 
 
 def _report_unit(study: Study, roots: Roots, units: Mapping[str, Sequence[Unit]], skipped: Mapping[str, str]) -> Unit:
-    recipe = {"study": study.model_dump(mode="json", exclude={"tracking"}), "skipped": dict(skipped)}
+    recipe: dict[str, Any] = {"study": study.model_dump(mode="json", exclude={"tracking"}), "skipped": dict(skipped)}
     recipe["study"]["model"].pop("path")  # the weights' hash is in the inputs; where they lie is not the result
     recipe["study"]["data"].pop("path", None)
     recipe["study"]["capture"] = {
@@ -256,6 +264,12 @@ def _report_unit(study: Study, roots: Roots, units: Mapping[str, Sequence[Unit]]
     }
     for name in ("checkpoint_every", "pretrained", "beside"):  # what the others hold is in the inputs, too
         recipe["study"]["sae"].pop(name)
+    # A unit's own name is that of whichever study made it first.
+    recipe["sweep"] = [_variant(unit) for unit in units["sweep"]]
     made = {role: tuple(unit.artifact for unit in several) for role, several in units.items() if several}
     inputs = {"samples": (roots.prepare.artifact,), **made}
     return Unit(REPORT.name, "", recipe, inputs)
+
+
+def _variant(unit: Unit) -> str:
+    return "beside" if unit.step == IMPORT_SAE.name else unit.name.partition("-")[2] or "trained"

@@ -13,5 +13,6 @@ from tasks.step import step
 def write_report(work: Work) -> Mapping[str, float]:
     """Write report.html and report.md from what the study's units left."""
     recipe = work.recipe
-    write(collect(work.context.store, recipe["study"], work.unit.inputs, recipe["skipped"]), work.out)
+    inputs = collect(work.context.store, recipe["study"], work.unit.inputs, recipe["skipped"], recipe["sweep"])
+    write(inputs, work.out)
     return {}

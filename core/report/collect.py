@@ -1,7 +1,7 @@
 """Gather a report's inputs from the artefacts that a study left."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from core.figures.writers import read_figures
 from core.ledger import ledger_path, read
 from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
-from core.steps import IMPORT_SAE
 
 _LEAST_RATE = -9.0  # SAELens writes the log10 of a feature that never fires as -10
 GALLERY = "gallery"
@@ -23,9 +22,15 @@ GALLERY = "gallery"
 
 
 def collect(
-    store: ArtifactStore, study: Mapping[str, Any], inputs: Mapping[str, Iterable[Artifact]], skipped: Mapping[str, str]
+    store: ArtifactStore,
+    study: Mapping[str, Any],
+    inputs: Mapping[str, Iterable[Artifact]],
+    skipped: Mapping[str, str],
+    variants: Sequence[str] = (),
 ) -> ReportInputs:
-    """Read what the units in `inputs` (roles samples, layer, sae, analyses) and the units before them wrote.
+    """Read what the units in `inputs` (roles samples, layer, sae, sweep, analyses) and the units before them wrote.
+
+    `variants` are the names of the `sweep`'s autoencoders.
 
     Raises:
         DamagedArtifact: a manifest or a file that every unit of its kind writes is missing.
@@ -43,7 +48,7 @@ def collect(
         dropped=pl.read_parquet(samples / "dropped.parquet"),
         sae=_rows((layers[unit], _read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
         density=_density((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
-        sweep=_sweep(store, manifests, roles),
+        sweep=_sweep(store, manifests, roles, variants),
         history=_histories(store, {layers[unit]: unit for unit in roles.get("sae", [])}),
         health=_rows((layers[unit], _health(store.path(unit))) for unit in roles.get("layer", [])),
         capture_drops=_capture_drops(store, manifests),
@@ -66,7 +71,8 @@ def _density(saes: Iterable[tuple[int, Path]]) -> pl.DataFrame:
         rates = load_file(folder / "sparsity.safetensors")["sparsity"]
         low = np.floor(rates[rates > _LEAST_RATE] / BIN) * BIN
         lows, counts = np.unique(np.minimum(low, -BIN), return_counts=True)
-        parts.append(pl.DataFrame({"layer": layer, "low": lows.astype(np.float64), "features": counts}))
+        schema = {"layer": pl.Int64, "low": pl.Float64, "features": pl.Int64}
+        parts.append(pl.DataFrame({"layer": [layer] * len(lows), "low": lows, "features": counts}, schema=schema))
     return pl.concat(parts) if parts else pl.DataFrame()
 
 
@@ -74,7 +80,10 @@ _SWEPT = ("held_out_fvu", "held_out_l0", "dead_fraction", "decoder_cosine_max")
 
 
 def _sweep(
-    store: ArtifactStore, manifests: Mapping[Artifact, Mapping[str, Any]], roles: Mapping[str, list[Artifact]]
+    store: ArtifactStore,
+    manifests: Mapping[Artifact, Mapping[str, Any]],
+    roles: Mapping[str, list[Artifact]],
+    variants: Sequence[str],
 ) -> pl.DataFrame:
     """One row a layer and variant, where several autoencoders were trained a layer; `chosen` are those used."""
     if "sweep" not in roles:
@@ -82,11 +91,8 @@ def _sweep(
     choice = store.path(roles["sae"][0]) / "choice.json"
     chosen = _read_json(choice)["variant"] if choice.exists() else "trained"
     records = []
-    for artifact in roles["sweep"]:
+    for artifact, variant in zip(roles["sweep"], variants, strict=True):
         unit, metrics = manifests[artifact]["unit"], _read_json(store.path(artifact) / "metrics.json")
-        variant = str(unit["name"]).partition("-")[2] or "trained"
-        if artifact.step == IMPORT_SAE.name:
-            variant = "beside"
         settings = unit["recipe"].get("sae") or _read_settings(store.path(artifact))
         kept = {name: settings[name] for name in ("architecture", "expansion", "k")}
         figures = {name: metrics.get(name) for name in _SWEPT}

@@ -22,7 +22,7 @@ class SparseAutoencoder(nn.Module):
     σ keeps the `k` strongest of a row through relu (TopK), or, with `k` null, what exceeds its feature's `threshold`
     (JumpReLU; BatchTopK and Matryoshka with one threshold for all, Gated with its gate as one, ReLU with 0). An
     autoencoder is centred by its own `b_dec`; where `b_in` stands it is centred by that: a transcoder's input has
-    another mean than its output, of width `d_out`.
+    another mean than its output, of width `d_out`, and `transcodes` says that it is one.
 
     Unit rows of `W_dec`, which training keeps, make a feature's activation the length of what it adds to the stream.
     """
@@ -33,17 +33,13 @@ class SparseAutoencoder(nn.Module):
     def __init__(self, d_model: int, num_features: int, k: int | None, d_out: int | None = None) -> None:
         super().__init__()
         self.d_model, self.num_features, self.k, self.d_out = d_model, num_features, k, d_out or d_model
+        self.transcodes = self.d_out != d_model
         self.W_enc = nn.Parameter(torch.zeros(d_model, num_features))
         self.W_dec = nn.Parameter(torch.zeros(num_features, self.d_out))
         self.b_enc = nn.Parameter(torch.zeros(num_features))
         self.b_dec = nn.Parameter(torch.zeros(self.d_out))
         self.register_buffer("threshold", torch.zeros(num_features))
         self.register_buffer("b_in", None)
-
-    @property
-    def transcodes(self) -> bool:
-        """Whether it was trained to give something else than its input: its input has a mean of its own."""
-        return self.d_out != self.d_model or (self.b_in is not None and bool(self.b_in.any()))
 
     def encode(self, x: Float[Tensor, "T D"]) -> SparseCode:
         """The active features of each row of the stream; indices ascend within a row."""

@@ -132,7 +132,7 @@ def load_sae(folder: Path) -> SparseAutoencoder:
         _rescale(found)
     sae.load_state_dict({**found, "threshold": threshold}, assign=True)
     if transcodes or not config.get("apply_b_dec_to_input", True):
-        sae.b_in = torch.zeros(d_in)
+        sae.b_in, sae.transcodes = torch.zeros(d_in), transcodes
     return sae.requires_grad_(False).eval()
 
 

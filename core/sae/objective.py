@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.sae.kernels import Active, ByFeature, decode, top_k
-from core.sae.penalised import Gated
+from core.sae.penalised import Gated, JumpReLU
 from core.sae.selection import Batch, Controls, Parameters, Selection, Slopes
 from core.sae.state import TrainingState
 
@@ -92,12 +92,13 @@ class Objective:
         return batch, Active(*(torch.cat(parts) for parts in zip(*found, strict=True))), torch.cat(silent)
 
     def _product(self, centred: Float[Tensor, "b D"], weights: Parameters) -> Float[Tensor, "b F"]:
-        """The encoder's dense product, valid until the next; on a GPU in bfloat16, the weights staying float32.
+        """The encoder's dense product, valid until the next; on a GPU in bfloat16, the weights staying float32, but for
+        JumpReLU, whose kernel is narrower than bfloat16's steps.
 
         On a CPU it is written over the last one: a fresh matrix a batch costs a seventh of the product in page faults.
         """
         encoder, b_enc = weights["encoder"], weights["b_enc"]
-        if centred.device.type != "cpu":
+        if centred.device.type != "cpu" and not isinstance(self.selection, JumpReLU):
             return (centred.bfloat16() @ encoder.bfloat16().T).float() + b_enc
         if not self.buffer or self.buffer[0].shape[0] < len(centred):
             self.buffer[:] = [centred.new_empty(len(centred), len(encoder))]

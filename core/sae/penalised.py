@@ -15,7 +15,7 @@ from core.study.sae import Architecture
 _BANDWIDTH = 1e-3
 """Width of JumpReLU's straight-through kernel for rows of unit norm (Rajamanoharan et al. 2024b, section 5)."""
 _TANH_SCALE = 4.0
-"""Steepness of the tanh penalty for rows of unit norm's features (Conerly et al. 2025, Anthropic)."""
+"""Steepness of the tanh penalty, for rows whose mean squared norm is D (Conerly et al. 2025, Anthropic)."""
 _QUADRATIC = 1.0
 """Weight of JumpReLU's (L0 / k − 1)² beside a FVU of at most 1."""
 
@@ -151,7 +151,7 @@ class JumpReLU(ReLU):
         size, penalty = len(batch.before), active.values.new_zeros(())
         d_count = torch.zeros_like(d_values)
         if self.penalty == "tanh":
-            scale = _TANH_SCALE / math.sqrt(self.d_model)
+            scale = _TANH_SCALE
             bent = torch.tanh(scale * active.values)
             weight = controls.pressure * batch.unit
             d_values = d_values + weight * scale * (1 - bent.square())

@@ -15,7 +15,7 @@ GEMMA_SCOPE_2 = "params.safetensors"
 
 
 def open_pretrained(folder: Path, d_model: int) -> SparseAutoencoder:
-    """Read whatever autoencoder lies in `folder`, for rows of width `d_model`.
+    """Read whatever autoencoder lies in `folder`, for rows of width `d_model`; a transcoder is refused.
 
     Raises:
         BadInput: the folder holds none that is known, a file is damaged, or it was trained on another width.
@@ -31,6 +31,8 @@ def open_pretrained(folder: Path, d_model: int) -> SparseAutoencoder:
             sae = read(folder)
             if sae.d_model != d_model:
                 raise BadInput(f"{folder}: this SAE reads rows of width {sae.d_model}; the layer's have {d_model}")
+            if sae.transcodes or "transcoder" in str(folder):
+                raise BadInput(f"{folder}: a transcoder gives another site's rows; only autoencoders are used here")
             return sae
     raise BadInput(f"{folder}: holds no SAE; one of {', '.join(readers)} is looked for")
 
@@ -55,7 +57,7 @@ def load_sparsify(folder: Path) -> SparseAutoencoder:
     found |= {"b_enc": weights.get("encoder.bias", (features,)), "b_dec": weights.get("b_dec", (d_out,))}
     sae.load_state_dict(found, assign=True)
     if config.get("transcode", False):
-        sae.b_in = torch.zeros(config["d_in"])
+        sae.b_in, sae.transcodes = torch.zeros(config["d_in"]), True
     return sae.requires_grad_(False).eval()
 
 

@@ -76,7 +76,8 @@ def _draw(
     total = sum(sizes.values())
     if limit is not None and total > limit:
         sizes = {kind: size * limit // total for kind, size in sizes.items()}
-    rng = np.random.default_rng([config.seed, ("train", "select").index(split)])
+    # Held-out rows are the same whatever the seed, so that SAEs of several seeds compare.
+    rng = np.random.default_rng([config.seed if split == "train" else 0, ("train", "select").index(split)])
     drawn = [rng.choice(pools[kind], size, replace=False) for kind, size in sizes.items()]
     rows = np.sort(np.concatenate(drawn)) if drawn else np.empty(0, np.int64)
     return rows, sizes

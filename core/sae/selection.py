@@ -17,14 +17,12 @@ from core.sae.kernels import Active, top_k, top_k_above, where
 Parameters = dict[str, Tensor]
 _WIDE = 2048
 """From this width on a bound makes the search for the strongest a third faster (D 576, F 4608, k 32)."""
-_FORGET = 0.01
-"""Share of the newest batch in BatchTopK's running threshold."""
 
 
 @dataclass
 class Controls:
-    """What is steered from batch to batch: the `threshold` above which features fire (BatchTopK; for TopK only where to
-    look), and the penalties' weight `pressure`."""
+    """What is steered from batch to batch: the `threshold` above which features fired (for TopK only where to look),
+    and the penalties' weight `pressure`."""
 
     threshold: float = 0.0
     pressure: float = 0.0
@@ -132,8 +130,11 @@ class TopK:
 
 @dataclass(frozen=True)
 class BatchTopK(TopK):
-    """The B·k strongest of the batch; later, all above the mean of the batches' thresholds (Bussmann et al. 2024,
-    arXiv 2412.06410)."""
+    """The B·k strongest of the batch (Bussmann et al. 2024, arXiv 2412.06410).
+
+    Afterwards, all above one threshold: theirs is the mean of the batches' weakest, which in a short run is that of
+    weights long past; here the trainer sets it where k features fire on a sample of training rows.
+    """
 
     by_row: ClassVar[bool] = False
 
@@ -147,10 +148,7 @@ class BatchTopK(TopK):
         if len(places) > count:
             places = places[torch.topk(flat[places], count, sorted=False).indices].sort().values
         values = flat[places]
-        if len(values):
-            least = float(values.min())
-            old = controls.threshold
-            controls.threshold = least if old == 0 else (1 - _FORGET) * old + _FORGET * least
+        controls.threshold = float(values.min()) if len(values) else 0.0
         return entries(places, values, before.shape[1])
 
     def slopes(self, batch: Batch, active: Active, d_values: Float[Tensor, " n"], controls: Controls) -> Slopes:
@@ -158,9 +156,9 @@ class BatchTopK(TopK):
         return Slopes(d_values, {"b_enc": d_values})
 
     def firing(self, weights: Parameters, k: int, controls: Controls) -> Firing:
-        """All above the running threshold."""
+        """All from the threshold on."""
         bias = weights["b_enc"]
-        return Firing(bias, threshold=torch.full_like(bias, controls.threshold))
+        return Firing(bias, threshold=torch.full_like(bias, controls.threshold * (1 - 1e-6)))
 
 
 def entries(places: Tensor, values: Float[Tensor, " n"], width: int) -> Active:

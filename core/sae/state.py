@@ -84,20 +84,26 @@ class TrainingState:
         )
 
     def take_average(self, decay: float) -> None:
-        """Move the running mean of the weights towards them."""
+        """Move the running mean of the weights towards them; the first ones are soon forgotten, and its decoder's rows
+        keep unit norm."""
+        decay = min(decay, (1 + self.step) / (10 + self.step))
         if not self.average:
             self.average = {name: weight.clone() for name, weight in self.weights.items()}
         for name, mean in self.average.items():
             mean.lerp_(self.weights[name], 1 - decay)
+        decoder = self.average["decoder"]
+        decoder.div_(torch.linalg.vector_norm(decoder, dim=1, keepdim=True))
 
-    def export(self, selection: Selection, k: int, scale: float, target_scale: float) -> SparseAutoencoder:
-        """The autoencoder in raw units: x / scale in, x̂ · target_scale out.
+    def export(
+        self, selection: Selection, k: int, scales: tuple[float, float], controls: Controls
+    ) -> SparseAutoencoder:
+        """The autoencoder in raw units: x / scale in, x̂ · target_scale out, `scales` being the two.
 
         Biases and thresholds grow with the input's scale, and so do activations; where the target's differs, the
         decoder makes it up and is no longer of unit norm.
         """
-        weights = self.average or self.weights
-        firing = selection.firing(weights, k, self.controls)
+        weights, (scale, target_scale) = self.average or self.weights, scales
+        firing = selection.firing(weights, k, controls)
         features, d_out = weights["decoder"].shape
         sae = SparseAutoencoder(weights["encoder"].shape[1], features, k=firing.k, d_out=d_out)
         encoder = weights["encoder"] if firing.gain is None else weights["encoder"] * firing.gain.unsqueeze(1)
@@ -109,7 +115,7 @@ class TrainingState:
             if firing.threshold is not None:
                 sae.threshold = firing.threshold * scale
             if self.input_bias is not None:
-                sae.b_in = self.input_bias * scale
+                sae.b_in, sae.transcodes = self.input_bias * scale, True
         return sae.requires_grad_(False).to(self.last_fired.device)
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +19,7 @@ from core.sae.objective import Objective, Outcome
 from core.sae.penalised import selection_of
 from core.sae.rows import Rows
 from core.sae.schedule import Schedule
-from core.sae.selection import Parameters
+from core.sae.selection import Batch, BatchTopK, Controls, Parameters
 from core.sae.state import Start, TrainingState, epoch_order, initial_state, load_checkpoint, save_checkpoint
 from core.study.sae import SAEConfig
 
@@ -42,6 +42,8 @@ _HELD_OUT_ROWS = 2048
 _FIRST_ROWS = 16_384
 _CHECKPOINT_S = 600.0
 """However slow the steps are, a killed run loses no more than this."""
+_CALIBRATED_ROWS = 2048
+"""Training rows on which BatchTopK's threshold is set so that k features fire, whenever it is exported."""
 _PREFIXES = 5
 """Nested dictionaries of Matryoshka: F/16, F/8, F/4, F/2 and F features."""
 _IMPROVES = 1e-3
@@ -145,7 +147,17 @@ class Run:
 
     def export(self, state: TrainingState) -> SparseAutoencoder:
         """The autoencoder as it stands, in raw units."""
-        return state.export(self.objective.selection, self.config.k, self.scale, self.target_scale)
+        controls = self._calibrated(state) if isinstance(self.objective.selection, BatchTopK) else state.controls
+        return state.export(self.objective.selection, self.config.k, (self.scale, self.target_scale), controls)
+
+    def _calibrated(self, state: TrainingState) -> Controls:
+        weights = state.average or state.weights
+        every = max(1, len(self.rows.train) // _CALIBRATED_ROWS)
+        x = self.rows.train[::every].float() / self.scale - (weights["b_dec"] if state.tied else state.b_in)
+        batch = Batch(torch.addmm(weights["b_enc"], x, weights["encoder"].T), weights, self.config.k, 1.0)
+        found = replace(state.controls)
+        self.objective.selection.select(batch, found)
+        return found
 
     def steps(self, state: TrainingState, checkpoint: Path, progress: Progress) -> None:
         """Take every step that is left, logging and checkpointing on the way."""
@@ -175,8 +187,13 @@ class Run:
         patience = self.config.early_stop
         if patience is None or state.step % self.schedule.per_epoch:
             return False
-        seen = [row[-1] for row in state.history if not math.isnan(row[-1])]
+        # While the features are still thinned out, FVU rises with every epoch: those do not count.
+        seen = [row[-1] for row in state.history if not math.isnan(row[-1]) and self._is_sparse(row)]
         return len(seen) > patience and min(seen[-patience:]) > (1 - _IMPROVES) * min(seen[:-patience])
+
+    def _is_sparse(self, logged: tuple[float, ...]) -> bool:
+        step, l0 = (logged[list(HISTORY).index(name)] for name in ("step", "l0"))
+        return self.schedule.k(int(step)) == self.config.k and l0 <= 1.1 * self.config.k
 
     def step(self, state: TrainingState, chosen: Int[Tensor, " B"], dead: Int[Tensor, " d"]) -> Outcome:
         """One step on the rows `chosen`; `dead` are the features that fired on none of the last epoch's."""

@@ -47,8 +47,8 @@ class SAEConfig(Section):
     """Most training rows a layer, drawn by seed; null takes all."""
     checkpoint_every: Positive = 500
     """Most steps between training checkpoints (and never more than ten minutes); not part of the fingerprint."""
-    seed: int = 0
-    """Seed of initialisation and data order."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the training rows drawn, of initialisation and data order."""
 
 
 T = TypeVar("T")
@@ -89,8 +89,8 @@ class SAESection(SAEConfig):
     """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
     learning_rate: OneOrSeveral[Rate | None] = None  # type: ignore[assignment]
     """Adam's step; null takes 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024."""
-    seed: OneOrSeveral[int] = 0  # type: ignore[assignment]
-    """Seed of initialisation and data order."""
+    seed: OneOrSeveral[Annotated[int, Field(ge=0)]] = 0  # type: ignore[assignment]
+    """Seed of the training rows drawn, of initialisation and data order."""
     choose: Rule = "sparsest"
     """Which of several the analyses use, the same for every layer: the sparsest of those whose held-out FVU (median
     over the layers) is within a tenth of the lowest, or the one of the lowest."""

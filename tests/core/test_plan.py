@@ -79,3 +79,8 @@ def test_a_list_of_settings_trains_one_sae_for_each_and_one_is_chosen_for_all_la
     assert found.index_features[3].inputs["sae"] == (found.choose_sae[3].artifact,)
     assert one.choose_sae == () and one.saes == one.train_sae
     assert "choose_sae" not in one.stages
+
+
+def test_more_active_features_than_there_are_is_refused_before_anything_runs() -> None:
+    with pytest.raises(BadInput, match=r"sae\.k: 512 exceeds the 128 features of sae\.expansion 2"):
+        plan("sae.k=[8, 512]", "sae.expansion=2")

@@ -88,7 +88,7 @@ def _jump(selection: JumpReLU) -> Dense:
         threshold = weights["log_threshold"].exp()
         code = _Jump.apply(before, threshold, selection.bandwidth)
         if selection.penalty == "tanh":
-            return code, PRESSURE * torch.tanh(4 / selection.d_model**0.5 * code).sum() / len(before) / VARIANCE
+            return code, PRESSURE * torch.tanh(4 * code).sum() / len(before) / VARIANCE
         l0 = _Step.apply(before, threshold, selection.bandwidth).sum() / len(before)
         return code, PRESSURE * (l0 / K - 1).square()
 
@@ -169,7 +169,7 @@ def test_the_exported_autoencoder_codes_as_the_trained_one(case: str) -> None:
     code, _ = dense(state.weights, before)
     if isinstance(selection, BatchTopK):
         state.controls.threshold = float(code[code > 0].min()) * (1 - 1e-6)
-    sae = state.export(selection, K, 3.0, 3.0)
+    sae = state.export(selection, K, (3.0, 3.0), state.controls)
     expected = (code @ state.weights["decoder"] + state.weights["b_dec"]) * 3
     torch.testing.assert_close(sae(x * 3), expected)
     found = sae.encode(x * 3)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.sae.formats import Origin, load_sae, save_sae
-from core.sae.pretrained import open_pretrained
+from core.sae.pretrained import load_gemma_scope_2, load_sparsify, open_pretrained
 from tests.core.sae.dictionary import random_sae
 
 D, F, OUT = 12, 40, 9
@@ -49,7 +49,10 @@ def test_gemma_scope_2(tmp_path: Path, x: Tensor, d_out: int, dtype: torch.dtype
     save_file({name.lower(): tensor for name, tensor in parts.items()}, tmp_path / "params.safetensors")
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "jump_relu", "model_name": "gemma-v3-4b-it"}))
     expected = _jump_relu({name: tensor.float() for name, tensor in parts.items()}, x)
-    torch.testing.assert_close(open_pretrained(tmp_path, D)(x), expected)
+    torch.testing.assert_close(load_gemma_scope_2(tmp_path)(x), expected)
+    if d_out != D:
+        with pytest.raises(BadInput, match="a transcoder gives another site's rows"):
+            open_pretrained(tmp_path, D)
 
 
 @pytest.mark.parametrize("transcode", [False, True])
@@ -62,7 +65,10 @@ def test_sparsify(tmp_path: Path, x: Tensor, transcode: bool) -> None:
     before = torch.relu((x if transcode else x - parts["b_dec"]) @ parts["W_enc"] + parts["b_enc"])
     top = before.topk(5)
     code = torch.zeros(30, F).scatter(1, top.indices, top.values)
-    torch.testing.assert_close(open_pretrained(tmp_path, D)(x), code @ parts["W_dec"] + parts["b_dec"])
+    torch.testing.assert_close(load_sparsify(tmp_path)(x), code @ parts["W_dec"] + parts["b_dec"])
+    if transcode:
+        with pytest.raises(BadInput, match="a transcoder"):
+            open_pretrained(tmp_path, D)
 
 
 def test_a_gated_one_of_saelens(tmp_path: Path, x: Tensor) -> None:
@@ -84,7 +90,7 @@ def test_ours_with_thresholds_and_ours_as_a_transcoder_come_back_equal(tmp_path:
     sae.k, sae.threshold = None, _parts()["threshold"]
     save_sae(sae, tmp_path / "jumprelu", ORIGIN)
     torch.testing.assert_close(load_sae(tmp_path / "jumprelu")(x), sae(x))
-    sae.b_in = torch.randn(D, generator=torch.Generator().manual_seed(2))
+    sae.b_in, sae.transcodes = torch.randn(D, generator=torch.Generator().manual_seed(2)), True
     save_sae(sae, tmp_path / "transcoder", ORIGIN)
     torch.testing.assert_close(load_sae(tmp_path / "transcoder")(x), sae(x))
     sae.k = 5

@@ -198,7 +198,7 @@ def test_the_exported_autoencoder_equals_the_normalised_one_it_was_trained_as() 
     top = (centred @ weights["encoder"].T + weights["b_enc"]).topk(3)
     code = torch.zeros(len(x), 48).scatter(1, top.indices, top.values.relu())
     expected = (code @ weights["decoder"] + weights["b_dec"]) * scale
-    torch.testing.assert_close(state.export(TopK(), 3, scale, scale)(x), expected)
+    torch.testing.assert_close(state.export(TopK(), 3, (scale, scale), state.controls)(x), expected)
 
 
 def test_adam_is_torchs_adam() -> None:
@@ -260,3 +260,25 @@ def test_fewer_rows_than_a_batch_make_one_batch(tmp_path: Path) -> None:
     rows = planted_rows(rows=36)
     trained = train(rows, CONFIG, tmp_path)
     assert trained.history["step"].max() == CONFIG.epochs
+
+
+@pytest.mark.parametrize(
+    "changes", [{"architecture": "relu"}, {"architecture": "gated"}, {"architecture": "batchtopk", "k_anneal": 0.5}]
+)
+def test_a_run_that_still_thins_its_features_out_does_not_end_early(tmp_path: Path, changes: dict[str, object]) -> None:
+    config = CONFIG.model_copy(update={**changes, "epochs": 20, "early_stop": 2})
+    assert train(planted_rows(), config, tmp_path).metrics["held_out_l0"] < 1.3 * config.k
+
+
+def test_a_running_mean_forgets_its_start_and_keeps_unit_rows(tmp_path: Path) -> None:
+    rows = planted_rows()
+    last = train(rows, CONFIG, tmp_path / "last")
+    mean = train(rows, CONFIG.model_copy(update={"ema": 0.999}), tmp_path / "mean")
+    assert mean.metrics["held_out_fvu"] < 1.5 * last.metrics["held_out_fvu"]
+    torch.testing.assert_close(mean.sae.W_dec.norm(dim=1), torch.ones(48))
+
+
+@pytest.mark.parametrize("architecture", ["batchtopk", "matryoshka"])
+def test_a_short_runs_threshold_is_that_of_its_last_weights(tmp_path: Path, architecture: Architecture) -> None:
+    config = CONFIG.model_copy(update={"architecture": architecture, "k_anneal": 0.5, "epochs": 3})
+    assert train(planted_rows(), config, tmp_path).metrics["train_l0"] == pytest.approx(config.k, rel=0.1)
