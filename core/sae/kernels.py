@@ -16,8 +16,6 @@ from torch.nn import functional
 
 _QUICKSELECT_WIDTH = 1024
 """Up to this width NumPy's vectorised quickselect beats torch.topk on a CPU (512 wide, k 16: 0.3 against 1.1 ms)."""
-_FEW = 0.1
-"""Share of rows that may have too few entries above a bound before the search through all is the faster one."""
 _DENSE_SHARE = 1 / 20
 """From this share of active entries on, three dense products cost less than gathering (D 576, F 4608, 2 cores)."""
 
@@ -66,29 +64,6 @@ def _quickselect(x: Float[Tensor, "B F"], k: int) -> tuple[Float[Tensor, "B K"],
     values = torch.index_select(x.reshape(-1), 0, places).view(rows, k)
     starts = torch.arange(0, rows * width, width).unsqueeze(1)
     return values, places.view(rows, k) - starts
-
-
-def top_k_above(x: Float[Tensor, "B F"], k: int, bound: float) -> tuple[Float[Tensor, "B K"], Int[Tensor, "B K"]]:
-    """`top_k`, faster on a CPU where all but a few rows have `k` entries above `bound`: only those are compared.
-
-    Rows with fewer are searched whole, so that the bound decides nothing but the time.
-    """
-    size, width = x.shape
-    places = where(x > bound)
-    rows = torch.div(places, width, rounding_mode="floor")
-    counts = torch.bincount(rows, minlength=size)
-    few = (counts < k).nonzero().squeeze(1)
-    if len(few) > _FEW * size:
-        return top_k(x, k)
-    most = max(k, int(counts.max()))
-    column = torch.arange(len(places)) - (counts.cumsum(0) - counts)[rows] + rows * most
-    found, features = x.new_full((size * most,), -torch.inf), places.new_zeros(size * most)
-    found[column], features[column] = x.reshape(-1)[places], places - rows * width
-    values, order = torch.topk(found.view(size, most), k, dim=1, sorted=False)
-    indices = features.view(size, most).gather(1, order)
-    if len(few):
-        values[few], indices[few] = torch.topk(x[few], k, dim=1, sorted=False)
-    return values, indices
 
 
 def where(mask: Bool[Tensor, "B F"]) -> Int[Tensor, " n"]:

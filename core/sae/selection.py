@@ -12,17 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.sae.kernels import Active, top_k, top_k_above, where
+from core.sae.kernels import Active, top_k, where
 
 Parameters = dict[str, Tensor]
-_WIDE = 2048
-"""From this width on a bound makes the search for the strongest a third faster (D 576, F 4608, k 32)."""
 
 
 @dataclass
 class Controls:
-    """What is steered from batch to batch: the `threshold` above which features fired (for TopK only where to look),
-    and the penalties' weight `pressure`."""
+    """What is steered from batch to batch: BatchTopK's `threshold`, above which features fired, and the penalties'
+    weight `pressure`."""
 
     threshold: float = 0.0
     pressure: float = 0.0
@@ -103,15 +101,8 @@ class TopK:
         return {}
 
     def select(self, batch: Batch, controls: Controls) -> Active:
-        """The k strongest, through relu; what the last batch's weakest were tells where to look."""
-        before, wide = batch.before, batch.before.shape[1] >= _WIDE and batch.before.device.type == "cpu"
-        if not wide or controls.threshold <= 0:
-            values, indices = top_k(before, batch.k)
-        else:
-            values, indices = top_k_above(before, batch.k, controls.threshold)
-        if wide:
-            weakest = values.min(dim=1).values
-            controls.threshold = float(weakest.kthvalue(max(1, len(weakest) // 50)).values)
+        """The k strongest, through relu."""
+        values, indices = top_k(batch.before, batch.k)
         rows = torch.arange(len(values), device=values.device).repeat_interleave(values.shape[1])
         return Active(rows, indices.reshape(-1), values.relu_().reshape(-1))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.sae.kernels import Active, ByFeature, decode, sparse_decode, top_k, top_k_above
+from core.sae.kernels import Active, ByFeature, decode, sparse_decode, top_k
 
 
 @pytest.mark.parametrize("width", [5, 64, 1024, 1500])
@@ -15,16 +15,6 @@ def test_top_k_finds_what_torch_finds(width: int, k: int) -> None:
     assert torch.equal(values.sort(dim=1, descending=True).values, expected.values)
     assert torch.equal(indices.sort(dim=1).values, expected.indices.sort(dim=1).values)
     assert torch.equal(x.gather(1, indices), values)
-
-
-@pytest.mark.parametrize("bound", [-9.0, 0.0, 1.5, 2.0, 9.0])
-def test_a_bound_decides_nothing_but_the_time(bound: float) -> None:
-    x = torch.randn(33, 300, generator=torch.Generator().manual_seed(3))
-    x[4] -= 5  # a row with nothing above most bounds
-    values, indices = top_k_above(x, 4, bound)
-    expected = torch.topk(x, 4)
-    assert torch.equal(values.sort(dim=1, descending=True).values, expected.values)
-    assert torch.equal(indices.sort(dim=1).values, expected.indices.sort(dim=1).values)
 
 
 def test_top_k_of_equal_entries_still_gives_k_of_each_row() -> None:
