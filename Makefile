@@ -23,7 +23,7 @@ serve: setup ## Prefect, MLflow and the deployments on loopback, until Ctrl-C
 
 test: check ## Lint, types, import contracts, servers, all tests
 	$(BIN)/python -m tests.start_servers
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --durations=15
 
 check: setup ## Lint, types and import contracts alone
 	$(BIN)/ruff check .
