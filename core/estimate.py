@@ -11,7 +11,7 @@ from core.workspace import Workspace
 # A caption of one sentence and the turn around it; captions measured on the demo and on COCO-like tables: 12-30 tokens.
 _CAPTION_TOKENS = 24
 _BYTES_PER_VALUE = 2  # bfloat16
-_PRETRAINED_K = 64  # what is loaded is known only once it is read; Gemma Scope 2 has 10 to 100
+_PRETRAINED_K = 64  # the default of sae.k: what is loaded is known only once it is read
 # An H200-class GPU: 990 TFLOP/s in bf16 on paper, of which small-batch training reaches about a tenth.
 _GPU_FLOPS = 1e14
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.errors import BadInput
-from core.sources import HashMemo
+from core.sources import HashMemo, cached_hub_folder
 from core.study import Study
 from core.units import SAESource
 
@@ -50,19 +50,13 @@ def _source(field: str, place: str, memo: HashMemo) -> SAESource:
 
 
 def _cached(field: str, place: str) -> Path:
-    from huggingface_hub import snapshot_download  # half a second, and only for hub names
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     owner, _, rest = place.partition("/")
     name, _, path = rest.partition("/")
-    try:
-        folder = Path(snapshot_download(f"{owner}/{name}", local_files_only=True)) / path
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
-        folder = Path("nowhere")
-    if not folder.is_dir():
+    repository = cached_hub_folder(f"{owner}/{name}")
+    if repository is None or not (repository / path).is_dir():
         mend = f"`hf download {owner}/{name} --include '{path}/*'` fetches it"
         raise BadInput(f"{field}: {place} is not in the hub's local cache: {mend}")
-    return folder
+    return repository / path
 
 
 def _listed(bases: Sequence[Path]) -> str:

@@ -118,7 +118,7 @@ def _model_folder(name: str, bases: Sequence[Path]) -> Path:
     except BadInput as error:
         if name.count("/") != 1 or name.startswith((".", "/")):
             raise
-        cached = _cached_hub_folder(name)
+        cached = cached_hub_folder(name)
         if cached is None:
             raise BadInput(
                 f"{error}; as a hub name it is not in the local cache either: `hf download {name}` fetches it"
@@ -126,13 +126,14 @@ def _model_folder(name: str, bases: Sequence[Path]) -> Path:
         return cached
 
 
-def _cached_hub_folder(name: str) -> Path | None:
+def cached_hub_folder(name: str) -> Path | None:
+    """Where a repository lies in the hub's local cache; null where it does not."""
     from huggingface_hub import snapshot_download  # half a second, and only for hub names
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(name, local_files_only=True))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
         return None
 
 

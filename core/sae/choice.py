@@ -5,7 +5,7 @@ import polars as pl
 from core.study.sae import Rule
 
 WITHIN = 1.1
-"""The sparsest may leave this much more variance unexplained than the best: a tenth, about what another seed moves."""
+"""The sparsest may leave a tenth more variance unexplained than the best: a convention, not a measured noise."""
 
 
 def frontier(candidates: pl.DataFrame) -> pl.DataFrame:

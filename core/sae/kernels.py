@@ -17,7 +17,8 @@ from torch.nn import functional
 _QUICKSELECT_WIDTH = 1024
 """Up to this width NumPy's vectorised quickselect beats torch.topk on a CPU (512 wide, k 16: 0.3 against 1.1 ms)."""
 _DENSE_SHARE = 1 / 20
-"""From this share of active entries on, three dense products cost less than gathering (D 576, F 4608, 2 cores)."""
+"""From this share of active entries on, three dense products should cost less than gathering: reckoned from the cost
+of an entry at D 576, F 4608, not measured at the crossing."""
 
 
 class Active(NamedTuple):
@@ -68,7 +69,7 @@ def _quickselect(x: Float[Tensor, "B F"], k: int) -> tuple[Float[Tensor, "B K"],
 
 def where(mask: Bool[Tensor, "B F"]) -> Int[Tensor, " n"]:
     """The places of the true entries in the flattened mask, ascending."""
-    if mask.device.type == "cpu":  # several times faster than torch's
+    if mask.device.type == "cpu":  # about twice as fast as torch's (9 M entries: 2.6 against 4.7 ms)
         return torch.from_numpy(np.flatnonzero(mask.numpy()))
     return mask.reshape(-1).nonzero().squeeze(1)
 

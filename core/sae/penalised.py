@@ -151,10 +151,9 @@ class JumpReLU(ReLU):
         size, penalty = len(batch.before), active.values.new_zeros(())
         d_count = torch.zeros_like(d_values)
         if self.penalty == "tanh":
-            scale = _TANH_SCALE
-            bent = torch.tanh(scale * active.values)
+            bent = torch.tanh(_TANH_SCALE * active.values)
             weight = controls.pressure * batch.unit
-            d_values = d_values + weight * scale * (1 - bent.square())
+            d_values = d_values + weight * _TANH_SCALE * (1 - bent.square())
             penalty = weight * bent.sum()
         else:
             over = float(open_.sum()) / size / batch.k - 1

@@ -31,7 +31,7 @@ def open_pretrained(folder: Path, d_model: int) -> SparseAutoencoder:
             sae = read(folder)
             if sae.d_model != d_model:
                 raise BadInput(f"{folder}: this SAE reads rows of width {sae.d_model}; the layer's have {d_model}")
-            if sae.transcodes or "transcoder" in str(folder):
+            if sae.transcodes or any("transcoder" in part for part in folder.parts[-2:]):
                 raise BadInput(f"{folder}: a transcoder gives another site's rows; only autoencoders are used here")
             return sae
     raise BadInput(f"{folder}: holds no SAE; one of {', '.join(readers)} is looked for")
