@@ -13,16 +13,7 @@ Rule = Literal["sparsest", "lowest_fvu"]
 Rate = Annotated[float, Field(gt=0)]
 
 
-class SAEConfig(Section):
-    """The sparse autoencoder trained on each layer (by default TopK with AuxK: Gao et al. 2024, arXiv 2406.04093)."""
-
-    architecture: Architecture = "topk"
-    """How features are chosen: the k strongest of a row (topk) or of a batch (batchtopk), of nested dictionaries
-    (matryoshka), above learned thresholds (jumprelu, gated), or under an L1 penalty (relu)."""
-    expansion: Positive = 8
-    """Features per dimension of the stream: F = expansion · D."""
-    k: Positive = 64
-    """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
+class _SAESettings(Section):
     k_anneal: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the run over which k falls to its value from four times as much; 0 keeps it from the start."""
     l0_penalty: Literal["quadratic", "tanh"] = "quadratic"
@@ -31,8 +22,6 @@ class SAEConfig(Section):
     """Passes over the training rows."""
     batch_size: Positive = 256
     """Rows a step."""
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Adam's step; null takes 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024."""
     auxk_alpha: Annotated[float, Field(ge=0)] = 1 / 32
     """Weight of the dead features' loss (Gao et al. 2024)."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
@@ -47,6 +36,20 @@ class SAEConfig(Section):
     """Most training rows a layer, drawn by seed; null takes all."""
     checkpoint_every: Positive = 500
     """Most steps between training checkpoints (and never more than ten minutes); not part of the fingerprint."""
+
+
+class SAEConfig(_SAESettings):
+    """The sparse autoencoder trained on each layer (by default TopK with AuxK: Gao et al. 2024, arXiv 2406.04093)."""
+
+    architecture: Architecture = "topk"
+    """How features are chosen: the k strongest of a row (topk) or of a batch (batchtopk), of nested dictionaries
+    (matryoshka), above learned thresholds (jumprelu, gated), or under an L1 penalty (relu)."""
+    expansion: Positive = 8
+    """Features per dimension of the stream: F = expansion · D."""
+    k: Positive = 64
+    """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Adam's step; null takes 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the training rows drawn, of initialisation and data order."""
 
@@ -73,23 +76,23 @@ OneOrSeveral = Annotated[
 _SHORT = {"architecture": "", "expansion": "x", "k": "k", "learning_rate": "lr", "seed": "seed"}
 
 
-class SAESection(SAEConfig):
+class SAESection(_SAESettings):
     """The sparse autoencoders of a study (by default TopK with AuxK: Gao et al. 2024, arXiv 2406.04093).
 
     A list in place of the value of architecture, expansion, k, learning_rate or seed trains one SAE a layer for each
     combination; `choose` says which of them the analyses use.
     """
 
-    architecture: OneOrSeveral[Architecture] = "topk"  # type: ignore[assignment]
+    architecture: OneOrSeveral[Architecture] = "topk"
     """How features are chosen: the k strongest of a row (topk) or of a batch (batchtopk), of nested dictionaries
     (matryoshka), above learned thresholds (jumprelu, gated), or under an L1 penalty (relu)."""
-    expansion: OneOrSeveral[Positive] = 8  # type: ignore[assignment]
+    expansion: OneOrSeveral[Positive] = 8
     """Features per dimension of the stream: F = expansion · D."""
-    k: OneOrSeveral[Positive] = 64  # type: ignore[assignment]
+    k: OneOrSeveral[Positive] = 64
     """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
-    learning_rate: OneOrSeveral[Rate | None] = None  # type: ignore[assignment]
+    learning_rate: OneOrSeveral[Rate | None] = None
     """Adam's step; null takes 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024."""
-    seed: OneOrSeveral[Annotated[int, Field(ge=0)]] = 0  # type: ignore[assignment]
+    seed: OneOrSeveral[Annotated[int, Field(ge=0)]] = 0
     """Seed of the training rows drawn, of initialisation and data order."""
     choose: Rule = "sparsest"
     """Which of several the analyses use, the same for every layer: the sparsest of those whose held-out FVU (median
