@@ -62,8 +62,10 @@ def speed(given: argparse.Namespace, pythons: dict[str, str]) -> None:
 
 
 def frontier(given: argparse.Namespace, pythons: dict[str, str]) -> None:
-    """A line a library, architecture and k: L0 and held-out FVU at equal steps, batch and learning rate."""
-    print("| library | architecture | k | L0 | held-out FVU | dead |\n|---|---|---|---|---|---|", flush=True)
+    """A line a library, architecture and k: L0 and held-out FVU at equal steps, batch and learning rate; where atoms
+    were planted, mean max cosine similarity and the share found again too."""
+    print("| library | architecture | k | L0 | held-out FVU | dead | MMCS | found |\n" + "|---" * 8 + "|", flush=True)
+    lines: list[dict[str, str | float]] = []
     for architecture in given.architectures:
         for name in [name for name in pythons if architecture in KNOWN[name]]:
             for k in given.ks:
@@ -71,8 +73,39 @@ def frontier(given: argparse.Namespace, pythons: dict[str, str]) -> None:
                 one = run(
                     pythons[name], name, given.rows, *shape, "--steps", str(given.steps), "--architecture", architecture
                 )
-                row = f"| {name} | {architecture} | {k} | {one['l0']:.1f} | {one['fvu']:.3f} | {one['dead']:.1%} |"
-                print(row, flush=True)
+                planted = f"{one['mmcs']:.3f} | {one['recovered']:.0%}" if "mmcs" in one else "– | –"
+                figures = f"{one['l0']:.1f} | {one['fvu']:.3f} | {one['dead']:.1%} | {planted}"
+                print(f"| {name} | {architecture} | {k} | {figures} |", flush=True)
+                lines.append({"library": name, "architecture": architecture, "l0": one["l0"], "fvu": one["fvu"]})
+    if given.png:
+        given.png.write_bytes(picture(lines))
+
+
+def picture(lines: list[dict[str, str | float]]) -> bytes:
+    """L0 against held-out FVU, a panel an architecture that another library has too, and one of all of ours."""
+    import altair as alt
+    import polars as pl
+
+    from core.figures.theme import HALF, SERIES, Figure, by_panel
+    from core.figures.writers import to_png, to_spec
+
+    table = pl.DataFrame(lines)
+    libraries_of = table.group_by("architecture", maintain_order=True).agg(pl.col("library").n_unique())
+    shared = [name for name, libraries in libraries_of.iter_rows() if libraries > 1]
+    x = alt.X("l0:Q", title="Active features a token (L0, held out)", scale=alt.Scale(type="log", nice=False))
+    y = alt.Y("fvu:Q", title="Fraction of variance unexplained", scale=alt.Scale(zero=False))
+    base = alt.Chart(table).mark_line(point=True).encode(x=x, y=y)
+
+    def coloured(field: str, domain: list[str]) -> alt.Color:
+        return alt.Color(f"{field}:N", title=None, scale=alt.Scale(domain=domain, range=list(SERIES)))
+
+    sized = base.properties(width=HALF, height=HALF)
+    libraries = sized.encode(color=coloured("library", [name for name in KNOWN if name in table["library"]]))
+    panels = by_panel(libraries, "architecture", {name: name for name in shared}, columns=2)
+    kinds = [name for name in KNOWN["saeflow"] if name in table["architecture"]]
+    ours = sized.encode(color=coloured("architecture", kinds)).transform_filter("datum.library === 'saeflow'")
+    chart = alt.vconcat(panels, ours.properties(title="saeflow, all kinds")).resolve_scale(color="independent")
+    return to_png(to_spec(Figure(chart, "L0 against held-out FVU at equal steps")))
 
 
 def main() -> None:
@@ -87,6 +120,7 @@ def main() -> None:
     parser.add_argument("--architectures", nargs="+", choices=KNOWN["saeflow"], default=list(KNOWN["saeflow"]))
     parser.add_argument("--batch", type=int, default=4096)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--png", type=Path, help="frontier: draw it into this file")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     peers = json.loads(given.peers.read_text(encoding="utf-8")) if given.peers else {}

@@ -1,6 +1,5 @@
 """Someone else's SAE of a layer, measured on the rows that ours is trained on."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tasks.context import Work
 from tasks.mlflow_sae import log_sae
 from tasks.models import device_of
 from tasks.step import step
+from tasks.train import write_quality
 
 
 @step(IMPORT_SAE)
@@ -30,10 +30,10 @@ def import_sae(work: Work) -> Mapping[str, float]:
     config = SAEConfig.model_validate(work.recipe["rows"])
     rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
     sae = open_pretrained(Path(work.unit.knobs["folder"]), table.d_model).to(device_of(work))
-    metrics, firing_rate = final_metrics(sae, rows)
+    quality = final_metrics(sae, rows)
     model = read_shape(Path(work.context.model_folder)).model_type
-    save_sae(sae, work.out, Origin(model=model, layer=layer), firing_rate)
+    save_sae(sae, work.out, Origin(model=model, layer=layer), quality.firing_rate)
     pl.DataFrame(schema=HISTORY).write_parquet(work.out / "history.parquet", statistics=False)
-    (work.out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_quality(quality, work.out)
     log_sae(work, table.d_model)
-    return metrics
+    return quality.metrics

@@ -8,6 +8,7 @@ from core.data.samples import read_samples
 from core.lm.shape import read_shape
 from core.progress import Progress
 from core.sae.formats import Origin, save_sae
+from core.sae.metrics import Quality
 from core.sae.rows import load_rows
 from core.sae.training import train
 from core.steps import TRAIN_SAE
@@ -28,13 +29,18 @@ def train_sae(work: Work) -> Mapping[str, float]:
     rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
     trained = train(rows, config, work.checkpoint, _curves(work))
     model = read_shape(Path(work.context.model_folder)).model_type
-    save_sae(trained.sae, work.out, Origin(model=model, layer=layer), trained.firing_rate)
+    save_sae(trained.sae, work.out, Origin(model=model, layer=layer), trained.quality.firing_rate)
     trained.history.write_parquet(work.out / "history.parquet", statistics=False)
-    counts = {f"rows_{kind}": float(count) for kind, count in rows.counts.items()}
-    metrics = {**trained.metrics, **counts}
-    (work.out / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_quality(trained.quality, work.out)
     log_sae(work, table.d_model)
-    return metrics
+    return trained.quality.metrics
+
+
+def write_quality(quality: Quality, folder: Path) -> None:
+    """Write the figures of an autoencoder, and on how many rows how many of its features fired."""
+    text = json.dumps(quality.metrics, indent=1, sort_keys=True) + "\n"
+    (folder / "metrics.json").write_text(text, encoding="utf-8")
+    quality.l0.write_parquet(folder / "l0.parquet", statistics=False)
 
 
 _CURVES = ("fvu", "loss", "l0", "dead", "learning_rate")

@@ -6,6 +6,18 @@ from pathlib import Path
 
 import pytest
 
+# --- which tests stay together when two processes share them (`make test`) ---
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of one SLURM are a group, those of the mini study another, and else those of a file."""
+    for item in items:
+        needs: list[str] = getattr(item, "fixturenames", [])
+        file = item.nodeid.split("::")[0]
+        group = "slurm" if "slurm" in needs else "mini" if "mini_workspace" in needs else file
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 # --- tiny models (owner: tests/core/lm) ---
 
 

@@ -71,17 +71,17 @@ class LayerTable:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def read(self, rows: np.ndarray) -> Float[Tensor, "n D"]:
-        """The rows numbered `rows`, in their order, in float32; files are read in order, whatever order is asked."""
+    def read(self, rows: np.ndarray, dtype: torch.dtype = torch.float32) -> Float[Tensor, "n D"]:
+        """The rows numbered `rows`, in their order; files are read in order, whatever order is asked."""
         origin = self._origin[rows].astype(np.int64)
         order = np.argsort(origin, kind="stable")
         ordered = origin[order]
-        out = torch.empty(len(origin), self.d_model)
+        out = torch.empty(len(origin), self.d_model, dtype=dtype)
         bounds = np.searchsorted(ordered, [*self._starts, np.iinfo(np.int64).max])
         for piece, low, high in zip(self._pieces, bounds[:-1], bounds[1:], strict=True):
             if low < high:
                 local = torch.from_numpy(ordered[low:high] - piece.start)
-                out[torch.from_numpy(order[low:high])] = piece.matrix[local].float()
+                out[torch.from_numpy(order[low:high])] = piece.matrix[local].to(dtype)
         return out
 
     def block(self, start: int, stop: int) -> Float[Tensor, "n D"]:

@@ -23,7 +23,8 @@ from core.figures.theme import (
 CURVE_POINTS = 60
 """Points drawn a training curve; more cannot be told apart."""
 BIN = 0.25
-"""Width of a bin of firing rates, in powers of ten: eighteen bins from one row in 30,000 to every row."""
+"""Width of a bin: of firing rates in powers of ten (eighteen from one row in 30,000 to every row), of numbers of active
+features in powers of two."""
 
 
 def quality(sae: pl.DataFrame) -> Figure | None:
@@ -162,24 +163,42 @@ def _curves(table: pl.DataFrame, field: str, title: str) -> alt.Chart:
 
 def density(table: pl.DataFrame) -> Figure | None:
     """How often features fire: a column a layer, a cell a bin of the firing rate, dead features left out."""
-    share = pl.col("features") / pl.col("features").sum().over("layer")
-    cells = table.with_columns(share=share, high=pl.col("low") + BIN)
-    tooltip = ["layer", alt.Tooltip("low:Q", title="log10 rate from"), "features"]
-    scale = alt.Scale(scheme=SEQUENTIAL)
-    chart = (
-        alt.Chart(cells)
-        .mark_rect()
-        .encode(
-            x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelOverlap=True, labelAngle=0)),
-            y=alt.Y("low:Q", title="Firing rate of a feature (log10)", scale=alt.Scale(zero=False, nice=False)),
-            y2="high:Q",
-            color=alt.Color("share:Q", title="Features", scale=scale, legend=alt.Legend(format="%")),
-            tooltip=tooltip,
-        )
-        .properties(width=WIDTH, height=HEIGHT)
-    )
+    y = alt.Y("low:Q", title="Firing rate of a feature (log10)", scale=alt.Scale(zero=False, nice=False))
+    chart = _by_layer(table.with_columns(high=pl.col("low") + BIN), y, "features", "Features")
     caption = (
         "Feature density: of each layer's live features, the share that fires at a given rate on the training rows "
         "(log scale; a rate of -2 is one row in a hundred)."
     )
     return Figure(chart, caption)
+
+
+def l0(table: pl.DataFrame) -> Figure | None:
+    """How many features fire on a row: a column a layer, a cell a bin of the number; none where it is always k."""
+    if table.group_by("layer").len()["len"].max() == 1:
+        return None
+    cells = table.with_columns(low=2 ** pl.col("low"), high=2 ** (pl.col("low") + BIN))
+    y = alt.Y("low:Q", title="Active features a token", scale=alt.Scale(type="log", nice=False))
+    caption = (
+        "L0: of each layer's held-out rows, the share on which a given number of features is active (log scale; rows "
+        "without any are counted with one)."
+    )
+    return Figure(_by_layer(cells, y, "rows", "Rows"), caption)
+
+
+def _by_layer(cells: pl.DataFrame, y: alt.Y, count: str, title: str) -> alt.Chart:
+    """A column a layer, a cell a bin from `low` to `high`, its colour the share of the layer's `count`."""
+    share = pl.col(count) / pl.col(count).sum().over("layer")
+    scale, percent = alt.Scale(scheme=SEQUENTIAL), alt.Legend(format="%")
+    chart: alt.Chart = (
+        alt.Chart(cells.with_columns(share=share))
+        .mark_rect()
+        .encode(
+            x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelOverlap=True, labelAngle=0)),
+            y=y,
+            y2="high:Q",
+            color=alt.Color("share:Q", title=title, scale=scale, legend=percent),
+            tooltip=["layer", alt.Tooltip("low:Q", title="from"), alt.Tooltip("high:Q", title="to"), count],
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+    )
+    return chart

@@ -29,7 +29,8 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     `samples` as `prepare` wrote them; `sae` one row a layer of `core.sae.metrics.final_metrics`; `history` the
     training curves with a column `layer`; `health` one row a layer (rows, scale, top_share, mean_norm_SEGMENT);
     `sweep` one row a layer and variant, where several autoencoders were trained; `density` one row a layer and bin of
-    the features' firing rates (low: its lower end, log10; features: how many).
+    the features' firing rates (low: its lower end, log10; features: how many); `l0` the same of active features a
+    held-out row (low: log2; rows: how many).
     """
     makers = {
         "genders": ("samples", _genders),
@@ -40,6 +41,7 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
         "sae_curves": ("history", saes.curves),
         "sae_frontier": ("sweep", saes.frontier),
         "sae_density": ("density", saes.density),
+        "sae_l0": ("l0", saes.l0),
     }
     present = {name: maker for name, maker in makers.items() if tables.get(maker[0], pl.DataFrame()).height}
     drawn = {name: maker(tables[table]) for name, (table, maker) in present.items()}

@@ -48,6 +48,7 @@ def collect(
         dropped=pl.read_parquet(samples / "dropped.parquet"),
         sae=_rows((layers[unit], _read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
         density=_density((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
+        l0=_l0((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
         sweep=_sweep(store, manifests, roles, variants),
         history=_histories(store, {layers[unit]: unit for unit in roles.get("sae", [])}),
         health=_rows((layers[unit], _health(store.path(unit))) for unit in roles.get("layer", [])),
@@ -73,6 +74,21 @@ def _density(saes: Iterable[tuple[int, Path]]) -> pl.DataFrame:
         lows, counts = np.unique(np.minimum(low, -BIN), return_counts=True)
         schema = {"layer": pl.Int64, "low": pl.Float64, "features": pl.Int64}
         parts.append(pl.DataFrame({"layer": [layer] * len(lows), "low": lows, "features": counts}, schema=schema))
+    return pl.concat(parts) if parts else pl.DataFrame()
+
+
+def _l0(saes: Iterable[tuple[int, Path]]) -> pl.DataFrame:
+    """On how many held-out rows of each layer how many features are active, by bins of the number's logarithm."""
+    low = ((pl.col("active").clip(1).log(2) / BIN).floor() * BIN).alias("low")
+    parts = [
+        pl.read_parquet(folder / "l0.parquet")
+        .filter(split="held_out")
+        .group_by(low)
+        .agg(pl.col("rows").sum().cast(pl.Int64))
+        .sort("low")
+        .select(pl.lit(layer).alias("layer"), "low", "rows")
+        for layer, folder in saes
+    ]
     return pl.concat(parts) if parts else pl.DataFrame()
 
 

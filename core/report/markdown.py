@@ -9,7 +9,7 @@ import polars as pl
 from core.figures.writers import FigureFile
 from core.report import text
 from core.report.cells import Column, columns_of
-from core.report.contents import LANGUAGES, chapter, place
+from core.report.contents import LANGUAGES, SAE_FIGURES, chapter, place
 from core.report.examples import chosen_examples, described
 from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, packages, revisions
 from core.report.model import Gallery, ReportInputs, Section
@@ -53,8 +53,7 @@ class _Writer:
         drops = drop_counts(inputs)
         yield from self.table("Left out, by reason", drops) if drops.height else ["Nothing was left out.\n"]
         yield "## SAE quality by layer\n"
-        names = ("sae_frontier", "sae_quality", "sae_use", "sae_density", "sae_curves", "stream")
-        yield from _figures("study", [own[name] for name in names if name in own])
+        yield from _figures("study", [own[name] for name in SAE_FIGURES if name in own])
         if inputs.sweep.height:
             yield from self.table("Every autoencoder that was tried", inputs.sweep, most=inputs.sweep.height)
         if inputs.sae.height:

@@ -94,8 +94,8 @@ class ReportInputs:
 
     `study` is the study's `model_dump`; `summary` what `prepare` counted; `dropped` rows of the source that were left
     out (row, sample_id, field, reason) and `capture_drops` captions that were (sample_id, language, reason); `sae`,
-    `history`, `health`, `sweep`, `density` as in `core.figures.study.figures`; `skipped` what was left out, with the
-    reason.
+    `history`, `health`, `sweep`, `density`, `l0` as in `core.figures.study.figures`; `skipped` what was left out,
+    with the reason.
     """
 
     study: Mapping[str, Any]
@@ -107,6 +107,7 @@ class ReportInputs:
     health: pl.DataFrame
     sweep: pl.DataFrame = field(default_factory=pl.DataFrame)
     density: pl.DataFrame = field(default_factory=pl.DataFrame)
+    l0: pl.DataFrame = field(default_factory=pl.DataFrame)
     capture_drops: pl.DataFrame = field(default_factory=pl.DataFrame)
     sections: tuple[Section, ...] = ()
     gallery: Gallery | None = None

@@ -15,7 +15,7 @@ from core.figures.writers import EMBED_OPTIONS, POLICY, FigureFile, font_faces, 
 from core.report import text
 from core.report.cards import FeatureCards, GalleryCard, feature_cards, gallery_cards
 from core.report.cells import TableView, table_view
-from core.report.contents import chapter, flat, place
+from core.report.contents import SAE_FIGURES, chapter, flat, place
 from core.report.examples import described
 from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, making_units, packages, revisions
 from core.report.model import ReportInputs, Section, ShownTable
@@ -137,7 +137,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "data_figures": own("genders", "agreement"),
         "drops": shown("drops", "Left out, by reason", drop_counts(inputs)) if drop_counts(inputs).height else None,
         "dropped": shown("dropped", "Rows left out", inputs.dropped) if inputs.dropped.height else None,
-        "sae_figures": own("sae_frontier", "sae_quality", "sae_use", "sae_density", "sae_curves", "stream"),
+        "sae_figures": own(*SAE_FIGURES),
         "sae": shown("sae", "Every layer's autoencoder", inputs.sae) if inputs.sae.height else None,
         "sweep": shown("sweep", "Every autoencoder that was tried", inputs.sweep) if inputs.sweep.height else None,
         "health": shown("health", "Every layer's rows", inputs.health) if inputs.health.height else None,

@@ -51,6 +51,7 @@ def _own_figures(inputs: ReportInputs, folder: Path) -> dict[str, FigureFile]:
         "health": inputs.health,
         "sweep": inputs.sweep,
         "density": inputs.density,
+        "l0": inputs.l0,
     }
     written = {name: write_figure(figure, f"study-{name}", folder) for name, figure in study.figures(tables).items()}
     return {name: FigureFile(name, file.spec, file.png, file.caption, file.alt) for name, file in written.items()}

@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import polars as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.sae.architectures import SparseAutoencoder, SparseCode
+from core.sae.reading import StoredRows
 from core.sae.rows import Rows
 
 DENSE_RATE = 0.1
 """A feature that fires on more than this share of the rows is called dense."""
+L0_ROWS = pl.Schema({"split": pl.String, "active": pl.UInt32, "rows": pl.UInt64})
+"""One row a split (train, held_out) and number of active features that occurred: on how many rows it did."""
 _BLOCK_ELEMENTS = 2**24
 
 
@@ -39,15 +43,20 @@ class Evaluation:
         return float((self.l0_rows.cumsum(0) < share * self.rows).sum())
 
 
-def encode_blocks(sae: SparseAutoencoder, x: Float[Tensor, "T D"]) -> Iterator[tuple[Float[Tensor, "t D"], SparseCode]]:
+def encode_blocks(
+    sae: SparseAutoencoder, x: Float[Tensor, "T D"] | StoredRows
+) -> Iterator[tuple[Float[Tensor, "t D"], SparseCode]]:
     """Rows and their codes, in blocks whose dense pre-activations stay below 64 MiB."""
-    for block in torch.split(x, max(1, _BLOCK_ELEMENTS // sae.num_features)):
-        rows = block.to(sae.b_dec.dtype)
+    size = max(1, _BLOCK_ELEMENTS // sae.num_features)
+    for start in range(0, len(x), size):
+        rows = x[start : start + size].to(sae.b_dec.dtype)
         yield rows, sae.encode(rows)
 
 
 @torch.no_grad()
-def evaluate(sae: SparseAutoencoder, x: Float[Tensor, "T D"], target: Float[Tensor, "T O"] | None = None) -> Evaluation:
+def evaluate(
+    sae: SparseAutoencoder, x: Float[Tensor, "T D"] | StoredRows, target: Float[Tensor, "T O"] | None = None
+) -> Evaluation:
     """Measure the autoencoder on rows of the stream (a transcoder against its `target`), in one pass.
 
     Sums are taken about the first rows' mean, in float64: a stream's mean can be far larger than its spread.
@@ -94,8 +103,18 @@ def decoder_cosine_max(sae: SparseAutoencoder) -> Float[Tensor, " F"]:
     return torch.cat(found)
 
 
-def final_metrics(sae: SparseAutoencoder, rows: Rows) -> tuple[dict[str, float], Float[Tensor, " F"]]:
-    """The figures a finished run is compared by, and each feature's firing rate over the training rows.
+@dataclass(frozen=True)
+class Quality:
+    """The figures a finished run is compared by, each feature's firing rate over the training rows [F], and on how many
+    rows (training and held out) how many features fired."""
+
+    metrics: dict[str, float]
+    firing_rate: Float[Tensor, " F"]
+    l0: pl.DataFrame
+
+
+def final_metrics(sae: SparseAutoencoder, rows: Rows) -> Quality:
+    """Measure a finished autoencoder.
 
     Dead: silent on every training row. Live: not dead. Held-out figures are left out when no row is held out.
     """
@@ -111,9 +130,19 @@ def final_metrics(sae: SparseAutoencoder, rows: Rows) -> tuple[dict[str, float],
         "decoder_cosine_max": float(decoder_cosine_max(sae).median()),
         **{f"rows_{name}": float(count) for name, count in rows.counts.items()},
     }
+    l0 = [_histogram("train", trained)]
     if len(rows.held_out):
-        metrics |= _reconstruction("held_out", evaluate(sae, rows.held_out, rows.held_out_target))
-    return metrics, rate.float()
+        held_out = evaluate(sae, rows.held_out, rows.held_out_target)
+        metrics |= _reconstruction("held_out", held_out)
+        l0.append(_histogram("held_out", held_out))
+    return Quality(metrics, rate.float(), pl.concat(l0))
+
+
+def _histogram(name: str, evaluation: Evaluation) -> pl.DataFrame:
+    counts = evaluation.l0_rows.numpy(force=True)
+    active = counts.nonzero()[0]
+    columns = {"split": [name] * len(active), "active": active, "rows": counts[active]}
+    return pl.DataFrame(columns, schema=L0_ROWS)
 
 
 def _reconstruction(name: str, evaluation: Evaluation) -> dict[str, float]:

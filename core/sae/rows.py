@@ -1,7 +1,7 @@
 """Which rows of a layer an autoencoder learns from, and which it is tested on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -10,33 +10,44 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.activations.table import LayerTable
+from core.sae.reading import Pairs, StoredRows
 from core.study.sae import SAEConfig
 
 MAX_HELD_OUT = 16_384
 """Held-out rows kept at most: beyond that a FVU no longer moves in its third digit."""
 SHARED_WORDS = "prompt_shared"
 """The kind of instruction rows that the languages have in common."""
-_READ_ROWS = 8192
+_HELD_BYTES = 4 * 2**30
+"""Training rows of a layer that are held in memory, on the device: 800,000 of 2560 numbers. More are read as needed."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Training rows (split `train`) and held-out rows (split `select`) of one layer, in raw units, in memory.
+    """Training rows (split `train`) and held-out rows (split `select`) of one layer, in raw units.
 
     `counts` says how many training rows there are of each kind, such as caption_en or image. The targets are what a
     transcoder should give for each row; an autoencoder has none but the rows themselves.
     """
 
-    train: Float[Tensor, "T D"]
+    train: Float[Tensor, "T D"] | StoredRows
     held_out: Float[Tensor, "H D"]
     counts: Mapping[str, int]
     train_target: Float[Tensor, "T O"] | None = None
     held_out_target: Float[Tensor, "H O"] | None = None
 
+    @property
+    def pairs(self) -> Pairs:
+        """The training rows and their targets."""
+        return Pairs(self.train, self.train_target)
+
     def to(self, device: torch.device | str) -> "Rows":
         """The same rows on another device."""
-        targets = (None if rows is None else rows.to(device) for rows in (self.train_target, self.held_out_target))
-        return Rows(self.train.to(device), self.held_out.to(device), self.counts, *targets)
+        moved = {
+            name: rows.to(device)
+            for name in ("train", "held_out", "train_target", "held_out_target")
+            if (rows := getattr(self, name)) is not None
+        }
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -49,9 +60,11 @@ class Choice:
 
 
 def load_rows(table: LayerTable, samples: pl.DataFrame, config: SAEConfig) -> Rows:
-    """Choose rows and read them; they stay in bfloat16, as they are stored."""
+    """Choose rows and read them; they stay in bfloat16, as they are stored, and in their files if they are many."""
     choice = choose_rows(table.tokens, samples, config)
-    return Rows(_read(table, choice.train), _read(table, choice.held_out), choice.counts)
+    train, held_out = StoredRows(table, choice.train), StoredRows(table, choice.held_out)
+    many = 2 * len(train) * table.d_model > _HELD_BYTES
+    return Rows(train if many else train[:], held_out[:], choice.counts)
 
 
 def choose_rows(tokens: pl.DataFrame, samples: pl.DataFrame, config: SAEConfig) -> Choice:
@@ -122,10 +135,3 @@ def _sizes(pools: Mapping[str, Int[np.ndarray, " n"]], image_share: float) -> di
         wanted = round(sum(sizes.values()) * image_share / (1 - image_share))
         sizes["image"] = min(len(pools["image"]), wanted) if sizes else len(pools["image"])
     return {kind: sizes[kind] for kind in pools}
-
-
-def _read(table: LayerTable, rows: Int[np.ndarray, " n"]) -> Float[Tensor, "n D"]:
-    kept = torch.empty(len(rows), table.d_model, dtype=torch.bfloat16)
-    for start in range(0, len(rows), _READ_ROWS):
-        kept[start : start + _READ_ROWS] = table.read(rows[start : start + _READ_ROWS])
-    return kept

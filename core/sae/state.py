@@ -1,6 +1,5 @@
 """What a training run is made of between two steps, and how it survives being killed."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from torch.nn import functional
 
 from core.sae.architectures import SparseAutoencoder
 from core.sae.kernels import sparse_decode, top_k
+from core.sae.reading import generator_for
 from core.sae.selection import Controls, Parameters, Selection
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -136,7 +136,7 @@ def initial_state(
     The encoder is scaled so that the first reconstructions have the right length (least squares over some rows). A
     transcoder, whose target `y` is not its input, has an encoder of its own random directions.
     """
-    generator = torch.Generator().manual_seed(_seed(start.seed, "initialisation"))
+    generator = generator_for(start.seed, "initialisation")
     target = x if y is None else y
     decoder = _directions(start.num_features, target, generator)
     encoder = decoder.clone() if y is None else _directions(start.num_features, x, generator)
@@ -171,15 +171,6 @@ def geometric_median(x: Float[Tensor, "T D"], iterations: int = 32) -> Float[Ten
         weights = 1 / (x - median).norm(dim=1).clamp_min(1e-6)
         median = (weights @ x) / weights.sum()
     return median
-
-
-def epoch_order(rows: int, seed: int, epoch: int) -> Int[Tensor, " T"]:
-    """The order in which an epoch visits the rows: a function of seed and epoch, so that a resumed run needs no RNG."""
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(_seed(seed, f"epoch {epoch}")))
-
-
-def _seed(seed: int, purpose: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:7], "big")
 
 
 def save_checkpoint(folder: Path, state: TrainingState, recipe: str) -> None:

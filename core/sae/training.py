@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from torch import Tensor
 from core.errors import BadInput
 from core.progress import Progress, Stopped, silent
 from core.sae.architectures import SparseAutoencoder
-from core.sae.metrics import evaluate, final_metrics
+from core.sae.metrics import Quality, evaluate, final_metrics
 from core.sae.objective import Objective, Outcome
 from core.sae.penalised import selection_of
+from core.sae.reading import Drawn, StoredRows, batches
 from core.sae.rows import Rows
 from core.sae.schedule import Schedule
 from core.sae.selection import Batch, BatchTopK, Controls, Parameters
-from core.sae.state import Start, TrainingState, epoch_order, initial_state, load_checkpoint, save_checkpoint
+from core.sae.state import Start, TrainingState, initial_state, load_checkpoint, save_checkpoint
 from core.study.sae import SAEConfig
 
 HISTORY = pl.Schema(
@@ -52,12 +54,11 @@ _IMPROVES = 1e-3
 
 @dataclass(frozen=True)
 class TrainedSAE:
-    """A trained autoencoder in raw units, its curves, its final figures, and each feature's firing rate [F]."""
+    """A trained autoencoder in raw units, its curves, and how good it came out."""
 
     sae: SparseAutoencoder
     history: pl.DataFrame
-    metrics: dict[str, float]
-    firing_rate: Float[Tensor, " F"]
+    quality: Quality
 
 
 def train(rows: Rows, config: SAEConfig, checkpoint: Path, progress: Progress = silent) -> TrainedSAE:
@@ -82,10 +83,11 @@ def train(rows: Rows, config: SAEConfig, checkpoint: Path, progress: Progress = 
             save_checkpoint(checkpoint, state, run.recipe)
             raise
         sae = run.export(state)
-        metrics, firing_rate = final_metrics(sae, rows)
+        quality = final_metrics(sae, rows)
     history = pl.DataFrame(state.history, schema=dict.fromkeys(HISTORY, pl.Float64), orient="row")
     frame = history.with_columns(pl.col("held_out_fvu").fill_nan(None)).cast(HISTORY)
-    return TrainedSAE(sae, frame, {**metrics, "scale": run.scale, "steps": float(state.step)}, firing_rate)
+    quality.metrics.update(scale=run.scale, steps=float(state.step))
+    return TrainedSAE(sae, frame, quality)
 
 
 @dataclass(frozen=True)
@@ -163,14 +165,9 @@ class Run:
         """Take every step that is left, logging and checkpointing on the way."""
         schedule, saved = self.schedule, time.monotonic()
         every = max(1, schedule.total // _LOGGED_STEPS)
-        epoch, order = -1, torch.empty(0, dtype=torch.int64)
-        while state.step < schedule.total and not self._gave_up(state):
-            if state.step // schedule.per_epoch != epoch:
-                epoch = state.step // schedule.per_epoch
-                order = epoch_order(len(self.rows.train), self.config.seed, epoch).to(self.rows.train.device)
+        for drawn in self._batches(state):
             dead = (state.step - state.last_fired >= schedule.per_epoch).nonzero().squeeze(1)
-            place = state.step % schedule.per_epoch * self.batch
-            outcome = self.step(state, order[place : place + self.batch], dead)
+            outcome = self.step(state, drawn, dead)
             ended = state.step % schedule.per_epoch == 0
             figures = self._figures(state, outcome, len(dead)) if ended or state.step % every == 0 else None
             if figures is not None:
@@ -181,6 +178,12 @@ class Run:
                 save_checkpoint(checkpoint, state, self.recipe)
                 saved = time.monotonic()
             progress(state.step, schedule.total, figures)
+
+    def _batches(self, state: TrainingState) -> Iterator[Drawn]:
+        """What is left to learn from, from the state's step on."""
+        while state.step < self.schedule.total and not self._gave_up(state):
+            epoch, first = divmod(state.step, self.schedule.per_epoch)
+            yield from batches(self.rows.pairs, self.batch, self.config.seed, epoch, first)
 
     def _gave_up(self, state: TrainingState) -> bool:
         """Whether held-out FVU has not fallen for as many epochs as `early_stop` says."""
@@ -195,12 +198,10 @@ class Run:
         step, l0 = (logged[list(HISTORY).index(name)] for name in ("step", "l0"))
         return self.schedule.k(int(step)) == self.config.k and l0 <= 1.1 * self.config.k
 
-    def step(self, state: TrainingState, chosen: Int[Tensor, " B"], dead: Int[Tensor, " d"]) -> Outcome:
-        """One step on the rows `chosen`; `dead` are the features that fired on none of the last epoch's."""
-        x = torch.index_select(self.rows.train, 0, chosen).float().div_(self.scale)
-        y = x
-        if self.rows.train_target is not None:
-            y = torch.index_select(self.rows.train_target, 0, chosen).float().div_(self.target_scale)
+    def step(self, state: TrainingState, drawn: Drawn, dead: Int[Tensor, " d"]) -> Outcome:
+        """One step on the rows drawn; `dead` are the features that fired on none of the last epoch's."""
+        x = drawn.x.float().div_(self.scale)
+        y = x if drawn.y is None else drawn.y.float().div_(self.target_scale)
         k = self.schedule.k(state.step)
         outcome = self.objective(state, x, y, dead, k)
         self._update(state, outcome)
@@ -253,12 +254,12 @@ def _clip(gradients: Parameters, most: float) -> None:
         gradient.mul_(factor)
 
 
-def _moments(x: Float[Tensor, "T D"]) -> tuple[float, float]:
+def _moments(x: Float[Tensor, "T D"] | StoredRows) -> tuple[float, float]:
     """The scale that brings the mean squared norm to D, and the scaled rows' mean squared distance from their mean."""
     total = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
     squares = torch.zeros_like(total)
-    for block in torch.split(x, 8192):
-        wide = block.double()
+    for start in range(0, len(x), 8192):
+        wide = x[start : start + 8192].double()
         total += wide.sum(0)
         squares += wide.square().sum(0)
     second = squares / len(x)

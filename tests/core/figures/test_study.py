@@ -1,4 +1,5 @@
 import polars as pl
+import pytest
 
 from core.figures.saes import thinned
 from core.figures.study import figures, gender_counts
@@ -56,6 +57,14 @@ def test_feature_density_is_a_share_of_each_layers_live_features() -> None:
     table = pl.DataFrame({"layer": [0, 0, 1], "low": [-2.0, -1.0, -2.0], "features": [30, 10, 5]})
     (rows, *_) = to_spec(figures({"density": table})["sae_density"])["datasets"].values()
     assert [row["share"] for row in rows] == [0.75, 0.25, 1.0]
+
+
+def test_a_histogram_of_active_features_is_drawn_where_they_vary() -> None:
+    table = pl.DataFrame({"layer": [0, 0, 1], "low": [2.0, 2.25, 2.0], "rows": [30, 10, 5]})
+    (rows, *_) = to_spec(figures({"l0": table})["sae_l0"])["datasets"].values()
+    assert [row["share"] for row in rows] == [0.75, 0.25, 1.0]
+    assert (rows[0]["low"], rows[0]["high"]) == pytest.approx((4, 2**2.25))
+    assert figures({"l0": table[1:]}) == {}  # always k
 
 
 def test_the_frontier_rings_what_is_used_at_the_layers_median() -> None:

@@ -140,6 +140,8 @@ class SampleStudy:
             rates = self.rng.normal(-2.0, 0.6, 512).clip(-10, 0).astype(np.float32)
             rates[:10] = -10  # dead
             save_file({"sparsity": rates}, folder / "sparsity.safetensors")
+            active = pl.DataFrame({"split": "held_out", "active": [14, 16, 20], "rows": [200, 500, 300]})
+            active.write_parquet(folder / "l0.parquet")
 
         return fill
 

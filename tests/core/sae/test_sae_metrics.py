@@ -1,5 +1,6 @@
 """Reconstruction figures against scikit-learn's."""
 
+import polars as pl
 import pytest
 import torch
 from sklearn.metrics import explained_variance_score, r2_score
@@ -47,10 +48,18 @@ def test_dead_and_dense_features_are_told() -> None:
     sae.b_enc[:30] = -1e3  # never among the top, nor positive
     sae.b_enc[30] = 1e3
     x = torch.randn(100, 12, generator=torch.Generator().manual_seed(4))
-    metrics, rate = final_metrics(sae, Rows(x, x[:50], {"image": 100}))
+    quality = final_metrics(sae, Rows(x, x[:50], {"image": 100}))
+    metrics, rate = quality.metrics, quality.firing_rate
     assert metrics["dead_fraction"] == 0.75
     assert rate[30] == 1
     assert metrics["dense_fraction"] >= 1 / 40
     assert metrics["rows_per_latent"] == 2.5
     assert metrics["rows_image"] == 100
     assert metrics["median_firings_per_live_latent"] == float(((rate[30:] * 100).round()).median())
+    assert quality.l0.group_by("split", maintain_order=True).agg(pl.col("rows").sum()).rows() == [
+        ("train", 100),
+        ("held_out", 50),
+    ]
+    assert (quality.l0["active"] * quality.l0["rows"]).sum() == round(
+        100 * metrics["train_l0"] + 50 * metrics["held_out_l0"]
+    )

@@ -96,10 +96,11 @@ def test_text_only_and_image_only_tables_give_what_they_have(tokens: pl.DataFram
 
 
 def test_rows_are_read_as_they_are_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.sae.rows._READ_ROWS", 5)
+    monkeypatch.setattr("core.sae.reading._READ_ROWS", 5)
     layer = make_layer(tmp_path)
     choice = choose_rows(layer.tokens, layer.samples, SAEConfig())
     rows = load_rows(layer.table, layer.samples, SAEConfig())
+    assert isinstance(rows.train, torch.Tensor)
     assert rows.train.dtype == torch.bfloat16
     assert torch.equal(rows.train.float(), layer.table.read(choice.train))
     assert len(rows.held_out) == 0  # every image of this table is in the training split

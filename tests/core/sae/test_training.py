@@ -44,8 +44,9 @@ def _same(one: TrainedSAE, other: TrainedSAE) -> bool:
     return (
         all(torch.equal(a, b) for a, b in weights)
         and one.history.equals(other.history)
-        and one.metrics == other.metrics
-        and torch.equal(one.firing_rate, other.firing_rate)
+        and one.quality.metrics == other.quality.metrics
+        and torch.equal(one.quality.firing_rate, other.quality.firing_rate)
+        and one.quality.l0.equals(other.quality.l0)
     )
 
 
@@ -114,9 +115,9 @@ def test_planted_atoms_are_recovered_with_as_many_features_as_asked(tmp_path: Pa
     cosine = (atoms @ trained.sae.W_dec.T).max(dim=1).values
     assert float(cosine.mean()) > 0.93
     assert float((cosine > 0.9).float().mean()) > 0.85
-    assert trained.metrics["held_out_fvu"] < REACHED[architecture]
-    assert trained.metrics["held_out_explained_variance"] >= 1 - trained.metrics["held_out_fvu"]
-    assert trained.metrics["held_out_l0"] == pytest.approx(3, rel=0.12)
+    assert trained.quality.metrics["held_out_fvu"] < REACHED[architecture]
+    assert trained.quality.metrics["held_out_explained_variance"] >= 1 - trained.quality.metrics["held_out_fvu"]
+    assert trained.quality.metrics["held_out_l0"] == pytest.approx(3, rel=0.12)
 
 
 def test_a_transcoder_gives_the_target_of_its_input(tmp_path: Path) -> None:
@@ -128,16 +129,16 @@ def test_a_transcoder_gives_the_target_of_its_input(tmp_path: Path) -> None:
     config = SAEConfig(architecture="batchtopk", expansion=3, k=6, epochs=25, batch_size=128)
     trained = train(rows, config, tmp_path)
     assert trained.sae(x[:2]).shape == (2, 16)
-    assert trained.metrics["held_out_fvu"] < 0.25
+    assert trained.quality.metrics["held_out_fvu"] < 0.25
     spread = (target[:600] - target[:600].mean(0)).square().sum()
     fvu = float((target[:600] - trained.sae(x[:600])).square().sum() / spread)
-    assert trained.metrics["held_out_fvu"] == pytest.approx(fvu, rel=1e-4)
+    assert trained.quality.metrics["held_out_fvu"] == pytest.approx(fvu, rel=1e-4)
 
 
 def test_training_ends_early_where_held_out_rows_gain_nothing(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"epochs": 40, "early_stop": 2, "learning_rate": 0.02})
     trained = train(planted_rows(rows=240), config, tmp_path)
-    assert trained.metrics["steps"] < 40 * (200 // 64)
+    assert trained.quality.metrics["steps"] < 40 * (200 // 64)
     seen = trained.history["held_out_fvu"].drop_nulls().to_list()
     assert min(seen[-2:]) > 0.999 * min(seen[:-2])
 
@@ -160,7 +161,7 @@ def test_k_falls_from_four_times_itself(tmp_path: Path) -> None:
 def test_the_decoder_stays_at_unit_norm_and_l0_at_k(tmp_path: Path) -> None:
     trained = train(planted_rows(), CONFIG, tmp_path)
     torch.testing.assert_close(trained.sae.W_dec.norm(dim=1), torch.ones(48))
-    assert trained.metrics["train_l0"] <= 3
+    assert trained.quality.metrics["train_l0"] <= 3
     assert trained.history.schema == HISTORY
     assert trained.history["step"].to_list()[-1] == trained.history["step"].max() == 6 * (1000 // 64)
     assert trained.history["held_out_fvu"].drop_nulls().len() == 6
@@ -171,7 +172,7 @@ def test_auxk_revives_silent_features(tmp_path: Path) -> None:
     rows = planted_rows(d_model=16, atoms=64, rows=2400, active=3)
     config = SAEConfig(expansion=8, k=2, epochs=20, batch_size=128, learning_rate=0.03)  # a step that kills features
     dead = {
-        alpha: train(rows, config.model_copy(update={"auxk_alpha": alpha}), tmp_path / str(alpha)).metrics
+        alpha: train(rows, config.model_copy(update={"auxk_alpha": alpha}), tmp_path / str(alpha)).quality.metrics
         for alpha in (0.0, 1 / 32)
     }
     assert dead[0.0]["dead_fraction"] > 0.1
@@ -185,7 +186,7 @@ def test_a_layers_scale_does_not_change_what_is_learnt(tmp_path: Path) -> None:
     one, other = train(rows, CONFIG, tmp_path / "1"), train(large, CONFIG, tmp_path / "1024")
     assert torch.equal(one.sae.W_dec, other.sae.W_dec)  # a power of two: exactly so
     torch.testing.assert_close(one.sae(rows.held_out) * 1024, other.sae(large.held_out))
-    assert other.metrics["scale"] == one.metrics["scale"] * 1024
+    assert other.quality.metrics["scale"] == one.quality.metrics["scale"] * 1024
 
 
 def test_the_exported_autoencoder_equals_the_normalised_one_it_was_trained_as() -> None:
@@ -252,7 +253,7 @@ def test_rows_and_losses_that_are_not_finite_are_refused(tmp_path: Path) -> None
 def test_without_held_out_rows_training_still_ends(tmp_path: Path) -> None:
     rows = planted_rows()
     trained = train(Rows(rows.train, rows.held_out[:0], {}), CONFIG, tmp_path)
-    assert "held_out_fvu" not in trained.metrics
+    assert "held_out_fvu" not in trained.quality.metrics
     assert trained.history["held_out_fvu"].null_count() == trained.history.height
 
 
@@ -267,18 +268,18 @@ def test_fewer_rows_than_a_batch_make_one_batch(tmp_path: Path) -> None:
 )
 def test_a_run_that_still_thins_its_features_out_does_not_end_early(tmp_path: Path, changes: dict[str, object]) -> None:
     config = CONFIG.model_copy(update={**changes, "epochs": 20, "early_stop": 2})
-    assert train(planted_rows(), config, tmp_path).metrics["held_out_l0"] < 1.3 * config.k
+    assert train(planted_rows(), config, tmp_path).quality.metrics["held_out_l0"] < 1.3 * config.k
 
 
 def test_a_running_mean_forgets_its_start_and_keeps_unit_rows(tmp_path: Path) -> None:
     rows = planted_rows()
     last = train(rows, CONFIG, tmp_path / "last")
     mean = train(rows, CONFIG.model_copy(update={"ema": 0.999}), tmp_path / "mean")
-    assert mean.metrics["held_out_fvu"] < 1.5 * last.metrics["held_out_fvu"]
+    assert mean.quality.metrics["held_out_fvu"] < 1.5 * last.quality.metrics["held_out_fvu"]
     torch.testing.assert_close(mean.sae.W_dec.norm(dim=1), torch.ones(48))
 
 
 @pytest.mark.parametrize("architecture", ["batchtopk", "matryoshka"])
 def test_a_short_runs_threshold_is_that_of_its_last_weights(tmp_path: Path, architecture: Architecture) -> None:
     config = CONFIG.model_copy(update={"architecture": architecture, "k_anneal": 0.5, "epochs": 3})
-    assert train(planted_rows(), config, tmp_path).metrics["train_l0"] == pytest.approx(config.k, rel=0.1)
+    assert train(planted_rows(), config, tmp_path).quality.metrics["train_l0"] == pytest.approx(config.k, rel=0.1)
