@@ -68,7 +68,7 @@ def store(x: torch.Tensor, folder: Path) -> LayerTable:
     """The rows as one shard of a captured layer."""
     tokens = pl.DataFrame({"group": ["en"] * len(x)})
     tokens.write_parquet(folder / "tokens.parquet")
-    (folder / "shard.json").write_text(json.dumps({"d_model": x.shape[1]}), encoding="utf-8")
+    (folder / "shard.json").write_text(json.dumps({"site": "resid_post", "d_model": x.shape[1]}), encoding="utf-8")
     save_file({"activation": x.bfloat16()}, folder / "layer_0.en.safetensors")
     return LayerTable.open([folder], 0)
 

@@ -14,15 +14,18 @@ from core.steps import (
     CAPTURE,
     CHOOSE_SAE,
     CONVERT_MODEL,
+    EVOLUTION,
     EXTRACT_LAYER,
     IMPORT_SAE,
     INDEX_FEATURES,
+    INTERPRETATION,
     PREPARE,
     REPORT,
     TRAIN_SAE,
     StepSpec,
 )
 from core.study import Study, resolve_layers
+from core.study.sites import ADDED, STREAM, Site
 from core.units import Roots, Shape, Sources, Unit
 
 # What decides how fast, not what comes out: left out of every recipe.
@@ -209,7 +212,17 @@ def _skipped(study: Study, shape: Shape) -> dict[str, str]:
     skipped = {spec.name: "not in the study" for spec in ANALYSES if getattr(study.analyses, spec.name) is None}
     if not shape.has_images and "visual_patterns" not in skipped:
         skipped["visual_patterns"] = "the study has no images"
-    return skipped
+    return {**_needing_the_stream(study.capture.site), **skipped}
+
+
+def _needing_the_stream(site: Site) -> dict[str, str]:
+    if site == STREAM:
+        return {}
+    names = [spec.name for spec in ANALYSES if spec not in (INTERPRETATION, EVOLUTION)]
+    reasons = dict.fromkeys(names, f"it changes the residual stream, and capture.site is {site}")
+    if site not in ADDED:
+        reasons[INTERPRETATION.name] = f"the vocabulary head reads what is added to the stream, which {site} is not"
+    return reasons
 
 
 def _analysis_units(

@@ -25,10 +25,10 @@ class StepSpec:
 
 PREPARE = StepSpec("prepare", 1, "cpu", ("core.data.samples",))
 CONVERT_MODEL = StepSpec("convert_model", 1, "cpu", ("core.lm.gguf",))
-CAPTURE = StepSpec("capture", 1, "gpu", ("core.activations.capture",))
+CAPTURE = StepSpec("capture", 2, "gpu", ("core.activations.capture",))
 EXTRACT_LAYER = StepSpec("extract_layer", 1, "cpu", ("core.activations.health", "core.activations.table"))
-TRAIN_SAE = StepSpec("train_sae", 5, "gpu", ("core.sae.training", "core.sae.rows", "core.sae.formats"))
-IMPORT_SAE = StepSpec("import_sae", 2, "gpu", ("core.sae.pretrained", "core.sae.metrics", "core.sae.rows"))
+TRAIN_SAE = StepSpec("train_sae", 6, "gpu", ("core.sae.training", "core.sae.rows", "core.sae.formats"))
+IMPORT_SAE = StepSpec("import_sae", 3, "gpu", ("core.sae.pretrained", "core.sae.metrics", "core.sae.rows"))
 CHOOSE_SAE = StepSpec("choose_sae", 2, "cpu", ("core.sae.choice",))
 INDEX_FEATURES = StepSpec("index_features", 1, "cpu", ("core.features.index", "core.features.neighbours"))
 OVERVIEW = StepSpec("overview", 3, "gpu", ("core.analysis.overview", "core.figures.overview"))

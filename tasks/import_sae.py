@@ -32,7 +32,7 @@ def import_sae(work: Work) -> Mapping[str, float]:
     sae = open_pretrained(Path(work.unit.knobs["folder"]), table.d_model).to(device_of(work))
     quality = final_metrics(sae, rows)
     model = read_shape(Path(work.context.model_folder)).model_type
-    save_sae(sae, work.out, Origin(model=model, layer=layer), quality.firing_rate)
+    save_sae(sae, work.out, Origin(model, layer, table.site), quality.firing_rate)
     pl.DataFrame(schema=HISTORY).write_parquet(work.out / "history.parquet", statistics=False)
     write_quality(quality, work.out)
     log_sae(work, table.d_model)

@@ -29,7 +29,7 @@ def train_sae(work: Work) -> Mapping[str, float]:
     rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
     trained = train(rows, config, work.checkpoint, _curves(work))
     model = read_shape(Path(work.context.model_folder)).model_type
-    save_sae(trained.sae, work.out, Origin(model=model, layer=layer), trained.quality.firing_rate)
+    save_sae(trained.sae, work.out, Origin(model, layer, table.site), trained.quality.firing_rate)
     trained.history.write_parquet(work.out / "history.parquet", statistics=False)
     write_quality(trained.quality, work.out)
     log_sae(work, table.d_model)

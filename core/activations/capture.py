@@ -1,4 +1,4 @@
-"""One shard of images: the residual stream of every layer and language, from one forward pass.
+"""One shard of images: one site of every layer, in every language, from one forward pass.
 
 Memory: one shard's rows in bfloat16, rows · layers · D · 2 bytes (2.9 GB for 50 images of gemma-3-4b-it, all layers).
 """
@@ -22,6 +22,7 @@ from core.lm.prefix import CaptionGroup, States
 from core.lm.prompts import spell
 from core.progress import Progress, silent
 from core.study.layers import resolve_layers
+from core.study.sites import Site
 
 SUMMARY = "shard.json"
 Rows = dict[tuple[int, str], BFloat16[Tensor, "T D"]]
@@ -29,7 +30,8 @@ Rows = dict[tuple[int, str], BFloat16[Tensor, "T D"]]
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What a shard holds: rows by file, the samples left out, and layers with NaN or Inf (layer → rows).
+    """What a shard holds: rows by file, `d_model` numbers each, the samples left out, and layers with NaN or Inf
+    (layer → rows).
 
     `recomputed` are the images that were captured again in float32 because of such rows.
     """
@@ -38,6 +40,7 @@ class ShardSummary:
     captions: int
     rows: dict[str, int]
     layers: tuple[int, ...]
+    site: Site
     d_model: int
     compute_dtype: str
     drops: tuple[Drop, ...]
@@ -62,19 +65,21 @@ def capture_shard(loaded: LoadedModel, job: CaptureJob, out: Path, progress: Pro
     layers = resolve_layers(job.config.layers, loaded.shape.num_layers, "capture.layers")
     shard = encode_shard(loaded, job)
     layout = lay_out(shard.groups, job.config.segments, lambda token: spell(loaded, token))
-    rows = _reserve(layout, layers, loaded.shape.d_model)
+    rows = _reserve(layout, layers, loaded.width(job.config.site))
     batches = plan_batches(shard.groups, job.config.token_budget, job.config.batch_size)
-    _fill(loaded, shard.groups, batches, Target(layout, rows, layers), progress)
+    target = Target(layout, rows, layers, job.config.site)
+    _fill(loaded, shard.groups, batches, target, progress)
     nonfinite = _nonfinite_rows(rows, layers)
     recomputed: tuple[str, ...] = ()
     if job.config.nonfinite == "recompute" and nonfinite and loaded.dtype != torch.float32:
-        recomputed = _recompute(loaded, job, shard.groups, Target(layout, rows, layers))
+        recomputed = _recompute(loaded, job, shard.groups, target)
     summary = ShardSummary(
         images=len(shard.groups),
         captions=sum(len(group.samples) for group in shard.groups),
         rows=layout.counts,
         layers=layers,
-        d_model=loaded.shape.d_model,
+        site=job.config.site,
+        d_model=loaded.width(job.config.site),
         compute_dtype=str(loaded.dtype).removeprefix("torch."),
         drops=shard.drops,
         cut=shard.cut,
@@ -87,11 +92,12 @@ def capture_shard(loaded: LoadedModel, job: CaptureJob, out: Path, progress: Pro
 
 @dataclass(frozen=True)
 class Target:
-    """Where states go: the rows' layout, and a matrix a layer and file."""
+    """Where states come from and go: the site, the rows' layout, and a matrix a layer and file."""
 
     layout: Layout
     rows: Rows
     layers: tuple[int, ...]
+    site: Site
 
     def take(self, keys: Sequence[Key], groups: Sequence[CaptionGroup], states: States) -> None:
         """Copy the kept rows of one pass, rounded to bfloat16, to their places."""
@@ -139,7 +145,7 @@ def _fill(
     total = sum(len(keys) for batch in batches for keys in batch.passes)
     done = 0
     for batch in batches:
-        for keys, states in run_batch(loaded, groups, batch, target.layers):
+        for keys, states in run_batch(loaded, groups, batch, target.layers, target.site):
             target.take(keys, groups, states)
             done += sum(index is not None for _, index in keys)
             progress(done, total)

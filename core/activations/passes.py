@@ -8,6 +8,7 @@ from torch import Tensor
 from core.activations.rows import Key
 from core.lm.loading import LoadedModel
 from core.lm.prefix import CaptionGroup, States, continue_prefix, encode_prefix, run_whole
+from core.study.sites import STREAM, Site
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,21 @@ def plan_batches(
 
 
 def run_batch(
-    loaded: LoadedModel, groups: Sequence[CaptionGroup], batch: Batch, layers: Sequence[int]
+    loaded: LoadedModel, groups: Sequence[CaptionGroup], batch: Batch, layers: Sequence[int], site: Site = STREAM
 ) -> Iterator[tuple[tuple[Key, ...], States]]:
-    """The stream after each layer, pass by pass: the sequences of a pass and [B, T, D], right padded.
+    """Each layer's `site`, pass by pass: the sequences of a pass and [B, T, D], right padded.
 
     A caption's states begin after what its group shares; those of the shared part come first, where there is any.
     """
     prefix = None
     if groups[batch.groups[0]].shared:
-        prefix, states = encode_prefix(loaded, [groups[number] for number in batch.groups], layers)
+        prefix, states = encode_prefix(loaded, [groups[number] for number in batch.groups], layers, site)
         yield tuple((number, None) for number in batch.groups), states
     place = {number: row for row, number in enumerate(batch.groups)}
     for keys in batch.passes:
         samples = [groups[number].samples[index] for number, index in keys]
         if prefix is None:
-            yield keys, run_whole(loaded, samples, layers)
+            yield keys, run_whole(loaded, samples, layers, site)
         else:
             owners = [place[number] for number, _ in keys]
             rests = [sample.ids[prefix.length :] for sample in samples]

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from core.activations.rows import FILES
 from core.errors import BadInput
+from core.study.sites import STREAM, Site
 
 KEEP = "keep.parquet"
 
@@ -26,6 +28,18 @@ class _Piece:
     matrix: BFloat16[Tensor, "T D"]
 
 
+class Read(NamedTuple):
+    """What of a layer a shard holds, and how many numbers a row has."""
+
+    site: Site
+    d_model: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Read":
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        return cls(summary["site"], int(summary["d_model"]))
+
+
 class LayerTable:
     """The rows of one layer, in one order for every layer: shards as given, in each shared, English, Arabic.
 
@@ -33,10 +47,10 @@ class LayerTable:
     `origin` (its number before rows were dropped, by which layers line up).
     """
 
-    def __init__(self, layer: int, tokens: pl.DataFrame, pieces: Sequence[_Piece], d_model: int) -> None:
+    def __init__(self, layer: int, tokens: pl.DataFrame, pieces: Sequence[_Piece], read: "Read") -> None:
         self.layer = layer
         self.tokens = tokens
-        self.d_model = d_model
+        self.site, self.d_model = read
         self._pieces = pieces
         self._starts = [piece.start for piece in pieces]
         self._origin = tokens["origin"].to_numpy()
@@ -53,20 +67,20 @@ class LayerTable:
         frames: list[pl.DataFrame] = []
         pieces: list[_Piece] = []
         start = 0
-        width = 0
+        read = Read(STREAM, 0)
         for number, shard in enumerate(shards):
             tokens = pl.read_parquet(shard / "tokens.parquet")
-            width = int(json.loads((shard / "shard.json").read_text(encoding="utf-8"))["d_model"])
+            read = Read.of(shard / "shard.json")
             frames.append(tokens.with_columns(pl.lit(number, pl.UInt32).alias("shard")))
             for file in FILES:
                 count = int(tokens["group"].eq(file).sum())
                 if count:
-                    pieces.append(_Piece(start, _map_matrix(shard, layer, file, (count, width))))
+                    pieces.append(_Piece(start, _map_matrix(shard, layer, file, (count, read.d_model))))
                     start += count
         tokens = pl.concat(frames).with_row_index("origin")
         kept = _kept_rows(keep)
         tokens = tokens if kept is None else tokens[kept]
-        return cls(layer, tokens.with_row_index("index"), pieces, width)
+        return cls(layer, tokens.with_row_index("index"), pieces, read)
 
     def __len__(self) -> int:
         return len(self.tokens)

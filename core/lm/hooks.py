@@ -1,6 +1,6 @@
 """Residual streams read off a model's blocks, by hooks that never outlive their `with` block."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -8,6 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from core.lm.sites import Point
+
+Places = nn.ModuleList | Sequence[Point]
+"""Where each layer is read: after its block, or at the points of a site."""
 Stream = Float[Tensor, "B T D"]
 
 
@@ -27,8 +31,10 @@ def with_stream(output: Any, stream: Stream) -> Any:
 
 
 @contextmanager
-def capture(blocks: nn.ModuleList, layers: Collection[int]) -> Iterator[dict[int, Tensor]]:
+def capture(places: Places, layers: Collection[int]) -> Iterator[dict[int, Tensor]]:
     """Collect the stream after each of `layers`, [B, T, D], and end the forward pass after the last of them.
+
+    `places` are the blocks, or a site's points in them (`core.lm.sites`), whose tensors are then collected instead.
 
     The `with` body holds the forward call alone: whatever follows it there is skipped, and a cache that the call
     filled is filled up to the last layer only. The last block's stream is the one before the final norm.
@@ -44,7 +50,7 @@ def capture(blocks: nn.ModuleList, layers: Collection[int]) -> Iterator[dict[int
 
     with ExitStack() as stack:
         for layer in sorted(layers):
-            stack.callback(_keep(blocks, layer, streams, stop if layer == last else None).remove)
+            stack.callback(_keep(places, layer, streams, stop if layer == last else None).remove)
         with suppress(_Enough):
             yield streams
     _require(streams, layers)
@@ -74,15 +80,18 @@ def edit(blocks: nn.ModuleList, layer: int, change: Callable[[Stream], Stream]) 
         handle.remove()
 
 
-def _keep(
-    blocks: nn.ModuleList, layer: int, streams: dict[int, Tensor], then: Callable[[], None] | None
-) -> RemovableHandle:
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        streams[layer] = stream_of(output).detach()
+def _keep(places: Places, layer: int, streams: dict[int, Tensor], then: Callable[[], None] | None) -> RemovableHandle:
+    place = places[layer]
+    point = place if isinstance(place, Point) else Point(place)
+
+    def take(tensor: Tensor) -> None:
+        streams[layer] = tensor.detach()
         if then is not None:
             then()
 
-    return blocks[layer].register_forward_hook(hook)
+    if point.side == "input":
+        return point.module.register_forward_pre_hook(lambda _module, inputs: take(inputs[0]))
+    return point.module.register_forward_hook(lambda _module, _inputs, output: take(stream_of(output)))
 
 
 def _require(streams: dict[int, Tensor], layers: Collection[int]) -> None:

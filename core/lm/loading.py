@@ -1,5 +1,6 @@
 """A transformers checkpoint opened for reading activations: its parts found by structure, not by class."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from transformers.utils import logging
 
 from core.errors import BadInput
 from core.lm.shape import ModelShape, read_shape, weight_files
+from core.lm.sites import Point, points, width
+from core.study.sites import Site
 
 _NORMS = ("norm", "final_layer_norm", "final_layernorm", "ln_f")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -40,6 +43,18 @@ class LoadedModel:
     final_norm: nn.Module
     unembedding: Float[Tensor, "V D"]
     control_ids: frozenset[int]
+
+    def points(self, site: Site) -> Sequence[Point]:
+        """Where `site` is read in each block.
+
+        Raises:
+            BadInput: the blocks have no such part.
+        """
+        return points(self.blocks, site)
+
+    def width(self, site: Site) -> int:
+        """Numbers a row of `site`."""
+        return width(self.blocks, site, self.shape.d_model)
 
     @property
     def text_config(self) -> Any:
@@ -90,7 +105,7 @@ def _read_model(folder: Path, shape: ModelShape, dtype: torch.dtype) -> Any:
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        return kind.from_pretrained(folder, dtype=dtype, local_files_only=True, attn_implementation="sdpa")
+        return kind.from_pretrained(folder, dtype=dtype, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise BadInput(f"model {folder}: transformers cannot load it ({_first_line(error)})") from error
     finally:

@@ -23,6 +23,7 @@ from core.lm.hooks import capture
 from core.lm.images import pixel_values
 from core.lm.loading import LoadedModel
 from core.lm.prompts import EncodedSample
+from core.study.sites import STREAM, Site
 
 States = dict[int, Float[Tensor, "B T D"]]
 
@@ -47,11 +48,13 @@ class CaptionGroup:
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of B groups' shared tokens, valid for the layers up to `last_layer`."""
+    """Keys and values of B groups' shared tokens, valid for the layers up to `last_layer`; captions that continue it
+    are read at its site."""
 
     cache: DynamicCache
     length: int
     last_layer: int
+    site: Site = STREAM
 
 
 def shared_length(sequences: Sequence[Sequence[int]], image_token_id: int | None) -> int:
@@ -72,12 +75,12 @@ def shared_length(sequences: Sequence[Sequence[int]], image_token_id: int | None
 
 @torch.inference_mode()
 def encode_prefix(
-    loaded: LoadedModel, groups: Sequence[CaptionGroup], layers: Collection[int]
+    loaded: LoadedModel, groups: Sequence[CaptionGroup], layers: Collection[int], site: Site = STREAM
 ) -> tuple[Prefix, States]:
     """Run the shared tokens of groups that share equally many, vision tower included.
 
     Returns:
-        The prefix to continue from, and the stream after each layer, [B, P, D].
+        The prefix to continue from, and each layer's `site`, [B, P, D].
     """
     lengths = {group.shared for group in groups}
     if len(lengths) != 1 or 0 in lengths:
@@ -85,9 +88,9 @@ def encode_prefix(
     ids = torch.tensor([group.shared_ids for group in groups], device=loaded.device)
     cache = DynamicCache(config=loaded.text_config)
     images = [group.samples[0] for group in groups]
-    with capture(loaded.blocks, layers) as states:
+    with capture(loaded.points(site), layers) as states:
         run_base(loaded, ids, torch.ones_like(ids), images, cache=cache)
-    return Prefix(cache, lengths.pop(), max(layers)), states
+    return Prefix(cache, lengths.pop(), max(layers), site), states
 
 
 @torch.inference_mode()
@@ -97,7 +100,7 @@ def continue_prefix(
     """Run each caption's own tokens behind the shared tokens of group `owners[i]` of the prefix.
 
     Returns:
-        The stream after each layer, [B, S, D], right padded; rows beyond a caption's length mean nothing.
+        Each layer's site, [B, S, D], right padded; rows beyond a caption's length mean nothing.
     """
     if max(layers) > prefix.last_layer:
         raise ValueError(f"the prefix was encoded up to layer {prefix.last_layer}; layer {max(layers)} needs another")
@@ -106,16 +109,18 @@ def continue_prefix(
     ids, mask = pad_right(rests, loaded)
     before = torch.ones((len(rests), prefix.length), dtype=mask.dtype, device=mask.device)
     cache = fork_cache(prefix.cache, owners)
-    with capture(loaded.blocks, layers) as states:
+    with capture(loaded.points(prefix.site), layers) as states:
         run_base(loaded, ids, torch.cat([before, mask], dim=1), [], cache=cache, start=prefix.length)
     return states
 
 
 @torch.inference_mode()
-def run_whole(loaded: LoadedModel, samples: Sequence[EncodedSample], layers: Collection[int]) -> States:
-    """Run whole sequences, nothing shared: the stream after each layer, [B, T, D], right padded."""
+def run_whole(
+    loaded: LoadedModel, samples: Sequence[EncodedSample], layers: Collection[int], site: Site = STREAM
+) -> States:
+    """Run whole sequences, nothing shared: each layer's `site`, [B, T, D], right padded."""
     ids, mask = pad_right([sample.ids for sample in samples], loaded)
-    with capture(loaded.blocks, layers) as states:
+    with capture(loaded.points(site), layers) as states:
         run_base(loaded, ids, mask, samples)
     return states
 

@@ -158,9 +158,11 @@ def _chat(source: Any, instruction: str, with_image: bool) -> str:
 def _write_out_image(loaded: LoadedModel, text: str) -> str:
     """Put the image's soft tokens where the template put its marker, as the processor does."""
     processor: Any = loaded.processor
-    if text.count(processor.boi_token) != 1:
-        raise BadInput(f"model {loaded.folder}: its chat template does not place one image ({processor.boi_token})")
-    return text.replace(processor.boi_token, processor.full_image_sequence)
+    marker = getattr(processor, "boi_token", None) or processor.image_token  # Gemma 3's begin and end, or none
+    written = getattr(processor, "full_image_sequence", None) or marker * loaded.shape.image_tokens
+    if text.count(marker) != 1 or not written:
+        raise BadInput(f"model {loaded.folder}: its chat template does not place one image ({marker})")
+    return text.replace(marker, written)
 
 
 def _tokenise(tokenizer: Any, text: str) -> tuple[list[int], list[Span]]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from core.errors import BadInput
 from core.sae.architectures import SparseAutoencoder
 from core.sae.weights import Weights, read_config
+from core.study.sites import STREAM, Site
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -22,20 +23,28 @@ SPARSITY = "sparsity.safetensors"
 SAE_LENS_VERSION = "6.54.12"
 """The SAELens that these files were last read back with (benchmarks/saelens_roundtrip.py)."""
 _SILENT = 1e-10
+# TransformerLens' name, and Gemma's module in transformers, as Gemma Scope 2 writes them.
+_HOOKS: Mapping[Site, tuple[str, str]] = {
+    "resid_post": ("hook_resid_post", "output"),
+    "attn_z": ("attn.hook_z", "self_attn.o_proj.input"),
+    "attn_out": ("attn.hook_out", "self_attn.output"),
+    "attn_out_normed": ("hook_attn_out", "post_attention_layernorm.output"),
+    "mlp_out": ("mlp.hook_out", "mlp.output"),
+    "mlp_out_normed": ("hook_mlp_out", "post_feedforward_layernorm.output"),
+}
 
 
 @dataclass(frozen=True)
 class Origin:
     """Where an autoencoder's rows came from; written into cfg.json for whoever loads it elsewhere.
 
-    `model` and `dataset` are names, not paths; `hook` is the transformers module whose output was read, without
-    which the layer's usual place is named.
+    `model` and `dataset` are names, not paths; `site` is what of the layer was read.
     """
 
     model: str
     layer: int
+    site: Site = STREAM
     dataset: str = ""
-    hook: str | None = None
     context_size: int = 128
 
 
@@ -81,8 +90,8 @@ def _config(sae: SparseAutoencoder, origin: Origin) -> dict[str, Any]:
         "reshape_activations": "none",
         "metadata": {
             "model_name": origin.model,
-            "hook_name": f"blocks.{origin.layer}.hook_resid_post",
-            "hf_hook_name": origin.hook or f"model.layers.{origin.layer}",
+            "hook_name": f"blocks.{origin.layer}.{_HOOKS[origin.site][0]}",
+            "hf_hook_name": f"model.layers.{origin.layer}.{_HOOKS[origin.site][1]}",
             "prepend_bos": True,
             "context_size": origin.context_size,
             "dataset_path": origin.dataset,

@@ -9,6 +9,7 @@ from core.study.data import DataSource
 from core.study.layers import Layers
 from core.study.sae import SAESection
 from core.study.section import Positive, Section
+from core.study.sites import STREAM, Site
 
 Segment = Literal["image", "prompt", "caption"]
 Language = Literal["en", "ar"]
@@ -31,8 +32,11 @@ class ModelConfig(Section):
 class CaptureConfig(Section):
     """Which activations are kept, and in what portions the model is run."""
 
+    site: Site = STREAM
+    """What is read of a layer: the residual stream after it (resid_post), what its attention or MLP returns (attn_out,
+    mlp_out) or adds to the stream (attn_out_normed, mlp_out_normed), or its heads' outputs side by side (attn_z)."""
     layers: Layers = "all"
-    """Decoder layers whose residual stream (after the block) is kept."""
+    """Decoder layers that are kept."""
     segments: tuple[Segment, ...] = ("image", "prompt", "caption")
     """Which tokens are kept; a model without images has no image rows."""
     checkpoint_every: Positive = 50

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.activations.health import LayerHealth, NonFinite, examine_layer
-from core.activations.table import LayerTable
+from core.activations.table import LayerTable, Read
 
 
 class _Table(LayerTable):
@@ -23,7 +23,7 @@ class _Table(LayerTable):
             }
         )
         self.rows = rows
-        super().__init__(7, tokens, [], rows.shape[1])
+        super().__init__(7, tokens, [], Read("resid_post", rows.shape[1]))
 
     def block(self, start: int, stop: int) -> torch.Tensor:
         return self.rows[start:stop].float()

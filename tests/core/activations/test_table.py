@@ -30,7 +30,7 @@ def write_shard(folder: Path, counts: dict[str, int], first: float, layer: int =
             save_file({"activation": rows}, folder / f"layer_{layer}.{group}.safetensors")
         number += count
     pl.DataFrame(records, schema=TOKENS).write_parquet(folder / "tokens.parquet")
-    (folder / "shard.json").write_text(f'{{"d_model": {WIDTH}}}')
+    (folder / "shard.json").write_text(f'{{"site": "resid_post", "d_model": {WIDTH}}}')
     return folder
 
 

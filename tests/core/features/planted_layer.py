@@ -56,7 +56,7 @@ def _write_shard(folder: Path, samples: pl.DataFrame, seed: int) -> Path:
     tokens = tokens.with_columns(pl.int_range(pl.len()).over("group").cast(pl.UInt32).alias("row")).select(list(TOKENS))
     folder.mkdir(parents=True)
     tokens.write_parquet(folder / "tokens.parquet")
-    (folder / "shard.json").write_text(json.dumps({"d_model": D}))
+    (folder / "shard.json").write_text(json.dumps({"site": "resid_post", "d_model": D}))
     generator = torch.Generator().manual_seed(seed)
     for group in ("shared", "en", "ar"):
         matrix = torch.randn(tokens["group"].eq(group).sum(), D, generator=generator).bfloat16()

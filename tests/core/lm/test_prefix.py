@@ -32,7 +32,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return noise_images(tmp_path_factory.mktemp("images"), 3)
 
 
-def _groups(loaded: LoadedModel, requests: list[CaptionRequest]) -> list[CaptionGroup]:
+def groups_of(loaded: LoadedModel, requests: list[CaptionRequest]) -> list[CaptionGroup]:
+    """The captions of each image, with what their prompts share."""
     by_image: dict[str, list[EncodedSample]] = {}
     for request in requests:
         by_image.setdefault(request.image_id, []).append(encode_sample(loaded, request))
@@ -48,7 +49,7 @@ def _groups(loaded: LoadedModel, requests: list[CaptionRequest]) -> list[Caption
 
 def worst_error(loaded: LoadedModel, requests: list[CaptionRequest], layers: list[int], token_budget: int) -> float:
     """Largest relative error of any row against one full forward a caption."""
-    groups = _groups(loaded, requests)
+    groups = groups_of(loaded, requests)
     states = capture_batch(loaded, groups, layers, token_budget)
     worst = 0.0
     pairs = [(number, index) for number, group in enumerate(groups) for index in range(len(group.samples))]
@@ -80,7 +81,7 @@ def test_captions_behind_a_shared_prefix_equal_full_forwards(
 ) -> None:
     loaded = load_model(save_tiny_gemma(tmp_path, window, kinds), "float32", "cpu")
     requests = requests_for(images, CAPTIONS, INSTRUCTIONS)
-    assert _groups(loaded, requests)[0].shared == 29
+    assert groups_of(loaded, requests)[0].shared == 29
     assert worst_error(loaded, requests, [0, 1, 2, 3], 4096) < 1e-5
 
 
@@ -111,7 +112,7 @@ def test_an_instruction_before_the_image_shares_nothing(tiny_gemma: Path, images
     turned = "{% for item in message['content'] | reverse %}"
     loaded.processor.chat_template = TEMPLATE.replace("{% for item in message['content'] %}", turned)
     requests = requests_for(images, CAPTIONS, INSTRUCTIONS)
-    groups = _groups(loaded, requests)
+    groups = groups_of(loaded, requests)
     assert {group.shared for group in groups} == {0}
     sample = groups[1].samples[0]
     assert sample.segments.index("image") > sample.special.index(False) + 5, "the instruction stands first"
@@ -142,7 +143,7 @@ def test_shared_length_never_cuts_an_image_block() -> None:
 
 def test_a_fork_leaves_its_origin_as_it_was(tiny_gemma: Path, images: list[Path]) -> None:
     loaded = load_model(tiny_gemma, "float32", "cpu")
-    groups = _groups(loaded, requests_for(images, CAPTIONS, INSTRUCTIONS))
+    groups = groups_of(loaded, requests_for(images, CAPTIONS, INSTRUCTIONS))
     prefix, _ = encode_prefix(loaded, groups, [0, 3])
     before = [layer.keys.clone() for layer in prefix.cache.layers]
     fork = fork_cache(prefix.cache, [2, 0, 0])
@@ -158,7 +159,7 @@ def test_a_fork_leaves_its_origin_as_it_was(tiny_gemma: Path, images: list[Path]
 
 def test_a_prefix_serves_no_layer_above_where_it_stopped(tiny_gemma: Path, images: list[Path]) -> None:
     loaded = load_model(tiny_gemma, "float32", "cpu")
-    groups = _groups(loaded, requests_for(images, CAPTIONS, INSTRUCTIONS))
+    groups = groups_of(loaded, requests_for(images, CAPTIONS, INSTRUCTIONS))
     prefix, _ = encode_prefix(loaded, groups, [1])
     with pytest.raises(ValueError, match="encoded up to layer 1"):
         continue_prefix(loaded, prefix, [0], [[5]], [2])
@@ -168,7 +169,7 @@ def test_a_prefix_serves_no_layer_above_where_it_stopped(tiny_gemma: Path, image
 
 def test_groups_of_unequal_prefixes_do_not_run_together(tiny_gemma: Path, images: list[Path]) -> None:
     loaded = load_model(tiny_gemma, "float32", "cpu")
-    groups = _groups(loaded, requests_for([images[0], None], CAPTIONS, INSTRUCTIONS))
+    groups = groups_of(loaded, requests_for([images[0], None], CAPTIONS, INSTRUCTIONS))
     with pytest.raises(ValueError, match="equal, positive shared length"):
         encode_prefix(loaded, groups, [1])
 

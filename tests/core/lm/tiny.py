@@ -75,7 +75,7 @@ def save_tiny_gemma(folder: Path, sliding_window: int = 7, layer_types: list[str
         boi_token_index=tokenizer.convert_tokens_to_ids(IMAGE["boi_token"]),
         eoi_token_index=tokenizer.convert_tokens_to_ids(IMAGE["eoi_token"]),
     )
-    _save(Gemma3ForConditionalGeneration(config), folder)
+    save_random(Gemma3ForConditionalGeneration(config), folder)
     images = Gemma3ImageProcessorPil(size={"height": 56, "width": 56}, do_pan_and_scan=False)
     Gemma3Processor(images, tokenizer, chat_template=TEMPLATE, image_seq_length=16).save_pretrained(folder)
     return folder
@@ -85,7 +85,7 @@ def save_tiny_text_gemma(folder: Path, sliding_window: int = 7) -> Path:
     """A random Gemma3ForCausalLM with its tokenizer: 4 layers, D 32, no chat template."""
     tokenizer = tiny_tokenizer(chat=False)
     torch.manual_seed(0)
-    _save(Gemma3ForCausalLM(_text_config(len(tokenizer), sliding_window, None)), folder)
+    save_random(Gemma3ForCausalLM(_text_config(len(tokenizer), sliding_window, None)), folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -108,7 +108,8 @@ def _text_config(vocab_size: int, sliding_window: int, layer_types: list[str] | 
     )
 
 
-def _save(model: torch.nn.Module, folder: Path) -> None:
+def save_random(model: torch.nn.Module, folder: Path) -> None:
+    """Write the model into `folder` with random weights, large enough for a mistake to show."""
     # Random weights of the usual 0.02 leave attention flat; larger ones make a wrong mask show.
     for name, weight in model.named_parameters():
         if weight.ndim >= 2:

@@ -1,0 +1,71 @@
+"""Where in a block each site is read, found by structure: names of submodules, not classes of models.
+
+In a Gemma 2 or 3 block both sublayers' outputs are normed before they are added to the stream, so that what the
+sublayer returns (`attn_out`, `mlp_out`) and what is added (`…_normed`) differ; elsewhere they are one tensor, and
+resid_post = resid_pre + attn_out_normed + mlp_out_normed holds everywhere. Gemma Scope 2's `mlp_out` is our
+`mlp_out_normed` (post_feedforward_layernorm's output), its `attn_out` our `attn_z` (o_proj's input).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from core.errors import BadInput
+from core.study.sites import Site
+
+_ATTENTION = ("self_attn", "attention", "attn", "self_attention")
+_MLP = ("mlp", "feed_forward", "ffn", "block_sparse_moe")
+_PROJECTION = ("o_proj", "out_proj", "dense", "c_proj", "wo")
+_POST_ATTENTION, _POST_MLP = "post_attention_layernorm", "post_feedforward_layernorm"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One side of a module: the first of its positional inputs, or its output."""
+
+    module: nn.Module
+    side: Literal["input", "output"] = "output"
+
+
+def points(blocks: nn.ModuleList, site: Site) -> Sequence[Point]:
+    """Where `site` is read in each block.
+
+    Raises:
+        BadInput: a block has no such part by any name known here.
+    """
+    return [_point(block, number, site) for number, block in enumerate(blocks)]
+
+
+def width(blocks: nn.ModuleList, site: Site, d_model: int) -> int:
+    """Numbers a row: d_model, but for `attn_z` all heads' outputs side by side."""
+    if site != "attn_z":
+        return d_model
+    projection: Any = _point(blocks[0], 0, site).module
+    return int(projection.weight.shape[1 if isinstance(projection, nn.Linear) else 0])  # GPT-2's is transposed
+
+
+def _point(block: nn.Module, number: int, site: Site) -> Point:
+    if site == "resid_post":
+        return Point(block)
+    if site == "attn_z":
+        return Point(_part(_part(block, _ATTENTION, number, site), _PROJECTION, number, site), "input")
+    # A norm of this name behind the MLP tells that both sublayers are normed on their way out: in Llama's blocks
+    # post_attention_layernorm alone stands before the MLP.
+    normed = site.endswith("_normed") and hasattr(block, _POST_MLP)
+    if site.startswith("attn"):
+        return Point(getattr(block, _POST_ATTENTION) if normed else _part(block, _ATTENTION, number, site))
+    return Point(getattr(block, _POST_MLP) if normed else _part(block, _MLP, number, site))
+
+
+def _part(module: nn.Module, names: Sequence[str], number: int, site: Site) -> nn.Module:
+    for name in names:
+        part = getattr(module, name, None)
+        if isinstance(part, nn.Module):
+            return part
+    there = ", ".join(name for name, _ in module.named_children()) or "no submodules"
+    raise BadInput(
+        f"capture.site: block {number} has none of {', '.join(names)} to read {site} from (it has {there}); "
+        "capture resid_post"
+    )
