@@ -10,12 +10,20 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of one SLURM are a group, those of the mini study another, and else those of a file."""
-    for item in items:
-        needs: list[str] = getattr(item, "fixturenames", [])
-        file = item.nodeid.split("::")[0]
-        group = "slurm" if "slurm" in needs else "mini" if "mini_workspace" in needs else file
+    """Those of one SLURM are a group, those of the mini study another, and else those of a file; the long ones first.
+
+    Without `-n` a file's tests then no longer follow the alphabet, and nothing else changes.
+    """
+    first = {"slurm": 0, "mini": 1}
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: first.get(groups[item], len(first)))
+
+
+def _group(item: pytest.Item) -> str:
+    needs: list[str] = getattr(item, "fixturenames", [])
+    return "slurm" if "slurm" in needs else "mini" if "mini_workspace" in needs else item.nodeid.split("::")[0]
 
 
 # --- tiny models (owner: tests/core/lm) ---

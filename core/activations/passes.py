@@ -64,16 +64,20 @@ def run_batch(
 
 
 def capture_batch(
-    loaded: LoadedModel, groups: Sequence[CaptionGroup], layers: Sequence[int], token_budget: int = 4096
+    loaded: LoadedModel,
+    groups: Sequence[CaptionGroup],
+    layers: Sequence[int],
+    token_budget: int = 4096,
+    site: Site = STREAM,
 ) -> dict[Key, dict[int, Tensor]]:
-    """The stream after each layer of every sequence of the groups, [T, D] each, in the model's own precision."""
+    """Each layer's `site` of every sequence of the groups, [T, D] each, in the model's own precision."""
     lengths: dict[Key, int] = {(number, None): group.shared for number, group in enumerate(groups)}
     for number, group in enumerate(groups):
         lengths |= {(number, index): len(group.rest(sample)) for index, sample in enumerate(group.samples)}
     return {
         key: {layer: states[layer][row, : lengths[key]] for layer in layers}
         for batch in plan_batches(groups, token_budget, None)
-        for keys, states in run_batch(loaded, groups, batch, layers)
+        for keys, states in run_batch(loaded, groups, batch, layers, site)
         for row, key in enumerate(keys)
     }
 

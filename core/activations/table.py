@@ -36,6 +36,7 @@ class Read(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> "Read":
+        """What a shard's shard.json says."""
         summary = json.loads(path.read_text(encoding="utf-8"))
         return cls(summary["site"], int(summary["d_model"]))
 

@@ -1,0 +1,1 @@
+"""Concepts in labelled sentences."""
