@@ -156,6 +156,7 @@ def _only_for_the_living(order: JobOrder) -> list[str]:
 def _worker_arguments(order: JobOrder) -> list[str]:
     # What is left of a worker's own pages has no lock: it stays on loopback.
     arguments = ["--nthreads 1", "--no-dashboard", "--dashboard-address 127.0.0.1:0"]
+    arguments.append("--preload tasks.worker_end")
     if order.profile.host and order.private:
         arguments.append("--host 127.0.0.1")
     if order.profile.worker_ports:
