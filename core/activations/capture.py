@@ -14,7 +14,7 @@ from jaxtyping import BFloat16
 from safetensors.torch import save
 from torch import Tensor
 
-from core.activations.passes import Batch, plan_batches, run_batch
+from core.activations.passes import plan_batches, run_batch
 from core.activations.requests import CaptureJob, Drop, encode_shard
 from core.activations.rows import Key, Layout, lay_out
 from core.lm.loading import LoadedModel, load_model
@@ -22,9 +22,12 @@ from core.lm.prefix import CaptionGroup, States
 from core.lm.prompts import spell
 from core.progress import Progress, silent
 from core.study.layers import resolve_layers
+from core.study.model import CaptureConfig
 from core.study.sites import Site
 
 SUMMARY = "shard.json"
+_FITTED: dict[torch.device, int] = {}
+"""Tokens a pass that a GPU had the memory for, after one it had not: remembered for the shards that follow."""
 Rows = dict[tuple[int, str], BFloat16[Tensor, "T D"]]
 
 
@@ -66,9 +69,8 @@ def capture_shard(loaded: LoadedModel, job: CaptureJob, out: Path, progress: Pro
     shard = encode_shard(loaded, job)
     layout = lay_out(shard.groups, job.config.segments, lambda token: spell(loaded, token))
     rows = _reserve(layout, layers, loaded.width(job.config.site))
-    batches = plan_batches(shard.groups, job.config.token_budget, job.config.batch_size)
-    target = Target(layout, rows, layers, job.config.site)
-    _fill(loaded, shard.groups, batches, target, progress)
+    target = Target(layout, rows, layers, job.config)
+    _fill(loaded, shard.groups, target, progress)
     nonfinite = _nonfinite_rows(rows, layers)
     recomputed: tuple[str, ...] = ()
     if job.config.nonfinite == "recompute" and nonfinite and loaded.dtype != torch.float32:
@@ -92,12 +94,12 @@ def capture_shard(loaded: LoadedModel, job: CaptureJob, out: Path, progress: Pro
 
 @dataclass(frozen=True)
 class Target:
-    """Where states come from and go: the site, the rows' layout, and a matrix a layer and file."""
+    """Where states come from and go: the study's settings, the rows' layout, and a matrix a layer and file."""
 
     layout: Layout
     rows: Rows
     layers: tuple[int, ...]
-    site: Site
+    config: CaptureConfig
 
     def take(self, keys: Sequence[Key], groups: Sequence[CaptionGroup], states: States) -> None:
         """Copy the kept rows of one pass, rounded to bfloat16, to their places."""
@@ -138,17 +140,30 @@ def _reserve(layout: Layout, layers: Sequence[int], d_model: int) -> Rows:
 def _fill(
     loaded: LoadedModel,
     groups: Sequence[CaptionGroup],
-    batches: Sequence[Batch],
     target: Target,
     progress: Progress,
+    numbers: Sequence[int] | None = None,
 ) -> None:
-    total = sum(len(keys) for batch in batches for keys in batch.passes)
-    done = 0
-    for batch in batches:
-        for keys, states in run_batch(loaded, groups, batch, target.layers, target.site):
-            target.take(keys, groups, states)
-            done += sum(index is not None for _, index in keys)
-            progress(done, total)
+    """Run the groups (or those of `numbers`) batch by batch; what a GPU has no memory for is run again in halves."""
+    config = target.config
+    left = dict.fromkeys(range(len(groups)) if numbers is None else numbers)
+    total = sum(len(groups[number].samples) for number in left)
+    while left:
+        budget = min(config.token_budget, _FITTED.get(loaded.device, config.token_budget))
+        done = total - sum(len(groups[number].samples) for number in left)
+        try:
+            for batch in plan_batches(groups, budget, config.batch_size, list(left)):
+                for keys, states in run_batch(loaded, groups, batch, target.layers, config.site):
+                    target.take(keys, groups, states)
+                    done += sum(index is not None for _, index in keys)
+                    progress(done, total)
+                for number in batch.groups:
+                    del left[number]
+        except torch.OutOfMemoryError:
+            if budget <= max(len(sample.ids) for number in left for sample in groups[number].samples):
+                raise  # one sequence alone does not fit
+            _FITTED[loaded.device] = budget // 2
+            torch.cuda.empty_cache()
 
 
 def _nonfinite_rows(rows: Rows, layers: Sequence[int]) -> dict[str, int]:
@@ -169,8 +184,7 @@ def _recompute(loaded: LoadedModel, job: CaptureJob, groups: Sequence[CaptionGro
                 bad |= set(tokens["image_id"].filter(wrong.numpy()))
     exact = load_model(loaded.folder, "float32", str(loaded.device))
     numbers = [number for number, group in enumerate(groups) if group.image_id in bad]
-    batches = plan_batches(groups, job.config.token_budget, job.config.batch_size, numbers)
-    _fill(exact, groups, batches, target, silent)
+    _fill(exact, groups, target, silent, numbers)
     return tuple(groups[number].image_id for number in numbers)
 
 
