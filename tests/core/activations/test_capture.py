@@ -41,20 +41,20 @@ SAMPLES = pl.DataFrame(
 )
 
 
-def _job(folder: Path | None, samples: pl.DataFrame = SAMPLES, **config: object) -> CaptureJob:
+def job_of(folder: Path | None, samples: pl.DataFrame = SAMPLES, **config: object) -> CaptureJob:
     return CaptureJob(samples, folder, CaptureConfig.model_validate(config), INSTRUCTIONS)
 
 
-def _matrices(out: Path) -> dict[str, torch.Tensor]:
+def matrices_in(out: Path) -> dict[str, torch.Tensor]:
     return {path.name: load_file(path)["activation"] for path in sorted(out.glob("*.safetensors"))}
 
 
 def test_every_row_is_the_full_forwards_state_rounded_to_bfloat16(
     vlm: LoadedModel, folder: Path, tmp_path: Path
 ) -> None:
-    summary = capture_shard(vlm, _job(folder), tmp_path)
+    summary = capture_shard(vlm, job_of(folder), tmp_path)
     tokens = pl.read_parquet(tmp_path / "tokens.parquet")
-    matrices = _matrices(tmp_path)
+    matrices = matrices_in(tmp_path)
     assert dict(tokens.schema) == TOKENS
     assert summary.rows == {group: tokens["group"].eq(group).sum() for group in ("shared", "en", "ar")}
     assert len(matrices) == 4 * 3
@@ -85,7 +85,7 @@ def test_every_row_is_the_full_forwards_state_rounded_to_bfloat16(
 
 
 def test_rows_say_what_they_are(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:
-    capture_shard(vlm, _job(folder), tmp_path)
+    capture_shard(vlm, job_of(folder), tmp_path)
     tokens = pl.read_parquet(tmp_path / "tokens.parquet")
     shared = tokens.filter(group="shared")
     assert shared["language"].is_null().all()
@@ -103,32 +103,32 @@ def test_rows_say_what_they_are(vlm: LoadedModel, folder: Path, tmp_path: Path) 
 def test_how_passes_are_composed_does_not_show(
     vlm: LoadedModel, folder: Path, tmp_path: Path, token_budget: int
 ) -> None:
-    capture_shard(vlm, _job(folder), tmp_path / "a")
-    capture_shard(vlm, _job(folder, token_budget=token_budget, batch_size=2), tmp_path / "b")
-    for name, matrix in _matrices(tmp_path / "a").items():
-        other = _matrices(tmp_path / "b")[name]
+    capture_shard(vlm, job_of(folder), tmp_path / "a")
+    capture_shard(vlm, job_of(folder, token_budget=token_budget, batch_size=2), tmp_path / "b")
+    for name, matrix in matrices_in(tmp_path / "a").items():
+        other = matrices_in(tmp_path / "b")[name]
         assert torch.allclose(matrix.float(), other.float(), rtol=2**-7, atol=1e-4)
     assert (tmp_path / "a" / "tokens.parquet").read_bytes() == (tmp_path / "b" / "tokens.parquet").read_bytes()
 
 
 def test_a_shard_is_the_same_bytes_every_time(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:
     for out in ("a", "b"):
-        capture_shard(vlm, _job(folder), tmp_path / out)
+        capture_shard(vlm, job_of(folder), tmp_path / out)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert len(names) == 14
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
 
 
 def test_only_what_the_study_asks_for_is_kept(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:
-    summary = capture_shard(vlm, _job(folder, layers=[2], segments=["caption"]), tmp_path)
+    summary = capture_shard(vlm, job_of(folder, layers=[2], segments=["caption"]), tmp_path)
     assert summary.layers == (2,)
     assert summary.rows["shared"] == 0
-    assert sorted(_matrices(tmp_path)) == ["layer_2.ar.safetensors", "layer_2.en.safetensors"]
+    assert sorted(matrices_in(tmp_path)) == ["layer_2.ar.safetensors", "layer_2.en.safetensors"]
     assert set(pl.read_parquet(tmp_path / "tokens.parquet")["segment"]) == {"caption"}
 
 
 def test_a_long_caption_drops_its_sample_in_all_languages(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:
-    summary = capture_shard(vlm, _job(folder, max_caption_tokens=3), tmp_path)
+    summary = capture_shard(vlm, job_of(folder, max_caption_tokens=3), tmp_path)
     assert {drop.sample_id for drop in summary.drops} == {"a", "c"}
     assert "more than max_caption_tokens = 3" in summary.drops[0].reason
     assert set(pl.read_parquet(tmp_path / "tokens.parquet")["sample_id"]) == {"b", "d"}
@@ -138,7 +138,7 @@ def test_a_long_caption_drops_its_sample_in_all_languages(vlm: LoadedModel, fold
 
 
 def test_a_long_caption_is_cut_where_the_study_says_so(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:
-    summary = capture_shard(vlm, _job(folder, max_caption_tokens=3, long_captions="cut"), tmp_path)
+    summary = capture_shard(vlm, job_of(folder, max_caption_tokens=3, long_captions="cut"), tmp_path)
     tokens = pl.read_parquet(tmp_path / "tokens.parquet").filter(segment="caption")
     assert summary.cut == 3
     assert not summary.drops
@@ -155,15 +155,15 @@ def test_a_cut_caption_keeps_the_text_of_its_tokens(vlm: LoadedModel) -> None:
 
 def test_unusable_and_empty_captions_are_counted(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:
     samples = SAMPLES.with_columns(caption_ar=pl.Series(["", "a <end_of_turn>", None, "امرأة"]))
-    summary = capture_shard(vlm, _job(folder, samples), tmp_path)
+    summary = capture_shard(vlm, job_of(folder, samples), tmp_path)
     assert [(drop.sample_id, drop.language) for drop in summary.drops] == [("a", "ar"), ("b", "ar")]
     assert summary.captions == 2
 
 
 def test_a_shard_that_lost_all_samples_is_empty(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:
-    summary = capture_shard(vlm, _job(folder, max_caption_tokens=1, samples=SAMPLES.head(1)), tmp_path)
+    summary = capture_shard(vlm, job_of(folder, max_caption_tokens=1, samples=SAMPLES.head(1)), tmp_path)
     assert summary.images == 0
-    assert not _matrices(tmp_path)
+    assert not matrices_in(tmp_path)
     assert len(pl.read_parquet(tmp_path / "tokens.parquet")) == 0
 
 
@@ -180,11 +180,11 @@ def test_a_text_model_captures_text_alone(tiny_text_gemma: Path, tmp_path: Path)
 def test_a_bad_image_or_layer_is_told_in_one_line(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "noise0.png").write_bytes(b"no image")
     with pytest.raises(BadInput, match=r"noise0\.png: cannot be read"):
-        capture_shard(vlm, _job(tmp_path, SAMPLES.head(1)), tmp_path / "out")
+        capture_shard(vlm, job_of(tmp_path, SAMPLES.head(1)), tmp_path / "out")
     with pytest.raises(BadInput, match=r"noise1\.png: no such file"):
-        capture_shard(vlm, _job(tmp_path, SAMPLES[1:2]), tmp_path / "out")
+        capture_shard(vlm, job_of(tmp_path, SAMPLES[1:2]), tmp_path / "out")
     with pytest.raises(ValueError, match=r"capture\.layers: layer 9 is out of range"):
-        capture_shard(vlm, _job(folder, layers=[9]), tmp_path / "out")
+        capture_shard(vlm, job_of(folder, layers=[9]), tmp_path / "out")
     assert not (tmp_path / "out").exists(), "nothing that looks like a shard is left"
 
 
@@ -199,55 +199,9 @@ def test_progress_is_told_and_may_stop_the_work(vlm: LoadedModel, folder: Path, 
             raise Stopped
 
     with pytest.raises(Stopped):
-        capture_shard(vlm, _job(folder, token_budget=64), tmp_path / "out", stop)
+        capture_shard(vlm, job_of(folder, token_budget=64), tmp_path / "out", stop)
     assert seen[0] == (0, 6)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_pass_that_a_gpu_has_no_memory_for_is_run_again_in_halves(
-    vlm: LoadedModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fake of the GPU: a block that fails on more than 64 tokens, as CUDA does."""
-    fitted: dict[torch.device, int] = {}
-    monkeypatch.setattr("core.activations.capture._FITTED", fitted)
-    failed: list[int] = []
-
-    def small_gpu(_module: object, inputs: tuple[torch.Tensor, ...]) -> None:
-        if inputs[0].shape[0] * inputs[0].shape[1] > 64:
-            failed.append(inputs[0].shape[0] * inputs[0].shape[1])
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-    capture_shard(vlm, _job(folder), tmp_path / "roomy")
-    handle = vlm.blocks[2].register_forward_pre_hook(small_gpu)
-    seen: list[int] = []
-    try:
-        capture_shard(vlm, _job(folder), tmp_path / "tight", lambda done, total, metrics=None: seen.append(done))
-        tries = len(failed)
-        capture_shard(vlm, _job(folder), tmp_path / "again")
-    finally:
-        handle.remove()
-    assert tries > 1
-    assert len(failed) == tries, "the second shard knew"
-    assert fitted[vlm.device] <= 64
-    assert seen[-1] == 6
-    for name, matrix in _matrices(tmp_path / "tight").items():
-        assert torch.allclose(matrix.float(), _matrices(tmp_path / "roomy")[name].float(), rtol=2**-7, atol=1e-4)
-
-
-def test_a_sequence_that_fits_no_gpu_is_told(
-    vlm: LoadedModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.activations.capture._FITTED", {})
-
-    def full(_module: object, _inputs: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    handle = vlm.blocks[0].register_forward_pre_hook(full)
-    try:
-        with pytest.raises(torch.OutOfMemoryError):
-            capture_shard(vlm, _job(folder), tmp_path)
-    finally:
-        handle.remove()
 
 
 def test_images_with_overflow_are_captured_again_in_float32(tiny_gemma: Path, folder: Path, tmp_path: Path) -> None:
@@ -259,17 +213,17 @@ def test_images_with_overflow_are_captured_again_in_float32(tiny_gemma: Path, fo
         return broken
 
     handle = loaded.blocks[1].register_forward_hook(overflow)
-    kept = capture_shard(loaded, _job(folder, nonfinite="drop"), tmp_path / "kept")
-    again = capture_shard(loaded, _job(folder, nonfinite="recompute"), tmp_path / "again")
+    kept = capture_shard(loaded, job_of(folder, nonfinite="drop"), tmp_path / "kept")
+    again = capture_shard(loaded, job_of(folder, nonfinite="recompute"), tmp_path / "again")
     handle.remove()
     exact = load_model(tiny_gemma, "float32", "cpu")
-    capture_shard(exact, _job(folder), tmp_path / "exact")
+    capture_shard(exact, job_of(folder), tmp_path / "exact")
     assert set(kept.nonfinite) == {"1", "2", "3"}
     assert again.nonfinite == kept.nonfinite
     assert again.recomputed
     tokens = pl.read_parquet(tmp_path / "again" / "tokens.parquet")
-    truth = _matrices(tmp_path / "exact")
-    for name, matrix in _matrices(tmp_path / "again").items():
+    truth = matrices_in(tmp_path / "exact")
+    for name, matrix in matrices_in(tmp_path / "again").items():
         assert matrix.isfinite().all()
         rows = tokens.filter(pl.col("group") == name.split(".")[1])["image_id"].is_in(list(again.recomputed)).to_numpy()
         assert torch.allclose(matrix[rows].float(), truth[name][rows].float(), rtol=2**-7, atol=1e-4)
@@ -281,11 +235,11 @@ def test_a_full_disk_is_an_os_error(vlm: LoadedModel, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as out:
         (Path(out) / "layer_0.en.safetensors").symlink_to("/dev/full")
         with pytest.raises(OSError, match="No space left"):
-            capture_shard(vlm, _job(folder), Path(out))
+            capture_shard(vlm, job_of(folder), Path(out))
 
 
 def test_files_can_be_read_by_the_team(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:
-    capture_shard(vlm, _job(folder), tmp_path)
+    capture_shard(vlm, job_of(folder), tmp_path)
     (tmp_path / "plain").touch()
     assert {path.stat().st_mode for path in tmp_path.iterdir()} == {(tmp_path / "plain").stat().st_mode}
 
@@ -297,7 +251,7 @@ def test_a_shard_is_the_images_between_two_numbers() -> None:
 
 
 def test_a_model_given_no_images_folder_uses_text(vlm: LoadedModel, tmp_path: Path) -> None:
-    job = replace(_job(None), images=None)
+    job = replace(job_of(None), images=None)
     summary = capture_shard(vlm, job, tmp_path)
     assert "image" not in set(pl.read_parquet(tmp_path / "tokens.parquet")["segment"])
     assert summary.images == 3
