@@ -9,6 +9,7 @@ import pytest
 # --- which tests stay together when two processes share them (`make test`) ---
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those of one SLURM are a group, those of the mini study another, and else those of a file; the long ones first.
 
@@ -76,10 +77,17 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def mini_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace in which `saeflow run mini` has ended with its report."""
+    """A workspace in which `saeflow run mini` has ended with its report; run once, by the process that is first."""
+    from filelock import FileLock
+
     from tests.flows.commands import saeflow
 
-    workspace = tmp_path_factory.mktemp("mini") / "workspace"
-    result = saeflow(workspace, "run", "mini", limit_s=900)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return workspace
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mini"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "ended").exists():
+            result = saeflow(folder / "workspace", "run", "mini", limit_s=900)
+            assert result.returncode == 0, result.stdout + result.stderr
+            (folder / "ended").touch()
+    return folder / "workspace"

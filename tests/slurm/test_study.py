@@ -16,7 +16,10 @@ from tests.flows.commands import environment, saeflow
 from tests.slurm.conftest import wait_until
 
 pytestmark = pytest.mark.timeout(1200)
-ON_SLURM = ("run", "mini", "--cluster", "slurm-one-node")
+# Two of the analyses stand for all seven: what SLURM could change of one, it would change of these.
+LEFT_OUT = ("interpretation", "amplification", "visual_patterns", "evolution", "qualitative")
+FEWER = [word for name in LEFT_OUT for word in ("--set", f"analyses.{name}=null")]
+ON_SLURM = ("run", "mini", "--cluster", "slurm-one-node", *FEWER)
 
 
 def start(workspace: Path) -> "subprocess.Popen[bytes]":
@@ -56,7 +59,9 @@ def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
     done = saeflow(workspace, *ON_SLURM, limit_s=600)
     assert done.returncode == 0, done.stdout + done.stderr
     on_slurm, on_threads = contents(workspace), contents(mini_workspace)
-    assert [ref for ref, files in on_slurm.items() if on_threads.get(ref) != files] == []
+    differ = [ref for ref, files in on_slurm.items() if on_threads.get(ref) != files]
+    assert [ref for ref in differ if not ref.startswith("report/")] == []  # the report names what was left out
+    assert sum(ref.startswith("train_sae/") for ref in on_slurm) == 4
     assert commands.my_jobs() == []
 
     asked = hours_by_stage(read(ledger_path(workspace, "mini")))
