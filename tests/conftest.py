@@ -3,28 +3,34 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 # --- which tests stay together when two processes share them (`make test`) ---
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of one SLURM are a group, those of the mini study another, and else those of a file; the long ones first.
+    """SLURM's tests first: they are the longest, and mostly wait."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_SLURM))
 
-    Without `-n` a file's tests then no longer follow the alphabet, and nothing else changes.
+
+_SLURM = "tests/slurm/"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of a file stay in one process, and all that need SLURM in one too: it is started once.
+
+    Not by xdist's own groups: 3.8 writes them into node ids where pytest 9.2 no longer looks.
     """
-    first = {"slurm": 0, "mini": 1}
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: first.get(groups[item], len(first)))
+    from xdist.scheduler import LoadScopeScheduling
 
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _SLURM if nodeid.startswith(_SLURM) else nodeid.split("::")[0]
 
-def _group(item: pytest.Item) -> str:
-    needs: list[str] = getattr(item, "fixturenames", [])
-    return "slurm" if "slurm" in needs else "mini" if "mini_workspace" in needs else item.nodeid.split("::")[0]
+    return ByFile(config, log)
 
 
 # --- tiny models (owner: tests/core/lm) ---
