@@ -1,6 +1,6 @@
-"""What a SLURM job's Dask worker does last, as a Dask preload: its process ends, and gives its GPU back.
+"""What a SLURM job's Dask worker does last, as a Dask preload: a worker that closed ends its process.
 
-Seen once in a hundred or so: the worker has closed, and asyncio waits for ever for a task that will not be cancelled.
+A worker may have closed while asyncio waits for ever for a task that will not be cancelled.
 The job would then hold its GPU until the walltime.
 """
 
