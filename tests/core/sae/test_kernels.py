@@ -6,7 +6,7 @@ import torch
 from core.sae.kernels import Active, ByFeature, decode, sparse_decode, top_k
 
 
-@pytest.mark.parametrize("width", [5, 64, 1024, 1500])
+@pytest.mark.parametrize("width", [5, 64, 299, 1024, 1500])
 @pytest.mark.parametrize("k", [1, 5])
 def test_top_k_finds_what_torch_finds(width: int, k: int) -> None:
     x = torch.randn(33, width, generator=torch.Generator().manual_seed(width))
@@ -18,12 +18,22 @@ def test_top_k_finds_what_torch_finds(width: int, k: int) -> None:
 
 
 def test_top_k_of_equal_entries_still_gives_k_of_each_row() -> None:
-    x = torch.zeros(4, 20)
-    x[2, 7] = 1
+    for level in (0.0, -torch.inf):
+        x = torch.full((4, 100), level)
+        x[2, 7] = 1
+        values, indices = top_k(x, 3)
+        assert values.shape == indices.shape == (4, 3)
+        assert all(len(set(row)) == 3 for row in indices.tolist())
+        assert 7 in indices[2].tolist()
+        assert torch.equal(x.gather(1, indices), values)
+
+
+def test_top_k_takes_an_entry_that_is_no_number_for_the_largest_as_torch_does() -> None:
+    x = torch.randn(4, 100, generator=torch.Generator().manual_seed(0))
+    x[1, 40] = torch.nan
     values, indices = top_k(x, 3)
-    assert values.shape == indices.shape == (4, 3)
-    assert all(len(set(row)) == 3 for row in indices.tolist())
-    assert 7 in indices[2].tolist()
+    assert 40 in indices[1].tolist()
+    assert torch.equal(values.nan_to_num(9).sort().values, torch.topk(x, 3).values.nan_to_num(9).sort().values)
 
 
 def test_sparse_decode_equals_the_dense_product() -> None:
