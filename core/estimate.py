@@ -35,7 +35,8 @@ def estimate(seen: Survey, workspace: Workspace) -> Estimate:
         return Estimate(samples, 0, 0, 0, 0.0)
     shape = read_shape(model)
     image = shape.image_tokens if shape.has_images and "image" in seen.study.capture.segments else 0
-    rows = samples * (image + 2 * _CAPTION_TOKENS)
+    pooled = seen.study.capture.pool != "none"
+    rows = samples * (min(image, 1) + 2 if pooled else image + 2 * _CAPTION_TOKENS)
     layers = shape.num_layers if seen.study.capture.layers == "all" else len(seen.study.capture.layers)
     activations = rows * shape.d_model * _BYTES_PER_VALUE * layers
     saes = list(seen.study.sae.variants().values())

@@ -6,6 +6,7 @@ study, the content of its sources, and (once prepared) the number of images.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from core.errors import BadInput
@@ -25,7 +26,8 @@ from core.steps import (
     StepSpec,
 )
 from core.study import Study, resolve_layers
-from core.study.sites import ADDED, STREAM, Site
+from core.study.model import CaptureConfig
+from core.study.sites import ADDED, STREAM
 from core.units import Roots, Shape, Sources, Unit
 
 # What decides how fast, not what comes out: left out of every recipe.
@@ -155,7 +157,9 @@ def _capture_units(
 
 
 def _model_recipe(study: Study, sources: Sources) -> dict[str, Any]:
-    return {**study.model.model_dump(mode="json", exclude={"path"}), "weights": sources.model}
+    """The weights and how they are asked; transformers' version too, for it decides masks and attention kernels."""
+    config = study.model.model_dump(mode="json", exclude={"path"})
+    return {**config, "weights": sources.model, "transformers": version("transformers")}
 
 
 def _extract_unit(study: Study, layer: int, capture: Sequence[Unit]) -> Unit:
@@ -212,15 +216,18 @@ def _skipped(study: Study, shape: Shape) -> dict[str, str]:
     skipped = {spec.name: "not in the study" for spec in ANALYSES if getattr(study.analyses, spec.name) is None}
     if not shape.has_images and "visual_patterns" not in skipped:
         skipped["visual_patterns"] = "the study has no images"
-    return {**_needing_the_stream(study.capture.site), **skipped}
+    return {**_needing_the_stream(study.capture), **skipped}
 
 
-def _needing_the_stream(site: Site) -> dict[str, str]:
-    if site == STREAM:
+def _needing_the_stream(capture: CaptureConfig) -> dict[str, str]:
+    """The analyses that change the residual stream token by token have nothing to change it by elsewhere."""
+    site, pool = capture.site, capture.pool
+    if site == STREAM and pool == "none":
         return {}
     names = [spec.name for spec in ANALYSES if spec not in (INTERPRETATION, EVOLUTION)]
-    reasons = dict.fromkeys(names, f"it changes the residual stream, and capture.site is {site}")
-    if site not in ADDED:
+    told = f"capture.site is {site}" if site != STREAM else f"capture.pool is {pool}"
+    reasons = dict.fromkeys(names, f"it changes the residual stream, and {told}")
+    if site != STREAM and site not in ADDED:
         reasons[INTERPRETATION.name] = f"the vocabulary head reads what is added to the stream, which {site} is not"
     return reasons
 

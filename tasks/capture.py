@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from core.activations.budget import PASS
 from core.activations.capture import capture_shard
 from core.activations.health import examine_layer
 from core.activations.requests import CaptureJob, images_between
@@ -31,7 +32,9 @@ def capture(work: Work) -> Mapping[str, float]:
 
 def _halved(config: CaptureConfig, times: int) -> CaptureConfig:
     """Batches half as large for every time that the shard ran out of memory; sums then differ in their last bits."""
-    sizes = {"token_budget": config.token_budget, "batch_size": config.batch_size}
+    if not times:
+        return config
+    sizes = {"token_budget": config.token_budget or PASS, "batch_size": config.batch_size}
     return config.model_copy(update={name: max(1, size >> times) for name, size in sizes.items() if size})
 
 

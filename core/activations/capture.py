@@ -1,6 +1,7 @@
 """One shard of images: one site of every layer, in every language, from one forward pass.
 
-Memory: one shard's rows in bfloat16, rows · layers · D · 2 bytes (2.9 GB for 50 images of gemma-3-4b-it, all layers).
+Memory beside the model: the states of a pass, and the kept rows of two in bfloat16, one going to disk meanwhile
+(tokens · layers · D · 2 bytes: 0.7 GB for 4096 tokens of gemma-3-4b-it, all layers).
 """
 
 import json
@@ -9,26 +10,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import BFloat16
-from safetensors.torch import save
+from jaxtyping import Float
 from torch import Tensor
 
-from core.activations.passes import plan_batches, run_batch
+from core.activations.budget import budget_of
+from core.activations.passes import Batch, plan_batches, run_batch
 from core.activations.requests import CaptureJob, Drop, encode_shard
 from core.activations.rows import Key, Layout, lay_out
+from core.activations.writing import Picked, ShardWriter
 from core.lm.loading import LoadedModel, load_model
 from core.lm.prefix import CaptionGroup, States
 from core.lm.prompts import spell
 from core.progress import Progress, silent
 from core.study.layers import resolve_layers
-from core.study.model import CaptureConfig
+from core.study.model import CaptureConfig, Pool
 from core.study.sites import Site
 
 SUMMARY = "shard.json"
-_FITTED: dict[torch.device, int] = {}
-"""Tokens a pass that a GPU had the memory for, after one it had not: remembered for the shards that follow."""
-Rows = dict[tuple[int, str], BFloat16[Tensor, "T D"]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class ShardSummary:
     """What a shard holds: rows by file, `d_model` numbers each, the samples left out, and layers with NaN or Inf
     (layer → rows).
 
-    `recomputed` are the images that were captured again in float32 because of such rows.
+    `attention` is the kernel that transformers chose. `recomputed` are the images that were captured again in float32
+    because of such rows.
     """
 
     images: int
@@ -46,6 +47,7 @@ class ShardSummary:
     site: Site
     d_model: int
     compute_dtype: str
+    attention: str
     drops: tuple[Drop, ...]
     cut: int
     nonfinite: dict[str, int]
@@ -66,75 +68,73 @@ def capture_shard(loaded: LoadedModel, job: CaptureJob, out: Path, progress: Pro
         OSError: the disk is full.
     """
     layers = resolve_layers(job.config.layers, loaded.shape.num_layers, "capture.layers")
+    width = loaded.width(job.config.site)
     shard = encode_shard(loaded, job)
-    layout = lay_out(shard.groups, job.config.segments, lambda token: spell(loaded, token))
-    rows = _reserve(layout, layers, loaded.width(job.config.site))
-    target = Target(layout, rows, layers, job.config)
-    _fill(loaded, shard.groups, target, progress)
-    nonfinite = _nonfinite_rows(rows, layers)
+    layout = lay_out(shard.groups, job.config, lambda token: spell(loaded, token))
     recomputed: tuple[str, ...] = ()
-    if job.config.nonfinite == "recompute" and nonfinite and loaded.dtype != torch.float32:
-        recomputed = _recompute(loaded, job, shard.groups, target)
+    with ShardWriter(out, layout.counts, layers, width) as writer:
+        target = Target(layout, writer, layers, job.config)
+        _fill(loaded, shard.groups, target, progress)
+        nonfinite = _nonfinite_rows(target)
+        if job.config.nonfinite == "recompute" and nonfinite and loaded.dtype != torch.float32:
+            recomputed = _recompute(loaded, job, shard.groups, target)
     summary = ShardSummary(
         images=len(shard.groups),
         captions=sum(len(group.samples) for group in shard.groups),
         rows=layout.counts,
         layers=layers,
         site=job.config.site,
-        d_model=loaded.width(job.config.site),
+        d_model=width,
         compute_dtype=str(loaded.dtype).removeprefix("torch."),
+        attention=str(loaded.text_config._attn_implementation),
         drops=shard.drops,
         cut=shard.cut,
         nonfinite=nonfinite,
         recomputed=recomputed,
     )
-    _write(out, layout, rows, summary)
+    _finish(out, layout, summary)
     return summary
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where states come from and go: the study's settings, the rows' layout, and a matrix a layer and file."""
+    """Where states come from and go: the study's settings, the rows' layout, and what writes them."""
 
     layout: Layout
-    rows: Rows
+    writer: ShardWriter
     layers: tuple[int, ...]
     config: CaptureConfig
 
     def take(self, keys: Sequence[Key], groups: Sequence[CaptionGroup], states: States) -> None:
-        """Copy the kept rows of one pass, rounded to bfloat16, to their places."""
-        for file, (places, sequence, token) in _addresses(self.layout, keys, groups).items():
-            for layer in self.layers:
-                picked = states[layer][sequence.to(states[layer].device), token.to(states[layer].device)]
-                self.rows[layer, file][places] = picked.to(torch.bfloat16).cpu()
+        """Send the kept rows of one pass to their places, pooled as the study says and rounded to bfloat16."""
+        width, device = states[self.layers[0]].shape[1], states[self.layers[0]].device
+        for file, (rows, tokens) in _addresses(self.layout, keys, groups, width).items():
+            places, counts = np.unique(rows, return_counts=True)
+            chosen = torch.from_numpy(tokens).to(device)
+            lengths = None if len(places) == len(rows) else torch.from_numpy(counts).to(device)
+            picked = {layer: _pick(states[layer], chosen, lengths, self.config.pool) for layer in self.layers}
+            self.writer.put(Picked(file, places, picked))
+
+
+def _pick(states: Float[Tensor, "B T D"], chosen: Tensor, lengths: Tensor | None, pool: Pool) -> Tensor:
+    """Tokens of a pass in bfloat16; with `lengths`, every so many neighbours pooled in float32."""
+    rows = states.reshape(-1, states.shape[-1]).index_select(0, chosen)
+    if lengths is not None:
+        rows = torch.segment_reduce(rows.float(), pool, lengths=lengths)
+    return rows.to(torch.bfloat16)
 
 
 def _addresses(
-    layout: Layout, keys: Sequence[Key], groups: Sequence[CaptionGroup]
-) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-    """For each file: target rows, and the sequence and token of the pass that they come from."""
-    found: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    layout: Layout, keys: Sequence[Key], groups: Sequence[CaptionGroup], width: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each file: rows in ascending order, and the token of the flattened pass that each takes from."""
+    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for sequence, key in enumerate(keys):
         kept = layout.kept[key]
-        before = 0 if key[1] is None else groups[key[0]].shared
-        found[kept.file] += [
-            (kept.start + offset, sequence, position - before) for offset, position in enumerate(kept.positions)
-        ]
-    addresses = {}
-    for file, triples in found.items():
-        if triples:
-            places, sequences, tokens = torch.tensor(triples).unbind(1)
-            addresses[file] = (places, sequences, tokens)
-    return addresses
-
-
-def _reserve(layout: Layout, layers: Sequence[int], d_model: int) -> Rows:
-    return {
-        (layer, file): torch.empty(count, d_model, dtype=torch.bfloat16)
-        for layer in layers
-        for file, count in layout.counts.items()
-        if count
-    }
+        before = sequence * width - (0 if key[1] is None else groups[key[0]].shared)
+        found[kept.file] += [(row, before + position) for row, position in zip(kept.rows, kept.positions, strict=True)]
+    columns = {file: np.array(sorted(pairs), dtype=np.int64) for file, pairs in found.items() if pairs}
+    return {file: (pairs[:, 0], pairs[:, 1]) for file, pairs in columns.items()}
 
 
 def _fill(
@@ -145,55 +145,57 @@ def _fill(
     numbers: Sequence[int] | None = None,
 ) -> None:
     """Run the groups (or those of `numbers`) batch by batch; what a GPU has no memory for is run again in halves."""
-    config = target.config
     left = dict.fromkeys(range(len(groups)) if numbers is None else numbers)
     total = sum(len(groups[number].samples) for number in left)
+    budget = budget_of(loaded, target.config.token_budget)
+
+    def run(batch: Batch) -> None:
+        largest, before = 1, budget.watch(loaded.device)
+        for keys, states in run_batch(loaded, groups, batch, target.layers, target.config.site):
+            target.take(keys, groups, states)
+            largest = max(largest, states[target.layers[0]].shape[:2].numel())
+        for number in batch.groups:
+            del left[number]
+        progress(total - sum(len(groups[number].samples) for number in left), total)
+        if budget.probing:
+            budget.learn(loaded.device, largest, before)
+
+    progress(0, total)
     while left:
-        budget = min(config.token_budget, _FITTED.get(loaded.device, config.token_budget))
-        done = total - sum(len(groups[number].samples) for number in left)
+        tokens = budget.tokens
         try:
-            for batch in plan_batches(groups, budget, config.batch_size, list(left)):
-                for keys, states in run_batch(loaded, groups, batch, target.layers, config.site):
-                    target.take(keys, groups, states)
-                    done += sum(index is not None for _, index in keys)
-                    progress(done, total)
-                for number in batch.groups:
-                    del left[number]
+            for batch in plan_batches(groups, tokens, target.config.batch_size, list(left)):
+                run(batch)
+                if budget.tokens != tokens:  # plan anew with what was learnt
+                    break
         except torch.OutOfMemoryError:
-            if budget <= max(len(sample.ids) for number in left for sample in groups[number].samples):
+            if tokens <= max(len(sample.ids) for number in left for sample in groups[number].samples):
                 raise  # one sequence alone does not fit
-            _FITTED[loaded.device] = budget // 2
+            budget.halve()
             torch.cuda.empty_cache()
 
 
-def _nonfinite_rows(rows: Rows, layers: Sequence[int]) -> dict[str, int]:
-    counts: dict[str, int] = {str(layer): 0 for layer in layers}
-    for (layer, _), matrix in rows.items():
-        counts[str(layer)] += int((~matrix.isfinite().all(dim=1)).sum())
-    return {layer: count for layer, count in counts.items() if count}
+def _nonfinite_rows(target: Target) -> dict[str, int]:
+    target.writer.settle()
+    counts = dict.fromkeys(target.layers, 0)
+    for (layer, _), wrong in target.writer.nonfinite.items():
+        counts[layer] += int(wrong.sum())
+    return {str(layer): count for layer, count in counts.items() if count}
 
 
 def _recompute(loaded: LoadedModel, job: CaptureJob, groups: Sequence[CaptionGroup], target: Target) -> tuple[str, ...]:
     """Capture the images that have a NaN or Inf row in any layer again, in float32."""
     bad: set[str] = set()
-    for file in target.layout.counts:
-        tokens = target.layout.tokens.filter(group=file)
-        for layer in target.layers:
-            if (layer, file) in target.rows:
-                wrong = ~target.rows[layer, file].isfinite().all(dim=1)
-                bad |= set(tokens["image_id"].filter(wrong.numpy()))
+    for (_, file), wrong in target.writer.nonfinite.items():
+        bad |= set(target.layout.tokens.filter(group=file)["image_id"].filter(wrong))
     exact = load_model(loaded.folder, "float32", str(loaded.device))
     numbers = [number for number, group in enumerate(groups) if group.image_id in bad]
     _fill(exact, groups, target, silent, numbers)
     return tuple(groups[number].image_id for number in numbers)
 
 
-def _write(out: Path, layout: Layout, rows: Rows, summary: ShardSummary) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+def _finish(out: Path, layout: Layout, summary: ShardSummary) -> None:
+    """What makes the folder a shard comes last."""
     layout.tokens.write_parquet(out / "tokens.parquet")
-    for (layer, file), matrix in rows.items():
-        path = out / f"layer_{layer}.{file}.safetensors"
-        # save_file would leave files that only their owner can read, in a workspace that a team shares.
-        path.write_bytes(save({"activation": matrix}))
     text = json.dumps(asdict(summary), indent=1, sort_keys=True, ensure_ascii=False)
     (out / SUMMARY).write_text(text + "\n", encoding="utf-8")

@@ -11,6 +11,7 @@ import polars as pl
 
 from core.lm.prefix import CaptionGroup
 from core.lm.prompts import EncodedSample
+from core.study.model import CaptureConfig
 
 LANGUAGES = ("en", "ar")
 FILES = ("shared", *LANGUAGES)
@@ -29,7 +30,8 @@ TOKENS = {
     "special": pl.Boolean,
 }
 """Columns of `tokens.parquet`: `row` counts within the matrix of `group`; language is null where it does not matter;
-`char_start` and `char_end` are characters of the caption, null outside it; `special` rows enter no statistic."""
+`char_start` and `char_end` are characters of the caption, null outside it; `special` rows enter no statistic. A pooled
+row has its last token's position, no token id, and for `token` the whole caption, or the segment's name."""
 
 Key = tuple[int, int | None]
 """A sequence of a shard: (group, sample within it), or (group, None) for what the group's captions share."""
@@ -37,11 +39,11 @@ Key = tuple[int, int | None]
 
 @dataclass(frozen=True)
 class Kept:
-    """The tokens of one sequence that are kept: indices into the sequence, and their first row in `file`."""
+    """The tokens of one sequence that are kept: indices into the sequence, and the row of `file` that each goes to."""
 
     file: str
-    start: int
     positions: tuple[int, ...]
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -53,23 +55,45 @@ class Layout:
     counts: dict[str, int]
 
 
-def lay_out(groups: Sequence[CaptionGroup], segments: Sequence[str], text_of: Callable[[int], str]) -> Layout:
+def lay_out(groups: Sequence[CaptionGroup], config: CaptureConfig, text_of: Callable[[int], str]) -> Layout:
     """Number the rows of a shard: shared rows first, then each language's, in the order of the groups.
 
-    `segments` are the kinds of tokens to keep. Of special tokens only the last one before a caption is kept, the
-    decision point; `text_of` spells a token id.
+    `config` says which segments are kept, and whether each is pooled into one row. Of special tokens only the last one
+    before a caption is kept, the decision point, and pooling leaves it out too; `text_of` spells a token id.
     """
     counts = dict.fromkeys(FILES, 0)
     kept: dict[Key, Kept] = {}
     records: list[dict[str, Any]] = []
     for file in FILES:
         for key, sample, positions in _sequences(groups, file):
-            chosen = tuple(position for position in positions if _is_kept(sample, position, segments))
-            kept[key] = Kept(file, counts[file], chosen)
-            for row, position in enumerate(chosen, start=counts[file]):
-                records.append(_record(file, row, sample, position, text_of))
-            counts[file] += len(chosen)
+            together = _rows_of(sample, positions, config)
+            chosen = [(position, row) for row, own in enumerate(together, counts[file]) for position in own]
+            kept[key] = Kept(file, tuple(position for position, _ in chosen), tuple(row for _, row in chosen))
+            for row, own in enumerate(together, counts[file]):
+                record = _record(file, row, sample, own[-1], text_of)
+                records.append(record if config.pool == "none" else record | _as_whole(sample, own))
+            counts[file] += len(together)
     return Layout(pl.DataFrame(records, schema=TOKENS, orient="row"), kept, counts)
+
+
+def _rows_of(sample: EncodedSample, positions: range, config: CaptureConfig) -> list[list[int]]:
+    """The positions that make each row."""
+    chosen = [position for position in positions if _is_kept(sample, position, config.segments)]
+    if config.pool == "none":
+        return [[position] for position in chosen]
+    segments: dict[str, list[int]] = {}
+    for position in chosen:
+        if not sample.special[position]:
+            segments.setdefault(sample.segments[position], []).append(position)
+    return [own[-1:] if config.pool == "last" else own for own in segments.values()]
+
+
+def _as_whole(sample: EncodedSample, positions: Sequence[int]) -> dict[str, Any]:
+    """What a pooled row says instead of its last token."""
+    segment = sample.segments[positions[-1]]
+    if segment != "caption":
+        return {"token_id": None, "token": f"[{segment}]"}
+    return {"token_id": None, "token": sample.caption, "char_start": 0, "char_end": len(sample.caption)}
 
 
 def _sequences(groups: Sequence[CaptionGroup], file: str) -> Iterator[tuple[Key, EncodedSample, range]]:

@@ -63,13 +63,15 @@ class LayerTable:
         Without a `keep.parquet` there, all rows are kept.
 
         Raises:
-            BadInput: a shard has not captured the layer, or its matrices do not fit its tokens.
+            BadInput: a shard is not finished or has not captured the layer, or its matrices do not fit its tokens.
         """
         frames: list[pl.DataFrame] = []
         pieces: list[_Piece] = []
         start = 0
         read = Read(STREAM, 0)
         for number, shard in enumerate(shards):
+            if not (shard / "shard.json").is_file():
+                raise BadInput(f"{shard.name}: is no finished shard (shard.json is missing)")
             tokens = pl.read_parquet(shard / "tokens.parquet")
             read = Read.of(shard / "shard.json")
             frames.append(tokens.with_columns(pl.lit(number, pl.UInt32).alias("shard")))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from core.lm.sites import Point
 Places = nn.ModuleList | Sequence[Point]
 """Where each layer is read: after its block, or at the points of a site."""
 Stream = Float[Tensor, "B T D"]
+_EDITS: WeakKeyDictionary[nn.Module, tuple[int, ...]] = WeakKeyDictionary()
 
 
 class _Enough(Exception):
@@ -73,11 +75,20 @@ def edit(blocks: nn.ModuleList, layer: int, change: Callable[[Stream], Stream]) 
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         return with_stream(output, change(stream_of(output)))
 
-    handle = blocks[layer].register_forward_hook(hook)
+    block = blocks[layer]
+    handle = block.register_forward_hook(hook)
+    before = _EDITS.get(block, ())
+    _EDITS[block] = (*before, handle.id)
     try:
         yield
     finally:
         handle.remove()
+        _EDITS[block] = before
+
+
+def edits(blocks: nn.ModuleList) -> frozenset[int]:
+    """Names of the changes now in force on the blocks: keys and values made under some serve under the same alone."""
+    return frozenset(name for block in blocks for name in _EDITS.get(block, ()))
 
 
 def _keep(places: Places, layer: int, streams: dict[int, Tensor], then: Callable[[], None] | None) -> RemovableHandle:

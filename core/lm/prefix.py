@@ -4,7 +4,7 @@ Exact for Gemma 3's bidirectional image block and its sliding windows, under the
 - the shared part is the longest common prefix of *token ids*, never cut inside an image block;
 - images that run together have shared parts of equal length, so that no padding stands before a caption;
 - a cache is forked for every use, never written to twice;
-- a cache filled by a pass that stopped after layer ℓ serves layers up to ℓ, and no patched run at all.
+- a cache filled by a pass that stopped after layer ℓ serves layers up to ℓ, and no run that is patched otherwise.
 """
 
 import copy
@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
-from core.lm.hooks import capture
+from core.lm.hooks import capture, edits
 from core.lm.images import pixel_values
 from core.lm.loading import LoadedModel
 from core.lm.prompts import EncodedSample
@@ -48,13 +48,14 @@ class CaptionGroup:
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of B groups' shared tokens, valid for the layers up to `last_layer`; captions that continue it
-    are read at its site."""
+    """Keys and values of B groups' shared tokens, valid for the layers up to `last_layer` and under the same changes
+    of the model; captions that continue it are read at its site."""
 
     cache: DynamicCache
     length: int
     last_layer: int
     site: Site = STREAM
+    edits: frozenset[int] = frozenset()
 
 
 def shared_length(sequences: Sequence[Sequence[int]], image_token_id: int | None) -> int:
@@ -90,7 +91,7 @@ def encode_prefix(
     images = [group.samples[0] for group in groups]
     with capture(loaded.points(site), layers) as states:
         run_base(loaded, ids, torch.ones_like(ids), images, cache=cache)
-    return Prefix(cache, lengths.pop(), max(layers), site), states
+    return Prefix(cache, lengths.pop(), max(layers), site, edits(loaded.blocks)), states
 
 
 @torch.inference_mode()
@@ -104,6 +105,8 @@ def continue_prefix(
     """
     if max(layers) > prefix.last_layer:
         raise ValueError(f"the prefix was encoded up to layer {prefix.last_layer}; layer {max(layers)} needs another")
+    if prefix.edits != edits(loaded.blocks):
+        raise ValueError("the model is changed otherwise than when the prefix was encoded; encode it again")
     if any(loaded.image_token_id in rest for rest in rests):
         raise ValueError("image tokens behind the prefix would run without their pixels; use run_whole")
     ids, mask = pad_right(rests, loaded)

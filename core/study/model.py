@@ -13,6 +13,7 @@ from core.study.sites import STREAM, Site
 
 Segment = Literal["image", "prompt", "caption"]
 Language = Literal["en", "ar"]
+Pool = Literal["none", "last", "mean", "max"]
 
 
 class ModelConfig(Section):
@@ -39,10 +40,14 @@ class CaptureConfig(Section):
     """Decoder layers that are kept."""
     segments: tuple[Segment, ...] = ("image", "prompt", "caption")
     """Which tokens are kept; a model without images has no image rows."""
+    pool: Pool = "none"
+    """One row a token, or one a segment of a caption: its last token, the mean or the maximum over its tokens (special
+    ones left out; what captions share, such as the image, is pooled once)."""
     checkpoint_every: Positive = 50
     """Images a shard: the unit of capture, of retry, and the most that a killed run loses."""
-    token_budget: Positive = 4096
-    """Most tokens (padding included) in one forward pass; not part of the fingerprint."""
+    token_budget: Positive | None = None
+    """Most tokens (padding included) in one forward pass; by default 4096 on a CPU, and on a GPU what its memory takes
+    (halved where it does not). Not part of the fingerprint."""
     batch_size: Positive | None = None
     """Most images in one forward pass, beside the token budget; not part of the fingerprint."""
     max_caption_tokens: Positive = 128

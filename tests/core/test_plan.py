@@ -56,12 +56,15 @@ def test_a_study_of_text_skips_what_needs_images_and_says_so() -> None:
     assert "visual_patterns" not in {unit.step for unit in found.analyses}
 
 
-def test_another_site_skips_what_changes_the_stream_and_says_so() -> None:
+def test_another_site_and_pooling_skip_what_changes_the_stream_and_says_so() -> None:
     added, plain = plan("capture.site=mlp_out_normed"), plan("capture.site=attn_z")
     assert {unit.step for unit in added.analyses} == {"interpretation", "evolution"}
     assert {unit.step for unit in plain.analyses} == {"evolution"}
     assert added.skipped["ablation"] == "it changes the residual stream, and capture.site is mlp_out_normed"
     assert "capture" in changed(plan(), added)
+    pooled = plan("capture.pool=mean")
+    assert {unit.step for unit in pooled.analyses} == {"interpretation", "evolution"}
+    assert pooled.skipped["ablation"] == "it changes the residual stream, and capture.pool is mean"
     off = plan("capture.site=mlp_out", "analyses.ablation=null").skipped["ablation"]
     assert off == "not in the study"
 

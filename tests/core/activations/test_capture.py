@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from core.activations.capture import CaptureJob, capture_shard
 from core.activations.requests import cut_caption, images_between
 from core.activations.rows import TOKENS
+from core.activations.table import LayerTable
 from core.errors import BadInput
 from core.lm.loading import LoadedModel, load_model
 from core.lm.prompts import CaptionRequest, encode_sample
@@ -185,7 +186,7 @@ def test_a_bad_image_or_layer_is_told_in_one_line(vlm: LoadedModel, folder: Path
         capture_shard(vlm, job_of(tmp_path, SAMPLES[1:2]), tmp_path / "out")
     with pytest.raises(ValueError, match=r"capture\.layers: layer 9 is out of range"):
         capture_shard(vlm, job_of(folder, layers=[9]), tmp_path / "out")
-    assert not (tmp_path / "out").exists(), "nothing that looks like a shard is left"
+    assert not (tmp_path / "out" / "shard.json").exists(), "nothing that looks like a shard is left"
 
 
 def test_progress_is_told_and_may_stop_the_work(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:
@@ -201,7 +202,8 @@ def test_progress_is_told_and_may_stop_the_work(vlm: LoadedModel, folder: Path, 
     with pytest.raises(Stopped):
         capture_shard(vlm, job_of(folder, token_budget=64), tmp_path / "out", stop)
     assert seen[0] == (0, 6)
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(BadInput, match="out: is no finished shard"):
+        LayerTable.open([tmp_path / "out"], 0)
 
 
 def test_images_with_overflow_are_captured_again_in_float32(tiny_gemma: Path, folder: Path, tmp_path: Path) -> None:

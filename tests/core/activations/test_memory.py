@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.activations.budget import PASS, TokenBudget, budget_of
 from core.activations.capture import capture_shard
 from core.lm.loading import LoadedModel
 from tests.core.activations.test_capture import folder as folder
@@ -16,8 +17,7 @@ def test_a_pass_that_a_gpu_has_no_memory_for_is_run_again_in_halves(
     vlm: LoadedModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fake of the GPU: a block that fails on more than 64 tokens, as CUDA does."""
-    fitted: dict[torch.device, int] = {}
-    monkeypatch.setattr("core.activations.capture._FITTED", fitted)
+    monkeypatch.setattr("core.activations.budget._KNOWN", {})
     failed: list[int] = []
 
     def small_gpu(_module: object, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -36,7 +36,7 @@ def test_a_pass_that_a_gpu_has_no_memory_for_is_run_again_in_halves(
         handle.remove()
     assert tries > 1
     assert len(failed) == tries, "the second shard knew"
-    assert fitted[vlm.device] <= 64
+    assert budget_of(vlm, None).tokens <= 64
     assert seen[-1] == 6
     for name, matrix in matrices_in(tmp_path / "tight").items():
         assert torch.allclose(matrix.float(), matrices_in(tmp_path / "roomy")[name].float(), rtol=2**-7, atol=1e-4)
@@ -45,7 +45,7 @@ def test_a_pass_that_a_gpu_has_no_memory_for_is_run_again_in_halves(
 def test_a_sequence_that_fits_no_gpu_is_told(
     vlm: LoadedModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.activations.capture._FITTED", {})
+    monkeypatch.setattr("core.activations.budget._KNOWN", {})
 
     def full(_module: object, _inputs: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -56,3 +56,35 @@ def test_a_sequence_that_fits_no_gpu_is_told(
             capture_shard(vlm, job_of(folder), tmp_path)
     finally:
         handle.remove()
+
+
+def test_the_first_passes_tell_how_many_tokens_a_gpu_takes(
+    vlm: LoadedModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fake of CUDA's figures: 1000 bytes free beyond 500 allocated, of which every token of a pass takes 10."""
+    widest: list[int] = []
+    budget = TokenBudget(PASS, probing=True)
+    monkeypatch.setattr("core.activations.budget._KNOWN", {(str(vlm.folder), vlm.device, None): budget})
+    fakes = {
+        "reset_peak_memory_stats": lambda _device: None,
+        "memory_allocated": lambda _device: 500,
+        "memory_reserved": lambda _device: 500,
+        "max_memory_allocated": lambda _device: 500 + 10 * max(widest),
+        "mem_get_info": lambda _device: (1000, 2000),
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    handle = vlm.blocks[0].register_forward_pre_hook(
+        lambda _module, inputs: widest.append(inputs[0].shape[0] * inputs[0].shape[1])
+    )
+    try:
+        capture_shard(vlm, job_of(folder, batch_size=1), tmp_path)
+    finally:
+        handle.remove()
+    assert (budget.tokens, budget.probing) == (80, False)
+    assert max(widest[2:]) <= 80
+
+
+def test_a_budget_that_is_stated_or_on_a_cpu_is_not_probed(vlm: LoadedModel) -> None:
+    assert budget_of(vlm, 64) == TokenBudget(64)
+    assert budget_of(vlm, None) == TokenBudget(PASS)

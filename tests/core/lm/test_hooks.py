@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.lm.hooks import capture, edit, observe
+from core.lm.hooks import capture, edit, edits, observe
 
 
 class _Block(nn.Module):
@@ -70,3 +70,18 @@ def test_edit_changes_what_the_layers_above_see(as_tuple: bool) -> None:
     with edit(model.blocks, 1, lambda stream: stream * 10):
         assert model(torch.zeros(1, 1, 1)).item() == 22
     assert model(torch.zeros(1, 1, 1)).item() == 4
+
+
+def test_changes_in_force_are_named_until_they_end() -> None:
+    model = _Model()
+    assert edits(model.blocks) == frozenset()
+    with edit(model.blocks, 0, lambda stream: stream):
+        outer = edits(model.blocks)
+        with edit(model.blocks, 0, lambda stream: stream):
+            assert len(edits(model.blocks)) == 2
+        assert edits(model.blocks) == outer
+    with edit(model.blocks, 0, lambda stream: stream):
+        assert edits(model.blocks) != outer, "another change has another name"
+    with pytest.raises(ValueError), edit(model.blocks, 3, lambda stream: stream):
+        raise ValueError
+    assert edits(model.blocks) == frozenset()

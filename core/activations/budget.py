@@ -1,0 +1,56 @@
+"""How many tokens go through the model at once: as the study says, or as a GPU's memory allows."""
+
+from dataclasses import dataclass
+
+import torch
+
+from core.lm.loading import LoadedModel
+
+PASS = 4096
+"""Tokens a pass where nothing is known: enough to keep two CPU cores or a GPU busy, and the first pass on a GPU."""
+_MOST = 16_384
+"""Beyond this a 4B model on an H100 should gain nothing (reckoned, not measured), and two passes' rows of 34 layers
+take 6 GB of the host's memory."""
+_SHARE = 0.8
+"""Of the memory that is free, for the passes differ in shape and the allocator leaves gaps."""
+
+
+@dataclass
+class TokenBudget:
+    """The most `tokens` in a pass, padding included; while `probing`, the next passes tell what one costs."""
+
+    tokens: int
+    probing: bool = False
+
+    def watch(self, device: torch.device) -> int:
+        """Begin to measure the next passes; what is allocated now, in bytes."""
+        if not self.probing:
+            return 0
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+
+    def learn(self, device: torch.device, tokens: int, before: int) -> None:
+        """Settle on what fits, after passes of at most `tokens` that began with `before` bytes allocated."""
+        cost = max(1.0, (torch.cuda.max_memory_allocated(device) - before) / tokens)
+        free, _ = torch.cuda.mem_get_info(device)
+        spare = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        self.tokens = max(1, min(_MOST, int(_SHARE * (free + spare) / cost)))
+        self.probing = False
+
+    def halve(self) -> None:
+        """What was tried did not fit."""
+        self.tokens, self.probing = self.tokens // 2, False
+
+
+_KNOWN: dict[tuple[str, torch.device, int | None], TokenBudget] = {}
+
+
+def budget_of(loaded: LoadedModel, stated: int | None) -> TokenBudget:
+    """The budget of a model on its device, as the shards before left it.
+
+    On a CPU one that is not stated is always the same, so that passes are composed alike and give the same bits.
+    """
+    key = (str(loaded.folder), loaded.device, stated)
+    if key not in _KNOWN:
+        _KNOWN[key] = TokenBudget(stated or PASS, probing=stated is None and loaded.device.type == "cuda")
+    return _KNOWN[key]
