@@ -89,9 +89,10 @@ def bare(job: Job) -> Run:
 
 def passes(loaded: Any, groups: Sequence[Any], config: Any) -> None:
     """Every pass that saeflow makes of the groups."""
+    from core.activations.budget import budget_of
     from core.activations.passes import plan_batches, run_batch
 
-    for batch in plan_batches(groups, config.token_budget, config.batch_size):
+    for batch in plan_batches(groups, budget_of(loaded, config.token_budget).tokens, config.batch_size):
         for _ in run_batch(loaded, groups, batch, [loaded.shape.num_layers - 1]):
             pass
 
