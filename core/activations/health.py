@@ -124,8 +124,10 @@ def _offenders(table: LayerTable, finite: np.ndarray, policy: Policy) -> tuple[s
         return samples
     named = ", ".join(samples[:_NAMED]) + (" …" if len(samples) > _NAMED else "")
     mend = "set capture.nonfinite: drop" if policy == "recompute" else "set capture.nonfinite to drop or recompute"
-    even = " even in float32" if policy == "recompute" else ""
-    raise NonFinite(f"layer {table.layer}: {len(wrong)} rows hold NaN or Inf{even} (samples {named}); {mend}")
+    first = table.layer if table.nonfinite_from is None else table.nonfinite_from
+    dtype = "float32 too" if policy == "recompute" else table.compute_dtype
+    where = f"computed in {dtype}, where they start at layer {first}"
+    raise NonFinite(f"layer {table.layer}: {len(wrong)} rows hold NaN or Inf, {where} (samples {named}); {mend}")
 
 
 def _mean_by(segments: pl.Series, norms: np.ndarray) -> dict[str, float]:

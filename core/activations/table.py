@@ -29,16 +29,21 @@ class _Piece:
 
 
 class Read(NamedTuple):
-    """What of a layer a shard holds, and how many numbers a row has."""
+    """What of a layer the shards hold, how many numbers a row has, the dtype that they were computed in, and the first
+    layer that holds NaN or Inf."""
 
     site: Site
     d_model: int
+    compute_dtype: str = "float32"
+    nonfinite_from: int | None = None
 
-    @classmethod
-    def of(cls, path: Path) -> "Read":
-        """What a shard's shard.json says."""
+    def beside(self, path: Path) -> "Read":
+        """The same with what a further shard's shard.json says."""
         summary = json.loads(path.read_text(encoding="utf-8"))
-        return cls(summary["site"], int(summary["d_model"]))
+        layers = [int(layer) for layer in summary.get("nonfinite", {})]
+        layers += [] if self.nonfinite_from is None else [self.nonfinite_from]
+        dtype = summary.get("compute_dtype", self.compute_dtype)
+        return Read(summary["site"], int(summary["d_model"]), dtype, min(layers, default=None))
 
 
 class LayerTable:
@@ -51,7 +56,7 @@ class LayerTable:
     def __init__(self, layer: int, tokens: pl.DataFrame, pieces: Sequence[_Piece], read: "Read") -> None:
         self.layer = layer
         self.tokens = tokens
-        self.site, self.d_model = read
+        self.site, self.d_model, self.compute_dtype, self.nonfinite_from = read
         self._pieces = pieces
         self._starts = [piece.start for piece in pieces]
         self._origin = tokens["origin"].to_numpy()
@@ -73,7 +78,7 @@ class LayerTable:
             if not (shard / "shard.json").is_file():
                 raise BadInput(f"{shard.name}: is no finished shard (shard.json is missing)")
             tokens = pl.read_parquet(shard / "tokens.parquet")
-            read = Read.of(shard / "shard.json")
+            read = read.beside(shard / "shard.json")
             frames.append(tokens.with_columns(pl.lit(number, pl.UInt32).alias("shard")))
             for file in FILES:
                 count = int(tokens["group"].eq(file).sum())

@@ -221,6 +221,8 @@ def test_images_with_overflow_are_captured_again_in_float32(tiny_gemma: Path, fo
     exact = load_model(tiny_gemma, "float32", "cpu")
     capture_shard(exact, job_of(folder), tmp_path / "exact")
     assert set(kept.nonfinite) == {"1", "2", "3"}
+    table = LayerTable.open([tmp_path / "exact", tmp_path / "kept"], 3)
+    assert (table.compute_dtype, table.nonfinite_from) == ("bfloat16", 1)
     assert again.nonfinite == kept.nonfinite
     assert again.recomputed
     tokens = pl.read_parquet(tmp_path / "again" / "tokens.parquet")

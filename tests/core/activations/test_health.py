@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -71,8 +72,14 @@ def test_norms_are_told_by_segment(rows: torch.Tensor) -> None:
 def test_nan_fails_naming_layer_and_samples(rows: torch.Tensor, policy: str) -> None:
     rows[3, 2] = float("nan")
     samples = ["bad" if index == 3 else "good" for index in range(len(rows))]
-    with pytest.raises(NonFinite, match=r"layer 7: 1 rows hold NaN or Inf.*\(samples bad\); set capture\.nonfinite"):
-        examine_layer(_Table(rows, samples=samples), policy)
+    table = _Table(rows, samples=samples)
+    table.compute_dtype, table.nonfinite_from = "bfloat16", 4
+    dtype = {"fail": "bfloat16", "recompute": "float32 too"}[policy]
+    told = (
+        f"layer 7: 1 rows hold NaN or Inf, computed in {dtype}, where they start at layer 4 (samples bad); set capture"
+    )
+    with pytest.raises(NonFinite, match=re.escape(told)):
+        examine_layer(table, policy)
 
 
 def test_dropped_rows_are_counted_named_and_left_out(rows: torch.Tensor, tmp_path: Path) -> None:
