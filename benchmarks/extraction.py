@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from extraction_checks import compare
+from extraction_checks import compare, rounding
 from extraction_counts import Counts, Pass, real_shape
 from extraction_job import write_job
 from extraction_peers import Job, passes, shard
@@ -222,6 +222,7 @@ def main() -> None:
         seconds = ours.seconds(given.rounds, written)
         overheads(ours, counts, seconds)
         floors(ours, counts, seconds, written)
+        print(rounding(job))
         if given.model == "shape":
             projection(ours, written)
         print(f"- Load at the end: {os.getloadavg()[0]:.1f}.")

@@ -47,6 +47,21 @@ def worst_state(job: Job, count: int = 4) -> float:
     return worst
 
 
+@torch.no_grad()
+def rounding(job: Job, count: int = 8) -> str:
+    """How far computing in bfloat16 is from float32, by row: median and 99th percentile at three layers."""
+    exact, rounded = (load_model(job.model, dtype, job.device) for dtype in ("float32", "bfloat16"))
+    layers = sorted({0, exact.shape.num_layers // 2, exact.shape.num_layers - 1})
+    groups = encode_shard(exact, shard(job, count)).groups
+    ours, theirs = (capture_batch(one, groups, layers) for one in (rounded, exact))
+    told = []
+    for layer in layers:
+        apart = torch.cat([_each(ours[key][layer].float(), theirs[key][layer]) for key in theirs])
+        levels = torch.quantile(apart, torch.tensor([0.5, 0.99]))
+        told.append(f"layer {layer}: {levels[0]:.1%} and {levels[1]:.1%}")
+    return f"- Computed in bfloat16, rows are off float32's by (median, 99th percentile): {'; '.join(told)}."
+
+
 def worst_written(job: Job, ours: Path, reference: Path) -> float:
     """The same of files, without the last layer, where transformers' own are behind the norm."""
     worst = 0.0
@@ -79,4 +94,8 @@ def _places(job: Job, ours: Path) -> dict[str, Tensor]:
 
 
 def _apart(ours: Tensor, theirs: Tensor) -> float:
-    return float(((ours - theirs).norm(dim=-1) / theirs.norm(dim=-1)).max())
+    return float(_each(ours, theirs).max())
+
+
+def _each(ours: Tensor, theirs: Tensor) -> Tensor:
+    return (ours - theirs).norm(dim=-1) / theirs.norm(dim=-1)
