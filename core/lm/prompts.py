@@ -110,7 +110,7 @@ def build_prompt(loaded: LoadedModel, instruction: str, with_image: bool) -> Pro
     The template is asked for image first, then instruction, so that no image row depends on the language.
 
     Raises:
-        BadInput: an image is given to a model of text only.
+        BadInput: an image is given to a model of text only, or to one without a chat template.
     """
     if with_image and loaded.processor is None:
         raise BadInput(f"model {loaded.folder}: takes no images; use a study of text only, or another model")
@@ -118,6 +118,8 @@ def build_prompt(loaded: LoadedModel, instruction: str, with_image: bool) -> Pro
     bos = loaded.tokenizer.bos_token or ""
     source = loaded.processor or loaded.tokenizer
     chat = bool(instruction or with_image) and getattr(source, "chat_template", None) is not None
+    if with_image and not chat:
+        raise BadInput(f"model {loaded.folder}: has no chat template, which places the image; add chat_template.jinja")
     text = _chat(source, instruction, with_image) if chat else instruction
     text = text if text.startswith(bos) else bos + text
     text = _write_out_image(loaded, text) if with_image else text

@@ -103,6 +103,19 @@ def test_a_template_without_bos_gets_one(vlm: LoadedModel, image: Path) -> None:
     assert sample.ids == encode_sample(vlm, _request("A man", image)).ids
 
 
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [(None, "has no chat template"), (TEMPLATE.replace("<start_of_image>", ""), "does not place one image")],
+)
+def test_a_template_that_places_no_image_is_told(
+    template: str | None, told: str, vlm: LoadedModel, image: Path
+) -> None:
+    processor = load_model(vlm.folder, "float32", "cpu").processor
+    processor.chat_template = template
+    with pytest.raises(BadInput, match=told):
+        encode_sample(replace(vlm, processor=processor), _request("A man", image))
+
+
 def test_a_text_model_refuses_images(text: LoadedModel, image: Path) -> None:
     with pytest.raises(BadInput, match="takes no images"):
         encode_sample(text, _request("A man", image))
