@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+
+from jinja2 import TemplateError
 
 from core.errors import BadInput
 from core.lm.loading import LoadedModel
@@ -71,7 +74,7 @@ def encode_sample(loaded: LoadedModel, request: CaptionRequest) -> EncodedSample
 
     Raises:
         BadInput: an image is given to a model of text only.
-        UnusableText: the caption holds a control token, or the sequence has not exactly one BOS.
+        UnusableText: the caption holds a control token, or the sequence does not begin with exactly one BOS.
     """
     prompt = build_prompt(loaded, request.instruction, request.image is not None)
     text = prompt.text + (prompt.glue + request.caption if request.caption else "")
@@ -110,7 +113,7 @@ def build_prompt(loaded: LoadedModel, instruction: str, with_image: bool) -> Pro
     The template is asked for image first, then instruction, so that no image row depends on the language.
 
     Raises:
-        BadInput: an image is given to a model of text only, or to one without a chat template.
+        BadInput: an image is given to a model of text only, or the chat template is missing or fails.
     """
     if with_image and loaded.processor is None:
         raise BadInput(f"model {loaded.folder}: takes no images; use a study of text only, or another model")
@@ -120,7 +123,7 @@ def build_prompt(loaded: LoadedModel, instruction: str, with_image: bool) -> Pro
     chat = bool(instruction or with_image) and getattr(source, "chat_template", None) is not None
     if with_image and not chat:
         raise BadInput(f"model {loaded.folder}: has no chat template, which places the image; add chat_template.jinja")
-    text = _chat(source, instruction, with_image) if chat else instruction
+    text = _chat(loaded, instruction, with_image) if chat else instruction
     text = text if text.startswith(bos) else bos + text
     text = _write_out_image(loaded, text) if with_image else text
     start = text.rfind(instruction) if instruction else 0
@@ -148,12 +151,16 @@ def spell(loaded: LoadedModel, token: int) -> str:
     return text if text and "\ufffd" not in text else str(loaded.tokenizer.convert_ids_to_tokens(token))
 
 
-def _chat(source: Any, instruction: str, with_image: bool) -> str:
-    content: list[dict[str, str]] = [{"type": "image"}] if with_image else []
-    if instruction:
-        content.append({"type": "text", "text": instruction})
-    messages = [{"role": "user", "content": content}]
-    text: str = source.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+def _chat(loaded: LoadedModel, instruction: str, with_image: bool) -> str:
+    """One user's turn by the model's template; those of models of text take a turn's text as it is, not in parts."""
+    parts = [{"type": "image"}] if with_image else []
+    parts += [{"type": "text", "text": instruction}] if instruction else []
+    source: Any = loaded.processor or loaded.tokenizer
+    messages = [{"role": "user", "content": instruction if loaded.processor is None else parts}]
+    try:
+        text: str = source.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except (TemplateError, TypeError) as error:
+        raise BadInput(f"model {loaded.folder}: its chat template cannot lay out a user's turn ({error})") from error
     return text
 
 
@@ -178,8 +185,10 @@ def _check(
     name = f"sample {request.sample_id} ({request.language})"
     if any(token in special_ids for token in ids[prefix_length:]):
         raise UnusableText(f"{name}: the caption holds one of the model's control tokens; remove it from the text")
-    if bos is not None and list(ids).count(bos) != 1:
-        raise UnusableText(f"{name}: {list(ids).count(bos)} BOS tokens in the prompt; its template must write one")
+    # Further on, BOS may be a template's own mark of a turn, as <|im_start|> is in SmolLM2's.
+    beginning = sum(1 for _ in takewhile(lambda token: token == bos, ids))
+    if bos is not None and beginning != 1:
+        raise UnusableText(f"{name}: the prompt begins with {beginning} BOS tokens; its template must write one")
 
 
 def _within(span: Span, outer: Span) -> bool:

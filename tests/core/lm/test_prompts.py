@@ -83,6 +83,29 @@ def test_a_base_model_continues_an_instruction_after_a_space(text: LoadedModel) 
     assert not any(sample.special[1 : sample.prefix_length - 1]), "the instruction's words are no control tokens"
 
 
+def test_a_chat_model_of_text_gets_its_turn_as_plain_text(text: LoadedModel) -> None:
+    """SmolLM2's, Llama's and Qwen's templates join a turn's content to strings."""
+    tokenizer = load_model(text.folder, "float32", "cpu").tokenizer
+    tokenizer.chat_template = (
+        "{% for message in messages %}{{ message['role'] + ': ' + message['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ ' model ' }}{% endif %}"
+    )
+    sample = encode_sample(replace(text, tokenizer=tokenizer), _request("A man", None))
+    assert sample.text == "<bos>user: Describe the image in English. model A man"
+    assert tokenizer.decode(sample.caption_ids).strip() == "A man"
+    kept = [token for token, special in zip(sample.ids, sample.special, strict=True) if not special]
+    assert "user" not in tokenizer.decode(kept)
+    tokenizer.chat_template = tokenizer.chat_template.replace("{{ message['role']", "{{ '<bos>' + message['role']")
+    turned = encode_sample(replace(text, tokenizer=tokenizer), _request("A man", None))
+    assert turned.ids == sample.ids, "one BOS, whether the template writes it or not"
+    tokenizer.chat_template = tokenizer.chat_template.replace("' model '", "'<bos>model '")
+    marked = encode_sample(replace(text, tokenizer=tokenizer), _request("A man", None))
+    assert marked.ids.count(tokenizer.bos_token_id) == 2, "BOS as the mark of a turn, as in SmolLM2's template"
+    tokenizer.chat_template = "{{ raise_exception('only with a system turn') }}"
+    with pytest.raises(BadInput, match="cannot lay out a user's turn"):
+        encode_sample(replace(text, tokenizer=tokenizer), _request("A man", None))
+
+
 @pytest.mark.parametrize("caption", ["a <end_of_turn> b", "<start_of_image>", "x<bos>"])
 def test_control_tokens_in_a_caption_are_refused(vlm: LoadedModel, image: Path, caption: str) -> None:
     with pytest.raises(UnusableText, match=r"sample s \(en\): the caption holds"):
@@ -92,7 +115,7 @@ def test_control_tokens_in_a_caption_are_refused(vlm: LoadedModel, image: Path, 
 def test_a_template_that_writes_bos_twice_is_refused(vlm: LoadedModel, image: Path) -> None:
     processor = load_model(vlm.folder, "float32", "cpu").processor
     processor.chat_template = "{{ bos_token }}" + TEMPLATE
-    with pytest.raises(UnusableText, match="2 BOS"):
+    with pytest.raises(UnusableText, match="begins with 2 BOS"):
         encode_sample(replace(vlm, processor=processor), _request("A man", image))
 
 
