@@ -23,7 +23,11 @@ _QUADRATIC = 1.0
 @dataclass(frozen=True)
 class ReLU:
     """Every positive entry, under an L1 penalty; unit decoder rows make it the one that decoder norms weight
-    (Conerly et al. 2024, Anthropic's circuits updates)."""
+    (Conerly et al. 2024, Anthropic's circuits updates).
+
+    Biases start where 2k features fire, as JumpReLU's thresholds do: from half of all features on, a short run learns
+    a dense dictionary first and loses it while the penalty closes it.
+    """
 
     by_row: ClassVar[bool] = False
 
@@ -32,8 +36,8 @@ class ReLU:
         return Controls(pressure=0.3)
 
     def own(self, before: Float[Tensor, "B F"], k: int) -> Parameters:
-        """Nothing."""
-        return {}
+        """The encoder's bias."""
+        return {"b_enc": before.new_full((before.shape[1],), -float(_firing_from(before, 2 * k)))}
 
     def select(self, batch: Batch, controls: Controls) -> Active:
         """All that are positive."""
@@ -64,9 +68,9 @@ class Gated(ReLU):
     """
 
     def own(self, before: Float[Tensor, "B F"], k: int) -> Parameters:
-        """Gain 1 and the gate's own bias."""
+        """The gate's bias; gain 1 and the magnitude's own bias."""
         zero = before.new_zeros(before.shape[1])
-        return {"log_gain": zero, "b_magnitude": zero.clone()}
+        return {**super().own(before, k), "log_gain": zero, "b_magnitude": zero.clone()}
 
     def select(self, batch: Batch, controls: Controls) -> Active:
         """Where the gate is open, the magnitude."""
@@ -132,9 +136,7 @@ class JumpReLU(ReLU):
 
     def own(self, before: Float[Tensor, "B F"], k: int) -> Parameters:
         """Thresholds, as logarithms."""
-        wanted = min(2 * k, before.shape[1])
-        values, _ = top_k(before, wanted)
-        start = values.min(dim=1).values.mean().clamp_min(self.bandwidth)
+        start = _firing_from(before, 2 * k).clamp_min(self.bandwidth)
         return {"log_threshold": before.new_full((before.shape[1],), float(start.log()))}
 
     def select(self, batch: Batch, controls: Controls) -> Active:
@@ -172,6 +174,12 @@ class JumpReLU(ReLU):
     def firing(self, weights: Parameters, k: int, controls: Controls) -> Firing:
         """All above their own threshold."""
         return Firing(weights["b_enc"], threshold=weights["log_threshold"].exp())
+
+
+def _firing_from(before: Float[Tensor, "B F"], wanted: int) -> Float[Tensor, ""]:
+    """The value from which `wanted` features fire on an average row."""
+    values, _ = top_k(before, min(wanted, before.shape[1]))
+    return values.min(dim=1).values.mean().clamp_min(0)
 
 
 def _steer(controls: Controls, l0: float, k: int, total: int) -> None:

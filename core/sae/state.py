@@ -149,8 +149,8 @@ def initial_state(
     # A transcoder's random directions rebuild nothing yet: there the right length is all that can be asked for.
     scale = (wanted * decoded).sum() / decoded.square().sum() if y is None else wanted.norm() / decoded.norm()
     encoder *= scale.nan_to_num(1.0).clamp_min(1e-6)
-    b_enc = torch.zeros(start.num_features, device=x.device)
     own = selection.own(centred @ encoder.T, start.k)
+    b_enc = own.pop("b_enc", torch.zeros(start.num_features, device=x.device))
     last_fired = torch.zeros(start.num_features, dtype=torch.int64, device=x.device)
     weights = {"encoder": encoder, "decoder": decoder, "b_enc": b_enc, "b_dec": b_dec, **own}
     return TrainingState(weights, last_fired, b_in, controls=selection.start())
