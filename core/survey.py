@@ -44,9 +44,8 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     shape = workspace.shape(roots, located.model)
     trial = shape
     if trial is None and located.model is not None:
-        read = read_shape(located.model)
         # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
-        trial = Shape(1, read.num_layers, read.d_model, read.has_images)
+        trial = Shape.of(read_shape(located.model), images=1)
     if trial is not None:
         sources = replace(sources, saes=sae_sources(study, layers_of(study, trial), memo))
     memo.save()

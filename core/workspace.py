@@ -63,8 +63,7 @@ class Workspace:
         model = self.model_folder(roots, model)
         if summary is None or model is None:
             return None
-        read = read_shape(model)
-        return Shape(summary["images"], read.num_layers, read.d_model, bool(summary["has_images"]) and read.has_images)
+        return Shape.of(read_shape(model), summary["images"], bool(summary["has_images"]))
 
     def model_folder(self, roots: Roots, model: Path | None) -> Path | None:
         """The model's own folder, else the one it was converted into, else null."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from core.errors import BadInput
 from core.sae.architectures import SparseAutoencoder
 from core.sae.weights import Weights, read_config
-from core.study.sites import STREAM, Site
+from core.study.sites import STREAM, VISION, Site
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -31,6 +31,11 @@ _HOOKS: Mapping[Site, tuple[str, str]] = {
     "attn_out_normed": ("hook_attn_out", "post_attention_layernorm.output"),
     "mlp_out": ("mlp.hook_out", "mlp.output"),
     "mlp_out_normed": ("hook_mlp_out", "post_feedforward_layernorm.output"),
+}
+# TransformerLens has no hooks there: both names are transformers'.
+_VISION_HOOKS: Mapping[Site, str] = {
+    "vision_post": "vision_tower.encoder.layers.{layer}.output",
+    "projector": "multi_modal_projector.output",
 }
 
 
@@ -90,14 +95,24 @@ def _config(sae: SparseAutoencoder, origin: Origin) -> dict[str, Any]:
         "reshape_activations": "none",
         "metadata": {
             "model_name": origin.model,
-            "hook_name": f"blocks.{origin.layer}.{_HOOKS[origin.site][0]}",
-            "hf_hook_name": f"model.layers.{origin.layer}.{_HOOKS[origin.site][1]}",
-            "prepend_bos": True,
+            **_hook_names(origin),
+            "prepend_bos": origin.site not in VISION,
             "context_size": origin.context_size,
             "dataset_path": origin.dataset,
             "neuronpedia_id": None,
             "sae_lens_version": SAE_LENS_VERSION,
         },
+    }
+
+
+def _hook_names(origin: Origin) -> dict[str, str]:
+    if origin.site in VISION:
+        name = _VISION_HOOKS[origin.site].format(layer=origin.layer)
+        return {"hook_name": name, "hf_hook_name": f"model.{name}"}
+    lens, module = _HOOKS[origin.site]
+    return {
+        "hook_name": f"blocks.{origin.layer}.{lens}",
+        "hf_hook_name": f"model.layers.{origin.layer}.{module}",
     }
 
 

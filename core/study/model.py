@@ -2,14 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from core.study.analyses import Analyses
 from core.study.data import DataSource
 from core.study.layers import Layers
 from core.study.sae import SAESection
 from core.study.section import Positive, Section
-from core.study.sites import STREAM, Site
+from core.study.sites import STREAM, VISION, Site
 
 Segment = Literal["image", "prompt", "caption"]
 Language = Literal["en", "ar"]
@@ -35,11 +35,13 @@ class CaptureConfig(Section):
 
     site: Site = STREAM
     """What is read of a layer: the residual stream after it (resid_post), what its attention or MLP returns (attn_out,
-    mlp_out) or adds to the stream (attn_out_normed, mlp_out_normed), or its heads' outputs side by side (attn_z)."""
+    mlp_out) or adds to the stream (attn_out_normed, mlp_out_normed), or its heads' outputs side by side (attn_z); or,
+    of images alone, the residual stream after each block of the vision tower (vision_post), or what the projector
+    hands to the decoder (projector)."""
     layers: Layers = "all"
-    """Decoder layers that are kept."""
+    """Layers that are kept: the decoder's, the vision tower's for vision_post, and 0 alone for projector."""
     segments: tuple[Segment, ...] = ("image", "prompt", "caption")
-    """Which tokens are kept; a model without images has no image rows."""
+    """Which tokens are kept; a model without images has no image rows, and images alone no others."""
     pool: Pool = "none"
     """One row a token, or one a segment of a caption: its last token, the mean or the maximum over its tokens (special
     ones left out; what captions share, such as the image, is pooled once)."""
@@ -57,6 +59,14 @@ class CaptureConfig(Section):
     nonfinite: Literal["fail", "drop", "recompute"] = "fail"
     """What to do with rows that hold NaN or Inf: fail naming the layer and samples, drop the rows, or compute the
     sample again in float32."""
+
+    @field_validator("segments")
+    @classmethod
+    def _image_rows(cls, segments: tuple[Segment, ...], found: ValidationInfo) -> tuple[Segment, ...]:
+        site = found.data.get("site")
+        if site in VISION and "image" not in segments:
+            raise ValueError(f"capture.site {site} gives image rows alone; add image")
+        return segments
 
 
 class IndexConfig(Section):
