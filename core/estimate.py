@@ -30,7 +30,7 @@ class Estimate:
 
 
 def estimate(seen: Survey, workspace: Workspace) -> Estimate:
-    """Count what the study will make; zero rows while the model is still to be converted."""
+    """Count what the study will make; zero rows while the model is to be converted, or where a factory makes it."""
     samples = _samples(seen, workspace)
     model = workspace.model_folder(seen.roots, seen.located.model)
     if model is None:

@@ -102,6 +102,8 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
         BadInput: a layer is beyond the model, or an analysis asks for a layer that is not captured.
     """
     roots = plan_roots(study, sources)
+    if study.model.factory is not None and study.capture.nonfinite == "recompute":
+        raise BadInput("capture.nonfinite: recompute opens a checkpoint again; with model.factory use fail or drop")
     layers = layers_of(study, shape)
     capture = tuple(_capture_units(study, sources, roots, shape, layers))
     extract = tuple(_extract_unit(study, layer, capture) for layer in layers)
@@ -115,7 +117,7 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
     saes = chosen or train or others["pretrained"]
     index = tuple(_index_unit(study, roots, *three) for three in zip(layers, extract, saes, strict=True))
     by_layer = dict(zip(layers, zip(extract, saes, index, strict=True), strict=True))
-    skipped = left_out(study, shape)
+    skipped = left_out(study, shape, layers)
     analyses = tuple(_analysis_units(study, sources, roots, by_layer, skipped))
     sweep = (*train, *others["beside"]) if chosen or others["beside"] else ()
     report = _report_unit(study, roots, {"layer": extract, "sae": saes, "sweep": sweep, "analyses": analyses}, skipped)
@@ -157,7 +159,9 @@ def _capture_units(
 
 def _model_recipe(study: Study, sources: Sources) -> dict[str, Any]:
     """The weights and how they are asked; transformers' version too, for it decides masks and attention kernels."""
-    config = study.model.model_dump(mode="json", exclude={"path"})
+    if study.model.factory is not None:
+        return {"factory": study.model.factory, "weights": sources.model}
+    config = study.model.model_dump(mode="json", exclude={"path", "factory"})
     return {**config, "weights": sources.model, "transformers": version("transformers")}
 
 
@@ -257,6 +261,8 @@ def _short(layers: Sequence[int]) -> str:
 def _report_unit(study: Study, roots: Roots, units: Mapping[str, Sequence[Unit]], skipped: Mapping[str, str]) -> Unit:
     recipe: dict[str, Any] = {"study": study.model_dump(mode="json", exclude={"tracking"}), "skipped": dict(skipped)}
     recipe["study"]["model"].pop("path")  # the weights' hash is in the inputs; where they lie is not the result
+    if study.model.factory is None:
+        recipe["study"]["model"].pop("factory")
     recipe["study"]["data"].pop("path", None)
     recipe["study"]["capture"] = {
         key: value for key, value in recipe["study"]["capture"].items() if key not in _CAPTURE_SPEED - {"layers"}

@@ -9,6 +9,9 @@ import polars as pl
 from core.activations.rows import FILES, TOKENS, Kept, Key, Layout
 from core.study.model import Pool
 
+ITEM = "item"
+"""The segment of what is neither image nor text."""
+
 
 @dataclass(frozen=True)
 class Items:

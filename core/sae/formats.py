@@ -43,7 +43,8 @@ _VISION_HOOKS: Mapping[Site, str] = {
 class Origin:
     """Where an autoencoder's rows came from; written into cfg.json for whoever loads it elsewhere.
 
-    `model` and `dataset` are names, not paths; `site` is what of the layer was read.
+    `model` and `dataset` are names, not paths (`model` a factory's, where one made it); `site` is what of the layer was
+    read.
     """
 
     model: str
@@ -109,6 +110,8 @@ def _hook_names(origin: Origin) -> dict[str, str]:
     if origin.site in VISION:
         name = _VISION_HOOKS[origin.site].format(layer=origin.layer)
         return {"hook_name": name, "hf_hook_name": f"model.{name}"}
+    if ":" in origin.model:  # a factory's, whose modules have no names known elsewhere
+        return {"hook_name": f"{origin.site}.{origin.layer}", "hf_hook_name": ""}
     lens, module = _HOOKS[origin.site]
     return {
         "hook_name": f"blocks.{origin.layer}.{lens}",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from core.study.analyses import Analyses
 from core.study.data import DataSource
@@ -19,15 +19,24 @@ Pool = Literal["none", "last", "mean", "max"]
 class ModelConfig(Section):
     """The model under study and how it is asked for a caption."""
 
-    path: str
+    path: str | None = None
     """Folder of a transformers checkpoint (relative: the study file's folder, the working directory, then the
     project), a hub name that is already cached, or `package:NAME` for a GGUF that comes as a Python package."""
+    factory: str | None = None
+    """In place of `path`: the function, as `package.module:function`, that makes a model which transformers does not
+    know (docs/activations.md); precision and instructions are then its own."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the forward pass; Gemma 3 overflows float16, and CPUs are fastest in float32."""
     instruction_en: str = "Describe the image in English."
     """Instruction before an English caption; empty for a base model that simply continues."""
     instruction_ar: str = "صف الصورة بالعربية."
     """Instruction before an Arabic caption."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ModelConfig":
+        if (self.path is None) == (self.factory is None):
+            raise ValueError("give either path (a checkpoint) or factory (a function that makes the model)")
+        return self
 
 
 class CaptureConfig(Section):

@@ -76,7 +76,7 @@ def test_a_study_of_the_vision_tower_has_its_layers_and_leaves_out_what_reads_ca
     assert tower.skipped["overview"] == "it changes the residual stream, and capture.site is vision_post"
     told = "the vocabulary head reads what is added to the stream, which vision_post is not"
     assert tower.skipped["interpretation"] == told
-    assert projector.skipped["evolution"] == "it compares layers, and the projector is one"
+    assert projector.skipped["evolution"] == "it compares layers, and one is captured"
     assert len(tower.index_features) == 27
 
 

@@ -131,7 +131,9 @@ def test_what_has_no_image_is_left_out_and_counted(vlm: LoadedModel, folder: Pat
     summary = capture_shard(vlm, job_of(folder, samples, site="vision_post"), tmp_path / "some")
     assert [(drop.sample_id, drop.reason) for drop in summary.drops] == [("b", "has no image"), ("d", "has no image")]
     assert pl.read_parquet(tmp_path / "some" / "tokens.parquet")["sample_id"].unique().sort().to_list() == ["a", "c"]
-    none = capture_shard(vlm, job_of(folder, samples.filter(pl.col("image").is_null()), site="projector"), tmp_path / "none")
+    none = capture_shard(
+        vlm, job_of(folder, samples.filter(pl.col("image").is_null()), site="projector"), tmp_path / "none"
+    )
     assert (none.images, none.rows["shared"]) == (0, 0)
 
 
