@@ -53,6 +53,11 @@ class Origin:
     dataset: str = ""
     context_size: int = 128
 
+    @property
+    def from_factory(self) -> bool:
+        """Whether the model is one of `model.factory`, `package.module:function`."""
+        return ":" in self.model
+
 
 def save_sae(
     sae: SparseAutoencoder, folder: Path, origin: Origin, firing_rate: Float[Tensor, " F"] | None = None
@@ -97,7 +102,7 @@ def _config(sae: SparseAutoencoder, origin: Origin) -> dict[str, Any]:
         "metadata": {
             "model_name": origin.model,
             **_hook_names(origin),
-            "prepend_bos": origin.site not in VISION,
+            "prepend_bos": origin.site not in VISION and not origin.from_factory,
             "context_size": origin.context_size,
             "dataset_path": origin.dataset,
             "neuronpedia_id": None,
@@ -110,7 +115,7 @@ def _hook_names(origin: Origin) -> dict[str, str]:
     if origin.site in VISION:
         name = _VISION_HOOKS[origin.site].format(layer=origin.layer)
         return {"hook_name": name, "hf_hook_name": f"model.{name}"}
-    if ":" in origin.model:  # a factory's, whose modules have no names known elsewhere
+    if origin.from_factory:  # whose modules have no names known elsewhere
         return {"hook_name": f"{origin.site}.{origin.layer}", "hf_hook_name": ""}
     lens, module = _HOOKS[origin.site]
     return {

@@ -95,6 +95,29 @@ def test_a_vision_site_that_is_not_there_is_told() -> None:
         plan("capture.site=vision_post", "sae.k=512", "sae.expansion=2")
 
 
+def own(*overrides: str, layers: int = 3) -> Plan:
+    shape = Shape(images=120, num_layers=layers, d_model=12, has_images=False)
+    return plan("model.path=null", "model.factory=my.models:load", "sae.k=4", *overrides, shape=shape)
+
+
+def test_a_model_of_ones_own_leaves_out_what_needs_a_language_model() -> None:
+    found = own()
+    assert [unit.name for unit in found.train_sae] == ["0", "1", "2"]
+    assert {unit.step for unit in found.analyses} == {"evolution"}
+    assert found.skipped["overview"] == "it needs a language model, and model.factory makes another"
+    assert own("analyses.ablation=null").skipped["ablation"] == "not in the study"
+    assert found.capture[0].recipe["model"] == {"factory": "my.models:load", "weights": "model"}
+    assert changed(found, own("model.instruction_en=Look.")) == {"report"}
+    assert own(layers=1).skipped["evolution"] == "it compares layers, and one is captured"
+
+
+def test_a_model_has_one_source_and_ones_own_is_not_recomputed() -> None:
+    with pytest.raises(BadInput, match=r"model: .* give either path \(a checkpoint\) or factory"):
+        plan("model.factory=my.models:load")
+    with pytest.raises(BadInput, match=r"capture\.nonfinite: recompute opens a checkpoint again; with model\.factory"):
+        own("capture.nonfinite=recompute")
+
+
 def test_layers_that_are_not_there_are_named() -> None:
     with pytest.raises(BadInput, match=r"capture\.layers: layer 34 is out of range; the model has layers 0-33"):
         plan("capture.layers=30-34")

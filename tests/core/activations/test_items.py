@@ -175,7 +175,8 @@ def test_a_layer_of_items_is_measured_trained_on_and_indexed(model: FactoryModel
     config = SAEConfig(expansion=2, k=4, epochs=2, checkpoint_every=100)
     trained = train(rows, config, tmp_path / "checkpoint", lambda *_: None)
     save_sae(trained.sae, tmp_path / "sae", Origin(NAME, 2, table.site), trained.quality.firing_rate)
-    assert '"hook_name": "resid_post.2"' in (tmp_path / "sae" / "cfg.json").read_text()
+    written = (tmp_path / "sae" / "cfg.json").read_text()
+    assert '"hook_name": "resid_post.2"' in written and '"prepend_bos": false' in written
     samples = SAMPLES.with_columns(caption_ar=pl.lit(None, pl.String))
     build_index(load_sae(tmp_path / "sae"), table, samples, IndexConfig(top_rows=2), tmp_path / "index")
     features = FeatureIndex.open(tmp_path / "index").features
