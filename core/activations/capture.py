@@ -109,7 +109,7 @@ def write_shard(shard: Shard, out: Path, budget: TokenBudget, progress: Progress
         if exact is not None:
             recomputed = _recompute(shard, exact, target, budget)
     summary = ShardSummary(
-        images=len(shard.images),
+        images=len(set(shard.images)),
         captions=shard.captions,
         rows=shard.layout.counts,
         layers=shard.layers,

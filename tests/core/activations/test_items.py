@@ -68,7 +68,7 @@ def test_every_row_is_the_modules_own_rounded_to_bfloat16(
     summary = capture_items(model, job_of(token_budget=token_budget), tmp_path)
     tokens = pl.read_parquet(tmp_path / "tokens.parquet")
     assert dict(tokens.schema) == TOKENS
-    assert (summary.layers, summary.d_model, summary.rows["shared"]) == ((0, 1, 2), D, 5 + 2 + 6)
+    assert (summary.layers, summary.d_model, summary.rows["shared"], summary.images) == ((0, 1, 2), D, 5 + 2 + 6, 3)
     assert [(drop.sample_id, drop.reason) for drop in summary.drops] == [("c", "has no items")]
     for sample_id, caption in SAMPLES.filter(pl.col("sample_id") != "c").select("sample_id", "caption_en").iter_rows():
         own = tokens.filter(sample_id=sample_id)
