@@ -102,6 +102,8 @@ def _existing(path: Path) -> Path:
 
 
 def _model(seen: Survey) -> Check:
+    if seen.located.factory is not None:
+        return Check("model", True, f"made by {seen.located.factory}")
     if seen.located.model is None:
         return Check("model", True, f"package {seen.located.package}, converted at the first run")
     try:

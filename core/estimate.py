@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from core.lm.shape import read_shape
+from core.lm.shape import ModelShape, read_shape
 from core.plan import Plan
 from core.study.data import EmojiSource
+from core.study.model import CaptureConfig
+from core.study.sites import VISION, extent
 from core.survey import Survey
 from core.workspace import Workspace
 
@@ -28,20 +30,19 @@ class Estimate:
 
 
 def estimate(seen: Survey, workspace: Workspace) -> Estimate:
-    """Count what the study will make; zero rows while the model is still to be converted."""
+    """Count what the study will make; zero rows while the model is to be converted, or where a factory makes it."""
     samples = _samples(seen, workspace)
     model = workspace.model_folder(seen.roots, seen.located.model)
     if model is None:
         return Estimate(samples, 0, 0, 0, 0.0)
     shape = read_shape(model)
-    image = shape.image_tokens if shape.has_images and "image" in seen.study.capture.segments else 0
-    pooled = seen.study.capture.pool != "none"
-    rows = samples * (min(image, 1) + 2 if pooled else image + 2 * _CAPTION_TOKENS)
-    layers = shape.num_layers if seen.study.capture.layers == "all" else len(seen.study.capture.layers)
-    activations = rows * shape.d_model * _BYTES_PER_VALUE * layers
+    part = extent(shape, seen.study.capture.site)
+    rows = samples * _rows_each(shape, seen.study.capture)
+    layers = part.layers if seen.study.capture.layers == "all" else len(seen.study.capture.layers)
+    activations = rows * part.width * _BYTES_PER_VALUE * layers
     saes = list(seen.study.sae.variants().values())
     # What the SAEs of a layer hold together; the index is made of the one that is chosen, at most the densest.
-    size = sum(sae.expansion for sae in saes) * shape.d_model**2
+    size = sum(sae.expansion for sae in saes) * part.width**2
     weights = 4 * 2 * size * layers
     index = 2 * rows * max((sae.k for sae in saes), default=_PRETRAINED_K) * 8 * layers
     share = _missing_share(seen.plan, workspace)
@@ -49,6 +50,15 @@ def estimate(seen: Survey, workspace: Workspace) -> Estimate:
     flops = 6 * rows * size * seen.study.sae.epochs * layers
     missing = int((activations + 2 * weights + index) * share)
     return Estimate(samples, rows, activations, missing, flops / _GPU_FLOPS / 3600)
+
+
+def _rows_each(shape: ModelShape, capture: CaptureConfig) -> int:
+    """Rows a sample gives: its image's and two captions', or its image's alone."""
+    pooled = capture.pool != "none"
+    if capture.site in VISION:
+        return 1 if pooled else (shape.patches if capture.site == "vision_post" else shape.image_tokens)
+    image = shape.image_tokens if shape.has_images and "image" in capture.segments else 0
+    return min(image, 1) + 2 if pooled else image + 2 * _CAPTION_TOKENS
 
 
 def _samples(seen: Survey, workspace: Workspace) -> int:

@@ -10,24 +10,22 @@ from importlib.metadata import version
 from typing import Any
 
 from core.errors import BadInput
+from core.left_out import left_out
 from core.steps import (
     ANALYSES,
     CAPTURE,
     CHOOSE_SAE,
     CONVERT_MODEL,
-    EVOLUTION,
     EXTRACT_LAYER,
     IMPORT_SAE,
     INDEX_FEATURES,
-    INTERPRETATION,
     PREPARE,
     REPORT,
     TRAIN_SAE,
     StepSpec,
 )
 from core.study import Study, resolve_layers
-from core.study.model import CaptureConfig
-from core.study.sites import ADDED, STREAM
+from core.study.sites import extent
 from core.units import Roots, Shape, Sources, Unit
 
 # What decides how fast, not what comes out: left out of every recipe.
@@ -104,6 +102,8 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
         BadInput: a layer is beyond the model, or an analysis asks for a layer that is not captured.
     """
     roots = plan_roots(study, sources)
+    if study.model.factory is not None and study.capture.nonfinite == "recompute":
+        raise BadInput("capture.nonfinite: recompute opens a checkpoint again; with model.factory use fail or drop")
     layers = layers_of(study, shape)
     capture = tuple(_capture_units(study, sources, roots, shape, layers))
     extract = tuple(_extract_unit(study, layer, capture) for layer in layers)
@@ -117,7 +117,7 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
     saes = chosen or train or others["pretrained"]
     index = tuple(_index_unit(study, roots, *three) for three in zip(layers, extract, saes, strict=True))
     by_layer = dict(zip(layers, zip(extract, saes, index, strict=True), strict=True))
-    skipped = _skipped(study, shape)
+    skipped = left_out(study, shape, layers)
     analyses = tuple(_analysis_units(study, sources, roots, by_layer, skipped))
     sweep = (*train, *others["beside"]) if chosen or others["beside"] else ()
     report = _report_unit(study, roots, {"layer": extract, "sae": saes, "sweep": sweep, "analyses": analyses}, skipped)
@@ -129,10 +129,11 @@ def layers_of(study: Study, shape: Shape) -> tuple[int, ...]:
     """The layers that the study captures.
 
     Raises:
-        BadInput: one is beyond the model.
+        BadInput: one is beyond the model, or its images are to be read and there are none.
     """
+    part = extent(shape, study.capture.site)
     try:
-        return resolve_layers(study.capture.layers, shape.num_layers, "capture.layers")
+        return resolve_layers(study.capture.layers, part.layers, "capture.layers", part.name)
     except ValueError as error:
         raise BadInput(str(error)) from error
 
@@ -158,7 +159,9 @@ def _capture_units(
 
 def _model_recipe(study: Study, sources: Sources) -> dict[str, Any]:
     """The weights and how they are asked; transformers' version too, for it decides masks and attention kernels."""
-    config = study.model.model_dump(mode="json", exclude={"path"})
+    if study.model.factory is not None:
+        return {"factory": study.model.factory, "weights": sources.model}
+    config = study.model.model_dump(mode="json", exclude={"path", "factory"})
     return {**config, "weights": sources.model, "transformers": version("transformers")}
 
 
@@ -177,7 +180,7 @@ def _train_units(study: Study, layer: int, extract: Unit, roots: Roots) -> Itera
 
 def _refuse_too_dense(study: Study, shape: Shape) -> None:
     for config in study.sae.variants().values():
-        features = config.expansion * shape.d_model
+        features = config.expansion * extent(shape, study.capture.site).width
         if config.k > features:
             raise BadInput(f"sae.k: {config.k} exceeds the {features} features of sae.expansion {config.expansion}")
 
@@ -210,26 +213,6 @@ def _index_unit(study: Study, roots: Roots, layer: int, extract: Unit, sae: Unit
     recipe = {"layer": layer, "index": study.index.model_dump(mode="json")}
     inputs = {"layer": (extract.artifact,), "sae": (sae.artifact,), "samples": (roots.prepare.artifact,)}
     return Unit(INDEX_FEATURES.name, str(layer), recipe, {**inputs, **extract.inputs})
-
-
-def _skipped(study: Study, shape: Shape) -> dict[str, str]:
-    skipped = {spec.name: "not in the study" for spec in ANALYSES if getattr(study.analyses, spec.name) is None}
-    if not shape.has_images and "visual_patterns" not in skipped:
-        skipped["visual_patterns"] = "the study has no images"
-    return {**_needing_the_stream(study.capture), **skipped}
-
-
-def _needing_the_stream(capture: CaptureConfig) -> dict[str, str]:
-    """The analyses that change the residual stream token by token have nothing to change it by elsewhere."""
-    site, pool = capture.site, capture.pool
-    if site == STREAM and pool == "none":
-        return {}
-    names = [spec.name for spec in ANALYSES if spec not in (INTERPRETATION, EVOLUTION)]
-    told = f"capture.site is {site}" if site != STREAM else f"capture.pool is {pool}"
-    reasons = dict.fromkeys(names, f"it changes the residual stream, and {told}")
-    if site != STREAM and site not in ADDED:
-        reasons[INTERPRETATION.name] = f"the vocabulary head reads what is added to the stream, which {site} is not"
-    return reasons
 
 
 def _analysis_units(
@@ -278,6 +261,8 @@ def _short(layers: Sequence[int]) -> str:
 def _report_unit(study: Study, roots: Roots, units: Mapping[str, Sequence[Unit]], skipped: Mapping[str, str]) -> Unit:
     recipe: dict[str, Any] = {"study": study.model_dump(mode="json", exclude={"tracking"}), "skipped": dict(skipped)}
     recipe["study"]["model"].pop("path")  # the weights' hash is in the inputs; where they lie is not the result
+    if study.model.factory is None:
+        recipe["study"]["model"].pop("factory")
     recipe["study"]["data"].pop("path", None)
     recipe["study"]["capture"] = {
         key: value for key, value in recipe["study"]["capture"].items() if key not in _CAPTURE_SPEED - {"layers"}

@@ -25,11 +25,13 @@ _MODEL_TELLS = ("card.json",)
 
 @dataclass(frozen=True)
 class Located:
-    """The places behind a study's names; `model` is null while it lies in a package, still to be converted."""
+    """The places behind a study's names; `model` is null while it lies in a package, still to be converted, or where a
+    `factory` makes it."""
 
     data_base: Path
     model: Path | None
     package: str | None
+    factory: str | None = None
 
 
 class HashMemo:
@@ -81,6 +83,8 @@ def locate(study: Study, bases: Sequence[Path]) -> Located:
     data_path = getattr(study.data, "path", None)
     data_base = _first(data_path, bases, "data.path").parent if data_path else bases[0]
     name = study.model.path
+    if name is None:
+        return Located(data_base, None, None, study.model.factory)
     if name.startswith(PACKAGE_PREFIX):
         return Located(data_base, None, name.removeprefix(PACKAGE_PREFIX))
     return Located(data_base, _model_folder(name, bases), None)
@@ -146,6 +150,10 @@ def hash_sources(study: Study, located: Located, memo: HashMemo) -> Sources:
     data = memo.sha256_all(source_files(study.data, located.data_base))
     if located.package is not None:
         return Sources(data, memo.sha256_all(package_files(located.package)), located.package)
+    if located.factory is not None:
+        from core.lm.factory import factory_content, open_factory  # torch, and whatever the factory needs
+
+        return Sources(data, factory_content(located.factory, open_factory(located.factory)))
     assert located.model is not None
     return Sources(data, memo.sha256_all(_model_files(located.model)))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.lm.shape import read_shape
+from core.lm.shape import ModelShape, read_shape
 from core.plan import Plan, layers_of, plan_roots, plan_study
 from core.sae_sources import sae_sources
 from core.sources import HashMemo, Located, hash_sources, locate
@@ -41,15 +41,21 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     memo = HashMemo(workspace.hashes)
     sources = hash_sources(study, located, memo)
     roots = plan_roots(study, sources)
-    shape = workspace.shape(roots, located.model)
-    trial = shape
-    if trial is None and located.model is not None:
-        read = read_shape(located.model)
-        # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
-        trial = Shape(1, read.num_layers, read.d_model, read.has_images)
+    model = _model_shape(study, located, workspace.model_folder(roots, located.model))
+    shape = workspace.shape(roots, model)
+    # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
+    trial = shape if shape or model is None else Shape.of(model, images=1)
     if trial is not None:
         sources = replace(sources, saes=sae_sources(study, layers_of(study, trial), memo))
     memo.save()
     tried = plan_study(study, sources, trial) if trial else None
     plan = tried if shape else None
     return Survey(study, located, sources, roots, plan, tried.layers if tried else None)
+
+
+def _model_shape(study: Study, located: Located, folder: Path | None) -> ModelShape | None:
+    if located.factory is not None:
+        from core.lm.factory import factory_shape  # torch, and whatever the factory needs
+
+        return factory_shape(located.factory, study.capture.site)
+    return read_shape(folder) if folder is not None else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.artifacts import Artifact, fingerprint
+from core.lm.shape import ModelShape
 from core.steps import STEPS
 
 
@@ -69,12 +70,20 @@ class Sources:
 
 @dataclass(frozen=True)
 class Shape:
-    """What must be known before the layers and shards can be named."""
+    """What must be known before the layers and shards can be named; `vision_…` are of the model's vision tower."""
 
     images: int
     num_layers: int
     d_model: int
     has_images: bool
+    vision_layers: int = 0
+    vision_width: int = 0
+
+    @classmethod
+    def of(cls, model: ModelShape, images: int, has_images: bool = True) -> "Shape":
+        """A study of `images` images, or of as many items where it has none, with that model."""
+        seen = has_images and model.has_images
+        return cls(images, model.num_layers, model.d_model, seen, model.vision_layers, model.vision_width)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from core.artifacts import Artifact, ArtifactStore
 from core.errors import BadInput
+from core.lm.shape import ModelShape
 from core.plan import Plan
 from core.units import Roots, Shape, Unit
 
@@ -55,16 +56,12 @@ class Workspace:
                 f"workspace {self.root}: cannot be written to ({error.strerror}); choose another with --workspace"
             ) from error
 
-    def shape(self, roots: Roots, model: Path | None, has_images: bool | None = None) -> Shape | None:
-        """What the samples and the model turned out to be, or null while they are not there yet."""
-        from core.lm.shape import read_shape
-
+    def shape(self, roots: Roots, model: ModelShape | None) -> Shape | None:
+        """What the samples turned out to be, with the model's shape, or null while they are not there yet."""
         summary = self.samples_summary(roots.prepare)
-        model = self.model_folder(roots, model)
         if summary is None or model is None:
             return None
-        read = read_shape(model)
-        return Shape(summary["images"], read.num_layers, read.d_model, bool(summary["has_images"]) and read.has_images)
+        return Shape.of(model, summary["images"], bool(summary["has_images"]))
 
     def model_folder(self, roots: Roots, model: Path | None) -> Path | None:
         """The model's own folder, else the one it was converted into, else null."""

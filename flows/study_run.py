@@ -57,8 +57,8 @@ class StudyRun:
         workspace, roots = self.settings.workspace, self.survey.roots
         summary = workspace.samples_summary(roots.prepare)
         assert summary is not None
-        model = self.survey.located.model or workspace.store.path(roots.convert_model.artifact)  # type: ignore[union-attr]
-        self.context = replace(self.context, languages=tuple(summary["languages"]), model_folder=str(model))
+        model = workspace.model_folder(roots, self.survey.located.model)
+        self.context = replace(self.context, languages=tuple(summary["languages"]), model_folder=str(model or ""))
         workspace.remember(self.plan, _links(self))  # now, for `gc` must not take what a stopped study left
 
     def roots(self) -> tuple[Unit, ...]:
@@ -165,6 +165,7 @@ def _context(settings: Settings, seen: Survey) -> RunContext:
         study=study.name,
         data_base=str(seen.located.data_base),
         model_folder=str(seen.located.model or ""),
+        factory=seen.located.factory,
         tracking_uri=settings.tracking_uri,
         experiment_id=experiment_id,
         parent_run_id=run_id,

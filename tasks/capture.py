@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.activations.budget import PASS
 from core.activations.capture import capture_shard
+from core.activations.factory import capture_items
 from core.activations.health import examine_layer
 from core.activations.requests import CaptureJob, images_between
 from core.activations.table import LayerTable
@@ -12,7 +13,7 @@ from core.data.samples import read_samples
 from core.steps import CAPTURE, EXTRACT_LAYER
 from core.study.model import CaptureConfig
 from tasks.context import Work
-from tasks.models import open_model
+from tasks.models import open_model, open_own
 from tasks.step import step
 
 
@@ -26,7 +27,10 @@ def capture(work: Work) -> Mapping[str, float]:
         {**work.recipe["capture"], **work.unit.knobs, "layers": work.recipe["layers"]}
     )
     job = CaptureJob(samples, images, _halved(config, work.context.memory_tier), instructions(work))
-    summary = capture_shard(open_model(work), job, work.out, work.progress)
+    if work.context.factory is not None:
+        summary = capture_items(open_own(work), job, work.out, work.progress)
+    else:
+        summary = capture_shard(open_model(work), job, work.out, work.progress)
     return {"images": summary.images, "captions": summary.captions, "dropped": len(summary.drops)}
 
 
@@ -40,7 +44,8 @@ def _halved(config: CaptureConfig, times: int) -> CaptureConfig:
 
 def instructions(work: Work) -> dict[str, str]:
     """The instruction before a caption, by language."""
-    return {language: str(work.recipe["model"][f"instruction_{language}"]) for language in work.context.languages}
+    asked = work.recipe["model"]
+    return {language: str(asked.get(f"instruction_{language}", "")) for language in work.context.languages}
 
 
 @step(EXTRACT_LAYER)

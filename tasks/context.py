@@ -15,6 +15,7 @@ from core.units import Unit
 class RunContext:
     """What all units of one study run share: plain JSON, so that it crosses to any worker.
 
+    `factory` makes the model where there is no `model_folder`.
     `attempt` counts from 1 how often a unit was sent to a worker; `memory_tier` how often it was given more memory.
     """
 
@@ -31,6 +32,7 @@ class RunContext:
     experiment_id: str | None = None
     parent_run_id: str | None = None
     flow_run_id: str | None = None
+    factory: str | None = None
     links: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from pathlib import Path
 import polars as pl
 
 from core.data.samples import read_samples
-from core.lm.shape import read_shape
 from core.sae.formats import Origin, save_sae
 from core.sae.metrics import final_metrics
 from core.sae.pretrained import open_pretrained
@@ -17,7 +16,7 @@ from core.study.sae import SAEConfig
 from tasks.capture import open_table
 from tasks.context import Work
 from tasks.mlflow_sae import log_sae
-from tasks.models import device_of
+from tasks.models import device_of, model_name
 from tasks.step import step
 from tasks.train import write_quality
 
@@ -31,8 +30,7 @@ def import_sae(work: Work) -> Mapping[str, float]:
     rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
     sae = open_pretrained(Path(work.unit.knobs["folder"]), table.d_model).to(device_of(work))
     quality = final_metrics(sae, rows)
-    model = read_shape(Path(work.context.model_folder)).model_type
-    save_sae(sae, work.out, Origin(model, layer, table.site), quality.firing_rate)
+    save_sae(sae, work.out, Origin(model_name(work), layer, table.site), quality.firing_rate)
     pl.DataFrame(schema=HISTORY).write_parquet(work.out / "history.parquet", statistics=False)
     write_quality(quality, work.out)
     log_sae(work, table.d_model)

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import torch
 
+from core.errors import BadInput
+from core.lm.factory import FIELD, FactoryModel, factory_content, open_factory
 from core.lm.loading import LoadedModel, load_model
+from core.lm.shape import read_shape
 from tasks.context import Work
 
 _mine = threading.local()
@@ -24,6 +27,32 @@ def open_model(work: Work, compute_dtype: str | None = None) -> LoadedModel:
         _mine.key = key
     loaded: LoadedModel = _mine.model
     return loaded
+
+
+def open_own(work: Work) -> FactoryModel:
+    """The model that the study's factory makes, on the unit's device.
+
+    Raises:
+        BadInput: it has other weights than when the study was planned.
+    """
+    key = (work.context.factory, device_of(work))
+    if getattr(_mine, "key", None) != key:
+        _mine.key = _mine.model = None
+        with _loading:
+            made = open_factory(str(work.context.factory), key[1])
+        if factory_content(str(work.context.factory), made) != work.recipe["model"]["weights"]:
+            raise BadInput(
+                f"{FIELD}: {work.context.factory} made other weights, or from other code, than when the study was "
+                "planned; let it set its seed, or read its weights from a file"
+            )
+        _mine.key, _mine.model = key, made
+    model: FactoryModel = _mine.model
+    return model
+
+
+def model_name(work: Work) -> str:
+    """What kind of model the study reads: transformers' name of it, or its factory."""
+    return work.context.factory or read_shape(Path(work.context.model_folder)).model_type
 
 
 def device_of(work: Work) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from core.data.samples import read_samples
-from core.lm.shape import read_shape
 from core.progress import Progress
 from core.sae.formats import Origin, save_sae
 from core.sae.metrics import Quality
@@ -16,7 +15,7 @@ from core.study.sae import SAEConfig
 from tasks.capture import open_table
 from tasks.context import Work
 from tasks.mlflow_sae import log_sae
-from tasks.models import device_of
+from tasks.models import device_of, model_name
 from tasks.step import step
 
 
@@ -28,8 +27,7 @@ def train_sae(work: Work) -> Mapping[str, float]:
     table = open_table(work, work.input("layer"), layer)
     rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
     trained = train(rows, config, work.checkpoint, _curves(work))
-    model = read_shape(Path(work.context.model_folder)).model_type
-    save_sae(trained.sae, work.out, Origin(model, layer, table.site), trained.quality.firing_rate)
+    save_sae(trained.sae, work.out, Origin(model_name(work), layer, table.site), trained.quality.firing_rate)
     trained.history.write_parquet(work.out / "history.parquet", statistics=False)
     write_quality(trained.quality, work.out)
     log_sae(work, table.d_model)

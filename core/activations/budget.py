@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from core.lm.loading import LoadedModel
+from core.study.sites import STREAM, VISION, Site
 
 PASS = 4096
 """Tokens a pass where nothing is known: enough to keep two CPU cores or a GPU busy, and the first pass on a GPU."""
@@ -42,15 +43,15 @@ class TokenBudget:
         self.tokens, self.probing = self.tokens // 2, False
 
 
-_KNOWN: dict[tuple[str, torch.device, int | None], TokenBudget] = {}
+_KNOWN: dict[tuple[str, torch.device, int | None, bool], TokenBudget] = {}
 
 
-def budget_of(loaded: LoadedModel, stated: int | None) -> TokenBudget:
-    """The budget of a model on its device, as the shards before left it.
+def budget_of(loaded: LoadedModel, stated: int | None, site: Site = STREAM) -> TokenBudget:
+    """The budget of a model on its device, as the shards before left it; a patch of its tower costs another amount.
 
     On a CPU one that is not stated is always the same, so that passes are composed alike and give the same bits.
     """
-    key = (str(loaded.folder), loaded.device, stated)
+    key = (str(loaded.folder), loaded.device, stated, site in VISION)
     if key not in _KNOWN:
         _KNOWN[key] = TokenBudget(stated or PASS, probing=stated is None and loaded.device.type == "cuda")
     return _KNOWN[key]

@@ -15,18 +15,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.activations.budget import budget_of
-from core.activations.passes import Batch, plan_batches, run_batch
+from core.activations.budget import TokenBudget, budget_of
+from core.activations.images import image_shard
+from core.activations.passes import Batch, CaptionPasses, Passes, Shard
 from core.activations.requests import CaptureJob, Drop, encode_shard
 from core.activations.rows import Key, Layout, lay_out
 from core.activations.writing import Picked, ShardWriter
-from core.lm.loading import LoadedModel, load_model
-from core.lm.prefix import CaptionGroup, States
+from core.lm.loading import LoadedModel
+from core.lm.prefix import States
 from core.lm.prompts import spell
 from core.progress import Progress, silent
 from core.study.layers import resolve_layers
 from core.study.model import CaptureConfig, Pool
-from core.study.sites import Site
+from core.study.sites import VISION, Site, extent
 
 SUMMARY = "shard.json"
 
@@ -55,7 +56,7 @@ class ShardSummary:
 
 
 def capture_shard(loaded: LoadedModel, job: CaptureJob, out: Path, progress: Progress = silent) -> ShardSummary:
-    """Run the model over the job's captions and write their rows.
+    """Run the model over the job's captions, or of a vision site over its images alone, and write their rows.
 
     The folder gets `tokens.parquet`, `layer_{ℓ}.{shared|en|ar}.safetensors` (`activation`, [T, D]
     bfloat16) and `shard.json`.
@@ -67,32 +68,61 @@ def capture_shard(loaded: LoadedModel, job: CaptureJob, out: Path, progress: Pro
         BadInput: an image cannot be read, a layer is beyond the model, or images are given to a model of text.
         OSError: the disk is full.
     """
-    layers = resolve_layers(job.config.layers, loaded.shape.num_layers, "capture.layers")
-    width = loaded.width(job.config.site)
-    shard = encode_shard(loaded, job)
-    layout = lay_out(shard.groups, job.config, lambda token: spell(loaded, token))
-    recomputed: tuple[str, ...] = ()
-    with ShardWriter(out, layout.counts, layers, width) as writer:
-        target = Target(layout, writer, layers, job.config)
-        _fill(loaded, shard.groups, target, progress)
-        nonfinite = _nonfinite_rows(target)
-        if job.config.nonfinite == "recompute" and nonfinite and loaded.dtype != torch.float32:
-            recomputed = _recompute(loaded, job, shard.groups, target)
-    summary = ShardSummary(
-        images=len(shard.groups),
-        captions=sum(len(group.samples) for group in shard.groups),
-        rows=layout.counts,
+    site = job.config.site
+    part = extent(loaded.shape, site)
+    layers = resolve_layers(job.config.layers, part.layers, "capture.layers", part.name)
+    shard = (image_shard if site in VISION else caption_shard)(loaded, job, layers)
+    budget = budget_of(loaded, job.config.token_budget, site)
+    return write_shard(shard, out, budget, progress)
+
+
+def caption_shard(loaded: LoadedModel, job: CaptureJob, layers: tuple[int, ...]) -> Shard:
+    """Lay the captions of the job out, each behind its image and prompt.
+
+    Raises:
+        BadInput: images are given to a model that takes none.
+    """
+    encoded = encode_shard(loaded, job)
+    return Shard(
+        layout=lay_out(encoded.groups, job.config, lambda token: spell(loaded, token)),
+        passes=CaptionPasses(loaded, encoded.groups, layers, job.config.site),
         layers=layers,
-        site=job.config.site,
-        d_model=width,
+        config=job.config,
+        width=loaded.width(job.config.site),
         compute_dtype=str(loaded.dtype).removeprefix("torch."),
         attention=str(loaded.text_config._attn_implementation),
+        images=tuple(group.image_id for group in encoded.groups),
+        captions=sum(len(group.samples) for group in encoded.groups),
+        drops=encoded.drops,
+        cut=encoded.cut,
+    )
+
+
+def write_shard(shard: Shard, out: Path, budget: TokenBudget, progress: Progress = silent) -> ShardSummary:
+    """Run a shard's passes and write what they give, as `capture_shard` says."""
+    recomputed: tuple[str, ...] = ()
+    with ShardWriter(out, shard.layout.counts, shard.layers, shard.width) as writer:
+        target = Target(shard.layout, writer, shard.layers, shard.config)
+        _fill(shard.passes, target, budget, progress, range(len(shard.images)))
+        nonfinite = _nonfinite_rows(target)
+        exact = shard.passes.exact() if nonfinite and shard.config.nonfinite == "recompute" else None
+        if exact is not None:
+            recomputed = _recompute(shard, exact, target, budget)
+    summary = ShardSummary(
+        images=len(set(shard.images)),
+        captions=shard.captions,
+        rows=shard.layout.counts,
+        layers=shard.layers,
+        site=shard.config.site,
+        d_model=shard.width,
+        compute_dtype=shard.compute_dtype,
+        attention=shard.attention,
         drops=shard.drops,
         cut=shard.cut,
         nonfinite=nonfinite,
         recomputed=recomputed,
     )
-    _finish(out, layout, summary)
+    _finish(out, shard.layout, summary)
     return summary
 
 
@@ -105,10 +135,10 @@ class Target:
     layers: tuple[int, ...]
     config: CaptureConfig
 
-    def take(self, keys: Sequence[Key], groups: Sequence[CaptionGroup], states: States) -> None:
+    def take(self, keys: Sequence[Key], states: States) -> None:
         """Send the kept rows of one pass to their places, pooled as the study says and rounded to bfloat16."""
         width, device = states[self.layers[0]].shape[1], states[self.layers[0]].device
-        for file, (rows, tokens) in _addresses(self.layout, keys, groups, width).items():
+        for file, (rows, tokens) in _addresses(self.layout, keys, width).items():
             places, counts = np.unique(rows, return_counts=True)
             chosen = torch.from_numpy(tokens).to(device)
             lengths = None if len(places) == len(rows) else torch.from_numpy(counts).to(device)
@@ -124,52 +154,42 @@ def _pick(states: Float[Tensor, "B T D"], chosen: Tensor, lengths: Tensor | None
     return rows.to(torch.bfloat16)
 
 
-def _addresses(
-    layout: Layout, keys: Sequence[Key], groups: Sequence[CaptionGroup], width: int
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _addresses(layout: Layout, keys: Sequence[Key], width: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """For each file: rows in ascending order, and the token of the flattened pass that each takes from."""
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for sequence, key in enumerate(keys):
-        kept = layout.kept[key]
-        before = sequence * width - (0 if key[1] is None else groups[key[0]].shared)
+        kept, before = layout.kept[key], sequence * width
         found[kept.file] += [(row, before + position) for row, position in zip(kept.rows, kept.positions, strict=True)]
     columns = {file: np.array(sorted(pairs), dtype=np.int64) for file, pairs in found.items() if pairs}
     return {file: (pairs[:, 0], pairs[:, 1]) for file, pairs in columns.items()}
 
 
-def _fill(
-    loaded: LoadedModel,
-    groups: Sequence[CaptionGroup],
-    target: Target,
-    progress: Progress,
-    numbers: Sequence[int] | None = None,
-) -> None:
-    """Run the groups (or those of `numbers`) batch by batch; what a GPU has no memory for is run again in halves."""
-    left = dict.fromkeys(range(len(groups)) if numbers is None else numbers)
-    total = sum(len(groups[number].samples) for number in left)
-    budget = budget_of(loaded, target.config.token_budget)
+def _fill(passes: Passes, target: Target, budget: TokenBudget, progress: Progress, numbers: Sequence[int]) -> None:
+    """Run the groups of these numbers batch by batch; what a GPU has no memory for is run again in halves."""
+    left = dict.fromkeys(numbers)
+    total = sum(map(passes.sequences, left))
 
     def run(batch: Batch) -> None:
-        largest, before = 1, budget.watch(loaded.device)
-        for keys, states in run_batch(loaded, groups, batch, target.layers, target.config.site):
-            target.take(keys, groups, states)
+        largest, before = 1, budget.watch(passes.device)
+        for keys, states in passes.run(batch):
+            target.take(keys, states)
             largest = max(largest, states[target.layers[0]].shape[:2].numel())
         for number in batch.groups:
             del left[number]
-        progress(total - sum(len(groups[number].samples) for number in left), total)
+        progress(total - sum(map(passes.sequences, left)), total)
         if budget.probing:
-            budget.learn(loaded.device, largest, before)
+            budget.learn(passes.device, largest, before)
 
     progress(0, total)
     while left:
         tokens = budget.tokens
         try:
-            for batch in plan_batches(groups, tokens, target.config.batch_size, list(left)):
+            for batch in passes.plan(tokens, target.config.batch_size, list(left)):
                 run(batch)
                 if budget.tokens != tokens:  # plan anew with what was learnt
                     break
         except torch.OutOfMemoryError:
-            if tokens <= max(len(sample.ids) for number in left for sample in groups[number].samples):
+            if tokens <= max(map(passes.longest, left)):
                 raise  # one sequence alone does not fit
             budget.halve()
             torch.cuda.empty_cache()
@@ -183,15 +203,14 @@ def _nonfinite_rows(target: Target) -> dict[str, int]:
     return {str(layer): count for layer, count in counts.items() if count}
 
 
-def _recompute(loaded: LoadedModel, job: CaptureJob, groups: Sequence[CaptionGroup], target: Target) -> tuple[str, ...]:
+def _recompute(shard: Shard, exact: Passes, target: Target, budget: TokenBudget) -> tuple[str, ...]:
     """Capture the images that have a NaN or Inf row in any layer again, in float32."""
     bad: set[str] = set()
     for (_, file), wrong in target.writer.nonfinite.items():
-        bad |= set(target.layout.tokens.filter(group=file)["image_id"].filter(wrong))
-    exact = load_model(loaded.folder, "float32", str(loaded.device))
-    numbers = [number for number, group in enumerate(groups) if group.image_id in bad]
-    _fill(exact, groups, target, silent, numbers)
-    return tuple(groups[number].image_id for number in numbers)
+        bad |= set(shard.layout.tokens.filter(group=file)["image_id"].filter(wrong))
+    numbers = [number for number, image in enumerate(shard.images) if image in bad]
+    _fill(exact, target, budget, silent, numbers)
+    return tuple(shard.images[number] for number in numbers)
 
 
 def _finish(out: Path, layout: Layout, summary: ShardSummary) -> None:

@@ -1,13 +1,17 @@
 """Which images and captions go through the model together, and what comes out of it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from core.activations.rows import Key
-from core.lm.loading import LoadedModel
+from core.activations.requests import Drop
+from core.activations.rows import Key, Layout
+from core.lm.loading import LoadedModel, in_float32
 from core.lm.prefix import CaptionGroup, States, continue_prefix, encode_prefix, run_whole
+from core.study.model import CaptureConfig
 from core.study.sites import STREAM, Site
 
 
@@ -17,6 +21,85 @@ class Batch:
 
     groups: tuple[int, ...]
     passes: tuple[tuple[tuple[int, int], ...], ...]
+
+
+class Passes(Protocol):
+    """The groups of a shard, and how a model is run over them."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+
+    def sequences(self, number: int) -> int:
+        """How many captions (or images, or samples) a group is counted as when progress is told."""
+
+    def longest(self, number: int) -> int:
+        """Tokens of a group's longest sequence, which no budget can divide."""
+
+    def plan(self, token_budget: int, most: int | None, numbers: Sequence[int]) -> list[Batch]:
+        """The batches of some groups: at most `token_budget` tokens a pass, and `most` groups."""
+
+    def run(self, batch: Batch) -> Iterator[tuple[tuple[Key, ...], States]]:
+        """What each pass of a batch gives: its sequences, and each layer's states [B, T, D]."""
+
+    def exact(self) -> "Passes | None":
+        """The same passes in float32; null where they are in it already."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What a shard is made of, before the model runs: its rows, the passes that fill them, and what was left out.
+
+    `images` are the image ids of the passes' groups, in order; `width` is how many numbers a row has.
+    """
+
+    layout: Layout
+    passes: Passes
+    layers: tuple[int, ...]
+    config: CaptureConfig
+    width: int
+    compute_dtype: str
+    attention: str
+    images: tuple[str, ...]
+    captions: int = 0
+    drops: tuple[Drop, ...] = ()
+    cut: int = 0
+
+
+@dataclass(frozen=True)
+class CaptionPasses:
+    """Captions behind their images."""
+
+    loaded: LoadedModel
+    groups: tuple[CaptionGroup, ...]
+    layers: tuple[int, ...]
+    site: Site
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.loaded.device
+
+    def sequences(self, number: int) -> int:
+        """Captions of a group."""
+        return len(self.groups[number].samples)
+
+    def longest(self, number: int) -> int:
+        """Tokens of a group's longest caption, prompt included."""
+        return max(len(sample.ids) for sample in self.groups[number].samples)
+
+    def plan(self, token_budget: int, most: int | None, numbers: Sequence[int]) -> list[Batch]:
+        """As `plan_batches`."""
+        return plan_batches(self.groups, token_budget, most, numbers)
+
+    def run(self, batch: Batch) -> Iterator[tuple[tuple[Key, ...], States]]:
+        """As `run_batch`."""
+        return run_batch(self.loaded, self.groups, batch, self.layers, self.site)
+
+    def exact(self) -> "CaptionPasses | None":
+        """The same captions through the model in float32."""
+        exact = in_float32(self.loaded)
+        return None if exact is None else replace(self, loaded=exact)
 
 
 def plan_batches(

@@ -10,7 +10,7 @@ from core.data.gender import label_caption
 
 POSITION_SETS = ("image", "last-prompt", "pre-gender", "first-gendered", "later-gendered", "other")
 """The sets, in reading order. `other` are prompt words, caption words after gender is first spoken, and every word of
-a caption that speaks of no gender."""
+a caption that speaks of no gender. Rows of a model of one's own are `item`, and in none of these."""
 
 _WORDS = {"sample_id": pl.String, "language": pl.String, "start": pl.Int32, "end": pl.Int32, "order": pl.UInt32}
 
@@ -36,6 +36,8 @@ def position_sets(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
         .then(pl.lit("last-prompt"))
         .when((pl.col("segment") == "image") & ~pl.col("special"))
         .then(pl.lit("image"))
+        .when(pl.col("segment") == "item")
+        .then(pl.lit("item"))
         .when(in_caption & (pl.col("order") == 0))
         .then(pl.lit("first-gendered"))
         .when(in_caption & (pl.col("order") > 0))

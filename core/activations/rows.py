@@ -39,7 +39,8 @@ Key = tuple[int, int | None]
 
 @dataclass(frozen=True)
 class Kept:
-    """The tokens of one sequence that are kept: indices into the sequence, and the row of `file` that each goes to."""
+    """The tokens of one sequence that are kept: their places in what the sequence's pass gives (what captions share
+    comes out of a pass of its own), and the row of `file` that each goes to."""
 
     file: str
     positions: tuple[int, ...]
@@ -68,7 +69,8 @@ def lay_out(groups: Sequence[CaptionGroup], config: CaptureConfig, text_of: Call
         for key, sample, positions in _sequences(groups, file):
             together = _rows_of(sample, positions, config)
             chosen = [(position, row) for row, own in enumerate(together, counts[file]) for position in own]
-            kept[key] = Kept(file, tuple(position for position, _ in chosen), tuple(row for _, row in chosen))
+            places = tuple(position - positions.start for position, _ in chosen)
+            kept[key] = Kept(file, places, tuple(row for _, row in chosen))
             for row, own in enumerate(together, counts[file]):
                 record = _record(file, row, sample, own[-1], text_of)
                 records.append(record if config.pool == "none" else record | _as_whole(sample, own))

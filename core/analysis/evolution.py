@@ -108,6 +108,7 @@ class _Walk:
         sums = stream_cells(opened.table, cells)
         first = self.inputs.languages[0]
         places = {"image tokens": (first, "image")} if self.inputs.images is not None else {}
+        places["items"] = (first, "item")
         sets = {**places, **{f"captions ({language})": (language, *CAPTION_SETS) for language in self.inputs.languages}}
         for place, (language, *position_sets) in sets.items():
             images, means = stream_units(sums, cells, language, *position_sets)

@@ -87,7 +87,7 @@ class RowKinds:
             sample=_codes(tokens["sample_id"]),
             image=_codes(tokens["image_id"]),
             language=_places(tokens["language"].fill_null("shared"), LANGUAGES),
-            segment=_places(tokens["segment"], SEGMENTS),
+            segment=_places(tokens["segment"], SEGMENTS, default=-1),  # a model of one's own has segments of its own
             cell=cell.fill_null(-1).to_numpy(),
             cells=cells,
             num_samples=tokens["sample_id"].n_unique(),
@@ -98,8 +98,9 @@ def _codes(column: pl.Series) -> Int[np.ndarray, " T"]:
     return column.rank("dense").to_numpy().astype(np.int64) - 1
 
 
-def _places(column: pl.Series, names: tuple[str, ...]) -> Int[np.ndarray, " T"]:
-    return column.replace_strict({name: place for place, name in enumerate(names)}, return_dtype=pl.Int64).to_numpy()
+def _places(column: pl.Series, names: tuple[str, ...], **otherwise: int) -> Int[np.ndarray, " T"]:
+    known = {name: place for place, name in enumerate(names)}
+    return column.replace_strict(known, return_dtype=pl.Int64, **otherwise).to_numpy()
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ GRID = "#e7eaee"
 # Okabe & Ito 2008 and Paul Tol's muted scheme: told apart with every common colour blindness, and in print.
 LANGUAGES = {"en": "#0072B2", "ar": "#D55E00", "shared": "#5B3A8C", "image": "#5B3A8C"}
 GENDERS = {"female": "#AA3377", "male": "#228833", "both": "#CCAA22", "neutral": "#66AACC", "none": "#BBBBBB"}
-SEGMENTS = {"image": "#5B3A8C", "prompt": "#999933", "caption": "#0072B2"}
+SEGMENTS = {"image": "#5B3A8C", "prompt": "#999933", "caption": "#0072B2", "item": "#5B3A8C"}
 POSITIONS = {
     "image": "#5B3A8C",
     "last-prompt": "#D55E00",

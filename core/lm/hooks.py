@@ -21,6 +21,10 @@ class _Enough(Exception):
     """The last block asked for has run; raised by its hook and caught by `capture` alone."""
 
 
+class NotRun(RuntimeError):
+    """A layer that was to be read has not run, or not before the last one asked for."""
+
+
 def stream_of(output: Any) -> Stream:
     """The residual stream in a block's output: the tensor itself (transformers 5) or the first of a tuple (older)."""
     stream: Tensor = output[0] if isinstance(output, tuple) else output
@@ -42,7 +46,7 @@ def capture(places: Places, layers: Collection[int]) -> Iterator[dict[int, Tenso
     filled is filled up to the last layer only. The last block's stream is the one before the final norm.
 
     Raises:
-        RuntimeError: the body ended without every layer having run.
+        NotRun: the body ended without every layer having run.
     """
     streams: dict[int, Tensor] = {}
     last = max(layers)
@@ -108,4 +112,4 @@ def _keep(places: Places, layer: int, streams: dict[int, Tensor], then: Callable
 def _require(streams: dict[int, Tensor], layers: Collection[int]) -> None:
     missing = sorted(set(layers) - set(streams))
     if missing:
-        raise RuntimeError(f"layers {missing} did not run inside `capture`; its body must call the model")
+        raise NotRun(f"layers {missing} did not run inside `capture`; its body must call the model")

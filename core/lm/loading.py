@@ -14,8 +14,8 @@ from transformers.utils import logging
 
 from core.errors import BadInput
 from core.lm.shape import ModelShape, read_shape, weight_files
-from core.lm.sites import Point, points, width
-from core.study.sites import Site
+from core.lm.sites import Point, block_list, points, vision_points, width
+from core.study.sites import VISION, Site, extent
 
 _NORMS = ("norm", "final_layer_norm", "final_layernorm", "ln_f")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -45,15 +45,19 @@ class LoadedModel:
     control_ids: frozenset[int]
 
     def points(self, site: Site) -> Sequence[Point]:
-        """Where `site` is read in each block.
+        """Where `site` is read in each layer.
 
         Raises:
-            BadInput: the blocks have no such part.
+            BadInput: the blocks have no such part, or the model no vision tower or projector.
         """
+        if site in VISION:
+            return vision_points(self.base, site, self.shape.vision_layers)
         return points(self.blocks, site)
 
     def width(self, site: Site) -> int:
         """Numbers a row of `site`."""
+        if site in VISION:
+            return extent(self.shape, site).width
         return width(self.blocks, site, self.shape.d_model)
 
     @property
@@ -100,6 +104,12 @@ def load_model(folder: Path, compute_dtype: str, device: str) -> LoadedModel:
     )
 
 
+def in_float32(loaded: LoadedModel) -> LoadedModel | None:
+    """The checkpoint opened again in float32; null where it is in it already."""
+    exact = loaded.dtype == torch.float32
+    return None if exact else load_model(loaded.folder, "float32", str(loaded.device))
+
+
 def _read_model(folder: Path, shape: ModelShape, dtype: torch.dtype) -> Any:
     kind = AutoModelForImageTextToText if shape.has_images else AutoModelForCausalLM
     bars = logging.is_progress_bar_enabled()
@@ -129,10 +139,10 @@ def _read_tokenizer(folder: Path) -> Any:
 
 
 def _find_blocks(text_model: nn.Module, shape: ModelShape, folder: Path) -> nn.ModuleList:
-    for child in text_model.modules():
-        if isinstance(child, nn.ModuleList) and len(child) == shape.num_layers:
-            return child
-    raise BadInput(f"model {folder}: its decoder has no list of {shape.num_layers} blocks")
+    blocks = block_list(text_model, shape.num_layers)
+    if blocks is None:
+        raise BadInput(f"model {folder}: its decoder has no list of {shape.num_layers} blocks")
+    return blocks
 
 
 def _find_norm(text_model: nn.Module, folder: Path) -> nn.Module:

@@ -18,7 +18,11 @@ _DEFAULT_IMAGE_TOKENS = {"gemma3": 256}
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What must be known of a model to plan its capture: L layers, D dimensions, image tokens, V tokens."""
+    """What must be known of a model to plan its capture: L layers, D dimensions, image tokens, V tokens.
+
+    `vision_layers`, `vision_width` and `patches` (of an image) are the vision tower's, 0 where config.json does not
+    state them.
+    """
 
     num_layers: int
     d_model: int
@@ -26,6 +30,9 @@ class ModelShape:
     image_tokens: int
     vocab_size: int
     model_type: str
+    vision_layers: int = 0
+    vision_width: int = 0
+    patches: int = 0
 
 
 def read_shape(folder: Path) -> ModelShape:
@@ -36,6 +43,7 @@ def read_shape(folder: Path) -> ModelShape:
     """
     config = _read_json(folder / "config.json", "config.json", folder)
     text: Mapping[str, Any] = config.get("text_config") or config
+    vision: Mapping[str, Any] = config.get("vision_config") or {}
     model_type = str(config.get("model_type", ""))
     has_images = "vision_config" in config
     image_tokens = _first(config, _IMAGE_TOKENS) or _DEFAULT_IMAGE_TOKENS.get(model_type, 0)
@@ -46,6 +54,9 @@ def read_shape(folder: Path) -> ModelShape:
         image_tokens=image_tokens if has_images else 0,
         vocab_size=_first(text, ("vocab_size",)) or _DEFAULT_VOCAB.get(model_type, 0),
         model_type=model_type,
+        vision_layers=_first(vision, _LAYERS) or 0,
+        vision_width=_first(vision, _WIDTH) or 0,
+        patches=_patches(vision),
     )
 
 
@@ -79,6 +90,11 @@ def _read_json(path: Path, name: str, folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadInput(f"model {folder}: {name} holds no JSON object")
     return content
+
+
+def _patches(vision: Mapping[str, Any]) -> int:
+    side, patch = vision.get("image_size"), vision.get("patch_size")
+    return (side // patch) ** 2 if isinstance(side, int) and isinstance(patch, int) else 0
 
 
 def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:

@@ -1,4 +1,4 @@
-"""Where in a block each site is read, found by structure: names of submodules, not classes of models.
+"""Where each site is read, found by structure: names of submodules, not classes of models.
 
 In a Gemma 2 or 3 block both sublayers' outputs are normed before they are added to the stream, so that what the
 sublayer returns (`attn_out`, `mlp_out`) and what is added (`…_normed`) differ; elsewhere they are one tensor, and
@@ -18,6 +18,8 @@ from core.study.sites import Site
 _ATTENTION = ("self_attn", "attention", "attn", "self_attention")
 _MLP = ("mlp", "feed_forward", "ffn", "block_sparse_moe")
 _PROJECTION = ("o_proj", "out_proj", "dense", "c_proj", "wo")
+_TOWER = ("vision_tower", "vision_model", "vision_encoder", "visual")
+_PROJECTOR = ("multi_modal_projector", "projector")
 _POST_ATTENTION, _POST_MLP = "post_attention_layernorm", "post_feedforward_layernorm"
 
 
@@ -38,6 +40,26 @@ def points(blocks: nn.ModuleList, site: Site) -> Sequence[Point]:
     return [_point(block, number, site) for number, block in enumerate(blocks)]
 
 
+def vision_points(base: nn.Module, site: Site, num_layers: int) -> Sequence[Point]:
+    """Where `site` is read of images: after each of the vision tower's `num_layers` blocks, or after the projector.
+
+    Raises:
+        BadInput: the model has no such part by any name known here.
+    """
+    if site == "projector":
+        return [Point(_part(base, _PROJECTOR, "the model", site))]
+    blocks = block_list(_part(base, _TOWER, "the model", site), num_layers)
+    if blocks is None:
+        raise BadInput(f"capture.site: the vision tower has no list of {num_layers} blocks to read {site} from")
+    return [Point(block) for block in blocks]
+
+
+def block_list(module: nn.Module, num_layers: int) -> nn.ModuleList | None:
+    """The first list of `num_layers` modules within a module; null where there is none."""
+    lists = (child for child in module.modules() if isinstance(child, nn.ModuleList) and len(child) == num_layers)
+    return next(lists, None)
+
+
 def width(blocks: nn.ModuleList, site: Site, d_model: int) -> int:
     """Numbers a row: d_model, but for `attn_z` all heads' outputs side by side."""
     if site != "attn_z":
@@ -49,23 +71,23 @@ def width(blocks: nn.ModuleList, site: Site, d_model: int) -> int:
 def _point(block: nn.Module, number: int, site: Site) -> Point:
     if site == "resid_post":
         return Point(block)
+    name = f"block {number}"
     if site == "attn_z":
-        return Point(_part(_part(block, _ATTENTION, number, site), _PROJECTION, number, site), "input")
+        return Point(_part(_part(block, _ATTENTION, name, site), _PROJECTION, name, site), "input")
     # A norm of this name behind the MLP tells that both sublayers are normed on their way out: in Llama's blocks
     # post_attention_layernorm alone stands before the MLP.
     normed = site.endswith("_normed") and hasattr(block, _POST_MLP)
     if site.startswith("attn"):
-        return Point(getattr(block, _POST_ATTENTION) if normed else _part(block, _ATTENTION, number, site))
-    return Point(getattr(block, _POST_MLP) if normed else _part(block, _MLP, number, site))
+        return Point(getattr(block, _POST_ATTENTION) if normed else _part(block, _ATTENTION, name, site))
+    return Point(getattr(block, _POST_MLP) if normed else _part(block, _MLP, name, site))
 
 
-def _part(module: nn.Module, names: Sequence[str], number: int, site: Site) -> nn.Module:
+def _part(module: nn.Module, names: Sequence[str], whole: str, site: Site) -> nn.Module:
     for name in names:
         part = getattr(module, name, None)
         if isinstance(part, nn.Module):
             return part
     there = ", ".join(name for name, _ in module.named_children()) or "no submodules"
     raise BadInput(
-        f"capture.site: block {number} has none of {', '.join(names)} to read {site} from (it has {there}); "
-        "capture resid_post"
+        f"capture.site: {whole} has none of {', '.join(names)} to read {site} from (it has {there}); capture resid_post"
     )

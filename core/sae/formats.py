@@ -15,7 +15,7 @@ from torch import Tensor
 from core.errors import BadInput
 from core.sae.architectures import SparseAutoencoder
 from core.sae.weights import Weights, read_config
-from core.study.sites import STREAM, Site
+from core.study.sites import STREAM, VISION, Site
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
@@ -32,13 +32,19 @@ _HOOKS: Mapping[Site, tuple[str, str]] = {
     "mlp_out": ("mlp.hook_out", "mlp.output"),
     "mlp_out_normed": ("hook_mlp_out", "post_feedforward_layernorm.output"),
 }
+# TransformerLens has no hooks there: both names are transformers'.
+_VISION_HOOKS: Mapping[Site, str] = {
+    "vision_post": "vision_tower.encoder.layers.{layer}.output",
+    "projector": "multi_modal_projector.output",
+}
 
 
 @dataclass(frozen=True)
 class Origin:
     """Where an autoencoder's rows came from; written into cfg.json for whoever loads it elsewhere.
 
-    `model` and `dataset` are names, not paths; `site` is what of the layer was read.
+    `model` and `dataset` are names, not paths (`model` a factory's, where one made it); `site` is what of the layer was
+    read.
     """
 
     model: str
@@ -46,6 +52,11 @@ class Origin:
     site: Site = STREAM
     dataset: str = ""
     context_size: int = 128
+
+    @property
+    def from_factory(self) -> bool:
+        """Whether the model is one of `model.factory`, `package.module:function`."""
+        return ":" in self.model
 
 
 def save_sae(
@@ -90,14 +101,26 @@ def _config(sae: SparseAutoencoder, origin: Origin) -> dict[str, Any]:
         "reshape_activations": "none",
         "metadata": {
             "model_name": origin.model,
-            "hook_name": f"blocks.{origin.layer}.{_HOOKS[origin.site][0]}",
-            "hf_hook_name": f"model.layers.{origin.layer}.{_HOOKS[origin.site][1]}",
-            "prepend_bos": True,
+            **_hook_names(origin),
+            "prepend_bos": origin.site not in VISION and not origin.from_factory,
             "context_size": origin.context_size,
             "dataset_path": origin.dataset,
             "neuronpedia_id": None,
             "sae_lens_version": SAE_LENS_VERSION,
         },
+    }
+
+
+def _hook_names(origin: Origin) -> dict[str, str]:
+    if origin.site in VISION:
+        name = _VISION_HOOKS[origin.site].format(layer=origin.layer)
+        return {"hook_name": name, "hf_hook_name": f"model.{name}"}
+    if origin.from_factory:  # whose modules have no names known elsewhere
+        return {"hook_name": f"{origin.site}.{origin.layer}", "hf_hook_name": ""}
+    lens, module = _HOOKS[origin.site]
+    return {
+        "hook_name": f"blocks.{origin.layer}.{lens}",
+        "hf_hook_name": f"model.layers.{origin.layer}.{module}",
     }
 
 

@@ -104,6 +104,8 @@ def _pools(tokens: pl.DataFrame, samples: pl.DataFrame, split: str) -> dict[str,
     ).filter(~pl.col("special") & pl.col("image_id").is_in(images))
     image = frame.filter(pl.col("segment") == "image")
     pools = {"image": image["row"].to_numpy()} if image.height else {}
+    items = frame.filter(pl.col("segment") == "item")
+    pools |= {"item": items["row"].to_numpy()} if items.height else {}
     for segment in ("caption", "prompt"):
         for language in sorted(frame["language"].drop_nulls().unique().to_list()):
             kind = frame.filter((pl.col("segment") == segment) & (pl.col("language") == language))
@@ -131,6 +133,8 @@ def _sizes(pools: Mapping[str, Int[np.ndarray, " n"]], image_share: float) -> di
         sizes |= dict.fromkeys(kinds, min((len(pools[kind]) for kind in kinds), default=0))
     if SHARED_WORDS in pools:
         sizes[SHARED_WORDS] = len(pools[SHARED_WORDS])
+    if "item" in pools:
+        sizes["item"] = len(pools["item"])
     if "image" in pools:
         wanted = round(sum(sizes.values()) * image_share / (1 - image_share))
         sizes["image"] = min(len(pools["image"]), wanted) if sizes else len(pools["image"])

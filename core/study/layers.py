@@ -1,4 +1,4 @@
-"""Which decoder layers a study reads: `all`, a list, or ranges such as `"0-10,20-33"`."""
+"""Which layers a study reads: `all`, a list, or ranges such as `"0-10,20-33"`."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -42,15 +42,18 @@ def _parse_ranges(text: str) -> tuple[int, ...]:
 Layers = Annotated[Literal["all"] | tuple[int, ...], BeforeValidator(parse_layers)]
 
 
-def resolve_layers(layers: Literal["all"] | tuple[int, ...], num_layers: int, field: str) -> tuple[int, ...]:
-    """Name every layer of a model with `num_layers` decoder layers.
+def resolve_layers(
+    layers: Literal["all"] | tuple[int, ...], num_layers: int, field: str, part: str = "the model"
+) -> tuple[int, ...]:
+    """Name every layer of a model (or of another `part` of it) with `num_layers` layers.
 
     Raises:
-        ValueError: a layer lies beyond the model; the message names `field`, the layer and the legal range.
+        ValueError: a layer lies beyond it; the message names `field`, the layer, the part and the legal range.
     """
     if layers == "all":
         return tuple(range(num_layers))
     beyond = [layer for layer in layers if layer >= num_layers]
     if beyond:
-        raise ValueError(f"{field}: layer {beyond[0]} is out of range; the model has layers 0-{num_layers - 1}")
+        there = f"layers 0-{num_layers - 1}" if num_layers > 1 else "layer 0 alone"
+        raise ValueError(f"{field}: layer {beyond[0]} is out of range; {part} has {there}")
     return layers

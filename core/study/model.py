@@ -2,14 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from core.study.analyses import Analyses
 from core.study.data import DataSource
 from core.study.layers import Layers
 from core.study.sae import SAESection
 from core.study.section import Positive, Section
-from core.study.sites import STREAM, Site
+from core.study.sites import STREAM, VISION, Site
 
 Segment = Literal["image", "prompt", "caption"]
 Language = Literal["en", "ar"]
@@ -19,9 +19,12 @@ Pool = Literal["none", "last", "mean", "max"]
 class ModelConfig(Section):
     """The model under study and how it is asked for a caption."""
 
-    path: str
+    path: str | None = None
     """Folder of a transformers checkpoint (relative: the study file's folder, the working directory, then the
     project), a hub name that is already cached, or `package:NAME` for a GGUF that comes as a Python package."""
+    factory: str | None = None
+    """In place of `path`: the function, as `package.module:function`, that makes a model which transformers does not
+    know (docs/activations.md); precision and instructions are then its own."""
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the forward pass; Gemma 3 overflows float16, and CPUs are fastest in float32."""
     instruction_en: str = "Describe the image in English."
@@ -29,17 +32,25 @@ class ModelConfig(Section):
     instruction_ar: str = "صف الصورة بالعربية."
     """Instruction before an Arabic caption."""
 
+    @model_validator(mode="after")
+    def _one_source(self) -> "ModelConfig":
+        if (self.path is None) == (self.factory is None):
+            raise ValueError("give either path (a checkpoint) or factory (a function that makes the model)")
+        return self
+
 
 class CaptureConfig(Section):
     """Which activations are kept, and in what portions the model is run."""
 
     site: Site = STREAM
     """What is read of a layer: the residual stream after it (resid_post), what its attention or MLP returns (attn_out,
-    mlp_out) or adds to the stream (attn_out_normed, mlp_out_normed), or its heads' outputs side by side (attn_z)."""
+    mlp_out) or adds to the stream (attn_out_normed, mlp_out_normed), or its heads' outputs side by side (attn_z); or,
+    of images alone, the residual stream after each block of the vision tower (vision_post), or what the projector
+    hands to the decoder (projector)."""
     layers: Layers = "all"
-    """Decoder layers that are kept."""
+    """Layers that are kept: the decoder's, the vision tower's for vision_post, and 0 alone for projector."""
     segments: tuple[Segment, ...] = ("image", "prompt", "caption")
-    """Which tokens are kept; a model without images has no image rows."""
+    """Which tokens are kept; a model without images has no image rows, and images alone no others."""
     pool: Pool = "none"
     """One row a token, or one a segment of a caption: its last token, the mean or the maximum over its tokens (special
     ones left out; what captions share, such as the image, is pooled once)."""
@@ -57,6 +68,14 @@ class CaptureConfig(Section):
     nonfinite: Literal["fail", "drop", "recompute"] = "fail"
     """What to do with rows that hold NaN or Inf: fail naming the layer and samples, drop the rows, or compute the
     sample again in float32."""
+
+    @field_validator("segments")
+    @classmethod
+    def _image_rows(cls, segments: tuple[Segment, ...], found: ValidationInfo) -> tuple[Segment, ...]:
+        site = found.data.get("site")
+        if site in VISION and "image" not in segments:
+            raise ValueError(f"capture.site {site} gives image rows alone; add image")
+        return segments
 
 
 class IndexConfig(Section):

@@ -9,7 +9,7 @@ from core.units import Shape, Sources, Unit
 
 STUDIES = Path(__file__).parents[2] / "deployments" / "studies"
 SOURCES = Sources("data", "model")
-SHAPE = Shape(images=120, num_layers=34, d_model=64, has_images=True)
+SHAPE = Shape(images=120, num_layers=34, d_model=64, has_images=True, vision_layers=27, vision_width=48)
 
 
 def plan(*overrides: str, shape: Shape = SHAPE, sources: Sources = SOURCES) -> Plan:
@@ -67,6 +67,55 @@ def test_another_site_and_pooling_skip_what_changes_the_stream_and_says_so() -> 
     assert pooled.skipped["ablation"] == "it changes the residual stream, and capture.pool is mean"
     off = plan("capture.site=mlp_out", "analyses.ablation=null").skipped["ablation"]
     assert off == "not in the study"
+
+
+def test_a_study_of_the_vision_tower_has_its_layers_and_leaves_out_what_reads_captions() -> None:
+    tower, projector = plan("capture.site=vision_post"), plan("capture.site=projector")
+    assert tower.layers == tuple(range(27)) and projector.layers == (0,)
+    assert {unit.step for unit in tower.analyses} == {"evolution"} and projector.analyses == ()
+    assert tower.skipped["overview"] == "it changes the residual stream, and capture.site is vision_post"
+    told = "the vocabulary head reads what is added to the stream, which vision_post is not"
+    assert tower.skipped["interpretation"] == told
+    assert projector.skipped["evolution"] == "it compares layers, and one is captured"
+    assert len(tower.index_features) == 27
+
+
+def test_a_vision_site_that_is_not_there_is_told() -> None:
+    with pytest.raises(BadInput, match=r"capture\.layers: layer 27 is out of range; the vision tower has layers 0-26"):
+        plan("capture.site=vision_post", "capture.layers=20-30")
+    with pytest.raises(BadInput, match=r"capture\.layers: layer 1 is out of range; the projector has layer 0 alone"):
+        plan("capture.site=projector", "capture.layers=[0, 1]")
+    with pytest.raises(BadInput, match=r"capture\.site: vision_post is read of images, and the model or the samples"):
+        plan("capture.site=vision_post", shape=Shape(120, 34, 64, has_images=False))
+    with pytest.raises(BadInput, match=r"capture\.site: vision_post: the model's config\.json states no layers"):
+        plan("capture.site=vision_post", shape=Shape(120, 34, 64, has_images=True))
+    with pytest.raises(BadInput, match=r"capture\.segments: .* capture\.site vision_post gives image rows alone"):
+        plan("capture.site=vision_post", "capture.segments=[caption]")
+    with pytest.raises(BadInput, match=r"sae\.k: 512 exceeds the 96 features of sae\.expansion 2"):
+        plan("capture.site=vision_post", "sae.k=512", "sae.expansion=2")
+
+
+def own(*overrides: str, layers: int = 3) -> Plan:
+    shape = Shape(images=120, num_layers=layers, d_model=12, has_images=False)
+    return plan("model.path=null", "model.factory=my.models:load", "sae.k=4", *overrides, shape=shape)
+
+
+def test_a_model_of_ones_own_leaves_out_what_needs_a_language_model() -> None:
+    found = own()
+    assert [unit.name for unit in found.train_sae] == ["0", "1", "2"]
+    assert {unit.step for unit in found.analyses} == {"evolution"}
+    assert found.skipped["overview"] == "it needs a language model, and model.factory makes another"
+    assert own("analyses.ablation=null").skipped["ablation"] == "not in the study"
+    assert found.capture[0].recipe["model"] == {"factory": "my.models:load", "weights": "model"}
+    assert changed(found, own("model.instruction_en=Look.")) == {"report"}
+    assert own(layers=1).skipped["evolution"] == "it compares layers, and one is captured"
+
+
+def test_a_model_has_one_source_and_ones_own_is_not_recomputed() -> None:
+    with pytest.raises(BadInput, match=r"model: .* give either path \(a checkpoint\) or factory"):
+        plan("model.factory=my.models:load")
+    with pytest.raises(BadInput, match=r"capture\.nonfinite: recompute opens a checkpoint again; with model\.factory"):
+        own("capture.nonfinite=recompute")
 
 
 def test_layers_that_are_not_there_are_named() -> None:

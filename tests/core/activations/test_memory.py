@@ -64,7 +64,7 @@ def test_the_first_passes_tell_how_many_tokens_a_gpu_takes(
     """A fake of CUDA's figures: 1000 bytes free beyond 500 allocated, of which every token of a pass takes 10."""
     widest: list[int] = []
     budget = TokenBudget(PASS, probing=True)
-    monkeypatch.setattr("core.activations.budget._KNOWN", {(str(vlm.folder), vlm.device, None): budget})
+    monkeypatch.setattr("core.activations.budget._KNOWN", {(str(vlm.folder), vlm.device, None, False): budget})
     fakes = {
         "reset_peak_memory_stats": lambda _device: None,
         "memory_allocated": lambda _device: 500,

@@ -55,8 +55,14 @@ def tiny_tokenizer(chat: bool) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **roles, **extra)
 
 
-def save_tiny_gemma(folder: Path, sliding_window: int = 7, layer_types: list[str] | None = None) -> Path:
-    """A random Gemma3ForConditionalGeneration with its processor: 4 layers, D 32, 16 image tokens."""
+def save_tiny_gemma(
+    folder: Path,
+    sliding_window: int = 7,
+    layer_types: list[str] | None = None,
+    vision_layers: int = 1,
+    image_tokens: int = 16,
+) -> Path:
+    """A random Gemma3ForConditionalGeneration with its processor: 4 layers, D 32; 16 patches of width 16."""
     tokenizer = tiny_tokenizer(chat=True)
     torch.manual_seed(0)
     config = Gemma3Config(
@@ -64,20 +70,20 @@ def save_tiny_gemma(folder: Path, sliding_window: int = 7, layer_types: list[str
         vision_config=SiglipVisionConfig(
             hidden_size=16,
             intermediate_size=32,
-            num_hidden_layers=1,
+            num_hidden_layers=vision_layers,
             num_attention_heads=2,
             image_size=56,
             patch_size=14,
             vision_use_head=False,
         ),
-        mm_tokens_per_image=16,
+        mm_tokens_per_image=image_tokens,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE["image_token"]),
         boi_token_index=tokenizer.convert_tokens_to_ids(IMAGE["boi_token"]),
         eoi_token_index=tokenizer.convert_tokens_to_ids(IMAGE["eoi_token"]),
     )
     save_random(Gemma3ForConditionalGeneration(config), folder)
     images = Gemma3ImageProcessorPil(size={"height": 56, "width": 56}, do_pan_and_scan=False)
-    Gemma3Processor(images, tokenizer, chat_template=TEMPLATE, image_seq_length=16).save_pretrained(folder)
+    Gemma3Processor(images, tokenizer, chat_template=TEMPLATE, image_seq_length=image_tokens).save_pretrained(folder)
     return folder
 
 

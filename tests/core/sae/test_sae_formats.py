@@ -87,3 +87,16 @@ def test_missing_files_and_tensors_are_named(tmp_path: Path) -> None:
     (tmp_path / WEIGHTS).write_bytes(b"junk")
     with pytest.raises(BadInput, match=r"sae_weights\.safetensors: cannot be read"):
         load_sae(tmp_path)
+
+
+def test_a_site_of_images_is_called_as_transformers_calls_it(tmp_path: Path) -> None:
+    names = {}
+    for site in ("vision_post", "projector"):
+        save_sae(random_sae(), tmp_path / site, Origin(model="scene-captioner", layer=2, site=site))
+        metadata = json.loads((tmp_path / site / CONFIG).read_text())["metadata"]
+        assert metadata["prepend_bos"] is False
+        names[site] = metadata["hf_hook_name"]
+    assert names == {
+        "vision_post": "model.vision_tower.encoder.layers.2.output",
+        "projector": "model.multi_modal_projector.output",
+    }

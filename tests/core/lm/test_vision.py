@@ -1,0 +1,125 @@
+"""Sites of images: what transformers' own vision tower and projector give, whatever runs together."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from core.errors import BadInput
+from core.lm.loading import LoadedModel, load_model
+from core.lm.sites import vision_points
+from core.lm.vision import encode_images, image_rows
+from tests.core.lm.families import save_tiny_llava
+from tests.core.lm.reference import noise_images, relative_error
+from tests.core.lm.tiny import save_tiny_gemma
+
+KINDS = ("gemma3", "llava")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """SigLIP without a class token and pooled soft tokens, or CLIP with one and a tower read before its last block."""
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "llava":
+        return load_model(save_tiny_llava(folder), "float32", "cpu")
+    return load_model(save_tiny_gemma(folder, vision_layers=3, image_tokens=4), "float32", "cpu")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    return noise_images(tmp_path, 3)
+
+
+@torch.inference_mode()
+def transformers_own(loaded: LoadedModel, image: Path) -> tuple[list[Tensor], Tensor]:
+    """The tower's hidden states after each block, and the image's soft tokens, of one image run to the end."""
+    assert loaded.processor is not None
+    made = loaded.processor.image_processor([Image.open(image).convert("RGB")], return_tensors="pt")
+    tower = loaded.base.vision_tower(made["pixel_values"], output_hidden_states=True)  # type: ignore[operator]
+    features = loaded.model.get_image_features(made["pixel_values"])  # type: ignore[operator]
+    return [state[0] for state in tower.hidden_states[1:]], features.pooler_output[0]
+
+
+def test_every_block_of_the_tower_is_transformers_own(loaded: LoadedModel, images: list[Path]) -> None:
+    layers = range(loaded.shape.vision_layers)
+    together = encode_images(loaded, images, layers, "vision_post")
+    for number, image in enumerate(images):
+        alone = encode_images(loaded, [image], layers, "vision_post")
+        blocks, _ = transformers_own(loaded, image)
+        assert len(blocks) == len(layers)
+        for layer, expected in enumerate(blocks):
+            assert expected.shape == (len(image_rows(loaded, image, "vision_post").names), loaded.width("vision_post"))
+            assert relative_error(together[layer][number], expected) < 1e-5
+            assert relative_error(alone[layer][0], expected) < 1e-5
+
+
+def test_the_projector_gives_the_image_features_of_transformers(loaded: LoadedModel, images: list[Path]) -> None:
+    together = encode_images(loaded, images, [0], "projector")[0]
+    for number, image in enumerate(images):
+        _, expected = transformers_own(loaded, image)
+        assert expected.shape == (loaded.shape.image_tokens, loaded.width("projector"))
+        assert relative_error(together[number], expected) < 1e-5
+    assert relative_error(together[0], together[1]) > 0.01, "a test that tells images apart"
+
+
+@pytest.fixture
+def ran(loaded: LoadedModel) -> Iterator[list[str]]:
+    """The modules that were run."""
+    found: list[str] = []
+    named = {f"tower {n}": point.module for n, point in enumerate(loaded.points("vision_post"))}
+    named |= {"projector": loaded.points("projector")[0].module, "decoder": loaded.blocks[0]}
+    handles = [
+        module.register_forward_pre_hook(lambda *_, name=name: found.append(name)) for name, module in named.items()
+    ]
+    yield found
+    for handle in handles:
+        handle.remove()
+
+
+def test_the_pass_ends_after_the_last_block_asked_for_and_no_caption_is_run(
+    loaded: LoadedModel, images: list[Path], ran: list[str]
+) -> None:
+    encode_images(loaded, images, [0], "vision_post")
+    assert ran == ["tower 0"]
+    ran.clear()
+    encode_images(loaded, images, [0], "projector")
+    assert ran == [f"tower {layer}" for layer in range(loaded.shape.vision_layers)] + ["projector"]
+
+
+def test_rows_are_named_by_their_place_in_the_image(loaded: LoadedModel, images: list[Path]) -> None:
+    tower, soft = (image_rows(loaded, images[0], site) for site in ("vision_post", "projector"))
+    patches = tuple(f"[patch {row},{column}]" for row in range(4) for column in range(4))
+    if loaded.shape.model_type == "llava":
+        assert (tower.names, tower.special) == (("[CLS]", *patches), (True,) + (False,) * 16)
+        assert soft.names[5] == "[soft token 1,1]" and len(soft.names) == 16
+    else:
+        assert (tower.names, tower.special) == (patches, (False,) * 16)
+        assert soft.names == ("[soft token 0,0]", "[soft token 0,1]", "[soft token 1,0]", "[soft token 1,1]")
+    assert not any(soft.special)
+    assert (tower.cost, soft.cost) == (len(tower.names), 16)
+
+
+def test_a_soft_token_of_gemma_pools_the_patches_of_its_square(tmp_path: Path, images: list[Path]) -> None:
+    loaded = load_model(save_tiny_gemma(tmp_path / "model", vision_layers=1, image_tokens=4), "float32", "cpu")
+    names = image_rows(loaded, images[0], "projector").names
+    projector = loaded.points("projector")[0].module
+    with torch.inference_mode():
+        plain = torch.zeros(1, 16, 16)
+        bright = plain.clone()
+        bright[0, 4 * 1 + 2, 0] = 1.0  # the patch in row 1, column 2
+        moved = (projector(bright) - projector(plain))[0].norm(dim=-1)
+    assert names[int(moved.argmax())] == "[soft token 0,1]"
+
+
+def test_a_model_without_a_tower_or_projector_is_told(tiny_text_gemma: Path, images: list[Path]) -> None:
+    text = load_model(tiny_text_gemma, "float32", "cpu")
+    with pytest.raises(BadInput, match=r"capture\.site: .* takes no images to read vision_post of"):
+        encode_images(text, images, [0], "vision_post")
+    base = torch.nn.ModuleDict({"vision_tower": torch.nn.Linear(2, 2)})
+    with pytest.raises(BadInput, match=r"capture\.site: the vision tower has no list of 3 blocks"):
+        vision_points(base, "vision_post", 3)
+    with pytest.raises(BadInput, match=r"capture\.site: the model has none of multi_modal_projector, .* vision_tower"):
+        vision_points(base, "projector", 3)

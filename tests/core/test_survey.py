@@ -1,0 +1,40 @@
+"""What is known of a study before it runs."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import BadInput
+from core.lm.factory import factory_content, open_factory
+from core.study import Study, load_study
+from core.survey import Survey, survey
+from core.workspace import Workspace
+
+STUDIES = Path(__file__).parents[2] / "deployments" / "studies"
+OWN = "tests.core.lm.set_models:load"
+
+
+def of(workspace: Path, factory: str, *overrides: str) -> Survey:
+    study: Study = load_study(STUDIES / "mini.yaml", ["model.path=null", f"model.factory={factory}", *overrides])
+    return survey(study, Workspace(workspace))
+
+
+def test_a_factorys_model_names_its_layers_and_its_weights(tmp_path: Path) -> None:
+    seen = of(tmp_path, OWN, "capture.layers=all", "sae.k=4")
+    assert seen.layers == (0, 1, 2)
+    assert seen.sources.model == factory_content(OWN, open_factory(OWN))
+    assert (seen.located.model, seen.located.factory) == (None, OWN)
+    assert seen.plan is None, "its samples are not there yet"
+
+
+def test_a_factory_that_cannot_serve_the_study_is_told_before_it_runs(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"capture\.layers: layer 9 is out of range; the model has layers 0-2"):
+        of(tmp_path, OWN)
+    with pytest.raises(BadInput, match=r"sae\.k: 32 exceeds the 24 features of sae\.expansion 2"):
+        of(tmp_path, OWN, "capture.layers=all", "sae.k=32")
+    with pytest.raises(BadInput, match=r"model\.factory: the model names no site mlp_out"):
+        of(tmp_path, OWN, "capture.layers=all", "capture.site=mlp_out")
+    with pytest.raises(
+        BadInput, match=r"model\.factory: tests\.core\.lm\.set_models:nobody: the module has no function"
+    ):
+        of(tmp_path, "tests.core.lm.set_models:nobody")
