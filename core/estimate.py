@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from core.lm.shape import read_shape
+from core.lm.shape import ModelShape, read_shape
 from core.plan import Plan
+from core.plan_capture import layers_of
 from core.study.data import EmojiSource
+from core.study.model import CaptureConfig
 from core.survey import Survey
 from core.workspace import Workspace
 
@@ -34,14 +36,13 @@ def estimate(seen: Survey, workspace: Workspace) -> Estimate:
     if model is None:
         return Estimate(samples, 0, 0, 0, 0.0)
     shape = read_shape(model)
-    image = shape.image_tokens if shape.has_images and "image" in seen.study.capture.segments else 0
-    pooled = seen.study.capture.pool != "none"
-    rows = samples * (min(image, 1) + 2 if pooled else image + 2 * _CAPTION_TOKENS)
-    layers = shape.num_layers if seen.study.capture.layers == "all" else len(seen.study.capture.layers)
-    activations = rows * shape.d_model * _BYTES_PER_VALUE * layers
+    made = seen.sources.precomputed
+    rows, d_model = (made.rows, made.d_model) if made else (_rows(seen.study.capture, samples, shape), shape.d_model)
+    layers = len(layers_of(seen.study, seen.sources, shape.num_layers))
+    activations = rows * d_model * _BYTES_PER_VALUE * layers
     saes = list(seen.study.sae.variants().values())
     # What the SAEs of a layer hold together; the index is made of the one that is chosen, at most the densest.
-    size = sum(sae.expansion for sae in saes) * shape.d_model**2
+    size = sum(sae.expansion for sae in saes) * d_model**2
     weights = 4 * 2 * size * layers
     index = 2 * rows * max((sae.k for sae in saes), default=_PRETRAINED_K) * 8 * layers
     share = _missing_share(seen.plan, workspace)
@@ -58,6 +59,11 @@ def _samples(seen: Survey, workspace: Workspace) -> int:
     data = seen.study.data
     default = 1400 if isinstance(data, EmojiSource) else 10_000
     return data.num_samples or default
+
+
+def _rows(capture: CaptureConfig, samples: int, shape: ModelShape) -> int:
+    image = shape.image_tokens if shape.has_images and "image" in capture.segments else 0
+    return samples * (min(image, 1) + 2 if capture.pool != "none" else image + 2 * _CAPTION_TOKENS)
 
 
 def _missing_share(plan: Plan | None, workspace: Workspace) -> float:

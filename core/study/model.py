@@ -38,6 +38,9 @@ class CaptureConfig(Section):
     mlp_out) or adds to the stream (attn_out_normed, mlp_out_normed), or its heads' outputs side by side (attn_z)."""
     layers: Layers = "all"
     """Decoder layers that are kept."""
+    precomputed: str | None = None
+    """Folder of activations made elsewhere, taken instead of running the model: docs/activations.md says what is in it.
+    A relative path starts at the study file's folder; null runs the model."""
     segments: tuple[Segment, ...] = ("image", "prompt", "caption")
     """Which tokens are kept; a model without images has no image rows."""
     pool: Pool = "none"
