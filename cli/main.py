@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import cluster, layer, look, notify, run, serve, store
+from cli import cluster, export, layer, look, notify, run, serve, store
 
 app = typer.Typer(
     name="saeflow",
@@ -23,6 +23,7 @@ app.command(name="run")(run.run)
 app.command(name="plan")(look.plan)
 app.command(name="layer")(layer.layer)
 app.command(name="status")(look.status)
+app.command(name="export")(export.export)
 app.command(name="doctor")(look.doctor)
 app.command(name="serve")(serve.serve)
 app.command(name="verify")(store.verify)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from core.lm.shape import ModelShape, read_shape
 from core.plan import Plan
+from core.plan_capture import layers_of
 from core.study.data import EmojiSource
 from core.study.model import CaptureConfig
 from core.study.sites import VISION, extent
@@ -36,13 +37,13 @@ def estimate(seen: Survey, workspace: Workspace) -> Estimate:
     if model is None:
         return Estimate(samples, 0, 0, 0, 0.0)
     shape = read_shape(model)
-    part = extent(shape, seen.study.capture.site)
-    rows = samples * _rows_each(shape, seen.study.capture)
-    layers = part.layers if seen.study.capture.layers == "all" else len(seen.study.capture.layers)
-    activations = rows * part.width * _BYTES_PER_VALUE * layers
+    made, width = seen.sources.precomputed, extent(shape, seen.study.capture.site).width
+    rows, d_model = (made.rows, made.d_model) if made else (samples * _rows_each(shape, seen.study.capture), width)
+    layers = len(layers_of(seen.study, seen.sources, shape))
+    activations = rows * d_model * _BYTES_PER_VALUE * layers
     saes = list(seen.study.sae.variants().values())
     # What the SAEs of a layer hold together; the index is made of the one that is chosen, at most the densest.
-    size = sum(sae.expansion for sae in saes) * part.width**2
+    size = sum(sae.expansion for sae in saes) * d_model**2
     weights = 4 * 2 * size * layers
     index = 2 * rows * max((sae.k for sae in saes), default=_PRETRAINED_K) * 8 * layers
     share = _missing_share(seen.plan, workspace)

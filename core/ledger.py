@@ -5,9 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.steps import ANALYSES, CONVERT_MODEL, PREPARE
+from core.steps import ANALYSES, CAPTURE, CONVERT_MODEL, IMPORT_ACTIVATIONS, PREPARE
 
-STAGES = {**{spec.name: "analyse" for spec in ANALYSES}, CONVERT_MODEL.name: PREPARE.name}
+STAGES = {
+    **{spec.name: "analyse" for spec in ANALYSES},
+    CONVERT_MODEL.name: PREPARE.name,
+    IMPORT_ACTIVATIONS.name: CAPTURE.name,
+}
 """The stage of a step, where it has another name than the step."""
 _HOUR_S = 3600.0
 

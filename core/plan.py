@@ -6,14 +6,13 @@ study, the content of its sources, and (once prepared) the number of images.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from core.errors import BadInput
 from core.left_out import left_out
+from core.plan_capture import CAPTURE_SPEED, capture_units, layers_of, model_recipe
 from core.steps import (
     ANALYSES,
-    CAPTURE,
     CHOOSE_SAE,
     CONVERT_MODEL,
     EXTRACT_LAYER,
@@ -24,12 +23,11 @@ from core.steps import (
     TRAIN_SAE,
     StepSpec,
 )
-from core.study import Study, resolve_layers
+from core.study import Study
 from core.study.sites import extent
 from core.units import Roots, Shape, Sources, Unit
 
 # What decides how fast, not what comes out: left out of every recipe.
-_CAPTURE_SPEED = {"token_budget", "batch_size", "checkpoint_every", "layers"}
 _SAE_SPEED = {"checkpoint_every"}
 
 
@@ -104,65 +102,26 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
     roots = plan_roots(study, sources)
     if study.model.factory is not None and study.capture.nonfinite == "recompute":
         raise BadInput("capture.nonfinite: recompute opens a checkpoint again; with model.factory use fail or drop")
-    layers = layers_of(study, shape)
-    capture = tuple(_capture_units(study, sources, roots, shape, layers))
+    layers = layers_of(study, sources, shape)
+    capture = tuple(capture_units(study, sources, roots, shape, layers))
     extract = tuple(_extract_unit(study, layer, capture) for layer in layers)
     train = tuple(
         unit for layer, table in zip(layers, extract, strict=True) for unit in _train_units(study, layer, table, roots)
     )
-    _refuse_too_dense(study, shape)
+    made = sources.precomputed
+    _refuse_too_dense(study, made.d_model if made else extent(shape, study.capture.site).width)
     tables = dict(zip(layers, extract, strict=True))
     others = {name: tuple(_import_units(study, name, sources, tables, roots)) for name in ("pretrained", "beside")}
     chosen = tuple(_choose_units(study, layers, train))
     saes = chosen or train or others["pretrained"]
     index = tuple(_index_unit(study, roots, *three) for three in zip(layers, extract, saes, strict=True))
     by_layer = dict(zip(layers, zip(extract, saes, index, strict=True), strict=True))
-    skipped = left_out(study, shape, layers)
+    skipped = left_out(study, sources, shape, layers)
     analyses = tuple(_analysis_units(study, sources, roots, by_layer, skipped))
     sweep = (*train, *others["beside"]) if chosen or others["beside"] else ()
     report = _report_unit(study, roots, {"layer": extract, "sae": saes, "sweep": sweep, "analyses": analyses}, skipped)
     imported = (*others["pretrained"], *others["beside"])
     return Plan(study, roots, capture, layers, extract, train, imported, chosen, index, analyses, report, skipped)
-
-
-def layers_of(study: Study, shape: Shape) -> tuple[int, ...]:
-    """The layers that the study captures.
-
-    Raises:
-        BadInput: one is beyond the model, or its images are to be read and there are none.
-    """
-    part = extent(shape, study.capture.site)
-    try:
-        return resolve_layers(study.capture.layers, part.layers, "capture.layers", part.name)
-    except ValueError as error:
-        raise BadInput(str(error)) from error
-
-
-def _capture_units(
-    study: Study, sources: Sources, roots: Roots, shape: Shape, layers: tuple[int, ...]
-) -> Iterator[Unit]:
-    config = study.capture.model_dump(mode="json", exclude=_CAPTURE_SPEED)
-    knobs = {"token_budget": study.capture.token_budget, "batch_size": study.capture.batch_size}
-    size = study.capture.checkpoint_every
-    inputs = {"samples": (roots.prepare.artifact,)}
-    if roots.convert_model is not None:
-        inputs["model"] = (roots.convert_model.artifact,)
-    for number, start in enumerate(range(0, shape.images, size)):
-        recipe = {
-            "capture": config,
-            "layers": list(layers),
-            "model": _model_recipe(study, sources),
-            "images": [start, min(start + size, shape.images)],
-        }
-        yield Unit(CAPTURE.name, f"{number:03d}", recipe, inputs, knobs)
-
-
-def _model_recipe(study: Study, sources: Sources) -> dict[str, Any]:
-    """The weights and how they are asked; transformers' version too, for it decides masks and attention kernels."""
-    if study.model.factory is not None:
-        return {"factory": study.model.factory, "weights": sources.model}
-    config = study.model.model_dump(mode="json", exclude={"path", "factory"})
-    return {**config, "weights": sources.model, "transformers": version("transformers")}
 
 
 def _extract_unit(study: Study, layer: int, capture: Sequence[Unit]) -> Unit:
@@ -178,9 +137,9 @@ def _train_units(study: Study, layer: int, extract: Unit, roots: Roots) -> Itera
         yield Unit(TRAIN_SAE.name, f"{layer}-{name}" if name else str(layer), recipe, inputs, knobs)
 
 
-def _refuse_too_dense(study: Study, shape: Shape) -> None:
+def _refuse_too_dense(study: Study, d_model: int) -> None:
     for config in study.sae.variants().values():
-        features = config.expansion * extent(shape, study.capture.site).width
+        features = config.expansion * d_model
         if config.k > features:
             raise BadInput(f"sae.k: {config.k} exceeds the {features} features of sae.expansion {config.expansion}")
 
@@ -229,7 +188,7 @@ def _analysis_units(
         config = {**getattr(study.analyses, spec.name).model_dump(mode="json")}
         if "layers" in config:
             config["layers"] = list(layers)
-        recipe = {"config": config, "layers": list(layers), "model": _model_recipe(study, sources)}
+        recipe = {"config": config, "layers": list(layers), "model": model_recipe(study, sources)}
         inputs = {
             "samples": (roots.prepare.artifact,),
             "layer": tuple(by_layer[layer][0].artifact for layer in layers),
@@ -265,8 +224,9 @@ def _report_unit(study: Study, roots: Roots, units: Mapping[str, Sequence[Unit]]
         recipe["study"]["model"].pop("factory")
     recipe["study"]["data"].pop("path", None)
     recipe["study"]["capture"] = {
-        key: value for key, value in recipe["study"]["capture"].items() if key not in _CAPTURE_SPEED - {"layers"}
+        key: value for key, value in recipe["study"]["capture"].items() if key not in CAPTURE_SPEED - {"layers"}
     }
+    recipe["study"]["capture"].pop("precomputed")
     for name in ("checkpoint_every", "pretrained", "beside"):  # what the others hold is in the inputs, too
         recipe["study"]["sae"].pop(name)
     # A unit's own name is that of whichever study made it first.

@@ -81,7 +81,7 @@ def locate(study: Study, bases: Sequence[Path]) -> Located:
         BadInput: the table or the model is nowhere.
     """
     data_path = getattr(study.data, "path", None)
-    data_base = _first(data_path, bases, "data.path").parent if data_path else bases[0]
+    data_base = find_first(data_path, bases, "data.path").parent if data_path else bases[0]
     name = study.model.path
     if name is None:
         return Located(data_base, None, None, study.model.factory)
@@ -104,7 +104,12 @@ def pin(study: Study, bases: Sequence[Path]) -> Study:
     return study.model_copy(update={"data": data, "model": model})
 
 
-def _first(name: str, bases: Sequence[Path], field: str) -> Path:
+def find_first(name: str, bases: Sequence[Path], field: str) -> Path:
+    """What `name` means: below the first of `bases` that has it.
+
+    Raises:
+        BadInput: none has; the message names `field`.
+    """
     for base in bases:
         path = base / Path(name).expanduser()
         if path.exists():
@@ -118,7 +123,7 @@ def _first(name: str, bases: Sequence[Path], field: str) -> Path:
 
 def _model_folder(name: str, bases: Sequence[Path]) -> Path:
     try:
-        return _first(name, bases, "model.path")
+        return find_first(name, bases, "model.path")
     except BadInput as error:
         if name.count("/") != 1 or name.startswith((".", "/")):
             raise

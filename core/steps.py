@@ -26,6 +26,7 @@ class StepSpec:
 PREPARE = StepSpec("prepare", 1, "cpu", ("core.data.samples",))
 CONVERT_MODEL = StepSpec("convert_model", 1, "cpu", ("core.lm.gguf",))
 CAPTURE = StepSpec("capture", 2, "gpu", ("core.activations.capture",))
+IMPORT_ACTIVATIONS = StepSpec("import_activations", 1, "cpu", ("core.activations.precomputed",))
 EXTRACT_LAYER = StepSpec("extract_layer", 1, "cpu", ("core.activations.health", "core.activations.table"))
 TRAIN_SAE = StepSpec("train_sae", 7, "gpu", ("core.sae.training", "core.sae.rows", "core.sae.formats"))
 IMPORT_SAE = StepSpec("import_sae", 3, "gpu", ("core.sae.pretrained", "core.sae.metrics", "core.sae.rows"))
@@ -44,4 +45,5 @@ REPORT = StepSpec("report", 4, "cpu", ("core.report", "core.figures.study"))
 
 ANALYSES = (OVERVIEW, INTERPRETATION, ABLATION, VISUAL_PATTERNS, AMPLIFICATION, EVOLUTION, QUALITATIVE)
 LAYER_STEPS = (EXTRACT_LAYER, TRAIN_SAE, IMPORT_SAE, CHOOSE_SAE, INDEX_FEATURES)
-STEPS = {spec.name: spec for spec in (PREPARE, CONVERT_MODEL, CAPTURE, *LAYER_STEPS, *ANALYSES, REPORT)}
+FIRST_STEPS = (PREPARE, CONVERT_MODEL, CAPTURE, IMPORT_ACTIVATIONS)
+STEPS = {spec.name: spec for spec in (*FIRST_STEPS, *LAYER_STEPS, *ANALYSES, REPORT)}

@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.lm.shape import ModelShape, read_shape
-from core.plan import Plan, layers_of, plan_roots, plan_study
+from core.plan import Plan, plan_roots, plan_study
+from core.plan_capture import layers_of
+from core.precomputed_source import precomputed_source
 from core.sae_sources import sae_sources
 from core.sources import HashMemo, Located, hash_sources, locate
 from core.study import Study
@@ -39,14 +41,14 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     """
     located = locate(study, [Path.cwd()])
     memo = HashMemo(workspace.hashes)
-    sources = hash_sources(study, located, memo)
+    sources = replace(hash_sources(study, located, memo), precomputed=precomputed_source(study, memo))
     roots = plan_roots(study, sources)
     model = _model_shape(study, located, workspace.model_folder(roots, located.model))
     shape = workspace.shape(roots, model)
     # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
     trial = shape if shape or model is None else Shape.of(model, images=1)
     if trial is not None:
-        sources = replace(sources, saes=sae_sources(study, layers_of(study, trial), memo))
+        sources = replace(sources, saes=sae_sources(study, layers_of(study, sources, trial), memo))
     memo.save()
     tried = plan_study(study, sources, trial) if trial else None
     plan = tried if shape else None

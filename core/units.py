@@ -59,6 +59,17 @@ class SAESource:
 
 
 @dataclass(frozen=True)
+class Precomputed:
+    """Activations made elsewhere: where they lie, what they hold, and which of their layers the study takes."""
+
+    folder: Path
+    content: str
+    layers: tuple[int, ...]
+    rows: int
+    d_model: int
+
+
+@dataclass(frozen=True)
 class Sources:
     """The content hashes that a study's first fingerprints are made of; `saes` by field of the study and layer."""
 
@@ -66,6 +77,7 @@ class Sources:
     model: str
     package: str | None = None
     saes: Mapping[str, Mapping[int, "SAESource"]] = field(default_factory=dict)
+    precomputed: Precomputed | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import BadInput
+from core.precomputed_source import pin_precomputed
 from core.sae_sources import pin_saes
 from core.sources import pin
 from core.study import Study, find_study, load_study
@@ -57,7 +58,7 @@ def open_study(study: Study | str, overrides: Sequence[str] = ()) -> Study:
 
 
 def _pinned(study: Study, bases: Sequence[Path]) -> Study:
-    return pin_saes(pin(study, bases), bases)
+    return pin_precomputed(pin_saes(pin(study, bases), bases), bases)
 
 
 def open_profile_path(name: str) -> Path:

@@ -7,6 +7,7 @@ from prefect import Task
 from tasks.analyse import ANALYSIS_STEPS
 from tasks.capture import capture, extract_layer
 from tasks.choose import choose_sae
+from tasks.import_activations import import_activations
 from tasks.import_sae import import_sae
 from tasks.index import index_features
 from tasks.prepare import convert_model, prepare_samples
@@ -17,6 +18,7 @@ STEPS: dict[str, Task[..., dict[str, Any]]] = {
     "prepare": prepare_samples,
     "convert_model": convert_model,
     "capture": capture,
+    "import_activations": import_activations,
     "extract_layer": extract_layer,
     "train_sae": train_sae,
     "import_sae": import_sae,

@@ -15,6 +15,7 @@ from core.figures.writers import read_figures
 from core.ledger import ledger_path, read
 from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
+from core.steps import CAPTURE, IMPORT_ACTIVATIONS
 
 _LEAST_RATE = -9.0  # SAELens writes the log10 of a feature that never fires as -10
 GALLERY = "gallery"
@@ -197,7 +198,9 @@ def _histories(store: ArtifactStore, units: Mapping[int, Artifact]) -> pl.DataFr
 def _capture_drops(store: ArtifactStore, manifests: Mapping[Artifact, Mapping[str, Any]]) -> pl.DataFrame:
     schema = {"sample_id": pl.String, "language": pl.String, "reason": pl.String}
     shards = sorted(
-        (manifest["label"], artifact) for artifact, manifest in manifests.items() if artifact.step == "capture"
+        (manifest["label"], artifact)
+        for artifact, manifest in manifests.items()
+        if artifact.step in (CAPTURE.name, IMPORT_ACTIVATIONS.name)
     )
     drops = [drop for _, shard in shards for drop in _read_json(store.path(shard) / "shard.json").get("drops", [])]
     return pl.DataFrame([{name: drop[name] for name in schema} for drop in drops], schema=schema)
@@ -214,7 +217,9 @@ def _sources(manifests: Mapping[Artifact, Mapping[str, Any]]) -> Iterator[tuple[
         recipe = manifest["unit"]["recipe"]
         if manifest["unit"]["step"] == "prepare":
             yield "data", str(recipe.get("content", ""))
-        if manifest["unit"]["step"] == "capture":
+        if manifest["unit"]["step"] == IMPORT_ACTIVATIONS.name:
+            yield "activations", str(recipe["content"])
+        if manifest["unit"]["step"] == CAPTURE.name:
             yield "model weights", str(recipe.get("model", {}).get("weights", ""))
 
 

@@ -49,6 +49,9 @@ class CaptureConfig(Section):
     hands to the decoder (projector)."""
     layers: Layers = "all"
     """Layers that are kept: the decoder's, the vision tower's for vision_post, and 0 alone for projector."""
+    precomputed: str | None = None
+    """Folder of activations made elsewhere, taken instead of running the model: docs/activations.md says what is in it.
+    A relative path starts at the study file's folder; null runs the model."""
     segments: tuple[Segment, ...] = ("image", "prompt", "caption")
     """Which tokens are kept; a model without images has no image rows, and images alone no others."""
     pool: Pool = "none"
