@@ -1,4 +1,7 @@
-"""A live table of a run: stage, units done of all, rate, time left; read from manifests and heartbeat files."""
+"""A live table of a run: stage, units done of all, rate, time left; read from manifests and heartbeat files.
+
+Where there is no terminal, a line each time a stage is done or half a minute has brought it on.
+"""
 
 import threading
 import time
@@ -19,6 +22,7 @@ from flows.settings import Settings
 from tasks.lease import lease_path, read_lease
 
 _EVERY_S = 1.0
+_LINE_EVERY_S = 30.0
 
 
 class LiveTable:
@@ -29,6 +33,7 @@ class LiveTable:
         self._message = ""
         self._done: set[Artifact] = set()
         self._first: dict[str, tuple[float, int]] = {}
+        self._told: dict[str, tuple[float, int]] = {}
         self._ended = threading.Event()
         self._live = Live(console=console, refresh_per_second=2, transient=False)
         self._thread = threading.Thread(target=self._follow, name="live-table", daemon=True)
@@ -40,7 +45,8 @@ class LiveTable:
             console.print(message)
 
     def __enter__(self) -> "LiveTable":
-        self._live.__enter__()
+        if console.is_terminal:
+            self._live.__enter__()
         self._thread.start()
         return self
 
@@ -49,8 +55,11 @@ class LiveTable:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        self._live.update(self._table())
-        self._live.__exit__(kind, error, trace)
+        if console.is_terminal:
+            self._live.update(self._table())
+            self._live.__exit__(kind, error, trace)
+        else:
+            self._tell()
 
     def _follow(self) -> None:
         while not self._ended.wait(_EVERY_S):
@@ -58,6 +67,17 @@ class LiveTable:
                 self._look_again()
             if console.is_terminal:
                 self._live.update(self._table())
+            else:
+                self._tell()
+
+    def _tell(self) -> None:
+        for stage, units in self._stages().items():
+            row = self._row(stage, units)
+            done, now = sum(unit.artifact in self._done for unit in units), time.monotonic()
+            told, before = self._told.get(stage, (0.0, 0))
+            if done > before and (done == len(units) or now - told > _LINE_EVERY_S):
+                self._told[stage] = (now, done)
+                console.print(" ".join(part for part in row if part))
 
     def _look_again(self) -> None:
         roots = self._seen.roots

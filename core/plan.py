@@ -186,8 +186,7 @@ def _analysis_units(
             continue
         layers = _analysis_layers(study, spec, tuple(by_layer))
         config = {**getattr(study.analyses, spec.name).model_dump(mode="json")}
-        if "layers" in config:
-            config["layers"] = list(layers)
+        config |= {"layers": list(layers)} if "layers" in config else {"layer": layers[0]}
         recipe = {"config": config, "layers": list(layers), "model": model_recipe(study, sources)}
         inputs = {
             "samples": (roots.prepare.artifact,),
@@ -201,12 +200,14 @@ def _analysis_units(
 
 def _analysis_layers(study: Study, spec: StepSpec, captured: tuple[int, ...]) -> tuple[int, ...]:
     config = getattr(study.analyses, spec.name)
-    wanted = (config.layer,) if hasattr(config, "layer") else config.layers
+    name = "layer" if hasattr(config, "layer") else "layers"
+    wanted = (config.layer,) if name == "layer" else config.layers
     if wanted == "all":
         return captured
+    if getattr(config, name) == type(config).model_fields[name].default:  # named by nobody: what is nearest will do
+        wanted = sorted({min(captured, key=lambda layer: abs(layer - one)) for one in wanted})
     missing = [layer for layer in wanted if layer not in captured]
     if missing:
-        name = "layer" if hasattr(config, "layer") else "layers"
         raise BadInput(
             f"analyses.{spec.name}.{name}: layer {missing[0]} is not among capture.layers ({_short(captured)})"
         )

@@ -4,8 +4,9 @@ import polars as pl
 
 from core.study.sae import Rule
 
-WITHIN = 1.1
-"""The sparsest may leave a tenth more variance unexplained than the best: a convention, not a measured noise."""
+SHARE = 0.95
+"""The sparsest must explain this share of the variance that the best one explains. A convention; a share of what is
+left unexplained would always take the densest, for FVU falls by a third with every doubling of k."""
 
 
 def frontier(candidates: pl.DataFrame) -> pl.DataFrame:
@@ -18,8 +19,9 @@ def frontier(candidates: pl.DataFrame) -> pl.DataFrame:
 
 
 def choose(candidates: pl.DataFrame, rule: Rule) -> str:
-    """The variant that the rule picks: of the lowest FVU, or the least L0 among those within `WITHIN` of the lowest."""
+    """The variant that the rule picks: of the lowest FVU, or the least L0 among those that explain enough."""
     table = frontier(candidates)
-    lowest = pl.col("held_out_fvu").min()
-    good = table.filter(pl.col("held_out_fvu") <= lowest * (WITHIN if rule == "sparsest" else 1.0))
+    explained = 1 - pl.col("held_out_fvu")
+    good = table.filter(explained >= explained.max() * (SHARE if rule == "sparsest" else 1.0))
+    good = good if len(good) else table.sort("held_out_fvu").head(1)  # none explains anything
     return str(good.sort("held_out_l0", maintain_order=True)["variant"][0])

@@ -104,6 +104,13 @@ def batches(pairs: Pairs, size: int, seed: int, epoch: int, first: int = 0) -> I
             done = 0
 
 
+def some_of(x: Float[Tensor, "T D"] | StoredRows, most: int) -> Int[Tensor, " t"]:
+    """Numbers of at most `most` rows, ascending, drawn the same every time: every so manieth could be of one kind
+    alone, where kinds alternate."""
+    order = torch.randperm(len(x), generator=generator_for(0, "some rows"))
+    return order[:most].sort().values.to(x.device)
+
+
 def epoch_order(rows: int, seed: int, epoch: int) -> Int[Tensor, " T"]:
     """The order in which an epoch visits the rows: a function of seed and epoch, so that a resumed run needs no RNG."""
     return torch.randperm(rows, generator=generator_for(seed, f"epoch {epoch}"))

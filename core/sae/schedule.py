@@ -22,9 +22,15 @@ class Schedule:
 
     @classmethod
     def of(cls, config: SAEConfig, per_epoch: int, num_features: int) -> "Schedule":
-        """The schedule of a study's settings; the learning rate scales with F as in Gao et al. 2024, section 2.4."""
+        """The schedule of a study's settings; the learning rate is EleutherAI sparsify's default, which goes with
+        1 / sqrt(F) as in Gao et al. 2024."""
         peak = config.learning_rate or 2e-4 / math.sqrt(num_features / 2**14)
         return cls(per_epoch, per_epoch * config.epochs, peak, config.k, num_features, config.k_anneal)
+
+    @property
+    def dead_after(self) -> int:
+        """Steps without firing after which a feature is dead: an epoch, or a tenth of a run of fewer than ten."""
+        return min(self.per_epoch, max(1, self.total // 10))
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up over a twentieth of the run (at most 1000 steps), flat, then linear to 0 over a fifth."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from core.sae.architectures import SparseAutoencoder
 from core.sae.kernels import sparse_decode, top_k
-from core.sae.reading import generator_for
+from core.sae.reading import generator_for, some_of
 from core.sae.selection import Controls, Parameters, Selection
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -161,7 +161,7 @@ def _directions(count: int, like: Float[Tensor, "T D"], generator: torch.Generat
 
 
 def _some(x: Float[Tensor, "T D"], count: int) -> Float[Tensor, "t D"]:
-    return x[:: max(1, len(x) // count)]
+    return x.index_select(0, some_of(x, count))
 
 
 def geometric_median(x: Float[Tensor, "T D"], iterations: int = 32) -> Float[Tensor, " D"]:

@@ -18,7 +18,7 @@ from core.sae.architectures import SparseAutoencoder
 from core.sae.metrics import Quality, evaluate, final_metrics
 from core.sae.objective import Objective, Outcome
 from core.sae.penalised import selection_of
-from core.sae.reading import Drawn, StoredRows, batches
+from core.sae.reading import Drawn, StoredRows, batches, some_of
 from core.sae.rows import Rows
 from core.sae.schedule import Schedule
 from core.sae.selection import Batch, BatchTopK, Controls, Parameters
@@ -140,10 +140,9 @@ class Run:
 
     def start(self) -> TrainingState:
         """The state before the first step."""
-        every = max(1, len(self.rows.train) // _FIRST_ROWS)
-        few = self.rows.train[::every].float() / self.scale
-        target = self.rows.train_target
-        wanted = None if target is None else target[::every].float() / self.target_scale
+        drawn = self.rows.pairs.take(some_of(self.rows.train, _FIRST_ROWS))
+        few = drawn.x.float() / self.scale
+        wanted = None if drawn.y is None else drawn.y.float() / self.target_scale
         start = Start(self.num_features, self.config.k, self.config.seed)
         return initial_state(few, wanted, self.objective.selection, start)
 
@@ -154,8 +153,8 @@ class Run:
 
     def _calibrated(self, state: TrainingState) -> Controls:
         weights = state.average or state.weights
-        every = max(1, len(self.rows.train) // _CALIBRATED_ROWS)
-        x = self.rows.train[::every].float() / self.scale - (weights["b_dec"] if state.tied else state.b_in)
+        some = self.rows.train.index_select(0, some_of(self.rows.train, _CALIBRATED_ROWS)).float()
+        x = some / self.scale - (weights["b_dec"] if state.tied else state.b_in)
         batch = Batch(torch.addmm(weights["b_enc"], x, weights["encoder"].T), weights, self.config.k, 1.0)
         found = replace(state.controls)
         self.objective.selection.select(batch, found)
@@ -166,7 +165,7 @@ class Run:
         schedule, saved = self.schedule, time.monotonic()
         every = max(1, schedule.total // _LOGGED_STEPS)
         for drawn in self._batches(state):
-            dead = (state.step - state.last_fired >= schedule.per_epoch).nonzero().squeeze(1)
+            dead = (state.step - state.last_fired >= schedule.dead_after).nonzero().squeeze(1)
             outcome = self.step(state, drawn, dead)
             ended = state.step % schedule.per_epoch == 0
             figures = self._figures(state, outcome, len(dead)) if ended or state.step % every == 0 else None
@@ -199,7 +198,7 @@ class Run:
         return self.schedule.k(int(step)) == self.config.k and l0 <= 1.1 * self.config.k
 
     def step(self, state: TrainingState, drawn: Drawn, dead: Int[Tensor, " d"]) -> Outcome:
-        """One step on the rows drawn; `dead` are the features that fired on none of the last epoch's."""
+        """One step on the rows drawn; `dead` are the features that have not fired for long."""
         x = drawn.x.float().div_(self.scale)
         y = x if drawn.y is None else drawn.y.float().div_(self.target_scale)
         k = self.schedule.k(state.step)
@@ -237,8 +236,9 @@ class Run:
         rows, target = self.rows.held_out, self.rows.held_out_target
         if not len(rows):
             return math.nan
-        every = max(1, len(rows) // _HELD_OUT_ROWS)
-        return evaluate(self.export(state), rows[::every], None if target is None else target[::every]).fvu
+        chosen = some_of(rows, _HELD_OUT_ROWS)
+        wanted = None if target is None else target.index_select(0, chosen)
+        return evaluate(self.export(state), rows.index_select(0, chosen), wanted).fvu
 
 
 def _remove_parallel(gradient: Float[Tensor, "F D"], decoder: Float[Tensor, "F D"]) -> None:

@@ -49,7 +49,8 @@ class SAEConfig(_SAESettings):
     k: Positive = 64
     """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Adam's step; null takes 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024."""
+    """Adam's step; null takes sparsify's 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024. It warms
+    up over a twentieth of the run and falls to 0 over its last fifth."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the training rows drawn, of initialisation and data order."""
 
@@ -91,12 +92,13 @@ class SAESection(_SAESettings):
     k: OneOrSeveral[Positive] = 64
     """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
     learning_rate: OneOrSeveral[Rate | None] = None
-    """Adam's step; null takes 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024."""
+    """Adam's step; null takes sparsify's 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024. It warms
+    up over a twentieth of the run and falls to 0 over its last fifth."""
     seed: OneOrSeveral[Annotated[int, Field(ge=0)]] = 0
     """Seed of the training rows drawn, of initialisation and data order."""
     choose: Rule = "sparsest"
-    """Which of several the analyses use, the same for every layer: the sparsest of those whose held-out FVU (median
-    over the layers) is within a tenth of the lowest, or the one of the lowest."""
+    """Which of several the analyses use, the same for every layer: the sparsest of those that explain 95 % of the
+    held-out variance that the best one explains (medians over the layers), or the one of the lowest FVU."""
 
     pretrained: str | None = None
     """Folder of the SAE that each layer uses instead of training one (SAELens, sparsify, Gemma Scope 1 or 2), where

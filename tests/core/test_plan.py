@@ -121,8 +121,15 @@ def test_a_model_has_one_source_and_ones_own_is_not_recomputed() -> None:
 def test_layers_that_are_not_there_are_named() -> None:
     with pytest.raises(BadInput, match=r"capture\.layers: layer 34 is out of range; the model has layers 0-33"):
         plan("capture.layers=30-34")
-    with pytest.raises(BadInput, match=r"analyses\.ablation\.layers: layer 17 is not among capture\.layers \(0-16\)"):
-        plan("capture.layers=0-16")
+    with pytest.raises(BadInput, match=r"analyses\.ablation\.layers: layer 18 is not among capture\.layers \(0-16\)"):
+        plan("capture.layers=0-16", "analyses.ablation.layers=[18]")
+
+
+def test_layers_that_nobody_named_are_the_nearest_captured() -> None:
+    found = {unit.step: unit.recipe for unit in plan("capture.layers=[9,17]").analyses}
+    assert found["ablation"]["layers"] == found["ablation"]["config"]["layers"] == [9, 17]
+    assert found["qualitative"]["config"]["layer"] == 17
+    assert {unit.step: unit.recipe for unit in plan("capture.layers=0-8").analyses}["qualitative"]["layers"] == [8]
 
 
 def test_a_unit_crosses_to_a_worker_as_json() -> None:

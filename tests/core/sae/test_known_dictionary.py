@@ -17,7 +17,7 @@ CONFIG = SAEConfig(expansion=4, k=ACTIVE, epochs=20, batch_size=128, learning_ra
 
 
 def found_again(folder: Path, config: SAEConfig) -> bool:
-    """Whether 95 % of the atoms have a feature within a cosine of 0.9, whose activation is the planted weight within a
+    """Whether 92 % of the atoms have a feature within a cosine of 0.9, whose activation is the planted weight within a
     tenth (median over atoms)."""
     generator = torch.Generator().manual_seed(0)
     atoms = functional.normalize(torch.randn(ATOMS, D, generator=generator), dim=1)
@@ -28,12 +28,12 @@ def found_again(folder: Path, config: SAEConfig) -> bool:
     sae = train(Rows(x[1000:], x[:1000], {}), config, folder).sae
     cosine, feature = (atoms @ functional.normalize(sae.W_dec, dim=1).T).max(dim=1)
     recovered = cosine > 0.9
-    if float(recovered.float().mean()) < 0.95:
+    if float(recovered.float().mean()) < 0.92:  # four seeds: 94 to 96 %, without AuxK 86 to 91 %
         return False
     activations = sae.activations(x, feature)
     both = (activations > 0) & (code > 0)
     ratios = [float((activations[:, atom] / code[:, atom])[both[:, atom]].median()) for atom in recovered.nonzero()]
-    return abs(float(torch.tensor(ratios).median()) - 1) < 0.1
+    return abs(float(torch.tensor(ratios).nanmedian()) - 1) < 0.1  # NaN: a feature that never fires lies near by
 
 
 def test_planted_atoms_and_their_weights_are_found_again(tmp_path: Path) -> None:

@@ -104,3 +104,25 @@ def test_rows_in_files_train_as_well_as_rows_in_memory(rows: Rows, tmp_path: Pat
     in_memory = Rows(rows.train[:], rows.held_out, rows.counts)
     held = train(in_memory, longer, tmp_path / "held").quality.metrics["train_fvu"]
     assert stored == pytest.approx(held, rel=0.05)
+
+
+def test_some_rows_are_of_every_kind_where_kinds_alternate() -> None:
+    """Every so manieth row would be of one kind alone."""
+    x = torch.arange(8192.0)[:, None]
+    chosen = reading.some_of(x, 2048)
+    assert len(chosen) == len(set(chosen.tolist())) == 2048
+    assert torch.equal(chosen, chosen.sort().values)
+    assert 900 < int((chosen % 2).sum()) < 1150
+    assert torch.equal(reading.some_of(x, 2048), chosen)
+    assert torch.equal(reading.some_of(x[:10], 2048), torch.arange(10))
+
+
+def test_a_threshold_is_set_on_rows_of_every_kind(tmp_path: Path) -> None:
+    """Sparse and dense rows by turns, as prompts and captions are where rows are pooled."""
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.randn(200, 16, generator=generator)
+    share = torch.tensor([0.02, 0.1]).repeat(3072)[:, None]
+    x = ((torch.rand(6144, 200, generator=generator) < share) * torch.rand(6144, 200, generator=generator)) @ basis
+    config = SAEConfig(architecture="batchtopk", expansion=8, k=4, epochs=4, batch_size=256)
+    metrics = train(Rows(x[:5120], x[5120:], {}), config, tmp_path).quality.metrics
+    assert metrics["held_out_l0"] == pytest.approx(4, rel=0.15)
