@@ -1,19 +1,23 @@
 """Prefect and MLflow servers on loopback, as child processes that end with this one."""
 
+import atexit
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from cli import ONE_THREAD
 from core.errors import BadInput
@@ -25,6 +29,7 @@ STOP_LIMIT_S = 10.0
 # Flow runs checkpoint and close their MLflow runs.
 STOP_DEPLOYMENTS_S = 25.0
 _PR_SET_PDEATHSIG = 1
+_CLAIMED: list[BinaryIO] = []
 
 
 def quiet_environment(settings: Settings) -> dict[str, str]:
@@ -51,10 +56,22 @@ def quiet_environment(settings: Settings) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on, and which no other saeflow of this user has been given: a server that is still starting
+    does not listen yet, and its neighbour's would answer in its name."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        path = Path(tempfile.gettempdir()) / f"saeflow-{os.getuid()}-port-{port}"
+        claim = path.open("wb")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            claim.close()
+            continue
+        _CLAIMED.append(claim)  # until this process ends
+        atexit.register(path.unlink, missing_ok=True)
+        return port
 
 
 def check_port(port: int, name: str, option: str) -> None:
