@@ -38,7 +38,6 @@ PARTS = {
     "isfinite": "rows: picking, rounding, writing",
     "cat'": "keys and values put together",
     "cache_utils": "keys and values put together",
-    "index_select'": "keys and values put together",
     "masking_utils": "masks",
 }
 

@@ -28,7 +28,7 @@ def found_again(folder: Path, config: SAEConfig) -> bool:
     sae = train(Rows(x[1000:], x[:1000], {}), config, folder).sae
     cosine, feature = (atoms @ functional.normalize(sae.W_dec, dim=1).T).max(dim=1)
     recovered = cosine > 0.9
-    if float(recovered.float().mean()) < 0.92:  # four seeds: 94 to 96 %, without AuxK 86 to 91 %
+    if float(recovered.float().mean()) < 0.92:  # four seeds: 94 to 96 %; without AuxK two: 86 and 91 %
         return False
     activations = sae.activations(x, feature)
     both = (activations > 0) & (code > 0)
