@@ -1,11 +1,13 @@
 """Call a flow in this process; imported only once a Prefect API is there."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from prefect.exceptions import TerminationSignal
 from prefect.logging.handlers import APILogWorker
 
+from cli.servers import healthy
 from core.errors import BadInput
 from flows.full_analysis import full_analysis
 from flows.single_layer import single_layer
@@ -33,6 +35,14 @@ def call_flow(name: str, parameters: dict[str, object]) -> Outcome:
         return Outcome(value=_FLOWS[name](**parameters))
     except (BadInput, StageFailed) as error:
         return Outcome(error=str(error))
+    except Exception as error:
+        api = os.environ["PREFECT_API_URL"]
+        if healthy(f"{api}/health"):
+            raise
+        return Outcome(
+            error=f"the Prefect server at {api} went away in the middle (was its `saeflow serve` stopped?): {error}; what is "
+            "finished is kept, so start the same command again"
+        )
     except (KeyboardInterrupt, SystemExit, TerminationSignal):
         raise KeyboardInterrupt from None
     finally:

@@ -21,6 +21,7 @@ from cli.servers import (
     quiet_environment,
     remove_note,
     served_deployments,
+    serves,
     start,
     stop,
     wait_for,
@@ -48,7 +49,7 @@ def serve(
         children.append(prefect)
         mlflow = start(mlflow_command(settings, mlflow_port), environment, logs / "mlflow-server.log")
         children.append(mlflow)
-        wait_for(prefect, lambda: healthy(f"{api}/health"), "the Prefect server", logs / "prefect-server.log")
+        wait_for(prefect, lambda: serves(api, settings), "the Prefect server", logs / "prefect-server.log")
         deployments = start([sys.executable, "-m", "flows.serve"], environment, logs / "deployments.log")
         children.append(deployments)
         wait_for(mlflow, lambda: healthy(f"{pages}/health"), "the MLflow server", logs / "mlflow-server.log")

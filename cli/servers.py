@@ -1,23 +1,19 @@
 """Prefect and MLflow servers on loopback, as child processes that end with this one."""
 
-import atexit
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from cli import ONE_THREAD
 from core.errors import BadInput
@@ -29,7 +25,6 @@ STOP_LIMIT_S = 10.0
 # Flow runs checkpoint and close their MLflow runs.
 STOP_DEPLOYMENTS_S = 25.0
 _PR_SET_PDEATHSIG = 1
-_CLAIMED: list[BinaryIO] = []
 
 
 def quiet_environment(settings: Settings) -> dict[str, str]:
@@ -56,22 +51,10 @@ def quiet_environment(settings: Settings) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port nobody listens on, and which no other saeflow of this user has been given: a server that is still starting
-    does not listen yet, and its neighbour's would answer in its name."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        path = Path(tempfile.gettempdir()) / f"saeflow-{os.getuid()}-port-{port}"
-        claim = path.open("wb")
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            claim.close()
-            continue
-        _CLAIMED.append(claim)  # until this process ends
-        atexit.register(path.unlink, missing_ok=True)
-        return port
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def check_port(port: int, name: str, option: str) -> None:
@@ -97,6 +80,17 @@ def healthy(url: str) -> bool:
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False
+
+
+def serves(api: str, settings: Settings) -> bool:
+    """Whether a Prefect server answers at `api` and is this workspace's. Another's may be there: a copied workspace
+    brings its neighbour's note along, and a port may have been given away twice."""
+    try:
+        with urllib.request.urlopen(f"{api}/admin/settings", timeout=2) as response:
+            home = str(json.load(response)["home"])
+    except (urllib.error.URLError, OSError, ValueError, KeyError):
+        return False
+    return Path(home) == settings.workspace.root / "prefect"
 
 
 def start(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -195,7 +189,7 @@ def served_api(settings: Settings) -> str | None:
         url = str(json.loads(_note(settings).read_text(encoding="utf-8"))["api"])
     except (OSError, ValueError, KeyError):
         return None
-    return url if healthy(f"{url}/health") else None
+    return url if serves(url, settings) else None
 
 
 def _note(settings: Settings) -> Path:
@@ -228,7 +222,7 @@ def prefect_api(settings: Settings) -> Iterator[str]:
     os.environ["PREFECT_API_URL"] = api
     child = start(prefect_command(port), os.environ, log)
     try:
-        wait_for(child, lambda: healthy(f"{api}/health"), "the Prefect server", log)
+        wait_for(child, lambda: serves(api, settings), "the Prefect server", log)
         yield api
     finally:
         stop(child)

@@ -1,41 +1,46 @@
-"""Servers of several saeflow commands at once."""
+"""Which Prefect server a command talks to, and what it says when that one goes away."""
 
-import fcntl
-import os
-import socket
-import tempfile
+import json
+import urllib.request
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from cli import servers
+from cli.flow_call import call_flow
+from cli.servers import free_port, remove_note, served_api, write_note
+from core.study import load_study
+from core.workspace import Workspace
+from flows.settings import PROJECT, Settings
 
 
-def test_a_port_given_to_a_server_that_is_still_starting_is_not_given_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def settings(root: Path) -> Settings:
+    return Settings(Workspace(root.resolve()), "", "")
+
+
+def test_the_note_of_a_copied_workspace_is_not_believed(
+    prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel, asked twice before anybody listens, may offer one port twice."""
-    offered = iter([40001, 40002, 40002, 40003])
+    """The server it names is the neighbour's, and would take the flow with it when it ends."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with urllib.request.urlopen(f"{prefect_server}/admin/settings") as response:
+        served = settings(Path(json.load(response)["home"]).parent)
+    copied = settings(tmp_path)
+    for one in (served, copied):
+        write_note(one, prefect_server, "")
+    assert served_api(served) == prefect_server
+    assert served_api(copied) is None
+    remove_note(served)
+    assert served_api(served) is None
 
-    class Probe:
-        def __enter__(self) -> "Probe":
-            return self
 
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def bind(self, _address: object) -> None:
-            pass
-
-        def getsockname(self) -> tuple[str, int]:
-            return "127.0.0.1", next(offered)
-
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(socket, "socket", Probe)
-    monkeypatch.setattr(servers, "_CLAIMED", [])
-    with (tmp_path / f"saeflow-{os.getuid()}-port-40001").open("wb") as other:  # another process, by its lock
-        fcntl.flock(other, fcntl.LOCK_EX)
-        assert servers.free_port() == 40002
-        assert servers.free_port() == 40003
-    for claim in servers._CLAIMED:
-        claim.close()
+def test_a_server_that_went_away_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = f"http://127.0.0.1:{free_port()}/api"
+    monkeypatch.setenv("PREFECT_API_URL", api)
+    monkeypatch.setenv("SAEFLOW_WORKSPACE", str(tmp_path))
+    study = load_study(PROJECT / "deployments" / "studies" / "mini.yaml")
+    with temporary_settings({PREFECT_API_URL: api}):
+        outcome = call_flow("full-analysis", {"study": study, "cluster": "threads"})
+    assert outcome.error is not None
+    assert outcome.error.startswith(f"the Prefect server at {api} went away in the middle")
+    assert "\n" not in outcome.error
