@@ -40,8 +40,8 @@ def call_flow(name: str, parameters: dict[str, object]) -> Outcome:
         if healthy(f"{api}/health"):
             raise
         return Outcome(
-            error=f"the Prefect server at {api} went away in the middle (was its `saeflow serve` stopped?): {error}; what is "
-            "finished is kept, so start the same command again"
+            error=f"the Prefect server at {api} went away in the middle (was its `saeflow serve` stopped?): {error}; "
+            "what is finished is kept, so start the same command again"
         )
     except (KeyboardInterrupt, SystemExit, TerminationSignal):
         raise KeyboardInterrupt from None
