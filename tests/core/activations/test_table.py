@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from core.activations import table as table_module
 from core.activations.rows import TOKENS
 from core.activations.table import LayerTable
 from core.errors import BadInput
@@ -57,7 +58,9 @@ def test_rows_stand_in_order_of_shards_and_groups(shards: list[Path]) -> None:
 @settings(max_examples=30, deadline=None)
 @given(rows=st.lists(st.integers(0, 19)))
 def test_rows_are_read_in_the_order_asked(shards: list[Path], rows: list[int]) -> None:
-    read = LayerTable.open(shards, 3).read(np.array(rows, dtype=np.int64))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(table_module, "_PORTION", 3)
+        read = LayerTable.open(shards, 3).read(np.array(rows, dtype=np.int64))
     assert read.dtype == torch.float32
     assert read.shape == (len(rows), WIDTH)
     assert read[:, 2].tolist() == rows
