@@ -21,8 +21,9 @@ from core.lm.outcomes import (
     word_log_probs,
     word_targets,
 )
-from core.lm.patched import TokenBatch, build_batch, clean_run, states_from
+from core.lm.patched import TokenBatch, build_batch, states_from
 from core.lm.prompts import EncodedSample
+from core.lm.streams import CleanStreams
 from core.sae.architectures import SparseAutoencoder
 
 TOKENS = 4096
@@ -48,6 +49,7 @@ class PairRuns:
         self.pairs = tuple(pairs)
         lengths = [len(pair.female.sample.ids) + len(pair.male.sample.ids) - pair.male.start for pair in pairs]
         self._portions = [self._portion(chosen) for chosen in portions(lengths, TOKENS)]
+        self._clean = CleanStreams(loaded, [portion.batch for portion in self._portions])
 
     def _portion(self, chosen: list[int]) -> _Portion:
         pairs = [self.pairs[index] for index in chosen]
@@ -60,7 +62,7 @@ class PairRuns:
 
     def streams(self, layer: int) -> list[Float[Tensor, "B T D"]]:
         """The clean stream after block `layer`, portion by portion."""
-        return [clean_run(self._loaded, portion.batch, [layer])[layer] for portion in self._portions]
+        return self._clean.after(layer)
 
     def sites(self, layer: int, sae: SparseAutoencoder) -> list[Site]:
         """Where patches at `layer` apply, portion by portion."""
@@ -101,6 +103,7 @@ class CaptionRuns:
         self._count = len(pairs)
         lengths = [len(pair.caption.ids) for pair in pairs]
         self._portions = [self._portion([pairs[index] for index in some], some) for some in portions(lengths, TOKENS)]
+        self._clean = CleanStreams(loaded, [portion.batch for portion in self._portions])
 
     def _portion(self, pairs: Sequence[MinimalPair], chosen: list[int]) -> _Captions:
         samples: list[EncodedSample] = [pair.caption for pair in pairs]
@@ -110,11 +113,8 @@ class CaptionRuns:
 
     def sites(self, layer: int, sae: SparseAutoencoder) -> list[Site]:
         """Where patches at `layer` apply, portion by portion."""
-        sites = []
-        for part in self._portions:
-            stream = clean_run(self._loaded, part.batch, [layer])[layer]
-            sites.append(open_site(sae, stream, part.batch.segments, part.batch.patchable()))
-        return sites
+        opened = zip(self._portions, self._clean.after(layer), strict=True)
+        return [open_site(sae, stream, part.batch.segments, part.batch.patchable()) for part, stream in opened]
 
     def batches(self) -> list[tuple[tuple[int, ...], TokenBatch]]:
         """Which captions run together, and their batch."""

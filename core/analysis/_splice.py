@@ -1,7 +1,6 @@
 """What the model's captions lose when one layer's stream is replaced by its SAE's reconstruction."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -11,10 +10,10 @@ from torch import Tensor
 
 from core.analysis.intervals import bootstrap_mean, resamples
 from core.analysis.result import AnalysisInputs
-from core.lm.hooks import capture
 from core.lm.loading import LoadedModel
-from core.lm.patched import CAPTION, IMAGE, PROMPT, TokenBatch, build_batch, clean_run, logits_of, states_from
+from core.lm.patched import CAPTION, IMAGE, PROMPT, TokenBatch, build_batch, logits_of, states_from
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
+from core.lm.streams import CleanStreams
 from core.sae.architectures import SparseAutoencoder
 
 SEQUENCES = 16
@@ -22,26 +21,18 @@ SEQUENCES = 16
 _SEGMENTS = {"image": IMAGE, "prompt": PROMPT, "caption": CAPTION}
 
 
-@dataclass
-class _Running:
-    """A batch and its clean stream at the layer measured last."""
-
-    batch: TokenBatch
-    layer: int
-    stream: Float[Tensor, "B T D"]
-    clean: Float[np.ndarray, " B"]
-
-
 class Splicer:
-    """Splices SAEs in layer after layer (ascending); the clean stream is carried from one layer to the next."""
+    """Splices SAEs in, layer after layer."""
 
     def __init__(self, inputs: AnalysisInputs, images: int, bootstrap: int) -> None:
         self._loaded = inputs.open_model()
         self._bootstrap, self._seed = bootstrap, inputs.seed
         encoded = sorted(_encode(self._loaded, inputs, images), key=lambda sample: (len(sample.ids), sample.sample_id))
         self._units = pl.DataFrame([{"image_id": s.image_id, "language": s.language} for s in encoded])
-        self._parts = [encoded[start : start + SEQUENCES] for start in range(0, len(encoded), SEQUENCES)]
-        self._running: list[_Running] = []
+        parts = [encoded[start : start + SEQUENCES] for start in range(0, len(encoded), SEQUENCES)]
+        self._batches = [build_batch(self._loaded, part) for part in parts]
+        self._streams = CleanStreams(self._loaded, self._batches)
+        self._clean: list[Float[np.ndarray, " B"]] = []
 
     def measure(self, layer: int, sae: SparseAutoencoder, means: Mapping[str, Float[np.ndarray, " D"]]) -> pl.DataFrame:
         """Cross-entropy of the captions, in nats a token, clean, with the SAE spliced in, and with mean ablation.
@@ -49,7 +40,7 @@ class Splicer:
         Every segment is spliced; control tokens, which no SAE has seen, pass unchanged.
 
         Args:
-            layer: layer spliced, above the one measured before.
+            layer: layer spliced.
             sae: its SAE.
             means: the stream's mean by segment, put at the same positions for the baseline.
 
@@ -57,46 +48,28 @@ class Splicer:
             One row a language: layer, language, images, ce_clean, ce_spliced, ce_mean, delta_ce (spliced − clean)
             with its interval, loss_recovered ((ce_mean − ce_spliced) / (ce_mean − ce_clean)) with its interval.
         """
-        if not self._parts:
+        if not self._batches:
             return pl.DataFrame()
-        self._advance(layer)
-        losses = [self._losses(running, sae, means) for running in self._running]
+        streams = list(zip(self._batches, self._streams.after(layer), strict=True))
+        if not self._clean:
+            ends = [(batch, states_from(self._loaded, batch, layer, stream)) for batch, stream in streams]
+            self._clean = [caption_loss(self._loaded, batch, states) for batch, states in ends]
+        losses = [self._losses(batch, layer, _changed(batch, stream, sae, means)) for batch, stream in streams]
         frame = self._units.with_columns(
-            pl.Series("ce_clean", np.concatenate([running.clean for running in self._running])),
+            pl.Series("ce_clean", np.concatenate(self._clean)),
             pl.Series("ce_spliced", np.concatenate([spliced for spliced, _ in losses])),
             pl.Series("ce_mean", np.concatenate([ablated for _, ablated in losses])),
         )
         rows = [self._summary(layer, str(name), part) for (name,), part in frame.group_by("language")]
         return pl.DataFrame(rows).sort("language")
 
-    def _advance(self, layer: int) -> None:
-        if not self._running:
-            for part in self._parts:
-                batch = build_batch(self._loaded, part)
-                stream = clean_run(self._loaded, batch, [layer])[layer]
-                clean = caption_loss(self._loaded, batch, states_from(self._loaded, batch, layer, stream))
-                self._running.append(_Running(batch, layer, stream, clean))
-        for running in self._running:
-            if running.layer < layer:
-                with capture(self._loaded.blocks, [layer]) as streams:
-                    states_from(self._loaded, running.batch, running.layer, running.stream)
-                running.layer, running.stream = layer, streams[layer]
-
     def _losses(
-        self, running: _Running, sae: SparseAutoencoder, means: Mapping[str, Float[np.ndarray, " D"]]
+        self, batch: TokenBatch, layer: int, changed: Float[Tensor, "2B T D"]
     ) -> tuple[Float[np.ndarray, " B"], Float[np.ndarray, " B"]]:
         """Loss of each sequence with the SAE spliced in, and with mean ablation."""
-        stream, segments = running.stream, running.batch.segments
-        spliced, ablated = stream.clone(), stream.clone()
-        for name, code in _SEGMENTS.items():
-            at = segments == code
-            if at.any():
-                spliced[at] = sae(stream[at].float()).to(stream.dtype)
-                ablated[at] = torch.as_tensor(means[name], dtype=stream.dtype, device=stream.device)
-        both = running.batch.repeated(2)
-        states = states_from(self._loaded, both, running.layer, torch.cat([spliced, ablated]))
-        losses = caption_loss(self._loaded, both, states)
-        return losses[: len(running.batch)], losses[len(running.batch) :]
+        both = batch.repeated(2)
+        losses = caption_loss(self._loaded, both, states_from(self._loaded, both, layer, changed))
+        return losses[: len(batch)], losses[len(batch) :]
 
     def _summary(self, layer: int, language: str, part: pl.DataFrame) -> dict[str, object]:
         clean, spliced, ablated = (part[f"ce_{name}"].to_numpy() for name in ("clean", "spliced", "mean"))
@@ -119,6 +92,22 @@ class Splicer:
             "loss_recovered_low": float(low),
             "loss_recovered_high": float(high),
         }
+
+
+def _changed(
+    batch: TokenBatch,
+    stream: Float[Tensor, "B T D"],
+    sae: SparseAutoencoder,
+    means: Mapping[str, Float[np.ndarray, " D"]],
+) -> Float[Tensor, "2B T D"]:
+    """The stream with the SAE spliced in, and below it the stream of means."""
+    spliced, ablated = stream.clone(), stream.clone()
+    for name, code in _SEGMENTS.items():
+        at = batch.segments == code
+        if at.any():
+            spliced[at] = sae(stream[at].float()).to(stream.dtype)
+            ablated[at] = torch.as_tensor(means[name], dtype=stream.dtype, device=stream.device)
+    return torch.cat([spliced, ablated])
 
 
 def caption_loss(loaded: LoadedModel, batch: TokenBatch, states: Float[Tensor, "B T D"]) -> Float[np.ndarray, " B"]:
