@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def caption_shard(loaded: LoadedModel, job: CaptureJob, layers: tuple[int, ...])
     """
     encoded = encode_shard(loaded, job)
     return Shard(
-        layout=lay_out(encoded.groups, job.config, lambda token: spell(loaded, token)),
+        layout=lay_out(encoded.groups, job.config, cache(lambda token: spell(loaded, token))),
         passes=CaptionPasses(loaded, encoded.groups, layers, job.config.site),
         layers=layers,
         config=job.config,

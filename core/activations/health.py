@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from core.activations.finite import finite_rows
 from core.activations.table import KEEP, LayerTable
 from core.errors import BadInput
 from core.progress import Progress, silent
@@ -112,7 +113,7 @@ def examine_layer(table: LayerTable, policy: Policy, progress: Progress = silent
 def _blocks(table: LayerTable) -> Iterator[tuple[int, Tensor, Bool[Tensor, " n"]]]:
     for start in range(0, len(table), _BLOCK):
         block = table.block(start, start + _BLOCK)
-        yield start, block, block.isfinite().all(dim=1)
+        yield start, block, finite_rows(block)
 
 
 def _offenders(table: LayerTable, finite: np.ndarray, policy: Policy) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import BFloat16, Bool
 from torch import Tensor
 
+from core.activations.finite import finite_rows
+
 _BYTES = 2  # of a bfloat16
 
 
@@ -83,7 +85,7 @@ class ShardWriter:
         runs = list(zip(starts, [*starts[1:], len(picked.places)], strict=True))
         for layer, rows in picked.layers.items():
             rows = rows.cpu()
-            self.nonfinite[layer, picked.file][picked.places] = ~rows.isfinite().all(dim=1).numpy()
+            self.nonfinite[layer, picked.file][picked.places] = ~finite_rows(rows).numpy()
             content = rows.view(torch.uint8).numpy()
             handle, before = self._files[layer, picked.file]
             for first, end in runs:

@@ -1,7 +1,6 @@
 """What a feature does to the next word: the tokens that its direction promotes and suppresses."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import polars as pl
 import torch
@@ -9,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from core.lm.loading import LoadedModel
+from core.lm.prompts import spell
 from core.sae.architectures import SparseAutoencoder
 
 PROMOTED = pl.Schema(
@@ -71,14 +71,8 @@ def _ranked(feature: int, scores: Float[Tensor, " V"], loaded: LoadedModel, n: i
             "direction": [direction] * len(ids),
             "rank": range(1, len(ids) + 1),
             "token_id": ids.tolist(),
-            "token": [spell(loaded.tokenizer, token) for token in ids.tolist()],
+            "token": [spell(loaded, token) for token in ids.tolist()],
             "score": capped[ids].tolist(),
         }
         parts.append(pl.DataFrame(columns, schema_overrides={"score": pl.Float32}).cast(PROMOTED))
     return pl.concat(parts)
-
-
-def spell(tokenizer: Any, token_id: int) -> str:
-    """A token as text; a part of a character, which is no text, by the tokenizer's own name for it."""
-    text = str(tokenizer.decode([token_id]))
-    return str(tokenizer.convert_ids_to_tokens(token_id)) if not text or "\ufffd" in text else text

@@ -86,8 +86,9 @@ def encode_sample(loaded: LoadedModel, request: CaptionRequest) -> EncodedSample
     _check(request, ids, prefix_length, special_ids, loaded.tokenizer.bos_token_id)
     segments = ["prompt"] * prefix_length + ["caption"] * (len(ids) - prefix_length)
     special = [False] * len(ids)
+    image_token = loaded.image_token_id  # reading a config costs microseconds, and an image has hundreds of tokens
     for index in range(prefix_length):
-        if ids[index] == loaded.image_token_id:
+        if ids[index] == image_token:
             segments[index] = "image"
         else:
             special[index] = ids[index] in special_ids or not _within(offsets[index], prompt.instruction)

@@ -16,6 +16,7 @@ from core.errors import BadInput
 from core.lm.loading import LoadedModel, load_model
 from core.lm.prompts import CaptionRequest, encode_sample
 from core.study.model import CaptureConfig
+from tests.core.activations.conftest import SAMPLES
 from tests.core.lm.reference import INSTRUCTIONS, full_forward, noise_images
 
 
@@ -29,17 +30,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     noise_images(folder, 3)
     return folder
-
-
-SAMPLES = pl.DataFrame(
-    {
-        "sample_id": ["a", "b", "c", "d"],
-        "image_id": ["i0", "i1", "i1", "i2"],
-        "image": ["noise0.png", "noise1.png", "noise1.png", "noise2.png"],
-        "caption_en": ["A woman sings in a park.", "A man", "A man is cooking", None],
-        "caption_ar": ["طبيبة تغني في حديقة", "رجل", None, "امرأة"],
-    }
-)
 
 
 def job_of(folder: Path | None, samples: pl.DataFrame = SAMPLES, **config: object) -> CaptureJob:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.features.influence import PROMOTED, final_gain, promoted_tokens, spell
+from core.features.influence import PROMOTED, final_gain, promoted_tokens
 from core.lm.loading import LoadedModel, load_model
+from core.lm.prompts import spell
 from tests.core.sae.dictionary import random_sae
 
 
@@ -34,7 +35,7 @@ def test_tokens_are_ranked_by_the_direct_path(loaded: LoadedModel) -> None:
     assert promoted["token_id"].to_list() == expected.topk(5).indices.tolist()
     assert suppressed["token_id"].to_list() == (-expected).topk(5).indices.tolist()
     torch.testing.assert_close(promoted["score"].to_torch(), expected.topk(5).values)
-    assert promoted["token"][0] == spell(loaded.tokenizer, promoted["token_id"][0])
+    assert promoted["token"][0] == spell(loaded, promoted["token_id"][0])
 
 
 def test_soft_capped_logits_are_capped(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,4 +49,4 @@ def test_soft_capped_logits_are_capped(loaded: LoadedModel, monkeypatch: pytest.
 
 def test_a_byte_of_a_character_is_spelt_by_its_own_name(loaded: LoadedModel) -> None:
     token = loaded.tokenizer.convert_tokens_to_ids("<0xD9>")
-    assert spell(loaded.tokenizer, token) == "<0xD9>"
+    assert spell(loaded, token) == "<0xD9>"
