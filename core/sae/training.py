@@ -211,10 +211,10 @@ class Run:
         """One step of Adam, the decoder's rows kept at unit norm."""
         decoder = state.weights["decoder"]
         _remove_parallel(outcome.gradients["decoder"], decoder)
-        if self.config.clip_norm is not None:
-            _clip(outcome.gradients, self.config.clip_norm)
-        state.adam(outcome.gradients, self.schedule.learning_rate(state.step))
-        decoder.div_(torch.linalg.vector_norm(decoder, dim=1, keepdim=True))
+        most = self.config.clip_norm
+        excess = None if most is None else _excess(outcome.gradients, most / self.objective.variance)
+        state.adam(outcome.gradients, self.schedule.learning_rate(state.step), excess)
+        _restore_norms(decoder)
         state.last_fired.masked_fill_(outcome.fired, state.step)
         if self.config.ema is not None:
             state.take_average(self.config.ema)
@@ -247,11 +247,15 @@ def _remove_parallel(gradient: Float[Tensor, "F D"], decoder: Float[Tensor, "F D
     gradient.addcmul_(decoder, along, value=-1)
 
 
-def _clip(gradients: Parameters, most: float) -> None:
-    squares = torch.stack([gradient.square().sum() for gradient in gradients.values()]).sum()
-    factor = (most / squares.sqrt().clamp_min(1e-12)).clamp_max(1.0)
-    for gradient in gradients.values():
-        gradient.mul_(factor)
+def _restore_norms(decoder: Float[Tensor, "F D"]) -> None:
+    decoder.div_(torch.linalg.vector_norm(decoder, dim=1, keepdim=True))
+
+
+def _excess(gradients: Parameters, most: float) -> Float[Tensor, ""]:
+    """How many times `most` the norm of all gradients together is, and at least 1."""
+    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients.values()])
+    excess: Tensor = torch.linalg.vector_norm(norms) / most
+    return excess.clamp_min(1.0)
 
 
 def _moments(x: Float[Tensor, "T D"] | StoredRows) -> tuple[float, float]:

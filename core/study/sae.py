@@ -24,8 +24,9 @@ class _SAESettings(Section):
     """Rows a step."""
     auxk_alpha: Annotated[float, Field(ge=0)] = 1 / 32
     """Weight of the dead features' loss (Gao et al. 2024)."""
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
-    """Largest norm of a step's gradient; null clips nothing."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of a step's gradient of the squared error a row, rows having D for mean squared norm; null clips
+    nothing, and the first steps, whose gradients are the largest, then shorten Adam's for a thousand more."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of a running mean of the weights, such as 0.999, that is kept in their place; null keeps the last ones."""
     early_stop: Positive | None = None

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from core.sae import training
 from core.sae.rows import Rows
-from core.sae.training import Run, train
+from core.sae.training import train
 from core.study.sae import SAEConfig
 
 ATOMS, D, ROWS, ACTIVE, SCALE = 96, 32, 6000, 3, 1e-3
@@ -28,7 +28,7 @@ def found_again(folder: Path, config: SAEConfig) -> bool:
     sae = train(Rows(x[1000:], x[:1000], {}), config, folder).sae
     cosine, feature = (atoms @ functional.normalize(sae.W_dec, dim=1).T).max(dim=1)
     recovered = cosine > 0.9
-    if float(recovered.float().mean()) < 0.92:  # four seeds: 94 to 96 %; without AuxK two: 86 and 91 %
+    if float(recovered.float().mean()) < 0.92:  # four seeds: 94 to 96 %; without AuxK 80 to 92 %
         return False
     activations = sae.activations(x, feature)
     both = (activations > 0) & (code > 0)
@@ -45,11 +45,8 @@ def test_without_auxk_they_are_not(tmp_path: Path) -> None:
 
 
 def test_without_the_unit_norm_they_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def only_adam(self: Run, state: training.TrainingState, outcome: training.Outcome) -> None:
-        state.adam(outcome.gradients, self.schedule.learning_rate(state.step))
-        state.last_fired.masked_fill_(outcome.fired, state.step)
-
-    monkeypatch.setattr(Run, "_update", only_adam)
+    monkeypatch.setattr(training, "_remove_parallel", lambda gradient, decoder: None)
+    monkeypatch.setattr(training, "_restore_norms", lambda decoder: None)
     assert not found_again(tmp_path, CONFIG)
 
 

@@ -14,7 +14,7 @@ from core.sae import training as training_module
 from core.sae.rows import Rows
 from core.sae.schedule import Schedule
 from core.sae.selection import TopK
-from core.sae.state import CHECKPOINT, Start, TrainingState, geometric_median, initial_state, save_checkpoint
+from core.sae.state import CHECKPOINT, EPS, Start, TrainingState, geometric_median, initial_state, save_checkpoint
 from core.sae.training import HISTORY, TrainedSAE, train
 from core.study.sae import Architecture, SAEConfig
 from tests.core.sae.dictionary import plant, planted_rows
@@ -150,13 +150,23 @@ def test_training_ends_early_where_held_out_rows_gain_nothing(tmp_path: Path) ->
     assert min(seen[-2:]) > 0.999 * min(seen[:-2])
 
 
-def test_a_clipped_step_is_no_longer_than_asked(tmp_path: Path) -> None:
-    gradients = {"encoder": torch.full((3, 4), 3.0), "b_enc": torch.full((3,), 4.0)}
-    training_module._clip(gradients, 1.0)
-    total = sum(float(gradient.square().sum()) for gradient in gradients.values())
-    assert total == pytest.approx(1.0)
-    training_module._clip(gradients, 2.0)
-    assert sum(float(gradient.square().sum()) for gradient in gradients.values()) == pytest.approx(1.0)
+@pytest.mark.parametrize("most", [0.05, 1e9], ids=["clipped", "not clipped"])
+def test_a_clipped_step_is_torchs(most: float) -> None:
+    """Beside torch.optim.Adam and clip_grad_norm_, over three steps whose gradients grow."""
+    generator = torch.Generator().manual_seed(0)
+    weights = {name: torch.randn(shape, generator=generator) for name, shape in (("encoder", (3, 4)), ("b_enc", (3,)))}
+    theirs = [weight.clone().requires_grad_() for weight in weights.values()]
+    adam = torch.optim.Adam(theirs, lr=0.1, betas=(0.9, 0.999), eps=EPS)
+    state = TrainingState(weights, torch.zeros(3, dtype=torch.int64))
+    for step in range(1, 4):
+        gradients = {name: step * torch.randn(one.shape, generator=generator) for name, one in weights.items()}
+        for parameter, gradient in zip(theirs, gradients.values(), strict=True):
+            parameter.grad = gradient.clone()
+        torch.nn.utils.clip_grad_norm_(theirs, most)
+        adam.step()
+        state.adam(gradients, 0.1, training_module._excess(gradients, most))
+    for own, reference in zip(state.weights.values(), theirs, strict=True):
+        torch.testing.assert_close(own, reference.detach())
 
 
 def test_k_falls_from_four_times_itself(tmp_path: Path) -> None:
