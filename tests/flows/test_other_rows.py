@@ -1,0 +1,40 @@
+"""Studies whose rows are no caption's tokens: a vision tower's patches, and a model that transformers does not know."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from core.artifacts import ArtifactStore
+from tests.flows.commands import saeflow
+from tests.flows.test_mini import ANALYSES
+
+pytestmark = pytest.mark.timeout(600)
+FACTORY = ("model.path=null", "model.factory=tests.core.lm.set_models:load", "sae.k=4")
+
+
+@pytest.mark.parametrize(
+    ("changes", "layers", "width", "segment"),
+    [(("capture.site=vision_post",), 4, 128, "image"), (FACTORY, 3, 12, "item")],
+    ids=["vision tower", "factory"],
+)
+def test_they_go_from_samples_to_the_report(
+    tmp_path: Path, changes: tuple[str, ...], layers: int, width: int, segment: str
+) -> None:
+    without = [f"analyses.{name}=null" for name in sorted(ANALYSES) if name != "evolution"]
+    words = [word for change in (*changes, "capture.layers=all", *without) for word in ("--set", change)]
+    result = saeflow(tmp_path, "run", "mini", *words)
+    assert result.returncode == 0, result.stdout + result.stderr
+    made: dict[str, list[Path]] = {}
+    store = ArtifactStore(tmp_path / "artifacts")
+    for artifact in store:
+        made.setdefault(artifact.step, []).append(store.path(artifact))
+    tokens = pl.concat(pl.read_parquet(shard / "tokens.parquet") for shard in made["capture"])
+    assert tokens["segment"].unique().to_list() == [segment]
+    assert tokens["language"].null_count() == len(tokens)
+    saes = [json.loads((folder / "cfg.json").read_text()) for folder in made["train_sae"]]
+    assert [sae["d_in"] for sae in saes] == [width] * layers
+    assert len(made["index_features"]) == layers
+    assert "evolution" in made
+    assert (tmp_path / "reports" / "mini" / "report.html").stat().st_size > 10_000
