@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from core.artifacts import ArtifactStore
-from tests.flows.commands import saeflow
+from tests.flows.commands import PROJECT, saeflow
 from tests.flows.test_mini import ANALYSES
 
 pytestmark = pytest.mark.timeout(600)
@@ -20,8 +20,14 @@ FACTORY = ("model.path=null", "model.factory=tests.core.lm.set_models:load", "sa
     ids=["vision tower", "factory"],
 )
 def test_they_go_from_samples_to_the_report(
-    tmp_path: Path, changes: tuple[str, ...], layers: int, width: int, segment: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: tuple[str, ...],
+    layers: int,
+    width: int,
+    segment: str,
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))  # where a user's own package would be named
     without = [f"analyses.{name}=null" for name in sorted(ANALYSES) if name != "evolution"]
     words = [word for change in (*changes, "capture.layers=all", *without) for word in ("--set", change)]
     result = saeflow(tmp_path, "run", "mini", *words)
