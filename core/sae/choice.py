@@ -7,7 +7,7 @@ from core.study.sae import Rule
 SHARE = 0.95
 """The sparsest must explain this share of the variance that the best one explains. A convention; a share of what is
 left unexplained would always take the densest, for FVU falls by about a third with every doubling of k
-(the demo: 0.159, 0.113, 0.073)."""
+(the captioner's rows: 0.094 at k 8, 0.066 at 16)."""
 
 
 def frontier(candidates: pl.DataFrame) -> pl.DataFrame:
