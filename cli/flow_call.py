@@ -35,7 +35,7 @@ def call_flow(name: str, parameters: dict[str, object]) -> Outcome:
         return Outcome(value=_FLOWS[name](**parameters))
     except (BadInput, StageFailed) as error:
         return Outcome(error=str(error))
-    except Exception as error:
+    except Exception as error:  # a lost server comes as httpx's errors or as Prefect's RuntimeError; all else goes on
         api = os.environ["PREFECT_API_URL"]
         if healthy(f"{api}/health"):
             raise
