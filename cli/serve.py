@@ -29,6 +29,7 @@ from cli.servers import (
 )
 from cli.terminal import console
 from flows.settings import Settings, read_settings
+from tasks.tracking_database import make_tracking_database
 
 
 def serve(
@@ -47,6 +48,7 @@ def serve(
         console.print("starting Prefect and MLflow (about 30 s) …")
         prefect = start(prefect_command(prefect_port), environment, logs / "prefect-server.log")
         children.append(prefect)
+        make_tracking_database(settings.tracking_uri, settings.workspace.root / "mlartifacts")
         mlflow = start(mlflow_command(settings, mlflow_port), environment, logs / "mlflow-server.log")
         children.append(mlflow)
         wait_for(prefect, lambda: serves(api, settings), "the Prefect server", logs / "prefect-server.log")

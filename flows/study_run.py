@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as prefect_flow_run
 from prefect.settings import PREFECT_API_URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import BadInput
 from core.ledger import hours_by_stage, ledger_path, read
@@ -29,6 +30,7 @@ from tasks.lease import live_mark, read_lease, sign_of_life
 from tasks.provenance import git_revision
 from tasks.step import STOPPING
 from tasks.tracking import close_orphans, close_parent, flatten, log_by_layer, open_parent
+from tasks.tracking_database import make_tracking_database
 
 _log = logging.getLogger("saeflow.flows")
 
@@ -115,6 +117,8 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
 @contextmanager
 def _tracked(settings: Settings, seen: Survey) -> Iterator[RunContext]:
     """The study's MLflow run, known as alive to the other studies of this workspace while the block runs."""
+    with _told_of_mlflow(settings):
+        make_tracking_database(settings.tracking_uri, settings.workspace.root / "mlartifacts")
     with ExitStack() as alive:
         with _one_at_a_time(settings), _told_of_mlflow(settings):
             context = _context(settings, seen)
@@ -124,7 +128,7 @@ def _tracked(settings: Settings, seen: Survey) -> Iterator[RunContext]:
 
 @contextmanager
 def _one_at_a_time(settings: Settings) -> Iterator[None]:
-    """Alone among the studies of this workspace: two at once would break the making of MLflow's database."""
+    """Alone among the studies of this workspace: one would close the runs of another that is not marked alive yet."""
     with (settings.workspace.root / ".tracking.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -134,7 +138,7 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
 def _told_of_mlflow(settings: Settings) -> Iterator[None]:
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         words = f"MLflow at {settings.tracking_uri}: {str(error).splitlines()[0]}"
         raise BadInput(f"{words}; SAEFLOW_TRACKING_URI says where MLflow is; run again to continue") from error
 
