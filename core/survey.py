@@ -10,6 +10,7 @@ from core.precomputed_source import precomputed_source
 from core.sae_sources import sae_sources
 from core.sources import HashMemo, Located, hash_sources, locate
 from core.study import Study
+from core.study.sites import extent
 from core.units import Roots, Shape, Sources
 from core.workspace import Workspace
 
@@ -48,11 +49,19 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
     trial = shape if shape or model is None else Shape.of(model, images=1)
     if trial is not None:
-        sources = replace(sources, saes=sae_sources(study, layers_of(study, sources, trial), memo))
+        layers, width = layers_of(study, sources, trial), _width(study, sources, trial)
+        sources = replace(sources, saes=sae_sources(study, layers, width, memo))
     memo.save()
     tried = plan_study(study, sources, trial) if trial else None
     plan = tried if shape else None
     return Survey(study, located, sources, roots, plan, tried.layers if tried else None)
+
+
+def _width(study: Study, sources: Sources, shape: Shape) -> int | None:
+    """Width of the study's rows; null for the heads' outputs, which the model's shape does not tell."""
+    if sources.precomputed is not None:
+        return sources.precomputed.d_model
+    return None if study.capture.site == "attn_z" else extent(shape, study.capture.site).width
 
 
 def _model_shape(study: Study, located: Located, folder: Path | None) -> ModelShape | None:

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from core.errors import BadInput
 from core.lm.factory import factory_content, open_factory
@@ -38,3 +41,23 @@ def test_a_factory_that_cannot_serve_the_study_is_told_before_it_runs(tmp_path: 
         BadInput, match=r"model\.factory: tests\.core\.lm\.set_models:nobody: the module has no function"
     ):
         of(tmp_path, "tests.core.lm.set_models:nobody")
+
+
+def test_saes_of_another_width_are_told_before_anything_is_captured(tmp_path: Path) -> None:
+    place = tmp_path / "saes" / "layer_1"
+    settings = ("capture.layers=[1]", f"sae.pretrained={place.parent}/layer_{{layer}}")
+    place.mkdir(parents=True)
+    np.savez(place / "params.npz", W_enc=np.zeros((9, 32), np.float32), W_dec=np.zeros((32, 9), np.float32))
+    with pytest.raises(
+        BadInput, match=r"sae\.pretrained: .*layer_1: its matrices are \[9, 32\], \[32, 9\]; .* width 12"
+    ):
+        of(tmp_path, OWN, *settings)
+    (place / "params.npz").write_bytes(b"half a download")
+    with pytest.raises(BadInput, match=r"sae\.pretrained: .*params\.npz: cannot be read"):
+        of(tmp_path, OWN, *settings)
+    (place / "params.npz").unlink()
+    save_file({"W_dec": torch.zeros(32, 9)}, place / "params.safetensors")
+    with pytest.raises(BadInput, match=r"its matrices are \[32, 9\]"):
+        of(tmp_path, OWN, *settings)
+    save_file({"W_dec": torch.zeros(32, 12)}, place / "params.safetensors")
+    assert of(tmp_path, OWN, *settings).sources.saes["pretrained"][1].folder == place
