@@ -162,7 +162,7 @@ def _verdicts(pool: str, order: JobOrder, job_id: str, patience_s: float) -> Ite
 def _wait_for(job_id: str, patience_s: float) -> commands.Job | None:
     deadline = time.monotonic() + patience_s
     job = commands.look_up(job_id)
-    while job is not None and job.alive and time.monotonic() < deadline:
+    while job is not None and not job.settled and time.monotonic() < deadline:
         time.sleep(1.0)
         job = commands.look_up(job_id)
     return job

@@ -43,6 +43,11 @@ class Job:
         return self.state in _ALIVE
 
     @property
+    def settled(self) -> bool:
+        """Whether it has ended and SLURM says how: while the node tidies up, it says COMPLETING whatever the end was."""
+        return not self.alive and self.state != "COMPLETING"
+
+    @property
     def waits(self) -> bool:
         """Whether it waits in the queue."""
         return self.state in ("PENDING", "CONFIGURING", "REQUEUED")

@@ -92,7 +92,8 @@ class Jobs:
             return  # a list that was short for a moment
         last = self.living.pop(job_id)
         job = self._ended[job_id] = found or last
-        self._enter(job_id)
+        if job.settled:
+            self._enter(job_id)
         if job_id not in self.called | self.released:
             self.stillborn.append(job_id)
             words = "job %s ended (%s) before its worker called; see %s"
@@ -128,8 +129,8 @@ class Jobs:
         return len(waiting)
 
     def end(self, job_id: str) -> Job | None:
-        """Cancel a job and wait until it has ended, for a while; null where nobody knows it."""
-        if job_id in self._ended and not self._ended[job_id].alive:
+        """Cancel a job and wait until SLURM says how it ended, for a while; null where nobody knows it."""
+        if job_id in self._ended and self._ended[job_id].settled:
             return self._ended[job_id]
         job = commands.look_up(job_id)
         if job is not None and job.alive:
@@ -148,7 +149,7 @@ class Jobs:
 
     def _await_end(self, job_id: str, deadline: float) -> Job | None:
         job = commands.look_up(job_id)
-        while job is not None and job.alive and time.monotonic() < deadline:
+        while job is not None and not job.settled and time.monotonic() < deadline:
             time.sleep(0.5)
             job = commands.look_up(job_id)
         return job

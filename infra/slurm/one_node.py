@@ -3,7 +3,8 @@
 Debian's own packages on loopback, without systemd, in a folder of its own; nothing of a SLURM that is there already is
 touched. Afterwards `export SLURM_CONF=…` (printed by `up`) is all that sbatch and squeue need. A GPU is a link to
 /dev/null: SLURM counts and hands out what CUDA cannot see. No memory is confined; a job that exceeds what it asked for
-is killed by SLURM at its next look (every two seconds).
+is killed by SLURM at its next look (every two seconds). Nodes take a second and a half to tidy up after a job, as on a
+cluster: until then SLURM calls it COMPLETING.
 """
 
 import argparse
@@ -55,6 +56,7 @@ SlurmctldTimeout=30
 InactiveLimit=0
 MinJobAge=3600
 KillWait=2
+Epilog={folder}/etc/epilog
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/log/jobcomp.txt
@@ -159,6 +161,9 @@ def _configure(folder: Path, shape: Shape) -> None:
         device = folder / "dev" / f"gpu{number}"
         device.unlink(missing_ok=True)
         device.symlink_to("/dev/null")
+    epilog = folder / "etc" / "epilog"
+    epilog.write_text("#!/bin/sh\nsleep 1.5\n", encoding="utf-8")
+    epilog.chmod(0o755)
     gres = f"AutoDetect=off\nName=gpu File={folder}/dev/gpu[0-{shape.gpus - 1}]\n"
     (folder / "etc" / "gres.conf").write_text(gres, encoding="utf-8")
 
