@@ -57,6 +57,10 @@ def _other_revision(unit: Unit, settings: Settings) -> bool:
 
 def _tell_estimate(seen: Survey, settings: Settings) -> None:
     cost = estimate(seen, settings.workspace)
+    if not cost.rows:
+        when = "is its factory's affair" if seen.located.factory else "can be told once the model is converted"
+        console.print(f"  about {cost.samples:,} samples; how many rows and bytes they give {when}")
+        return
     console.print(
         f"  about {cost.samples:,} samples, {cost.rows:,} rows a layer, {cost.activation_bytes / 1e9:.2f} GB of "
         f"activations; {cost.missing_bytes / 1e9:.2f} GB still to write; SAE training "

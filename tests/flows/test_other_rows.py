@@ -15,8 +15,11 @@ FACTORY = ("model.path=null", "model.factory=tests.core.lm.set_models:load", "sa
 
 
 @pytest.mark.parametrize(
-    ("changes", "layers", "width", "segment"),
-    [(("capture.site=vision_post",), 4, 128, "image"), (FACTORY, 3, 12, "item")],
+    ("changes", "layers", "width", "segment", "planned"),
+    [
+        (("capture.site=vision_post",), 4, 128, "image", "rows a layer"),
+        (FACTORY, 3, 12, "item", "is its factory's affair"),
+    ],
     ids=["vision tower", "factory"],
 )
 def test_they_go_from_samples_to_the_report(
@@ -26,10 +29,12 @@ def test_they_go_from_samples_to_the_report(
     layers: int,
     width: int,
     segment: str,
+    planned: str,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))  # where a user's own package would be named
     without = [f"analyses.{name}=null" for name in sorted(ANALYSES) if name != "evolution"]
     words = [word for change in (*changes, "capture.layers=all", *without) for word in ("--set", change)]
+    assert planned in " ".join(saeflow(tmp_path, "plan", "mini", *words).stdout.split())
     result = saeflow(tmp_path, "run", "mini", *words)
     assert result.returncode == 0, result.stdout + result.stderr
     made: dict[str, list[Path]] = {}
