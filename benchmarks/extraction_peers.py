@@ -90,10 +90,11 @@ def bare(job: Job) -> Run:
 def passes(loaded: Any, groups: Sequence[Any], config: Any) -> None:
     """Every pass that saeflow makes of the groups."""
     from core.activations.budget import budget_of
-    from core.activations.passes import plan_batches, run_batch
+    from core.activations.passes import CaptionPasses, plan_batches
 
+    whole = CaptionPasses(loaded, tuple(groups), (loaded.shape.num_layers - 1,), config.site)
     for batch in plan_batches(groups, budget_of(loaded, config.token_budget).tokens, config.batch_size):
-        for _ in run_batch(loaded, groups, batch, [loaded.shape.num_layers - 1]):
+        for _ in whole.run(batch, lambda _keys: lambda _layer, states: states.new_empty(0)):
             pass
 
 

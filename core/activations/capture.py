@@ -1,33 +1,29 @@
 """One shard of images: one site of every layer, in every language, from one forward pass.
 
-Memory beside the model: the states of a pass, and the kept rows of two in bfloat16, one going to disk meanwhile
-(tokens · layers · D · 2 bytes: 0.7 GB for 4096 tokens of gemma-3-4b-it, all layers).
+Memory beside the model: the kept rows of two passes in bfloat16, one going to disk meanwhile (tokens · layers · D · 2
+bytes each: 0.7 GB for 4096 tokens of gemma-3-4b-it, all layers). A layer's states are let go when its rows are taken.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from core.activations.budget import TokenBudget, budget_of
 from core.activations.images import image_shard
 from core.activations.passes import Batch, CaptionPasses, Passes, Shard
+from core.activations.picking import PassRows
 from core.activations.requests import CaptureJob, Drop, encode_shard
 from core.activations.rows import Key, Layout, lay_out
-from core.activations.writing import Picked, ShardWriter
+from core.activations.writing import ShardWriter
 from core.lm.loading import LoadedModel
-from core.lm.prefix import States
 from core.lm.prompts import spell
 from core.progress import Progress, silent
 from core.study.layers import resolve_layers
-from core.study.model import CaptureConfig, Pool
+from core.study.model import CaptureConfig
 from core.study.sites import VISION, Site, extent
 
 SUMMARY = "shard.json"
@@ -136,33 +132,21 @@ class Target:
     layers: tuple[int, ...]
     config: CaptureConfig
 
-    def take(self, keys: Sequence[Key], states: States) -> None:
-        """Send the kept rows of one pass to their places, pooled as the study says and rounded to bfloat16."""
-        width, device = states[self.layers[0]].shape[1], states[self.layers[0]].device
-        for file, (rows, tokens) in _addresses(self.layout, keys, width).items():
-            places, counts = np.unique(rows, return_counts=True)
-            chosen = torch.from_numpy(tokens).to(device)
-            lengths = None if len(places) == len(rows) else torch.from_numpy(counts).to(device)
-            picked = {layer: _pick(states[layer], chosen, lengths, self.config.pool) for layer in self.layers}
-            self.writer.put(Picked(file, places, picked))
+    def run(self, passes: Passes, batch: Batch) -> int:
+        """Run a batch and send the kept rows of each pass to their places; tokens of its largest pass."""
+        under_way: dict[tuple[Key, ...], PassRows] = {}
 
+        def keep_of(keys: tuple[Key, ...]) -> PassRows:
+            under_way[keys] = PassRows(self.layout, keys, self.config.pool)
+            return under_way[keys]
 
-def _pick(states: Float[Tensor, "B T D"], chosen: Tensor, lengths: Tensor | None, pool: Pool) -> Tensor:
-    """Tokens of a pass in bfloat16; with `lengths`, every so many neighbours pooled in float32."""
-    rows = states.reshape(-1, states.shape[-1]).index_select(0, chosen)
-    if lengths is not None:
-        rows = torch.segment_reduce(rows.float(), pool, lengths=lengths)
-    return rows.to(torch.bfloat16)
-
-
-def _addresses(layout: Layout, keys: Sequence[Key], width: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """For each file: rows in ascending order, and the token of the flattened pass that each takes from."""
-    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for sequence, key in enumerate(keys):
-        kept, before = layout.kept[key], sequence * width
-        found[kept.file] += [(row, before + position) for row, position in zip(kept.rows, kept.positions, strict=True)]
-    columns = {file: np.array(sorted(pairs), dtype=np.int64) for file, pairs in found.items() if pairs}
-    return {file: (pairs[:, 0], pairs[:, 1]) for file, pairs in columns.items()}
+        largest = 1
+        for keys, layers in passes.run(batch, keep_of):
+            rows = under_way.pop(keys)
+            largest = max(largest, rows.tokens)
+            for picked in rows.by_file(layers):
+                self.writer.put(picked)
+        return largest
 
 
 def _fill(passes: Passes, target: Target, budget: TokenBudget, progress: Progress, numbers: Sequence[int]) -> None:
@@ -171,10 +155,8 @@ def _fill(passes: Passes, target: Target, budget: TokenBudget, progress: Progres
     total = sum(map(passes.sequences, left))
 
     def run(batch: Batch) -> None:
-        largest, before = 1, budget.watch(passes.device)
-        for keys, states in passes.run(batch):
-            target.take(keys, states)
-            largest = max(largest, states[target.layers[0]].shape[:2].numel())
+        before = budget.watch(passes.device)
+        largest = target.run(passes, batch)
         for number in batch.groups:
             del left[number]
         progress(total - sum(map(passes.sequences, left)), total)

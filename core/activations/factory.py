@@ -12,12 +12,12 @@ from torch import Tensor
 from core.activations.budget import PASS, TokenBudget
 from core.activations.capture import ShardSummary, write_shard
 from core.activations.items import ITEM, Items, lay_out_items
-from core.activations.passes import Batch, Shard
+from core.activations.passes import Batch, KeepOf, Shard, whole_of
 from core.activations.requests import CaptureJob, Drop
 from core.activations.rows import Key
 from core.errors import BadInput
 from core.lm.factory import FIELD, Encoded, FactoryModel
-from core.lm.hooks import NotRun, capture
+from core.lm.hooks import NotRun, Reading, capture
 from core.lm.prefix import States
 from core.lm.sites import Point
 from core.progress import Progress, silent
@@ -62,7 +62,7 @@ class ItemPasses:
             together.append(number)
         return [*batches, Batch(tuple(together), ())] if together else batches
 
-    def run(self, batch: Batch) -> Iterator[tuple[tuple[Key, ...], States]]:
+    def run(self, batch: Batch, keep_of: KeepOf = whole_of) -> Iterator[tuple[tuple[Key, ...], States]]:
         """The samples of a batch in one pass, each one's items moved to the front."""
         encoded = encode(self.model, [self.samples[number] for number in batch.groups])
         for number, count in zip(batch.groups, encoded.mask.sum(dim=1).tolist(), strict=True):
@@ -71,9 +71,10 @@ class ItemPasses:
                     f"{FIELD}: `encode` gives sample {self.samples[number]['sample_id']} {count} items in this batch "
                     f"and {self.lengths[number]} before; it must not depend on the samples beside it"
                 )
-        states = run_module(self.model, encoded, self.layers, self.site)
         keys = tuple((number, None) for number in batch.groups)
-        yield keys, {layer: _forward(state, encoded.mask.to(state.device)) for layer, state in states.items()}
+        mask, kept = encoded.mask.to(self.device), keep_of(keys)
+        reading = Reading(self.layers, self.site, lambda layer, state: kept(layer, _forward(state, mask)))
+        yield keys, run_module(self.model, encoded, reading)
 
     def exact(self) -> None:
         """Only its factory knows in which precision a module of one's own should run."""
@@ -120,8 +121,8 @@ def encode(model: FactoryModel, samples: Sequence[Row]) -> Encoded:
 
 
 @torch.inference_mode()
-def run_module(model: FactoryModel, encoded: Encoded, layers: Sequence[int], site: Site) -> States:
-    """Each layer's site, [B, T, D], from a pass that ends after the last of them.
+def run_module(model: FactoryModel, encoded: Encoded, reading: Reading) -> States:
+    """What the reading keeps of each layer, [B, T, D], from a pass that ends after the last of them.
 
     Raises:
         BadInput: a layer gives another shape.
@@ -129,15 +130,18 @@ def run_module(model: FactoryModel, encoded: Encoded, layers: Sequence[int], sit
     inputs = {
         name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in encoded.inputs.items()
     }
+    site, expected = reading.site, [*encoded.mask.shape, model.d_model]
+
+    def keep(layer: int, state: Tensor) -> Tensor:
+        if list(state.shape) != expected:
+            raise BadInput(f"{FIELD}: layer {layer} of {site} gives {list(state.shape)}, not [B, T, D] = {expected}")
+        return reading.keep(layer, state)
+
     try:
-        with capture([Point(module) for module in model.layers_of(site)], layers) as states:
+        with capture([Point(module) for module in model.layers_of(site)], reading.layers, keep) as states:
             model.module(**inputs)
     except NotRun as error:
         raise BadInput(f"{FIELD}: the module's pass does not run {site} layer by layer in order ({error})") from error
-    expected = [*encoded.mask.shape, model.d_model]
-    for layer, state in states.items():
-        if list(state.shape) != expected:
-            raise BadInput(f"{FIELD}: layer {layer} of {site} gives {list(state.shape)}, not [B, T, D] = {expected}")
     return states
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import polars as pl
 import torch
+from torch import Tensor
 
 from core.activations.items import Items, lay_out_items
-from core.activations.passes import Batch, Shard
+from core.activations.passes import Batch, KeepOf, Shard, whole_of
 from core.activations.requests import CaptureJob, Drop
 from core.activations.rows import Key
 from core.errors import BadInput
+from core.lm.hooks import Reading
 from core.lm.loading import LoadedModel, in_float32
 from core.lm.prefix import States
 from core.lm.vision import ImageRows, encode_images, image_rows
@@ -49,18 +51,21 @@ class ImagePasses:
         portions = [tuple(numbers[start : start + size]) for start in range(0, len(numbers), size)]
         return [Batch(portion, ()) for portion in portions]
 
-    def run(self, batch: Batch) -> Iterator[tuple[tuple[Key, ...], States]]:
+    def run(self, batch: Batch, keep_of: KeepOf = whole_of) -> Iterator[tuple[tuple[Key, ...], States]]:
         """The images of a batch, in one pass."""
         keys = tuple((number, None) for number in batch.groups)
         paths = [self.images[number] for number in batch.groups]
-        states = encode_images(self.loaded, paths, self.layers, self.site)
-        count, usual = states[self.layers[0]].shape[1], len(self.rows.names)
-        if count != usual:
-            raise BadInput(
-                f"image {paths[0]}: gives {count} rows of {self.site}, and the shard's first image {usual}; "
-                "a model whose images have unequally many patches cannot be read there"
-            )
-        yield keys, states
+        usual, kept = len(self.rows.names), keep_of(keys)
+
+        def keep(layer: int, state: Tensor) -> Tensor:
+            if state.shape[1] != usual:
+                raise BadInput(
+                    f"image {paths[0]}: gives {state.shape[1]} rows of {self.site}, and the shard's first image "
+                    f"{usual}; a model whose images have unequally many patches cannot be read there"
+                )
+            return kept(layer, state)
+
+        yield keys, encode_images(self.loaded, paths, Reading(self.layers, self.site, keep))
 
     def exact(self) -> "ImagePasses | None":
         """The same images through the model in float32."""

@@ -1,6 +1,6 @@
 """Which images and captions go through the model together, and what comes out of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -9,10 +9,19 @@ from torch import Tensor
 
 from core.activations.requests import Drop
 from core.activations.rows import Key, Layout
+from core.lm.hooks import Keep, Reading, whole
 from core.lm.loading import LoadedModel, in_float32
 from core.lm.prefix import CaptionGroup, States, continue_prefix, encode_prefix, run_whole
 from core.study.model import CaptureConfig
 from core.study.sites import STREAM, Site
+
+KeepOf = Callable[[tuple[Key, ...]], Keep]
+"""Given the sequences of a pass that is about to run: what is kept of each layer's states."""
+
+
+def whole_of(_keys: tuple[Key, ...]) -> Keep:
+    """Keep the states of every token."""
+    return whole
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,8 @@ class Passes(Protocol):
     def plan(self, token_budget: int, most: int | None, numbers: Sequence[int]) -> list[Batch]:
         """The batches of some groups: at most `token_budget` tokens a pass, and `most` groups."""
 
-    def run(self, batch: Batch) -> Iterator[tuple[tuple[Key, ...], States]]:
-        """What each pass of a batch gives: its sequences, and each layer's states [B, T, D]."""
+    def run(self, batch: Batch, keep_of: KeepOf = whole_of) -> Iterator[tuple[tuple[Key, ...], States]]:
+        """What each pass of a batch gives: its sequences, and what is kept of each layer's states [B, T, D]."""
 
     def exact(self) -> "Passes | None":
         """The same passes in float32; null where they are in it already."""
@@ -92,9 +101,30 @@ class CaptionPasses:
         """As `plan_batches`."""
         return plan_batches(self.groups, token_budget, most, numbers)
 
-    def run(self, batch: Batch) -> Iterator[tuple[tuple[Key, ...], States]]:
-        """As `run_batch`."""
-        return run_batch(self.loaded, self.groups, batch, self.layers, self.site)
+    def run(self, batch: Batch, keep_of: KeepOf = whole_of) -> Iterator[tuple[tuple[Key, ...], States]]:
+        """Pass by pass: its sequences, and what is kept of each layer's site, [B, T, D], right padded.
+
+        A caption's states begin after what its group shares; those of the shared part come first, where there is any.
+        """
+        prefix = None
+        groups = [self.groups[number] for number in batch.groups]
+        if groups[0].shared:
+            keys: tuple[Key, ...] = tuple((number, None) for number in batch.groups)
+            prefix, states = encode_prefix(self.loaded, groups, self._reading(keys, keep_of))
+            yield keys, states
+        place = {number: row for row, number in enumerate(batch.groups)}
+        for keys in batch.passes:
+            samples = [self.groups[number].samples[index] for number, index in keys]
+            reading = self._reading(keys, keep_of)
+            if prefix is None:
+                yield keys, run_whole(self.loaded, samples, reading)
+            else:
+                owners = [place[number] for number, _ in keys]
+                rests = [sample.ids[prefix.length :] for sample in samples]
+                yield keys, continue_prefix(self.loaded, prefix, owners, rests, reading)
+
+    def _reading(self, keys: tuple[Key, ...], keep_of: KeepOf) -> Reading:
+        return Reading(self.layers, self.site, keep_of(keys))
 
     def exact(self) -> "CaptionPasses | None":
         """The same captions through the model in float32."""
@@ -124,28 +154,6 @@ def plan_batches(
     return plan
 
 
-def run_batch(
-    loaded: LoadedModel, groups: Sequence[CaptionGroup], batch: Batch, layers: Sequence[int], site: Site = STREAM
-) -> Iterator[tuple[tuple[Key, ...], States]]:
-    """Each layer's `site`, pass by pass: the sequences of a pass and [B, T, D], right padded.
-
-    A caption's states begin after what its group shares; those of the shared part come first, where there is any.
-    """
-    prefix = None
-    if groups[batch.groups[0]].shared:
-        prefix, states = encode_prefix(loaded, [groups[number] for number in batch.groups], layers, site)
-        yield tuple((number, None) for number in batch.groups), states
-    place = {number: row for row, number in enumerate(batch.groups)}
-    for keys in batch.passes:
-        samples = [groups[number].samples[index] for number, index in keys]
-        if prefix is None:
-            yield keys, run_whole(loaded, samples, layers, site)
-        else:
-            owners = [place[number] for number, _ in keys]
-            rests = [sample.ids[prefix.length :] for sample in samples]
-            yield keys, continue_prefix(loaded, prefix, owners, rests, layers)
-
-
 def capture_batch(
     loaded: LoadedModel,
     groups: Sequence[CaptionGroup],
@@ -154,13 +162,14 @@ def capture_batch(
     site: Site = STREAM,
 ) -> dict[Key, dict[int, Tensor]]:
     """Each layer's `site` of every sequence of the groups, [T, D] each, in the model's own precision."""
+    passes = CaptionPasses(loaded, tuple(groups), tuple(layers), site)
     lengths: dict[Key, int] = {(number, None): group.shared for number, group in enumerate(groups)}
     for number, group in enumerate(groups):
         lengths |= {(number, index): len(group.rest(sample)) for index, sample in enumerate(group.samples)}
     return {
         key: {layer: states[layer][row, : lengths[key]] for layer in layers}
         for batch in plan_batches(groups, token_budget, None)
-        for keys, states in run_batch(loaded, groups, batch, layers, site)
+        for keys, states in passes.run(batch)
         for row, key in enumerate(keys)
     }
 

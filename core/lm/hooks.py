@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,10 +12,13 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from core.lm.sites import Point
+from core.study.sites import STREAM, Site
 
 Places = nn.ModuleList | Sequence[Point]
 """Where each layer is read: after its block, or at the points of a site."""
 Stream = Float[Tensor, "B T D"]
+Keep = Callable[[int, Stream], Tensor]
+"""What of a layer's states is kept, given its number and them; the rest is let go before the next layer runs."""
 _EDITS: WeakKeyDictionary[nn.Module, tuple[int, ...]] = WeakKeyDictionary()
 
 
@@ -23,6 +28,20 @@ class _Enough(Exception):
 
 class NotRun(RuntimeError):
     """A layer that was to be read has not run, or not before the last one asked for."""
+
+
+def whole(_layer: int, stream: Stream) -> Stream:
+    """Keep all of it."""
+    return stream
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read of a forward pass: one site of some layers, and what is kept of each."""
+
+    layers: Collection[int]
+    site: Site = STREAM
+    keep: Keep = whole
 
 
 def stream_of(output: Any) -> Stream:
@@ -37,8 +56,8 @@ def with_stream(output: Any, stream: Stream) -> Any:
 
 
 @contextmanager
-def capture(places: Places, layers: Collection[int]) -> Iterator[dict[int, Tensor]]:
-    """Collect the stream after each of `layers`, [B, T, D], and end the forward pass after the last of them.
+def capture(places: Places, layers: Collection[int], keep: Keep = whole) -> Iterator[dict[int, Tensor]]:
+    """Collect what is kept of the stream after each of `layers`, [B, T, D], and end the forward pass after the last.
 
     `places` are the blocks, or a site's points in them (`core.lm.sites`), whose tensors are then collected instead.
 
@@ -51,12 +70,14 @@ def capture(places: Places, layers: Collection[int]) -> Iterator[dict[int, Tenso
     streams: dict[int, Tensor] = {}
     last = max(layers)
 
-    def stop() -> None:
-        raise _Enough
+    def take(layer: int, stream: Tensor) -> None:
+        streams[layer] = keep(layer, stream)
+        if layer == last:
+            raise _Enough
 
     with ExitStack() as stack:
         for layer in sorted(layers):
-            stack.callback(_keep(places, layer, streams, stop if layer == last else None).remove)
+            stack.callback(_watch(places[layer], partial(take, layer)).remove)
         with suppress(_Enough):
             yield streams
     _require(streams, layers)
@@ -68,7 +89,7 @@ def observe(blocks: nn.ModuleList, layers: Collection[int]) -> Iterator[dict[int
     streams: dict[int, Tensor] = {}
     with ExitStack() as stack:
         for layer in sorted(layers):
-            stack.callback(_keep(blocks, layer, streams, None).remove)
+            stack.callback(_watch(blocks[layer], partial(streams.__setitem__, layer)).remove)
         yield streams
 
 
@@ -95,18 +116,11 @@ def edits(blocks: nn.ModuleList) -> frozenset[int]:
     return frozenset(name for block in blocks for name in _EDITS.get(block, ()))
 
 
-def _keep(places: Places, layer: int, streams: dict[int, Tensor], then: Callable[[], None] | None) -> RemovableHandle:
-    place = places[layer]
+def _watch(place: nn.Module | Point, take: Callable[[Tensor], None]) -> RemovableHandle:
     point = place if isinstance(place, Point) else Point(place)
-
-    def take(tensor: Tensor) -> None:
-        streams[layer] = tensor.detach()
-        if then is not None:
-            then()
-
     if point.side == "input":
-        return point.module.register_forward_pre_hook(lambda _module, inputs: take(inputs[0]))
-    return point.module.register_forward_hook(lambda _module, _inputs, output: take(stream_of(output)))
+        return point.module.register_forward_pre_hook(lambda _module, inputs: take(inputs[0].detach()))
+    return point.module.register_forward_hook(lambda _module, _inputs, output: take(stream_of(output).detach()))
 
 
 def _require(streams: dict[int, Tensor], layers: Collection[int]) -> None:

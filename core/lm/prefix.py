@@ -9,7 +9,7 @@ Exact for Gemma 3's bidirectional image block and its sliding windows, under the
 
 import copy
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -19,13 +19,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
-from core.lm.hooks import capture, edits
+from core.lm.hooks import Reading, capture, edits
 from core.lm.images import pixel_values
 from core.lm.loading import LoadedModel
 from core.lm.prompts import EncodedSample
-from core.study.sites import STREAM, Site
 
 States = dict[int, Float[Tensor, "B T D"]]
+"""What a pass gives, layer by layer; of another shape where a reading keeps less."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,11 @@ class CaptionGroup:
 @dataclass(frozen=True)
 class Prefix:
     """Keys and values of B groups' shared tokens, valid for the layers up to `last_layer` and under the same changes
-    of the model; captions that continue it are read at its site."""
+    of the model."""
 
     cache: DynamicCache
     length: int
     last_layer: int
-    site: Site = STREAM
     edits: frozenset[int] = frozenset()
 
 
@@ -75,13 +74,11 @@ def shared_length(sequences: Sequence[Sequence[int]], image_token_id: int | None
 
 
 @torch.inference_mode()
-def encode_prefix(
-    loaded: LoadedModel, groups: Sequence[CaptionGroup], layers: Collection[int], site: Site = STREAM
-) -> tuple[Prefix, States]:
+def encode_prefix(loaded: LoadedModel, groups: Sequence[CaptionGroup], reading: Reading) -> tuple[Prefix, States]:
     """Run the shared tokens of groups that share equally many, vision tower included.
 
     Returns:
-        The prefix to continue from, and each layer's `site`, [B, P, D].
+        The prefix to continue from, and what the reading keeps of each layer, [B, P, D].
     """
     lengths = {group.shared for group in groups}
     if len(lengths) != 1 or 0 in lengths:
@@ -89,22 +86,22 @@ def encode_prefix(
     ids = torch.tensor([group.shared_ids for group in groups], device=loaded.device)
     cache = DynamicCache(config=loaded.text_config)
     images = [group.samples[0] for group in groups]
-    with capture(loaded.points(site), layers) as states:
+    with capture(loaded.points(reading.site), reading.layers, reading.keep) as states:
         run_base(loaded, ids, torch.ones_like(ids), images, cache=cache)
-    return Prefix(cache, lengths.pop(), max(layers), site, edits(loaded.blocks)), states
+    return Prefix(cache, lengths.pop(), max(reading.layers), edits(loaded.blocks)), states
 
 
 @torch.inference_mode()
 def continue_prefix(
-    loaded: LoadedModel, prefix: Prefix, owners: Sequence[int], rests: Sequence[Sequence[int]], layers: Collection[int]
+    loaded: LoadedModel, prefix: Prefix, owners: Sequence[int], rests: Sequence[Sequence[int]], reading: Reading
 ) -> States:
     """Run each caption's own tokens behind the shared tokens of group `owners[i]` of the prefix.
 
     Returns:
-        Each layer's site, [B, S, D], right padded; rows beyond a caption's length mean nothing.
+        What the reading keeps of each layer, [B, S, D], right padded; rows beyond a caption's length mean nothing.
     """
-    if max(layers) > prefix.last_layer:
-        raise ValueError(f"the prefix was encoded up to layer {prefix.last_layer}; layer {max(layers)} needs another")
+    if (last := max(reading.layers)) > prefix.last_layer:
+        raise ValueError(f"the prefix was encoded up to layer {prefix.last_layer}; layer {last} needs another")
     if prefix.edits != edits(loaded.blocks):
         raise ValueError("the model is changed otherwise than when the prefix was encoded; encode it again")
     if any(loaded.image_token_id in rest for rest in rests):
@@ -112,18 +109,16 @@ def continue_prefix(
     ids, mask = pad_right(rests, loaded)
     before = torch.ones((len(rests), prefix.length), dtype=mask.dtype, device=mask.device)
     cache = fork_cache(prefix.cache, owners)
-    with capture(loaded.points(prefix.site), layers) as states:
+    with capture(loaded.points(reading.site), reading.layers, reading.keep) as states:
         run_base(loaded, ids, torch.cat([before, mask], dim=1), [], cache=cache, start=prefix.length)
     return states
 
 
 @torch.inference_mode()
-def run_whole(
-    loaded: LoadedModel, samples: Sequence[EncodedSample], layers: Collection[int], site: Site = STREAM
-) -> States:
-    """Run whole sequences, nothing shared: each layer's `site`, [B, T, D], right padded."""
+def run_whole(loaded: LoadedModel, samples: Sequence[EncodedSample], reading: Reading) -> States:
+    """Run whole sequences, nothing shared: what the reading keeps of each layer, [B, T, D], right padded."""
     ids, mask = pad_right([sample.ids for sample in samples], loaded)
-    with capture(loaded.points(site), layers) as states:
+    with capture(loaded.points(reading.site), reading.layers, reading.keep) as states:
         run_base(loaded, ids, mask, samples)
     return states
 

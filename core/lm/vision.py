@@ -1,15 +1,16 @@
 """Images run through the vision tower and the projector alone: no caption, no decoder."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from core.errors import BadInput
-from core.lm.hooks import capture
+from core.lm.hooks import Reading, capture
 from core.lm.images import pixel_values
 from core.lm.loading import LoadedModel
 from core.lm.prefix import States
@@ -29,27 +30,32 @@ class ImageRows:
 
 
 @torch.inference_mode()
-def encode_images(loaded: LoadedModel, images: Sequence[Path], layers: Collection[int], site: Site) -> States:
+def encode_images(loaded: LoadedModel, images: Sequence[Path], reading: Reading) -> States:
     """Run the images up to the last layer asked for.
 
     Returns:
-        Each layer's `site`, [B, P, D], as in transformers' own `get_image_features`.
+        What the reading keeps of each layer, [B, P, D], which is as in transformers' own `get_image_features`.
 
     Raises:
         BadInput: the model takes no images or has no such part, an image cannot be read, or images give unequal rows.
     """
     encode = getattr(loaded.base, "get_image_features", None)
     if loaded.processor is None or encode is None:
-        raise BadInput(f"capture.site: model {loaded.folder} takes no images to read {site} of; capture resid_post")
+        raise BadInput(
+            f"capture.site: model {loaded.folder} takes no images to read {reading.site} of; capture resid_post"
+        )
     pixels = pixel_values(loaded, images)
-    with capture(loaded.points(site), layers) as states:
-        encode(pixel_values=pixels)
-    for layer, state in states.items():
+
+    def keep(layer: int, state: Tensor) -> Tensor:
         if state.ndim != 3 or len(state) != len(images):
             raise BadInput(
-                f"capture.site: layer {layer} of {site} gives {list(state.shape)} for {len(images)} images; "
+                f"capture.site: layer {layer} of {reading.site} gives {list(state.shape)} for {len(images)} images; "
                 "a model whose images have unequally many patches cannot be read there"
             )
+        return reading.keep(layer, state)
+
+    with capture(loaded.points(reading.site), reading.layers, keep) as states:
+        encode(pixel_values=pixels)
     return states
 
 
@@ -62,7 +68,7 @@ def image_rows(loaded: LoadedModel, image: Path, site: Site) -> ImageRows:
     Raises:
         BadInput: as `encode_images`.
     """
-    count = encode_images(loaded, [image], [0], site)[0].shape[1]
+    count = encode_images(loaded, [image], Reading([0], site))[0].shape[1]
     grid = _patches(loaded, image)
     if grid is None:
         return ImageRows(_numbered(_KINDS[site], count), (False,) * count, count)

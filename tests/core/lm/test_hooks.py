@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -41,6 +43,21 @@ def test_capture_gives_each_layer_and_stops_after_the_last(as_tuple: bool) -> No
     assert streams[2].eq(3).all()
     assert [block.calls for block in model.blocks] == [1, 1, 1, 0]
     assert _hooks(model) == 0
+
+
+def test_what_is_not_kept_is_let_go_before_the_pass_ends() -> None:
+    model, alive = _Model(), []
+    given: list[weakref.ref[Tensor]] = []
+
+    def first_row(layer: int, stream: Tensor) -> Tensor:
+        given.append(weakref.ref(stream.untyped_storage()))
+        alive.append(sum(storage() is not None for storage in given))
+        return stream[:, 0].clone()
+
+    with capture(model.blocks, range(4), first_row) as rows:
+        model(torch.zeros(1, 2, 3))
+    assert {layer: row[0, 0].item() for layer, row in rows.items()} == {0: 1, 1: 2, 2: 3, 3: 4}
+    assert max(alive) <= 2, "a block's input and its output, whatever the number of layers"
 
 
 def test_hooks_are_removed_after_an_exception() -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from core.activations.passes import capture_batch
+from core.lm.hooks import Reading
 from core.lm.loading import LoadedModel, load_model
 from core.lm.prefix import (
     CaptionGroup,
@@ -116,7 +117,7 @@ def test_an_instruction_before_the_image_shares_nothing(tiny_gemma: Path, images
     assert {group.shared for group in groups} == {0}
     sample = groups[1].samples[0]
     assert sample.segments.index("image") > sample.special.index(False) + 5, "the instruction stands first"
-    states = run_whole(loaded, [sample], [3])[3][0]
+    states = run_whole(loaded, [sample], Reading([3]))[3][0]
     assert relative_error(states, full_forward(loaded, requests[3])[1][3]) < 1e-5
 
 
@@ -144,15 +145,15 @@ def test_shared_length_never_cuts_an_image_block() -> None:
 def test_a_fork_leaves_its_origin_as_it_was(tiny_gemma: Path, images: list[Path]) -> None:
     loaded = load_model(tiny_gemma, "float32", "cpu")
     groups = groups_of(loaded, requests_for(images, CAPTIONS, INSTRUCTIONS))
-    prefix, _ = encode_prefix(loaded, groups, [0, 3])
+    prefix, _ = encode_prefix(loaded, groups, Reading([0, 3]))
     before = [layer.keys.clone() for layer in prefix.cache.layers]
     fork = fork_cache(prefix.cache, [2, 0, 0])
     assert torch.equal(fork.layers[1].keys, before[1][[2, 0, 0]])
     ids = torch.ones(3, 4, dtype=torch.long)
     run_base(loaded, ids, torch.ones(3, 33, dtype=torch.long), [], cache=fork, start=29)
     rests = [groups[0].rest(groups[0].samples[0])]
-    first = continue_prefix(loaded, prefix, [1], rests, [3])[3]
-    assert torch.equal(continue_prefix(loaded, prefix, [1], rests, [3])[3], first)
+    first = continue_prefix(loaded, prefix, [1], rests, Reading([3]))[3]
+    assert torch.equal(continue_prefix(loaded, prefix, [1], rests, Reading([3]))[3], first)
     assert all(torch.equal(layer.keys, keys) for layer, keys in zip(prefix.cache.layers, before))
     assert prefix.cache.get_seq_length() == 29
 
@@ -160,18 +161,18 @@ def test_a_fork_leaves_its_origin_as_it_was(tiny_gemma: Path, images: list[Path]
 def test_a_prefix_serves_no_layer_above_where_it_stopped(tiny_gemma: Path, images: list[Path]) -> None:
     loaded = load_model(tiny_gemma, "float32", "cpu")
     groups = groups_of(loaded, requests_for(images, CAPTIONS, INSTRUCTIONS))
-    prefix, _ = encode_prefix(loaded, groups, [1])
+    prefix, _ = encode_prefix(loaded, groups, Reading([1]))
     with pytest.raises(ValueError, match="encoded up to layer 1"):
-        continue_prefix(loaded, prefix, [0], [[5]], [2])
+        continue_prefix(loaded, prefix, [0], [[5]], Reading([2]))
     with pytest.raises(ValueError, match="without their pixels"):
-        continue_prefix(loaded, prefix, [0], [[5, loaded.image_token_id]], [1])
+        continue_prefix(loaded, prefix, [0], [[5, loaded.image_token_id]], Reading([1]))
 
 
 def test_groups_of_unequal_prefixes_do_not_run_together(tiny_gemma: Path, images: list[Path]) -> None:
     loaded = load_model(tiny_gemma, "float32", "cpu")
     groups = groups_of(loaded, requests_for([images[0], None], CAPTIONS, INSTRUCTIONS))
     with pytest.raises(ValueError, match="equal, positive shared length"):
-        encode_prefix(loaded, groups, [1])
+        encode_prefix(loaded, groups, Reading([1]))
 
 
 def test_the_captioners_states_equal_full_forwards(images: list[Path]) -> None:

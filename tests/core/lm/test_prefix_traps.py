@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from core.lm.hooks import capture, edit
+from core.lm.hooks import Reading, capture, edit
 from core.lm.images import pixel_values
 from core.lm.loading import LoadedModel, load_model
 from core.lm.prefix import (
@@ -48,18 +48,18 @@ def test_a_changed_model_over_clean_keys_would_be_wrong_and_is_refused(loaded: L
     group = groups_of(loaded, requests_for(images[:1], CAPTIONS, INSTRUCTIONS))[0]
     sample = group.samples[0]
     rest = [group.rest(sample)]
-    clean, _ = encode_prefix(loaded, [group], LAYERS)
+    clean, _ = encode_prefix(loaded, [group], Reading(LAYERS))
     with edit(loaded.blocks, 1, change):
-        truth = run_whole(loaded, [sample], LAYERS)[3][0, group.shared :]
+        truth = run_whole(loaded, [sample], Reading(LAYERS))[3][0, group.shared :]
         with pytest.raises(ValueError, match="changed otherwise"):
-            continue_prefix(loaded, clean, [0], rest, LAYERS)
-        own, _ = encode_prefix(loaded, [group], LAYERS)
-        assert relative_error(continue_prefix(loaded, own, [0], rest, LAYERS)[3][0], truth) < 1e-5
+            continue_prefix(loaded, clean, [0], rest, Reading(LAYERS))
+        own, _ = encode_prefix(loaded, [group], Reading(LAYERS))
+        assert relative_error(continue_prefix(loaded, own, [0], rest, Reading(LAYERS))[3][0], truth) < 1e-5
         trusting = replace(clean, edits=own.edits)
-        wrong = continue_prefix(loaded, trusting, [0], rest, LAYERS)
+        wrong = continue_prefix(loaded, trusting, [0], rest, Reading(LAYERS))
     assert relative_error(wrong[3][0], truth) > 0.05
     with pytest.raises(ValueError, match="changed otherwise"):
-        continue_prefix(loaded, own, [0], rest, LAYERS)
+        continue_prefix(loaded, own, [0], rest, Reading(LAYERS))
 
 
 def test_a_patch_over_the_last_tokens_alone_may_use_clean_keys_up_to_its_layer(
@@ -68,11 +68,11 @@ def test_a_patch_over_the_last_tokens_alone_may_use_clean_keys_up_to_its_layer(
     """Below and at the patched layer nothing before it has changed."""
     group = groups_of(loaded, requests_for(images[:1], CAPTIONS, INSTRUCTIONS))[0]
     sample = group.samples[0]
-    clean, _ = encode_prefix(loaded, [group], LAYERS)
+    clean, _ = encode_prefix(loaded, [group], Reading(LAYERS))
     with edit(loaded.blocks, 1, change):
-        truth = run_whole(loaded, [sample], LAYERS)
-        trusting = replace(clean, edits=encode_prefix(loaded, [group], [0])[0].edits)
-        states = continue_prefix(loaded, trusting, [0], [group.rest(sample)], LAYERS)
+        truth = run_whole(loaded, [sample], Reading(LAYERS))
+        trusting = replace(clean, edits=encode_prefix(loaded, [group], Reading([0]))[0].edits)
+        states = continue_prefix(loaded, trusting, [0], [group.rest(sample)], Reading(LAYERS))
     for layer in (0, 1):
         assert relative_error(states[layer][0], truth[layer][0, group.shared :]) < 1e-5
 
@@ -93,7 +93,7 @@ def test_a_prefix_padded_on_the_right_would_be_wrong_once_the_window_matters(
     rest, own = pad_right([group.rest(sample)], loaded)
     with capture(loaded.blocks, LAYERS) as states, torch.inference_mode():
         run_base(loaded, rest, torch.cat([mask, own], dim=1), [], cache=cache, start=ids.shape[1])
-    truth = run_whole(loaded, [sample], LAYERS)[3][0, group.shared :]
+    truth = run_whole(loaded, [sample], Reading(LAYERS))[3][0, group.shared :]
     assert relative_error(states[3][0], truth) > 0.05
 
 
@@ -117,7 +117,7 @@ def test_captions_behind_two_images_equal_the_whole_sequence(window: int, images
     with capture(loaded.blocks, LAYERS) as before:
         run_base(loaded, ids, torch.ones_like(ids), both, cache=cache)
     prefix = Prefix(cache, shared, max(LAYERS))
-    found = continue_prefix(loaded, prefix, [0] * len(samples), [group.rest(one) for one in samples], LAYERS)
+    found = continue_prefix(loaded, prefix, [0] * len(samples), [group.rest(one) for one in samples], Reading(LAYERS))
     for row, sample in enumerate(samples):
         truth = _plain(loaded, sample.ids, pixels)
         for layer in LAYERS:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.activations.passes import plan_batches, run_batch
+from core.activations.passes import CaptionPasses, plan_batches
 from core.errors import BadInput
 from core.lm.hooks import capture
 from core.lm.loading import LoadedModel, load_model
@@ -88,12 +88,12 @@ def test_a_site_is_the_same_behind_a_prefix_as_alone(site: Site, tiny_gemma: Pat
     expected = {
         keys[row][0]: states
         for batch in plan_batches(alone, 1, None)
-        for keys, states in run_batch(loaded, alone, batch, [1, 3], site)
+        for keys, states in CaptionPasses(loaded, tuple(alone), (1, 3), site).run(batch)
         for row in range(len(keys))
     }
     samples = [(number, index) for number, group in enumerate(together) for index in range(len(group.samples))]
     for batch in plan_batches(together, 90, None):
-        for keys, states in run_batch(loaded, together, batch, [1, 3], site):
+        for keys, states in CaptionPasses(loaded, tuple(together), (1, 3), site).run(batch):
             for row, (number, index) in enumerate(keys):
                 shared = together[number].shared
                 whole = expected[samples.index((number, index or 0))]

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from core.errors import BadInput
+from core.lm.hooks import Reading
 from core.lm.loading import LoadedModel, load_model
 from core.lm.sites import vision_points
 from core.lm.vision import encode_images, image_rows
@@ -45,9 +46,9 @@ def transformers_own(loaded: LoadedModel, image: Path) -> tuple[list[Tensor], Te
 
 def test_every_block_of_the_tower_is_transformers_own(loaded: LoadedModel, images: list[Path]) -> None:
     layers = range(loaded.shape.vision_layers)
-    together = encode_images(loaded, images, layers, "vision_post")
+    together = encode_images(loaded, images, Reading(layers, "vision_post"))
     for number, image in enumerate(images):
-        alone = encode_images(loaded, [image], layers, "vision_post")
+        alone = encode_images(loaded, [image], Reading(layers, "vision_post"))
         blocks, _ = transformers_own(loaded, image)
         assert len(blocks) == len(layers)
         for layer, expected in enumerate(blocks):
@@ -57,7 +58,7 @@ def test_every_block_of_the_tower_is_transformers_own(loaded: LoadedModel, image
 
 
 def test_the_projector_gives_the_image_features_of_transformers(loaded: LoadedModel, images: list[Path]) -> None:
-    together = encode_images(loaded, images, [0], "projector")[0]
+    together = encode_images(loaded, images, Reading([0], "projector"))[0]
     for number, image in enumerate(images):
         _, expected = transformers_own(loaded, image)
         assert expected.shape == (loaded.shape.image_tokens, loaded.width("projector"))
@@ -82,10 +83,10 @@ def ran(loaded: LoadedModel) -> Iterator[list[str]]:
 def test_the_pass_ends_after_the_last_block_asked_for_and_no_caption_is_run(
     loaded: LoadedModel, images: list[Path], ran: list[str]
 ) -> None:
-    encode_images(loaded, images, [0], "vision_post")
+    encode_images(loaded, images, Reading([0], "vision_post"))
     assert ran == ["tower 0"]
     ran.clear()
-    encode_images(loaded, images, [0], "projector")
+    encode_images(loaded, images, Reading([0], "projector"))
     assert ran == [f"tower {layer}" for layer in range(loaded.shape.vision_layers)] + ["projector"]
 
 
@@ -117,7 +118,7 @@ def test_a_soft_token_of_gemma_pools_the_patches_of_its_square(tmp_path: Path, i
 def test_a_model_without_a_tower_or_projector_is_told(tiny_text_gemma: Path, images: list[Path]) -> None:
     text = load_model(tiny_text_gemma, "float32", "cpu")
     with pytest.raises(BadInput, match=r"capture\.site: .* takes no images to read vision_post of"):
-        encode_images(text, images, [0], "vision_post")
+        encode_images(text, images, Reading([0], "vision_post"))
     base = torch.nn.ModuleDict({"vision_tower": torch.nn.Linear(2, 2)})
     with pytest.raises(BadInput, match=r"capture\.site: the vision tower has no list of 3 blocks"):
         vision_points(base, "vision_post", 3)
