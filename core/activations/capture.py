@@ -19,12 +19,13 @@ from core.activations.picking import PassRows
 from core.activations.requests import CaptureJob, Drop, encode_shard
 from core.activations.rows import Key, Layout, lay_out
 from core.activations.writing import ShardWriter
+from core.lm.agreement import check_added
 from core.lm.loading import LoadedModel
 from core.lm.prompts import spell
 from core.progress import Progress, silent
 from core.study.layers import resolve_layers
 from core.study.model import CaptureConfig
-from core.study.sites import VISION, Site, extent
+from core.study.sites import ADDED, VISION, Site, extent
 
 SUMMARY = "shard.json"
 
@@ -62,11 +63,14 @@ def capture_shard(loaded: LoadedModel, job: CaptureJob, out: Path, progress: Pro
     where the study says `recompute`; otherwise they are counted, and left to `examine_layer`.
 
     Raises:
-        BadInput: an image cannot be read, a layer is beyond the model, or images are given to a model of text.
+        BadInput: an image cannot be read, a layer is beyond the model, images are given to a model of text, or the
+            site is not what its name says in this model.
         OSError: the disk is full.
     """
     site = job.config.site
     part = extent(loaded.shape, site)
+    if site in ADDED:
+        check_added(loaded)
     layers = resolve_layers(job.config.layers, part.layers, "capture.layers", part.name)
     shard = (image_shard if site in VISION else caption_shard)(loaded, job, layers)
     budget = budget_of(loaded, job.config.token_budget, site)

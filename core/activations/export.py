@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
+from numpy.lib import format as npy
 
 from core.activations.exchange import TOKENS_FILE, Format, Index
 from core.activations.matrices import ACTIVATION, zarr_or_told
@@ -117,10 +118,11 @@ class _Layer:
 
 
 def _write_npy(path: Path, layer: _Layer) -> None:
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=layer.shape)
-    for place, block in layer.blocks():
-        out[place] = block
-    out.flush()
+    # Through a map a full disk would end the process (SIGBUS); a write is refused.
+    with path.open("wb") as file:
+        npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": layer.shape})
+        for _, block in layer.blocks():
+            file.write(np.ascontiguousarray(block, "<f4").data)
 
 
 def _write_zarr(path: Path, layer: _Layer) -> None:

@@ -142,6 +142,10 @@ def run_module(model: FactoryModel, encoded: Encoded, reading: Reading) -> State
             model.module(**inputs)
     except NotRun as error:
         raise BadInput(f"{FIELD}: the module's pass does not run {site} layer by layer in order ({error})") from error
+    except (BadInput, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever it is, it is the factory's own
+        raise BadInput(f"{FIELD}: the module failed on what `encode` gave ({error!r})") from error
     return states
 
 

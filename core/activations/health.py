@@ -126,8 +126,8 @@ def _offenders(table: LayerTable, finite: np.ndarray, policy: Policy) -> tuple[s
     named = ", ".join(samples[:_NAMED]) + (" …" if len(samples) > _NAMED else "")
     mend = "set capture.nonfinite: drop" if policy == "recompute" else "set capture.nonfinite to drop or recompute"
     first = table.layer if table.nonfinite_from is None else table.nonfinite_from
-    dtype = "float32 too" if policy == "recompute" else table.compute_dtype
-    where = f"computed in {dtype}, where they start at layer {first}"
+    where = f"computed in {table.compute_dtype}, where they start at layer {first}"
+    where += ", and in float32 too" if policy == "recompute" else ""
     raise NonFinite(f"layer {table.layer}: {len(wrong)} rows hold NaN or Inf, {where} (samples {named}); {mend}")
 
 

@@ -9,8 +9,9 @@ import polars as pl
 from core.data.gender import label_caption
 
 POSITION_SETS = ("image", "last-prompt", "pre-gender", "first-gendered", "later-gendered", "other")
-"""The sets, in reading order. `other` are prompt words, caption words after gender is first spoken, and every word of
-a caption that speaks of no gender. Rows of a model of one's own are `item`, and in none of these."""
+"""The sets, in reading order. `other` are prompt words, caption words after gender is first spoken, every word of a
+caption that speaks of no gender, and rows pooled over a caption or a prompt, which stand for no place in it. Rows of a
+model of one's own are `item`, and in none of these."""
 
 _WORDS = {"sample_id": pl.String, "language": pl.String, "start": pl.Int32, "end": pl.Int32, "order": pl.UInt32}
 
@@ -25,12 +26,13 @@ def position_sets(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
     rows = tokens.select(
         "sample_id", "image_id", "language", "segment", "position", "char_start", "char_end", "special"
     ).with_row_index("index")
+    rows = rows.with_columns(pooled=_pooled(tokens, samples))
     decision = _decision_points(rows)
     gendered = _gendered_rows(rows, samples)
     known = rows.join(gendered, on="index", how="left", maintain_order="left").with_columns(
         decision=pl.col("index").is_in(decision.implode())
     )
-    in_caption = (pl.col("segment") == "caption") & ~pl.col("special")
+    in_caption = (pl.col("segment") == "caption") & ~pl.col("special") & ~pl.col("pooled")
     name = (
         pl.when(pl.col("decision"))
         .then(pl.lit("last-prompt"))
@@ -49,23 +51,46 @@ def position_sets(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
     return known.select(name.alias("position_set")).to_series()
 
 
+def _pooled(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
+    """Rows of `capture.pool`: no token of their own, and the segment's name or the whole caption in its place."""
+    if "token" not in tokens.columns:
+        return pl.repeat(False, len(tokens), dtype=pl.Boolean, eager=True)
+    lengths = samples.select(
+        "sample_id", *(pl.col(f"caption_{language}").str.len_chars().alias(language) for language in ("en", "ar"))
+    )
+    known = tokens.join(lengths, on="sample_id", how="left", maintain_order="left")
+    length = pl.when(language="ar").then("ar").otherwise("en")
+    whole = (pl.col("char_start") == 0) & (pl.col("char_end") == length)
+    pooled = pl.col("token_id").is_null() & (
+        (pl.col("token") == "[prompt]") | ((pl.col("segment") == "caption") & whole)
+    )
+    return known.select(pooled.fill_null(False)).to_series()
+
+
 def _decision_points(rows: pl.DataFrame) -> pl.Series:
     """The last prompt row before each caption; BOS alone is no prompt, and nothing is decided on it.
 
     It is a language's own row, or the image's shared one where the languages' prompts do not differ.
     """
-    prompt = rows.filter(pl.col("segment") == "prompt", pl.col("position") > 0)
+    prompt = rows.filter(pl.col("segment") == "prompt", pl.col("position") > 0, ~pl.col("pooled"))
     own = prompt.filter(pl.col("language").is_not_null())
-    last_own = own.group_by("sample_id", "language").agg(pl.col("index").sort_by("position").last())
     captions = rows.filter(pl.col("segment") == "caption", pl.col("language").is_not_null())
+    last_own = _next_to_captions(own, captions, ["sample_id", "language"])
     without_own = captions.join(own, on=["sample_id", "language"], how="anti")["image_id"].unique()
     images_with_own = own["image_id"].unique()
     shared = prompt.filter(
         pl.col("language").is_null(),
         pl.col("image_id").is_in(without_own.implode()) | ~pl.col("image_id").is_in(images_with_own.implode()),
     )
-    last_shared = shared.group_by("image_id").agg(pl.col("index").sort_by("position").last())
-    return pl.concat([last_own["index"], last_shared["index"]]).sort()
+    return pl.concat([last_own, _next_to_captions(shared, captions, ["image_id"])]).sort()
+
+
+def _next_to_captions(prompt: pl.DataFrame, captions: pl.DataFrame, keys: list[str]) -> pl.Series:
+    """The last prompt row by keys, unless a gap to the caption tells that the row before it was dropped."""
+    last = prompt.group_by(keys).agg(pl.col("index", "position").sort_by("position").last())
+    first = captions.group_by(keys).agg(pl.col("position").min().alias("first"))
+    known = last.join(first, on=keys, how="left")
+    return known.filter(pl.col("first").is_null() | (pl.col("first") <= pl.col("position") + 1))["index"]
 
 
 def _gendered_rows(rows: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """What the model's captions lose when one layer's stream is replaced by its SAE's reconstruction."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 import polars as pl
@@ -8,11 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from core.analysis._pairs import request
 from core.analysis.intervals import bootstrap_mean, resamples
 from core.analysis.result import AnalysisInputs
+from core.lm.agreement import logits_of
 from core.lm.loading import LoadedModel
-from core.lm.patched import CAPTION, IMAGE, PROMPT, TokenBatch, build_batch, logits_of, states_from
-from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
+from core.lm.patched import CAPTION, IMAGE, PROMPT, TokenBatch, build_batch, states_from
+from core.lm.prompts import EncodedSample, UnusableText, encode_sample
 from core.lm.streams import CleanStreams
 from core.sae.architectures import SparseAutoencoder
 
@@ -121,16 +124,13 @@ def caption_loss(loaded: LoadedModel, batch: TokenBatch, states: Float[Tensor, "
 
 
 def _encode(loaded: LoadedModel, inputs: AnalysisInputs, images: int) -> list[EncodedSample]:
-    """One sample of each of `images` test images (drawn by seed) in every language that it has a caption in."""
+    """One sample of each of `images` test images (drawn by seed) in every language that it has a usable caption in."""
     test = inputs.samples.filter(pl.col("split") == "test").unique("image_id", keep="first", maintain_order=True)
     order = np.random.default_rng(inputs.seed).permutation(test.height)[:images]
     encoded = []
     for row in test[np.sort(order)].iter_rows(named=True):
         for language in inputs.languages:
-            if row.get(f"caption_{language}"):
-                image = inputs.images / row["image"] if inputs.images is not None and row.get("image") else None
-                fields = (row["sample_id"], row["image_id"], language, row[f"caption_{language}"])
-                encoded.append(
-                    encode_sample(loaded, CaptionRequest(*fields, inputs.instructions.get(language, ""), image))
-                )
+            if caption := row.get(f"caption_{language}"):
+                with suppress(UnusableText):  # capture left it out and said so
+                    encoded.append(encode_sample(loaded, request(inputs, row, language, caption)))
     return encoded

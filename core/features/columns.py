@@ -1,5 +1,6 @@
 """Arrays on disk that are written piece by piece and read memory-mapped, and the turn from rows to columns."""
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,13 +52,12 @@ def transpose(folder: Path, num_features: int, block_rows: int) -> None:
     indptr, features, values = (map_array(folder / f"csr_{name}.npy") for name in ("indptr", "features", "values"))
     starts = _feature_starts(features, num_features)
     np.save(folder / "csc_indptr.npy", starts)
-    shape = (len(features),)
-    out_rows = npy.open_memmap(folder / "csc_rows.npy", "w+", np.uint32, shape) if len(features) else None
-    out_values = npy.open_memmap(folder / "csc_values.npy", "w+", np.float32, shape) if len(features) else None
-    if out_rows is None or out_values is None:  # an empty file cannot be mapped
+    if not len(features):  # an empty file cannot be mapped
         np.save(folder / "csc_rows.npy", np.empty(0, np.uint32))
         np.save(folder / "csc_values.npy", np.empty(0, np.float32))
         return
+    out_rows = _new_map(folder / "csc_rows.npy", np.uint32, len(features))
+    out_values = _new_map(folder / "csc_values.npy", np.float32, len(features))
     cursor = starts[:-1].astype(np.int64)
     for start in range(0, len(indptr) - 1, block_rows):
         bounds = indptr[start : start + block_rows + 1].astype(np.int64)
@@ -68,6 +68,14 @@ def transpose(folder: Path, num_features: int, block_rows: int) -> None:
         out_values[places] = values[block][order]
     out_rows.flush()
     out_values.flush()
+
+
+def _new_map(path: Path, dtype: type[np.generic], length: int) -> "np.memmap[Any, Any]":
+    """A new file to be filled through a map, its room taken first: on a full disk a map ends the process (SIGBUS)."""
+    out = npy.open_memmap(path, "w+", dtype, (length,))
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return out
 
 
 def _feature_starts(features: UInt[np.ndarray, " nnz"], num_features: int) -> UInt[np.ndarray, " F1"]:

@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
+from core.lm.agreement import logits_of
 from core.lm.hooks import edit
 from core.lm.loading import LoadedModel
-from core.lm.patched import TokenBatch, build_batch, logits_of
+from core.lm.patched import TokenBatch, build_batch
 from core.lm.prefix import run_base
 from core.lm.prompts import EncodedSample
 

@@ -84,12 +84,12 @@ def capture(places: Places, layers: Collection[int], keep: Keep = whole) -> Iter
 
 
 @contextmanager
-def observe(blocks: nn.ModuleList, layers: Collection[int]) -> Iterator[dict[int, Tensor]]:
-    """Collect the stream after each of `layers`, [B, T, D], from a forward pass that runs to its end."""
+def observe(places: Places, layers: Collection[int]) -> Iterator[dict[int, Tensor]]:
+    """Collect each layer's stream, or what its point gives, [B, T, D], from a forward pass that runs to its end."""
     streams: dict[int, Tensor] = {}
     with ExitStack() as stack:
         for layer in sorted(layers):
-            stack.callback(_watch(blocks[layer], partial(streams.__setitem__, layer)).remove)
+            stack.callback(_watch(places[layer], partial(streams.__setitem__, layer)).remove)
         yield streams
 
 

@@ -116,7 +116,7 @@ def _read_model(folder: Path, shape: ModelShape, dtype: torch.dtype) -> Any:
     logging.disable_progress_bar()
     try:
         return kind.from_pretrained(folder, dtype=dtype, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise BadInput(f"model {folder}: transformers cannot load it ({_first_line(error)})") from error
     finally:
         if bars:
@@ -127,14 +127,14 @@ def _read_processor(folder: Path) -> Any:
     try:
         # The torchvision backend resizes slightly differently, and is not installed everywhere.
         return AutoProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise BadInput(f"model {folder}: its processor cannot be loaded ({_first_line(error)})") from error
 
 
 def _read_tokenizer(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise BadInput(f"model {folder}: its tokenizer cannot be loaded ({_first_line(error)})") from error
 
 

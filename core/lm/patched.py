@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from core.lm.agreement import logits_of
 from core.lm.batches import CAPTION, IMAGE, LAST_PROMPT, OUTSIDE, PROMPT, Fork, TokenBatch, build_batch
 from core.lm.hooks import capture
 from core.lm.loading import LoadedModel
@@ -26,7 +27,6 @@ __all__ = [
     "build_batch",
     "clean_run",
     "embed",
-    "logits_of",
     "run_embedded",
     "run_from",
     "run_full",
@@ -101,15 +101,6 @@ def run_from(
 ) -> Float[Tensor, "B T V"]:
     """The logits when the stream after block `layer` is `stream`: equal to the full forward for the clean stream."""
     return logits_of(loaded, states_from(loaded, batch, layer, stream))
-
-
-def logits_of(loaded: LoadedModel, states: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
-    """The vocabulary head on the final norm's output, soft-capped where the model is (Gemma 2)."""
-    model: Any = loaded.model
-    with torch.no_grad():
-        logits: Tensor = model.get_output_embeddings()(states)
-        cap = getattr(loaded.text_config, "final_logit_softcapping", None)
-        return logits if cap is None else cap * torch.tanh(logits / cap)
 
 
 @contextmanager

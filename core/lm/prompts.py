@@ -131,21 +131,6 @@ def build_prompt(loaded: LoadedModel, instruction: str, with_image: bool) -> Pro
     return Prompt(text, (start, start + len(instruction)), " " if instruction and not chat else "")
 
 
-def continuation_ids(loaded: LoadedModel, sample: EncodedSample, text: str) -> list[int]:
-    """The tokens that `text` adds when it is written behind the sample's caption.
-
-    All of it is tokenised as one sequence, so `text` opens with the space it needs.
-
-    Raises:
-        UnusableText: the tokenizer merges across the boundary, so that `text` is no continuation of these tokens.
-    """
-    ids, _ = _tokenise(loaded.tokenizer, sample.text + text)
-    length = len(sample.ids)
-    if ids[:length] != sample.ids or len(ids) == length:
-        raise UnusableText(f"sample {sample.sample_id}: {text!r} merges with the text before it; start at a word")
-    return ids[length:]
-
-
 def spell(loaded: LoadedModel, token: int) -> str:
     """A token as a reader sees it; one that is only part of a character by its name."""
     text: str = loaded.tokenizer.decode([token], clean_up_tokenization_spaces=False)

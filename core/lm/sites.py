@@ -1,9 +1,10 @@
 """Where each site is read, found by structure: names of submodules, not classes of models.
 
-In a Gemma 2 or 3 block both sublayers' outputs are normed before they are added to the stream, so that what the
-sublayer returns (`attn_out`, `mlp_out`) and what is added (`…_normed`) differ; elsewhere they are one tensor, and
-resid_post = resid_pre + attn_out_normed + mlp_out_normed holds everywhere. Gemma Scope 2's `mlp_out` is our
-`mlp_out_normed` (post_feedforward_layernorm's output), its `attn_out` our `attn_z` (o_proj's input).
+In a Gemma 2 or 3 block, and in GLM-4's, both sublayers' outputs are normed before they are added to the stream, so that
+what the sublayer returns (`attn_out`, `mlp_out`) and what is added (`…_normed`) differ; elsewhere they are one tensor.
+`core.lm.agreement.check_added` makes sure that resid_post = resid_pre + attn_out_normed + mlp_out_normed. Gemma
+Scope 2's `mlp_out` is our `mlp_out_normed` (post_feedforward_layernorm's output), its `attn_out` our `attn_z`
+(o_proj's input).
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,11 @@ _MLP = ("mlp", "feed_forward", "ffn", "block_sparse_moe")
 _PROJECTION = ("o_proj", "out_proj", "dense", "c_proj", "wo")
 _TOWER = ("vision_tower", "vision_model", "vision_encoder", "visual")
 _PROJECTOR = ("multi_modal_projector", "projector")
-_POST_ATTENTION, _POST_MLP = "post_attention_layernorm", "post_feedforward_layernorm"
+# By the norm behind the MLP: in Llama's blocks a post_attention_layernorm alone stands before the MLP.
+_NORMS = {
+    "post_feedforward_layernorm": "post_attention_layernorm",  # Gemma 2 and 3, OLMo 2
+    "post_mlp_layernorm": "post_self_attn_layernorm",  # GLM-4
+}
 
 
 @dataclass(frozen=True)
@@ -74,12 +79,10 @@ def _point(block: nn.Module, number: int, site: Site) -> Point:
     name = f"block {number}"
     if site == "attn_z":
         return Point(_part(_part(block, _ATTENTION, name, site), _PROJECTION, name, site), "input")
-    # A norm of this name behind the MLP tells that both sublayers are normed on their way out: in Llama's blocks
-    # post_attention_layernorm alone stands before the MLP.
-    normed = site.endswith("_normed") and hasattr(block, _POST_MLP)
-    if site.startswith("attn"):
-        return Point(getattr(block, _POST_ATTENTION) if normed else _part(block, _ATTENTION, name, site))
-    return Point(getattr(block, _POST_MLP) if normed else _part(block, _MLP, name, site))
+    norms = next((pair for pair in _NORMS.items() if hasattr(block, pair[0])), None)
+    if norms is not None and site.endswith("_normed"):
+        return Point(getattr(block, norms[site.startswith("attn")]))
+    return Point(_part(block, _ATTENTION if site.startswith("attn") else _MLP, name, site))
 
 
 def _part(module: nn.Module, names: Sequence[str], whole: str, site: Site) -> nn.Module:

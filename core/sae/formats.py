@@ -173,6 +173,15 @@ def _refuse(config: Mapping[str, Any], path: Path) -> None:
     for key, values in expected.items():
         if config.get(key, values[0]) not in values:
             raise BadInput(f"{path}: {key} is {config[key]!r}; what can be read is {', '.join(values)}")
+    # SAELens before 6 called every autoencoder `standard` and told its activation function and its scale here.
+    for key in ("activation_fn", "activation_fn_str"):
+        if config.get(key, "relu") not in ("relu", config.get("architecture")):
+            raise BadInput(f"{path}: {key} is {config[key]!r}; load it in SAELens 6 or later and save it again")
+    if config.get("finetuning_scaling_factor"):
+        raise BadInput(f"{path}: finetuning_scaling_factor is set; fold it into W_dec and b_dec, or save without it")
+    k = config.get("k") if config.get("architecture") == "topk" else None
+    if k is not None and not (isinstance(k, int) and 0 < k <= config["d_sae"]):
+        raise BadInput(f"{path}: k is {k!r}; it must lie between 1 and d_sae, {config['d_sae']}")
 
 
 def _ungate(found: dict[str, Tensor], weights: Weights) -> Float[Tensor, " F"]:

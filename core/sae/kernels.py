@@ -48,7 +48,7 @@ class Active(NamedTuple):
 
 def top_k(x: Float[Tensor, "B F"], k: int) -> tuple[Float[Tensor, "B K"], Int[Tensor, "B K"]]:
     """The `k` largest entries of each row and their columns, in no stated order."""
-    if x.device.type == "cpu" and 2 * _GROUPS * k <= x.shape[1] and not x.requires_grad:
+    if x.device.type == "cpu" and len(x) and 2 * _GROUPS * k <= x.shape[1] and not x.requires_grad:
         found = _among_candidates(x, k)
         if found is not None:
             return found

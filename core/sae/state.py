@@ -1,7 +1,6 @@
 """What a training run is made of between two steps, and how it survives being killed."""
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -188,7 +187,7 @@ def save_checkpoint(folder: Path, state: TrainingState, recipe: str) -> None:
     if state.input_bias is not None:
         tensors["input_bias"] = state.input_bias
     scalars = json.dumps({"step": state.step, **asdict(state.controls)})  # repr: not a bit is lost
-    partial = folder / f".{CHECKPOINT}.{os.getpid()}"
+    partial = folder / f".{CHECKPOINT}.partial"  # one writer has the lease: a killed one's is written over
     try:
         save_file(tensors, partial, metadata={"recipe": recipe, "scalars": scalars})
     except SafetensorError as error:

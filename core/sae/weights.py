@@ -65,6 +65,8 @@ def read_config(path: Path, *keys: str) -> dict[str, Any]:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise BadInput(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise BadInput(f"{path}: holds {type(config).__name__}, not an object of keys and values")
     missing = [key for key in keys if key not in config]
     if missing:
         raise BadInput(f"{path}: key {missing[0]!r} is missing")

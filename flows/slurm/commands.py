@@ -44,7 +44,7 @@ class Job:
 
     @property
     def settled(self) -> bool:
-        """Whether it has ended and SLURM says how: while the node tidies up, it says COMPLETING whatever the end was."""
+        """Whether it has ended and SLURM says how: COMPLETING hides that while the node tidies up."""
         return not self.alive and self.state != "COMPLETING"
 
     @property

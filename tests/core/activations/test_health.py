@@ -74,10 +74,8 @@ def test_nan_fails_naming_layer_and_samples(rows: torch.Tensor, policy: str) -> 
     samples = ["bad" if index == 3 else "good" for index in range(len(rows))]
     table = _Table(rows, samples=samples)
     table.compute_dtype, table.nonfinite_from = "bfloat16", 4
-    dtype = {"fail": "bfloat16", "recompute": "float32 too"}[policy]
-    told = (
-        f"layer 7: 1 rows hold NaN or Inf, computed in {dtype}, where they start at layer 4 (samples bad); set capture"
-    )
+    too = {"fail": "", "recompute": ", and in float32 too"}[policy]
+    told = f"layer 7: 1 rows hold NaN or Inf, computed in bfloat16, where they start at layer 4{too} (samples bad); set"
     with pytest.raises(NonFinite, match=re.escape(told)):
         examine_layer(table, policy)
 

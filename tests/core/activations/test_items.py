@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -182,3 +183,12 @@ def test_a_layer_of_items_is_measured_trained_on_and_indexed(model: FactoryModel
     features = FeatureIndex.open(tmp_path / "index").features
     assert features["count"].sum() == features["count_shared"].sum() == 13 * 4
     assert features["rate_image"].max() == 0
+
+
+def test_a_module_that_fails_is_told_without_a_traceback(model: FactoryModel, tmp_path: Path) -> None:
+    def wrong(samples: Any) -> Encoded:
+        encoded = model.encode(samples)
+        return replace(encoded, inputs={**encoded.inputs, "wrong": torch.zeros(1)})
+
+    with pytest.raises(BadInput, match=r"model\.factory: the module failed on what `encode` gave .*wrong"):
+        capture_items(replace(model, encode=wrong), job_of(), tmp_path)

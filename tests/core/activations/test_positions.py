@@ -136,3 +136,19 @@ def test_the_sets_of_scenes_agree_with_a_walk_through_each_caption(tmp_path: Pat
     found = position_sets(pl.DataFrame(rows, schema=TOKENS), samples).to_list()
     assert found == wanted
     assert set(Counter(found)) <= set(POSITION_SETS)
+
+
+def test_a_row_pooled_over_a_caption_or_a_prompt_stands_for_no_place_in_it() -> None:
+    pooled = {"token_id": None}
+    rows = [
+        token("prompt", 3, token="[prompt]", **pooled),
+        token("caption", 11, char_start=0, char_end=len(CAPTION), **pooled | {"token": CAPTION}),
+        token("image", 1, None, token="[image]", **pooled),
+    ]
+    assert sets(rows) == ["other", "other", "image"]
+
+
+def test_another_prompt_row_does_not_take_the_place_of_a_decision_point_that_was_dropped() -> None:
+    prompt = [token("prompt", 3), token("prompt", 4, special=True)]
+    assert sets([*prompt, word(5, "In the")]) == ["other", "last-prompt", "pre-gender"]
+    assert sets([prompt[0], word(5, "In the")]) == ["other", "pre-gender"]

@@ -16,9 +16,10 @@ from core.analysis._runs import PairRuns, portions
 from core.analysis.interventions import Ablation, Steering, during_generation, open_site
 from core.analysis.result import Result
 from core.figures.ablation import figures
+from core.lm.agreement import logits_of
 from core.lm.hooks import edit
 from core.lm.outcomes import word_ends
-from core.lm.patched import build_batch, clean_run, logits_of, run_full
+from core.lm.patched import build_batch, clean_run, run_full
 from core.study.analyses import AblationConfig
 from tests.core.analysis.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld, causal_world
 

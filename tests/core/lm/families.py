@@ -16,21 +16,21 @@ from transformers import (
 
 from tests.core.lm.tiny import save_random, tiny_tokenizer
 
-TEXT_FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gpt_neox", "gpt2", "olmo2")
+TEXT_FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gpt_neox", "gpt2", "olmo2", "glm4")
 _SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
 _GPT2 = {"n_embd": 32, "n_inner": 48, "n_layer": 3, "n_head": 4}
 _GROUPED = {"num_key_value_heads": 2}
 _WIDE = {**_GROUPED, "head_dim": 16}  # heads side by side are wider than the stream
-_HEADS = {"llama": _WIDE, "qwen3": _WIDE, "gemma2": _WIDE, "qwen2": _GROUPED, "olmo2": _GROUPED}
+_HEADS = {"llama": _WIDE, "qwen3": _WIDE, "gemma2": _WIDE, "qwen2": _GROUPED, "olmo2": _GROUPED, "glm4": _WIDE}
 
 
-def save_family(kind: str, folder: Path) -> Path:
-    """A random decoder of `kind` with a tokenizer: 3 layers, D 32."""
+def save_family(kind: str, folder: Path, **more: float) -> Path:
+    """A random decoder of `kind` with a tokenizer: 3 layers, D 32; `more` are further fields of its configuration."""
     tokenizer = tiny_tokenizer(chat=False)
     sizes = _GPT2 if kind == "gpt2" else _SIZES | _HEADS.get(kind, {})
     ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
     torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **sizes, **ids)
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **sizes, **ids, **more)
     save_random(AutoModelForCausalLM.from_config(config), folder)
     tokenizer.save_pretrained(folder)
     return folder

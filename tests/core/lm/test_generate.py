@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from core.lm.agreement import logits_of
 from core.lm.generate import Intervention, generate, stop_ids
 from core.lm.hooks import edit
 from core.lm.loading import LoadedModel, load_model
-from core.lm.patched import build_batch, logits_of, run_full
+from core.lm.patched import build_batch, run_full
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
 
 STEPS = 9

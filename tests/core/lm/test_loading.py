@@ -6,6 +6,7 @@ import torch
 
 from core.errors import BadInput
 from core.lm.loading import load_model
+from core.lm.packages import package_files
 
 
 def test_the_parts_of_a_vision_language_model_are_found(tiny_gemma: Path) -> None:
@@ -64,3 +65,20 @@ def test_a_missing_processor_is_told(tiny_gemma: Path, tmp_path: Path) -> None:
         shutil.copy(tiny_gemma / name, tmp_path / name)
     with pytest.raises(BadInput, match="processor cannot be loaded"):
         load_model(tmp_path, "float32", "cpu")
+
+
+def test_a_tokenizer_whose_library_is_not_installed_is_told(tiny_text_gemma: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_text_gemma, tmp_path / "model")
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    (tmp_path / "model" / "tokenizer_config.json").write_text('{"tokenizer_class": "BertJapaneseTokenizer"}')
+    with pytest.raises(BadInput, match="tokenizer cannot be loaded"):
+        load_model(tmp_path / "model", "float32", "cpu")
+
+
+def test_a_distribution_that_an_interrupted_pip_left_behind_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "~roken-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BadInput, match="'no-such-weights' is not installed"):
+        package_files("no-such-weights")

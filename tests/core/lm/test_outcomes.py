@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.lm.agreement import logits_of
 from core.lm.loading import LoadedModel, load_model
 from core.lm.outcomes import (
     caption_predictions,
@@ -15,7 +16,7 @@ from core.lm.outcomes import (
     word_log_probs,
     word_targets,
 )
-from core.lm.patched import build_batch, logits_of, run_full
+from core.lm.patched import build_batch, run_full
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
 
 

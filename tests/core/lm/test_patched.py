@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from core.errors import BadInput
+from core.lm.agreement import logits_of
 from core.lm.hooks import edit
 from core.lm.loading import LoadedModel, load_model
 from core.lm.patched import (
@@ -19,7 +20,6 @@ from core.lm.patched import (
     build_batch,
     clean_run,
     embed,
-    logits_of,
     run_embedded,
     run_from,
     run_full,

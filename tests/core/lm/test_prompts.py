@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.errors import BadInput
 from core.lm.loading import LoadedModel, load_model
-from core.lm.prompts import CaptionRequest, UnusableText, continuation_ids, encode_sample, spell
+from core.lm.prompts import CaptionRequest, UnusableText, encode_sample, spell
 from tests.core.lm.reference import INSTRUCTIONS, noise_images, processor_inputs
 from tests.core.lm.tiny import TEMPLATE
 
@@ -142,17 +142,3 @@ def test_a_template_that_places_no_image_is_told(
 def test_a_text_model_refuses_images(text: LoadedModel, image: Path) -> None:
     with pytest.raises(BadInput, match="takes no images"):
         encode_sample(text, _request("A man", image))
-
-
-def test_a_continuation_is_what_the_longer_caption_has_more(vlm: LoadedModel, image: Path) -> None:
-    sample = encode_sample(vlm, _request("A", image))
-    longer = encode_sample(vlm, _request("A woman sings", image))
-    assert sample.ids + continuation_ids(vlm, sample, " woman sings") == longer.ids
-    start = encode_sample(vlm, _request("", image))
-    assert start.ids + continuation_ids(vlm, start, "A woman sings") == longer.ids
-
-
-def test_a_continuation_that_merges_with_the_caption_is_refused(vlm: LoadedModel, image: Path) -> None:
-    sample = encode_sample(vlm, _request("A wom", image))
-    with pytest.raises(UnusableText, match="merges"):
-        continuation_ids(vlm, sample, "an")

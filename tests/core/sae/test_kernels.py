@@ -63,3 +63,8 @@ def test_decode_and_gradients_of_a_code_equal_autograd(active: int) -> None:
     torch.testing.assert_close(entries.code_gradient(decoder.detach(), g), values.grad[order])
     torch.testing.assert_close(entries.gather(g, entries.active.rows, entries.active.values), decoder.grad)
     torch.testing.assert_close(entries.sum(entries.active.values), dense.detach().sum(0))
+
+
+def test_top_k_of_no_rows_is_empty() -> None:
+    values, indices = top_k(torch.empty(0, 1024), 5)
+    assert values.shape == indices.shape == (0, 5)

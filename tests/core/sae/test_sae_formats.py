@@ -63,6 +63,12 @@ def test_an_input_without_b_dec_is_folded_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"architecture": "standard", "activation_fn_str": "topk"},
+            "activation_fn_str is 'topk'; load it in SAELens 6",
+        ),
+        ({"finetuning_scaling_factor": True}, "finetuning_scaling_factor is set; fold it into W_dec"),
+        ({"k": 10_000}, "k is 10000; it must lie between 1 and d_sae"),
         ({"architecture": "temporal"}, "architecture is 'temporal'; what can be read is topk, jumprelu"),
         ({"normalize_activations": "layer_norm"}, "normalize_activations is 'layer_norm'"),
         ({"d_in": 13}, r"W_enc is \[12, 40\], cfg.json says \[13, 40\]"),

@@ -1,0 +1,115 @@
+"""What is known of a model by its structure, checked once against the model's own forward pass.
+
+Families differ in ways that no name tells: Cohere and Granite scale their logits, Granite what a block adds to the
+stream. Figures that rest on such a difference would be wrong without a word.
+"""
+
+from typing import Any
+from weakref import WeakSet
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from core.errors import BadInput
+from core.lm.hooks import observe
+from core.lm.loading import LoadedModel
+from core.lm.prefix import run_base
+from core.lm.sites import Point, points
+
+# bfloat16 rounds to 0.4 %, and layers add up; what is scaled or normed otherwise is off by 100 % and more.
+_AGREES = 0.05
+_TOKENS = 12
+_CHECKED: WeakSet[nn.Module] = WeakSet()
+
+
+def logits_of(loaded: LoadedModel, states: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+    """The vocabulary head on the final norm's output, scaled and soft-capped as the model does (Granite, Cohere,
+    Gemma 2).
+
+    Raises:
+        BadInput: the model makes its logits in another way.
+    """
+    if loaded.model not in _CHECKED and states.numel():
+        _check_head(loaded, states.reshape(-1, states.shape[-1])[:_TOKENS])
+        _CHECKED.add(loaded.model)
+    return _head(loaded, states)
+
+
+def _head(loaded: LoadedModel, states: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+    model: Any = loaded.model
+    config = loaded.text_config
+    with torch.no_grad():
+        logits: Tensor = model.get_output_embeddings()(states)
+        if (scale := getattr(config, "logit_scale", None)) is not None:
+            logits = logits * scale
+        if (divisor := getattr(config, "logits_scaling", None)) is not None:
+            logits = logits / divisor
+        cap = getattr(config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+class _Answer:
+    """What a base model returns: its last states, and nothing else that a model's forward may ask for."""
+
+    def __init__(self, states: Tensor) -> None:
+        self.last_hidden_state = states
+
+    def __getitem__(self, _first: int) -> Tensor:
+        return self.last_hidden_state
+
+    def __getattr__(self, _name: str) -> None:
+        return None
+
+
+@torch.no_grad()
+def _check_head(loaded: LoadedModel, states: Float[Tensor, "n D"]) -> None:
+    """Hold our logits against those of the model's own forward, in which no block runs: the base answers `states`."""
+    model, base = loaded.model, loaded.base
+    ids = _some_tokens(loaded)[:, : len(states)]
+    base.forward = lambda *_inputs, **_options: _Answer(states[None])
+    try:
+        truth = model(input_ids=ids, use_cache=False).logits[0].float()
+    finally:
+        del base.forward
+    ours = _head(loaded, states).float()
+    if not (truth - ours).norm() <= _AGREES * truth.norm():
+        raise BadInput(
+            f"model {loaded.folder}: its logits are not those of its vocabulary head on the final norm's output "
+            f"(model_type {loaded.shape.model_type!r} makes them in a way not known here); leave out the analyses that "
+            "read them (analyses: {ablation: null, …}), or take another model"
+        )
+
+
+@torch.no_grad()
+def check_added(loaded: LoadedModel) -> None:
+    """Make sure that resid_post = resid_pre + attn_out_normed + mlp_out_normed in every block.
+
+    Raises:
+        BadInput: it does not hold; the first layer is named.
+    """
+    layers = range(loaded.shape.num_layers)
+    ids = _some_tokens(loaded)
+    before = [Point(block, "input") for block in loaded.blocks]
+    attention, mlp = (points(loaded.blocks, site) for site in ("attn_out_normed", "mlp_out_normed"))
+    with (
+        observe(before, layers) as pre,
+        observe(loaded.blocks, layers) as post,
+        observe(attention, layers) as first,
+        observe(mlp, layers) as second,
+    ):
+        run_base(loaded, ids, torch.ones_like(ids), [])
+    for layer in layers:
+        added, truth = first[layer].float() + second[layer].float(), post[layer].float() - pre[layer].float()
+        if not (added - truth).norm() <= _AGREES * truth.norm():
+            raise BadInput(
+                f"capture.site: what block {layer} of model {loaded.folder} adds to the stream is not what its parts "
+                f"give (model_type {loaded.shape.model_type!r} scales or norms them in a way not known here); capture "
+                "resid_post, attn_out or mlp_out"
+            )
+
+
+def _some_tokens(loaded: LoadedModel) -> Int[Tensor, "1 T"]:
+    """A few tokens, none of which stands for an image."""
+    ids = [index for index in range(_TOKENS + 1) if index != loaded.image_token_id][:_TOKENS]
+    return torch.tensor([ids], device=loaded.device)
