@@ -33,8 +33,8 @@ from tasks.tracking_database import make_tracking_database
 
 
 def serve(
-    prefect_port: Annotated[int, typer.Option(help="Port of Prefect's server and pages.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(help="Port of MLflow's server and pages.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Prefect's server and pages.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of MLflow's server and pages.")] = 5000,
 ) -> None:
     """Start Prefect and MLflow on loopback and serve the deployments; one Ctrl-C ends it all."""
     settings = read_settings()

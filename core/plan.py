@@ -215,7 +215,11 @@ def _analysis_layers(study: Study, spec: StepSpec, captured: tuple[int, ...]) ->
 
 
 def _short(layers: Sequence[int]) -> str:
-    return ", ".join(map(str, layers)) if len(layers) <= 6 else f"{layers[0]}-{layers[-1]}"
+    if len(layers) <= 6:
+        return ", ".join(map(str, layers))
+    gaps = [place for place in range(1, len(layers)) if layers[place] != layers[place - 1] + 1]
+    runs = [layers[start:end] for start, end in zip([0, *gaps], [*gaps, len(layers)], strict=True)]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def _report_unit(study: Study, roots: Roots, units: Mapping[str, Sequence[Unit]], skipped: Mapping[str, str]) -> Unit:

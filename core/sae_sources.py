@@ -58,6 +58,8 @@ def _folder(field: str, place: str) -> Path:
 def _source(field: str, folder: Path, width: int | None, memo: HashMemo) -> SAESource:
     files = sorted(path for pattern in _FILES for path in folder.glob(pattern))
     weights = [path for path in files if path.suffix in (".safetensors", ".npz")]
+    if not folder.is_dir():
+        raise BadInput(f"{field}: {folder} does not exist")
     if not weights:
         raise BadInput(f"{field}: {folder} holds no SAE (no .safetensors or .npz file)")
     if width is not None:
@@ -104,4 +106,4 @@ def _cached(field: str, place: str) -> Path:
 
 
 def _listed(bases: Sequence[Path]) -> str:
-    return ", ".join(str(base) for base in bases)
+    return ", ".join(dict.fromkeys(str(base) for base in bases))

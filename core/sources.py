@@ -115,7 +115,7 @@ def find_first(name: str, bases: Sequence[Path], field: str) -> Path:
         if path.exists():
             # The last link stays: a table is found by its own name, its pictures beside it.
             return path.parent.resolve() / path.name
-    places = ", ".join(str(base) for base in bases)
+    places = ", ".join(dict.fromkeys(str(base) for base in bases))
     raise BadInput(
         f"{field}: {name!r} does not exist (looked below {places}); give the path from the study file's folder"
     )

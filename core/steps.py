@@ -41,7 +41,7 @@ VISUAL_PATTERNS = StepSpec(
 AMPLIFICATION = StepSpec("amplification", 4, "gpu", ("core.analysis.amplification", "core.figures.amplification"))
 EVOLUTION = StepSpec("evolution", 2, "cpu", ("core.analysis.evolution", "core.figures.evolution"))
 QUALITATIVE = StepSpec("qualitative", 2, "gpu", ("core.analysis.qualitative", "core.figures.qualitative"))
-REPORT = StepSpec("report", 4, "cpu", ("core.report", "core.figures.study"))
+REPORT = StepSpec("report", 5, "cpu", ("core.report", "core.figures.study"))
 
 ANALYSES = (OVERVIEW, INTERPRETATION, ABLATION, VISUAL_PATTERNS, AMPLIFICATION, EVOLUTION, QUALITATIVE)
 LAYER_STEPS = (EXTRACT_LAYER, TRAIN_SAE, IMPORT_SAE, CHOOSE_SAE, INDEX_FEATURES)

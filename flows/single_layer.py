@@ -1,5 +1,6 @@
 """One layer of a study, anew: its table, its SAE and its index; everything else is reused."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from prefect import flow
@@ -33,6 +34,8 @@ def single_layer(
         For each unit `same`, `different` (after a refresh) or its artefact's reference.
     """
     with study_run(study, cluster, STEPS) as run:
+        if run.survey.layers is not None:
+            _check(layer, run.survey.layers)
         prepare_and_capture(run)
         extract, sae, index = _units_of(run.plan, layer)
         before = _set_aside(run, (sae, index)) if refresh else {}
@@ -42,9 +45,13 @@ def single_layer(
         return {unit.label: _verdict(run, unit, before) for unit in (extract, sae, index)}
 
 
+def _check(layer: int, layers: Sequence[int]) -> None:
+    if layer not in layers:
+        raise BadInput(f"layer: {layer} is not among the study's layers ({', '.join(map(str, layers))})")
+
+
 def _units_of(plan: Plan, layer: int) -> tuple[Unit, Unit, Unit]:
-    if layer not in plan.layers:
-        raise BadInput(f"layer: {layer} is not among the study's layers ({', '.join(map(str, plan.layers))})")
+    _check(layer, plan.layers)
     if plan.choose_sae:
         raise BadInput("sae: the study trains several SAEs a layer; say which one is meant, as in --set sae.k=16")
     place = plan.layers.index(layer)

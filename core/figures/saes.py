@@ -58,7 +58,9 @@ def frontier(sweep: pl.DataFrame) -> Figure | None:
     table = summary.with_columns(series=series).sort("series", "l0")
     kinds = table["series"].unique(maintain_order=True).to_list()
     colour = alt.Color("series:N", title=None, scale=alt.Scale(domain=kinds, range=list(SERIES)))
-    base = alt.Chart(table).encode(x=alt.X("l0:Q", title="Active features a token (L0, held out)"))
+    base = alt.Chart(table).encode(
+        x=alt.X("l0:Q", title="Active features a token (L0, held out)", axis=alt.Axis(tickCount=5))
+    )
     y = alt.Y("fvu:Q", title="Fraction of variance unexplained", scale=alt.Scale(zero=False))
     lines = base.mark_line().encode(y=y, color=colour)
     spread = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q", color=colour)
@@ -71,7 +73,8 @@ def frontier(sweep: pl.DataFrame) -> Figure | None:
     )
     chart = alt.layer(lines, spread, points, used).properties(width=WIDTH, height=HEIGHT)
     caption = (
-        "Sparsity against reconstruction on held-out rows: the median over the layers, bars its quartiles. "
+        "Sparsity against reconstruction on held-out rows, by kind × expansion: the median over the layers, bars its "
+        "quartiles. "
         "Down and to the left is better. The ring marks the autoencoders that the analyses use."
     )
     return Figure(chart, caption)
@@ -143,14 +146,15 @@ def thinned(history: pl.DataFrame, points: int) -> pl.DataFrame:
 
 def _curves(table: pl.DataFrame, field: str, title: str) -> alt.Chart:
     layers: Sequence[int] = table["layer"].unique().sort().to_list()
-    colour = alt.Color("layer:Q", title="Layer", scale=alt.Scale(scheme=SEQUENTIAL))
+    whole = alt.Legend(format="d", tickMinStep=1)
+    colour = alt.Color("layer:Q", title="Layer", scale=alt.Scale(scheme=SEQUENTIAL), legend=whole)
     if len(layers) == 1:
         colour = alt.Color("layer:N", title="Layer", scale=alt.Scale(range=[LANGUAGES["en"]]))
     chart: alt.Chart = (
         alt.Chart(table)
         .mark_line(strokeWidth=1.3, opacity=0.85)
         .encode(
-            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(grid=True, gridColor=GRID)),
+            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(grid=True, gridColor=GRID, tickCount=5)),
             y=alt.Y(f"{field}:Q", title=title, scale=alt.Scale(type="log", nice=False), axis=alt.Axis(tickCount=5)),
             color=colour,
             detail="layer:N",

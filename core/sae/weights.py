@@ -41,7 +41,7 @@ class Weights:
         """A tensor in float32, not mapped to the file any more.
 
         Raises:
-            BadInput: it is missing, holds no floating-point numbers, or has another shape than `told_by` says.
+            BadInput: it is missing, holds NaN or no floating-point numbers, or has another shape than `told_by` says.
         """
         if name not in self.tensors:
             raise BadInput(f"{self.path}: tensor {name!r} is missing; it has {', '.join(sorted(self.tensors))}")
@@ -50,7 +50,10 @@ class Weights:
             raise BadInput(f"{self.path}: {name} holds {tensor.dtype}; weights are floating-point numbers")
         if shape is not None and tuple(tensor.shape) != shape:
             raise BadInput(f"{self.path}: {name} is {list(tensor.shape)}, {told_by} says {list(shape)}")
-        return tensor.to(torch.float32, copy=True)
+        numbers = tensor.to(torch.float32, copy=True)
+        if numbers.isnan().any():
+            raise BadInput(f"{self.path}: {name} holds NaN; the file is damaged, or its training diverged")
+        return numbers
 
 
 def read_config(path: Path, *keys: str) -> dict[str, Any]:

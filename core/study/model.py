@@ -75,6 +75,8 @@ class CaptureConfig(Section):
     @field_validator("segments")
     @classmethod
     def _image_rows(cls, segments: tuple[Segment, ...], found: ValidationInfo) -> tuple[Segment, ...]:
+        if not segments:
+            raise ValueError("name at least one of image, prompt and caption")
         site = found.data.get("site")
         if site in VISION and "image" not in segments:
             raise ValueError(f"capture.site {site} gives image rows alone; add image")

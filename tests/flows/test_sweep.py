@@ -101,7 +101,7 @@ def test_others_saes_are_used_in_place_of_ours(swept: Path, scope: Path) -> None
 def test_a_missing_folder_and_a_layer_of_several_saes_are_told(swept: Path, scope: Path) -> None:
     missing = saeflow(swept, "run", "mini", "--set", f"sae.pretrained={scope}/lay_{{layer}}")
     assert missing.returncode == 1
-    assert "lay_0 holds no SAE" in " ".join(missing.stderr.split())
+    assert "lay_0 does not exist" in " ".join(missing.stderr.split())
     study = load_study(PROJECT / "deployments" / "studies" / "mini.yaml", ["sae.k=[4, 8]"])
     plan = plan_study(study, Sources("data", "model"), Shape(48, 34, 64, True))
     with pytest.raises(BadInput, match=r"say which one is meant, as in --set sae\.k=16"):

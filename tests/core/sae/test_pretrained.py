@@ -111,6 +111,11 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "params.npz", **{**parts, "b_enc": np.zeros(F, np.int64)})
     with pytest.raises(BadInput, match=r"b_enc holds torch\.int64"):
         open_pretrained(tmp_path, D)
+    holed = parts["W_dec"].copy()
+    holed[3, 5] = np.nan
+    np.savez(tmp_path / "params.npz", **{**parts, "W_dec": holed})
+    with pytest.raises(BadInput, match=r"params\.npz: W_dec holds NaN"):
+        open_pretrained(tmp_path, D)
     del parts["b_dec"]
     np.savez(tmp_path / "params.npz", **parts)
     with pytest.raises(BadInput, match="tensor 'b_dec' is missing; it has W_dec, W_enc"):
