@@ -14,8 +14,7 @@ def package_files(package: str) -> list[Path]:
     Raises:
         BadInput: the package is not installed, or holds no data files.
     """
-    # An interrupted pip leaves distributions without a name behind.
-    installed = {_normal(found.metadata["Name"] or "") for found in metadata.distributions()}
+    installed = {_name(found) for found in metadata.distributions()}
     names = sorted(
         name for name in installed if name == _normal(package) or name.startswith(f"{_normal(package)}-part")
     )
@@ -25,6 +24,14 @@ def package_files(package: str) -> list[Path]:
     if not files:
         raise BadInput(f"model.path: the package {package!r} holds no weights")
     return files
+
+
+def _name(found: metadata.Distribution) -> str:
+    """Its name; none where an interrupted pip left an empty folder behind, which finders tell by null or an error."""
+    try:
+        return _normal(str(found.metadata["Name"] or ""))
+    except (FileNotFoundError, KeyError, TypeError):
+        return ""
 
 
 def _normal(name: str) -> str:
