@@ -91,7 +91,7 @@ def test_without_test_images_nothing_is_measured(loaded: LoadedModel, tmp_path: 
 def test_a_caption_that_capture_left_out_is_passed_over(loaded: LoadedModel, tmp_path: Path):
     study = make_study(loaded, tmp_path)
     unusable = study.samples.with_columns(caption_en=pl.Series(["A woman <end_of_turn> sings", "a man"]))
-    table = Splicer(replace(study, samples=unusable), images=5, bootstrap=20).measure(
-        0, lambda x: x, dict.fromkeys(("image", "prompt", "caption"), np.zeros(loaded.unembedding.shape[1]))
-    )  # type: ignore[arg-type]
+    means = dict.fromkeys(("image", "prompt", "caption"), np.zeros(loaded.unembedding.shape[1]))
+    exact: Any = lambda x: x  # noqa: E731
+    table = Splicer(replace(study, samples=unusable), images=5, bootstrap=20).measure(0, exact, means)
     assert dict(table.select("language", "images").iter_rows()) == {"ar": 2, "en": 1}

@@ -66,3 +66,16 @@ def test_images_do_not_stand_in_the_way(tiny_gemma: Path) -> None:
     check_added(loaded)
     states = torch.randn(3, 2, loaded.shape.d_model, dtype=torch.bfloat16)
     assert logits_of(loaded, states).shape[:2] == (3, 2)
+
+
+def test_rounding_in_a_large_stream_is_no_disagreement(tmp_path: Path) -> None:
+    loaded = load_model(save_family("llama", tmp_path), "bfloat16", "cpu")
+    loaded.model.get_input_embeddings().weight.mul_(3000)
+    check_added(loaded)
+
+
+def test_overflown_states_are_not_held_against_the_head(tmp_path: Path) -> None:
+    loaded = of("llama", tmp_path)
+    assert logits_of(loaded, torch.full((1, 1, 32), torch.nan)).isnan().all()
+    ours, theirs = both(loaded)
+    torch.testing.assert_close(ours, theirs)
