@@ -20,7 +20,7 @@ def position_sets(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
     """Return each row's position set, aligned with `tokens` (T rows).
 
     Args:
-        tokens: rows with sample_id, image_id, language, segment, position, char_start, char_end and special.
+        tokens: rows with the columns of a shard's tokens.parquet (`core.activations.rows.TOKENS`).
         samples: sample_id and caption_en, caption_ar; gendered words are found in the captions.
     """
     rows = tokens.select(
@@ -53,8 +53,6 @@ def position_sets(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
 
 def _pooled(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
     """Rows of `capture.pool`: no token of their own, and the segment's name or the whole caption in its place."""
-    if "token" not in tokens.columns:
-        return pl.repeat(False, len(tokens), dtype=pl.Boolean, eager=True)
     lengths = samples.select(
         "sample_id", *(pl.col(f"caption_{language}").str.len_chars().alias(language) for language in ("en", "ar"))
     )
