@@ -80,16 +80,32 @@ def real_shape() -> Counts:
 def save_shape(out: Path, captioner: Path) -> Path:
     """The scaled-down model with random weights, and the captioner's processor at its image size."""
     torch.manual_seed(0)
+    Gemma3ForConditionalGeneration(gemma_config(SMALL, 448, captioner, **_vocabulary(captioner))).save_pretrained(out)
+    save_processor(out, captioner, 448)
+    return out
+
+
+def _vocabulary(captioner: Path) -> dict[str, int]:
+    return {"vocab_size": Gemma3Config.from_pretrained(captioner).text_config.vocab_size}
+
+
+def gemma_config(divisor: int, side: int, captioner: Path, **more: int) -> Gemma3Config:
+    """The shape with its widths divided, and the captioner's image tokens, whose processor it goes with."""
     small = Gemma3Config.from_pretrained(captioner)
-    config = _gemma(SMALL, 448, vocab_size=small.text_config.vocab_size, pad_token_id=0)
+    config = _gemma(divisor, side, pad_token_id=0, **more)
     for name in ("image_token_index", "boi_token_index", "eoi_token_index"):
         setattr(config, name, getattr(small, name))
-    Gemma3ForConditionalGeneration(config).save_pretrained(out)
+    return config
+
+
+def save_processor(out: Path, captioner: Path, side: int) -> Gemma3Processor:
+    """The captioner's processor for an image of `side` pixels and 256 image tokens, written to `out`."""
     made = AutoProcessor.from_pretrained(captioner, backend="pil")
-    made.image_processor.size = {"height": 448, "width": 448}
+    made.image_processor.size = {"height": side, "width": side}
     more = {"chat_template": made.chat_template, "image_seq_length": 256}
-    Gemma3Processor(made.image_processor, made.tokenizer, **more).save_pretrained(out)
-    return out
+    processor = Gemma3Processor(made.image_processor, made.tokenizer, **more)
+    processor.save_pretrained(out)
+    return processor
 
 
 def _gemma(divisor: int, side: int, **more: int) -> Gemma3Config:

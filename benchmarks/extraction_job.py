@@ -31,7 +31,12 @@ def write_job(model: str, samples: int, place: Path) -> None:
     table.write_parquet(place / "samples.parquet")
     made: dict[str, Any] = {"model": str(folder), "instructions": IMAGE if has_images else TEXT, "texts": []}
     (place / "job.json").write_text(json.dumps(made), encoding="utf-8")
-    loaded = load_model(folder, "float32", "cpu")
+    write_texts(load_model(folder, "float32", "cpu"), place)
+
+
+def write_texts(loaded: LoadedModel, place: Path) -> None:
+    """Add to the job every text as transformers' processor takes it."""
+    made = json.loads((place / "job.json").read_text(encoding="utf-8"))
     encoded = encode_shard(loaded, shard(Job.read(place, 1, "cpu", "float32")))
     assert not encoded.drops, f"every way must run the same samples; saeflow leaves out {encoded.drops}"
     made["texts"] = [_text(loaded, group, index, place) for group in encoded.groups for index in range(2)]

@@ -99,22 +99,27 @@ def passes(loaded: Any, groups: Sequence[Any], config: Any) -> None:
 
 
 class Plain:
-    """A model and its processor as transformers opens them."""
+    """A model and its processor (its tokenizer, where it takes no images) as transformers opens them."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: Job, model: Any, processor: Any):
+        self.job = job
+        self.model = model
+        self.processor = processor if job.has_images else None
+        self.tokenizer = processor.tokenizer if job.has_images else processor
+        self.tokenizer.padding_side = "right"
+
+    @classmethod
+    def open(cls, job: Job) -> "Plain":
+        """The checkpoint that the job names."""
         from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
         kind = AutoModelForImageTextToText if job.has_images else AutoModelForCausalLM
         local = {"local_files_only": True}
         model = kind.from_pretrained(job.model, dtype=getattr(torch, job.dtype), attn_implementation="sdpa", **local)
-        self.job = job
-        self.model = model.to(job.device).eval().requires_grad_(False)
         # The torchvision backend resizes slightly differently.
-        self.processor = AutoProcessor.from_pretrained(job.model, backend="pil", **local) if job.has_images else None
-        self.tokenizer = (
-            self.processor.tokenizer if self.processor else AutoTokenizer.from_pretrained(job.model, **local)
-        )
-        self.tokenizer.padding_side = "right"
+        read = (AutoProcessor, {"backend": "pil"}) if job.has_images else (AutoTokenizer, {})
+        processor = read[0].from_pretrained(job.model, **read[1], **local)
+        return cls(job, model.to(job.device).eval().requires_grad_(False), processor)
 
     def encode(self, texts: Texts) -> Mapping[str, Tensor]:
         """What transformers' own processor makes of the texts and their images."""
@@ -143,13 +148,17 @@ class Plain:
 
 def transformers(job: Job) -> Run:
     """The obvious way: the whole model with `output_hidden_states`, of which the last is behind the final norm."""
-    plain = Plain(job)
+    plain = Plain.open(job)
     return plain.keep(lambda inputs: plain.model(**inputs, output_hidden_states=True).hidden_states[1:])
 
 
 def headless(job: Job) -> Run:
     """The same without logits, as one would write who minds the cost."""
-    plain = Plain(job)
+    return without_logits(Plain.open(job))
+
+
+def without_logits(plain: Plain) -> Run:
+    """The base model with `output_hidden_states`."""
     return plain.keep(lambda inputs: plain.model.base_model(**inputs, output_hidden_states=True).hidden_states[1:])
 
 
@@ -157,7 +166,7 @@ def nnsight(job: Job) -> Run:
     """A trace that saves every block's output, without the vocabulary head."""
     from nnsight import NNsight, save
 
-    plain = Plain(job)
+    plain = Plain.open(job)
     traced = NNsight(plain.model.base_model)
     blocks = traced.language_model.layers if job.has_images else traced.layers
 
@@ -175,7 +184,7 @@ def transformer_lens(job: Job) -> Run:
     """`run_with_cache` on every `hook_resid_post` of the bridge, which always runs the vocabulary head."""
     from transformer_lens.model_bridge import TransformerBridge
 
-    plain = Plain(job)
+    plain = Plain.open(job)
     opened = {"hf_model": plain.model, "tokenizer": plain.tokenizer, "dtype": plain.model.dtype}
     bridge = TransformerBridge.boot_transformers(str(job.model), **opened, device=job.device)
     names = [f"blocks.{layer}.hook_resid_post" for layer in range(bridge.cfg.n_layers)]

@@ -1,9 +1,11 @@
 """The trainers that benchmarks/sae_peers.py compares: each library's own, on the same batches, every step timed."""
 
+import importlib.util
 import math
 import os
 import sys
 import time
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +109,47 @@ def saeflow(given: Given, clock: Clock) -> Trained:
     return code, sae.W_dec
 
 
+def plain_torch(given: Given, clock: Clock) -> Trained:
+    """The step that one writes in an hour: dense encoder, torch.topk, sparse decoder, autograd, fused Adam."""
+    width, device = given.train.shape[1], given.device
+    generator = torch.Generator().manual_seed(0)
+    decoder = torch.nn.functional.normalize(torch.randn(given.features, width, generator=generator), dim=1).to(device)
+    mean = given.train[:16_384].float().mean(0)
+    scale = given.train[:16_384].float().square().mean().sqrt()
+    weights = {"encoder": decoder.T.clone(), "decoder": decoder, "b_enc": torch.zeros(given.features, device=device)}
+    weights["b_dec"] = mean / scale
+    made = {name: torch.nn.Parameter(tensor) for name, tensor in weights.items()}
+    adam = torch.optim.Adam(made.values(), lr=given.lr, fused=True)
+
+    def encode(x: Tensor) -> tuple[Tensor, Tensor]:
+        values, chosen = torch.topk((x - made["b_dec"]) @ made["encoder"] + made["b_enc"], given.k, sorted=False)
+        return values.relu(), chosen
+
+    def decode(values: Tensor, chosen: Tensor) -> Tensor:
+        picked = torch.nn.functional.embedding_bag(chosen, made["decoder"], per_sample_weights=values, mode="sum")
+        return picked + made["b_dec"]
+
+    for rows in given.batches():
+        x = given.train[rows].float() / scale
+
+        def step(x: Tensor = x) -> None:
+            (decode(*encode(x)) - x).square().sum(1).mean().backward()
+            adam.step()
+            adam.zero_grad()
+            with torch.no_grad():
+                made["decoder"].div_(made["decoder"].norm(dim=1, keepdim=True))
+
+        clock.time(step)
+
+    @torch.no_grad()
+    def code(x: Tensor) -> tuple[Tensor, Tensor]:
+        values, chosen = encode(x / scale)
+        dense = torch.zeros(len(x), given.features, device=x.device).scatter_(1, chosen, values)
+        return decode(values, chosen) * scale, dense
+
+    return code, made["decoder"].detach()
+
+
 def saelens(given: Given, clock: Clock) -> Trained:
     """SAELens' trainer and its training classes."""
     from sae_lens import saes
@@ -156,7 +199,9 @@ def saelens(given: Given, clock: Clock) -> Trained:
 def sparsify(given: Given, clock: Clock) -> Trained:
     """EleutherAI/sparsify's sparse coder, in the steps of its trainer."""
     os.environ.setdefault("SPARSIFY_DISABLE_TRITON", "0" if given.device == "cuda" else "1")
-    from sparsify import SparseCoder, SparseCoderConfig
+    _without_trainer("sparsify")
+    from sparsify.config import SparseCoderConfig
+    from sparsify.sparse_coder import SparseCoder
 
     per_epoch = len(given.train) // given.batch
     sae = SparseCoder(given.train.shape[1], SparseCoderConfig(num_latents=given.features, k=given.k), given.device)
@@ -192,6 +237,17 @@ def sparsify(given: Given, clock: Clock) -> Trained:
     return code, sae.W_dec
 
 
+def _without_trainer(name: str) -> None:
+    """Make a package importable without its `__init__`, which loads a trainer that needs `datasets`."""
+    if name in sys.modules:
+        return
+    found = importlib.util.find_spec(name)
+    if found is None or found.submodule_search_locations is None:
+        raise ImportError(f"{name} is not installed")
+    sys.modules[name] = module = types.ModuleType(name)
+    module.__path__ = list(found.submodule_search_locations)
+
+
 def dictionary_learning(given: Given, clock: Clock) -> Trained:
     """dictionary_learning's trainers."""
     from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
@@ -223,4 +279,4 @@ def dictionary_learning(given: Given, clock: Clock) -> Trained:
     return code, trainer.ae.decoder.weight.T
 
 
-LIBRARIES = {one.__name__: one for one in (saeflow, saelens, sparsify, dictionary_learning)}
+LIBRARIES = {one.__name__: one for one in (saeflow, plain_torch, saelens, sparsify, dictionary_learning)}

@@ -1,0 +1,99 @@
+"""Whether a GPU computes what the CPU does, within bfloat16's rounding: a part of benchmarks/gpu.py.
+
+The truth is float32 on the CPU. The allowance is what bfloat16 itself costs there: the same computation on the CPU in
+bfloat16. An agreement is a relative difference of no more than three times that (or of 1e-3 in float32, in which a
+GPU sums in another order).
+"""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from extraction_job import CAPTIONER, IMAGE
+from gpu_machine import Size
+from torch import Tensor
+
+from core.activations.capture import capture_shard
+from core.activations.requests import CaptureJob
+from core.activations.table import LayerTable
+from core.data.scenes import generate_scenes
+from core.lm.loading import load_model
+from core.sae.rows import Rows
+from core.sae.training import Run
+from core.study.model import CaptureConfig
+from core.study.sae import SAEConfig
+
+ALLOWED = 3.0
+FLOAT32 = 1e-3
+STEPS = 8
+
+
+def equality(_size: Size, device: str, until: float) -> dict[str, Any]:
+    """A capture of the demo's captioner, layer by layer, and some steps of training."""
+    found: dict[str, Any] = {"capture": _capture(device)}
+    if time.perf_counter() < until:
+        found["training"] = _training(device)
+    wrong = [name for name, part in found.items() if not part["agrees"]]
+    if wrong:
+        raise AssertionError(f"{', '.join(wrong)}: the GPU does not agree with the CPU: {found}")
+    return found
+
+
+def difference(a: Tensor, b: Tensor) -> float:
+    """‖a − b‖ / ‖b‖."""
+    return float((a.double() - b.double()).norm() / b.double().norm())
+
+
+def _capture(device: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        samples = generate_scenes(folder, num_samples=8, seed=3)
+        job = CaptureJob(samples, folder, CaptureConfig(), IMAGE)
+        truth, rounded, ours = (
+            _layers(job, folder / name, where, dtype)
+            for name, where, dtype in [
+                ("truth", "cpu", "float32"),
+                ("rounded", "cpu", "bfloat16"),
+                ("ours", device, "bfloat16"),
+            ]
+        )
+    layers = [
+        {"layer": layer, "gpu": difference(one, true), "cpu_bfloat16": difference(other, true)}
+        for layer, (true, other, one) in enumerate(zip(truth, rounded, ours, strict=True))
+    ]
+    worst = max(layers, key=lambda row: row["gpu"] / max(row["cpu_bfloat16"], 1e-12))
+    agrees = worst["gpu"] <= ALLOWED * worst["cpu_bfloat16"]
+    print(f"- capture, {len(layers)} layers, the worst: {worst} → {'agrees' if agrees else 'DISAGREES'}")
+    return {"layers": layers, "agrees": agrees}
+
+
+def _layers(job: CaptureJob, out: Path, device: str, dtype: str) -> list[Tensor]:
+    out.mkdir()
+    loaded = load_model(CAPTIONER, dtype, device)
+    summary = capture_shard(loaded, job, out)
+    tables = (LayerTable.open([out], layer) for layer in summary.layers)
+    return [table.read(np.arange(len(table))) for table in tables]
+
+
+def _training(device: str) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2048, 256, generator=generator)
+    weights = {name: _trained(x.to(name)) for name in dict.fromkeys(("cpu", device))}
+    found = {name: difference(weights[device][name].cpu(), weights["cpu"][name]) for name in weights["cpu"]}
+    agrees = max(found.values()) <= FLOAT32
+    told = ", ".join(f"{name} {value:.1e}" for name, value in found.items())
+    print(f"- training, {STEPS} steps in float32: {told} → {'agrees' if agrees else 'DISAGREES'}")
+    return {"relative_difference": found, "agrees": agrees}
+
+
+def _trained(x: Tensor) -> dict[str, Tensor]:
+    with torch.no_grad():
+        run = Run.prepare(Rows(x, x[:256], {}), SAEConfig(expansion=8, k=16, batch_size=256, epochs=1))
+        state = run.start()
+        none = torch.empty(0, dtype=torch.int64, device=x.device)
+        for rows in torch.split(torch.arange(len(x), device=x.device), 256)[:STEPS]:
+            run.step(state, run.rows.pairs.take(rows), none)
+        return {name: state.weights[name] for name in ("encoder", "decoder", "b_enc", "b_dec")}
