@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from cli.run import ClusterOption, SetOption, StudyArgument
+from cli.run import ClusterOption, SetOption, StudyArgument, tell_notes
 from cli.terminal import console
 from core.errors import BadInput
 from core.estimate import estimate
@@ -32,6 +32,7 @@ def plan(study: StudyArgument, set_: SetOption = None, cluster: ClusterOption = 
         for name, reason in seen.plan.skipped.items():
             console.print(f"  skipped  {name}: {reason}", markup=False)
     _tell_estimate(seen, settings)
+    tell_notes(seen)
 
 
 def _plan_table(seen: Survey, settings: Settings, cluster: str) -> Table:

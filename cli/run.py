@@ -51,6 +51,7 @@ def run(
         place = str(find_study(study, study_folders()))  # the job starts in another folder
         _submit(opened, settings, cluster, ["run", place, *chain.from_iterable(("--set", item) for item in set_ or ())])
         return
+    tell_notes(seen)
     began = time.monotonic()
     execute(settings, seen, "full-analysis", {"study": opened, "cluster": cluster})
     _tell_done(opened, settings, time.monotonic() - began)
@@ -81,6 +82,12 @@ def _tell_whole(seen: Survey, settings: Settings) -> None:
 def _tell_done(study: Study, settings: Settings, seconds: float) -> None:
     console.print(f"[green]✓[/green] {study.name} is done after {seconds:.0f} s.")
     _tell_links(settings.workspace.report(study.name) / "report.html")
+
+
+def tell_notes(seen: Survey) -> None:
+    """Say what is read otherwise than it is stored."""
+    for note in seen.notes:
+        console.print(f"  note     {note}", markup=False)
 
 
 def _tell_links(report: object) -> None:

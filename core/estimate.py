@@ -13,6 +13,8 @@ from core.workspace import Workspace
 
 # A caption of one sentence and the turn around it; captions measured on the demo and on COCO-like tables: 12-30 tokens.
 _CAPTION_TOKENS = 24
+# Where each image has its own number of soft tokens: one of 640 x 480 pixels in Qwen2-VL has 391.
+_VARYING_IMAGE_TOKENS = 400
 _BYTES_PER_VALUE = 2  # bfloat16
 _PRETRAINED_K = 64  # the default of sae.k: what is loaded is known only once it is read
 # An H200-class GPU: 990 TFLOP/s in bf16 on paper, of which small-batch training reaches about a tenth.
@@ -55,10 +57,10 @@ def estimate(seen: Survey, workspace: Workspace) -> Estimate:
 
 def _rows_each(shape: ModelShape, capture: CaptureConfig) -> int:
     """Rows a sample gives: its image's and two captions', or its image's alone."""
-    pooled = capture.pool != "none"
+    pooled, tokens = capture.pool != "none", shape.image_tokens or _VARYING_IMAGE_TOKENS
     if capture.site in VISION:
-        return 1 if pooled else (shape.patches if capture.site == "vision_post" else shape.image_tokens)
-    image = shape.image_tokens if shape.has_images and "image" in capture.segments else 0
+        return 1 if pooled else (shape.patches if capture.site == "vision_post" else tokens)
+    image = tokens if shape.has_images and "image" in capture.segments else 0
     return min(image, 1) + 2 if pooled else image + 2 * _CAPTION_TOKENS
 
 

@@ -15,6 +15,8 @@ def left_out(study: Study, sources: Sources, shape: Shape, layers: Sequence[int]
     skipped = dict(off)
     if not shape.has_images and "visual_patterns" not in skipped:
         skipped["visual_patterns"] = "the study has no images"
+    if not shape.even_images and "visual_patterns" not in skipped:
+        skipped["visual_patterns"] = "it lays all images on one grid, and in this model each has a grid of its own"
     if len(layers) == 1:
         skipped = {EVOLUTION.name: "it compares layers, and one is captured", **skipped}
     if study.model.factory is not None:

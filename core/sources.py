@@ -18,7 +18,19 @@ from core.study.data import TableSource
 from core.units import Sources
 
 # What decides as much as the weights do: shape, tokenizer, processor, chat template.
-_MODEL_SETTINGS = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+_MODEL_SETTINGS = (
+    "*.json",
+    "*.jinja",
+    "additional_chat_templates/*.jinja",
+    "*.model",
+    "merges.txt",
+    "vocab.txt",
+    "dict.txt",
+    "bpe.codes",
+    "*.spm",
+    "*.tiktoken",
+    "*.tokenizer",
+)
 # Said about the model, and read by nothing that computes.
 _MODEL_TELLS = ("card.json",)
 

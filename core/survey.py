@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.lm.checkpoint import read_checkpoint
 from core.lm.shape import ModelShape, read_shape
+from core.lm.templates import template_notes
 from core.plan import Plan, plan_roots, plan_study
 from core.plan_capture import layers_of
 from core.precomputed_source import precomputed_source
@@ -19,7 +21,8 @@ from core.workspace import Workspace
 class Survey:
     """A study seen from its workspace.
 
-    `plan` is null until samples and model are there; `layers` are known as soon as the model's folder is.
+    `plan` is null until samples and model are there; `layers` are known as soon as the model's folder is. `notes` say
+    what is read otherwise than it is stored, a sentence each.
     """
 
     study: Study
@@ -28,6 +31,7 @@ class Survey:
     roots: Roots
     plan: Plan | None
     layers: tuple[int, ...] | None
+    notes: tuple[str, ...] = ()
 
     def whole(self, workspace: Workspace) -> bool:
         """Whether every artefact of the study is there."""
@@ -38,13 +42,15 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     """Locate and hash the sources of a study whose places are pinned, and name every unit that can be named.
 
     Raises:
-        BadInput: a source is missing, or a layer is out of range.
+        BadInput: a source is missing or damaged, or a layer is out of range.
     """
     located = locate(study, [Path.cwd()])
     memo = HashMemo(workspace.hashes)
     sources = replace(hash_sources(study, located, memo), precomputed=precomputed_source(study, memo))
     roots = plan_roots(study, sources)
-    model = _model_shape(study, located, workspace.model_folder(roots, located.model))
+    folder = workspace.model_folder(roots, located.model)
+    model = _model_shape(study, located, folder)
+    notes = _model_notes(folder) if folder is not None else ()
     shape = workspace.shape(roots, model)
     # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
     trial = shape if shape or model is None else Shape.of(model, images=1)
@@ -54,7 +60,12 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     memo.save()
     tried = plan_study(study, sources, trial) if trial else None
     plan = tried if shape else None
-    return Survey(study, located, sources, roots, plan, tried.layers if tried else None)
+    return Survey(study, located, sources, roots, plan, tried.layers if tried else None, notes)
+
+
+def _model_notes(folder: Path) -> tuple[str, ...]:
+    notes = (*read_checkpoint(folder).notes, *template_notes(folder))
+    return tuple(f"model {folder.name}: {note}" for note in notes)
 
 
 def _width(study: Study, sources: Sources, shape: Shape) -> int | None:

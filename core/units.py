@@ -82,7 +82,8 @@ class Sources:
 
 @dataclass(frozen=True)
 class Shape:
-    """What must be known before the layers and shards can be named; `vision_…` are of the model's vision tower."""
+    """What must be known before the layers and shards can be named; `vision_…` are of the model's vision tower, and
+    `even_images` tells that every image has equally many soft tokens."""
 
     images: int
     num_layers: int
@@ -90,12 +91,14 @@ class Shape:
     has_images: bool
     vision_layers: int = 0
     vision_width: int = 0
+    even_images: bool = True
 
     @classmethod
     def of(cls, model: ModelShape, images: int, has_images: bool = True) -> "Shape":
         """A study of `images` images, or of as many items where it has none, with that model."""
         seen = has_images and model.has_images
-        return cls(images, model.num_layers, model.d_model, seen, model.vision_layers, model.vision_width)
+        even = not seen or model.image_tokens > 0
+        return cls(images, model.num_layers, model.d_model, seen, model.vision_layers, model.vision_width, even)
 
 
 @dataclass(frozen=True)

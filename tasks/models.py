@@ -24,6 +24,8 @@ def open_model(work: Work, compute_dtype: str | None = None) -> LoadedModel:
         _mine.key = _mine.model = None
         with _loading:
             _mine.model = load_model(Path(work.context.model_folder), dtype, key[2])
+        for note in _mine.model.notes:
+            work.logger.info("model: %s", note)
         _mine.key = key
     loaded: LoadedModel = _mine.model
     return loaded

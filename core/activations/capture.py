@@ -69,6 +69,7 @@ def capture_shard(loaded: LoadedModel, job: CaptureJob, out: Path, progress: Pro
     """
     site = job.config.site
     part = extent(loaded.shape, site)
+    loaded.points(site)  # a part that the model lacks is told before any caption is laid out
     if site in ADDED:
         check_added(loaded)
     layers = resolve_layers(job.config.layers, part.layers, "capture.layers", part.name)

@@ -9,7 +9,7 @@ import polars as pl
 
 from core.activations.rows import LANGUAGES
 from core.lm.loading import LoadedModel
-from core.lm.prefix import CaptionGroup, shared_length
+from core.lm.prefix import CaptionGroup, common_length
 from core.lm.prompts import CaptionRequest, EncodedSample, UnusableText, encode_sample
 from core.study.model import CaptureConfig
 
@@ -70,10 +70,16 @@ def encode_shard(loaded: LoadedModel, job: CaptureJob) -> EncodedShard:
             limit = job.config.max_caption_tokens
             cut += sum(len(sample.caption_ids) > limit for sample in encoded)
             groups.setdefault(row["image_id"], []).extend(cut_caption(sample, limit) for sample in encoded)
-    examples = {sample.image is None: sample.image for own in groups.values() for sample in own}
-    most = {without: _shared_by_prompts(loaded, job, image) for without, image in examples.items()}
-    together = tuple(_group(loaded, image, own, most[own[0].image is None]) for image, own in groups.items())
+    examples = {_kind(loaded, sample): sample.image for own in groups.values() for sample in own}
+    most = {kind: _shared_by_prompts(loaded, job, image) for kind, image in examples.items()}
+    together = tuple(_group(loaded, image, own, most[_kind(loaded, own[0])]) for image, own in groups.items())
     return EncodedShard(together, tuple(drops), cut)
+
+
+def _kind(loaded: LoadedModel, sample: EncodedSample) -> object:
+    """Samples of one kind have prompts of equal length: all with an image, or those of one image where each has its
+    own number of tokens."""
+    return sample.image if sample.image is not None and not loaded.shape.image_tokens else sample.image is None
 
 
 def cut_caption(sample: EncodedSample, limit: int) -> EncodedSample:
@@ -141,10 +147,10 @@ def _shared_by_prompts(loaded: LoadedModel, job: CaptureJob, image: Path | None)
         encode_sample(loaded, CaptionRequest("", "", language, "", job.instructions[language], image)).ids
         for language in sorted(job.instructions)
     ]
-    return shared_length(prompts, loaded.image_token_id)
+    return common_length(loaded, prompts)
 
 
 def _group(loaded: LoadedModel, image_id: str, samples: Sequence[EncodedSample], most: int) -> CaptionGroup:
     # Never beyond a prompt's last token, which is the decision point and a row of its language.
     prompts = [sample.ids[: sample.prefix_length] for sample in samples]
-    return CaptionGroup(image_id, tuple(samples), min(most, shared_length(prompts, loaded.image_token_id)))
+    return CaptionGroup(image_id, tuple(samples), min(most, common_length(loaded, prompts)))

@@ -42,13 +42,15 @@ class ImageGrid:
 def find_grid(tokens: pl.DataFrame, images: Sequence[str]) -> ImageGrid | None:
     """The image rows of some images; null when the layer has none, or they make no square.
 
-    Where image rows were captured once a language, the first language's are taken.
+    Where image rows were captured once per caption, the first sample's in the first language are taken.
     """
     place = {image: number for number, image in enumerate(images)}
-    frame = tokens.select("image_id", "language", "segment", "position").with_row_index("row")
+    frame = tokens.select("sample_id", "image_id", "language", "segment", "position").with_row_index("row")
     kept = frame.filter((pl.col("segment") == "image") & pl.col("image_id").is_in(list(place)))
     first = pl.col("language").cast(pl.String).fill_null("").min().over("image_id")
     kept = kept.filter(pl.col("language").cast(pl.String).fill_null("") == first)
+    sample = pl.col("sample_id").cast(pl.String)
+    kept = kept.filter(sample == sample.min().over("image_id"))
     cell = pl.col("position").rank("ordinal").over("image_id").cast(pl.Int64) - 1
     kept = kept.with_columns(cell.alias("cell"))
     counts = kept.group_by("image_id").len()["len"]

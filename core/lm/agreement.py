@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from core.errors import BadInput
 from core.lm.hooks import observe
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.prefix import run_base
 from core.lm.sites import Point, points
 

@@ -1,17 +1,17 @@
 """Token sequences as the model takes them: padded, with images, segments, and forks where a sequence goes on twice."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from core.errors import BadInput
-from core.lm.images import pixel_values
-from core.lm.loading import LoadedModel
+from core.lm.images import GRID, Picture, read_pictures, together
+from core.lm.inputs import positions, token_types
+from core.lm.loaded import LoadedModel
 from core.lm.prompts import EncodedSample
 
 OUTSIDE, IMAGE, PROMPT, CAPTION, LAST_PROMPT = 0, 1, 2, 3, 4
@@ -75,10 +75,11 @@ class TokenBatch:
     input_ids: Int[Tensor, "B T"]
     attention_mask: Int[Tensor, "B T"]
     token_type_ids: Int[Tensor, "B T"] | None
-    pixel_values: Float[Tensor, "B C H W"] | None
+    pictures: tuple[Picture, ...] | None
     segments: Int[Tensor, "B T"]
     lengths: Int[Tensor, " B"]
     fork: Fork | None = None
+    position_ids: Int[Tensor, "*axes B T"] | None = None
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]
@@ -90,30 +91,32 @@ class TokenBatch:
     def rows(self, chosen: slice) -> "TokenBatch":
         """Some of the sequences, padded no longer than they need."""
         width = int(self.lengths[chosen].max())
-        types, pixels = self.token_type_ids, self.pixel_values
+        types, pictures, places = self.token_type_ids, self.pictures, self.position_ids
         return TokenBatch(
             input_ids=self.input_ids[chosen, :width],
             attention_mask=self.attention_mask[chosen, :width],
             token_type_ids=None if types is None else types[chosen, :width],
-            pixel_values=None if pixels is None else pixels[chosen],
+            pictures=None if pictures is None else pictures[chosen],
             segments=self.segments[chosen, :width],
             lengths=self.lengths[chosen],
             fork=None if self.fork is None else self.fork.rows(chosen, width),
+            position_ids=None if places is None else places[..., chosen, :width],
         )
 
     def repeated(self, times: int) -> "TokenBatch":
-        """Every sequence `times` times over, the whole batch after the whole batch; without pixels, which only a
+        """Every sequence `times` times over, the whole batch after the whole batch; without pictures, which only a
         clean run reads."""
-        types = self.token_type_ids
+        types, places = self.token_type_ids, self.position_ids
         return replace(
             self,
             input_ids=self.input_ids.repeat(times, 1),
             attention_mask=self.attention_mask.repeat(times, 1),
             token_type_ids=None if types is None else types.repeat(times, 1),
-            pixel_values=None,
+            pictures=None,
             segments=self.segments.repeat(times, 1),
             lengths=self.lengths.repeat(times),
             fork=None if self.fork is None else self.fork.repeated(times),
+            position_ids=None if places is None else torch.cat([places] * times, dim=-2),
         )
 
 
@@ -136,17 +139,34 @@ def build_batch(
         ids[row, : len(sample.ids)] = torch.tensor(sample.ids)
         segments[row, : len(sample.ids)] = torch.tensor(_codes(sample), dtype=torch.int8)
     mask = (torch.arange(shape[1]) < lengths[:, None]).long()
-    types = None
-    if loaded.shape.has_images and "token_type_ids" in inspect.signature(loaded.base.forward).parameters:
-        types = torch.eq(ids, loaded.image_token_id or -1).long().to(loaded.device)
     place = loaded.device
-    pixels = read_pixels(loaded, samples)
-    fork = None if forks is None else Fork.at(forks, shape[1], place)
-    return TokenBatch(ids.to(place), mask.to(place), types, pixels, segments.to(place), lengths.to(place), fork)
+    ids, mask = ids.to(place), mask.to(place)
+    pictures = _pictures(loaded, samples)
+    return TokenBatch(
+        input_ids=ids,
+        attention_mask=mask,
+        token_type_ids=token_types(loaded, ids, samples),
+        pictures=pictures,
+        segments=segments.to(place),
+        lengths=lengths.to(place),
+        fork=None if forks is None else Fork.at(forks, shape[1], place),
+        position_ids=_places(loaded, ids, mask, pictures),
+    )
 
 
-def read_pixels(loaded: LoadedModel, samples: Sequence[EncodedSample]) -> Float[Tensor, "B C H W"] | None:
-    """The samples' images as the model's processor prepares them, each read once; null when there are none.
+def _places(
+    loaded: LoadedModel, ids: Int[Tensor, "B T"], mask: Int[Tensor, "B T"], pictures: Sequence[Picture] | None
+) -> Int[Tensor, "*axes B T"] | None:
+    """The positions, where the model cannot count them by itself once its blocks are handed a stream or a fork."""
+    grids = together([{GRID: picture[GRID]} for picture in pictures or () if GRID in picture])
+    if not grids and not loaded.prefix_lm:
+        return None
+    found = positions(loaded, ids, mask, grids)
+    return found if found.ndim == 3 else found.expand(len(ids), -1)
+
+
+def _pictures(loaded: LoadedModel, samples: Sequence[EncodedSample]) -> tuple[Picture, ...] | None:
+    """Each sample's image as the model's processor prepares it, read once; null when there are none.
 
     Raises:
         BadInput: only some have an image, the model takes none, or a file cannot be read.
@@ -158,7 +178,8 @@ def read_pixels(loaded: LoadedModel, samples: Sequence[EncodedSample]) -> Float[
         missing = next(sample.sample_id for sample in samples if sample.image is None)
         raise BadInput(f"sample {missing}: has no image, but others of its batch have one")
     unique = list(dict.fromkeys(paths))
-    return pixel_values(loaded, unique)[torch.tensor([unique.index(path) for path in paths])]
+    read = dict(zip(unique, read_pictures(loaded, unique), strict=True))
+    return tuple(read[path] for path in paths)
 
 
 def _codes(sample: EncodedSample) -> list[int]:

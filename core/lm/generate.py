@@ -13,9 +13,9 @@ from transformers import DynamicCache
 
 from core.lm.agreement import logits_of
 from core.lm.hooks import edit
-from core.lm.loading import LoadedModel
+from core.lm.inputs import behind, model_inputs
+from core.lm.loaded import LoadedModel
 from core.lm.patched import TokenBatch, build_batch
-from core.lm.prefix import run_base
 from core.lm.prompts import EncodedSample
 
 Change = Callable[[Float[Tensor, "B T D"], Bool[Tensor, "B T"]], Float[Tensor, "B T D"]]
@@ -71,20 +71,21 @@ def _continue(
     stops = torch.tensor(sorted(stop_ids(loaded)), device=loaded.device)
     batch = build_batch(loaded, prompts)
     cache = DynamicCache(config=loaded.text_config)
-    ids, running = batch.input_ids, torch.ones(len(prompts), dtype=torch.bool, device=loaded.device)
+    running = torch.ones(len(prompts), dtype=torch.bool, device=loaded.device)
+    inputs = model_inputs(loaded, batch.input_ids, batch.attention_mask, prompts)
+    length = batch.input_ids.shape[1]
+    start = behind(inputs["position_ids"], length)
     written: list[Int[Tensor, " B"]] = []
     for step in range(most):
         with _in_force(loaded, batch if step == 0 else None, intervention):
-            start = 0 if step == 0 else batch.input_ids.shape[1] + step - 1
-            mask = torch.ones(len(prompts), start + ids.shape[1], dtype=torch.int64, device=loaded.device)
-            images = list(prompts) if step == 0 else []
-            output = run_base(loaded, ids, mask, images, cache=cache, start=start)
+            output = loaded.base(**inputs, past_key_values=cache, use_cache=True)
         chosen = logits_of(loaded, output.last_hidden_state[:, -1]).argmax(dim=-1)
         running = running & ~torch.isin(chosen, stops)
         if not running.any():
             break
         written.append(torch.where(running, chosen, torch.full_like(chosen, -1)))
-        ids = chosen[:, None]
+        mask = torch.ones(len(prompts), length + step + 1, dtype=torch.int64, device=loaded.device)
+        inputs = model_inputs(loaded, chosen[:, None], mask, [], start + step)
     rows = torch.stack(written, dim=1).tolist() if written else [[] for _ in prompts]
     return [[token for token in row if token >= 0] for row in rows]
 

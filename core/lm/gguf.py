@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 from core.errors import BadInput
+from core.lm.checkpoint import refuse_differences
 from core.lm.packages import package_files
 
 NOTE = """# Where these weights come from
@@ -81,7 +82,7 @@ def _convert(file: Path, out: Path, package: str) -> None:
     logging.disable_progress_bar()
     try:
         source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name, "local_files_only": True}
-        model: Any = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        model, found = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
         tokenizer: Any = AutoTokenizer.from_pretrained(**source)
     except (ImportError, ValueError) as error:  # transformers says by either which package it lacks
         first = str(error).strip().splitlines()[0]
@@ -91,6 +92,7 @@ def _convert(file: Path, out: Path, package: str) -> None:
     finally:
         if bars:
             logging.enable_progress_bar()
+    refuse_differences(f"package:{package}", found["missing_keys"], found["unexpected_keys"], found["mismatched_keys"])
     # The weights are plain float32 now; transformers would refuse to save them, and quantise them again at loading.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ Stream = Float[Tensor, "B T D"]
 Keep = Callable[[int, Stream], Tensor]
 """What of a layer's states is kept, given its number and them; the rest is let go before the next layer runs."""
 _EDITS: WeakKeyDictionary[nn.Module, tuple[int, ...]] = WeakKeyDictionary()
+_TUPLES: WeakSet[type] = WeakSet()
+"""Classes of modules that were seen to return tuples (GPT-J's blocks)."""
 
 
 class _Enough(Exception):
@@ -48,6 +50,11 @@ def stream_of(output: Any) -> Stream:
     """The residual stream in a block's output: the tensor itself (transformers 5) or the first of a tuple (older)."""
     stream: Tensor = output[0] if isinstance(output, tuple) else output
     return stream
+
+
+def as_answer(block: nn.Module, stream: Stream) -> Any:
+    """The stream in the form in which blocks of this class answer, as far as one was seen."""
+    return (stream,) if type(block) in _TUPLES else stream
 
 
 def with_stream(output: Any, stream: Stream) -> Any:
@@ -120,7 +127,13 @@ def _watch(place: nn.Module | Point, take: Callable[[Tensor], None]) -> Removabl
     point = place if isinstance(place, Point) else Point(place)
     if point.side == "input":
         return point.module.register_forward_pre_hook(lambda _module, inputs: take(inputs[0].detach()))
-    return point.module.register_forward_hook(lambda _module, _inputs, output: take(stream_of(output).detach()))
+
+    def see(module: nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, tuple):
+            _TUPLES.add(type(module))
+        take(stream_of(output).detach())
+
+    return point.module.register_forward_hook(see)
 
 
 def _require(streams: dict[int, Tensor], layers: Collection[int]) -> None:

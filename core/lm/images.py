@@ -1,27 +1,71 @@
 """Images as the vision tower takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from jaxtyping import Float
+import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from core.errors import BadInput
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
+
+Picture = Mapping[str, Tensor]
+"""One image as its processor gives it: `pixel_values` [1, 3, H, W]; or where each image has a grid of its own, as in
+Qwen2-VL, `pixel_values` [patches, numbers per patch] and `image_grid_thw` [1, 3]."""
+GRID = "image_grid_thw"
+_COUNTED: dict[tuple[str, str, int], int] = {}
 
 
-def pixel_values(loaded: LoadedModel, images: Sequence[Path]) -> Float[Tensor, "B 3 H W"]:
-    """The images, resized and normalised by the model's own processor, one crop each.
+def read_pictures(loaded: LoadedModel, images: Sequence[Path]) -> list[Picture]:
+    """The images, resized and normalised by the model's own processor.
 
     Raises:
-        BadInput: a file is missing or is no image; or the model takes none.
+        BadInput: a file is missing, is no image, or is cut into several crops; or the model takes none.
     """
     if loaded.processor is None:
         raise BadInput(f"model {loaded.folder}: takes no images; use a study of text only, or another model")
-    pictures = [_open(path) for path in images]
-    pixels: Tensor = loaded.processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
-    return pixels.to(device=loaded.device, dtype=loaded.dtype)
+    return [_prepare(loaded, path, _open(path)) for path in images]
+
+
+def together(pictures: Sequence[Picture]) -> Picture:
+    """The pictures as one argument of the model's forward each: images side by side, or their patches in one row."""
+    return {name: torch.cat([picture[name] for picture in pictures]) for name in (pictures[0] if pictures else ())}
+
+
+def image_tokens(loaded: LoadedModel, image: Path) -> int:
+    """How many soft tokens stand for an image in the prompt.
+
+    Raises:
+        BadInput: neither config.json nor the image's grid says it, or the image cannot be read.
+    """
+    if loaded.shape.image_tokens:
+        return loaded.shape.image_tokens
+    key = (str(loaded.folder), str(image), image.stat().st_mtime_ns if image.is_file() else 0)
+    if key not in _COUNTED:  # every caption of an image asks again
+        (picture,) = read_pictures(loaded, [image])
+        if GRID not in picture:
+            raise BadInput(f"model {loaded.folder}: config.json names no number of image tokens (image_seq_length)")
+        processor: Any = loaded.processor
+        _COUNTED[key] = int(picture[GRID].prod()) // processor.image_processor.merge_size**2
+    return _COUNTED[key]
+
+
+def _prepare(loaded: LoadedModel, path: Path, image: Image.Image) -> Picture:
+    processor: Any = loaded.processor
+    try:
+        made = processor.image_processor([image], return_tensors="pt")
+    except ValueError as error:  # Qwen2-VL's, of an image 200 times as wide as high
+        raise BadInput(f"image {path}: the model's processor refuses it ({error}); drop the sample") from error
+    pixels: Tensor = made["pixel_values"]
+    if GRID not in made and (pixels.ndim != 4 or len(pixels) != 1):
+        raise BadInput(
+            f"image {path}: the processor of {loaded.folder} cuts it into crops ({list(pixels.shape)}), which are not "
+            "read here; turn them off in its settings (such as do_pan_and_scan)"
+        )
+    picture = {"pixel_values": pixels.to(device=loaded.device, dtype=loaded.dtype)}
+    return {**picture, GRID: made[GRID].to(loaded.device)} if GRID in made else picture
 
 
 def _open(path: Path) -> Image.Image:

@@ -1,93 +1,52 @@
-"""A transformers checkpoint opened for reading activations: its parts found by structure, not by class."""
+"""A transformers checkpoint opened for reading activations, once it is known to hold what its config.json says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from safetensors import SafetensorError
-from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.utils import logging
 
 from core.errors import BadInput
-from core.lm.shape import ModelShape, read_shape, weight_files
-from core.lm.sites import Point, block_list, points, vision_points, width
-from core.study.sites import VISION, Site, extent
+from core.lm.abilities import refuse_unable
+from core.lm.checkpoint import Checkpoint, listed, read_checkpoint, refuse_differences
+from core.lm.loaded import LoadedModel as LoadedModel
+from core.lm.loaded import control_ids
+from core.lm.processors import first_line, read_processor, read_tokenizer
+from core.lm.shape import ModelShape, read_shape
+from core.lm.sites import block_list
+from core.lm.templates import template_notes
+from core.lm.trial import try_model
 
 _NORMS = ("norm", "final_layer_norm", "final_layernorm", "ln_f")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model ready for reading: in evaluation mode, without gradients, on one device.
-
-    `base` is the model without its vocabulary head (vision tower included); `text_model` is the decoder within it
-    that holds the `blocks`. `processor` is null for a model of text only. `control_ids` are tokens that steer the model
-    and stand for no text: BOS, turns, image markers, padding.
-    """
-
-    folder: Path
-    model: nn.Module
-    tokenizer: Any
-    processor: Any | None
-    device: torch.device
-    dtype: torch.dtype
-    shape: ModelShape
-    base: nn.Module
-    text_model: nn.Module
-    blocks: nn.ModuleList
-    final_norm: nn.Module
-    unembedding: Float[Tensor, "V D"]
-    control_ids: frozenset[int]
-
-    def points(self, site: Site) -> Sequence[Point]:
-        """Where `site` is read in each layer.
-
-        Raises:
-            BadInput: the blocks have no such part, or the model no vision tower or projector.
-        """
-        if site in VISION:
-            return vision_points(self.base, site, self.shape.vision_layers)
-        return points(self.blocks, site)
-
-    def width(self, site: Site) -> int:
-        """Numbers a row of `site`."""
-        if site in VISION:
-            return extent(self.shape, site).width
-        return width(self.blocks, site, self.shape.d_model)
-
-    @property
-    def text_config(self) -> Any:
-        """The decoder's configuration: window, layer types, soft-capping."""
-        return self.text_model.config
-
-    @property
-    def image_token_id(self) -> int | None:
-        """Id of the token that stands for one soft token of the image; null for a model of text only."""
-        config: Any = self.model.config
-        token = getattr(config, "image_token_id", None)
-        return int(token) if token is not None and self.shape.has_images else None
 
 
 def load_model(folder: Path, compute_dtype: str, device: str) -> LoadedModel:
     """Open the checkpoint in `folder`, never reaching for the network.
 
     Raises:
-        BadInput: no checkpoint is there, it lacks weights, or transformers cannot read it.
+        BadInput: no checkpoint is there, its tensors are not those of the model that its config.json describes,
+            transformers cannot read it, or the model lacks what reading it needs.
     """
+    checkpoint = read_checkpoint(folder)
     shape = read_shape(folder)
-    weight_files(folder)
     if compute_dtype not in _DTYPES:
         raise BadInput(f"model.compute_dtype: {compute_dtype!r} is not one of {', '.join(_DTYPES)}")
-    model = _read_model(folder, shape, _DTYPES[compute_dtype]).to(torch.device(device)).eval().requires_grad_(False)
-    processor = _read_processor(folder) if shape.has_images else None
-    tokenizer = processor.tokenizer if processor is not None else _read_tokenizer(folder)
+    model, untied = _read_model(folder, shape, _DTYPES[compute_dtype], checkpoint)
+    model = model.to(torch.device(device)).eval().requires_grad_(False)
+    processor = read_processor(folder, model.config) if shape.has_images else None
+    tokenizer = processor.tokenizer if processor is not None else read_tokenizer(folder)
+    refuse_unable(folder, model, tokenizer)
+    _refuse_nonfinite(folder, model)
     text_model = model.get_decoder()
-    return LoadedModel(
+    loaded = LoadedModel(
         folder=folder,
         model=model,
         tokenizer=tokenizer,
@@ -101,7 +60,10 @@ def load_model(folder: Path, compute_dtype: str, device: str) -> LoadedModel:
         final_norm=_find_norm(text_model, folder),
         unembedding=model.get_output_embeddings().weight.detach(),
         control_ids=control_ids(tokenizer),
+        notes=(*checkpoint.notes, *untied, *template_notes(folder)),
     )
+    unresumable = try_model(loaded)
+    return replace(loaded, unresumable=unresumable, notes=(*loaded.notes, *filter(None, [unresumable])))
 
 
 def in_float32(loaded: LoadedModel) -> LoadedModel | None:
@@ -110,32 +72,61 @@ def in_float32(loaded: LoadedModel) -> LoadedModel | None:
     return None if exact else load_model(loaded.folder, "float32", str(loaded.device))
 
 
-def _read_model(folder: Path, shape: ModelShape, dtype: torch.dtype) -> Any:
+def _read_model(
+    folder: Path, shape: ModelShape, dtype: torch.dtype, checkpoint: Checkpoint
+) -> tuple[Any, tuple[str, ...]]:
+    """The model, once every tensor of the checkpoint has found its place, and what to say of it."""
     kind = AutoModelForImageTextToText if shape.has_images else AutoModelForCausalLM
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    own_names = {f"^{re.escape(stored)}$": own for stored, own in checkpoint.renamed.items()}
     try:
-        return kind.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        with quiet():
+            model, found = kind.from_pretrained(
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told below, by name, with both shapes
+                key_mapping=own_names or None,
+            )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise BadInput(f"model {folder}: transformers cannot load it ({_first_line(error)})") from error
+        raise BadInput(f"model {folder}: transformers cannot load it ({first_line(error)})") from error
+    refuse_differences(str(folder), found["missing_keys"], found["unexpected_keys"], list(found["mismatched_keys"]))
+    return model, _untied(model)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from printing its bars and its report of a checkpoint's tensors, which is told in our words."""
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
     finally:
+        logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
 
 
-def _read_processor(folder: Path) -> Any:
-    try:
-        # The torchvision backend resizes slightly differently, and is not installed everywhere.
-        return AutoProcessor.from_pretrained(folder, local_files_only=True, backend="pil")
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise BadInput(f"model {folder}: its processor cannot be loaded ({_first_line(error)})") from error
+def _refuse_nonfinite(folder: Path, model: nn.Module) -> None:
+    """A sum is 20 times as fast as looking at each number, and one NaN or Inf spoils it."""
+    spoilt = [name for name, weight in model.named_parameters() if not weight.sum(dtype=torch.float32).isfinite()]
+    wrong = [name for name in spoilt if not model.get_parameter(name).isfinite().all()]
+    if wrong:
+        raise BadInput(f"model {folder}: NaN or Inf among the weights ({listed(wrong)}); download it again")
 
 
-def _read_tokenizer(folder: Path) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise BadInput(f"model {folder}: its tokenizer cannot be loaded ({_first_line(error)})") from error
+def _untied(model: Any) -> tuple[str, ...]:
+    """Whether the checkpoint has a head of its own although its config.json says that the embeddings serve as one."""
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = getattr(model.config, "tie_word_embeddings", False)
+    if not tied or head is None or embeddings is None or head.weight is embeddings.weight:
+        return ()
+    return (
+        "config.json ties the vocabulary head to the embeddings, but the files hold both and they differ: each is "
+        "used as it is stored",
+    )
 
 
 def _find_blocks(text_model: nn.Module, shape: ModelShape, folder: Path) -> nn.ModuleList:
@@ -151,13 +142,3 @@ def _find_norm(text_model: nn.Module, folder: Path) -> nn.Module:
         if isinstance(norm, nn.Module):
             return norm
     raise BadInput(f"model {folder}: its decoder has no final norm (looked for {', '.join(_NORMS)})")
-
-
-def control_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids of the tokens that steer the model and stand for no text."""
-    added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return frozenset(added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.lm.agreement import logits_of
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.prompts import EncodedSample, control_ids
 
 LOGIT_BYTES = 256 * 2**20

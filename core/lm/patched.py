@@ -12,10 +12,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from core.errors import BadInput
 from core.lm.agreement import logits_of
 from core.lm.batches import CAPTION, IMAGE, LAST_PROMPT, OUTSIDE, PROMPT, Fork, TokenBatch, build_batch
-from core.lm.hooks import capture
-from core.lm.loading import LoadedModel
+from core.lm.hooks import as_answer, capture
+from core.lm.images import Picture, together
+from core.lm.loaded import LoadedModel
+
+_WITHOUT = (
+    "leave out what needs it (analyses: {ablation: null, amplification: null, visual_patterns: null, qualitative: "
+    "null, overview: {spliced_images: 0}})"
+)
 
 __all__ = [
     "CAPTION",
@@ -59,7 +66,12 @@ def embed(loaded: LoadedModel, batch: TokenBatch) -> Float[Tensor, "B T D"]:
 def run_embedded(
     loaded: LoadedModel, batch: TokenBatch, entering: Float[Tensor, "B T D"], layers: Collection[int]
 ) -> dict[int, Float[Tensor, "B T D"]]:
-    """The residual stream after each of `layers` when `entering` goes into block 0."""
+    """The residual stream after each of `layers` when `entering` goes into block 0.
+
+    Raises:
+        BadInput: the model cannot be run from there.
+    """
+    _refuse_unresumable(loaded)
 
     def replace_input(_module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if inputs:
@@ -88,7 +100,12 @@ def run_full(loaded: LoadedModel, batch: TokenBatch) -> Float[Tensor, "B T D"]:
 def states_from(
     loaded: LoadedModel, batch: TokenBatch, layer: int, stream: Float[Tensor, "B T D"]
 ) -> Float[Tensor, "B T D"]:
-    """The final norm's output when the stream after block `layer` is `stream`: only the blocks above it run."""
+    """The final norm's output when the stream after block `layer` is `stream`: only the blocks above it run.
+
+    Raises:
+        BadInput: the model cannot be run from there.
+    """
+    _refuse_unresumable(loaded)
     arguments = _arguments(batch)
     del arguments["input_ids"]
     with torch.no_grad(), _forked(loaded.blocks, batch.fork), _answering(loaded.blocks, layer, stream):
@@ -103,16 +120,19 @@ def run_from(
     return logits_of(loaded, states_from(loaded, batch, layer, stream))
 
 
+def _refuse_unresumable(loaded: LoadedModel) -> None:
+    if loaded.unresumable:
+        raise BadInput(f"model {loaded.folder} ({loaded.shape.model_type}): {loaded.unresumable}; {_WITHOUT}")
+
+
 @contextmanager
 def _answering(blocks: nn.ModuleList, layer: int, stream: Tensor) -> Iterator[None]:
     """Every block up to `layer` answers with `stream`, so that the model's own code makes masks and rotary angles."""
 
-    def answer(*_inputs: Any, **_options: Any) -> Tensor:
-        return stream
-
     skipped = list(blocks[: layer + 1])
     for block in skipped:
-        block.forward = answer
+        answer = as_answer(block, stream)
+        block.forward = lambda *_inputs, answer=answer, **_options: answer
     try:
         yield
     finally:
@@ -143,10 +163,14 @@ def _arguments(batch: TokenBatch) -> dict[str, Any]:
     if batch.token_type_ids is not None:
         # Left out, the model raises nothing and reads the image causally.
         arguments["token_type_ids"] = batch.token_type_ids
+    places = batch.position_ids
     if batch.fork is not None:
-        arguments["position_ids"] = batch.fork.order
+        order = batch.fork.order
+        places = order if places is None else places.gather(-1, order.expand(places.shape))
+    if places is not None:
+        arguments["position_ids"] = places
     return {**arguments, "use_cache": False}
 
 
-def _pixels(batch: TokenBatch) -> dict[str, Tensor]:
-    return {} if batch.pixel_values is None else {"pixel_values": batch.pixel_values}
+def _pixels(batch: TokenBatch) -> Picture:
+    return together(batch.pictures or ())

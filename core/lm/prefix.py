@@ -8,7 +8,6 @@ Exact for Gemma 3's bidirectional image block and its sliding windows, under the
 """
 
 import copy
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -20,8 +19,8 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from core.lm.hooks import Reading, capture, edits
-from core.lm.images import pixel_values
-from core.lm.loading import LoadedModel
+from core.lm.inputs import Start, behind, model_inputs
+from core.lm.loaded import LoadedModel
 from core.lm.prompts import EncodedSample
 
 States = dict[int, Float[Tensor, "B T D"]]
@@ -55,6 +54,19 @@ class Prefix:
     length: int
     last_layer: int
     edits: frozenset[int] = frozenset()
+    behind: Start | None = None
+
+    def starts(self, owners: Sequence[int]) -> Start:
+        """The position at which sequences behind these groups continue."""
+        if not isinstance(self.behind, Tensor):
+            return self.length
+        return self.behind[torch.tensor(list(owners), device=self.behind.device)]
+
+
+def common_length(loaded: LoadedModel, sequences: Sequence[Sequence[int]]) -> int:
+    """How many leading tokens the model can run once for all `sequences`: `shared_length`, and none where every token
+    of a prompt sees all of it (PaliGemma), so that prompts which differ anywhere differ everywhere."""
+    return 0 if loaded.prefix_lm else shared_length(sequences, loaded.image_token_id)
 
 
 def shared_length(sequences: Sequence[Sequence[int]], image_token_id: int | None) -> int:
@@ -86,9 +98,12 @@ def encode_prefix(loaded: LoadedModel, groups: Sequence[CaptionGroup], reading: 
     ids = torch.tensor([group.shared_ids for group in groups], device=loaded.device)
     cache = DynamicCache(config=loaded.text_config)
     images = [group.samples[0] for group in groups]
+    inputs = model_inputs(loaded, ids, torch.ones_like(ids), images)
     with capture(loaded.points(reading.site), reading.layers, reading.keep) as states:
-        run_base(loaded, ids, torch.ones_like(ids), images, cache=cache)
-    return Prefix(cache, lengths.pop(), max(reading.layers), edits(loaded.blocks)), states
+        loaded.base(**inputs, past_key_values=cache, use_cache=True)
+    length = lengths.pop()
+    start = behind(inputs["position_ids"], length)
+    return Prefix(cache, length, max(reading.layers), edits(loaded.blocks), start), states
 
 
 @torch.inference_mode()
@@ -110,7 +125,7 @@ def continue_prefix(
     before = torch.ones((len(rests), prefix.length), dtype=mask.dtype, device=mask.device)
     cache = fork_cache(prefix.cache, owners)
     with capture(loaded.points(reading.site), reading.layers, reading.keep) as states:
-        run_base(loaded, ids, torch.cat([before, mask], dim=1), [], cache=cache, start=prefix.length)
+        run_base(loaded, ids, torch.cat([before, mask], dim=1), [], cache=cache, start=prefix.starts(owners))
     return states
 
 
@@ -127,32 +142,14 @@ def run_base(
     loaded: LoadedModel,
     ids: Int[Tensor, "B T"],
     mask: Int[Tensor, "B S"],
-    images: Sequence[EncodedSample],
+    samples: Sequence[EncodedSample],
     *,
     cache: DynamicCache | None = None,
-    start: int = 0,
+    start: Start = 0,
 ) -> Any:
-    """One forward pass without the vocabulary head.
-
-    `mask` covers what is in the cache too; tokens stand at positions from `start` on. The pixels of `images` (the
-    samples that have any) go with it. With a model that tells image tokens by `token_type_ids` they are always given:
-    left out, image attention silently turns causal.
-    """
-    extra: dict[str, Any] = {}
-    paths = [sample.image for sample in images if sample.image is not None]
-    if paths:
-        extra["pixel_values"] = pixel_values(loaded, paths)
-    if loaded.shape.has_images and "token_type_ids" in inspect.signature(loaded.base.forward).parameters:
-        extra["token_type_ids"] = torch.eq(ids, loaded.image_token_id or -1).long()
-    positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
-    return loaded.base(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=cache is not None,
-        **extra,
-    )
+    """One forward pass without the vocabulary head; the arguments are those of `model_inputs`."""
+    inputs = model_inputs(loaded, ids, mask, samples, start)
+    return loaded.base(**inputs, past_key_values=cache, use_cache=cache is not None)
 
 
 def fork_cache(cache: DynamicCache, rows: Sequence[int]) -> DynamicCache:

@@ -13,15 +13,16 @@ _WIDTH = ("hidden_size", "n_embd", "d_model")
 _IMAGE_TOKENS = ("mm_tokens_per_image", "image_seq_length")
 # Published checkpoints leave out what equals the class's default; gemma-3-4b-it names neither of these.
 _DEFAULT_VOCAB = {"gemma3": 262208, "gemma3_text": 262208}
-_DEFAULT_IMAGE_TOKENS = {"gemma3": 256}
+_DEFAULT_IMAGE_TOKENS = {"gemma3": 256, "llava": 576, "paligemma": 256}
+_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
 class ModelShape:
     """What must be known of a model to plan its capture: L layers, D dimensions, image tokens, V tokens.
 
-    `vision_layers`, `vision_width` and `patches` (of an image) are the vision tower's, 0 where config.json does not
-    state them.
+    `image_tokens` is 0 where each image has its own number of them (Qwen2-VL). `vision_layers`, `vision_width` and
+    `patches` (of an image) are the vision tower's, 0 where config.json does not state them.
     """
 
     num_layers: int
@@ -39,14 +40,15 @@ def read_shape(folder: Path) -> ModelShape:
     """The shape that `folder/config.json` states.
 
     Raises:
-        BadInput: the file is missing, is no JSON, or names no layers or width.
+        BadInput: the file is missing, is no JSON, or names no layers or width; or the weights are quantised.
     """
     config = _read_json(folder / "config.json", "config.json", folder)
+    _refuse_unread(config, folder)
     text: Mapping[str, Any] = config.get("text_config") or config
     vision: Mapping[str, Any] = config.get("vision_config") or {}
     model_type = str(config.get("model_type", ""))
     has_images = "vision_config" in config
-    image_tokens = _first(config, _IMAGE_TOKENS) or _DEFAULT_IMAGE_TOKENS.get(model_type, 0)
+    image_tokens = _first(config, _IMAGE_TOKENS) or _first(vision, ("num_image_tokens",)) or _patches_seen(config)
     return ModelShape(
         num_layers=_required(text, _LAYERS, folder),
         d_model=_required(text, _WIDTH, folder),
@@ -61,23 +63,69 @@ def read_shape(folder: Path) -> ModelShape:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that hold the weights, in order of name.
+    """The safetensors files that transformers reads the weights from, in order of name.
 
     Raises:
-        BadInput: there are none, or the index names files that are not there.
+        BadInput: there are none, the index names files that are not there, two sets of weights lie side by side, or
+            an adapter (PEFT) does.
     """
-    index = folder / "model.safetensors.index.json"
+    if (folder / "adapter_config.json").is_file():
+        raise BadInput(
+            f"model {folder}: adapter_config.json makes it an adapter (PEFT), which is not read here; save the merged "
+            "model (`merge_and_unload()`, then `save_pretrained`) and name its folder"
+        )
+    single, index = folder / _SINGLE, folder / _INDEX
+    if single.is_file() and index.is_file():
+        raise BadInput(f"model {folder}: {_SINGLE} and {_INDEX} are both there; remove the one that is out of date")
+    if single.is_file():
+        return [single]
     if not index.is_file():
-        files = sorted(folder.glob("*.safetensors"))
-        if not files:
-            raise BadInput(f"model {folder}: no weights (*.safetensors) there; finish the download or mend model.path")
-        return files
-    names = sorted(set(_read_json(index, index.name, folder).get("weight_map", {}).values()))
+        others = ", ".join(path.name for path in sorted(folder.glob("*.safetensors"))[:3])
+        what = f"no {_SINGLE} or {_INDEX} there (but {others})" if others else "no weights (*.safetensors) there"
+        raise BadInput(f"model {folder}: {what}; finish the download or mend model.path")
+    names = sorted(set(indexed_tensors(folder).values()))
     missing = [name for name in names if not (folder / name).is_file()]
     if missing or not names:
         what = f"{len(missing)} of {len(names)} weight files are missing ({', '.join(missing[:3])})"
         raise BadInput(f"model {folder}: {what}; finish the download")
     return [folder / name for name in names]
+
+
+def indexed_tensors(folder: Path) -> dict[str, str]:
+    """The file that the index of several weight files names for each tensor; empty without an index.
+
+    Raises:
+        BadInput: the index cannot be read or maps no tensors.
+    """
+    if not (folder / _INDEX).is_file():
+        return {}
+    named = _read_json(folder / _INDEX, _INDEX, folder).get("weight_map", {})
+    if not isinstance(named, dict) or not all(isinstance(file, str) for file in named.values()):
+        raise BadInput(f"model {folder}: {_INDEX}: weight_map must give each tensor's file; finish the download")
+    return named
+
+
+def _refuse_unread(config: Mapping[str, Any], folder: Path) -> None:
+    """Encoder-decoders, and weights that would be read from elsewhere or are rounded to a few bits."""
+    if config.get("is_encoder_decoder"):
+        raise BadInput(
+            f"model {folder}: an encoder-decoder ({config.get('model_type')}) keeps image and prompt apart from the "
+            "caption, which is not read here; take a decoder"
+        )
+    text: Mapping[str, Any] = config.get("text_config") or {}
+    for part in (config, text):
+        for field in ("quantization_config", "compression_config"):
+            if stated := part.get(field):
+                method = stated.get("quant_method") if isinstance(stated, dict) else stated
+                raise BadInput(
+                    f"model {folder}: its weights are quantised (config.json: {field}, {method}), which is not read "
+                    "here; take the checkpoint that is not, or save it dequantised"
+                )
+    if config.get("transformers_weights"):
+        raise BadInput(
+            f"model {folder}: config.json: transformers_weights names {config['transformers_weights']!r}; rename that "
+            f"file to {_SINGLE} (or its index to {_INDEX}) and remove the field"
+        )
 
 
 def _read_json(path: Path, name: str, folder: Path) -> dict[str, Any]:
@@ -92,6 +140,13 @@ def _read_json(path: Path, name: str, folder: Path) -> dict[str, Any]:
     return content
 
 
+def _patches_seen(config: Mapping[str, Any]) -> int:
+    """Image tokens where config.json names no number: the class's own default, or PaliGemma's one for each patch."""
+    model_type, vision = str(config.get("model_type", "")), config.get("vision_config") or {}
+    patches = _patches(vision) if model_type == "paligemma" else 0
+    return patches or _DEFAULT_IMAGE_TOKENS.get(model_type, 0)
+
+
 def _patches(vision: Mapping[str, Any]) -> int:
     side, patch = vision.get("image_size"), vision.get("patch_size")
     return (side // patch) ** 2 if isinstance(side, int) and isinstance(patch, int) else 0
@@ -104,5 +159,6 @@ def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
 def _required(config: Mapping[str, Any], names: tuple[str, ...], folder: Path) -> int:
     value = _first(config, names)
     if value is None:
-        raise BadInput(f"model {folder}: config.json names none of {', '.join(names)}")
+        kind = config.get("model_type")
+        raise BadInput(f"model {folder}: config.json (model_type {kind!r}) names none of {', '.join(names)}")
     return value

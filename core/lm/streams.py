@@ -8,7 +8,7 @@ from torch import Tensor
 
 from core.lm.batches import TokenBatch
 from core.lm.hooks import capture
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.patched import clean_run, states_from
 
 KEPT_BYTES = 1 << 30

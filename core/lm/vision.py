@@ -11,8 +11,8 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.lm.hooks import Reading, capture
-from core.lm.images import pixel_values
-from core.lm.loading import LoadedModel
+from core.lm.images import read_pictures, together
+from core.lm.loaded import LoadedModel
 from core.lm.prefix import States
 from core.study.sites import Site
 
@@ -44,7 +44,7 @@ def encode_images(loaded: LoadedModel, images: Sequence[Path], reading: Reading)
         raise BadInput(
             f"capture.site: model {loaded.folder} takes no images to read {reading.site} of; capture resid_post"
         )
-    pixels = pixel_values(loaded, images)
+    pictures = together(read_pictures(loaded, images))
 
     def keep(layer: int, state: Tensor) -> Tensor:
         if state.ndim != 3 or len(state) != len(images):
@@ -55,7 +55,7 @@ def encode_images(loaded: LoadedModel, images: Sequence[Path], reading: Reading)
         return reading.keep(layer, state)
 
     with capture(loaded.points(reading.site), reading.layers, keep) as states:
-        encode(pixel_values=pixels)
+        encode(**pictures)
     return states
 
 
@@ -91,7 +91,7 @@ def _patches(loaded: LoadedModel, image: Path) -> tuple[int, int] | None:
     size = getattr(config.vision_config, "patch_size", None)
     if not isinstance(size, int):
         return None
-    height, width = pixel_values(loaded, [image]).shape[-2:]
+    height, width = read_pictures(loaded, [image])[0]["pixel_values"].shape[-2:]
     return height // size, width // size
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_a_study_of_text_skips_what_needs_images_and_says_so() -> None:
     found = plan(shape=Shape(120, 34, 64, has_images=False))
     assert found.skipped == {"visual_patterns": "the study has no images"}
     assert "visual_patterns" not in {unit.step for unit in found.analyses}
+
+
+def test_images_with_grids_of_their_own_are_laid_on_no_common_one() -> None:
+    found = plan(shape=replace(SHAPE, even_images=False))
+    assert "grid of its own" in found.skipped["visual_patterns"]
+    assert "visual_patterns" not in {unit.step for unit in found.analyses}
+    assert changed(plan(), found) == {"report"}
 
 
 def test_another_site_and_pooling_skip_what_changes_the_stream_and_says_so() -> None:

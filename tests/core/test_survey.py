@@ -1,11 +1,12 @@
 """What is known of a study before it runs."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from core.errors import BadInput
 from core.lm.factory import factory_content, open_factory
@@ -61,3 +62,34 @@ def test_saes_of_another_width_are_told_before_anything_is_captured(tmp_path: Pa
         of(tmp_path, OWN, *settings)
     save_file({"W_dec": torch.zeros(32, 12)}, place / "params.safetensors")
     assert of(tmp_path, OWN, *settings).sources.saes["pretrained"][1].folder == place
+
+
+@pytest.fixture
+def captioner(tmp_path: Path) -> Path:
+    """A copy of the demo's captioner."""
+    place = tmp_path / "captioner"
+    shutil.copytree(STUDIES.parent / "models" / "scene-captioner", place)
+    return place
+
+
+def with_model(workspace: Path, model: Path) -> Survey:
+    return survey(load_study(STUDIES / "mini.yaml", [f"model.path={model}"]), Workspace(workspace))
+
+
+def test_what_is_read_otherwise_than_it_is_stored_is_told_before_anything_runs(tmp_path: Path, captioner: Path) -> None:
+    assert with_model(tmp_path, captioner).notes == ()
+    tensors = load_file(captioner / "model.safetensors")
+    save_file({f"_orig_mod.{name}": tensor for name, tensor in tensors.items()}, captioner / "model.safetensors")
+    template = captioner / "chat_template.jinja"
+    template.write_text("{{ strftime_now('%d %b %Y') }}" + template.read_text())
+    assert with_model(tmp_path, captioner).notes == (
+        f"model captioner: the prefix _orig_mod. of {len(tensors)} tensors is left out",
+        "model captioner: its chat template asks for the date, and is always told 26 July 2024, 12:00",
+    )
+
+
+def test_weights_that_are_cut_short_are_told_before_anything_runs(tmp_path: Path, captioner: Path) -> None:
+    whole = (captioner / "model.safetensors").read_bytes()
+    (captioner / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadInput, match=r"model\.safetensors is damaged or incomplete"):
+        with_model(tmp_path, captioner)

@@ -17,6 +17,7 @@ from core.lm.loading import LoadedModel, load_model
 from core.lm.prompts import CaptionRequest, encode_sample
 from core.study.model import CaptureConfig
 from tests.core.activations.conftest import SAMPLES
+from tests.core.lm.families import save_tiny_paligemma, save_tiny_qwen_vl
 from tests.core.lm.reference import INSTRUCTIONS, full_forward, noise_images
 
 
@@ -45,10 +46,29 @@ def test_every_row_is_the_full_forwards_state_rounded_to_bfloat16(
 ) -> None:
     summary = capture_shard(vlm, job_of(folder), tmp_path)
     tokens = pl.read_parquet(tmp_path / "tokens.parquet")
-    matrices = matrices_in(tmp_path)
     assert dict(tokens.schema) == TOKENS
     assert summary.rows == {group: tokens["group"].eq(group).sum() for group in ("shared", "en", "ar")}
-    assert len(matrices) == 4 * 3
+    assert len(matrices_in(tmp_path)) == 4 * 3
+    assert compared_rows(vlm, folder, tmp_path) > 4 * len(tokens) - 1
+
+
+@pytest.mark.parametrize("family", ["paligemma", "qwen2_vl"])
+def test_rows_of_other_families_are_those_of_full_forwards(family: str, tmp_path: Path) -> None:
+    """Images of three shapes: in Qwen2-VL each has its own number of tokens, in PaliGemma each caption its own rows."""
+    makers = {"paligemma": save_tiny_paligemma, "qwen2_vl": save_tiny_qwen_vl}
+    loaded = load_model(makers[family](tmp_path / "model"), "float32", "cpu")
+    for number, size in enumerate([(56, 60), (112, 56), (100, 112)]):
+        noise_images(tmp_path / str(number), 1, size)[0].rename(tmp_path / f"noise{number}.png")
+    summary = capture_shard(loaded, job_of(tmp_path), tmp_path / "out")
+    assert compared_rows(loaded, tmp_path, tmp_path / "out") > 3 * sum(summary.rows.values()) - 1
+    tokens = pl.read_parquet(tmp_path / "out" / "tokens.parquet").filter(segment="image")
+    counts = tokens.group_by("image_id", "language").len().sort("image_id", "language")["len"].to_list()
+    assert counts == ([16, 16, 16, 32, 16] if family == "paligemma" else [4, 8, 16])
+
+
+def compared_rows(loaded: LoadedModel, folder: Path, out: Path) -> int:
+    """How many rows of a shard were compared with full forwards."""
+    tokens, matrices = pl.read_parquet(out / "tokens.parquet"), matrices_in(out)
     checked = 0
     for row in SAMPLES.iter_rows(named=True):
         for language in ("en", "ar"):
@@ -62,17 +82,17 @@ def test_every_row_is_the_full_forwards_state_rounded_to_bfloat16(
                 INSTRUCTIONS[language],
                 folder / row["image"],
             )
-            ids, reference = full_forward(vlm, request)
+            ids, reference = full_forward(loaded, request)
             is_own = (pl.col("group") == language) & (pl.col("sample_id") == row["sample_id"])
             is_shared = (pl.col("group") == "shared") & (pl.col("image_id") == row["image_id"])
             for token in tokens.filter(is_own | is_shared).iter_rows(named=True):
                 assert token["token_id"] == ids[token["position"]]
-                for layer in range(4):
+                for layer in range(loaded.shape.num_layers):
                     got = matrices[f"layer_{layer}.{token['group']}.safetensors"][token["row"]].float()
                     expected = reference[layer][token["position"]]
                     assert torch.allclose(got, expected, rtol=2**-8, atol=1e-4)
                     checked += 1
-    assert checked > 4 * len(tokens) - 1
+    return checked
 
 
 def test_rows_say_what_they_are(vlm: LoadedModel, folder: Path, tmp_path: Path) -> None:

@@ -96,6 +96,10 @@ def test_cells_are_numbered_row_by_row_whatever_the_order_of_rows(world: CausalW
     assert grid.side == SIDE
     np.testing.assert_array_equal(grid.row_cell[rows], positions - positions.min())
     assert find_grid(tokens.filter(pl.col("segment") == "caption"), [image]) is None
+    again = tokens.with_columns(pl.lit("zzz").alias("sample_id").cast(tokens["sample_id"].dtype))
+    twice = find_grid(pl.concat([tokens, again, again, again]), [image])
+    assert twice is not None and twice.side == SIDE, "an image that comes with every caption of its own"
+    np.testing.assert_array_equal(twice.row_cell[: tokens.height], grid.row_cell)
 
 
 def test_a_box_has_the_cells_whose_centres_it_holds_and_at_least_one(world: CausalWorld) -> None:

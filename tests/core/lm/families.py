@@ -1,17 +1,28 @@
 """Tiny random models of other families than Gemma 3, in folders: what transformers loads is found by structure."""
 
+import json
 from pathlib import Path
 
 import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
+    Gemma2Config,
+    GemmaConfig,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    PaliGemmaConfig,
+    PaliGemmaForConditionalGeneration,
+    PaliGemmaProcessor,
+    PretrainedConfig,
+    Qwen2VLImageProcessorPil,
+    SiglipImageProcessorPil,
+    SiglipVisionConfig,
 )
 
 from tests.core.lm.tiny import save_random, tiny_tokenizer
@@ -63,4 +74,85 @@ def save_tiny_llava(folder: Path) -> Path:
         image_token=image,
         chat_template=template,
     ).save_pretrained(folder)
+    return folder
+
+
+def save_tiny_paligemma(folder: Path, kind: str = "gemma") -> Path:
+    """A random PaliGemma (`gemma`) or PaliGemma 2 (`gemma2`) with its processor: 3 layers, D 32, 16 image tokens."""
+    tokenizer = tiny_tokenizer(chat=False)
+    torch.manual_seed(0)
+    pictures = SiglipImageProcessorPil(size={"height": 56, "width": 56})
+    pictures.image_seq_length = 16
+    processor = PaliGemmaProcessor(pictures, tokenizer)  # adds tokens for the image, places and segments
+    vision = SiglipVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=56,
+        patch_size=14,
+        vision_use_head=False,
+    )
+    ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2, "vocab_size": len(tokenizer)}
+    sizes = {**_SIZES, **_WIDE, **ids}
+    text: PretrainedConfig = GemmaConfig(**sizes) if kind == "gemma" else Gemma2Config(**sizes, sliding_window=7)
+    config = PaliGemmaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=processor.image_token_id,
+        projection_dim=32,
+        hidden_size=32,
+        vocab_size=len(tokenizer),
+    )
+    save_random(PaliGemmaForConditionalGeneration(config), folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+_QWEN_VISION = {
+    "qwen2_vl": {"embed_dim": 16, "hidden_size": 32, "mlp_ratio": 2},
+    "qwen2_5_vl": {"hidden_size": 16, "out_hidden_size": 32, "window_size": 28, "fullatt_block_indexes": [1]},
+    "qwen3_vl": {"hidden_size": 16, "out_hidden_size": 32, "patch_size": 14, "deepstack_visual_indexes": [0, 1]},
+}
+
+
+def save_tiny_qwen_vl(folder: Path, kind: str = "qwen2_vl") -> Path:
+    """A random Qwen2-VL, 2.5 or 3 with its processor: 3 layers, D 32; an image has 4 to 16 soft tokens by its shape."""
+    tokenizer = tiny_tokenizer(chat=True)
+    image, video = "<image_soft_token>", "<unk>"
+    ids = tokenizer.convert_tokens_to_ids
+    tokenizer.image_token, tokenizer.image_token_id = image, ids(image)
+    tokenizer.video_token, tokenizer.video_token_id = video, ids(video)
+    torch.manual_seed(0)
+    special = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": None}
+    heads = {"head_dim": 8} if kind == "qwen3_vl" else {}
+    config = AutoConfig.for_model(
+        kind,
+        text_config={
+            **_SIZES,
+            **_GROUPED,
+            **heads,
+            **special,
+            "vocab_size": len(tokenizer),
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]},
+        },
+        vision_config={"depth": 2, "num_heads": 2, "intermediate_size": 32, **_QWEN_VISION[kind]},
+        image_token_id=ids(image),
+        video_token_id=ids(video),
+        vision_start_token_id=ids("<start_of_image>"),
+        vision_end_token_id=ids("<end_of_image>"),
+    )
+    save_random(AutoModelForImageTextToText.from_config(config), folder, sharp=6)  # or positions hardly matter
+    template = (
+        "{% for message in messages %}{% if loop.first %}{{ '<start_of_turn>system\nHelp.<end_of_turn>\n' }}{% endif %}"
+        "{{ '<start_of_turn>' + message['role'] + '\n' }}"
+        "{% for item in message['content'] %}{% if item['type'] == 'image' %}"
+        "{{ '<start_of_image>" + image + "<end_of_image>' }}{% else %}{{ item['text'] }}{% endif %}{% endfor %}"
+        "{{ '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+    )
+    # As published: the processor's parts, and its template in a file of its own.
+    Qwen2VLImageProcessorPil(size={"shortest_edge": 56 * 56, "longest_edge": 112 * 112}).save_pretrained(folder)
+    tokenizer.bos_token = None
+    tokenizer.save_pretrained(folder)
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
     return folder

@@ -17,6 +17,7 @@ INSTRUCTIONS = {"en": "Describe the image in English.", "ar": "Describe the imag
 
 def noise_images(folder: Path, count: int, size: tuple[int, int] = (60, 50)) -> list[Path]:
     """PNGs of random pixels."""
+    folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     paths = [folder / f"noise{number}.png" for number in range(count)]
     for path in paths:
@@ -40,6 +41,8 @@ def processor_inputs(loaded: LoadedModel, request: CaptionRequest) -> dict[str, 
     if loaded.processor is None:
         text = " ".join(part for part in (request.instruction, request.caption) if part)
         return dict(loaded.tokenizer("<bos>" + text, add_special_tokens=False, return_tensors="pt"))
+    if loaded.shape.model_type == "paligemma":
+        return _paligemma_inputs(loaded.processor, request)
     content = [{"type": "image"}] if request.image is not None else []
     messages = [{"role": "user", "content": [*content, {"type": "text", "text": request.instruction}]}]
     prompt = loaded.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
@@ -50,6 +53,16 @@ def processor_inputs(loaded: LoadedModel, request: CaptionRequest) -> dict[str, 
         text=[prompt + request.caption], images=[[picture]], add_special_tokens=False, return_tensors="pt"
     )
     return dict(made)
+
+
+def _paligemma_inputs(processor: Any, request: CaptionRequest) -> dict[str, Any]:
+    """As for fine-tuning: the caption is the suffix, whose end token is taken away again."""
+    picture = Image.open(request.image).convert("RGB")
+    text, suffix = processor.image_token + request.instruction, request.caption or None
+    made = processor(text=[text], images=[[picture]], suffix=suffix)  # as tensors it warns of numpy's next version
+    end = -1 if suffix else None
+    words = {name: torch.tensor(made[name])[:, :end] for name in ("input_ids", "attention_mask", "token_type_ids")}
+    return {**words, "pixel_values": torch.from_numpy(np.stack(made["pixel_values"]))}
 
 
 @torch.inference_mode()

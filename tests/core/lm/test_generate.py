@@ -10,6 +10,7 @@ from PIL import Image
 from core.lm.agreement import logits_of
 from core.lm.generate import Intervention, generate, stop_ids
 from core.lm.hooks import edit
+from core.lm.images import together
 from core.lm.loading import LoadedModel, load_model
 from core.lm.patched import build_batch, run_full
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
@@ -50,7 +51,7 @@ def without_a_cache(loaded: LoadedModel, prompt: EncodedSample, shift: torch.Ten
         added = 0 if shift is None else shift * at
         with torch.no_grad(), edit(loaded.blocks, layer, lambda stream, added=added: stream + added):
             types = torch.eq(ids, loaded.image_token_id or -1).long()
-            logits = loaded.model(input_ids=ids, token_type_ids=types, pixel_values=batch.pixel_values).logits[0, -1]
+            logits = loaded.model(input_ids=ids, token_type_ids=types, **together(batch.pictures)).logits[0, -1]
         token = int(logits.argmax())
         if token in stop_ids(loaded):
             break

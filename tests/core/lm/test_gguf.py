@@ -42,7 +42,7 @@ def loaders(tiny_text_gemma: Path, monkeypatch: pytest.MonkeyPatch) -> list[byte
         seen.append((pretrained_model_name_or_path / gguf_file).read_bytes())
         model.hf_quantizer = SimpleNamespace(quantization_config=SimpleNamespace(quant_method="gguf"))
         model.config.quantization_config = {"quant_method": "gguf"}
-        return model
+        return model, {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
 
     monkeypatch.setattr(gguf, "AutoModelForCausalLM", SimpleNamespace(from_pretrained=load))
     monkeypatch.setattr(gguf, "AutoTokenizer", SimpleNamespace(from_pretrained=lambda **_options: tokenizer))
@@ -82,6 +82,23 @@ def test_a_package_without_weights_is_told(package: Path, tmp_path: Path) -> Non
         path.unlink()
     with pytest.raises(BadInput, match=r"holds no \.gguf file"):
         convert_package("some-gguf", tmp_path / "out")
+
+
+def test_a_file_that_lacks_tensors_is_refused_and_none_is_made_up(
+    package: Path, loaders: list[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = gguf.AutoModelForCausalLM.from_pretrained
+
+    def lacking(**options: Any) -> Any:
+        model, found = whole(**options)
+        return model, {**found, "missing_keys": {"model.layers.2.mlp.down_proj.weight"}}
+
+    monkeypatch.setattr(gguf, "AutoModelForCausalLM", SimpleNamespace(from_pretrained=lacking))
+    with pytest.raises(
+        BadInput, match=r"package:some-gguf: 1 tensor missing \(model\.layers\.2\.mlp\.down_proj\.weight\)"
+    ):
+        convert_package("some-gguf", tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.safetensors"))
 
 
 def test_what_is_lacking_for_the_conversion_is_told(

@@ -9,6 +9,7 @@ from PIL import Image
 from core.errors import BadInput
 from core.lm.agreement import logits_of
 from core.lm.hooks import edit
+from core.lm.images import together
 from core.lm.loading import LoadedModel, load_model
 from core.lm.patched import (
     CAPTION,
@@ -54,10 +55,9 @@ def encode(loaded: LoadedModel, images: list[Path] | None) -> list[EncodedSample
 def plain_logits(loaded: LoadedModel, sample: EncodedSample) -> torch.Tensor:
     """One sequence alone through the whole model: no padding, nothing shared, no code of ours."""
     batch = build_batch(loaded, [sample])
-    extra = {"pixel_values": batch.pixel_values, "token_type_ids": batch.token_type_ids}
-    ids = torch.tensor([sample.ids])
+    extra = {} if batch.token_type_ids is None else {"token_type_ids": batch.token_type_ids}
     with torch.no_grad():
-        output = loaded.model(input_ids=ids, **{name: value for name, value in extra.items() if value is not None})
+        output = loaded.model(input_ids=torch.tensor([sample.ids]), **extra, **together(batch.pictures or ()))
     return output.logits[0]
 
 
@@ -171,7 +171,7 @@ def test_running_what_enters_block_0_equals_running_the_tokens(tiny_gemma: Path,
     loaded = load_model(tiny_gemma, "float32", "cpu")
     batch = build_batch(loaded, encode(loaded, images))
     expected = clean_run(loaded, batch, [0, 3])
-    streams = run_embedded(loaded, replace(batch, pixel_values=None), embed(loaded, batch), [0, 3])
+    streams = run_embedded(loaded, replace(batch, pictures=None), embed(loaded, batch), [0, 3])
     assert all(torch.equal(streams[layer], expected[layer]) for layer in (0, 3))
 
 

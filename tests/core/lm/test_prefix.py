@@ -8,6 +8,7 @@ from core.lm.hooks import Reading
 from core.lm.loading import LoadedModel, load_model
 from core.lm.prefix import (
     CaptionGroup,
+    common_length,
     continue_prefix,
     encode_prefix,
     fork_cache,
@@ -42,7 +43,7 @@ def groups_of(loaded: LoadedModel, requests: list[CaptionRequest]) -> list[Capti
         CaptionGroup(
             image,
             tuple(samples),
-            shared_length([sample.ids[: sample.prefix_length] for sample in samples], loaded.image_token_id),
+            common_length(loaded, [sample.ids[: sample.prefix_length] for sample in samples]),
         )
         for image, samples in by_image.items()
     ]
@@ -124,13 +125,13 @@ def test_an_instruction_before_the_image_shares_nothing(tiny_gemma: Path, images
 def test_leaving_image_tokens_untold_would_have_shown(tiny_gemma: Path, images: list[Path]) -> None:
     """The trap itself: without token_type_ids the model runs, and its image rows are wrong."""
     from core.lm.hooks import capture
-    from core.lm.images import pixel_values
+    from core.lm.images import read_pictures
 
     loaded = load_model(tiny_gemma, "float32", "cpu")
     request = requests_for(images[:1], CAPTIONS[:1], INSTRUCTIONS)[0]
     ids = torch.tensor([encode_sample(loaded, request).ids])
     with capture(loaded.blocks, [2]) as states, torch.inference_mode():
-        loaded.base(input_ids=ids, pixel_values=pixel_values(loaded, [images[0]]))
+        loaded.base(input_ids=ids, **read_pictures(loaded, images[:1])[0])
     assert relative_error(states[2][0], full_forward(loaded, request)[1][2]) > 0.05
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from core.lm.hooks import Reading, capture, edit
-from core.lm.images import pixel_values
+from core.lm.images import read_pictures, together
 from core.lm.loading import LoadedModel, load_model
 from core.lm.prefix import (
     CaptionGroup,
@@ -109,7 +109,7 @@ def test_captions_behind_two_images_equal_the_whole_sequence(window: int, images
     shared = shared_length([sample.ids[: sample.prefix_length] for sample in samples], loaded.image_token_id)
     assert samples[0].ids[:shared].count(loaded.image_token_id) == 32
     both = [replace(samples[0], image=image) for image in images]
-    pixels = pixel_values(loaded, images)
+    pixels = together(read_pictures(loaded, images))["pixel_values"]
     assert not torch.equal(pixels[0], pixels[1])
     group = CaptionGroup("i", tuple(samples), shared)
     cache = DynamicCache(config=loaded.text_config)

@@ -114,12 +114,15 @@ def _text_config(vocab_size: int, sliding_window: int, layer_types: list[str] | 
     )
 
 
-def save_random(model: torch.nn.Module, folder: Path) -> None:
-    """Write the model into `folder` with random weights, large enough for a mistake to show."""
+def save_random(model: torch.nn.Module, folder: Path, sharp: float = 1.0) -> None:
+    """Write the model into `folder` with random weights, large enough for a mistake to show; `sharp` times larger in
+    what decides who attends to whom."""
     # Random weights of the usual 0.02 leave attention flat; larger ones make a wrong mask show.
     for name, weight in model.named_parameters():
         if weight.ndim >= 2:
             torch.nn.init.normal_(weight, std=0.15 if "embed" not in name else 0.5)
+            if "q_proj" in name or "k_proj" in name:
+                weight.data.mul_(sharp)
         else:
             torch.nn.init.normal_(weight, std=0.1)
     model.save_pretrained(folder)

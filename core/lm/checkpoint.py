@@ -1,0 +1,155 @@
+"""A checkpoint's tensors as its files' headers name them, compared with what the model expects; loads no torch."""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadInput
+from core.lm.shape import indexed_tensors, weight_files
+
+_WRAPPERS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+"""What torch.compile, DataParallel, FSDP, activation checkpointing and Lightning put before a module's own name."""
+_WRAPPED = re.compile(rf"(?:(?<=\.)|^)(?:{'|'.join(_WRAPPERS)})\.")
+_FLOATS = ("F64", "F32", "F16", "BF16")
+_COMPUTED = re.compile(r"(^|\.)(rotary_emb\.inv_freq|position_ids)$")
+"""Buffers that older versions stored, and that are computed from config.json today."""
+_SHOWN = 4
+_LARGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a checkpoint: where they lie, and what their wrapped names are without the wrappers' parts.
+
+    `renamed` has an entry for each stored name that a wrapper is part of.
+    """
+
+    files: tuple[Path, ...]
+    renamed: Mapping[str, str]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the checkpoint is read, a sentence each."""
+        if not self.renamed:
+            return ()
+        parts = {found for name in self.renamed for found in _WRAPPED.findall(name)}
+        return (f"the prefix {' and '.join(sorted(parts))} of {_counted(self.renamed)} is left out",)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read the names, types and shapes of a checkpoint's tensors, without the tensors.
+
+    Raises:
+        BadInput: the weights are missing, damaged, incomplete, quantised, or two tensors come to one name.
+    """
+    files = weight_files(folder)
+    headers = {path.name: _header(folder, path) for path in files}
+    _compare_with_index(folder, headers)
+    stored: dict[str, Mapping[str, Any]] = {}
+    for header in headers.values():
+        if twice := stored.keys() & header.keys():
+            raise BadInput(f"model {folder}: two weight files hold {listed(twice)}; download them again")
+        stored |= header
+    packed = {name for name, entry in stored.items() if name.endswith("weight") and entry["dtype"] not in _FLOATS}
+    if packed:
+        kinds = ", ".join(sorted({str(stored[name]["dtype"]) for name in packed}))
+        raise BadInput(
+            f"model {folder}: its weights are quantised ({kinds}: {listed(packed)}), which is not read here; take the "
+            "checkpoint that is not, or save it dequantised"
+        )
+    return Checkpoint(tuple(files), _without_wrappers(folder, stored))
+
+
+def refuse_differences(
+    place: str, missing: Collection[str], unexpected: Collection[str], mismatched: Sequence[tuple[str, Any, Any]]
+) -> None:
+    """Refuse a checkpoint that is not the model which its config.json describes.
+
+    Args:
+        place: the checkpoint's folder or package, for the message.
+        missing: tensors of the model that the checkpoint lacks.
+        unexpected: tensors of the checkpoint that the model has no place for.
+        mismatched: tensors of another shape, each as (name, shape stored, shape expected).
+
+    Raises:
+        BadInput: there are any; they are named.
+    """
+    faults = []
+    unexpected = [name for name in unexpected if not _COMPUTED.search(name)]
+    if missing:
+        faults.append(f"{_counted(missing)} missing ({listed(missing)})")
+    if unexpected:
+        faults.append(f"{_counted(unexpected)} unexpected ({listed(unexpected)})")
+    if mismatched:
+        shapes = [f"{name} is {list(stored)}, not {list(own)}" for name, stored, own in sorted(mismatched)]
+        faults.append(f"{_counted(mismatched)} of another shape ({listed(shapes)})")
+    if not faults:
+        return
+    mend = "download it again, or mend config.json: it must describe the very model that was saved"
+    if any(re.search(r"\blora_|\bmodules_to_save\b", name) for name in unexpected):
+        mend = "an adapter (LoRA) was saved unmerged: save the merged model (`merge_and_unload()`)"
+    raise BadInput(f"model {place}: {'; '.join(faults)}; {mend}")
+
+
+def _header(folder: Path, path: Path) -> dict[str, Any]:
+    """Each tensor's type, shape and place, from the JSON that a safetensors file begins with."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            text = file.read(size) if 0 < size <= _LARGEST_HEADER else b""
+        header: dict[str, Any] = json.loads(text)
+        header.pop("__metadata__", None)
+        end = 8 + size + max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+        damaged = end != path.stat().st_size or not all(
+            "dtype" in entry and "shape" in entry for entry in header.values()
+        )
+    except OSError as error:
+        raise BadInput(f"model {folder}: {path.name} cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        damaged = True
+    if damaged:
+        raise BadInput(f"model {folder}: {path.name} {_damage(path)}")
+    return header
+
+
+def _damage(path: Path) -> str:
+    with path.open("rb") as file:
+        begins = file.read(64)
+    if begins.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the weights; `git lfs pull` fetches them"
+    return f"is damaged or incomplete ({path.stat().st_size:,} bytes); download it again"
+
+
+def _compare_with_index(folder: Path, headers: Mapping[str, Mapping[str, Any]]) -> None:
+    """Tensors that the index promises must be in the file that it names."""
+    index = indexed_tensors(folder)
+    absent = {f"{name} in {file}" for name, file in index.items() if name not in headers[file]}
+    if absent:
+        raise BadInput(
+            f"model {folder}: {_counted(absent)} of the index not there ({listed(absent)}); download them again"
+        )
+
+
+def _without_wrappers(folder: Path, stored: Collection[str]) -> dict[str, str]:
+    plain = {name: _WRAPPED.sub("", name) for name in stored}
+    renamed = {name: own for name, own in plain.items() if own != name}
+    owners: dict[str, str] = {}
+    for name, own in plain.items():
+        if own in owners:
+            raise BadInput(f"model {folder}: {owners[own]} and {name} are one tensor's names; keep the right one")
+        owners[own] = name
+    return renamed
+
+
+def _counted(names: Collection[Any]) -> str:
+    return f"{len(names)} tensor{'s' if len(names) != 1 else ''}"
+
+
+def listed(names: Collection[str]) -> str:
+    """A few of the names, and how many more there are."""
+    shown = sorted(names)
+    more = f", and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more
