@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Iterator
 from itertools import chain
 from typing import Annotated
 
@@ -11,8 +12,9 @@ from rich.table import Table
 
 from cli.run import ClusterOption, SetOption, StudyArgument, tell_notes
 from cli.terminal import console
+from core.data.drops import row_counts
 from core.errors import BadInput
-from core.estimate import estimate
+from core.estimate import Estimate, estimate
 from core.steps import STEPS
 from core.survey import Survey, survey
 from core.units import Unit
@@ -58,15 +60,33 @@ def _other_revision(unit: Unit, settings: Settings) -> bool:
 
 def _tell_estimate(seen: Survey, settings: Settings) -> None:
     cost = estimate(seen, settings.workspace)
+    for line in _of_the_data(seen, cost, settings):
+        console.print(f"  {line}", markup=False, highlight=False)
+    samples = f"{'at most ' if cost.table else ''}{cost.samples:,} samples"
     if not cost.rows:
         when = "is its factory's affair" if seen.located.factory else "can be told once the model is converted"
-        console.print(f"  about {cost.samples:,} samples; how many rows and bytes they give {when}")
+        console.print(f"  {samples}; how many rows and bytes they give {when}")
         return
     console.print(
-        f"  about {cost.samples:,} samples, {cost.rows:,} rows a layer, {cost.activation_bytes / 1e9:.2f} GB of "
+        f"  {samples}, about {cost.rows:,} rows a layer, {cost.activation_bytes / 1e9:.2f} GB of "
         f"activations; {cost.missing_bytes / 1e9:.2f} GB still to write; SAE training "
         f"{cost.sae_gpu_hours:.2g} GPU-hours at 100 TFLOP/s"
     )
+
+
+def _of_the_data(seen: Survey, cost: Estimate, settings: Settings) -> Iterator[str]:
+    """The rows of the source and what becomes of them, and what looks wrong with its captions."""
+    if cost.table is not None:
+        faults = ", ".join(f"{field} {count:,}" for field, count in sorted(cost.table.unusable.items()))
+        unusable = (
+            f"{sum(cost.table.unusable.values()):,} of them cannot be used ({faults})" if faults else "all usable"
+        )
+        yield f"data.path: {cost.table.rows:,} rows; {unusable}"
+        yield from cost.table.notes
+    summary = settings.workspace.samples_summary(seen.roots.prepare)
+    if summary is not None:
+        yield ", ".join(f"{count:,} {what}" for what, count in row_counts(summary).items())
+        yield from summary.get("notes", ())
 
 
 def status(limit: Annotated[int, typer.Option(min=1, help="Studies to show.")] = 10) -> None:

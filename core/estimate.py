@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from core.data.emoji_source import read_emoji
+from core.data.table_look import TableLook, look_at_table
 from core.lm.shape import ModelShape, read_shape
 from core.plan import Plan
 from core.plan_capture import layers_of
-from core.study.data import EmojiSource
+from core.progress import silent
+from core.study.data import EmojiSource, SceneSource
 from core.study.model import CaptureConfig
 from core.study.sites import VISION, extent
 from core.survey import Survey
@@ -23,21 +26,26 @@ _GPU_FLOPS = 1e14
 
 @dataclass(frozen=True)
 class Estimate:
-    """Rows a layer, bytes of all layers' activations, bytes of what is still missing, GPU-hours of SAE training."""
+    """Rows a layer, bytes of all layers' activations, bytes of what is still missing, GPU-hours of SAE training.
+
+    `table` is what was found in the study's table where its samples are still to be prepared; `samples` is then the
+    most that it can give.
+    """
 
     samples: int
     rows: int
     activation_bytes: int
     missing_bytes: int
     sae_gpu_hours: float
+    table: TableLook | None = None
 
 
 def estimate(seen: Survey, workspace: Workspace) -> Estimate:
     """Count what the study will make; zero rows while the model is to be converted, or where a factory makes it."""
-    samples = _samples(seen, workspace)
+    samples, table = _samples(seen, workspace)
     model = workspace.model_folder(seen.roots, seen.located.model)
     if model is None:
-        return Estimate(samples, 0, 0, 0, 0.0)
+        return Estimate(samples, 0, 0, 0, 0.0, table)
     shape = read_shape(model)
     made, width = seen.sources.precomputed, extent(shape, seen.study.capture.site).width
     rows, d_model = (made.rows, made.d_model) if made else (samples * _rows_each(shape, seen.study.capture), width)
@@ -52,7 +60,7 @@ def estimate(seen: Survey, workspace: Workspace) -> Estimate:
     # Forward and backward of one dense GEMM and of the k sparse rows: 6 FLOPs a weight and row.
     flops = 6 * rows * size * seen.study.sae.epochs * layers
     missing = int((activations + 2 * weights + index) * share)
-    return Estimate(samples, rows, activations, missing, flops / _GPU_FLOPS / 3600)
+    return Estimate(samples, rows, activations, missing, flops / _GPU_FLOPS / 3600, table)
 
 
 def _rows_each(shape: ModelShape, capture: CaptureConfig) -> int:
@@ -64,13 +72,17 @@ def _rows_each(shape: ModelShape, capture: CaptureConfig) -> int:
     return min(image, 1) + 2 if pooled else image + 2 * _CAPTION_TOKENS
 
 
-def _samples(seen: Survey, workspace: Workspace) -> int:
+def _samples(seen: Survey, workspace: Workspace) -> tuple[int, TableLook | None]:
     summary = workspace.samples_summary(seen.roots.prepare)
     if summary is not None:
-        return int(summary["samples"])
+        return int(summary["samples"]), None
     data = seen.study.data
-    default = 1400 if isinstance(data, EmojiSource) else 10_000
-    return data.num_samples or default
+    if isinstance(data, SceneSource):
+        return data.num_samples, None
+    if isinstance(data, EmojiSource):
+        return read_emoji(data, silent).rows, None
+    table = look_at_table(data, seen.located.data_base)
+    return table.most_samples, table
 
 
 def _missing_share(plan: Plan | None, workspace: Workspace) -> float:

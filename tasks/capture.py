@@ -31,7 +31,11 @@ def capture(work: Work) -> Mapping[str, float]:
         summary = capture_items(open_own(work), job, work.out, work.progress)
     else:
         summary = capture_shard(open_model(work), job, work.out, work.progress)
-    return {"images": summary.images, "captions": summary.captions, "dropped": len(summary.drops)}
+    return {
+        "images": summary.images,
+        "captions": summary.captions,
+        "dropped": len({drop.sample_id for drop in summary.drops}),
+    }
 
 
 def _halved(config: CaptureConfig, times: int) -> CaptureConfig:

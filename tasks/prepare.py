@@ -22,7 +22,10 @@ def prepare_samples(work: Work) -> Mapping[str, float]:
     if source["source"] == "table":
         source["path"] = work.unit.knobs["path"]
     summary = prepare(_SOURCE.validate_python(source), Path(work.context.data_base), work.out, work.progress)
-    return {"samples": summary.samples, "images": summary.images, "dropped": summary.dropped}
+    for note in summary.notes:
+        work.logger.warning("%s", note)
+    counts = {"rows": summary.rows, "samples": summary.samples, "dropped": summary.dropped}
+    return {**counts, "images": summary.images}
 
 
 @step(CONVERT_MODEL)

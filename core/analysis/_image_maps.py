@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
-from PIL import Image
 
 from core.analysis.result import AnalysisInputs, LayerInputs
 from core.errors import BadInput
+from core.pictures import BrokenImage, seen_size
 
 PERMUTATIONS = 20
 """Random arrangements of a map's cells from which the IoU of chance is taken."""
@@ -67,18 +67,23 @@ def find_grid(tokens: pl.DataFrame, images: Sequence[str]) -> ImageGrid | None:
 def box_cells(inputs: AnalysisInputs, samples: pl.DataFrame, column: str, side: int) -> Bool[np.ndarray, "N P"]:
     """The cells whose centre lies in each sample's box; for a box between centres, the cell that holds its own.
 
-    Boxes are pixels x0, y0, x1, y1 of the image file; a sample without one has no cell.
+    Boxes are pixels x0, y0, x1, y1 of the picture as it is seen, upright; a sample without one (or
+    with other than four numbers) has no cell.
     """
     found = np.zeros((samples.height, side, side), dtype=bool)
     for number, row in enumerate(samples.select("image", column).rows()):
         image, box = row
-        if box is None or inputs.images is None:
+        if inputs.images is None or not _is_box(box):
             continue
         width, height = _size(inputs.images / image)
         left, right = _span(box[0] / width, box[2] / width, side)
         top, bottom = _span(box[1] / height, box[3] / height, side)
         found[number, top:bottom, left:right] = True
     return found.reshape(samples.height, -1)
+
+
+def _is_box(box: Sequence[float | None] | None) -> bool:
+    return box is not None and len(box) == 4 and all(edge is not None and math.isfinite(edge) for edge in box)
 
 
 def _span(low: float, high: float, side: int) -> tuple[int, int]:
@@ -93,9 +98,8 @@ def _span(low: float, high: float, side: int) -> tuple[int, int]:
 
 def _size(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
+        return seen_size(path)
+    except BrokenImage as error:
         raise BadInput(f"image {path.name}: cannot be read ({error}); replace the file or drop the sample") from error
 
 

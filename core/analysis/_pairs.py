@@ -11,6 +11,7 @@ import polars as pl
 
 from core.analysis._counterparts import Swap, swaps_by_lexicon, swaps_by_truth, swaps_by_twin
 from core.analysis.result import AnalysisInputs
+from core.data.gender import label_caption
 from core.lm.loading import LoadedModel
 from core.lm.outcomes import WordSequence, cut_after_word
 from core.lm.prompts import CaptionRequest, EncodedSample, UnusableText, encode_sample
@@ -139,13 +140,22 @@ def shared_contexts(pairs: Sequence[MinimalPair], language: str) -> list[str]:
 def find_swaps(
     inputs: AnalysisInputs, row: Mapping[str, Any], twin: Mapping[str, Any] | None, language: str
 ) -> list[Swap]:
-    """The words that the other gender changes: by the twin's caption, the planted truth, or a lexicon."""
+    """The words that the other gender changes: by the twin's caption, the planted truth, or a lexicon.
+
+    A twin whose caption differs before the gendered word (in another place, by another name) shows no such words.
+    """
     caption, gender = row[f"caption_{language}"], row[f"gender_{language}"]
     if twin is not None and {gender, twin[f"gender_{language}"]} == {"female", "male"}:
         other = twin[f"caption_{language}"]
-        if other is not None:
-            return swaps_by_twin(caption, other)
+        swaps = swaps_by_twin(caption, other) if other is not None else []
+        if swaps and _is_gendered(caption, swaps[0], language):
+            return swaps
     return swaps_by_truth(inputs.truth, row["sample_id"], language) or swaps_by_lexicon(caption, language)
+
+
+def _is_gendered(caption: str, swap: Swap, language: str) -> bool:
+    words = label_caption(caption, language).tokens
+    return any(word.start < swap.end and swap.start < word.end for word in words)
 
 
 def request(inputs: AnalysisInputs, row: Mapping[str, Any], language: str, caption: str) -> CaptionRequest:

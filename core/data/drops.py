@@ -1,8 +1,8 @@
-"""What was left out of the samples, row by row, and when that is too much."""
+"""What was left out of the samples, row by row, what that leaves, and when it is too much."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -20,6 +20,15 @@ class Drop(NamedTuple):
     sample_id: str | None
     field: str
     reason: str
+
+
+def row_counts(summary: Mapping[str, Any], left_out: int = 0) -> dict[str, int]:
+    """What became of the rows of the source, which the others add up to; `left_out` samples later than by `prepare`."""
+    samples, dropped = int(summary["samples"]), int(summary.get("dropped", 0))
+    rows = int(summary.get("rows", samples + dropped))
+    counts = {"rows": rows, "samples": samples - left_out, "left out": dropped + left_out}
+    not_drawn = rows - samples - dropped
+    return {**counts, "not drawn": not_drawn} if not_drawn else counts
 
 
 def refuse_many(drops: Sequence[Drop], share: float, most: float, table: str) -> None:

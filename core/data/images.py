@@ -1,52 +1,67 @@
 """Pictures on their way into an artefact: looked at, then copied under a name that is their content."""
 
 import hashlib
-import io
-import struct
-import zlib
+import os
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from core.data.signatures import HEAD_BYTES, signature
+from core.pictures import UNKNOWN, BrokenImage, check_picture
 
 FOLDER = "images"
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+_ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "JPEG2000": "jp2"}
 
 
-class BrokenImage(ValueError):
-    """A picture is missing or cannot be decoded; the message says which and is a reason to drop its row."""
+def is_there(path: Path) -> bool:
+    """Whether a file can be read at this path, whatever the path is."""
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):  # too long, a NUL, a folder that may not be entered
+        return False
 
 
-def copy_image(source: Path, out: Path) -> str:
-    """Check that a picture decodes to the last row and copy it to out/images; return its path relative to `out`.
-
-    The name is the content's SHA-256, so equal pictures are stored once and can be told to be equal.
+def read_image(source: Path) -> bytes:
+    """The content of a picture's file.
 
     Raises:
-        BrokenImage: the file is missing, unreadable or not a whole picture.
+        BrokenImage: the file is missing or unreadable, or is a folder or a device.
     """
     try:
-        content = source.read_bytes()
+        if source.is_dir():
+            raise BrokenImage("a folder, not a picture")
+        if source.exists() and not source.is_file():
+            raise BrokenImage("a device, not a picture")
+        return source.read_bytes()
+    except BrokenImage:
+        raise
     except (FileNotFoundError, ValueError):  # ValueError: a NUL in the path
         raise BrokenImage("the file is missing") from None
     except OSError as error:
         raise BrokenImage(f"the file cannot be read ({error.strerror})") from error
-    _check(content)
-    name = f"{FOLDER}/{hashlib.sha256(content).hexdigest()[:20]}{source.suffix.lower()}"
+
+
+def content_name(content: bytes) -> str:
+    """A name that equal pictures share: the beginning of the content's SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:20]
+
+
+def store_image(content: bytes, out: Path) -> str:
+    """Check that a picture is whole and can be shown, write it to out/images, and return its path relative to `out`.
+
+    Its name and ending follow from its content, so that equal pictures are stored once, whatever they were called.
+
+    Raises:
+        BrokenImage: it is not a whole picture, or cannot be shown as it is meant.
+    """
+    try:
+        kind = check_picture(content)
+    except BrokenImage as error:
+        told = signature(content[:HEAD_BYTES])
+        if str(error) != UNKNOWN or told is None:
+            raise
+        raise BrokenImage(f"{UNKNOWN}: {told}") from error
+    name = f"{FOLDER}/{content_name(content)}.{_ENDINGS.get(kind, kind.lower())}"
     target = out / name
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     return name
-
-
-def _check(content: bytes) -> None:
-    """`verify` finds damaged checksums, `load` a truncated file; neither finds both."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.verify()
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-    except UnidentifiedImageError:  # its text holds a memory address
-        raise BrokenImage("not a picture of a known format") from None
-    except _BROKEN as error:
-        raise BrokenImage(f"not a whole picture ({error or type(error).__name__})") from error

@@ -1,6 +1,7 @@
 """The step `prepare`: from a study's source to `samples.parquet`, and what is left out of it."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class SamplesSummary:
     """Images in each split."""
     genders: dict[str, dict[str, int]]
     """Samples by the gender of their caption, by language."""
+    notes: tuple[str, ...] = ()
+    """What is to be said of a table's pairs, scripts and splits; not written where there is nothing to say."""
 
 
 def prepare(source: DataSource, base: Path, out: Path, progress: Progress) -> SamplesSummary:
@@ -59,10 +62,11 @@ def prepare(source: DataSource, base: Path, out: Path, progress: Progress) -> Sa
     drawn = _read(source, base, out, progress)
     frame = drawn.frame.sort("image_id", "sample_id")
     dropped = pl.DataFrame(drawn.drops, schema=DROPPED, orient="row")
-    summary = _summary(frame, dropped, drawn.rows)
+    summary = _summary(frame, dropped, drawn)
     frame.write_parquet(out / FILE)
     dropped.write_parquet(out / "dropped.parquet")
-    text = json.dumps(asdict(summary), ensure_ascii=False, indent=1)
+    written = {name: value for name, value in asdict(summary).items() if name != "notes" or value}
+    text = json.dumps(written, ensure_ascii=False, indent=1)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
     return summary
 
@@ -70,6 +74,13 @@ def prepare(source: DataSource, base: Path, out: Path, progress: Progress) -> Sa
 def read_samples(folder: Path) -> pl.DataFrame:
     """The samples that `prepare` wrote to `folder`, sorted by image_id and sample_id."""
     return pl.read_parquet(folder / FILE)
+
+
+def analysed(samples: pl.DataFrame, shards: Iterable[Path]) -> pl.DataFrame:
+    """The samples that the model was run on: those that none of the captured shards left out."""
+    drops = [json.loads((shard / "shard.json").read_text(encoding="utf-8")).get("drops", ()) for shard in shards]
+    left_out = {drop["sample_id"] for some in drops for drop in some}
+    return samples.filter(~pl.col("sample_id").is_in(left_out)) if left_out else samples
 
 
 def _read(source: DataSource, base: Path, out: Path, progress: Progress) -> Drawn:
@@ -83,11 +94,11 @@ def _read(source: DataSource, base: Path, out: Path, progress: Progress) -> Draw
     return Drawn(frame, [], frame.height)
 
 
-def _summary(frame: pl.DataFrame, dropped: pl.DataFrame, rows: int) -> SamplesSummary:
+def _summary(frame: pl.DataFrame, dropped: pl.DataFrame, drawn: Drawn) -> SamplesSummary:
     languages = [language for language in _LANGUAGES if frame[f"caption_{language}"].null_count() < frame.height]
     images = frame.unique("image_id", maintain_order=True)
     return SamplesSummary(
-        rows=rows,
+        rows=drawn.rows,
         samples=frame.height,
         images=images.height,
         dropped=dropped.height,
@@ -96,6 +107,7 @@ def _summary(frame: pl.DataFrame, dropped: pl.DataFrame, rows: int) -> SamplesSu
         languages=languages,
         splits=_counts(images["split"], SPLITS),
         genders={language: _counts(frame[f"gender_{language}"], _GENDERS) for language in languages},
+        notes=tuple(drawn.notes),
     )
 
 

@@ -3,8 +3,9 @@
 from importlib.resources import files
 from pathlib import Path
 
-from core.data.table_rows import table_rows
-from core.data.table_source import check_columns, table_path
+from core.data.images import is_there
+from core.data.table_columns import check_columns, table_path
+from core.data.table_rows import named_pictures
 from core.study.data import DataSource, EmojiSource, TableSource
 
 
@@ -29,5 +30,4 @@ def _table_files(source: TableSource, base: Path) -> list[Path]:
     column = source.columns.image
     if column is None:
         return [path]
-    named = {str(row.values[column]).strip() for row in table_rows(path) if row.values.get(column)}
-    return [path, *sorted(image for name in named if name and (image := path.parent / name).is_file())]
+    return [path, *sorted(image for name in named_pictures(path, column) if is_there(image := path.parent / name))]

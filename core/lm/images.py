@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from core.errors import BadInput
 from core.lm.loaded import LoadedModel
+from core.pictures import BrokenImage, open_picture
 
 Picture = Mapping[str, Tensor]
 """One image as its processor gives it: `pixel_values` [1, 3, H, W]; or where each image has a grid of its own, as in
@@ -19,7 +20,7 @@ _COUNTED: dict[tuple[str, str, int], int] = {}
 
 
 def read_pictures(loaded: LoadedModel, images: Sequence[Path]) -> list[Picture]:
-    """The images, resized and normalised by the model's own processor.
+    """The images as a person sees them, resized and normalised by the model's own processor.
 
     Raises:
         BadInput: a file is missing, is no image, or is cut into several crops; or the model takes none.
@@ -69,10 +70,9 @@ def _prepare(loaded: LoadedModel, path: Path, image: Image.Image) -> Picture:
 
 
 def _open(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise BadInput(f"image {path}: no such file")
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise BadInput(f"image {path}: no such file") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        return open_picture(path)
+    except BrokenImage as error:
         raise BadInput(f"image {path}: cannot be read ({error}); replace the file or drop the sample") from error

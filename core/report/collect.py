@@ -42,10 +42,11 @@ def collect(
     sections = tuple(_section(store.path(artifact), artifact.step) for artifact in roles.get("analyses", []))
     layers = {artifact: int(manifests[artifact]["unit"]["recipe"]["layer"]) for artifact in _layered(roles)}
     table = pl.read_parquet(samples / "samples.parquet")
+    drops = _capture_drops(store, manifests)
     return ReportInputs(
         study=study,
         summary=_read_json(samples / "summary.json"),
-        samples=table,
+        samples=table.filter(~pl.col("sample_id").is_in(drops["sample_id"].implode())),
         dropped=pl.read_parquet(samples / "dropped.parquet"),
         sae=_rows((layers[unit], _read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
         density=_density((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
@@ -53,7 +54,7 @@ def collect(
         sweep=_sweep(store, manifests, roles, variants),
         history=_histories(store, {layers[unit]: unit for unit in roles.get("sae", [])}),
         health=_rows((layers[unit], _health(store.path(unit))) for unit in roles.get("layer", [])),
-        capture_drops=_capture_drops(store, manifests),
+        capture_drops=drops,
         sections=sections,
         gallery=_gallery(store, roles.get("analyses", [])),
         images=samples if table["image"].is_not_null().any() else None,

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from core.data.drops import row_counts
 from core.ledger import STAGES, hours_by_stage
 from core.report import text
 from core.report.model import Making, ReportInputs
@@ -15,15 +16,27 @@ def facts(inputs: ReportInputs) -> list[tuple[str, str]]:
     """The study at a glance: value and what it counts."""
     summary, sae = inputs.summary, inputs.sae
     found: list[tuple[str, str | None]] = [
-        ("samples", _count(summary.get("samples"))),
-        ("images" if summary.get("has_images", True) else "items", _count(summary.get("images"))),
+        *((name, _count(count)) for name, count in row_counts(summary, _left_out(inputs).height).items()),
+        ("images" if summary.get("has_images", True) else "items", _count(_images(inputs))),
         ("languages", " + ".join(str(code).upper() for code in summary.get("languages", [])) or None),
-        ("left out", _count(summary.get("dropped", 0) + inputs.capture_drops.height)),
         ("layers", _count(sae.height) if sae.height else None),
         ("median held-out FVU", _median(sae, "held_out_fvu")),
         ("active features a token", _median(sae, "held_out_l0")),
     ]
     return [(value, name) for name, value in found if value is not None]
+
+
+def _left_out(inputs: ReportInputs) -> pl.DataFrame:
+    """The first reason for each sample that was left out when the model was run: one caption's fault is all of it."""
+    drops = inputs.capture_drops
+    return drops.unique("sample_id", keep="first", maintain_order=True) if drops.height else drops
+
+
+def _images(inputs: ReportInputs) -> int:
+    """Distinct images of the samples that the model was run on."""
+    if inputs.capture_drops.height and "image_id" in inputs.samples.columns:
+        return inputs.samples["image_id"].n_unique()
+    return int(inputs.summary["images"])
 
 
 def _count(value: Any) -> str | None:
@@ -38,14 +51,14 @@ def _median(table: pl.DataFrame, column: str) -> str | None:
 
 
 def drop_counts(inputs: ReportInputs) -> pl.DataFrame:
-    """What was left out, by where and why: `step`, `field`, `reason`, `count`."""
+    """The rows that were left out, by where and why: `step`, `field`, `reason`, `count`."""
     schema = pl.Schema({"step": pl.String, "field": pl.String, "reason": pl.String, "count": pl.Int64})
     parts = [pl.DataFrame(schema=schema)]
     if inputs.dropped.height:
         rows = inputs.dropped.group_by("field", "reason").len("count").with_columns(step=pl.lit("reading the source"))
         parts.append(rows.select(*schema).cast(schema))
     if inputs.capture_drops.height:
-        captions = inputs.capture_drops.rename({"language": "field"}).group_by("field", "reason").len("count")
+        captions = _left_out(inputs).rename({"language": "field"}).group_by("field", "reason").len("count")
         parts.append(captions.with_columns(step=pl.lit("running the model")).select(*schema).cast(schema))
     return pl.concat(parts).sort("step", "count", "field", "reason", descending=[False, True, False, False])
 

@@ -52,6 +52,7 @@ class _Writer:
         yield from _figures("study", [own[name] for name in ("genders", "agreement") if name in own])
         drops = drop_counts(inputs)
         yield from self.table("Left out, by reason", drops) if drops.height else ["Nothing was left out.\n"]
+        yield from (f"> {escaped(line)}\n>" for line in inputs.summary.get("notes", ()))
         yield "## SAE quality by layer\n"
         yield from _figures("study", [own[name] for name in SAE_FIGURES if name in own])
         if inputs.sweep.height:

@@ -92,7 +92,8 @@ class Making:
 class ReportInputs:
     """Everything a report says.
 
-    `study` is the study's `model_dump`; `summary` what `prepare` counted; `dropped` rows of the source that were left
+    `study` is the study's `model_dump`; `summary` what `prepare` counted; `samples` those that the model was run on;
+    `dropped` rows of the source that were left
     out (row, sample_id, field, reason) and `capture_drops` captions that were (sample_id, language, reason); `sae`,
     `history`, `health`, `sweep`, `density`, `l0` as in `core.figures.study.figures`; `skipped` what was left out,
     with the reason.

@@ -135,6 +135,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "facts": facts(inputs),
         "settings": flat(dict(inputs.study)),
         "data_figures": own("genders", "agreement"),
+        "notes": tuple(text.mixed(line) for line in inputs.summary.get("notes", ())),
         "drops": shown("drops", "Left out, by reason", drop_counts(inputs)) if drop_counts(inputs).height else None,
         "dropped": shown("dropped", "Rows left out", inputs.dropped) if inputs.dropped.height else None,
         "sae_figures": own(*SAE_FIGURES),

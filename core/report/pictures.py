@@ -10,7 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from core.pictures import BrokenImage, open_picture
 
 LARGEST = 256
 """Pixels of a picture's longer side, at most."""
@@ -63,9 +65,8 @@ class Pictures:
         if self.folder is None or not name:
             return None
         try:
-            with Image.open(self.folder / name) as image:
-                small = image.convert("RGB")
-        except (OSError, UnidentifiedImageError):
+            small = open_picture(self.folder / name)
+        except BrokenImage:
             return None
         if max(small.size) > LARGEST:
             small.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)

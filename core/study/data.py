@@ -8,7 +8,8 @@ from core.study.section import Section
 
 
 class Splits(Section):
-    """Shares of images in the three splits; an image and its gender twin always fall into the same one."""
+    """Shares of images in the three splits; what belongs together (captions of one image, pairs, equal pictures or
+    equal texts) always falls into the same one."""
 
     train: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of images the SAEs and probes are trained on."""
@@ -41,13 +42,18 @@ class Columns(Section):
     sample_id: str | None = None
     """Column of unique sample ids; null numbers the rows."""
     image: str | None = "image"
-    """Column of image paths, relative to the table's folder; null makes a study of text only."""
+    """Column of pictures: paths relative to the table's folder, or in Parquet their bytes; null makes a study of text
+    only."""
     image_id: str | None = None
-    """Column that tells captions of one image apart from others; null takes the image path (or the sample id)."""
+    """Column that tells captions of one image apart from others; null takes the picture's path or content (or the
+    sample id)."""
     caption_en: str | None = "caption_en"
     """Column of English captions."""
     caption_ar: str | None = "caption_ar"
     """Column of Arabic captions."""
+    pair: str | None = None
+    """Column whose equal values pair rows: they share a split, and two of opposite gender are counterparts; null takes
+    `pair_id` where there is one."""
 
     @model_validator(mode="after")
     def _some_caption(self) -> "Columns":
@@ -57,12 +63,12 @@ class Columns(Section):
 
 
 class TableSource(Section):
-    """A CSV, Parquet or JSON Lines table of image-caption samples."""
+    """A CSV, TSV, Parquet or JSON Lines table of image-caption samples."""
 
     source: Literal["table"]
     """A table of the user's own."""
     path: str
-    """The table: .csv, .parquet or .jsonl; a relative path starts at the study file's folder."""
+    """The table: .csv, .tsv, .parquet or .jsonl; a relative path starts at the study file's folder."""
     columns: Columns = Columns()
     """How the table's columns are called."""
     num_samples: Annotated[int, Field(ge=1)] | None = None

@@ -30,10 +30,69 @@ Relative paths start at the study file's folder, then at the working directory, 
 | experiment name | `tracking.experiment` |
 """
 
+_TABLE = """
+## Your own table
+
+One row per caption (or per pair of captions, English and Arabic) with its picture. Rows are counted from 1, without
+the header. A row that cannot be used is dropped with a reason in `dropped.parquet`; the others go on, and the step
+fails only above `data.max_dropped_fraction`. `saeflow plan` reads the whole table, and prints its length, what cannot
+be used, and captions in the wrong script, before anything runs.
+
+| file | what is read |
+|---|---|
+| `.csv`, `.tsv` | UTF-8, names in the first line; separated by commas (.tsv: tabs), else by `;`, tabs or bars |
+| `.jsonl` | one object per line |
+| `.parquet` | of any size; columns of bytes that `data.columns` does not name are left out |
+
+UTF-16, JSON arrays, Excel files, packed files and the like are refused with the way to save them.
+
+Pictures are paths relative to the table's folder, or stand in Parquet itself: as bytes, or as the `datasets` library
+stores them, a struct of `bytes` and `path` (without bytes, the path counts). Equal bytes are one image; its id is the
+path, or where there is none (or another picture has it) the beginning of the content's SHA-256.
+
+### What the model sees
+
+Pictures are opened in one way for the model, the report and the maps: as a person sees them.
+
+| picture | shown |
+|---|---|
+| EXIF (or XMP) orientation | upright; boxes are pixels of the upright picture |
+| 16 bits a channel | 0 to 65,535 (12 bits: 4,095; signed: 32,767) |
+| 32-bit integers | white is the smallest of 255, 65,535, 2³¹ − 1 and 2³² − 1 that holds all values |
+| floats | white is the smallest of 1, 255 and 65,535 that holds all values |
+| transparency | on white |
+| animations, several pages | the first |
+| CMYK, palettes, grey, YCbCr | as RGB; a colour profile is not applied, as models' own processors apply none |
+
+Dropped, with a reason, is what cannot be shown as it is meant: NaN and infinity, values below 0 or above every white,
+and values that would come out all but black (a 16-bit picture of 12-bit values, a float picture with a maximum of 3):
+save those with 8 bits a channel. So are files that are no picture, or one that Pillow cannot read (HEIC, SVG, PDF …).
+
+### What belongs together
+
+A split holds whole groups, so that nothing is tested on what was trained on. Captions of one image, equal pictures,
+rows whose captions are equal in all languages (case, marks and punctuation aside), and pairs stay together.
+
+- `data.columns.pair` names a column of your own whose equal values pair rows; a column `pair_id` is taken by itself.
+  Two rows of opposite gender are each other's counterpart: ablation takes the words that differ between their
+  captions, and the other's picture. Groups of any other size or gender only share a split, and are counted.
+- `twin_id` names the counterpart of a row by its sample id; `data.columns.sample_id` must then name the ids. It holds
+  for both rows, and goes before `pair_id`.
+
+Counterparts are best minimal pairs: where two captions differ before the gendered word, a lexicon of gendered words
+is used in place of the other caption.
+
+### Scripts
+
+Captions with less than a fifth of their letters in their column's script (Latin for English, Arabic for Arabic) are
+counted by `saeflow plan` and in the report, with rows to look at. They stay in: a brand's name in a sentence is no
+fault.
+"""
+
 
 def reference() -> str:
     """The Markdown page."""
-    lines = [_HEAD, *_section("The study", Study, "")]
+    lines = [_HEAD, _TABLE, *_section("The study", Study, "")]
     return "\n".join(lines).rstrip() + "\n"
 
 

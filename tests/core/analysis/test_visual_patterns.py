@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from scipy import stats
 
 from core.analysis import visual_patterns
@@ -107,6 +108,22 @@ def test_a_box_has_the_cells_whose_centres_it_holds_and_at_least_one(world: Caus
     samples = world.samples.head(4).with_columns(pl.Series("some_box", boxes))
     cells = box_cells(world.inputs, samples, "some_box", SIDE)
     assert [np.flatnonzero(row).tolist() for row in cells] == [[0, 1, 4, 5], [2], [5], []]
+
+
+def test_boxes_are_pixels_of_the_upright_picture(world: CausalWorld, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (80, 40)).save(tmp_path / "upright.png")
+    Image.new("RGB", (40, 80)).save(tmp_path / "sideways.png", exif=exif)
+    samples = pl.DataFrame({"image": ["upright.png", "sideways.png"], "some_box": [[60, 0, 80, 10]] * 2})
+    cells = box_cells(replace(world.inputs, images=tmp_path), samples, "some_box", SIDE)
+    assert [np.flatnonzero(row).tolist() for row in cells] == [[3], [3]]
+
+
+def test_what_is_no_box_has_no_cell(world: CausalWorld) -> None:
+    boxes = [[0.0] * 3, [0.0, None, 28.0, 28.0], [0.0, math.nan, 28.0, 28.0], [0.0, 0.0, math.inf, 28.0]]
+    samples = world.samples.head(4).with_columns(pl.Series("some_box", boxes))
+    assert not box_cells(world.inputs, samples, "some_box", SIDE).any()
 
 
 def test_pointing_and_overlap_by_hand() -> None:

@@ -25,6 +25,7 @@ def rows_of(folder: Path, count: int) -> list[dict[str, Any]]:
     rows = []
     for number in range(count):
         english, arabic = (WOMAN, MAN)[number % 2]
+        english += f" It is number {number}."  # equal texts would share a split
         picture(folder / "pictures" / f"{number}.png", number)
         rows.append(
             {"id": f"s{number:03d}", "image": f"pictures/{number}.png", "caption_en": english, "caption_ar": arabic}

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.lm.hooks import Reading
+from core.lm.images import pixel_values
 from core.lm.loading import LoadedModel, load_model
 from core.lm.sites import vision_points
 from core.lm.vision import encode_images, image_rows
@@ -124,3 +125,14 @@ def test_a_model_without_a_tower_or_projector_is_told(tiny_text_gemma: Path, ima
         vision_points(base, "vision_post", 3)
     with pytest.raises(BadInput, match=r"capture\.site: the model has none of multi_modal_projector, .* vision_tower"):
         vision_points(base, "projector", 3)
+
+
+def test_the_model_sees_a_picture_upright_and_deep_ones_in_grey(loaded: LoadedModel, tmp_path: Path) -> None:
+    scene = Image.radial_gradient("L").crop((0, 0, 200, 120))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    scene.save(tmp_path / "plain.png")
+    scene.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "sideways.png", exif=exif)
+    scene.point(lambda value: value * 257, "I").convert("I;16").save(tmp_path / "deep.png")
+    plain, *others = (pixel_values(loaded, [tmp_path / f"{name}.png"]) for name in ("plain", "sideways", "deep"))
+    assert all(torch.equal(plain, other) for other in others)

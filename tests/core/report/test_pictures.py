@@ -50,3 +50,16 @@ def test_what_cannot_be_read_is_left_out(folder: Path, name: str | None) -> None
 
 def test_a_grid_that_is_no_square_has_no_map(folder: Path) -> None:
     assert Pictures(folder).overlay("small.png", [1.0] * 5) is None
+
+
+def test_a_thumbnail_is_upright_and_shows_16_bits(folder: Path) -> None:
+    scene = Image.linear_gradient("L").resize((60, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    scene.transpose(Image.Transpose.ROTATE_90).save(folder / "sideways.png", exif=exif)
+    Image.fromarray(np.asarray(scene).astype(np.uint16) * 257).save(folder / "deep.png")
+    expected = np.asarray(scene.convert("RGB"), dtype=int)
+    for name in ("sideways.png", "deep.png"):
+        assert np.array_equal(pixels(Pictures(folder).thumbnail(name)), expected)
+    marked = Pictures(folder).overlay("sideways.png", [1.0, 0.0, 0.0, 0.0])
+    assert marked is not None and marked.width > marked.height

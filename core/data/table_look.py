@@ -1,0 +1,61 @@
+"""What can be told of a table before its samples are prepared: its length, what cannot be used, what looks wrong."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.data.images import is_there
+from core.data.sample_frame import Sample
+from core.data.scripts import script_notes
+from core.data.table_columns import table_path
+from core.data.table_pairs import pairs
+from core.data.table_source import check_rows
+from core.progress import silent
+from core.study.data import TableSource
+
+
+@dataclass(frozen=True)
+class TableLook:
+    """A table's rows, those that cannot be used by the field at fault, and how many samples it gives at most: pictures
+    are looked for, and opened only when the samples are prepared."""
+
+    rows: int
+    unusable: Mapping[str, int]
+    most_samples: int
+    notes: Sequence[str]
+
+
+def look_at_table(source: TableSource, base: Path) -> TableLook:
+    """Check every row of the table, and whether its picture's file is there.
+
+    Raises:
+        BadInput: the table or a column is missing or unreadable.
+    """
+    path = table_path(source, base)
+    checker = check_rows(source, path, silent)
+    there = [
+        s for s in checker.samples if s.image is None or s.image in checker.stored or is_there(path.parent / s.image)
+    ]
+    unusable = Counter(drop.field for drop in checker.drops)
+    unusable[str(source.columns.image)] += len(checker.samples) - len(there)
+    most = min(source.num_samples or len(there), len(there))
+    notes = [*_limit_notes(source, unusable.total(), checker.rows), *_pair_notes(there)]
+    return TableLook(checker.rows, +unusable, most, [*notes, *script_notes(there, source.columns)])
+
+
+def _limit_notes(source: TableSource, unusable: int, rows: int) -> list[str]:
+    if unusable <= source.max_dropped_fraction * rows:
+        return []
+    return [
+        f"{unusable / rows:.1%} of the rows cannot be used, more than data.max_dropped_fraction = "
+        f"{source.max_dropped_fraction:g} allows: preparing the samples will fail and name the rows"
+    ]
+
+
+def _pair_notes(samples: Sequence[Sample]) -> list[str]:
+    sizes = Counter(len(some) for some in pairs(samples))
+    if not sizes:
+        return []
+    more = sum(count for size, count in sizes.items() if size > 2)
+    return [f"pairs: {sizes[2]:,} of two samples, {more:,} of more, {sizes[1]:,} samples alone in theirs"]

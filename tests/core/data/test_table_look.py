@@ -1,0 +1,59 @@
+"""What `saeflow plan` says of a table is what `prepare` then finds."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.data.drops import row_counts
+from core.data.table_look import look_at_table
+from tests.core.data.table_files import captions, png, prepared, table, write_jsonl
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """20 rows: one without a caption, two whose picture is not there, one whose picture is broken."""
+    texts = captions(20)
+    rows: list[dict[str, Any]] = [
+        {"image": f"{n}.png", **{name: text[n] for name, text in texts.items()}} for n in range(20)
+    ]
+    for number in range(20):
+        if number not in (4, 5):
+            (tmp_path / f"{number}.png").write_bytes(png(number) if number != 9 else b"broken")
+    rows[7]["caption_en"] = ""
+    write_jsonl(tmp_path / "t.jsonl", rows)
+    return tmp_path / "t.jsonl"
+
+
+def test_the_tables_length_is_read_and_the_most_samples_are_told(path: Path) -> None:
+    look = look_at_table(table(path), path.parent)
+    assert (look.rows, look.unusable, look.most_samples, list(look.notes)) == (
+        20,
+        {"caption_en": 1, "image": 2},
+        17,
+        [],
+    )
+    _, _, summary = prepared(path)
+    assert summary["samples"] == 16 <= look.most_samples
+
+
+@pytest.mark.parametrize(("asked", "most"), [(5, 5), (17, 17), (1000, 17)])
+def test_a_draw_gives_no_more_than_it_is_asked_for(path: Path, asked: int, most: int) -> None:
+    assert look_at_table(table(path, num_samples=asked), path.parent).most_samples == most
+
+
+def test_more_faults_than_the_study_allows_are_told_before_anything_runs(path: Path) -> None:
+    look = look_at_table(table(path, max_dropped_fraction=0.1), path.parent)
+    assert look.notes == [
+        "15.0% of the rows cannot be used, more than data.max_dropped_fraction = 0.1 allows: preparing the samples "
+        "will fail and name the rows"
+    ]
+
+
+@pytest.mark.parametrize("asked", [None, 8])
+def test_rows_samples_left_out_and_not_drawn_add_up(path: Path, asked: int | None) -> None:
+    _, _, summary = prepared(path, num_samples=asked)
+    counts = row_counts(summary, left_out=2)
+    assert counts["rows"] == 20 == sum(counts.values()) - counts["rows"]
+    assert ("not drawn" in counts) == (asked is not None)
+    assert counts["samples"] == summary["samples"] - 2

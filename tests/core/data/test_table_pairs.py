@@ -1,0 +1,127 @@
+"""Pairs of the user's own: one split, counterparts where the genders are opposite; equal texts stay together."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from core.data.table_look import look_at_table
+from core.study.data import Columns
+from tests.core.data.table_files import prepared, table, write_jsonl
+
+PEOPLE = ("woman", "man")
+ARABIC = {"woman": "امرأة", "man": "رجل"}
+
+
+def row(number: int, person: str, **cells: Any) -> dict[str, Any]:
+    texts = {"caption_en": f"A {person} in room {number}.", "caption_ar": f"{ARABIC[person]} في الغرفة {number}."}
+    return {"id": f"s{number:02d}", **texts, **cells}
+
+
+def split_of(frame: pl.DataFrame) -> dict[str, str]:
+    return dict(frame.select("sample_id", "split").iter_rows())
+
+
+def twins_of(frame: pl.DataFrame) -> dict[str, str | None]:
+    return dict(frame.select("sample_id", "twin_id").iter_rows())
+
+
+@pytest.mark.parametrize(("column", "named"), [("scene", "scene"), ("pair_id", None), ("pair_id", "pair_id")])
+@pytest.mark.parametrize("values", [str, int])
+def test_two_rows_of_opposite_gender_are_counterparts(
+    tmp_path: Path, column: str, named: str | None, values: Any
+) -> None:
+    rows = [row(n, PEOPLE[n % 2], **{column: values(n // 2)}) for n in range(24)]
+    write_jsonl(tmp_path / "t.jsonl", rows)
+    columns = Columns(sample_id="id", image=None, pair=named)
+    frame, _, summary = prepared(tmp_path / "t.jsonl", columns)
+    twins, split = twins_of(frame), split_of(frame)
+    for first in range(0, 24, 2):
+        one, other = f"s{first:02d}", f"s{first + 1:02d}"
+        assert (twins[one], twins[other]) == (other, one)
+        assert split[one] == split[other]
+    assert summary["notes"] == [
+        "pairs: 12 of two samples of opposite gender are counterparts; 0 of two others and 0 of more than two only "
+        "share a split; 0 samples stand alone in theirs"
+    ]
+    assert frame["pair_id"].n_unique() == 12 and (column == "pair_id" or column not in frame.columns)
+
+
+def test_groups_of_other_sizes_and_genders_share_a_split_and_are_counted(tmp_path: Path) -> None:
+    people = ["woman", "man", "man", "man", "woman", "woman", "man", "woman", "man"]
+    scenes = ["a", "a", "b", "b", "c", "c", "c", "d", None]
+    write_jsonl(tmp_path / "t.jsonl", [row(n, people[n], scene=scenes[n]) for n in range(9)])
+    columns = Columns(sample_id="id", image=None, pair="scene")
+    frame, _, summary = prepared(tmp_path / "t.jsonl", columns)
+    assert {own for own, twin in twins_of(frame).items() if twin} == {"s00", "s01"}
+    assert frame.drop_nulls("pair_id").group_by("pair_id").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert summary["notes"][0] == (
+        "pairs: 1 of two samples of opposite gender are counterparts; 1 of two others and 1 of more than two only "
+        "share a split; 1 samples stand alone in theirs"
+    )
+    assert look_at_table(table(tmp_path / "t.jsonl", columns), tmp_path).notes[0] == (
+        "pairs: 2 of two samples, 1 of more, 1 samples alone in theirs"
+    )
+
+
+def test_a_named_pair_column_leaves_the_tables_pair_id_an_attribute(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "t.jsonl", [row(n, PEOPLE[n % 2], scene=n // 2, pair_id=7) for n in range(4)])
+    frame, _, _ = prepared(tmp_path / "t.jsonl", Columns(sample_id="id", image=None, pair="scene"))
+    assert frame["source_pair_id"].to_list() == [7] * 4
+    assert frame["pair_id"].to_list() == ["0", "0", "1", "1"]
+
+
+def test_twins_hold_for_both_and_what_names_nobody_is_counted(tmp_path: Path) -> None:
+    named = {0: "s01", 2: "s03", 3: "s02", 4: "nobody", 5: "s05", 6: "nobody"}
+    write_jsonl(tmp_path / "t.jsonl", [row(n, PEOPLE[n % 2], twin_id=named.get(n)) for n in range(12)])
+    frame, _, summary = prepared(tmp_path / "t.jsonl", Columns(sample_id="id", image=None))
+    twins, split = twins_of(frame), split_of(frame)
+    assert {own: twin for own, twin in twins.items() if twin} == {
+        **{"s00": "s01", "s01": "s00"},
+        **{"s02": "s03", "s03": "s02"},
+    }
+    assert split["s00"] == split["s01"] and split["s02"] == split["s03"]
+    assert summary["notes"][0] == (
+        "twins: 4 samples have the twin that the table names; 3 twin_id name no other sample "
+        "(they are values of data.columns.sample_id)"
+    )
+
+
+def test_a_name_that_many_give_for_no_twin_ties_nobody(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "t.jsonl", [row(n, PEOPLE[n % 2], twin_id="-") for n in range(40)])
+    frame, _, _ = prepared(tmp_path / "t.jsonl", Columns(sample_id="id", image=None), num_samples=20)
+    assert frame.height == 20 and frame["split"].value_counts().sort("split")["count"].to_list() == [5, 5, 10]
+
+
+def test_a_draw_takes_whole_pairs(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "t.jsonl", [row(n, PEOPLE[n % 2], scene=n // 2) for n in range(60)])
+    columns = Columns(sample_id="id", image=None, pair="scene")
+    frame, _, _ = prepared(tmp_path / "t.jsonl", columns, num_samples=20)
+    assert frame.height == 20 and frame["twin_id"].null_count() == 0
+
+
+def test_equal_texts_share_a_split_and_are_drawn_one_by_one(tmp_path: Path) -> None:
+    spelt = ("A woman reads.", "a  WOMAN reads", "A woman\u00a0reads!", "A wo\u200bman reads.")
+    rows = [row(n, "man") for n in range(30)]
+    for number, text in enumerate(spelt):
+        rows[number] |= {"caption_en": text, "caption_ar": ("امرأة تقرأ", "اِمرأةٌ تقرأ.")[number % 2]}
+    write_jsonl(tmp_path / "t.jsonl", rows)
+    columns = Columns(sample_id="id", image=None)
+    frame, _, _ = prepared(tmp_path / "t.jsonl", columns)
+    assert len({split_of(frame)[f"s{n:02d}"] for n in range(4)}) == 1
+    drawn, _, _ = prepared(tmp_path / "t.jsonl", columns, num_samples=3)
+    assert drawn.height == 3
+
+
+def test_texts_that_are_equal_in_one_language_alone_do_not_share_a_split(tmp_path: Path) -> None:
+    rows = [{**row(n, "man"), "caption_ar": "رجل"} for n in range(12)]
+    write_jsonl(tmp_path / "t.jsonl", rows)
+    frame, _, summary = prepared(tmp_path / "t.jsonl", Columns(sample_id="id", image=None))
+    assert set(frame["split"]) == {"train", "select", "test"} and "notes" not in summary
+    frame, _, summary = prepared(tmp_path / "t.jsonl", Columns(sample_id="id", image=None, caption_en=None))
+    assert frame["split"].n_unique() == 1
+    assert summary["notes"] == [
+        "splits: train 100% of 50%, select 0% of 25%, test 0% of 25%; what has equal captions or pictures, or is a "
+        "pair, stays together"
+    ]
