@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from cli.run import ClusterOption, SetOption, StudyArgument, execute
-from cli.terminal import console
+from cli.terminal import console, warn
 from core.errors import BadInput
 from core.survey import survey
 from flows.settings import open_profile_path, open_study, read_settings
@@ -29,6 +29,7 @@ def layer(
     open_profile_path(cluster)
     settings.workspace.check_writable()
     seen = survey(opened, settings.workspace)
+    warn(seen.warnings)
     if seen.layers is not None and layer not in seen.layers:
         raise BadInput(f"layer {layer} is not among the study's layers ({', '.join(map(str, seen.layers))})")
     parameters: dict[str, object] = {"layer": layer, "study": opened, "cluster": cluster, "refresh": refresh}

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.run import ClusterOption, SetOption, StudyArgument, tell_notes
-from cli.terminal import console
+from cli.terminal import console, warn
 from core.data.drops import row_counts
 from core.errors import BadInput
 from core.estimate import Estimate, estimate
@@ -27,6 +27,7 @@ def plan(study: StudyArgument, set_: SetOption = None, cluster: ClusterOption = 
     open_profile_path(cluster)
     seen = survey(open_study(study, set_ or ()), settings.workspace)
     console.print(f"[bold]{seen.study.name}[/bold]  {escape(seen.study.description)}")
+    warn(seen.warnings)
     if seen.plan is None:
         console.print("  The samples (and the model) are not prepared yet: shards and layers are named after that.")
     else:

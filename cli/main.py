@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import cluster, export, layer, look, notify, run, serve, store
+from cli import cluster, convert, export, layer, look, notify, run, serve, store
 
 app = typer.Typer(
     name="saeflow",
@@ -24,6 +24,9 @@ app.command(name="plan")(look.plan)
 app.command(name="layer")(layer.layer)
 app.command(name="status")(look.status)
 app.command(name="export")(export.export)
+app.command(name="convert-config")(convert.convert_config)
+app.command(name="import-sae")(convert.import_sae)
+app.command(name="import-activations")(convert.import_activations)
 app.command(name="doctor")(look.doctor)
 app.command(name="serve")(serve.serve)
 app.command(name="verify")(store.verify)

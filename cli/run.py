@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.terminal import complain, console
+from cli.terminal import complain, console, warn
 from core.study import Study, find_study
 from core.survey import Survey, survey
 from flows.profiles import load_profile
@@ -43,6 +43,7 @@ def run(
     load_profile(open_profile_path(cluster))
     settings.workspace.check_writable()
     seen = survey(opened, settings.workspace)
+    warn(seen.warnings)
     if not record and seen.whole(settings.workspace):
         _tell_whole(seen, settings)
         return

@@ -1,7 +1,7 @@
 """What the user sees: one console, and errors in one line."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -19,6 +19,13 @@ def complain(message: str) -> None:
     """Print an error, never as markup."""
     errors.print("error:", style="bold red", end=" ")
     errors.print(message, markup=False)
+
+
+def warn(messages: Iterable[str]) -> None:
+    """Print what the user should know before it runs, never as markup."""
+    for message in messages:
+        errors.print("warning:", style="bold yellow", end=" ")
+        errors.print(message, markup=False)
 
 
 @contextmanager

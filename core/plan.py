@@ -140,7 +140,7 @@ def _train_units(study: Study, layer: int, extract: Unit, roots: Roots) -> Itera
 def _refuse_too_dense(study: Study, d_model: int) -> None:
     for config in study.sae.variants().values():
         features = config.expansion * d_model
-        if config.k > features:
+        if config.k > features and config.l1_coefficient is None:
             raise BadInput(f"sae.k: {config.k} exceeds the {features} features of sae.expansion {config.expansion}")
 
 
@@ -152,7 +152,9 @@ def _import_units(
     rows["seed"] = rows["seed"][0] if isinstance(rows["seed"], list) else rows["seed"]
     for layer, source in sources.saes.get(field, {}).items():
         inputs = {"layer": (tables[layer].artifact,), "samples": (roots.prepare.artifact,), **tables[layer].inputs}
-        recipe = {"layer": layer, "rows": rows, "content": source.content}
+        was = source.trained
+        trained = {"model": was.model, "hook": was.hook, "differs": list(was.differs)}
+        recipe = {"layer": layer, "rows": rows, "content": source.content, "trained": trained}
         name = f"{layer}-beside" if field == "beside" else str(layer)
         yield Unit(IMPORT_SAE.name, name, recipe, inputs, {"folder": str(source.folder)})
 

@@ -1,108 +1,188 @@
-"""Where someone else's SAEs of a study lie: folders, or repositories in the hub's local cache."""
+"""Where someone else's SAEs of a study lie, folders or repositories in the hub's local cache, and what they are."""
 
-import zipfile
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from safetensors import SafetensorError, safe_open
+from typing import Any
 
 from core.errors import BadInput
-from core.sources import HashMemo, cached_hub_folder
+from core.hub import snapshots, split_place
+from core.lm.shape import model_names
+from core.sae.origins import in_words, read_trained
+from core.sources import HashMemo, Located
 from core.study import Study
+from core.study.sites import Site
 from core.units import SAESource
 
 HUB = "hub:"
 FIELDS = ("pretrained", "beside")
+PICKLES = (".pt", ".pth", ".ckpt", ".bin")
+"""What `saeflow import-sae` rewrites."""
 _FILES = ("*.safetensors", "*.npz", "*.json")
+_PATTERN = re.compile(r"[*?]")
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a study would use the SAEs on: its layers, what is read of them, the width of their rows where it is known,
+    and all names of its model."""
+
+    layers: Sequence[int]
+    site: Site
+    width: int | None
+    models: frozenset[str]
 
 
 def pin_saes(study: Study, bases: Sequence[Path]) -> Study:
     """The study with absolute places of its SAEs: below the first of `bases` that has the folder around them."""
-    found = {}
+    found: dict[str, Any] = {}
     for field in FIELDS:
-        place = getattr(study.sae, field)
-        if place is not None and not place.startswith(HUB):
-            around = Path(place.partition("{layer}")[0] + "x").expanduser().parent
-            base = next((base for base in bases if (base / around).is_dir()), None)
-            if base is None:
-                raise BadInput(f"sae.{field}: {place!r}: there is no folder {around} below {_listed(bases)}")
-            found[field] = str(base / Path(place).expanduser())
+        places = getattr(study.sae, field)
+        if isinstance(places, str):
+            found[field] = _pin(field, places, bases)
+        elif isinstance(places, Mapping):
+            found[field] = {layer: _pin(field, place, bases) for layer, place in places.items()}
+        elif places is not None:
+            found[field] = tuple(_pin(field, place, bases) for place in places)
     return study.model_copy(update={"sae": study.sae.model_copy(update=found)}) if found else study
 
 
-def sae_sources(
-    study: Study, layers: Sequence[int], width: int | None, memo: HashMemo
-) -> Mapping[str, Mapping[int, SAESource]]:
-    """The folder and content of each layer's SAE, by field of the study; a pinned study is taken for granted.
+def _pin(field: str, place: str, bases: Sequence[Path]) -> str:
+    if place.startswith(HUB):
+        return place
+    fixed = re.split(r"\{layer\}|[*?]", place)[0]
+    around = Path(fixed + "x").expanduser().parent
+    base = next((base for base in bases if (base / around).is_dir()), None)
+    if base is None:
+        raise BadInput(f"sae.{field}: {place!r}: there is no folder {around} below {_listed(bases)}")
+    return str(base / Path(place).expanduser())
 
-    `width` of the rows they are meant for, where it is known: told by the files' headers alone, so that an SAE of
-    another model is refused before anything is captured.
+
+def names_of_model(study: Study, located: Located, folder: Path | None) -> frozenset[str]:
+    """Every name that the study's model goes by: its place's, its configuration's, its kind's, or its factory's."""
+    told = (located.factory, located.package, study.model.path, *(model_names(folder) if folder else ()))
+    return frozenset(name for name in told if name)
+
+
+def sae_sources(study: Study, use: Use, memo: HashMemo) -> Mapping[str, Mapping[int, SAESource]]:
+    """The folder, content and origin of each layer's SAE, by field of the study; a pinned study is taken for granted.
+
+    What its configuration and its files' headers tell is checked, so that an SAE of another width or of a kind that
+    cannot be read is refused before anything is captured.
 
     Raises:
-        BadInput: a layer's folder is missing, holds no SAE, or one for rows of another width.
+        BadInput: a layer's folder is missing or not told, several match, or its SAE cannot be used.
     """
     found: dict[str, dict[int, SAESource]] = {}
     for field in FIELDS:
-        place = getattr(study.sae, field)
-        if place is not None:
-            folders = {layer: _folder(f"sae.{field}", place.replace("{layer}", str(layer))) for layer in layers}
-            found[field] = {layer: _source(f"sae.{field}", folder, width, memo) for layer, folder in folders.items()}
+        places = getattr(study.sae, field)
+        if places is not None:
+            by_layer = _by_layer(f"sae.{field}", places, use.layers)
+            folders = {layer: _folder(f"sae.{field}", place) for layer, place in by_layer.items()}
+            found[field] = {
+                layer: _source(f"sae.{field}", layer, folder, use, memo) for layer, folder in folders.items()
+            }
     return found
 
 
+def _by_layer(field: str, places: str | Mapping[int, str] | Sequence[str], layers: Sequence[int]) -> dict[int, str]:
+    if isinstance(places, str):
+        return {layer: places.replace("{layer}", str(layer)) for layer in layers}
+    if not isinstance(places, Mapping):
+        if len(places) != len(layers):
+            raise BadInput(f"{field}: {len(places)} places for {len(layers)} captured layers; give one for each")
+        return dict(zip(layers, places, strict=True))
+    missing = [layer for layer in layers if layer not in places]
+    if missing:
+        raise BadInput(f"{field}: no place for layer {missing[0]}, which is captured; add it, or narrow capture.layers")
+    return {layer: places[layer] for layer in layers}
+
+
 def _folder(field: str, place: str) -> Path:
-    return _cached(field, place.removeprefix(HUB)) if place.startswith(HUB) else Path(place)
+    if place.startswith(HUB):
+        return _cached(field, place.removeprefix(HUB))
+    path = Path(place)
+    if _PATTERN.search(place) and not path.is_dir():
+        return _only(field, place, _matches(Path(path.anchor), path.relative_to(path.anchor).as_posix()))
+    return path
 
 
-def _source(field: str, folder: Path, width: int | None, memo: HashMemo) -> SAESource:
-    files = sorted(path for pattern in _FILES for path in folder.glob(pattern))
-    weights = [path for path in files if path.suffix in (".safetensors", ".npz")]
-    if not folder.is_dir():
-        raise BadInput(f"{field}: {folder} does not exist")
-    if not weights:
-        raise BadInput(f"{field}: {folder} holds no SAE (no .safetensors or .npz file)")
-    if width is not None:
-        _check_width(field, weights, width)
-    return SAESource(folder, memo.sha256_all(files))
+def _matches(root: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in root.glob(pattern.replace("[", "[[]")) if path.is_dir())
 
 
-def _check_width(field: str, weights: Sequence[Path], width: int) -> None:
-    shapes = [shape for path in weights for shape in _shapes(field, path) if len(shape) == 2]
-    if not any(width in shape for shape in shapes):
-        told = ", ".join(str(list(shape)) for shape in shapes) or "none"
-        raise BadInput(f"{field}: {weights[0].parent}: its matrices are {told}; the study's rows have width {width}")
-
-
-def _shapes(field: str, path: Path) -> Iterator[tuple[int, ...]]:
-    """The shape of every array of a file, from its headers."""
-    try:
-        if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as arrays:
-                yield from (_npy_shape(arrays, name) for name in arrays.namelist())
-        else:
-            with safe_open(path, "np") as tensors:
-                names = tensors.keys()
-                yield from (tuple(tensors.get_slice(name).get_shape()) for name in names)
-    except (OSError, ValueError, zipfile.BadZipFile, SafetensorError) as error:
-        raise BadInput(f"{field}: {path}: cannot be read ({error})") from error
-
-
-def _npy_shape(arrays: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    with arrays.open(name) as array:
-        version = np.lib.format.read_magic(array)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return tuple(read(array)[0])
+def _only(field: str, place: str, matches: Sequence[Path]) -> Path:
+    if not matches:
+        raise BadInput(f"{field}: {place}: no folder matches")
+    if len(matches) > 1:
+        more = f" and {len(matches) - 2} more" if len(matches) > 2 else ""
+        names = ", ".join(path.name for path in matches[:2])
+        raise BadInput(f"{field}: {place}: {len(matches)} folders match ({names}{more}); narrow it to one")
+    return matches[0]
 
 
 def _cached(field: str, place: str) -> Path:
-    owner, _, rest = place.partition("/")
-    name, _, path = rest.partition("/")
-    repository = cached_hub_folder(f"{owner}/{name}")
-    if repository is None or not (repository / path).is_dir():
-        mend = f"`hf download {owner}/{name} --include '{path}/*'` fetches it"
-        raise BadInput(f"{field}: {place} is not in the hub's local cache: {mend}")
-    return repository / path
+    """The folder within the first snapshot of its repository that has it: a download may hold a part alone."""
+    name, path = split_place(place)
+    for snapshot in snapshots(name):
+        folders = _matches(snapshot, path) if _PATTERN.search(path) else [snapshot / path]
+        if whole := [folder for folder in folders if _weights(folder)]:
+            return _only(field, f"{HUB}{place}", whole)
+    repository, _, revision = name.partition("@")
+    fetch = f"hf download {repository}{f' --revision {revision}' if revision else ''} --include '{path}/*'"
+    raise BadInput(f"{field}: {place} is not in the hub's local cache: `{fetch}` fetches it")
+
+
+def _source(field: str, layer: int, folder: Path, use: Use, memo: HashMemo) -> SAESource:
+    if folder.is_file():
+        mend = (
+            f"`saeflow import-sae {folder} NEW_FOLDER` rewrites it" if folder.suffix in PICKLES else "name its folder"
+        )
+        raise BadInput(f"{field}: {folder} is a file; {mend}")
+    if not folder.is_dir():
+        raise BadInput(f"{field}: {folder} does not exist")
+    files = sorted(path for pattern in _FILES for path in folder.glob(pattern) if path.is_file())
+    weights = _weights(folder)
+    from core.sae.pretrained import check_pretrained  # torch
+
+    try:
+        if weights and use.width is not None:
+            _check_width(weights, use.width)
+        check_pretrained(folder, use.width)
+    except BadInput as error:
+        raise BadInput(f"{field}: {error}") from error
+    trained = read_trained(folder).used_on(use.models, use.site, layer)
+    return SAESource(folder, memo.sha256_all(files), trained)
+
+
+def _weights(folder: Path) -> list[Path]:
+    """Files that may hold weights; a link into the hub's cache that leads nowhere is none."""
+    return sorted(path for pattern in _FILES[:2] for path in folder.glob(pattern) if path.is_file())
+
+
+def _check_width(weights: Sequence[Path], width: int) -> None:
+    from core.sae.weights import Weights  # torch
+
+    tensors = (tensor for path in weights for tensor in Weights.headers(path).tensors.values())
+    shapes = [tuple(tensor.shape) for tensor in tensors if tensor.ndim == 2]
+    if not any(width in shape for shape in shapes):
+        told = ", ".join(str(list(shape)) for shape in shapes) or "none"
+        raise BadInput(f"{weights[0].parent}: its matrices are {told}; the study's rows have width {width}")
+
+
+def origin_warnings(study: Study, saes: Mapping[str, Mapping[int, SAESource]], model: str) -> Iterator[str]:
+    """One line for all layers whose SAE was trained on another model, site or layer than the study uses it on."""
+    for field, sources in saes.items():
+        alike: dict[str, list[int]] = {}
+        for layer, source in sources.items():
+            if source.trained.differs:
+                where = str(source.trained).replace(f".{layer}.", ".{layer}.")
+                told = f"trained on {where}: another {in_words(source.trained.differs)}"
+                alike.setdefault(told, []).append(layer)
+        for told, layers in alike.items():
+            named = f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
+            yield f"sae.{field}: {named}: {told} than {study.capture.site} of {model}, which the study reads"
 
 
 def _listed(bases: Sequence[Path]) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from core.artifacts import canonical_json, sha256_file
 from core.data.sources import source_files
 from core.errors import BadInput
+from core.hub import is_hub_name, snapshots
 from core.lm.packages import PACKAGE_PREFIX, package_files
-from core.lm.shape import weight_files
+from core.lm.shape import missing_files, weight_files
 from core.study import Study
 from core.study.data import TableSource
 from core.units import Sources
@@ -137,25 +138,27 @@ def _model_folder(name: str, bases: Sequence[Path]) -> Path:
     try:
         return find_first(name, bases, "model.path")
     except BadInput as error:
-        if name.count("/") != 1 or name.startswith((".", "/")):
+        if not is_hub_name(name):
             raise
-        cached = cached_hub_folder(name)
-        if cached is None:
+        cached = snapshots(name)
+        if not cached:
+            repository = name.partition("@")[0]
             raise BadInput(
-                f"{error}; as a hub name it is not in the local cache either: `hf download {name}` fetches it"
+                f"{error}; as a hub name it is not in the local cache either: `hf download {repository}` fetches it"
             ) from error
-        return cached
+        return _whole_snapshot(name, cached)
 
 
-def cached_hub_folder(name: str) -> Path | None:
-    """Where a repository lies in the hub's local cache; null where it does not."""
-    from huggingface_hub import snapshot_download  # half a second, and only for hub names
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):
-        return None
+def _whole_snapshot(name: str, cached: Sequence[Path]) -> Path:
+    """The first snapshot that holds all that a model needs, whatever else of its repository was not fetched."""
+    lacking = [missing_files(snapshot) for snapshot in cached]
+    for snapshot, missing in zip(cached, lacking, strict=True):
+        if not missing:
+            return snapshot
+    repository, _, revision = name.partition("@")
+    fetch = f"hf download {repository}" + (f" --revision {revision}" if revision else "")
+    told = ", ".join(lacking[0][:3]) + (f" and {len(lacking[0]) - 3} more" if len(lacking[0]) > 3 else "")
+    raise BadInput(f"model.path: {name}: its snapshot {cached[0]} lacks {told}; `{fetch}` completes it")
 
 
 def hash_sources(study: Study, located: Located, memo: HashMemo) -> Sources:

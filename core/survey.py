@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.hub import hub_name
 from core.lm.checkpoint import read_checkpoint
 from core.lm.shape import ModelShape, read_shape
 from core.lm.templates import template_notes
 from core.plan import Plan, plan_roots, plan_study
 from core.plan_capture import layers_of
 from core.precomputed_source import precomputed_source
-from core.sae_sources import sae_sources
+from core.sae_sources import Use, names_of_model, origin_warnings, sae_sources
 from core.sources import HashMemo, Located, hash_sources, locate
 from core.study import Study
 from core.study.sites import extent
@@ -22,7 +23,7 @@ class Survey:
     """A study seen from its workspace.
 
     `plan` is null until samples and model are there; `layers` are known as soon as the model's folder is. `notes` say
-    what is read otherwise than it is stored, a sentence each.
+    what is read otherwise than it is stored, and `warnings` what is doubtful, a sentence each.
     """
 
     study: Study
@@ -32,6 +33,7 @@ class Survey:
     plan: Plan | None
     layers: tuple[int, ...] | None
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def whole(self, workspace: Workspace) -> bool:
         """Whether every artefact of the study is there."""
@@ -55,17 +57,26 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
     trial = shape if shape or model is None else Shape.of(model, images=1)
     if trial is not None:
-        layers, width = layers_of(study, sources, trial), _width(study, sources, trial)
-        sources = replace(sources, saes=sae_sources(study, layers, width, memo))
+        names = names_of_model(study, located, folder)
+        use = Use(layers_of(study, sources, trial), study.capture.site, _width(study, sources, trial), names)
+        sources = replace(sources, saes=sae_sources(study, use, memo))
     memo.save()
     tried = plan_study(study, sources, trial) if trial else None
     plan = tried if shape else None
-    return Survey(study, located, sources, roots, plan, tried.layers if tried else None, notes)
+    told = tuple(origin_warnings(study, sources.saes, _shown_name(study, located)))
+    return Survey(study, located, sources, roots, plan, tried.layers if tried else None, notes, told)
 
 
 def _model_notes(folder: Path) -> tuple[str, ...]:
     notes = (*read_checkpoint(folder).notes, *template_notes(folder))
     return tuple(f"model {folder.name}: {note}" for note in notes)
+
+
+def _shown_name(study: Study, located: Located) -> str:
+    """The model as a reader knows it."""
+    if located.model is None:
+        return located.factory or located.package or str(study.model.path)
+    return hub_name(located.model) or located.model.name
 
 
 def _width(study: Study, sources: Sources, shape: Shape) -> int | None:

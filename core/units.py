@@ -8,6 +8,7 @@ from typing import Any
 
 from core.artifacts import Artifact, fingerprint
 from core.lm.shape import ModelShape
+from core.sae.origins import Trained
 from core.steps import STEPS
 
 
@@ -52,10 +53,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class SAESource:
-    """Someone else's SAE of a layer: where it lies, and what it holds."""
+    """Someone else's SAE of a layer: where it lies, what it holds, and where it was trained."""
 
     folder: Path
     content: str
+    trained: Trained = field(default_factory=Trained)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,8 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
     if isinstance(profile, SlurmProfile):
         refuse_open_doors(profile, PREFECT_API_URL.value() or "", settings.tracking_uri)
     seen = survey(opened, settings.workspace)
+    for warning in seen.warnings:
+        _log.warning("%s", warning)
     if isinstance(profile, SlurmProfile) and not seen.whole(settings.workspace):
         ask_slurm(profile, settings.workspace.root)
     STOPPING.clear()

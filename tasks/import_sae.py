@@ -8,6 +8,7 @@ import polars as pl
 from core.data.samples import read_samples
 from core.sae.formats import Origin, save_sae
 from core.sae.metrics import final_metrics
+from core.sae.origins import Trained, in_words, read_trained
 from core.sae.pretrained import open_pretrained
 from core.sae.rows import load_rows
 from core.sae.training import HISTORY
@@ -28,10 +29,21 @@ def import_sae(work: Work) -> Mapping[str, float]:
     table = open_table(work, work.input("layer"), layer)
     config = SAEConfig.model_validate(work.recipe["rows"])
     rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
-    sae = open_pretrained(Path(work.unit.knobs["folder"]), table.d_model).to(device_of(work))
+    folder = Path(work.unit.knobs["folder"])
+    sae = open_pretrained(folder, table.d_model, work.logger.info).to(device_of(work))
     quality = final_metrics(sae, rows)
-    save_sae(sae, work.out, Origin(model_name(work), layer, table.site), quality.firing_rate)
+    origin = Origin(model_name(work), layer, table.site, trained=_trained(work, folder))
+    save_sae(sae, work.out, origin, quality.firing_rate)
     pl.DataFrame(schema=HISTORY).write_parquet(work.out / "history.parquet", statistics=False)
     write_quality(quality, work.out)
     log_sae(work, table.d_model)
     return quality.metrics
+
+
+def _trained(work: Work, folder: Path) -> Trained:
+    """Where it was trained, as the plan read it; told in the log where that is another place than it is used on."""
+    told = work.recipe["trained"]
+    trained = Trained(told["model"], told["hook"], read_trained(folder).metadata, tuple(told["differs"]))
+    if trained.differs:
+        work.logger.warning("%s was trained on another %s: %s", folder, in_words(trained.differs), trained)
+    return trained

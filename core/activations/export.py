@@ -42,7 +42,7 @@ def export_layers(tables: Sequence[LayerTable], folder: Path, format: Format, pr
         zarr_or_told()
     chosen = _rows_of_all(tables)
     tokens = tables[0].tokens[chosen[0]].select(COLUMNS)
-    with _renamed_into(folder) as staged:
+    with renamed_into(folder) as staged:
         for number, (table, rows) in enumerate(zip(tables, chosen, strict=True)):
             layer = _Layer(table, rows, tokens, _Part(progress, number, len(tables)))
             write(staged / f"layer_{table.layer}.{format}", layer)
@@ -166,7 +166,7 @@ _WRITERS: dict[Format, Callable[[Path, _Layer], None]] = {
 
 
 @contextmanager
-def _renamed_into(folder: Path) -> Iterator[Path]:
+def renamed_into(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder`, which it becomes if the block ends well, and is gone if not."""
     staged = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(staged, ignore_errors=True)

@@ -1,20 +1,26 @@
 """A checkpoint's shape and weight files, read from its folder without loading torch."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
+from core.hub import hub_name
 
-_LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
-_WIDTH = ("hidden_size", "n_embd", "d_model")
+_LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
+_WIDTH = ("hidden_size", "n_embd", "n_embed", "d_model")
 _IMAGE_TOKENS = ("mm_tokens_per_image", "image_seq_length")
 # Published checkpoints leave out what equals the class's default; gemma-3-4b-it names neither of these.
 _DEFAULT_VOCAB = {"gemma3": 262208, "gemma3_text": 262208}
 _DEFAULT_IMAGE_TOKENS = {"gemma3": 256, "llava": 576, "paligemma": 256}
-_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+_SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
+# One of each group must be there.
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+_PROCESSOR = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,13 @@ def read_shape(folder: Path) -> ModelShape:
     )
 
 
+def model_names(folder: Path) -> list[str]:
+    """What a checkpoint in `folder` is called: by the hub's cache, else its folder; by config.json; and its kind."""
+    config = _read_json(folder / "config.json", "config.json", folder)
+    told = (hub_name(folder) or folder.name, config.get("_name_or_path"), config.get("model_type"))
+    return [name for name in told if isinstance(name, str) and name]
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that transformers reads the weights from, in order of name.
 
@@ -74,14 +87,14 @@ def weight_files(folder: Path) -> list[Path]:
             f"model {folder}: adapter_config.json makes it an adapter (PEFT), which is not read here; save the merged "
             "model (`merge_and_unload()`, then `save_pretrained`) and name its folder"
         )
-    single, index = folder / _SINGLE, folder / _INDEX
+    single, index = folder / _SINGLE, folder / INDEX
     if single.is_file() and index.is_file():
-        raise BadInput(f"model {folder}: {_SINGLE} and {_INDEX} are both there; remove the one that is out of date")
+        raise BadInput(f"model {folder}: {_SINGLE} and {INDEX} are both there; remove the one that is out of date")
     if single.is_file():
         return [single]
     if not index.is_file():
         others = ", ".join(path.name for path in sorted(folder.glob("*.safetensors"))[:3])
-        what = f"no {_SINGLE} or {_INDEX} there (but {others})" if others else "no weights (*.safetensors) there"
+        what = f"no {_SINGLE} or {INDEX} there (but {others})" if others else "no weights (*.safetensors) there"
         raise BadInput(f"model {folder}: {what}; finish the download or mend model.path")
     names = sorted(set(indexed_tensors(folder).values()))
     missing = [name for name in names if not (folder / name).is_file()]
@@ -97,11 +110,11 @@ def indexed_tensors(folder: Path) -> dict[str, str]:
     Raises:
         BadInput: the index cannot be read or maps no tensors.
     """
-    if not (folder / _INDEX).is_file():
+    if not (folder / INDEX).is_file():
         return {}
-    named = _read_json(folder / _INDEX, _INDEX, folder).get("weight_map", {})
+    named = _read_json(folder / INDEX, INDEX, folder).get("weight_map", {})
     if not isinstance(named, dict) or not all(isinstance(file, str) for file in named.values()):
-        raise BadInput(f"model {folder}: {_INDEX}: weight_map must give each tensor's file; finish the download")
+        raise BadInput(f"model {folder}: {INDEX}: weight_map must give each tensor's file; finish the download")
     return named
 
 
@@ -124,8 +137,31 @@ def _refuse_unread(config: Mapping[str, Any], folder: Path) -> None:
     if config.get("transformers_weights"):
         raise BadInput(
             f"model {folder}: config.json: transformers_weights names {config['transformers_weights']!r}; rename that "
-            f"file to {_SINGLE} (or its index to {_INDEX}) and remove the field"
+            f"file to {_SINGLE} (or its index to {INDEX}) and remove the field"
         )
+
+
+def missing_files(folder: Path) -> list[str]:
+    """What a checkpoint's folder lacks before a model can be opened from it: configuration, weights, tokenizer and,
+    where it sees images, their processor. Other files of its repository are not needed.
+
+    Raises:
+        BadInput: a file is damaged.
+    """
+    if not (folder / "config.json").is_file():
+        return ["config.json"]
+    config = _read_json(folder / "config.json", "config.json", folder)
+    groups = [_TOKENIZER, *([_PROCESSOR] if "vision_config" in config else [])]
+    absent = [names[0] for names in groups if not any((folder / name).is_file() for name in names)]
+    return [*_missing_weights(folder), *absent]
+
+
+def _missing_weights(folder: Path) -> list[str]:
+    if (folder / _SINGLE).is_file():
+        return []
+    if (folder / INDEX).is_file():
+        return [name for name in sorted(set(indexed_tensors(folder).values())) if not (folder / name).is_file()]
+    return [INDEX] if any(_SHARD.match(path.name) for path in folder.glob("*.safetensors")) else [_SINGLE]
 
 
 def _read_json(path: Path, name: str, folder: Path) -> dict[str, Any]:

@@ -15,9 +15,12 @@ from core.figures.writers import read_figures
 from core.ledger import ledger_path, read
 from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
-from core.steps import CAPTURE, IMPORT_ACTIVATIONS
+from core.sae.origins import USED_ON
+from core.steps import CAPTURE, IMPORT_ACTIVATIONS, IMPORT_SAE
 
 _LEAST_RATE = -9.0  # SAELens writes the log10 of a feature that never fires as -10
+UNTOLD = "not told"
+ORIGIN_COLUMNS = ("trained_on_model", "trained_on_hook", "used_on_model", "used_on_hook", "differs")
 GALLERY = "gallery"
 """The table of `qualitative` that becomes the gallery."""
 
@@ -49,6 +52,7 @@ def collect(
         samples=table.filter(~pl.col("sample_id").is_in(drops["sample_id"].implode())),
         dropped=pl.read_parquet(samples / "dropped.parquet"),
         sae=_rows((layers[unit], _read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
+        origins=_origins(store, manifests, [*roles.get("sae", []), *roles.get("sweep", [])]),
         density=_density((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
         l0=_l0((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
         sweep=_sweep(store, manifests, roles, variants),
@@ -61,6 +65,27 @@ def collect(
         making=_making(manifests, ledger_path(store.root.parent, str(study["name"]))),
         skipped=skipped,
     )
+
+
+def _origins(
+    store: ArtifactStore, manifests: Mapping[Artifact, Mapping[str, Any]], saes: Iterable[Artifact]
+) -> pl.DataFrame:
+    """One row per autoencoder that was trained elsewhere: where, and what of the place it is used on is another."""
+    records = {}
+    for artifact in saes:
+        if artifact.step == IMPORT_SAE.name:
+            metadata = _read_json(store.path(artifact) / "cfg.json")["metadata"]
+            here = metadata[USED_ON]
+            records[artifact] = {
+                "layer": int(manifests[artifact]["unit"]["recipe"]["layer"]),
+                "trained_on_model": metadata["model_name"] or UNTOLD,
+                "trained_on_hook": metadata["hook_name"] or UNTOLD,
+                "used_on_model": here["model_name"],
+                "used_on_hook": here["hook_name"],
+                "differs": ", ".join(here["differs"]),
+            }
+    schema = {"layer": pl.Int64, **dict.fromkeys(ORIGIN_COLUMNS, pl.String)}
+    return pl.DataFrame(list(records.values()), schema=schema).sort("layer")
 
 
 def _layered(roles: Mapping[str, list[Artifact]]) -> list[Artifact]:

@@ -10,6 +10,7 @@ from core.data.drops import row_counts
 from core.ledger import STAGES, hours_by_stage
 from core.report import text
 from core.report.model import Making, ReportInputs
+from core.sae.origins import in_words
 
 
 def facts(inputs: ReportInputs) -> list[tuple[str, str]]:
@@ -61,6 +62,24 @@ def drop_counts(inputs: ReportInputs) -> pl.DataFrame:
         captions = _left_out(inputs).rename({"language": "field"}).group_by("field", "reason").len("count")
         parts.append(captions.with_columns(step=pl.lit("running the model")).select(*schema).cast(schema))
     return pl.concat(parts).sort("step", "count", "field", "reason", descending=[False, True, False, False])
+
+
+def origin_words(inputs: ReportInputs) -> list[str]:
+    """One sentence for all layers whose autoencoder was trained on another model, site or layer than it is used on."""
+    alike: dict[str, list[str]] = {}
+    for row in inputs.origins.iter_rows(named=True):
+        if row["differs"]:
+            own = f".{row['layer']}."
+            was, here = (
+                f"{row[f'{place}_hook'].replace(own, '.{layer}.')} of {row[f'{place}_model']}"
+                for place in ("trained_on", "used_on")
+            )
+            told = f"trained on another {in_words(row['differs'].split(', '))} ({was}) than it is used on ({here})."
+            alike.setdefault(told, []).append(str(row["layer"]))
+    return [
+        f"Layer{'s' if len(layers) > 1 else ''} {', '.join(dict.fromkeys(layers))}: the autoencoder was {told}"
+        for told, layers in alike.items()
+    ]
 
 
 def making_by_step(making: Making) -> pl.DataFrame:

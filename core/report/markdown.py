@@ -11,7 +11,7 @@ from core.report import text
 from core.report.cells import Column, columns_of
 from core.report.contents import LANGUAGES, SAE_FIGURES, chapter, place
 from core.report.examples import chosen_examples, described
-from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, packages, revisions
+from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, origin_words, packages, revisions
 from core.report.model import Gallery, ReportInputs, Section
 from core.report.pictures import Picture, Pictures
 
@@ -54,11 +54,14 @@ class _Writer:
         yield from self.table("Left out, by reason", drops) if drops.height else ["Nothing was left out.\n"]
         yield from (f"> {escaped(line)}\n>" for line in inputs.summary.get("notes", ()))
         yield "## SAE quality by layer\n"
+        yield from [f"> {escaped(line)}\n>" for line in origin_words(inputs)]
         yield from _figures("study", [own[name] for name in SAE_FIGURES if name in own])
         if inputs.sweep.height:
             yield from self.table("Every autoencoder that was tried", inputs.sweep, most=inputs.sweep.height)
         if inputs.sae.height:
             yield from self.table("Every layer's autoencoder", inputs.sae, most=inputs.sae.height)
+        if inputs.origins.height:
+            yield from self.table("Where the autoencoders were trained", inputs.origins, most=inputs.origins.height)
         for section in sorted(inputs.sections, key=lambda section: place(section.name)):
             yield from self._section(section)
         yield from self._provenance()

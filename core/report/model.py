@@ -95,8 +95,9 @@ class ReportInputs:
     `study` is the study's `model_dump`; `summary` what `prepare` counted; `samples` those that the model was run on;
     `dropped` rows of the source that were left
     out (row, sample_id, field, reason) and `capture_drops` captions that were (sample_id, language, reason); `sae`,
-    `history`, `health`, `sweep`, `density`, `l0` as in `core.figures.study.figures`; `skipped` what was left out,
-    with the reason.
+    `history`, `health`, `sweep`, `density`, `l0` as in `core.figures.study.figures`; `origins` the
+    autoencoders that were trained elsewhere, and where (layer, trained_on_…, used_on_…, differs); `skipped` what was
+    left out, with the reason.
     """
 
     study: Mapping[str, Any]
@@ -107,6 +108,7 @@ class ReportInputs:
     history: pl.DataFrame
     health: pl.DataFrame
     sweep: pl.DataFrame = field(default_factory=pl.DataFrame)
+    origins: pl.DataFrame = field(default_factory=pl.DataFrame)
     density: pl.DataFrame = field(default_factory=pl.DataFrame)
     l0: pl.DataFrame = field(default_factory=pl.DataFrame)
     capture_drops: pl.DataFrame = field(default_factory=pl.DataFrame)

@@ -17,7 +17,16 @@ from core.report.cards import FeatureCards, GalleryCard, feature_cards, gallery_
 from core.report.cells import TableView, table_view
 from core.report.contents import SAE_FIGURES, chapter, flat, place
 from core.report.examples import described
-from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, making_units, packages, revisions
+from core.report.facts import (
+    asked_and_used,
+    drop_counts,
+    facts,
+    making_by_step,
+    making_units,
+    origin_words,
+    packages,
+    revisions,
+)
 from core.report.model import ReportInputs, Section, ShownTable
 from core.report.pictures import Pictures
 
@@ -141,6 +150,10 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "sae_figures": own(*SAE_FIGURES),
         "sae": shown("sae", "Every layer's autoencoder", inputs.sae) if inputs.sae.height else None,
         "sweep": shown("sweep", "Every autoencoder that was tried", inputs.sweep) if inputs.sweep.height else None,
+        "origins": shown("origins", "Where the autoencoders were trained", inputs.origins)
+        if inputs.origins.height
+        else None,
+        "origin_words": origin_words(inputs),
         "health": shown("health", "Every layer's rows", inputs.health) if inputs.health.height else None,
         "sections": tuple(page.sections()),
         "steps": shown("steps", "Time by step", making_by_step(inputs.making)),

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.sae.architectures import SparseAutoencoder
-from core.sae.weights import Weights, read_config
+from core.sae.configs import SAELensConfig, saelens_config
+from core.sae.origins import USED_ON, Trained
+from core.sae.weights import Read, Weights
 from core.study.sites import STREAM, VISION, Site
 
 CONFIG = "cfg.json"
@@ -44,7 +46,7 @@ class Origin:
     """Where an autoencoder's rows came from; written into cfg.json for whoever loads it elsewhere.
 
     `model` and `dataset` are names, not paths (`model` a factory's, where one made it); `site` is what of the layer was
-    read.
+    read. `trained` is set for someone else's: then the rest says what it is used on here.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Origin:
     site: Site = STREAM
     dataset: str = ""
     context_size: int = 128
+    trained: Trained | None = None
 
     @property
     def from_factory(self) -> bool:
@@ -60,9 +63,11 @@ class Origin:
 
 
 def save_sae(
-    sae: SparseAutoencoder, folder: Path, origin: Origin, firing_rate: Float[Tensor, " F"] | None = None
+    sae: SparseAutoencoder, folder: Path, origin: Origin | Trained, firing_rate: Float[Tensor, " F"] | None = None
 ) -> None:
     """Write the autoencoder into `folder`; `firing_rate` is kept as SAELens keeps it, log10.
+
+    `origin` is where its rows came from: someone else's that is only rewritten has no place here.
 
     Raises:
         BadInput: it is a TopK transcoder, which SAELens does not know.
@@ -89,7 +94,7 @@ def _save(tensors: Mapping[str, Tensor], path: Path) -> None:
         raise OSError(f"{path}: cannot be written ({error})") from error
 
 
-def _config(sae: SparseAutoencoder, origin: Origin) -> dict[str, Any]:
+def _config(sae: SparseAutoencoder, origin: Origin | Trained) -> dict[str, Any]:
     return {
         **_architecture(sae),
         "d_in": sae.d_model,
@@ -99,16 +104,29 @@ def _config(sae: SparseAutoencoder, origin: Origin) -> dict[str, Any]:
         "apply_b_dec_to_input": sae.b_in is None,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        "metadata": {
-            "model_name": origin.model,
-            **_hook_names(origin),
-            "prepend_bos": origin.site not in VISION and not origin.from_factory,
-            "context_size": origin.context_size,
-            "dataset_path": origin.dataset,
-            "neuronpedia_id": None,
-            "sae_lens_version": SAE_LENS_VERSION,
-        },
+        "metadata": _kept_metadata(origin) if isinstance(origin, Trained) else _metadata(origin),
     }
+
+
+def _metadata(origin: Origin) -> dict[str, Any]:
+    here = {"model_name": origin.model, **_hook_names(origin)}
+    if origin.trained is not None:
+        return {**_kept_metadata(origin.trained), USED_ON: {**here, "differs": list(origin.trained.differs)}}
+    return {
+        **here,
+        "prepend_bos": origin.site not in VISION and not origin.from_factory,
+        "context_size": origin.context_size,
+        "dataset_path": origin.dataset,
+        "neuronpedia_id": None,
+        "sae_lens_version": SAE_LENS_VERSION,
+    }
+
+
+def _kept_metadata(trained: Trained) -> dict[str, Any]:
+    """All that someone else's files told of where it was trained."""
+    told = {key: value for key, value in trained.metadata.items() if key not in ("hook_point", USED_ON)}
+    names = {"model_name": trained.model, "hook_name": trained.hook}
+    return {**told, **names, "sae_lens_version": SAE_LENS_VERSION}
 
 
 def _hook_names(origin: Origin) -> dict[str, str]:
@@ -134,62 +152,63 @@ def _architecture(sae: SparseAutoencoder) -> dict[str, Any]:
     return {"architecture": "jumprelu"}
 
 
-_READABLE = ("topk", "jumprelu", "standard", "gated", "transcoder", "jumprelu_transcoder")
-
-
-def load_sae(folder: Path) -> SparseAutoencoder:
+def load_sae(folder: Path, read: Read = Weights.read) -> SparseAutoencoder:
     """Read an autoencoder or transcoder in SAELens' layout, on the CPU in float32, ready for inference.
 
     One that scales its activations by decoder norms, or gates them, is rewritten into an equal one that does not.
 
     Raises:
-        BadInput: a file or key is missing, a shape does not fit, or its kind cannot be read.
+        BadInput: a file, key or tensor is missing or not known, a shape does not fit, or its kind cannot be read.
     """
-    config = read_config(folder / CONFIG, "architecture", "d_in", "d_sae")
-    _refuse(config, folder / CONFIG)
-    architecture, d_in, features = config["architecture"], config["d_in"], config["d_sae"]
-    transcodes = "transcoder" in architecture
-    k = read_config(folder / CONFIG, "k")["k"] if architecture == "topk" else None
-    sae = SparseAutoencoder(d_in, features, k, config.get("d_out", d_in) if transcodes else d_in)
-    weights = Weights.read(folder / WEIGHTS)
-    shapes = {"W_enc": (d_in, features), "W_dec": (features, sae.d_out), "b_dec": (sae.d_out,)}
-    shapes |= {"b_mag" if architecture == "gated" else "b_enc": (features,)}
+    config = saelens_config(folder / CONFIG)
+    weights = read(folder / WEIGHTS)
+    shapes = {
+        "W_enc": (config.d_in, config.d_sae),
+        "W_dec": (config.d_sae, config.d_out),
+        "b_dec": (config.d_out,),
+        "b_mag" if config.architecture == "gated" else "b_enc": (config.d_sae,),
+    }
     found = {name: weights.get(name, shape, CONFIG) for name, shape in shapes.items()}
-    threshold = torch.zeros(features)
-    if "jumprelu" in architecture:
-        threshold = weights.get("threshold", (features,), CONFIG)
-    if architecture == "gated":
-        threshold = _ungate(found, weights)
-    if config.get("rescale_acts_by_decoder_norm", False):
+    threshold = _threshold(config, weights)
+    if config.architecture == "gated":
+        threshold = ungate(found, weights)
+    for name in ("scaling_factor", "finetuning_scaling_factor"):  # SAELens before 4 wrote one with every autoencoder
+        weights.take_ones(name)
+    weights.refuse_unread()
+    if config.rescale:
         _rescale(found)
-    sae.load_state_dict({**found, "threshold": threshold}, assign=True)
-    if transcodes or not config.get("apply_b_dec_to_input", True):
-        sae.b_in, sae.transcodes = torch.zeros(d_in), transcodes
+    sae = assemble({**found, "threshold": threshold}, config.k)
+    if config.transcodes or not config.apply_b_dec_to_input:
+        sae.b_in, sae.transcodes = torch.zeros(config.d_in), config.transcodes
+    return sae
+
+
+def assemble(tensors: Mapping[str, Tensor], k: int | None) -> SparseAutoencoder:
+    """An autoencoder of these tensors (W_enc, W_dec, b_enc, b_dec, threshold), ready for inference."""
+    features, d_out = tensors["W_dec"].shape
+    with torch.device("meta"):  # its own zeros are replaced at once
+        sae = SparseAutoencoder(len(tensors["W_enc"]), features, k, d_out)
+    sae.load_state_dict({name: tensor.contiguous() for name, tensor in tensors.items()}, assign=True)
     return sae.requires_grad_(False).eval()
 
 
-def _refuse(config: Mapping[str, Any], path: Path) -> None:
-    expected = {"normalize_activations": ("none",), "reshape_activations": ("none",), "architecture": _READABLE}
-    for key, values in expected.items():
-        if config.get(key, values[0]) not in values:
-            raise BadInput(f"{path}: {key} is {config[key]!r}; what can be read is {', '.join(values)}")
-    # SAELens before 6 called every autoencoder `standard` and told its activation function and its scale here.
-    for key in ("activation_fn", "activation_fn_str"):
-        if config.get(key, "relu") not in ("relu", config.get("architecture")):
-            raise BadInput(f"{path}: {key} is {config[key]!r}; load it in SAELens 6 or later and save it again")
-    if config.get("finetuning_scaling_factor"):
-        raise BadInput(f"{path}: finetuning_scaling_factor is set; fold it into W_dec and b_dec, or save without it")
-    k = config.get("k") if config.get("architecture") == "topk" else None
-    if k is not None and not (isinstance(k, int) and 0 < k <= config["d_sae"]):
-        raise BadInput(f"{path}: k is {k!r}; it must lie between 1 and d_sae, {config['d_sae']}")
+def _threshold(config: SAELensConfig, weights: Weights) -> Float[Tensor, " F"]:
+    if "jumprelu" in config.architecture:
+        if "threshold" not in weights.tensors and "log_threshold" in weights.tensors:  # as it was trained
+            return weights.get("log_threshold", (config.d_sae,), CONFIG).exp()
+        return weights.get("threshold", (config.d_sae,), CONFIG)
+    if config.one_threshold:
+        return weights.get("topk_threshold", (), CONFIG).expand(config.d_sae).clone()
+    return torch.zeros(config.d_sae)
 
 
-def _ungate(found: dict[str, Tensor], weights: Weights) -> Float[Tensor, " F"]:
+def ungate(found: dict[str, Tensor], weights: Weights) -> Float[Tensor, " F"]:
     """A gate whose weights are the magnitude's is a threshold on it (Rajamanoharan et al. 2024a, appendix E)."""
-    gain = weights.get("r_mag").exp()
+    shape = found["b_mag"].shape
+    gain = weights.get("r_mag", tuple(shape), "b_mag").exp()
     bias = found["b_enc"] = found.pop("b_mag")
     found["W_enc"] *= gain
-    return (bias - gain * weights.get("b_gate")).clamp_min(0)
+    return (bias - gain * weights.get("b_gate", tuple(shape), "b_mag")).clamp_min(0)
 
 
 def _rescale(found: dict[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""Architectures that a penalty keeps sparse, its weight steered towards `k` active features a row."""
+"""Architectures that a penalty keeps sparse, its weight steered towards `k` active features a row, or fixed."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.sae.kernels import Active, top_k, where
 from core.sae.selection import Batch, BatchTopK, Controls, Firing, Parameters, Selection, Slopes, TopK, entries
-from core.study.sae import Architecture
+from core.study.sae import SAEConfig
 
 _BANDWIDTH = 1e-3
 """Width of JumpReLU's straight-through kernel for rows of unit norm (Rajamanoharan et al. 2024b, section 5)."""
@@ -57,6 +57,25 @@ class ReLU:
     def firing(self, weights: Parameters, k: int, controls: Controls) -> Firing:
         """All above 0."""
         return Firing(weights["b_enc"], threshold=torch.zeros_like(weights["b_enc"]))
+
+
+@dataclass(frozen=True)
+class FixedL1(ReLU):
+    """The same under a penalty whose weight stays, λ in ‖x − x̂‖² + λ Σ f for rows whose mean squared norm is D; how
+    many features fire is what comes of it, and biases start at 0."""
+
+    coefficient: float
+
+    def start(self) -> Controls:
+        """The weight that stays."""
+        return Controls(pressure=self.coefficient)
+
+    def own(self, before: Float[Tensor, "B F"], k: int) -> Parameters:
+        """The encoder's bias, 0: there is no `k` to start from."""
+        return {"b_enc": before.new_zeros(before.shape[1])}
+
+    def steer(self, controls: Controls, l0: Float[Tensor, ""], k: int, total: int) -> None:
+        """Nothing is steered."""
 
 
 @dataclass(frozen=True)
@@ -192,9 +211,11 @@ def _steer(controls: Controls, l0: float, k: int, total: int) -> None:
     controls.pressure *= math.exp(rate * error)
 
 
-def selection_of(architecture: Architecture, d_model: int, l0_penalty: Literal["quadratic", "tanh"]) -> Selection:
+def selection_of(config: SAEConfig, d_model: int) -> Selection:
     """The class of an architecture; Matryoshka selects as BatchTopK does, and differs in what must be rebuilt."""
-    if architecture == "jumprelu":
-        return JumpReLU(d_model, l0_penalty)
+    if config.architecture == "jumprelu":
+        return JumpReLU(d_model, config.l0_penalty)
+    if config.architecture == "relu" and config.l1_coefficient is not None:
+        return FixedL1(config.l1_coefficient)
     classes: dict[str, type[TopK] | type[ReLU]] = {"topk": TopK, "gated": Gated, "relu": ReLU}
-    return classes.get(architecture, BatchTopK)()
+    return classes.get(config.architecture, BatchTopK)()

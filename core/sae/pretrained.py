@@ -1,88 +1,155 @@
 """Autoencoders that others trained, told by the files in their folder: SAELens, sparsify, Gemma Scope 1 and 2."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from core.errors import BadInput
 from core.sae import formats
 from core.sae.architectures import SparseAutoencoder
-from core.sae.weights import Weights, read_config
+from core.sae.configs import count, read_config, refuse_unknown
+from core.sae.weights import Read, Weights
 
 SPARSIFY_WEIGHTS = "sae.safetensors"
 GEMMA_SCOPE = "params.npz"
 GEMMA_SCOPE_2 = "params.safetensors"
 
 
-def open_pretrained(folder: Path, d_model: int) -> SparseAutoencoder:
+def _silent(_: str) -> None:
+    pass
+
+
+def open_pretrained(folder: Path, d_model: int | None, tell: Callable[[str], None] = _silent) -> SparseAutoencoder:
     """Read whatever autoencoder lies in `folder`, for rows of width `d_model`; a transcoder is refused.
 
+    `tell` hears what was changed on the way, such as wrappers stripped from tensors' names.
+
     Raises:
-        BadInput: the folder holds none that is known, a file is damaged, or it was trained on another width.
+        BadInput: the folder holds none that is known, a file is damaged, it was trained on another width, or a key or
+            tensor is not known, so that it may compute something else.
     """
+
+    def read(path: Path) -> Weights:
+        weights = Weights.read(path)
+        if weights.stripped:
+            tell(f"{path}: every tensor's name begins with {weights.stripped!r}, which was left out")
+        return weights
+
+    return _open(folder, d_model, read)
+
+
+def check_pretrained(folder: Path, d_model: int | None) -> None:
+    """Refuse by configuration and headers alone, without reading the numbers; null `d_model` is any width.
+
+    Raises:
+        BadInput: as `open_pretrained`, but for NaN, Inf and a factor that is not 1.
+    """
+    _open(folder, d_model, Weights.headers)
+
+
+def _open(folder: Path, d_model: int | None, read: Read) -> SparseAutoencoder:
     readers = {
         formats.WEIGHTS: formats.load_sae,
         SPARSIFY_WEIGHTS: load_sparsify,
         GEMMA_SCOPE: load_gemma_scope,
         GEMMA_SCOPE_2: load_gemma_scope_2,
     }
-    for name, read in readers.items():
+    for name, reader in readers.items():
         if (folder / name).is_file():
-            sae = read(folder)
-            if sae.d_model != d_model:
+            sae = reader(folder, read)
+            if d_model not in (None, sae.d_model):
                 raise BadInput(f"{folder}: this SAE reads rows of width {sae.d_model}; the layer's have {d_model}")
             if sae.transcodes or any("transcoder" in part for part in folder.parts[-2:]):
                 raise BadInput(f"{folder}: a transcoder gives another site's rows; only autoencoders are used here")
             return sae
-    raise BadInput(f"{folder}: holds no SAE; one of {', '.join(readers)} is looked for")
+    raise BadInput(f"{folder}: holds no SAE; one of {', '.join(readers)} is looked for{_pickle_hint(folder)}")
 
 
-def load_sparsify(folder: Path) -> SparseAutoencoder:
-    """Read a `SparseCoder` of EleutherAI/sparsify (1.3): TopK, its encoder stored as a linear layer.
+def _pickle_hint(folder: Path) -> str:
+    pickles = sorted(path.name for ending in ("*.pt", "*.pth") for path in folder.glob(ending))
+    return f"; `saeflow import-sae {folder / pickles[0]} NEW_FOLDER` rewrites {pickles[0]}" if pickles else ""
+
+
+_SPARSIFY_FIXED: Mapping[str, tuple[Any, str]] = {
+    "activation": ("topk", "only topk can be read"),
+    "signed": (False, "it keeps negative activations, which no analysis here reads"),
+    "multi_topk": (False, "only False can be read"),
+    "skip_connection": (False, "its linear skip connection cannot be read"),
+}
+_SPARSIFY_KNOWN = frozenset(
+    {*_SPARSIFY_FIXED, "k", "d_in", "transcode", "num_latents"} | {"expansion_factor", "normalize_decoder"}
+)
+
+
+def load_sparsify(folder: Path, read: Read = Weights.read) -> SparseAutoencoder:
+    """Read a `SparseCoder` of EleutherAI/sparsify (to 1.3): TopK, its encoder stored as a linear layer.
 
     Raises:
-        BadInput: a file or key is missing, a shape does not fit, or it is of a kind that cannot be read.
+        BadInput: a file, key or tensor is missing or not known, a shape does not fit, or it is of a kind that cannot be
+            read.
     """
-    config = read_config(folder / formats.CONFIG, "k", "d_in")
-    expected = {"activation": "topk", "multi_topk": False, "skip_connection": False}
-    for key, value in expected.items():
-        if config.get(key, value) != value:
-            raise BadInput(f"{folder / formats.CONFIG}: {key} is {config[key]!r}; only {value!r} can be read")
-    weights = Weights.read(folder / SPARSIFY_WEIGHTS)
+    path = folder / formats.CONFIG
+    config = read_config(path, "k", "d_in")
+    refuse_unknown(config, _SPARSIFY_KNOWN, path)
+    for key, (value, why) in _SPARSIFY_FIXED.items():
+        if config.get(key, value) not in (value, None):
+            raise BadInput(f"{path}: {key} is {config[key]!r}; {why}")
+    weights, d_in = read(folder / SPARSIFY_WEIGHTS), count(config, "d_in", path)
     decoder = weights.get("W_dec")
+    if decoder.ndim != 2:
+        raise BadInput(f"{weights.path}: W_dec is {list(decoder.shape)}, not [F, D]")
     features, d_out = decoder.shape
-    sae = SparseAutoencoder(config["d_in"], features, config["k"], d_out)
-    encoder = weights.get("encoder.weight", (features, config["d_in"]), formats.CONFIG)
-    found = {"W_enc": encoder.T.contiguous(), "W_dec": decoder, "threshold": sae.threshold}
+    told = config.get("num_latents") or d_in * config.get("expansion_factor", 0) or features
+    if told != features:
+        raise BadInput(f"{weights.path}: W_dec has {features} features, {formats.CONFIG} says {told}")
+    k = count(config, "k", path, features)
+    encoder = weights.get("encoder.weight", (features, d_in), formats.CONFIG)
+    found = {"W_enc": encoder.T, "W_dec": decoder, "threshold": torch.zeros(features)}
     found |= {"b_enc": weights.get("encoder.bias", (features,)), "b_dec": weights.get("b_dec", (d_out,))}
-    sae.load_state_dict(found, assign=True)
-    if config.get("transcode", False):
-        sae.b_in, sae.transcodes = torch.zeros(config["d_in"]), True
-    return sae.requires_grad_(False).eval()
+    weights.refuse_unread()
+    sae = formats.assemble(found, k)
+    if config.get("transcode"):
+        sae.b_in, sae.transcodes = torch.zeros(d_in), True
+    return sae
 
 
-def load_gemma_scope(folder: Path) -> SparseAutoencoder:
+def load_gemma_scope(folder: Path, read: Read = Weights.read) -> SparseAutoencoder:
     """Read a JumpReLU autoencoder of Gemma Scope (Lieberum et al. 2024, arXiv 2408.05147), params.npz.
 
     Raises:
-        BadInput: an array is missing or does not fit.
+        BadInput: an array is missing, not known, or does not fit.
     """
-    return _jump_relu(Weights.read(folder / GEMMA_SCOPE), {name: name for name in _NAMES})
+    return _jump_relu(read(folder / GEMMA_SCOPE), {name: name for name in _NAMES})
 
 
-def load_gemma_scope_2(folder: Path) -> SparseAutoencoder:
+_SCOPE_2_KNOWN = frozenset(
+    ("architecture", "model_name", "hf_hook_point_in", "hf_hook_point_out", "width", "l0", "type", "affine_connection")
+)
+
+
+def load_gemma_scope_2(folder: Path, read: Read = Weights.read) -> SparseAutoencoder:
     """Read a JumpReLU autoencoder or transcoder of Gemma Scope 2, params.safetensors beside config.json.
 
     Raises:
-        BadInput: a file or tensor is missing or does not fit, or it is a transcoder with an affine skip connection.
+        BadInput: a file, key or tensor is missing, not known or does not fit, or it is a transcoder with an affine skip
+            connection or of several layers.
     """
-    config = read_config(folder / "config.json", "architecture")
+    path = folder / "config.json"
+    config = read_config(path, "architecture")
+    refuse_unknown(config, _SCOPE_2_KNOWN, path)
     if config["architecture"] != "jump_relu":
-        raise BadInput(f"{folder / 'config.json'}: architecture is {config['architecture']!r}, not 'jump_relu'")
-    weights = Weights.read(folder / GEMMA_SCOPE_2)
-    if "affine_skip_connection" in weights.tensors:
+        raise BadInput(f"{path}: architecture is {config['architecture']!r}, not 'jump_relu'")
+    if config.get("type") not in (None, "sae", "transcoder"):
+        raise BadInput(f"{path}: type is {config['type']!r}; only an SAE of one layer can be read")
+    weights = read(folder / GEMMA_SCOPE_2)
+    if "affine_skip_connection" in weights.tensors or config.get("affine_connection"):
         raise BadInput(f"{weights.path}: a transcoder with an affine skip connection; only plain ones can be read")
-    return _jump_relu(weights, {name: name.lower() for name in _NAMES})
+    sae = _jump_relu(weights, {name: name.lower() for name in _NAMES})
+    inward, outward = config.get("hf_hook_point_in"), config.get("hf_hook_point_out")
+    sae.transcodes |= config.get("type") == "transcoder" or outward not in (None, inward)
+    return sae
 
 
 _NAMES = ("W_enc", "W_dec", "b_enc", "b_dec", "threshold")
@@ -93,13 +160,13 @@ def _jump_relu(weights: Weights, names: dict[str, str]) -> SparseAutoencoder:
     encoder = weights.get(names["W_enc"])
     if encoder.ndim != 2:
         raise BadInput(f"{weights.path}: {names['W_enc']} is {list(encoder.shape)}, not [D, F]")
-    d_model, features = encoder.shape
+    features = encoder.shape[1]
     decoder = weights.get(names["W_dec"])
-    d_out = decoder.shape[-1]
+    d_out = decoder.shape[-1] if decoder.ndim else 0
     shapes = {"W_dec": (features, d_out), "b_enc": (features,), "b_dec": (d_out,), "threshold": (features,)}
     told_by = f"{names['W_enc']} {list(encoder.shape)}"
     found = {name: weights.get(names[name], shape, told_by) for name, shape in shapes.items()}
-    sae = SparseAutoencoder(d_model, features, None, d_out)
-    sae.load_state_dict({"W_enc": encoder, **found}, assign=True)
-    sae.b_in = torch.zeros(d_model)
-    return sae.requires_grad_(False).eval()
+    weights.refuse_unread()
+    sae = formats.assemble({"W_enc": encoder, **found}, None)
+    sae.b_in = torch.zeros(len(encoder))
+    return sae

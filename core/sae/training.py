@@ -48,6 +48,8 @@ _CALIBRATED_ROWS = 2048
 """Training rows on which BatchTopK's threshold is set so that k features fire, whenever it is exported."""
 _PREFIXES = 5
 """Nested dictionaries of Matryoshka: F/16, F/8, F/4, F/2 and F features."""
+_SETTLED = 0.9
+"""Under a fixed penalty L0 has settled once an epoch leaves more than this share of the one before."""
 _IMPROVES = 1e-3
 """By what share held-out FVU must fall for an epoch to count as a better one."""
 
@@ -115,7 +117,7 @@ class Run:
         num_features = config.expansion * d_model
         if count == 0:
             raise BadInput("sae: there are no training rows; check capture.segments, data.splits and dropped rows")
-        if config.k > num_features:
+        if config.k > num_features and config.l1_coefficient is None:
             raise BadInput(f"sae.k: {config.k} exceeds the {num_features} features of sae.expansion {config.expansion}")
         scale, variance = _moments(rows.train)
         target_scale = scale
@@ -123,7 +125,7 @@ class Run:
             target_scale, variance = _moments(rows.train_target)
         if not math.isfinite(scale + target_scale):
             raise BadInput("sae: training rows hold NaN or Inf; set capture.nonfinite to drop or recompute")
-        selection = selection_of(config.architecture, d_model, config.l0_penalty)
+        selection = selection_of(config, d_model)
         prefixes = tuple(num_features >> n for n in reversed(range(_PREFIXES)))
         nested = prefixes if config.architecture == "matryoshka" else ()
         objective = Objective(selection, variance, config.auxk_alpha, nested)
@@ -143,7 +145,8 @@ class Run:
         drawn = self.rows.pairs.take(some_of(self.rows.train, _FIRST_ROWS))
         few = drawn.x.float() / self.scale
         wanted = None if drawn.y is None else drawn.y.float() / self.target_scale
-        start = Start(self.num_features, self.config.k, self.config.seed)
+        aimed = self.config.k if self.config.l1_coefficient is None else max(1, self.rows.train.shape[1] // 8)
+        start = Start(self.num_features, aimed, self.config.seed)
         return initial_state(few, wanted, self.objective.selection, start)
 
     def export(self, state: TrainingState) -> SparseAutoencoder:
@@ -190,11 +193,15 @@ class Run:
         if patience is None or state.step % self.schedule.per_epoch:
             return False
         # While the features are still thinned out, FVU rises with every epoch: those do not count.
-        seen = [row[-1] for row in state.history if not math.isnan(row[-1]) and self._is_sparse(row)]
+        ended = [row for row in state.history if not math.isnan(row[-1])]
+        seen = [row[-1] for before, row in zip([None, *ended], ended) if self._is_sparse(row, before)]
         return len(seen) > patience and min(seen[-patience:]) > (1 - _IMPROVES) * min(seen[:-patience])
 
-    def _is_sparse(self, logged: tuple[float, ...]) -> bool:
+    def _is_sparse(self, logged: tuple[float, ...], before: tuple[float, ...] | None) -> bool:
+        """Whether L0 is down at `k`; where no `k` is aimed at, whether it no longer falls from epoch to epoch."""
         step, l0 = (logged[list(HISTORY).index(name)] for name in ("step", "l0"))
+        if self.config.l1_coefficient is not None:
+            return before is not None and l0 >= _SETTLED * before[list(HISTORY).index("l0")]
         return self.schedule.k(int(step)) == self.config.k and l0 <= 1.1 * self.config.k
 
     def step(self, state: TrainingState, drawn: Drawn, dead: Int[Tensor, " d"]) -> Outcome:

@@ -99,7 +99,7 @@ def _explain_one(item: Any) -> str:
 
 def _is_union_tag(part: Any) -> bool:
     return (
-        str(part) in ("scenes", "table", "emoji", "one", "list")
+        str(part) in ("scenes", "table", "emoji", "one", "list", "by_layer")
         or "[" in str(part)
         or str(part).startswith("function-")
     )

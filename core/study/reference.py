@@ -20,14 +20,36 @@ Relative paths start at the study file's folder, then at the working directory, 
 
 ## Where the old scripts' settings went
 
+`saeflow convert-config configs/config.yaml --out my-study.yaml` writes the study; its first lines name what is left to
+decide, keys that nobody knows, and what has no place here and why. Without `--out` it is printed.
+
 | in the old scripts | here |
 |---|---|
-| batch size of the extraction | `capture.token_budget`, or `capture.batch_size` |
+| `model.name` | `model.path` |
+| `model.dtype` | `model.compute_dtype`; float16 becomes bfloat16 |
+| `model.max_new_tokens` | `analyses.qualitative.max_new_tokens` |
+| `layers.extraction`, a job a range of layers | `capture.layers`: `all`, `[0, 9]` or `"0-10,20-33"`; one pass for all |
+| `layers.primary_analysis` | `layers` of `analyses.ablation`, `amplification` and `visual_patterns` |
+| `data.num_samples` | `data.num_samples` |
+| `data.captions_file`, or `samples.csv` in `paths.processed_data` | `data.path`; `data.columns` names its columns |
+| `data.english_prompt`, `data.arabic_prompt` | `model.instruction_en`, `model.instruction_ar` |
+| `data.batch_size`, batch size of the extraction | `capture.token_budget`, or `capture.batch_size` |
 | checkpoint every 50 samples | `capture.checkpoint_every: 50` |
-| batch size of SAE training, 256 | `sae.batch_size: 256` |
-| epochs, expansion factor, k | `sae.epochs`, `sae.expansion`, `sae.k` |
-| a job a range of layers | `capture.layers`: `all`, `[0, 9]` or `"0-10,20-33"`; one pass serves them all |
-| experiment name | `tracking.experiment` |
+| `sae.expansion_factor` | `sae.expansion` |
+| `sae.l1_coefficient` | `sae.l1_coefficient` with `architecture: relu`; its unit is told below |
+| `sae.k`, `sae.topk_k` | `sae.k` with `architecture: topk` |
+| `sae.epochs`, `sae.batch_size`, `sae.learning_rate` | the same |
+| `sae.patience` | `sae.early_stop` |
+| `sae.warmup_steps`, `weight_decay`, `normalize_decoder`, `tied_weights` | fixed ([saes.md](saes.md)) |
+| `steering.strengths`, `features_to_steer` | `analyses.amplification.doses`, `features` |
+| `logging.use_wandb` | MLflow records every run |
+| `logging.wandb_project`, experiment name | `tracking.experiment` |
+| `slurm.*`, `model.device` | a cluster profile ([slurm.md](slurm.md)) |
+| `paths.*` | the workspace (`--workspace`) |
+| `seed` | `data.seed`, `sae.seed` |
+
+Old SAEs (`sae_layer_10.pt`) and activations (`layer_checkpoints/*.pt`, `.npz`) are rewritten with `saeflow import-sae`
+([saes.md](saes.md)) and `saeflow import-activations` ([activations.md](activations.md)).
 """
 
 _TABLE = """
@@ -132,8 +154,8 @@ def _type_name(annotation: Any) -> str:
     if get_origin(annotation) is None:
         return annotation.__name__ if isinstance(annotation, type) else str(annotation)
     origin = get_origin(annotation)
-    if origin is tuple:
-        return "list"
+    if origin in (tuple, dict):
+        return "list" if origin is tuple else "mapping"
     if origin is Union or str(origin) == "<class 'types.UnionType'>":
         return " | ".join(_type_name(part) for part in parts)
     if all(isinstance(part, str) for part in parts):

@@ -13,6 +13,10 @@ Rule = Literal["sparsest", "lowest_fvu"]
 Rate = Annotated[float, Field(gt=0)]
 
 
+def _is_null(value: object) -> bool:
+    return value is None  # left out of recipes, which then are those of studies from before this field
+
+
 class _SAESettings(Section):
     k_anneal: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the run over which k falls to its value from four times as much; 0 keeps it from the start."""
@@ -49,6 +53,9 @@ class SAEConfig(_SAESettings):
     """Features per dimension of the stream: F = expansion · D."""
     k: Positive = 64
     """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
+    l1_coefficient: Rate | None = Field(default=None, exclude_if=_is_null)
+    """In place of `k`, relu alone: the L1 penalty's fixed weight λ in ‖x − x̂‖² + λ Σ f, summed over a row whose mean
+    squared norm is D; null steers it towards `k`."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Adam's step; null takes sparsify's 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024. It warms
     up over a twentieth of the run and falls to 0 over its last fifth."""
@@ -74,15 +81,37 @@ OneOrSeveral = Annotated[
     Annotated[T, Tag("one")] | Annotated[tuple[T, ...], AfterValidator(_several), Tag("list")],
     Discriminator(_how_many),
 ]
+
+
+def _how_told(value: Any) -> str:
+    return "by_layer" if isinstance(value, Mapping) else _how_many(value)
+
+
+Places = Annotated[
+    Annotated[str, Tag("one")]
+    | Annotated[dict[Annotated[int, Field(ge=0)], str], Tag("by_layer")]
+    | Annotated[tuple[str, ...], Tag("list")],
+    Discriminator(_how_told),
+]
+"""A pattern with `{layer}`, or the place of each layer by its number or in the order of the captured layers."""
+
+
 # A variant's name tells what differs, shortly: 17-k16, 17-x4-k16.
-_SHORT = {"architecture": "", "expansion": "x", "k": "k", "learning_rate": "lr", "seed": "seed"}
+_SHORT = {
+    "architecture": "",
+    "expansion": "x",
+    "k": "k",
+    "l1_coefficient": "l1-",
+    "learning_rate": "lr",
+    "seed": "seed",
+}
 
 
 class SAESection(_SAESettings):
     """The sparse autoencoders of a study (by default TopK with AuxK: Gao et al. 2024, arXiv 2406.04093).
 
-    A list in place of the value of architecture, expansion, k, learning_rate or seed trains one SAE a layer for each
-    combination; `choose` says which of them the analyses use.
+    A list in place of the value of architecture, expansion, k, l1_coefficient, learning_rate or seed trains one SAE a
+    layer for each combination; `choose` says which of them the analyses use.
     """
 
     architecture: OneOrSeveral[Architecture] = "topk"
@@ -92,6 +121,10 @@ class SAESection(_SAESettings):
     """Features per dimension of the stream: F = expansion · D."""
     k: OneOrSeveral[Positive] = 64
     """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
+    l1_coefficient: OneOrSeveral[Rate | None] = Field(default=None, exclude_if=_is_null)
+    """In place of `k`, for architecture relu alone: the L1 penalty's fixed weight λ in ‖x − x̂‖² + λ Σ f, summed over a
+    row, rows having D for mean squared norm. Exactly one of the two applies: null steers the weight towards `k`, and
+    with a number `k` is not read."""
     learning_rate: OneOrSeveral[Rate | None] = None
     """Adam's step; null takes sparsify's 2e-4 / sqrt(F / 2^14), the scaling of Gao et al. 2024. It warms
     up over a twentieth of the run and falls to 0 over its last fifth."""
@@ -101,17 +134,21 @@ class SAESection(_SAESettings):
     """Which of several the analyses use, the same for every layer: the sparsest of those that explain 95 % of the
     held-out variance that the best one explains (medians over the layers), or the one of the lowest FVU."""
 
-    pretrained: str | None = None
+    pretrained: Places | None = None
     """Folder of the SAE that each layer uses instead of training one (SAELens, sparsify, Gemma Scope 1 or 2), where
-    `{layer}` stands for the layer; `hub:OWNER/REPO/PATH` is a folder of a repository in the hub's local cache."""
-    beside: str | None = None
+    `{layer}` stands for the layer and `*` for any characters, of which one folder alone must be found; or a mapping of
+    layers to folders, or a list of one for each captured layer in ascending order. `hub:OWNER/REPO/PATH` is a folder of
+    a repository in the hub's local cache (`OWNER/REPO@REVISION` of one revision)."""
+    beside: Places | None = None
     """The same, for SAEs that are only measured beside the trained ones, on the same rows."""
 
     @field_validator("pretrained", "beside")
     @classmethod
-    def _has_a_layer(cls, place: str | None) -> str | None:
-        if place is not None and "{layer}" not in place:
+    def _has_a_layer(cls, place: "Places | None") -> "Places | None":
+        if isinstance(place, str) and "{layer}" not in place:
             raise ValueError("write {layer} where the layer's number stands, as in saes/layer_{layer}")
+        if place is not None and not isinstance(place, str) and not place:
+            raise ValueError("name a folder for each captured layer, as in {9: saes/a, 17: saes/b}")
         return place
 
     @model_validator(mode="after")
@@ -120,12 +157,25 @@ class SAESection(_SAESettings):
             raise ValueError("beside is measured beside trained SAEs, and with pretrained none is trained; give one")
         return self
 
+    @model_validator(mode="after")
+    def _one_of_k_and_l1(self) -> "SAESection":
+        if self.l1_coefficient is None:
+            return self
+        if self.architecture != "relu":
+            raise ValueError("l1_coefficient is the penalty of architecture relu alone; set it, or aim at k instead")
+        if isinstance(self.k, tuple) or self.k_anneal:
+            told = "k_anneal" if self.k_anneal else "a list of k"
+            raise ValueError(f"l1_coefficient takes the place of k, so that {told} changes nothing; leave it out")
+        if isinstance(self.l1_coefficient, tuple) and None in self.l1_coefficient:
+            raise ValueError("l1_coefficient: null among several would aim at k; leave it out")
+        return self
+
     def variants(self) -> Mapping[str, SAEConfig]:
         """Every combination of settings that is trained, by its name, which is empty where there is one alone."""
         if self.pretrained is not None:
             return {}
         fixed = self.model_dump(exclude={"choose", "pretrained", "beside"})
-        swept = {name: fixed[name] for name in _SHORT if isinstance(fixed[name], tuple)}
+        swept = {name: fixed[name] for name in _SHORT if isinstance(fixed.get(name), tuple)}
         found = {}
         for values in product(*swept.values()):
             mine: dict[str, Any] = dict(zip(swept, values, strict=True))

@@ -60,7 +60,9 @@ def test_saes_of_another_width_are_told_before_anything_is_captured(tmp_path: Pa
     save_file({"W_dec": torch.zeros(32, 9)}, place / "params.safetensors")
     with pytest.raises(BadInput, match=r"its matrices are \[32, 9\]"):
         of(tmp_path, OWN, *settings)
-    save_file({"W_dec": torch.zeros(32, 12)}, place / "params.safetensors")
+    shapes = {"w_enc": (12, 32), "w_dec": (32, 12), "b_enc": (32,), "b_dec": (12,), "threshold": (32,)}
+    save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, place / "params.safetensors")
+    (place / "config.json").write_text('{"architecture": "jump_relu"}')
     assert of(tmp_path, OWN, *settings).sources.saes["pretrained"][1].folder == place
 
 

@@ -29,8 +29,10 @@ WITHOUT = [word for name in sorted(ANALYSES) for word in ("--set", f"analyses.{n
 
 @pytest.fixture(scope="module")
 def scope(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A JumpReLU SAE a layer in Gemma Scope's layout: random unit directions that fire where they are met."""
-    folder = tmp_path_factory.mktemp("scope")
+    """A JumpReLU SAE a layer in Gemma Scope's layout, in a folder called as its repository is: random unit directions
+    that fire where they are met."""
+    folder = tmp_path_factory.mktemp("scope") / "gemma-scope-2b-pt-res"
+    folder.mkdir()
     for layer in LAYERS:
         generator = torch.Generator().manual_seed(layer)
         decoder = torch.nn.functional.normalize(torch.randn(256, 64, generator=generator), dim=1)
@@ -89,13 +91,24 @@ def test_others_saes_are_used_in_place_of_ours(swept: Path, scope: Path) -> None
     trained = set(folders(swept, "train_sae"))
     result = saeflow(swept, "run", "mini", "--set", f"sae.pretrained={scope}/layer_{{layer}}", *WITHOUT)
     assert result.returncode == 0, result.stdout + result.stderr
+    warning = "layers 0, 9, 17, 33: trained on blocks.{layer}.hook_resid_post of google/gemma-2-2b: another model than"
+    assert warning in " ".join(result.stderr.split())
     imported = list(folders(swept, "import_sae"))
     assert sorted(layer_of(folder) for folder in imported) == list(LAYERS)  # the ones that were measured beside ours
     assert set(folders(swept, "train_sae")) == trained
     for folder in imported:
         theirs = np.load(scope / f"layer_{layer_of(folder)}" / "params.npz")
         np.testing.assert_array_equal(load_file(folder / "sae_weights.safetensors")["W_dec"], theirs["W_dec"])
-    assert len(list(folders(swept, "index_features"))) == 3 * len(LAYERS)
+        kept = json.loads((folder / "cfg.json").read_text())["metadata"]
+        assert kept["model_name"] == "google/gemma-2-2b"
+        assert kept["hook_name"] == kept["used_on"]["hook_name"] == f"blocks.{layer_of(folder)}.hook_resid_post"
+    indices = list(folders(swept, "index_features"))
+    assert len(indices) == 3 * len(LAYERS)
+    origins = [json.loads(path.read_text()) for path in (index / "origin.json" for index in indices) if path.exists()]
+    assert [origin["used_on"]["differs"] for origin in origins] == [["model"]] * len(LAYERS)
+    for name in ("report.md", "report.html"):
+        text = (swept / "reports" / "mini" / name).read_text("utf-8")
+        assert "Where the autoencoders were trained" in text and "google/gemma" in text.replace("\\", "")
 
 
 def test_a_missing_folder_and_a_layer_of_several_saes_are_told(swept: Path, scope: Path) -> None:

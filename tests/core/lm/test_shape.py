@@ -30,6 +30,12 @@ def test_a_text_model_has_no_images_and_older_names_are_understood(tmp_path: Pat
     assert (shape.has_images, shape.image_tokens) == (False, 0)
 
 
+@pytest.mark.parametrize("names", [("n_layer", "n_embed"), ("n_layers", "d_model"), ("num_layers", "hidden_size")])
+def test_names_of_older_configurations(tmp_path: Path, names: tuple[str, str]) -> None:
+    shape = read_shape(_config(tmp_path, model_type="bloom", **dict(zip(names, (24, 1024), strict=True))))
+    assert (shape.num_layers, shape.d_model) == (24, 1024)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"model_type": "x"}'])
 def test_a_broken_config_is_told_in_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
@@ -59,6 +65,12 @@ def test_every_file_of_the_index_must_be_there(tmp_path: Path) -> None:
         weight_files(tmp_path)
     (tmp_path / names[1]).touch()
     assert weight_files(tmp_path) == [tmp_path / name for name in names]
+
+
+def test_shards_without_their_index_are_told(tmp_path: Path) -> None:
+    (tmp_path / "model-00001-of-00002.safetensors").touch()
+    with pytest.raises(BadInput, match=r"model\.safetensors\.index\.json is missing beside model-00001-of-00002"):
+        weight_files(tmp_path)
 
 
 def test_reading_a_shape_loads_no_torch() -> None:

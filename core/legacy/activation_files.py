@@ -1,0 +1,158 @@
+"""Activations of older scripts (`layer_checkpoints/*.pt`, .npz), rewritten as what `capture.precomputed` reads.
+
+One matrix per layer in the precision it came in, and one table of tokens; what the files do not tell, the user must.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.activations.exchange import TOKENS_FILE, Index
+from core.activations.export import refuse_filled, renamed_into
+from core.errors import BadInput
+from core.legacy.activation_parts import Part, files_of, read_parts
+from core.progress import Progress, silent
+from core.study.sites import Site
+
+_BLOCK = 1024
+"""Samples copied at once."""
+_DTYPES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the user says where the files do not: the language of all rows, their samples in order, whether no row of a
+    [N, T, D] tensor is padding, and what was read of a layer."""
+
+    language: str | None = None
+    ids: tuple[str, ...] | None = None
+    unpadded: bool = False
+    site: Site | None = None
+
+
+def import_activations(sources: Sequence[Path], out: Path, told: Told, progress: Progress = silent) -> Index:
+    """Write the folder `out`: index.json, tokens.parquet and a .safetensors per layer; it appears when it is whole.
+
+    Raises:
+        BadInput: a file cannot be read, does not tell language, samples or padding and nor does the user, layers do not
+            have the same rows, or `out` holds something.
+        OSError: the disk is full.
+    """
+    refuse_filled(out)
+    parts = [_completed(part, told) for path in files_of(sources) for part in read_parts(path)]
+    layers = _layers(parts, told.ids)
+    first = layers[min(layers)]
+    tokens = _tokens(first)
+    width = first[0].rows.shape[-1]
+    with renamed_into(out) as folder:
+        for number, (layer, own) in enumerate(sorted(layers.items())):
+            _write(folder / f"layer_{layer}.safetensors", own, (len(tokens), width))
+            progress(number + 1, len(layers))
+        tokens.write_parquet(folder / TOKENS_FILE)
+        files = {layer: f"layer_{layer}.safetensors" for layer in sorted(layers)}
+        index = Index(layers=files, site=told.site, rows=len(tokens), d_model=width)
+        index.write(folder)
+    return index
+
+
+def _completed(part: Part, told: Told) -> Part:
+    """What the file leaves open, as the user tells it."""
+    if part.language is None and told.language is None:
+        raise BadInput(f"{part.path}: nothing tells its language; say --language en or --language ar")
+    if part.ids is None and told.ids is None:
+        raise BadInput(f"{part.path}: nothing tells which samples its rows are of; name them with --ids FILE")
+    if part.tokens > 1 and part.mask is None and part.samples > 1 and not told.unpadded:
+        raise BadInput(
+            f"{part.path}: rows {list(part.rows.shape)} without a mask: padding cannot be told from tokens; say "
+            "--unpadded where every sample has that many tokens"
+        )
+    return replace(part, language=part.language or told.language)
+
+
+def _layers(parts: Sequence[Part], ids: tuple[str, ...] | None) -> dict[int, list[Part]]:
+    """Each layer's parts, English before Arabic, files in the order of their numbers: all the same rows."""
+    layers: dict[int, list[Part]] = {}
+    for part in sorted(parts, key=lambda part: part.language != "en"):  # the order of files stays within a language
+        layers.setdefault(part.layer, []).append(part)
+    if ids is not None:
+        layers = {layer: _named(own, ids) for layer, own in layers.items()}
+    first = layers[min(layers)]
+    for layer, own in layers.items():
+        shapes = [(part.language, part.ids, part.tokens, part.rows.shape[-1]) for part in own]
+        if shapes != [(part.language, part.ids, part.tokens, first[0].rows.shape[-1]) for part in first]:
+            told = ", ".join(f"{part.language} {list(part.rows.shape)}" for part in own)
+            there = ", ".join(f"{part.language} {list(part.rows.shape)}" for part in first)
+            raise BadInput(
+                f"{own[0].path}: layer {layer} has {told}, layer {min(layers)} {there}; all layers need the same rows"
+            )
+    return layers
+
+
+def _named(parts: Sequence[Part], ids: tuple[str, ...]) -> list[Part]:
+    """The parts with the user's ids, one after the other within each language."""
+    done: Counter[str | None] = Counter()
+    named = []
+    for part in parts:
+        first = done[part.language]
+        done[part.language] += part.samples
+        named.append(replace(part, ids=ids[first : first + part.samples]))
+    wrong = next((language for language, samples in done.items() if samples != len(ids)), None)
+    if wrong is not None:
+        raise BadInput(
+            f"{parts[0].path}: layer {parts[0].layer} has {done[wrong]} samples ({wrong}), and --ids names {len(ids)}"
+        )
+    return named
+
+
+def _tokens(parts: Sequence[Part]) -> pl.DataFrame:
+    frames = [
+        pl.DataFrame({"sample_id": part.ids})
+        .with_row_index("place")
+        .join(pl.DataFrame({"position": range(part.tokens)}), how="cross", maintain_order="left_right")
+        .filter(pl.Series(_kept(part).reshape(-1).numpy()))
+        .select("sample_id", pl.lit(part.language).alias("language"), pl.col("position").cast(pl.UInt32))
+        for part in parts
+    ]
+    tokens = pl.concat(frames)
+    twice = tokens.filter(tokens.is_duplicated())
+    if len(twice):
+        sample, language, _ = twice.row(0)
+        often = Counter(zip(tokens["sample_id"], tokens["language"], tokens["position"]))[twice.row(0)]
+        raise BadInput(
+            f"{parts[0].path}: {sample!r} ({language}) comes {often} times, so that it names no sample; name each "
+            "row's sample with --ids FILE"
+        )
+    return tokens
+
+
+def _kept(part: Part) -> Bool[Tensor, "N T"]:
+    return torch.ones(part.samples, part.tokens, dtype=torch.bool) if part.mask is None else part.mask.bool()
+
+
+def _write(path: Path, parts: Sequence[Part], shape: tuple[int, int]) -> None:
+    """One matrix `activation`, block by block: what lies on the disk is never whole in memory."""
+    dtypes = {part.rows.dtype for part in parts}
+    dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= set(_DTYPES) else torch.float32
+    size = shape[0] * shape[1] * dtype.itemsize
+    entry = {"dtype": _DTYPES[dtype], "shape": list(shape), "data_offsets": [0, size]}
+    text = json.dumps({"activation": entry}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for block in _blocks(parts):
+            file.write(block.to(dtype).contiguous().view(torch.uint8).numpy().data)
+
+
+def _blocks(parts: Sequence[Part]) -> Iterator[Float[Tensor, "n D"]]:
+    for part in parts:
+        kept = _kept(part)
+        for start in range(0, part.samples, _BLOCK):
+            rows = part.rows[start : start + _BLOCK]
+            yield rows.reshape(-1, rows.shape[-1])[kept[start : start + _BLOCK].reshape(-1)]

@@ -1,0 +1,197 @@
+"""Where someone else's autoencoder was trained: the model and the hook, as its files tell them; loads no torch."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from core.errors import BadInput
+from core.hub import hub_name
+from core.sae.configs import read_config
+from core.study.sites import Site
+
+ORIGIN = "origin.json"
+"""Where someone else's autoencoder was trained, beside the feature index made with it."""
+USED_ON = "used_on"
+"""The key of cfg.json's metadata below which someone else's autoencoder has the place that it is used on here."""
+_SITES: Mapping[str, tuple[Site, ...]] = {
+    # TransformerLens; its hook_attn_out and hook_mlp_out stand behind a norm where there is one, and there alone.
+    "hook_resid_post": ("resid_post",),
+    "attn.hook_z": ("attn_z",),
+    "attn.hook_out": ("attn_out",),
+    "mlp.hook_out": ("mlp_out",),
+    "hook_attn_out": ("attn_out_normed",),
+    "hook_mlp_out": ("mlp_out_normed",),
+    # modules of transformers, as Gemma Scope 2 and sparsify name them
+    "": ("resid_post",),
+    "output": ("resid_post",),
+    "self_attn.o_proj.input": ("attn_z",),
+    "self_attn": ("attn_out",),
+    "attention": ("attn_out",),
+    "attn": ("attn_out",),
+    "mlp": ("mlp_out",),
+    "self_attn.output": ("attn_out",),
+    "mlp.output": ("mlp_out",),
+    "post_attention_layernorm.output": ("attn_out_normed",),
+    "post_feedforward_layernorm.output": ("mlp_out_normed",),
+}
+# One tensor, but in decoders that norm what a sublayer returns before it is added.
+_SAME: Mapping[Site, Site] = {
+    "attn_out": "attn_out_normed",
+    "attn_out_normed": "attn_out",
+    "mlp_out": "mlp_out_normed",
+    "mlp_out_normed": "mlp_out",
+}
+_NORMED = re.compile(r"gemma-?[23]|olmo-?2")
+_BLOCK = re.compile(r"^(?:[\w.]*\.)?(blocks|layers|h)\.(\d+)(?:\.(.+))?$")
+_VISION = re.compile(r"\b(?:vision_\w+|visual)\.")
+_SITE_NAMES: Mapping[str, Site] = {name: name for name in get_args(Site)}
+# A factory's modules are called SITE.LAYER in what we write, dictionary_learning's SITE_layer_LAYER.
+_OWN = re.compile(rf"^({'|'.join(_SITE_NAMES)})(?:\.|_layer_)(\d+)$")
+_SCOPE = re.compile(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att)\b")
+_SCOPE_HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Where an autoencoder was trained: null where its files do not tell.
+
+    `metadata` is all that they told of it; `differs` what of model, site and layer is another one than it is used on.
+    """
+
+    model: str | None = None
+    hook: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    differs: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.model is None and self.hook is None:
+            return "its files do not tell where"
+        return f"{self.hook or 'a hook that is not told'} of {self.model or 'a model that is not told'}"
+
+    def used_on(self, models: frozenset[str], site: Site, layer: int) -> "Trained":
+        """The same, compared with the place that it is used on; `models` are all names of the model there."""
+        found = []
+        if self.model is not None and plain_name(self.model) not in {plain_name(name) for name in models}:
+            found.append("model")
+        if self.hook is not None:
+            sites, at = hook_place(self.hook, self.model or "")
+            found += ["site"] if site not in sites else []
+            found += ["layer"] if at is not None and at != layer and site != "projector" else []
+        return replace(self, differs=tuple(found))
+
+
+def in_words(differs: Sequence[str]) -> str:
+    """`model, site and layer`."""
+    return " and ".join([part for part in (", ".join(differs[:-1]), *differs[-1:]) if part])
+
+
+def plain_name(name: str) -> str:
+    """A model's name as it is compared: without its owner, in small letters, aliases of TransformerLens and Gemma
+    Scope resolved."""
+    plain = re.sub(r"[^a-z0-9.]+", "-", name.rstrip("/").rpartition("/")[2].lower()).strip("-")
+    plain = re.sub(r"^meta-(?=llama)", "", plain)
+    plain = re.sub(r"^gemma-v(?=\d)", "gemma-", plain)
+    plain = re.sub(r"^tiny-stories", "tinystories", plain)
+    plain = re.sub(r"^(mistral-7b)$", r"\1-v0.1", plain)
+    if plain.startswith("gemma"):
+        plain = plain.removesuffix("-pt")
+    return {"gpt2-small": "gpt2"}.get(plain, plain)
+
+
+def hook_place(hook: str, model: str = "") -> tuple[tuple[Site, ...], int | None]:
+    """The sites that a hook's name can mean (none of ours: empty), and its layer; null where none is told.
+
+    What enters a block is what the one before it hands on: `blocks.9.hook_resid_pre` is resid_post of layer 8.
+    """
+    if own := _OWN.match(hook):
+        return (_SITE_NAMES[own[1]],), int(own[2])
+    if hook in _SITE_NAMES:
+        return (_SITE_NAMES[hook],), None
+    if "multi_modal_projector" in hook:
+        return ("projector",), 0
+    block = _BLOCK.match(hook)
+    if block is None:
+        return (), None
+    if _VISION.search(hook):
+        return (("vision_post",) if block[3] in (None, "output") else ()), int(block[2])
+    layer, part = int(block[2]), block[3] or ""
+    if part == "hook_resid_pre":
+        return (("resid_post",), layer - 1) if layer else ((), None)
+    sites = _SITES.get(part, ())
+    if _NORMED.search(model.lower()):
+        return sites[:1], layer
+    return tuple(dict.fromkeys((*sites, *(_SAME[site] for site in sites if site in _SAME)))), layer
+
+
+def read_trained(folder: Path) -> Trained:
+    """What the files in an autoencoder's folder, whatever its layout, and its place tell of where it was trained.
+
+    Raises:
+        BadInput: a configuration is no JSON object.
+    """
+    if (folder / "cfg.json").is_file():
+        config = read_config(folder / "cfg.json")
+        if (folder / "sae.safetensors").is_file():
+            return _sparsify(folder)
+        return _saelens(config)
+    if (folder / "params.npz").is_file():
+        return _gemma_scope(folder)
+    if (folder / "config.json").is_file():
+        config = read_config(folder / "config.json")
+        return Trained(_text(config, "model_name"), _text(config, "hf_hook_point_in"), config)
+    return Trained()
+
+
+def read_origin(folder: Path) -> dict[str, Any] | None:
+    """Where an autoencoder in `folder`, written by `save_sae`, was trained and what it is used on (model_name,
+    hook_name, used_on); null for one that was trained where it is used.
+
+    Raises:
+        BadInput: cfg.json is missing or no JSON object.
+    """
+    metadata = read_config(folder / "cfg.json").get("metadata", {})
+    return {name: metadata[name] for name in ("model_name", "hook_name", USED_ON)} if USED_ON in metadata else None
+
+
+def _saelens(config: Mapping[str, Any]) -> Trained:
+    """SAELens 6 keeps it below `metadata`, older ones among the other keys; ours may name transformers' module too."""
+    told = config.get("metadata") or {key: value for key, value in config.items() if key in _KEPT}
+    hook = _text(told, "hook_name") or _text(told, "hook_point") or _text(told, "hf_hook_name")
+    return Trained(_text(told, "model_name"), hook, told)
+
+
+_KEPT = (
+    ("model_name", "hook_name", "hook_point", "hook_layer", "hook_point_layer", "hook_head_index", "hf_hook_name")
+    + ("prepend_bos", "context_size", "dataset_path", "neuronpedia_id", "seqpos_slice")
+    + ("sae_lens_version", "sae_lens_training_version", "model_from_pretrained_kwargs")
+)
+
+
+def _sparsify(folder: Path) -> Trained:
+    """sparsify writes no place beside the weights: the folder is called by the module, and the run's configuration
+    lies one folder up."""
+    try:
+        run = read_config(folder.parent / "config.json")
+    except BadInput:
+        run = {}
+    named = folder.name if re.match(r"^(?:layers|h)\.\d+", folder.name) else None
+    return Trained(_text(run, "model"), named, {"hook_name": named} if named else {})
+
+
+def _gemma_scope(folder: Path) -> Trained:
+    """Gemma Scope 1 tells it by the names of its repositories and folders alone."""
+    scope = _SCOPE.search(hub_name(folder) or "") or _SCOPE.search(folder.as_posix())
+    layer = next((part.removeprefix("layer_") for part in folder.parts if re.fullmatch(r"layer_\d+", part)), None)
+    if scope is None or (layer is None and "embedding" not in folder.parts):
+        return Trained()
+    model = f"google/gemma-2-{scope[1]}{'-it' if scope[2] == 'it' else ''}"
+    if layer is None:
+        return Trained(model, "hook_embed")
+    return Trained(model, f"blocks.{layer}.{_SCOPE_HOOKS[scope[3]]}")
+
+
+def _text(told: Mapping[str, Any], key: str) -> str | None:
+    value = told.get(key)
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,156 @@
+"""Pickled SAEs of older scripts, against the formulas that their own classes compute."""
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.errors import BadInput
+from core.legacy.sae_file import Told, import_sae
+from core.sae.origins import read_trained
+from core.sae.pretrained import open_pretrained
+
+D, F, K = 12, 40, 5
+
+
+class OldSAE(nn.Module):
+    """As the scripts before this project had it; `centred` was one class, and not was another of the same names."""
+
+    def __init__(self, centred: bool = False, width: int = F) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.centred = centred
+        self.encoder, self.decoder = nn.Linear(D, width), nn.Linear(width, D)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        return torch.relu(self.encoder(x - self.decoder.bias if self.centred else x))
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(30, D, generator=torch.Generator().manual_seed(1))
+
+
+NOTHING = Told()
+
+
+def heard(source: Path, told: Told = NOTHING) -> tuple[Path, list[str]]:
+    lines: list[str] = []
+    out = source.with_name("rewritten")
+    import_sae(source, out, told, lines.append)
+    return out, lines
+
+
+def saved(folder: Path, content: Any, name: str = "sae_final.pt") -> Path:
+    torch.save(content, folder / name)
+    return folder / name
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("width", [F, D])
+def test_an_old_checkpoint_computes_what_it_did(tmp_path: Path, x: Tensor, centred: bool, width: int) -> None:
+    old = OldSAE(centred, width)
+    settings = {"d_model": D, "expansion_factor": width / D, "l1_coefficient": 5e-4}
+    content = {"model_state_dict": old.state_dict(), "config": settings, "layer": 10, "timestamp": "2025"}
+    out, lines = heard(saved(tmp_path, content), Told(centred=centred, hook="model.layers.10", model="gemma"))
+    torch.testing.assert_close(open_pretrained(out, D)(x), old(x))
+    told = read_trained(out)
+    assert (told.model, told.hook, told.metadata["l1_coefficient"]) == ("gemma", "model.layers.10", 5e-4)
+    assert f"{width} features of width 12" in lines[-1]
+
+
+def test_wrappers_of_every_name_are_stripped_and_told(tmp_path: Path, x: Tensor) -> None:
+    old = OldSAE()
+    state = {f"module._orig_mod.sae.{name}": tensor for name, tensor in old.state_dict().items()}
+    out, lines = heard(saved(tmp_path, state), Told("relu", centred=False))
+    assert "every tensor's name begins with 'module._orig_mod.sae.', which was left out" in lines[0]
+    torch.testing.assert_close(open_pretrained(out, D)(x), old(x))
+
+
+def test_a_topk_takes_its_k_from_the_file_or_the_user(tmp_path: Path, x: Tensor) -> None:
+    old = OldSAE(centred=True)
+    before = old.features(x)
+    top = before.topk(K)
+    expected = old.decoder(torch.zeros_like(before).scatter(1, top.indices, top.values))
+    in_file = saved(tmp_path, {"state_dict": old.state_dict(), "cfg": {"activation": "topk", "topk_k": K}})
+    torch.testing.assert_close(open_pretrained(heard(in_file, Told(centred=True))[0], D)(x), expected)
+    with pytest.raises(BadInput, match=r"k is 5 in the file, and --k says 6"):
+        heard(in_file, Told(centred=True, k=6))
+    bare = saved(tmp_path, old.state_dict())
+    torch.testing.assert_close(open_pretrained(heard(bare, Told(centred=True, k=K))[0], D)(x), expected)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_plain_parameters_lie_as_they_are_multiplied_unless_their_biases_say_otherwise(
+    tmp_path: Path, x: Tensor, transposed: bool
+) -> None:
+    old = OldSAE(centred=True)
+    parts = {"W_enc": old.encoder.weight.T, "W_dec": old.decoder.weight.T}
+    parts = {name: (matrix.T if transposed else matrix).contiguous() for name, matrix in parts.items()}
+    state = {**parts, "b_enc": old.encoder.bias, "pre_bias": old.decoder.bias}
+    out, lines = heard(saved(tmp_path, state), Told("relu"))  # a pre_bias is taken from the input by its name
+    assert any("lie transposed" in line for line in lines) == transposed
+    torch.testing.assert_close(open_pretrained(out, D)(x), old(x))
+
+
+def test_dictionary_learning_tells_its_class(tmp_path: Path, x: Tensor) -> None:
+    old = OldSAE(centred=True)
+    state = {"encoder.weight": old.encoder.weight, "encoder.bias": old.encoder.bias, "b_dec": old.decoder.bias}
+    state |= {"decoder.weight": old.decoder.weight, "k": torch.tensor(K), "threshold": torch.tensor(0.4)}
+    saved(tmp_path, state, "ae.pt")
+    trainer = {"k": K, "lm_name": "google/gemma-2-2b", "layer": 3, "submodule_name": "resid_post_layer_3"}
+    before = old.features(x)
+    top = torch.zeros_like(before).scatter(1, before.topk(K).indices, before.topk(K).values)
+    expected = {"AutoEncoderTopK": top, "BatchTopKSAE": before * (before > 0.4)}
+    for number, (name, code) in enumerate(expected.items()):
+        (tmp_path / "config.json").write_text(json.dumps({"trainer": {"dict_class": name, **trainer}, "buffer": {}}))
+        out = tmp_path / str(number)
+        import_sae(tmp_path, out, Told(), lambda _: None)
+        torch.testing.assert_close(open_pretrained(out, D)(x), old.decoder(code))
+        assert (read_trained(out).model, read_trained(out).hook) == ("google/gemma-2-2b", "resid_post_layer_3")
+    (tmp_path / "config.json").write_text(json.dumps({"trainer": {"dict_class": "CrossCoder"}}))
+    with pytest.raises(BadInput, match=r"trainer\.dict_class is 'CrossCoder'; what can be read is AutoEncoder, "):
+        import_sae(tmp_path, tmp_path / "x", Told(), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("change", "told", "message"),
+    [
+        ({}, Told(centred=True), "nothing tells how its features fire; say --activation relu, or --k K"),
+        ({}, Told("relu"), "nothing tells whether decoder.bias is taken from the input .* --centred"),
+        ({}, Told("topk", centred=True), "a TopK, and k is not told; say --k K"),
+        ({}, Told(k=41, centred=True), "k is 41; it must lie between 1 and its 40 features"),
+        ({"decoder.weight": None}, Told("relu"), "no decoder weight among decoder.bias, encoder.bias, encoder.weight"),
+        ({"skip.weight": torch.ones(D, D)}, Told("relu"), r"tensor skip.weight \[12, 12\] is not read"),
+        ({"encoder.bias": torch.full((F,), torch.inf)}, Told("relu"), "encoder.bias holds Inf"),
+        ({"encoder.bias": torch.zeros(3)}, Told("relu"), r"shapes do not fit each other: .*b_enc \[3\]"),
+        ({"threshold": torch.ones(F)}, Told("relu", centred=True), "it has a threshold, and is told to be relu"),
+    ],
+)
+def test_what_nobody_tells_is_not_assumed(tmp_path: Path, change: dict[str, Any], told: Told, message: str) -> None:
+    state = {**OldSAE().state_dict(), **change}
+    source = saved(tmp_path, {name: value for name, value in state.items() if value is not None})
+    with pytest.raises(BadInput, match=message):
+        heard(source, told)
+    assert not (tmp_path / "rewritten").exists()
+
+
+def test_a_pickle_that_needs_a_class_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("old_models")
+    config = type("SAEConfig", (), {"__module__": "old_models"})
+    module.SAEConfig = config  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "old_models", module)
+    source = saved(tmp_path, {"model_state_dict": OldSAE().state_dict(), "config": config()})
+    with pytest.raises(BadInput, match=r"sae_final\.pt: its pickle needs old_models\.SAEConfig, which is never loaded"):
+        heard(source)
+    (tmp_path / "half.pt").write_bytes(source.read_bytes()[:500])
+    with pytest.raises(BadInput, match=r"half\.pt: cannot be read as a file of torch\.save"):
+        heard(tmp_path / "half.pt")
