@@ -11,6 +11,7 @@ from core.errors import BadInput
 from core.estimate import estimate
 from core.lm.shape import weight_files
 from core.survey import Survey
+from flows.environment import neutral_dask
 from flows.profiles import SlurmProfile, load_profile
 from flows.settings import Settings, open_profile_path
 
@@ -30,10 +31,12 @@ def preflight(seen: Survey, settings: Settings, cluster: str) -> None:
     """Refuse to begin what cannot end, before a server is started for it.
 
     Raises:
-        BadInput: the disk is too small for what is missing, the model's files are incomplete, or SLURM refuses the
-            profile's jobs.
+        BadInput: the disk is too small for what is missing, the model's files are incomplete, SLURM refuses the
+            profile's jobs, or Dask cannot start.
     """
     profile = load_profile(open_profile_path(cluster))
+    if profile.kind != "threads":
+        neutral_dask()
     if isinstance(profile, SlurmProfile) and not seen.whole(settings.workspace):
         from flows.slurm.check import ask_slurm
 

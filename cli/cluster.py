@@ -8,6 +8,7 @@ from rich.table import Table
 
 from cli.terminal import console
 from core.errors import BadInput
+from flows.environment import work_in
 from flows.profiles import SlurmProfile, load_profile
 from flows.settings import Settings, open_profile_path, read_settings
 
@@ -20,7 +21,7 @@ def check(
     profile: Annotated[str, typer.Argument(help="A profile of deployments/clusters, or a file.", show_default=False)],
     wait: Annotated[float, typer.Option(help="Seconds to wait for the two small jobs; 0 hands none in.")] = 300.0,
 ) -> None:
-    """Try a profile out: SLURM's commands, the job scripts, and what a real job finds on a worker.
+    """Try a profile out: SLURM's commands, the job scripts, what of your own would change a job, and a real job each.
 
     Two small jobs are run, one a pool: do they see the workspace, the modules, Prefect, MLflow, a GPU?
 
@@ -28,6 +29,7 @@ def check(
     """
     from flows.slurm.check import check_login_node, check_submission, orders
     from flows.slurm.job import example_script
+    from flows.slurm.surroundings import check_surroundings
 
     settings = read_settings()
     settings.workspace.check_writable()
@@ -36,7 +38,7 @@ def check(
         console.rule(f"job script of a {pool} worker", align="left", style="dim")
         console.print(example_script(order), markup=False, highlight=False, soft_wrap=True)
     console.rule("findings", align="left", style="dim")
-    wrong = _show([*check_submission(opened, settings.workspace.root), *check_login_node()])
+    wrong = _show([*check_submission(opened, settings.workspace.root), *check_login_node(), *check_surroundings()])
     if wrong == 0 and wait > 0:
         wrong += _check_workers(opened, settings, wait)
     if wrong:
@@ -81,6 +83,7 @@ def _check_workers(profile: SlurmProfile, settings: Settings, wait: float) -> in
     from flows.slurm.check import check_workers
     from flows.slurm.doors import refuse_open_doors
 
+    work_in(settings.workspace.root / "prefect")
     with prefect_api(settings) as url:
         try:
             refuse_open_doors(profile, url, settings.tracking_uri)

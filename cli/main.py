@@ -1,11 +1,13 @@
 """The `saeflow` command."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import cluster, convert, export, layer, look, notify, run, serve, store
+from flows.environment import settle
 
 app = typer.Typer(
     name="saeflow",
@@ -42,9 +44,8 @@ def _options(
         typer.Option(help="Folder that holds everything made (default: $SAEFLOW_WORKSPACE, else ./workspace)."),
     ] = None,
 ) -> None:
+    settle()
     if workspace is not None:
-        import os
-
         os.environ["SAEFLOW_WORKSPACE"] = str(workspace.expanduser().resolve())
 
 

@@ -6,6 +6,7 @@ import typer
 
 from cli.terminal import console
 from core.errors import BadInput
+from flows.environment import work_in
 from flows.settings import read_settings
 
 
@@ -21,13 +22,16 @@ def notify(
 
     [dim]saeflow notify 'mailtos://me:password@smtp.example.org?to=me@example.org'  ·  saeflow notify --off[/dim]
     """
-    from cli.servers import served_api
+    from cli.servers import adopt, served_api
 
     if (address is None) == (not off):
         raise BadInput("give an address, or --off: saeflow notify 'mailtos://USER:PASSWORD@HOST?to=YOU@HOST'")
-    api = served_api(read_settings())
+    settings = read_settings()
+    api = served_api(settings)
     if api is None:
         raise BadInput("no Prefect server runs that could keep the notices: saeflow serve, then this again")
+    adopt(settings, api)
+    work_in(settings.workspace.root / "prefect")
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.notices import switch_off, switch_on

@@ -10,6 +10,7 @@ import typer
 from cli.terminal import complain, console, warn
 from core.study import Study, find_study
 from core.survey import Survey, survey
+from flows.environment import work_in
 from flows.profiles import load_profile
 from flows.settings import Settings, open_profile_path, open_study, read_settings, study_folders
 
@@ -109,12 +110,13 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
     from cli.live import LiveTable
     from cli.servers import prefect_api
 
-    # The terminal belongs to the live table; Prefect's own lines are in its UI and in the units' logs.
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    work_in(settings.workspace.root / "prefect")
     with LiveTable(seen, settings, layer=parameters.get("layer")) as table:
         table.say("starting the Prefect server")
         with prefect_api(settings):
             table.say("loading Prefect and PyTorch")
+            # The terminal belongs to the live table; Prefect's own lines are in its UI and in the units' logs.
+            os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
             from cli.flow_call import call_flow
 
             table.say("")

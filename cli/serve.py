@@ -28,6 +28,7 @@ from cli.servers import (
     write_note,
 )
 from cli.terminal import console
+from flows.environment import work_in
 from flows.settings import Settings, read_settings
 from tasks.tracking_database import make_tracking_database
 
@@ -41,6 +42,7 @@ def serve(
     settings.workspace.check_writable()
     check_port(prefect_port, "Prefect", "--prefect-port")
     check_port(mlflow_port, "MLflow", "--mlflow-port")
+    work_in(settings.workspace.root / "prefect")
     api, pages = f"http://127.0.0.1:{prefect_port}/api", f"http://127.0.0.1:{mlflow_port}"
     environment = {**quiet_environment(settings), "PREFECT_API_URL": api, "SAEFLOW_MLFLOW_URL": pages}
     logs = settings.workspace.root / "logs"

@@ -14,10 +14,13 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cli import ONE_THREAD
 from core.errors import BadInput
+from flows.environment import LOOPBACK, for_servers, replace, settle, settled
 from flows.settings import Settings
+from tasks.tracking_database import sqlite_url
 
 # The first start makes the database: 38 s were seen on two busy cores.
 START_LIMIT_S = 180.0
@@ -27,15 +30,17 @@ STOP_DEPLOYMENTS_S = 25.0
 _PR_SET_PDEATHSIG = 1
 
 
-def quiet_environment(settings: Settings) -> dict[str, str]:
-    """Variables for every child: Prefect's home in the workspace, no phoning home, no stray MLflow run."""
+def quiet_environment(settings: Settings, own_prefect: bool = True) -> dict[str, str]:
+    """Variables for every child: Prefect's home in the workspace, no phoning home, nobody else's settings.
+
+    `own_prefect` is false where the API is another's, whose password the children need.
+    """
     home = settings.workspace.root / "prefect"
-    given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_RUN_ID", "PYTHONPATH")}
     return {
-        **given,
+        **for_servers(settled(os.environ), own_prefect),
         **ONE_THREAD,
         "PREFECT_HOME": str(home),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_API_DATABASE_CONNECTION_URL": sqlite_url("sqlite+aiosqlite", home / "prefect.db"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "saeflow",
@@ -48,6 +53,13 @@ def quiet_environment(settings: Settings) -> dict[str, str]:
         "SAEFLOW_WORKSPACE": str(settings.workspace.root),
         "PYTHONSAFEPATH": "1",
     }
+
+
+def adopt(settings: Settings, api: str | None) -> None:
+    """Make the quiet environment this process's, before Prefect is imported; `api` is null where one will start."""
+    replace(quiet_environment(settings, own_prefect=api is None or api != os.environ.get("PREFECT_API_URL")))
+    if api is not None:
+        os.environ["PREFECT_API_URL"] = api
 
 
 def free_port() -> int:
@@ -183,7 +195,8 @@ def served_api(settings: Settings) -> str | None:
     given = os.environ.get("PREFECT_API_URL")
     if given and healthy(f"{given}/health"):
         return given
-    if given and "127.0.0.1" not in given:  # one of this machine was that of a `saeflow serve` that has ended
+    # One of this machine was that of a `saeflow serve` that has ended.
+    if given and urlsplit(given).hostname not in LOOPBACK:
         raise BadInput(f"PREFECT_API_URL: {given} does not answer; start that server, or unset the variable")
     try:
         url = str(json.loads(_note(settings).read_text(encoding="utf-8"))["api"])
@@ -209,12 +222,10 @@ def remove_note(settings: Settings) -> None:
 @contextmanager
 def prefect_api(settings: Settings) -> Iterator[str]:
     """A Prefect API for the block: the one that is served, or one started for it and stopped after."""
-    environment = quiet_environment(settings)
-    os.environ.pop("MLFLOW_RUN_ID", None)
-    os.environ.update(environment)
+    settle()
     api = served_api(settings)
+    adopt(settings, api)
     if api is not None:
-        os.environ["PREFECT_API_URL"] = api
         yield api
         return
     port = free_port()

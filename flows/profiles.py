@@ -4,6 +4,7 @@ Not named `profile`, as a module of Python's own is: Prefect loads a flow with t
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from core.errors import BadInput
 from core.steps import STEPS
+from flows.environment import neutral_dask
 
 _CLOSED = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 _UNSET = re.compile(r"<[^<>]*>")
@@ -26,7 +28,14 @@ def _memory(text: str) -> str:
     return text
 
 
+def _one_line(text: str) -> str:
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        raise ValueError("a line break or control character has no place in a job script; write it in one line")
+    return text
+
+
 def _bytes(text: str) -> int:
+    neutral_dask()
     from dask.utils import parse_bytes  # here, for the front door imports profiles before it needs Dask
 
     return int(parse_bytes(text))
@@ -38,6 +47,7 @@ def _walltime(text: str) -> str:
     return text
 
 
+Line = Annotated[str, AfterValidator(_one_line)]
 Memory = Annotated[str, AfterValidator(_memory)]
 Walltime = Annotated[str, AfterValidator(_walltime)]
 
@@ -58,13 +68,13 @@ class SlurmPool(Pool):
 
     min_workers: Annotated[int, Field(ge=0)] = 0
     """Workers kept until the stage ends, though fewer units are left."""
-    partition: str
+    partition: Line
     """SLURM partition (sbatch -p)."""
-    account: str | None = None
+    account: Line | None = None
     """Account that is charged (sbatch -A)."""
-    qos: str | None = None
+    qos: Line | None = None
     """Quality of service (sbatch --qos)."""
-    gres: str | None = None
+    gres: Line | None = None
     """Generic resources of a worker, such as gpu:1 (sbatch --gres)."""
     cores: Annotated[int, Field(ge=1)] = 1
     """CPUs of a worker (sbatch --cpus-per-task)."""
@@ -74,13 +84,13 @@ class SlurmPool(Pool):
     """What a unit that ran out of memory is given next, and after that."""
     walltime: Walltime = "01:00:00"
     """Time of a worker (sbatch -t); what is not done by then checkpoints and goes on in the next job."""
-    constraint: str | None = None
+    constraint: Line | None = None
     """Features that a node must have (sbatch -C)."""
-    reservation: str | None = None
+    reservation: Line | None = None
     """Reservation to run in."""
-    exclude: str | None = None
+    exclude: Line | None = None
     """Nodes to keep away from (sbatch -x)."""
-    directives: tuple[str, ...] = ()
+    directives: tuple[Line, ...] = ()
     """Further #SBATCH lines, without the #SBATCH."""
 
     @model_validator(mode="after")
@@ -142,21 +152,21 @@ class SlurmProfile(BaseModel):
     """Workers of steps that use a GPU."""
     steps: Mapping[str, Mapping[str, Any]] = {}
     """Fields of the pool that are different for one step, such as `train_sae: {memory: 64GB}`."""
-    host: str | None = None
+    host: Line | None = None
     """Address of this machine that the nodes reach; else that of `interface`, else the machine's name."""
-    interface: str | None = None
+    interface: Line | None = None
     """Network interface of this machine and of the nodes, such as ib0."""
     scheduler_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Port of Dask's scheduler on this machine; 0 takes a free one."""
-    worker_ports: str | None = None
+    worker_ports: Line | None = None
     """Ports of the workers, such as 40000:40100; none given takes free ones."""
     submission_cap: Annotated[int, Field(ge=1)] | None = None
     """Jobs of yours that SLURM may have at once, all studies together; beyond it workers wait."""
-    scratch: str | None = None
+    scratch: Line | None = None
     """Node-local folder for temporary files; may name variables of the job, such as $TMPDIR."""
     setup: tuple[str, ...] = ()
     """Lines of the job script before the worker starts, such as `module load cuda` or `export https_proxy=…`."""
-    log_folder: str | None = None
+    log_folder: Line | None = None
     """Folder of SLURM's .out and .err files; else logs/slurm/<study> in the workspace."""
     give_up_after_s: Annotated[float, Field(gt=0)] = 120.0
     """Seconds without a worker that lives or waits in the queue, after which a stage fails."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 from prefect import serve
+from prefect.types.entrypoint import EntrypointType
 
 from flows.full_analysis import full_analysis
 from flows.settings import PROJECT
@@ -23,6 +24,7 @@ def served_deployments(path: Path) -> list[Any]:
             description=entry["description"],
             tags=entry["tags"],
             concurrency_limit=entry["concurrency_limit"],
+            entrypoint_type=EntrypointType.MODULE_PATH,  # a path would be one from the folder that serves them
         )
         for entry in entries
     ]

@@ -1,6 +1,7 @@
-"""The one place that reads the environment."""
+"""The one place that reads saeflow's own variables; `flows.environment` cleans everybody else's."""
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from core.sae_sources import pin_saes
 from core.sources import pin
 from core.study import Study, find_study, load_study
 from core.workspace import Workspace
+from tasks.tracking_database import sqlite_url
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -22,6 +24,8 @@ class Settings:
     `SAEFLOW_WORKSPACE`: the workspace's folder (default: `workspace` in the project).
     `SAEFLOW_TRACKING_URI`: MLflow (default: SQLite in the workspace; a `file:` store is refused by MLflow).
     `SAEFLOW_MLFLOW_URL`: address of MLflow's pages, for links.
+
+    Set by saeflow for its children: `SAEFLOW_FOLDER`, see `started_in`.
     """
 
     workspace: Workspace
@@ -32,17 +36,40 @@ class Settings:
 def read_settings() -> Settings:
     """The settings of this process."""
     root = Path(os.environ.get("SAEFLOW_WORKSPACE", PROJECT / "workspace")).expanduser().resolve()
-    default = f"sqlite:///{root / 'mlflow.db'}"
+    _refuse_control_characters(root)
     return Settings(
         Workspace(root),
-        os.environ.get("SAEFLOW_TRACKING_URI", default),
+        _absolute(os.environ.get("SAEFLOW_TRACKING_URI") or sqlite_url("sqlite", root / "mlflow.db")),
         os.environ.get("SAEFLOW_MLFLOW_URL", "http://127.0.0.1:5000"),
     )
 
 
+def _refuse_control_characters(root: Path) -> None:
+    odd = next((letter for letter in str(root) if unicodedata.category(letter) in ("Cc", "Cs")), None)
+    if odd is not None:
+        raise BadInput(
+            f"workspace {str(root)!r}: its path holds {odd!r}, which no URL or job script can; "
+            "choose another with --workspace"
+        )
+
+
+def _absolute(uri: str) -> str:
+    """A relative SQLite database starts where the command was typed, whatever folder a process works in."""
+    scheme, slashes, place = uri.partition(":///")
+    if not (scheme.startswith("sqlite") and slashes) or place.startswith(("/", ":memory:", "file:")) or not place:
+        return uri
+    folder = sqlite_url(scheme, started_in())
+    return f"{folder}/{place}"
+
+
+def started_in() -> Path:
+    """The folder in which the command was typed; saeflow itself may work in another one."""
+    return Path(os.environ.get("SAEFLOW_FOLDER") or Path.cwd())
+
+
 def study_folders() -> list[Path]:
-    """Where a study's relative path is looked up: the working directory, then the project's studies."""
-    return [Path.cwd(), PROJECT / "deployments" / "studies"]
+    """Where a study's relative path is looked up: the folder of the command, then the project's studies."""
+    return [started_in(), PROJECT / "deployments" / "studies"]
 
 
 def open_study(study: Study | str, overrides: Sequence[str] = ()) -> Study:
@@ -68,7 +95,7 @@ def open_profile_path(name: str) -> Path:
         BadInput: there is no such profile.
     """
     folder = PROJECT / "deployments" / "clusters"
-    for path in (Path.cwd() / name, folder / name, folder / f"{name}.yaml"):
+    for path in (started_in() / name, folder / name, folder / f"{name}.yaml"):
         if path.is_file():
             return path
     known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))

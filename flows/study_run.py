@@ -20,6 +20,7 @@ from core.study import Study
 from core.survey import Survey, survey
 from core.units import Unit
 from flows.dispatch import Steps
+from flows.environment import neutral_dask, settle
 from flows.profiles import Profile, SlurmProfile, load_profile
 from flows.settings import Settings, open_profile_path, open_study, read_settings
 from flows.slurm.check import ask_slurm
@@ -86,10 +87,13 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
     Raises:
         BadInput: the study, its sources, the profile or the workspace is wrong; one line says what.
     """
+    settle()
     settings = read_settings()
     opened = open_study(study)
     settings.workspace.check_writable()
     profile = load_profile(open_profile_path(cluster))
+    if profile.kind != "threads":
+        neutral_dask()
     if isinstance(profile, SlurmProfile):
         refuse_open_doors(profile, PREFECT_API_URL.value() or "", settings.tracking_uri)
     seen = survey(opened, settings.workspace)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from flows.environment import neutral_dask
 from flows.place import Place
 from flows.profiles import LocalProfile, Pool, Profile, SlurmPool, SlurmProfile
 from tasks.step import STOPPING
@@ -81,14 +82,16 @@ def open_workers(
     """The workers for `missing` units; none missing starts none.
 
     Raises:
-        BadInput: SLURM refuses.
+        BadInput: SLURM refuses, or the user's Dask configuration keeps Dask from starting.
     """
     if missing == 0 or profile.kind == "threads":
         yield _Here(ThreadPoolTaskRunner(max_workers=pool.workers if missing else _SHOWN_AT_ONCE))
     elif isinstance(profile, LocalProfile):
+        neutral_dask()
         with _local_workers(min(pool.workers, missing)) as workers:
             yield workers
     else:
+        neutral_dask()  # before anything of Dask's is imported
         from flows.slurm.job import JobOrder
         from flows.slurm.workers import slurm_workers
 

@@ -58,7 +58,7 @@ def _file(name: str, folder: Path) -> list[str]:
     if not name.endswith(".parquet"):
         return [head]
     words = {**_WORDS["columns"], **_WORDS["here"].get(where, {})}
-    schema = pl.read_parquet_schema(folder / name)
+    schema = pl.scan_parquet(folder / name, glob=False).collect_schema()
     return [head, *(f"  - `{column}` ({_type(kind)}): {words.get(column, '?')}" for column, kind in schema.items())]
 
 

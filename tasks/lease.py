@@ -16,6 +16,7 @@ from pathlib import Path
 
 from core.artifacts import Artifact, ArtifactStore
 from core.progress import Stopped
+from tasks.job import this_job
 
 # A holder that has not been heard of for two minutes is dead; it is heard of every five seconds.
 DEAD_AFTER_S = 120.0
@@ -161,7 +162,8 @@ def sign_of_life(path: Path) -> Iterator[None]:
 
 
 def _mine() -> Lease:
-    return Lease(socket.gethostname(), os.getpid(), os.environ.get("SLURM_JOB_ID"), time.time())
+    job = this_job()  # not any SLURM job: one that the user works in has no worker of ours to lose
+    return Lease(socket.gethostname(), os.getpid(), job.job_id if job else None, time.time())
 
 
 @contextmanager

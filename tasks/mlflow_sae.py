@@ -31,7 +31,7 @@ def log_sae(work: Work, d_model: int) -> None:
             mlflow.pyfunc.log_model(
                 name="sae",
                 python_model=str(_CODE),
-                artifacts={"sae": str(work.out)},
+                artifacts={"sae": work.out.as_uri()},  # MLflow reads a path as a URI, up to its `?` or `#`
                 signature=ModelSignature(Schema([rows]), Schema([rows])),
                 pip_requirements=_REQUIREMENTS,
             )

@@ -163,7 +163,9 @@ def _experiment(client: MlflowClient, tracking_uri: str, name: str, artifact_roo
     if found is not None:
         return str(found.experiment_id)
     # A server keeps artifacts where it was told; without one MLflow would put them into the working directory.
-    location = None if tracking_uri.startswith("http") else (artifact_root / name).resolve().as_uri()
+    # A name with slashes or dots must not lead out of the root.
+    folder = re.sub(r"[^\w .-]|^\.+", "_", name)[:100]
+    location = None if tracking_uri.startswith("http") else (artifact_root / folder).resolve().as_uri()
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:

@@ -5,6 +5,14 @@ import shutil
 from pathlib import Path
 
 
+def sqlite_url(dialect: str, path: Path) -> str:
+    """The URL of a SQLite database: SQLAlchemy takes `?` for the start of options, and decodes `%41`."""
+    quoted = str(path).replace("%", "%25").replace("?", "%3F")
+    if dialect == "sqlite" and quoted != str(path):
+        dialect = "sqlite+pysqlite"  # the same; below plain `sqlite` MLflow makes a folder of the quoted name
+    return f"{dialect}:///{quoted}"
+
+
 def make_tracking_database(uri: str, artifact_root: Path) -> None:
     """Make the SQLite database that `uri` names, where it is not there yet; any other store makes its own.
 
@@ -25,7 +33,7 @@ def make_tracking_database(uri: str, artifact_root: Path) -> None:
             return
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir()
-        store = SqlAlchemyStore(f"sqlite:///{making / place.name}", artifact_root.as_uri())
+        store = SqlAlchemyStore(sqlite_url("sqlite", making / place.name), artifact_root.as_uri())
         store.engine.dispose()
         (making / place.name).replace(place)
         shutil.rmtree(making)

@@ -83,17 +83,22 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def mini_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace in which `saeflow run mini` has ended with its report; run once, by the process that is first."""
+    """A workspace in which `saeflow run mini` has ended with its report; run once, by the process that is first.
+
+    Its name is odd, and the surroundings of that run are hostile: nothing of that changes a study.
+    """
     from filelock import FileLock
 
     from tests.flows.commands import saeflow
+    from tests.flows.surroundings import ODD_NAME, hostile
 
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mini"
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "lock"):
         if not (folder / "ended").exists():
-            result = saeflow(folder / "workspace", "run", "mini", limit_s=900)
+            surroundings = hostile(folder / "home")
+            result = saeflow(folder / ODD_NAME, "run", "mini", limit_s=900, more=surroundings)
             assert result.returncode == 0, result.stdout + result.stderr
             (folder / "ended").touch()
-    return folder / "workspace"
+    return folder / ODD_NAME

@@ -65,7 +65,7 @@ class LayerHealth:
         plain: dict[str, Any] = json.loads((folder / "health.json").read_text(encoding="utf-8"))
         mean = load_file(folder / "mean.safetensors")["mean"]
         keep = folder / KEEP
-        kept = pl.read_parquet(keep)["origin"].to_numpy() if keep.is_file() else None
+        kept = pl.read_parquet(keep, glob=False)["origin"].to_numpy() if keep.is_file() else None
         return cls(**{**plain, "samples": tuple(plain["samples"])}, mean=mean, kept=kept)
 
 

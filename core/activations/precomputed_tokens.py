@@ -43,7 +43,7 @@ def read_tokens(path: Path, rows: int, samples: pl.DataFrame) -> pl.DataFrame:
 
 def _read(path: Path) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, glob=False)
     except FileNotFoundError as error:
         raise BadInput(f"{path}: is missing; capture.precomputed needs it") from error
     except (OSError, PolarsError) as error:

@@ -79,7 +79,7 @@ class LayerTable:
         for number, shard in enumerate(shards):
             if not (shard / "shard.json").is_file():
                 raise BadInput(f"{shard.name}: is no finished shard (shard.json is missing)")
-            tokens = pl.read_parquet(shard / "tokens.parquet")
+            tokens = pl.read_parquet(shard / "tokens.parquet", glob=False)
             read = read.beside(shard / "shard.json")
             frames.append(tokens.with_columns(pl.lit(number, pl.UInt32).alias("shard")))
             for file in FILES:
@@ -140,7 +140,7 @@ def _kept_rows(keep: Path | None) -> pl.Series | None:
     if keep is None:
         return None
     path = keep / KEEP if keep.is_dir() else keep
-    return pl.read_parquet(path)["origin"] if path.is_file() else None
+    return pl.read_parquet(path, glob=False)["origin"] if path.is_file() else None
 
 
 def _map_matrix(shard: Path, layer: int, file: str, shape: tuple[int, int]) -> BFloat16[Tensor, "T D"]:

@@ -73,7 +73,7 @@ def prepare(source: DataSource, base: Path, out: Path, progress: Progress) -> Sa
 
 def read_samples(folder: Path) -> pl.DataFrame:
     """The samples that `prepare` wrote to `folder`, sorted by image_id and sample_id."""
-    return pl.read_parquet(folder / FILE)
+    return pl.read_parquet(folder / FILE, glob=False)
 
 
 def analysed(samples: pl.DataFrame, shards: Iterable[Path]) -> pl.DataFrame:

@@ -24,7 +24,7 @@ def parquet_schema(path: Path) -> Mapping[str, Any]:
         BadInput: the file is no Parquet file.
     """
     try:
-        return pl.read_parquet_schema(path)
+        return pl.scan_parquet(path, glob=False).collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(path, error) from error
 

@@ -161,19 +161,19 @@ class FeatureIndex:
     @cached_property
     def features(self) -> pl.DataFrame:
         """One row a feature, with the columns of `core.features.statistics.FEATURES`."""
-        return pl.read_parquet(self.folder / "features.parquet")
+        return pl.read_parquet(self.folder / "features.parquet", glob=False)
 
     @cached_property
     def positions(self) -> pl.DataFrame:
         """One row a feature, language and position set it fires in: `core.features.statistics.POSITIONS`."""
-        return pl.read_parquet(self.folder / "positions.parquet")
+        return pl.read_parquet(self.folder / "positions.parquet", glob=False)
 
     @cached_property
     def neighbours(self) -> pl.DataFrame:
         """The features of most similar decoder directions: `core.features.neighbours.NEIGHBOURS`."""
-        return pl.read_parquet(self.folder / "neighbours.parquet")
+        return pl.read_parquet(self.folder / "neighbours.parquet", glob=False)
 
     @cached_property
     def coactivation(self) -> pl.DataFrame:
         """The features that fire in the same rows: `core.features.neighbours.COACTIVATION`."""
-        return pl.read_parquet(self.folder / "coactivation.parquet")
+        return pl.read_parquet(self.folder / "coactivation.parquet", glob=False)

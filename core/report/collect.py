@@ -44,13 +44,13 @@ def collect(
     manifests = _manifests(store, (artifact for artifacts in roles.values() for artifact in artifacts))
     sections = tuple(_section(store.path(artifact), artifact.step) for artifact in roles.get("analyses", []))
     layers = {artifact: int(manifests[artifact]["unit"]["recipe"]["layer"]) for artifact in _layered(roles)}
-    table = pl.read_parquet(samples / "samples.parquet")
+    table = pl.read_parquet(samples / "samples.parquet", glob=False)
     drops = _capture_drops(store, manifests)
     return ReportInputs(
         study=study,
         summary=_read_json(samples / "summary.json"),
         samples=table.filter(~pl.col("sample_id").is_in(drops["sample_id"].implode())),
-        dropped=pl.read_parquet(samples / "dropped.parquet"),
+        dropped=pl.read_parquet(samples / "dropped.parquet", glob=False),
         sae=_rows((layers[unit], _read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
         origins=_origins(store, manifests, [*roles.get("sae", []), *roles.get("sweep", [])]),
         density=_density((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
@@ -108,7 +108,7 @@ def _l0(saes: Iterable[tuple[int, Path]]) -> pl.DataFrame:
     """On how many held-out rows of each layer how many features are active, by bins of the number's logarithm."""
     low = ((pl.col("active").clip(1).log(2) / BIN).floor() * BIN).alias("low")
     parts = [
-        pl.read_parquet(folder / "l0.parquet")
+        pl.read_parquet(folder / "l0.parquet", glob=False)
         .filter(split="held_out")
         .group_by(low)
         .agg(pl.col("rows").sum().cast(pl.Int64))
@@ -187,7 +187,7 @@ def _section(folder: Path, name: str) -> Section:
 
 def _tables(folder: Path, headings: Mapping[str, str]) -> tuple[ShownTable, ...]:
     return tuple(
-        ShownTable(key, heading, pl.read_parquet(folder / f"{key}.parquet"))
+        ShownTable(key, heading, pl.read_parquet(folder / f"{key}.parquet", glob=False))
         for key, heading in headings.items()
         if (folder / f"{key}.parquet").is_file()
     )
@@ -197,7 +197,7 @@ def _gallery(store: ArtifactStore, analyses: Iterable[Artifact]) -> Gallery | No
     for artifact in analyses:
         path = store.path(artifact) / f"{GALLERY}.parquet"
         if path.is_file():
-            return Gallery(pl.read_parquet(path))
+            return Gallery(pl.read_parquet(path, glob=False))
     return None
 
 
@@ -215,7 +215,9 @@ def _health(folder: Path) -> dict[str, Any]:
 
 def _histories(store: ArtifactStore, units: Mapping[int, Artifact]) -> pl.DataFrame:
     parts = [
-        pl.read_parquet(store.path(units[layer]) / "history.parquet").with_columns(layer=pl.lit(layer, pl.Int64))
+        pl.read_parquet(store.path(units[layer]) / "history.parquet", glob=False).with_columns(
+            layer=pl.lit(layer, pl.Int64)
+        )
         for layer in sorted(units)
     ]
     return pl.concat(parts) if parts else pl.DataFrame()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Literal
 from core.artifacts import SEEN_WITHIN_S
 from core.errors import BadInput
 from flows.place import Place
-from flows.profiles import SlurmProfile
+from flows.profiles import SlurmPool, SlurmProfile
 from flows.slurm import commands
 from flows.slurm.job import JobOrder, example_script
 
@@ -154,9 +154,26 @@ def _verdicts(pool: str, order: JobOrder, job_id: str, patience_s: float) -> Ite
         end = out.with_suffix(".err")
         yield Finding(f"{pool} worker", "wrong", f"job {job_id} ended as {job.state} and told nothing; see {end}")
         return
+    with suppress(BadInput):  # SLURM may have forgotten a job that ended
+        if differs := changed(order.pool, commands.job_fields(job_id)):
+            yield Finding(f"{pool} job", "warning", f"job {job_id}: {differs}")
     yield Finding(f"{pool} worker", "ok", f"job {job_id} ran on {job.node} ({found['host']}), Python {found['python']}")
     for subject in ("connection", "modules", "workspace", "prefect", "mlflow", "gpu"):
         yield _verdict(pool, order, subject, found)
+
+
+def changed(pool: SlurmPool, fields: Mapping[str, str]) -> str:
+    """How a job that SLURM took differs from its pool: by a plugin of the site, ~/.slurm/defaults or `directives`."""
+    asked = {"Partition": pool.partition, "Account": pool.account, "QOS": pool.qos}
+    differ = [
+        f"{name} is {fields[name]}, the profile says {value}"
+        for name, value in asked.items()
+        if value and fields.get(name, "(null)").lower() not in ("(null)", *value.lower().split(","))
+    ]
+    limit = fields.get("TimeLimit", "")
+    if not 0 <= commands.in_seconds(limit) - pool.walltime_s < 60:  # SLURM counts minutes
+        differ.append(f"TimeLimit is {limit}, the profile says {pool.walltime}")
+    return "; ".join(differ)
 
 
 def _wait_for(job_id: str, patience_s: float) -> commands.Job | None:

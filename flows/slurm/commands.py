@@ -1,5 +1,6 @@
 """What SLURM is told and asked, through its own commands; its own words come back where it refuses."""
 
+import os
 import re
 import subprocess
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from core.errors import BadInput
 from core.ledger import JobCost
+from flows.environment import for_slurm
 
 # sinfo and squeue on a busy controller may take many seconds; beyond this it is called unreachable.
 _PATIENCE_S = 60.0
@@ -68,7 +70,14 @@ def call(words: Sequence[str], script: str | None = None) -> str:
 def _run(words: Sequence[str], script: str | None = None) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(
-            list(words), input=script, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+            list(words),
+            input=script,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            env=for_slurm(os.environ, words[0]),
+            timeout=_PATIENCE_S,
+            check=False,
         )
     except FileNotFoundError as error:
         mend = "run this where SLURM's commands are (a login node), or take another cluster profile"
@@ -114,7 +123,8 @@ def my_jobs(name: str | None = None, prefix: str = JOB_PREFIX) -> list[Job]:
     """The user's jobs of this name, or whose name starts with `prefix`, that wait or run."""
     named = [f"--name={name}"] if name else []
     listed = call(["squeue", "--me", "--noheader", *named, "--format=%i|%j|%T|%r|%N"])
-    jobs = [Job(*(part.strip() for part in line.split("|", 4))) for line in listed.splitlines() if line]
+    # Asked for a cluster by name (SLURM_CLUSTERS), squeue begins with a line that says which.
+    jobs = [Job(*(part.strip() for part in line.split("|", 4))) for line in listed.splitlines() if line.count("|") >= 4]
     return [job for job in jobs if job.name.startswith(prefix) and job.alive]
 
 
@@ -142,7 +152,8 @@ def job_fields(job_id: str) -> dict[str, str]:
         BadInput: the controller no longer knows the job.
     """
     shown = call(["scontrol", "show", "job", "--oneliner", job_id])
-    return dict(re.findall(r"(\S+?)=(\S*)", shown))
+    # Backwards: the first of a name counts, for the paths at the end may look like further fields.
+    return dict(reversed(re.findall(r"(\S+?)=(\S*)", shown)))
 
 
 def cost(job_id: str, flow_run: str, stage: str) -> JobCost | None:
@@ -160,7 +171,7 @@ def cost(job_id: str, flow_run: str, stage: str) -> JobCost | None:
         fields.get("NodeList", ""),
         int(fields.get("NumCPUs", "1").partition("-")[0]),
         _gpus(given) or _gpus(fields.get("TresPerNode", "")),
-        _seconds(fields.get("RunTime", "")),
+        in_seconds(fields.get("RunTime", "")),
         fields["JobState"],
     )
 
@@ -183,7 +194,8 @@ def _gpus(given: str) -> int:
     return max(counts, default=0)
 
 
-def _seconds(text: str) -> float:
+def in_seconds(text: str) -> float:
+    """SLURM's `1-00:30:00` or `00:30:00` in seconds; 0 for what is no time."""
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", text)
     if found is None:
         return 0.0

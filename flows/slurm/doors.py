@@ -5,9 +5,9 @@ import urllib.request
 from urllib.parse import urlparse
 
 from core.errors import BadInput
+from flows.environment import LOOPBACK
 from flows.profiles import SlurmProfile
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _ANSWER_WITHIN_S = 10.0
 _PREFECT = (
     "start the server with PREFECT_SERVER_API_AUTH_STRING=user:password, and set PREFECT_API_AUTH_STRING alike here"
@@ -17,7 +17,7 @@ _MLFLOW = "start it with --app-name basic-auth and --allowed-hosts, and set MLFL
 
 def is_private(profile: SlurmProfile) -> bool:
     """Whether workers and servers are all on this machine's loopback, out of others' reach."""
-    return profile.host in _LOOPBACK if profile.host else profile.interface == "lo"
+    return profile.host in LOOPBACK if profile.host else profile.interface == "lo"
 
 
 def refuse_open_doors(profile: SlurmProfile, prefect_url: str, tracking_uri: str) -> None:
@@ -38,7 +38,7 @@ def refuse_open_doors(profile: SlurmProfile, prefect_url: str, tracking_uri: str
 
 def _within_reach(variable: str, url: str, mend: str) -> None:
     host = urlparse(url).hostname
-    if not url.startswith(("http://", "https://")) or host in _LOOPBACK:
+    if not url.startswith(("http://", "https://")) or host in LOOPBACK:
         raise BadInput(f"{variable} is {url or 'not set'}, which nodes of the cluster cannot reach: {mend}, and set it")
 
 

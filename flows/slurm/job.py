@@ -1,10 +1,14 @@
 """The job script of a worker, and the Dask scheduler that it reports to."""
 
+import re
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
+from flows.environment import neutral_dask, past_proxies_lines
 from flows.place import Place
 from flows.profiles import SlurmPool, SlurmProfile
 from flows.slurm.commands import JOB_PREFIX
@@ -15,6 +19,8 @@ DEATH_TIMEOUT_S = 45
 # Workers retire this share of their walltime before it, and never less than a minute: time to write a checkpoint.
 RETIRE_SHARE = 0.05
 RETIRE_AT_LEAST_S = 60.0
+# What sbatch takes as it stands; in anything else it looks for quotes, backslashes and comments.
+_PLAIN = re.compile(r"[\w.,:;/=@+*%()\[\]|&!-]+", re.ASCII)
 _PLACE_OF_NAME = "dummy-name"  # what dask-jobqueue calls the worker in a script that it only shows
 
 
@@ -33,8 +39,9 @@ class JobOrder:
 
     @property
     def log_folder(self) -> Path:
-        """Where the jobs' .out and .err files lie."""
-        return Path(self.profile.log_folder or self.place.workspace / "logs" / "slurm" / self.place.study)
+        """Where the jobs' .out and .err files lie; a relative one starts at the workspace."""
+        given = self.profile.log_folder or f"logs/slurm/{self.place.study}"
+        return self.place.workspace / Path(given).expanduser()
 
     @property
     def private(self) -> bool:
@@ -48,6 +55,7 @@ def open_cluster(order: JobOrder) -> Any:
     Raises:
         BadInput: the host, interface or port is not this machine's.
     """
+    neutral_dask()
     from dask_jobqueue.slurm import SLURMCluster
 
     try:
@@ -58,7 +66,7 @@ def open_cluster(order: JobOrder) -> Any:
 
 
 def cluster_options(order: JobOrder) -> dict[str, Any]:
-    """What dask-jobqueue is given for this order."""
+    """What dask-jobqueue is given for this order: all that it would else take from ~/.config/dask, quoted."""
     profile, pool = order.profile, order.pool
     # Dask's own pages have no lock: what is left of them stays on loopback, whatever the scheduler listens on.
     scheduler: dict[str, Any] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
@@ -66,24 +74,28 @@ def cluster_options(order: JobOrder) -> dict[str, Any]:
     if profile.host:
         scheduler["host"] = profile.host
     order.log_folder.mkdir(parents=True, exist_ok=True)
+    _neutral_folder(order).mkdir(parents=True, exist_ok=True)
     return {
-        "queue": pool.partition,
-        "account": pool.account,
+        "shebang": "#!/usr/bin/env bash",
+        "python": shlex.quote(sys.executable),
+        "worker_command": "flows.slurm.worker",
+        "queue": sbatch_word(pool.partition),
+        "account": sbatch_word(pool.account) if pool.account else None,
         "cores": pool.cores,
+        "job_cpu": pool.cores,
         "processes": 1,
         "memory": pool.memory,
         "walltime": pool.walltime,
         "job_name": order.name,
-        "log_directory": str(order.log_folder),
+        "job_directives_skip": [],
         "interface": None if profile.host else profile.interface,
         "security": None if order.private else True,
         "shared_temp_directory": None if order.private else str(_private_folder(order.place.workspace)),
         "scheduler_options": scheduler,
         "job_extra_directives": _directives(order),
         "job_script_prologue": prologue(order),
-        "nanny": False,  # SLURM is the one that ends a worker; a second guard would start it anew
         "death_timeout": DEATH_TIMEOUT_S,
-        "local_directory": profile.scratch or "${TMPDIR:-/tmp}",
+        "local_directory": '"{}"'.format((profile.scratch or "${TMPDIR:-/tmp}").replace('"', r"\"")),
         "worker_extra_args": _worker_arguments(order),
     }
 
@@ -96,6 +108,7 @@ def job_header(order: JobOrder) -> str:
 
 def example_script(order: JobOrder) -> str:
     """The script that a worker of this order would have; the scheduler's address is made up."""
+    neutral_dask()
     from dask_jobqueue.slurm import SLURMJob
 
     scheduler_only = ("scheduler_options", "shared_temp_directory", "security")
@@ -108,6 +121,9 @@ def example_script(order: JobOrder) -> str:
 def job_script(cluster: Any) -> str:
     """The script of one worker, named after its job."""
     script: str = cluster.job_script()
+    if cluster.shared_temp_directory:  # the certificates' files, which dask-jobqueue does not quote
+        files = re.escape(cluster.shared_temp_directory) + r"/[\w.-]+"
+        script = re.sub(files, lambda found: shlex.quote(found[0]), script)
     return script.replace(_PLACE_OF_NAME, "$SLURM_JOB_ID")
 
 
@@ -125,9 +141,37 @@ def _directives(order: JobOrder) -> list[str]:
         "--reservation": pool.reservation,
         "--exclude": pool.exclude,
     }
-    lines = [f"{option}={value}" for option, value in given.items() if value]
+    lines = [f"-e {_log_pattern(order, 'err')}", f"-o {_log_pattern(order, 'out')}"]
+    lines += [f"{option}={sbatch_word(value)}" for option, value in given.items() if value]
     # A lost unit is sent again by the flow, which counts it; SLURM must not start it a second time as well.
-    return [*lines, f"--chdir={order.place.workspace}", "--no-requeue", *pool.directives]
+    return [*lines, f"--chdir={sbatch_word(str(_neutral_folder(order)))}", "--no-requeue", *pool.directives]
+
+
+def sbatch_word(text: str) -> str:
+    """A value as sbatch reads it in an #SBATCH line, where it ends at white space or `#` unless quoted."""
+    if _PLAIN.fullmatch(text):
+        return text
+    escaped = text.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'
+
+
+def _log_pattern(order: JobOrder, ending: str) -> str:
+    """Where SLURM writes a job's output, `%j` being its id.
+
+    Raises:
+        BadInput: the path holds a backslash, after which SLURM fills in no id.
+    """
+    if "\\" in str(order.log_folder):
+        raise BadInput(
+            f"{order.log_folder}: SLURM cannot name a job's log below a folder with a backslash in its path; "
+            "take another --workspace, or name a log_folder in the profile"
+        )
+    return sbatch_word(f"{str(order.log_folder).replace('%', '%%')}/{order.name}-%j.{ending}")
+
+
+def _neutral_folder(order: JobOrder) -> Path:
+    """Where jobs start: a folder of ours, for Prefect reads .env and pyproject.toml of the one that it works in."""
+    return order.place.workspace / "prefect"
 
 
 def prologue(order: JobOrder) -> list[str]:
@@ -141,7 +185,7 @@ def prologue(order: JobOrder) -> list[str]:
     }
     lines = [f"export {name}={value}" for name, value in fixed.items()]
     lines += [f"export SAEFLOW_JOB_SECONDS={ends}", f"export SAEFLOW_JOB_ENDS=$(( $(date +%s) + {ends} ))"]
-    return [*_only_for_the_living(order), *lines, "unset MLFLOW_RUN_ID", *order.profile.setup]
+    return [*_only_for_the_living(order), *lines, "unset MLFLOW_RUN_ID", *order.profile.setup, *past_proxies_lines()]
 
 
 def _only_for_the_living(order: JobOrder) -> list[str]:
@@ -150,17 +194,19 @@ def _only_for_the_living(order: JobOrder) -> list[str]:
         return []
     words = "the flow that asked for this worker has ended"
     # Ten minutes: the nodes' clocks may differ from the file server's.
-    return [f'[ -n "$(find {order.place.alive} -mmin -10 2>/dev/null)" ] || {{ echo "{words}" >&2; exit 0; }}']
+    alive = shlex.quote(str(order.place.alive))
+    return [f'[ -n "$(find {alive} -mmin -10 2>/dev/null)" ] || {{ echo "{words}" >&2; exit 0; }}']
 
 
 def _worker_arguments(order: JobOrder) -> list[str]:
     # What is left of a worker's own pages has no lock: it stays on loopback.
-    arguments = ["--nthreads 1", "--no-dashboard", "--dashboard-address 127.0.0.1:0"]
+    # SLURM is the one that ends a worker; a nanny, a second guard, would start it anew.
+    arguments = ["--no-nanny", "--nthreads 1", "--no-dashboard", "--dashboard-address 127.0.0.1:0"]
     arguments.append("--preload tasks.worker_end")
     if order.profile.host and order.private:
         arguments.append("--host 127.0.0.1")
     if order.profile.worker_ports:
-        arguments.append(f"--worker-port {order.profile.worker_ports}")
+        arguments.append(f"--worker-port {shlex.quote(order.profile.worker_ports)}")
     return arguments
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from core.errors import BadInput
+from flows.environment import past_proxies_lines
 from flows.place import Place
 from flows.profiles import SlurmProfile
 from flows.slurm import commands
@@ -33,6 +34,7 @@ def submit_flow(profile: SlurmProfile, study: str, words: list[str], workspace: 
         "export PYTHONSAFEPATH=1",
         f"export SAEFLOW_WORKSPACE={shlex.quote(str(workspace))}",
         *profile.setup,
+        *past_proxies_lines(),
         # The shell hands the signal on, and waits until the flow has put everything away.
         f"{shlex.join(command)} & child=$!",
         "trap 'kill -INT $child' INT TERM",

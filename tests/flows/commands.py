@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -14,9 +15,10 @@ def environment(workspace: Path) -> dict[str, str]:
     return {**kept, "SAEFLOW_WORKSPACE": str(workspace), "COLUMNS": "200"}
 
 
-def saeflow(workspace: Path, *words: str, limit_s: float = 600) -> "subprocess.CompletedProcess[str]":
-    """Run a `saeflow` command to its end."""
+def saeflow(
+    workspace: Path, *words: str, limit_s: float = 600, more: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run a `saeflow` command to its end; `more` is what else its shell holds."""
     command = [sys.executable, "-m", "cli", *words]
-    return subprocess.run(
-        command, cwd=PROJECT, env=environment(workspace), capture_output=True, text=True, timeout=limit_s
-    )
+    shell = environment(workspace) | dict(more or {})
+    return subprocess.run(command, cwd=PROJECT, env=shell, capture_output=True, text=True, timeout=limit_s)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from core.artifacts import ArtifactStore
+from tasks.tracking_database import sqlite_url
 from tests.flows.commands import saeflow
 
 pytestmark = pytest.mark.timeout(1200)
@@ -55,7 +56,7 @@ def cached_runs(workspace: Path) -> int:
 def test_mlflow_has_a_parent_a_run_an_sae_and_a_run_an_analysis(mini_workspace: Path) -> None:
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{mini_workspace / 'mlflow.db'}")
+    client = MlflowClient(sqlite_url("sqlite", mini_workspace / "mlflow.db"))
     experiment = client.get_experiment_by_name("saeflow-mini")
     runs = client.search_runs([experiment.experiment_id], max_results=200)
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
@@ -81,7 +82,7 @@ def test_a_logged_sae_loads_back_and_reconstructs_the_same(
 
     from core.sae.formats import load_sae
 
-    uri = f"sqlite:///{mini_workspace / 'mlflow.db'}"
+    uri = sqlite_url("sqlite", mini_workspace / "mlflow.db")
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     mlflow.set_tracking_uri(uri)
     client = MlflowClient(uri)

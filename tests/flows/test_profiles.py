@@ -112,7 +112,7 @@ def test_the_job_script_asks_for_what_the_profile_says(tmp_path: Path) -> None:
     assert "module load cuda" in script
     assert "--name $SLURM_JOB_ID" in script
     assert "--worker-port 40000:40100" in script
-    assert script.index("module load cuda") < script.index("distributed.cli.dask_worker")
+    assert script.index("module load cuda") < script.index("no_proxy") < script.index("flows.slurm.worker")
 
 
 def test_workers_retire_before_their_walltime() -> None:

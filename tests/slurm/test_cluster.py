@@ -8,18 +8,34 @@ import yaml
 from flows.settings import PROJECT
 from flows.slurm import commands
 from tests.flows.commands import saeflow
+from tests.flows.surroundings import ODD_NAME, hostile
 from tests.slurm.conftest import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_profile_that_works_is_told_so_from_both_pools_workers(tmp_path: Path, slurm: Path) -> None:
-    told = saeflow(tmp_path, "cluster", "check", "slurm-one-node", limit_s=240)
+    surroundings = hostile(tmp_path / "home")
+    told = saeflow(tmp_path / ODD_NAME, "cluster", "check", "slurm-one-node", limit_s=240, more=surroundings)
     assert told.returncode == 0, told.stdout + told.stderr
     for pool in ("cpu", "gpu"):
         for subject in ("worker", "connection", "modules", "workspace", "prefect", "mlflow"):
             assert f"✓ {pool} {subject}:" in told.stdout
     assert "! gpu gpu: gpu:1 was given, yet torch sees no GPU" in told.stdout  # they are made up
+    assert "gpu job: job" not in told.stdout  # the partition and time that SLURM gave are the profile's
+    for words in (
+        "! SBATCH_PARTITION: debug would outrank the profile; it is taken out",
+        "! SBATCH_TIMELIMIT: 1 would outrank",
+        "! SQUEUE_STATES: PENDING is taken out",
+        "! DASK_DISTRIBUTED__WORKER__PRELOAD: left out",
+        f"! {surroundings['HOME']}/.config/dask/jobqueue.yaml: is not read",
+        "✓ HTTP_PROXY, https_proxy: in force, but never for 127.0.0.1, localhost, ::1",
+        "! ALL_PROXY, SSL_CERT_FILE: left out",
+    ):
+        assert words in told.stdout
+    assert (
+        "secret" not in told.stdout and "! MLFLOW_EXPERIMENT_ID, " in told.stdout and "PREFECT_PROFILE" in told.stdout
+    )
 
 
 def test_a_wrong_partition_is_told_with_the_field_before_anything_runs(tmp_path: Path, slurm: Path) -> None:
@@ -40,10 +56,10 @@ def test_a_wrong_partition_is_told_with_the_field_before_anything_runs(tmp_path:
 
 
 def test_a_submitted_flow_is_a_job_of_its_own(tmp_path: Path, slurm: Path) -> None:
-    told = saeflow(tmp_path, "run", "mini", "--cluster", "slurm-one-node", "--submit")
+    told = saeflow(tmp_path / ODD_NAME, "run", "mini", "--cluster", "slurm-one-node", "--submit")
     assert told.returncode == 0, told.stdout + told.stderr
     wait_until(lambda: any(job.name == "saeflow-mini-prepare" for job in commands.my_jobs()), 120)
-    listed = saeflow(tmp_path, "cluster", "jobs", "mini")
+    listed = saeflow(tmp_path / ODD_NAME, "cluster", "jobs", "mini")
     assert "saeflow-mini-flow" in listed.stdout
     flow = next(job.job_id for job in commands.my_jobs() if job.name == "saeflow-mini-flow")
     commands.call(["scancel", "--signal=INT", "--batch", flow])  # as SLURM does before the walltime

@@ -13,6 +13,7 @@ from core.ledger import hours_by_stage, ledger_path, read
 from flows.slurm import commands
 from tests.chaos.kill import contents, kill_family
 from tests.flows.commands import environment, saeflow
+from tests.flows.surroundings import ODD_NAME, hostile
 from tests.slurm.conftest import wait_until
 
 pytestmark = pytest.mark.timeout(1200)
@@ -22,11 +23,11 @@ FEWER = [word for name in LEFT_OUT for word in ("--set", f"analyses.{name}=null"
 ON_SLURM = ("run", "mini", "--cluster", "slurm-one-node", *FEWER)
 
 
-def start(workspace: Path) -> "subprocess.Popen[bytes]":
+def start(workspace: Path, surroundings: dict[str, str]) -> "subprocess.Popen[bytes]":
     with (workspace.parent / "run.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "cli", *ON_SLURM],
-            env=environment(workspace),
+            env=environment(workspace) | surroundings,
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -40,9 +41,9 @@ def running(stage: str) -> bool:
 def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
     tmp_path: Path, slurm: Path, mini_workspace: Path
 ) -> None:
-    workspace = tmp_path / "workspace"
+    workspace, surroundings = tmp_path / ODD_NAME, hostile(tmp_path / "home")
 
-    child = start(workspace)
+    child = start(workspace, surroundings)
     wait_until(lambda: running("capture"), 180)
     os.kill(child.pid, signal.SIGINT)
     asked = time.monotonic()
@@ -50,13 +51,13 @@ def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
     wait_until(lambda: commands.my_jobs() == [], 30)
     assert time.monotonic() - asked < 30
 
-    child = start(workspace)
+    child = start(workspace, surroundings)
     wait_until(lambda: running("train_sae"), 240)
     kill_family(child.pid)
     child.wait()
     wait_until(lambda: commands.my_jobs() == [], 75)  # death_timeout, and the controller's own slowness
 
-    done = saeflow(workspace, *ON_SLURM, limit_s=600)
+    done = saeflow(workspace, *ON_SLURM, limit_s=600, more=surroundings)
     assert done.returncode == 0, done.stdout + done.stderr
     on_slurm, on_threads = contents(workspace), contents(mini_workspace)
     differ = [ref for ref, files in on_slurm.items() if on_threads.get(ref) != files]
