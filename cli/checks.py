@@ -32,7 +32,7 @@ def preflight(seen: Survey, settings: Settings, cluster: str) -> None:
 
     Raises:
         BadInput: the disk is too small for what is missing, the model's files are incomplete, SLURM refuses the
-            profile's jobs, or Dask cannot start.
+            profile's jobs, Dask cannot start, or MLflow would not take the study's runs.
     """
     profile = load_profile(open_profile_path(cluster))
     if profile.kind != "threads":
@@ -44,6 +44,18 @@ def preflight(seen: Survey, settings: Settings, cluster: str) -> None:
     for check in (_disk(seen, settings), _model(seen)):
         if check.ok is False:
             raise BadInput(f"{check.name}: {check.words}")
+    check_tracking(seen, settings)
+
+
+def check_tracking(seen: Survey, settings: Settings) -> None:
+    """Refuse a study whose runs MLflow would not take.
+
+    Raises:
+        BadInput: its experiment was deleted, its folder is gone, or the database is not one to be read.
+    """
+    from tasks.experiment import check_experiment
+
+    check_experiment(settings.tracking_uri, seen.study.tracking.experiment)
 
 
 def all_checks(seen: Survey | None, settings: Settings) -> Iterator[Check]:
@@ -55,6 +67,7 @@ def all_checks(seen: Survey | None, settings: Settings) -> Iterator[Check]:
     if seen is not None:
         yield _disk(seen, settings)
         yield _model(seen)
+    yield _tracking(seen, settings)
     yield _servers(settings)
 
 
@@ -116,13 +129,22 @@ def _model(seen: Survey) -> Check:
     return Check("model", True, f"{seen.located.model}: {len(files)} files, {size / 1e6:.1f} MB")
 
 
-def _servers(settings: Settings) -> Check:
-    from cli.servers import served_api
+def _tracking(seen: Survey | None, settings: Settings) -> Check:
+    from tasks.experiment import check_database
 
-    api = served_api(settings)
-    return Check(
-        "servers", None, f"served at {api}" if api else "not served; `run` starts its own, `make serve` keeps them"
-    )
+    try:
+        check_database(settings.tracking_uri)
+        if seen is not None:
+            check_tracking(seen, settings)
+    except BadInput as error:
+        return Check("MLflow", False, str(error))
+    return Check("MLflow", True, settings.tracking_uri)
+
+
+def _servers(settings: Settings) -> Check:
+    from cli.addresses import addresses
+
+    return Check("servers", None, addresses(settings).words)
 
 
 def show(checks: Iterator[Check]) -> bool:

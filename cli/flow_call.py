@@ -9,6 +9,7 @@ from prefect.logging.handlers import APILogWorker
 
 from cli.servers import healthy
 from core.errors import BadInput
+from flows.failures import words_of
 from flows.full_analysis import full_analysis
 from flows.single_layer import single_layer
 from flows.stages import StageFailed
@@ -34,7 +35,7 @@ def call_flow(name: str, parameters: dict[str, object]) -> Outcome:
     try:
         return Outcome(value=_FLOWS[name](**parameters))
     except (BadInput, StageFailed) as error:
-        return Outcome(error=str(error))
+        return Outcome(error=words_of(error))
     except Exception as error:  # a lost server comes as httpx's errors or as Prefect's RuntimeError; all else goes on
         api = os.environ["PREFECT_API_URL"]
         if healthy(f"{api}/health"):

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from cli.addresses import addresses
+from cli.checks import check_tracking
 from cli.run import ClusterOption, SetOption, StudyArgument, execute
 from cli.terminal import console, warn
 from core.errors import BadInput
@@ -32,12 +34,13 @@ def layer(
     warn(seen.warnings)
     if seen.layers is not None and layer not in seen.layers:
         raise BadInput(f"layer {layer} is not among the study's layers ({', '.join(map(str, seen.layers))})")
+    check_tracking(seen, settings)
     parameters: dict[str, object] = {"layer": layer, "study": opened, "cluster": cluster, "refresh": refresh}
     verdicts = execute(settings, seen, "single-layer", parameters)
     assert isinstance(verdicts, dict)
     for unit, verdict in verdicts.items():
         console.print(f"  {unit}: {_words(verdict)}", markup=False)
-    console.print("  compare the SAE runs in MLflow: make serve, then http://127.0.0.1:5000", markup=False)
+    console.print(f"  compare the SAE runs in MLflow: {addresses(settings).words}", markup=False)
 
 
 def _words(verdict: str) -> str:

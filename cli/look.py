@@ -4,12 +4,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from cli.addresses import Addresses, addresses
 from cli.run import ClusterOption, SetOption, StudyArgument, tell_notes
 from cli.terminal import console, warn
 from core.data.drops import row_counts
@@ -18,6 +19,8 @@ from core.estimate import Estimate, estimate
 from core.steps import STEPS
 from core.survey import Survey, survey
 from core.units import Unit
+from flows.pipeline_log import pipeline_log_path
+from flows.running import read_marks
 from flows.settings import Settings, open_profile_path, open_study, read_settings
 
 
@@ -96,9 +99,21 @@ def status(limit: Annotated[int, typer.Option(min=1, help="Studies to show.")] =
     records = settings.workspace.records()[:limit]
     if not records:
         console.print("No study has run here yet. Try: saeflow run demo")
+    served = addresses(settings)
     for record in records:
-        _tell_record(record, settings)
+        _tell_record(record, settings, served)
+    console.print(f"servers  {served.words}", markup=False)
+    _tell_running(settings)
     _tell_queue()
+
+
+def _tell_running(settings: Settings) -> None:
+    """The study runs that go on, and those that a kill has ended."""
+    for mark, alive in read_marks(settings.workspace.root):
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(mark.since))
+        what = f"{mark.name}: {mark.where} since {since}"
+        words = f"running  {what}  {mark.page}" if alive else f"killed   {what}; the next run closes it"
+        console.print(words, markup=False)
 
 
 def _tell_queue() -> None:
@@ -115,10 +130,10 @@ def _tell_queue() -> None:
         console.print(f"SLURM  {name}: {told_shortly([job for job in jobs if job.name == name])}", markup=False)
 
 
-def _tell_record(record: dict[str, object], settings: Settings) -> None:
+def _tell_record(record: dict[str, Any], settings: Settings, served: Addresses) -> None:
     from core.artifacts import Artifact
 
-    refs = [str(ref) for ref in record["artifacts"]]  # type: ignore[attr-defined]
+    refs = [str(ref) for ref in record["artifacts"]]
     store = settings.workspace.store
     there = sum(store.intact(Artifact.from_ref(ref)) for ref in refs)
     state = "[green]complete[/green]" if there == len(refs) else f"[yellow]{there} of {len(refs)} artefacts[/yellow]"
@@ -127,7 +142,11 @@ def _tell_record(record: dict[str, object], settings: Settings) -> None:
     report = Artifact.from_ref(str(record["report"]))
     if store.intact(report):
         console.print(f"  report  {store.path(report) / 'report.html'}", markup=False)
-    console.print(f"  MLflow  {record.get('mlflow')}", markup=False)
+    log = pipeline_log_path(settings.workspace.root, str(record["study"]["name"]))
+    if log.is_file():
+        console.print(f"  log     {log}", markup=False)
+    if link := record.get("mlflow"):
+        console.print(f"  MLflow  {served.rebased(str(link))}", markup=False)
 
 
 def doctor(

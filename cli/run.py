@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cli.addresses import Addresses, addresses
+from cli.flow_runs import close_left_over
 from cli.terminal import complain, console, warn
 from core.study import Study, find_study
 from core.survey import Survey, survey
@@ -77,13 +79,13 @@ def _tell_whole(seen: Survey, settings: Settings) -> None:
     console.print(
         f"[green]✓[/green] {seen.study.name}: everything is there already ({count} artefacts); nothing to do."
     )
-    _tell_links(report)
+    _tell_links(report, settings)
     console.print("  [dim]saeflow run --record makes a flow run that shows every unit as Cached.[/dim]")
 
 
 def _tell_done(study: Study, settings: Settings, seconds: float) -> None:
     console.print(f"[green]✓[/green] {study.name} is done after {seconds:.0f} s.")
-    _tell_links(settings.workspace.report(study.name) / "report.html")
+    _tell_links(settings.workspace.report(study.name) / "report.html", settings)
 
 
 def tell_notes(seen: Survey) -> None:
@@ -92,11 +94,9 @@ def tell_notes(seen: Survey) -> None:
         console.print(f"  note     {note}", markup=False)
 
 
-def _tell_links(report: object) -> None:
+def _tell_links(report: object, settings: Settings) -> None:
     console.print(f"  report  {report}", markup=False)
-    console.print(
-        "  browse  make serve   (Prefect: http://127.0.0.1:4200 · MLflow: http://127.0.0.1:5000)", markup=False
-    )
+    console.print(f"  browse  {addresses(settings).words}", markup=False)
 
 
 def _preflight(seen: Survey, settings: Settings, cluster: str) -> None:
@@ -111,12 +111,15 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
     from cli.servers import prefect_api
 
     work_in(settings.workspace.root / "prefect")
+    # The terminal belongs to the live table; Prefect's own lines are in its UI and in the units' logs.
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    served = addresses(settings)
     with LiveTable(seen, settings, layer=parameters.get("layer")) as table:
         table.say("starting the Prefect server")
-        with prefect_api(settings):
+        with prefect_api(settings) as api:
+            _tell_servers(served, api)
             table.say("loading Prefect and PyTorch")
-            # The terminal belongs to the live table; Prefect's own lines are in its UI and in the units' logs.
-            os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+            close_left_over(settings, api)
             from cli.flow_call import call_flow
 
             table.say("")
@@ -125,3 +128,12 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
         complain(outcome.error)
         raise SystemExit(1)
     return outcome.value
+
+
+def _tell_servers(served: Addresses, api: str) -> None:
+    """Print where the run is seen, and let its links name the port that MLflow has."""
+    if served.mlflow.state == "up":
+        os.environ["SAEFLOW_MLFLOW_URL"] = served.mlflow.url
+    here = "" if served.prefect.state == "up" else " (until this run ends)"
+    mlflow = f" · MLflow {served.mlflow.url}" if served.mlflow.state == "up" else ""
+    console.print(f"  Prefect {api.removesuffix('/api')}{here}{mlflow}", markup=False)

@@ -1,5 +1,6 @@
 """`saeflow serve`: Prefect, MLflow and the deployments, until Ctrl-C."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from cli.flow_runs import Failures, close_left_over
 from cli.servers import (
     STOP_DEPLOYMENTS_S,
     STOP_LIMIT_S,
@@ -32,19 +34,35 @@ from flows.environment import work_in
 from flows.settings import Settings, read_settings
 from tasks.tracking_database import make_tracking_database
 
+# `prefect deployment run --watch` prints what the server streams of a run's log; sent soon, for it leaves soon after
+# the run has failed.
+_SHOW_LOGS = {
+    "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
+    "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
+    "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",
+}
+
 
 def serve(
     prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Prefect's server and pages.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of MLflow's server and pages.")] = 5000,
 ) -> None:
     """Start Prefect and MLflow on loopback and serve the deployments; one Ctrl-C ends it all."""
+    from tasks.experiment import check_database  # MLflow's import takes seconds, which `--help` need not pay
+
     settings = read_settings()
     settings.workspace.check_writable()
+    check_database(settings.tracking_uri)
     check_port(prefect_port, "Prefect", "--prefect-port")
     check_port(mlflow_port, "MLflow", "--mlflow-port")
     work_in(settings.workspace.root / "prefect")
     api, pages = f"http://127.0.0.1:{prefect_port}/api", f"http://127.0.0.1:{mlflow_port}"
-    environment = {**quiet_environment(settings), "PREFECT_API_URL": api, "SAEFLOW_MLFLOW_URL": pages}
+    environment = {
+        **quiet_environment(settings),
+        **_SHOW_LOGS,
+        "PREFECT_API_URL": api,
+        "SAEFLOW_MLFLOW_URL": pages,
+    }
     logs = settings.workspace.root / "logs"
     with _ended_by_signals(), _children(settings) as children:
         console.print("starting Prefect and MLflow (about 30 s) …")
@@ -54,13 +72,16 @@ def serve(
         mlflow = start(mlflow_command(settings, mlflow_port), environment, logs / "mlflow-server.log")
         children.append(mlflow)
         wait_for(prefect, lambda: serves(api, settings), "the Prefect server", logs / "prefect-server.log")
+        os.environ.update(environment)  # Prefect reads it when it is imported
+        close_left_over(settings, api)  # before the deployments ask for the slots that are released
         deployments = start([sys.executable, "-m", "flows.serve"], environment, logs / "deployments.log")
         children.append(deployments)
         wait_for(mlflow, lambda: healthy(f"{pages}/health"), "the MLflow server", logs / "mlflow-server.log")
         wait_for(deployments, lambda: served_deployments(api) >= 3, "the deployments", logs / "deployments.log")
         write_note(settings, api, pages)
         _tell(api, pages, logs)
-        _watch({"the Prefect server": prefect, "the MLflow server": mlflow, "the deployments": deployments})
+        named = {"the Prefect server": prefect, "the MLflow server": mlflow, "the deployments": deployments}
+        _watch(named, Failures(api))
 
 
 def _tell(api: str, pages: str, logs: Path) -> None:
@@ -74,8 +95,11 @@ def _tell(api: str, pages: str, logs: Path) -> None:
     console.print("Ctrl-C ends all of it.")
 
 
-def _watch(children: dict[str, "subprocess.Popen[bytes]"]) -> None:
+def _watch(children: dict[str, "subprocess.Popen[bytes]"], failures: Failures) -> None:
     while True:
+        for reason in failures.new():
+            console.print("[red]✗[/red]", end=" ")
+            console.print(reason, markup=False)
         for name, child in children.items():
             try:
                 code = child.wait(timeout=1.0)

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from cli import ONE_THREAD
@@ -198,11 +199,8 @@ def served_api(settings: Settings) -> str | None:
     # One of this machine was that of a `saeflow serve` that has ended.
     if given and urlsplit(given).hostname not in LOOPBACK:
         raise BadInput(f"PREFECT_API_URL: {given} does not answer; start that server, or unset the variable")
-    try:
-        url = str(json.loads(_note(settings).read_text(encoding="utf-8"))["api"])
-    except (OSError, ValueError, KeyError):
-        return None
-    return url if serves(url, settings) else None
+    note = read_note(settings)
+    return str(note["api"]) if note and serves(str(note["api"]), settings) else None
 
 
 def _note(settings: Settings) -> Path:
@@ -214,9 +212,20 @@ def write_note(settings: Settings, api: str, mlflow: str) -> None:
     _note(settings).write_text(json.dumps({"api": api, "mlflow": mlflow, "pid": os.getpid()}), encoding="utf-8")
 
 
+def read_note(settings: Settings) -> dict[str, Any] | None:
+    """Where the servers of this workspace are, if somebody left word; whether they still are is to be asked."""
+    try:
+        note = dict(json.loads(_note(settings).read_text(encoding="utf-8")))
+        return note if {"api", "mlflow", "pid"} <= note.keys() else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def remove_note(settings: Settings) -> None:
-    """Take the word back."""
-    _note(settings).unlink(missing_ok=True)
+    """Take the word back; another `saeflow serve` over this workspace keeps its own."""
+    note = read_note(settings)
+    if note is None or note["pid"] == os.getpid():
+        _note(settings).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
-"""What a cluster's jobs were given, a line a job: beside what units used, it tells what was asked for in vain."""
+"""What a cluster's jobs were given, one line per job, and what units used of it, one line per unit."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from core.steps import ANALYSES, CAPTURE, CONVERT_MODEL, IMPORT_ACTIVATIONS, PREPARE
+from core.units import Unit
 
 STAGES = {
     **{spec.name: "analyse" for spec in ANALYSES},
@@ -40,13 +42,54 @@ class JobCost:
         return self.gpus * self.seconds / _HOUR_S
 
 
+@dataclass(frozen=True)
+class UnitCost:
+    """One unit: how long it took, the GPU-hours that were asked for it, and what it used of its GPU.
+
+    Memory in MiB and utilisation in percent are null where there is no GPU, or no NVML to ask.
+    """
+
+    flow_run: str
+    stage: str
+    unit: str
+    artifact: str
+    host: str
+    wall_seconds: float
+    gpu_hours_asked: float
+    gpu: str | None = None
+    gpu_memory_peak_mib: float | None = None
+    gpu_utilisation_mean: float | None = None
+
+    @classmethod
+    def of(cls, unit: Unit, flow_run: str, made: Mapping[str, Any]) -> "UnitCost":
+        """The cost of a unit, from the provenance in its manifest."""
+        gpu = made.get("gpu") or {}
+        return cls(
+            flow_run=flow_run,
+            stage=STAGES.get(unit.step, unit.step),
+            unit=unit.label,
+            artifact=unit.artifact.ref,
+            host=str(made["host"]),
+            wall_seconds=float(made["wall_seconds"]),
+            gpu_hours_asked=float(made["gpu_seconds"]) / _HOUR_S,
+            gpu=gpu.get("name"),
+            gpu_memory_peak_mib=gpu.get("memory_peak_mib"),
+            gpu_utilisation_mean=gpu.get("utilisation_mean"),
+        )
+
+
 def ledger_path(workspace: Path, study: str) -> Path:
-    """The ledger of a study: all its runs."""
+    """The ledger of a study's jobs: all its runs."""
     return workspace / "accounting" / f"{study}.jsonl"
 
 
-def enter(path: Path, costs: Iterable[JobCost]) -> None:
-    """Write jobs down; one line a job, so that two runs at once spoil nothing."""
+def unit_ledger_path(workspace: Path, study: str) -> Path:
+    """The ledger of what a study's units used: all its runs."""
+    return workspace / "accounting" / f"{study}.units.jsonl"
+
+
+def enter(path: Path, costs: Iterable[JobCost | UnitCost]) -> None:
+    """Write jobs or units down; one line each, so that two runs at once spoil nothing."""
     lines = [json.dumps(asdict(cost)) + "\n" for cost in costs]
     if lines:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +103,16 @@ def read(path: Path) -> Iterator[JobCost]:
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 yield JobCost(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+
+
+def read_units(path: Path) -> Iterator[UnitCost]:
+    """The units of a ledger; a line that a killed process left half is passed over."""
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield UnitCost(**json.loads(line))
             except (ValueError, TypeError):
                 continue
 

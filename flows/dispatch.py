@@ -1,6 +1,7 @@
 """Send a stage's units to its workers, and send again those that a worker took with it."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture
 from prefect.states import Crashed
 
+from core.ledger import UnitCost, enter, unit_ledger_path
 from core.steps import STEPS
 from core.units import Unit
 from flows.workers import Workers, WorkersGone
@@ -61,6 +63,7 @@ class Dispatch:
         self._under_way: dict[PrefectFuture[Any], _Sent] = {}
         self._arrived: SimpleQueue[PrefectFuture[Any]] = SimpleQueue()
         self._losses: list[dict[str, Any]] = []
+        self._began = time.time()
 
     def run(self, units: Sequence[Unit]) -> Outcome:
         """Work until each of these units is made, or has failed for good.
@@ -124,6 +127,23 @@ class Dispatch:
             self._lost(future, sent)
         elif not future.state.is_completed():
             self._failed(future, sent)
+        else:
+            self._made(sent.unit)
+
+    def _made(self, unit: Unit) -> None:
+        """Tell of a unit that was made just now, and enter what it used."""
+        context = self._context
+        with suppress(OSError, ValueError, KeyError):  # another machine may not see its manifest yet
+            made = context.store.manifest(unit.artifact)["provenance"]
+            if made["finished"] < self._began:
+                return
+            _log.info("%s is done after %.1f s", unit.label, made["wall_seconds"])
+            ledger = unit_ledger_path(context.store.root.parent, context.study)
+            enter(ledger, [UnitCost.of(unit, context.flow_run_id or "", made)])
+
+    def _give_up_on(self, unit: Unit, why: str) -> None:
+        self.outcome.reasons[unit.label] = why
+        _log.error("%s failed: %s (log: %s)", unit.label, why, self._context.log_file(unit))
 
     def _failed(self, future: PrefectFuture[Any], sent: _Sent) -> None:
         error = future.state.result(raise_on_failure=False)
@@ -133,7 +153,7 @@ class Dispatch:
         if isinstance(error, BaseException) and out_of_memory(error):
             self.outcome.out_of_memory.append(sent.unit)
         message = future.state.message or future.state.name or "no reason was recorded"
-        self.outcome.reasons[sent.unit.label] = message.removeprefix("Task run encountered an exception ").strip()
+        self._give_up_on(sent.unit, message.removeprefix("Task run encountered an exception ").strip())
 
     def _go_on(self, error: OutOfTime, sent: _Sent) -> None:
         """Continue a unit in another job, unless a whole job brought it no further."""
@@ -143,7 +163,7 @@ class Dispatch:
             self._send(replace(sent, done=max(error.done, sent.done)))
             return
         mend = "a whole job brought it no further: raise the walltime, or checkpoint more often"
-        self.outcome.reasons[sent.unit.label] = f"{error}; {mend}"
+        self._give_up_on(sent.unit, f"{error}; {mend}")
 
     def _lost(self, future: PrefectFuture[Any], sent: _Sent) -> None:
         """Send a lost unit again, as often as its step allows; one that had not begun costs no attempt."""
@@ -168,11 +188,12 @@ class Dispatch:
             return
         self._note(sent, loss.job, loss.reason, "given up here")
         words = f"{loss.reason}; workers were lost {again.losses} times"
-        self.outcome.reasons[unit.label] = f"{words}. The last one's words:\n{loss.tail}" if loss.tail else words
+        self._give_up_on(unit, f"{words}. The last one's words:\n{loss.tail}" if loss.tail else words)
 
     def _note(self, sent: _Sent, job: str, reason: str, then: str) -> None:
         row = {"unit": sent.unit.label, "attempt": sent.attempt, "job": job, "reason": reason, "then": then}
         self._losses.append(row)
+        _log.warning("%s, attempt %d: %s; %s", sent.unit.label, sent.attempt, reason, then)
         note_down(
             create_table_artifact, self._losses, key=self._key("-lost"), description="Units that lost their worker"
         )
@@ -180,7 +201,7 @@ class Dispatch:
     def _give_up(self, why: str) -> None:
         for future, sent in self._under_way.items():
             _mark_crashed(future, why)
-            self.outcome.reasons[sent.unit.label] = why
+            self._give_up_on(sent.unit, why)
         self._under_way.clear()
 
 

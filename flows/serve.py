@@ -1,5 +1,6 @@
 """Serve the deployments of prefect.yaml from this process: no work pool, no worker."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ from prefect import serve
 from prefect.types.entrypoint import EntrypointType
 
 from flows.full_analysis import full_analysis
-from flows.settings import PROJECT
+from flows.left_running import try_to_close
+from flows.running import serving
+from flows.settings import PROJECT, read_settings
 from flows.single_layer import single_layer
 
 _FLOWS: dict[str, Any] = {flow.name: flow for flow in (full_analysis, single_layer)}
@@ -31,4 +34,8 @@ def served_deployments(path: Path) -> list[Any]:
 
 
 if __name__ == "__main__":
-    serve(*served_deployments(PROJECT / "prefect.yaml"), limit=2, pause_on_shutdown=False)
+    workspace = read_settings().workspace.root
+    for line in try_to_close(workspace, own_server=False):
+        sys.stderr.write(f"{line}\n")
+    with serving(workspace):
+        serve(*served_deployments(PROJECT / "prefect.yaml"), limit=2, pause_on_shutdown=False)

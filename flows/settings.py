@@ -15,6 +15,8 @@ from core.workspace import Workspace
 from tasks.tracking_database import sqlite_url
 
 PROJECT = Path(__file__).resolve().parent.parent
+MLFLOW_PAGES = "http://127.0.0.1:5000"
+"""Where `saeflow serve` shows MLflow unless it is told another port."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Settings:
 
     `SAEFLOW_WORKSPACE`: the workspace's folder (default: `workspace` in the project).
     `SAEFLOW_TRACKING_URI`: MLflow (default: SQLite in the workspace; a `file:` store is refused by MLflow).
-    `SAEFLOW_MLFLOW_URL`: address of MLflow's pages, for links.
+    `SAEFLOW_MLFLOW_URL`: address of MLflow's pages, for links (default: the tracking server's, else port 5000 here).
 
     Set by saeflow for its children: `SAEFLOW_FOLDER`, see `started_in`.
     """
@@ -37,11 +39,9 @@ def read_settings() -> Settings:
     """The settings of this process."""
     root = Path(os.environ.get("SAEFLOW_WORKSPACE", PROJECT / "workspace")).expanduser().resolve()
     _refuse_control_characters(root)
-    return Settings(
-        Workspace(root),
-        _absolute(os.environ.get("SAEFLOW_TRACKING_URI") or sqlite_url("sqlite", root / "mlflow.db")),
-        os.environ.get("SAEFLOW_MLFLOW_URL", "http://127.0.0.1:5000"),
-    )
+    tracking = _absolute(os.environ.get("SAEFLOW_TRACKING_URI") or sqlite_url("sqlite", root / "mlflow.db"))
+    pages = tracking.rstrip("/") if tracking.startswith("http") else MLFLOW_PAGES
+    return Settings(Workspace(root), tracking, os.environ.get("SAEFLOW_MLFLOW_URL", pages))
 
 
 def _refuse_control_characters(root: Path) -> None:

@@ -1,5 +1,7 @@
 """A stage: subflows that map its steps over its units, each on the workers that it needs."""
 
+import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -17,6 +19,8 @@ from flows.workers import open_workers
 from tasks.context import RunContext
 from tasks.lease import live_mark
 from tasks.step import forget_if_damaged
+
+_log = logging.getLogger("saeflow.flows")
 
 
 class StageFailed(RuntimeError):
@@ -45,6 +49,8 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
         return
     whole = {unit.label for unit in units if forget_if_damaged(context.store, unit)}
     failed: list[str] = []
+    began = time.monotonic()
+    _log.info("stage %s begins: %d units, %d to make", name, len(units), len(units) - len(whole))
     for part in _rounds(units, whole, profile):
         tier: _Round | None = part
         while tier is not None:
@@ -57,6 +63,7 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
             tier = _with_more_memory(tier, outcome)
     if failed:
         raise StageFailed("\n".join(failed))
+    _log.info("stage %s is done after %.1f s", name, time.monotonic() - began)
 
 
 def _rounds(units: Sequence[Unit], whole: set[str], profile: Profile) -> Iterator[_Round]:

@@ -3,7 +3,7 @@
 import fcntl
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,9 +11,7 @@ from mlflow.exceptions import MlflowException
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as prefect_flow_run
 from prefect.settings import PREFECT_API_URL
-from sqlalchemy.exc import SQLAlchemyError
 
-from core.errors import BadInput
 from core.ledger import hours_by_stage, ledger_path, read
 from core.plan import Plan
 from core.study import Study
@@ -21,16 +19,21 @@ from core.survey import Survey, survey
 from core.units import Unit
 from flows.dispatch import Steps
 from flows.environment import neutral_dask, settle
+from flows.failures import tell_plainly, told_of
+from flows.left_running import log_left_running
+from flows.pipeline_log import pipeline_log
 from flows.profiles import Profile, SlurmProfile, load_profile
+from flows.running import running
 from flows.settings import Settings, open_profile_path, open_study, read_settings
 from flows.slurm.check import ask_slurm
 from flows.slurm.doors import refuse_open_doors
 from flows.stages import run_stage
 from tasks.context import RunContext
+from tasks.experiment import check_experiment, told_of_mlflow
 from tasks.lease import live_mark, read_lease, sign_of_life
 from tasks.provenance import git_revision
 from tasks.step import STOPPING
-from tasks.tracking import close_orphans, close_parent, flatten, log_by_layer, open_parent
+from tasks.tracking import close_orphans, close_parent, flatten, is_deleted, log_by_layer, open_parent
 from tasks.tracking_database import make_tracking_database
 
 _log = logging.getLogger("saeflow.flows")
@@ -88,9 +91,21 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
         BadInput: the study, its sources, the profile or the workspace is wrong; one line says what.
     """
     settle()
+    tell_plainly()
     settings = read_settings()
-    opened = open_study(study)
     settings.workspace.check_writable()
+    with _marked(settings, _name_of(study)):
+        opened = open_study(study)
+        with pipeline_log(settings.workspace.root, opened.name) as log, told_of(opened.name, cluster, log):
+            check_experiment(settings.tracking_uri, opened.tracking.experiment)
+            if prefect_flow_run.id:  # a killed run of a deployment: Prefect closes only the run at its top
+                log_left_running(settings.workspace.root)
+            with _opened(settings, opened, cluster, steps) as run:
+                yield run
+
+
+@contextmanager
+def _opened(settings: Settings, opened: Study, cluster: str, steps: Steps) -> Iterator[StudyRun]:
     profile = load_profile(open_profile_path(cluster))
     if profile.kind != "threads":
         neutral_dask()
@@ -116,17 +131,24 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
             STOPPING.set()
             _close_early(run, "KILLED")
             raise
-        with _told_of_mlflow(settings):
+        with told_of_mlflow(settings.tracking_uri):
             _finish(run)
+
+
+def _marked(settings: Settings, name: str) -> AbstractContextManager[None]:
+    if prefect_flow_run.id is None:
+        return nullcontext()
+    name = f"{prefect_flow_run.flow_name} {name}"
+    return running(settings.workspace.root, str(prefect_flow_run.id), name, prefect_flow_run.ui_url or "")
 
 
 @contextmanager
 def _tracked(settings: Settings, seen: Survey) -> Iterator[RunContext]:
     """The study's MLflow run, known as alive to the other studies of this workspace while the block runs."""
-    with _told_of_mlflow(settings):
+    with told_of_mlflow(settings.tracking_uri):
         make_tracking_database(settings.tracking_uri, settings.workspace.root / "mlartifacts")
     with ExitStack() as alive:
-        with _one_at_a_time(settings), _told_of_mlflow(settings):
+        with _one_at_a_time(settings), told_of_mlflow(settings.tracking_uri):
             context = _context(settings, seen)
             alive.enter_context(sign_of_life(live_mark(settings.workspace.root, str(context.parent_run_id))))
         yield context
@@ -138,15 +160,6 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
     with (settings.workspace.root / ".tracking.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def _told_of_mlflow(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError) as error:
-        words = f"MLflow at {settings.tracking_uri}: {str(error).splitlines()[0]}"
-        raise BadInput(f"{words}; SAEFLOW_TRACKING_URI says where MLflow is; run again to continue") from error
 
 
 def _context(settings: Settings, seen: Survey) -> RunContext:
@@ -213,6 +226,9 @@ def _close_early(run: StudyRun, status: str) -> None:
 def _finish(run: StudyRun) -> None:
     uri, run_id = run.settings.tracking_uri, run.context.parent_run_id
     assert run_id is not None
+    if is_deleted(uri, run_id):
+        _log.warning("the study's MLflow run %s was deleted meanwhile: its summary is not written", run_id)
+        return
     log_by_layer(uri, run_id, run.unit_metrics(run.plan.saes))
     close_parent(uri, run_id, "FINISHED", run.metrics | _hours_asked(run))
 
@@ -229,9 +245,11 @@ def _hours_asked(run: StudyRun) -> dict[str, float]:
 
 def run_name() -> str:
     """`full-analysis demo`: the flow and its study's name, for Prefect's pages."""
-    study = prefect_flow_run.parameters["study"]
-    name = study.name if isinstance(study, Study) else Path(str(study)).stem
-    return f"{prefect_flow_run.flow_name} {name}"
+    return f"{prefect_flow_run.flow_name} {_name_of(prefect_flow_run.parameters['study'])}"
+
+
+def _name_of(study: Study | str) -> str:
+    return study.name if isinstance(study, Study) else Path(study).stem
 
 
 def mlflow_page(run: StudyRun) -> str:

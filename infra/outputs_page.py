@@ -15,10 +15,13 @@ from core.steps import STEPS
 _HEAD = """# Outputs
 
 Everything lies in the workspace: `artifacts/<step>/<fingerprint>/` (one folder a unit), `reports/<study>/report.html`
-(the latest report), `logs/<step>/<fingerprint>.log`, `studies/<key>.json` (what a study refers to), `mlflow.db` and
-`mlartifacts/`, `prefect/`. Every folder has `manifest.json` (recipe, provenance, size and SHA-256 of each file) and
-`prefect.json` (Prefect's record; not in the manifest). Matrices are safetensors or .npy, tables Parquet, words JSON;
-nothing is a pickle. This page is made from a finished run: `python -m infra.outputs_page WORKSPACE > docs/outputs.md`.
+(the latest report), `logs/<step>/<fingerprint>.log` (a log per unit), `logs/pipeline/<study>.log` (one per study, for
+all its runs: at most 2 MB, and four earlier ones), `studies/<key>.json` (what a study refers to),
+`accounting/<study>.jsonl` and `<study>.units.jsonl` (what jobs held and units used), `running/` (study runs that go
+on), `mlflow.db` and `mlartifacts/`, `prefect/`. Every folder of an artefact has `manifest.json` (recipe, provenance,
+size and SHA-256 of each file) and `prefect.json` (Prefect's record; not in the manifest). Matrices are safetensors or
+.npy, tables Parquet, words JSON; nothing is a pickle. This page is made from a finished run:
+`python -m infra.outputs_page WORKSPACE > docs/outputs.md`.
 
 Intervals are 95 %, over images unless it is said otherwise; a null says that the figure does not exist there.
 """

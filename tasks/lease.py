@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import psutil
+
 from core.artifacts import Artifact, ArtifactStore
 from core.progress import Stopped
 from tasks.job import this_job
@@ -22,6 +24,8 @@ from tasks.job import this_job
 DEAD_AFTER_S = 120.0
 HEARTBEAT_S = 5.0
 POLL_S = 0.5
+# A process's start is counted from the boot, whose time moves when the clock is set.
+_CLOCK_MAY_DIFFER_S = 60.0
 
 
 @dataclass
@@ -49,9 +53,20 @@ def read_lease(path: Path) -> Lease | None:
         lease = Lease(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    if age > DEAD_AFTER_S or (lease.host == socket.gethostname() and not _alive(lease.pid)):
+    if age > DEAD_AFTER_S or (lease.host == socket.gethostname() and not _alive(lease)):
         return None
     return lease
+
+
+def lives(lease: Lease, path: Path) -> bool:
+    """Whether the process behind a sign of life goes on: on this host it is looked at itself, so that one that was
+    suspended counts as alive; on another host its last beat decides."""
+    if lease.host == socket.gethostname():
+        return _alive(lease)
+    try:
+        return time.time() - path.stat().st_mtime <= DEAD_AFTER_S
+    except OSError:
+        return False
 
 
 def last_holder(store: ArtifactStore, artifact: Artifact) -> Lease | None:
@@ -68,14 +83,16 @@ def forget_holder(store: ArtifactStore, artifact: Artifact, dead: Lease) -> None
         lease_path(store, artifact).unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def _alive(lease: Lease) -> bool:
+    """Whether the holder's process runs; a zombie does not, nor a later process that was given the same number."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        process = psutil.Process(lease.pid)
+        same = process.create_time() <= lease.since + _CLOCK_MAY_DIFFER_S
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
+    except psutil.AccessDenied:
         return True
-    return True
 
 
 @contextmanager
@@ -91,7 +108,7 @@ def held(
     """
     path = lease_path(store, artifact)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lease = _mine()
+    lease = own_lease()
     told = False
     while not _take(path, lease):
         if stopping.is_set():
@@ -149,10 +166,10 @@ def live_mark(workspace: Path, run_id: str) -> Path:
 
 
 @contextmanager
-def sign_of_life(path: Path) -> Iterator[None]:
+def sign_of_life(path: Path, lease: Lease | None = None) -> Iterator[None]:
     """A heartbeat file at `path` while the block runs: `read_lease` finds it alive, here and from other hosts."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lease = _mine()
+    lease = lease or own_lease()
     _write(path, lease)
     try:
         with _beating(path, lease):
@@ -161,7 +178,8 @@ def sign_of_life(path: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _mine() -> Lease:
+def own_lease() -> Lease:
+    """A lease of this process."""
     job = this_job()  # not any SLURM job: one that the user works in has no worker of ours to lose
     return Lease(socket.gethostname(), os.getpid(), job.job_id if job else None, time.time())
 

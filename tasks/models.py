@@ -3,13 +3,12 @@
 import threading
 from pathlib import Path
 
-import torch
-
 from core.errors import BadInput
 from core.lm.factory import FIELD, FactoryModel, factory_content, open_factory
 from core.lm.loading import LoadedModel, load_model
 from core.lm.shape import read_shape
 from tasks.context import Work
+from tasks.gpu_usage import real_device
 
 _mine = threading.local()
 # transformers builds a model under a process-wide "meta" device: two threads at once get empty weights.
@@ -59,6 +58,4 @@ def model_name(work: Work) -> str:
 
 def device_of(work: Work) -> str:
     """The device that the unit computes on."""
-    if work.context.device != "auto":
-        return work.context.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return real_device(work.context.device)

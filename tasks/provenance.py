@@ -5,6 +5,7 @@ import resource
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -65,14 +66,15 @@ def _thread_cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def provenance(watch: Stopwatch, device: str) -> dict[str, Any]:
-    """Everything about the making that is no part of the recipe."""
+def provenance(watch: Stopwatch, device: str, gpu: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Everything about the making that is no part of the recipe; `gpu` is what was used of one, null without."""
     return {
         **watch.read(),
         "started": watch.started,
         "finished": time.time(),
         "host": socket.gethostname(),
         "device": device,
+        "gpu": dict(gpu) if gpu is not None else None,
         "git": git_revision(),
         "packages": package_versions(),
     }

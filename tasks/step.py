@@ -26,6 +26,7 @@ from core.progress import Progress, Stopped
 from core.steps import StepSpec
 from core.units import Unit
 from tasks.context import RunContext, Work
+from tasks.gpu_usage import device_of_step, watch_gpu
 from tasks.job import leave_in_time, this_job
 from tasks.lease import Lease, held
 from tasks.provenance import Stopwatch, provenance
@@ -137,8 +138,13 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
     _use_threads(context.threads)
     store = context.store
     staged = store.staging(unit.artifact)
-    watch = Stopwatch(gpus=_gpus(context.device))
-    with _logging_to(context.log_file(unit), unit) as logger, unit_run(unit, context) as tracked:
+    device = device_of_step(unit.step, context.device)
+    watch = Stopwatch(gpus=_gpus(device))
+    with (
+        _logging_to(context.log_file(unit), unit) as logger,
+        unit_run(unit, context) as tracked,
+        watch_gpu(device) as gpu,
+    ):
         try:
             work = Work(
                 unit,
@@ -153,7 +159,7 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
             logger.info("%s begins%s: %s", unit.label, where, unit.artifact.ref)
             _await_inputs(work)
             metrics = dict(body(work))
-            made = provenance(watch, context.device)
+            made = provenance(watch, device, gpu.read() if gpu is not None else None)
             _publish(work, metrics, made)
             tracked.finish(metrics, made)
             logger.info("%s is done after %.1f s", unit.label, made["wall_seconds"])

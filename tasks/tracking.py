@@ -58,7 +58,8 @@ class UnitRun:
             f"system/{name}": float(made[name])
             for name in ("wall_seconds", "cpu_seconds", "gpu_seconds", "peak_rss_mib")
         }
-        self._pending.extend(_metrics({**metrics, **cost}, 0))
+        used = {f"system/gpu_{name}": value for name, value in (made["gpu"] or {}).items() if _is_figure(value)}
+        self._pending.extend(_metrics({**metrics, **cost, **used}, 0))
         self._flush()
 
     def _flush(self) -> None:
@@ -73,6 +74,10 @@ def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
 
     now = int(time.time() * 1000)
     return [Metric(_key(name), float(value), now, step) for name, value in values.items() if math.isfinite(value)]
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _key(name: str) -> str:
@@ -188,6 +193,11 @@ def close_orphans(tracking_uri: str, experiment: str, alive: set[str]) -> int:
             client.set_terminated(run.info.run_id, "KILLED")
             closed += 1
     return closed
+
+
+def is_deleted(tracking_uri: str, run_id: str) -> bool:
+    """Whether somebody has deleted the run, by itself or with its experiment; MLflow then takes no more of it."""
+    return str(MlflowClient(tracking_uri=tracking_uri).get_run(run_id).info.lifecycle_stage) != "active"
 
 
 def close_parent(tracking_uri: str, run_id: str, status: str, metrics: Mapping[str, float]) -> None:

@@ -1,3 +1,4 @@
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -18,5 +19,9 @@ def test_a_killed_study_ends_as_an_undisturbed_one_to_the_byte(mini_workspace: P
     experiment = client.get_experiment_by_name("saeflow-mini")
     states = {run.info.status for run in client.search_runs([experiment.experiment_id], max_results=500)}
     assert states <= {"FINISHED", "KILLED"}, "runs that a kill left open are closed at resume"
+    with sqlite3.connect(harsh / "prefect" / "prefect.db") as database:
+        for table in ("flow_run", "task_run"):
+            open_ones = f"select name from {table} where state_type not in ('COMPLETED', 'CRASHED', 'FAILED')"
+            assert database.execute(open_ones).fetchall() == [], "what a kill left open in Prefect is closed at resume"
     left = [path.name for path in (harsh / "artifacts").glob("*/.*") if path.name.endswith(".checkpoint")]
     assert left == []

@@ -80,6 +80,24 @@ def test_missing_table(saeflow: Saeflow, tmp_path: Path) -> None:
     refused(saeflow("plan", path), "data.path: 'no.csv' does not exist")
 
 
+@pytest.mark.filterwarnings("ignore")  # of MLflow and SQLAlchemy, while the database is made
+def test_a_deleted_experiment_is_told_before_a_server_starts_or_anything_is_computed(
+    saeflow: Saeflow, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    from tasks.tracking_database import make_tracking_database
+
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    make_tracking_database(f"sqlite:///{workspace / 'mlflow.db'}", workspace / "mlartifacts")
+    client = MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
+    client.delete_experiment(client.create_experiment("saeflow-mini"))
+    for words in (("run", "mini"), ("layer", "mini", "17")):
+        refused(saeflow(*words), "tracking.experiment: 'saeflow-mini' (id 1) was deleted in MLflow")
+    assert not (workspace / "prefect").exists() and not (workspace / "artifacts").exists()
+
+
 def test_gc_of_an_unknown_study(saeflow: Saeflow) -> None:
     refused(saeflow("gc", "--forget", "nothing"), "no study 'nothing'")
 

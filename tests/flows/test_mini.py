@@ -112,6 +112,11 @@ def test_one_layer_with_another_k_trains_one_sae_and_reuses_the_rest(mini_worksp
 def test_status_and_gc_know_the_study(mini_workspace: Path) -> None:
     status = saeflow(mini_workspace, "status")
     assert "mini-" in status.stdout and "complete" in status.stdout
+    log = mini_workspace / "logs" / "pipeline" / "mini.log"
+    assert str(log) in status.stdout
+    text = log.read_text("utf-8")
+    assert "full-analysis mini begins" in text and "report is done after" in text and "ERROR" not in text
+    assert list((mini_workspace / "running").glob("*.json")) == []
     assert "Nothing to remove" in saeflow(mini_workspace, "gc").stdout
     manifest = next((mini_workspace / "artifacts" / "train_sae").glob("[!.]*/manifest.json"))
     assert json.loads(manifest.read_text())["mlflow_run_id"]

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from cli.servers import free_port
-from tests.flows.commands import PROJECT, environment
+from tests.flows.commands import PROJECT, environment, saeflow
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -25,6 +25,7 @@ class Served:
     workspace: Path
     api: str
     mlflow: str
+    terminal: Path
 
     def deployment_run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "prefect", "deployment", "run", *words, "--watch"]
@@ -33,10 +34,13 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(mini_workspace: Path) -> Iterator[Served]:
+def served(mini_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     ports = [str(free_port()), str(free_port())]
     command = [sys.executable, "-m", "cli", "serve", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
-    child = subprocess.Popen(command, cwd=PROJECT, env=environment(mini_workspace), start_new_session=True)
+    terminal = tmp_path_factory.mktemp("serve") / "terminal"
+    with terminal.open("wb") as output:
+        shell = environment(mini_workspace)
+        child = subprocess.Popen(command, cwd=PROJECT, env=shell, stdout=output, stderr=output, start_new_session=True)
     note = mini_workspace / "servers.json"
     try:
         deadline = time.monotonic() + 240
@@ -44,7 +48,7 @@ def served(mini_workspace: Path) -> Iterator[Served]:
             assert child.poll() is None and time.monotonic() < deadline
             time.sleep(0.5)
         urls = json.loads(note.read_text())
-        yield Served(mini_workspace, urls["api"], urls["mlflow"])
+        yield Served(mini_workspace, urls["api"], urls["mlflow"], terminal)
     finally:
         family = psutil.Process(child.pid).children(recursive=True)
         os.kill(child.pid, signal.SIGINT)
@@ -66,9 +70,16 @@ def test_a_deployment_runs_to_success(served: Served, words: tuple[str, ...]) ->
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_a_wrong_study_fails_in_one_line(served: Served) -> None:
+def test_a_wrong_study_fails_in_one_line_that_every_terminal_prints(served: Served) -> None:
     result = served.deployment_run("full-analysis/local", "--param", "study=mnii")
     assert result.returncode != 0
+    reason = "study 'mnii': no such file in"
+    assert reason in result.stdout and "did you mean mini?" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    deadline = time.monotonic() + 30
+    while f"full-analysis mnii failed: {reason}" not in served.terminal.read_text("utf-8"):
+        assert time.monotonic() < deadline, served.terminal.read_text("utf-8")
+        time.sleep(0.5)
     asked = urllib.request.Request(
         f"{served.api}/flow_runs/filter",
         json.dumps({"sort": "START_TIME_DESC", "limit": 1}).encode(),
@@ -83,3 +94,9 @@ def test_both_pages_answer(served: Served) -> None:
     for url in (served.api.removesuffix("/api"), served.mlflow):
         with urllib.request.urlopen(url) as response:
             assert b"<html" in response.read().lower()
+
+
+def test_status_prints_the_ports_in_use(served: Served) -> None:
+    told = saeflow(served.workspace, "status").stdout
+    assert f"servers  Prefect {served.api.removesuffix('/api')} · MLflow {served.mlflow}" in told
+    assert f"MLflow  {served.mlflow}/#/experiments/" in told and "127.0.0.1:5000" not in told

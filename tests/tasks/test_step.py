@@ -1,4 +1,5 @@
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import pytest
 from prefect import Task
 
 from core.artifacts import RECORD
+from core.ledger import read_units, unit_ledger_path
 from core.steps import StepSpec
 from core.units import Unit
+from flows.pipeline_log import pipeline_log
 from flows.profiles import ThreadsProfile
 from flows.stages import StageFailed, run_stage
 from tasks.context import RunContext, Work
@@ -116,6 +119,34 @@ def test_the_manifest_tells_recipe_cost_and_origin(bench: Bench) -> None:
     assert manifest["metrics"] == {"loss": 0.0}
     assert manifest["provenance"]["wall_seconds"] >= 0
     assert "torch" in manifest["provenance"]["packages"]
+
+
+def test_a_unit_without_a_gpu_says_so_and_is_entered_once(bench: Bench) -> None:
+    bench.run(2)
+    bench.run(2)
+    made = bench.store.manifest(units(1)[0].artifact)["provenance"]
+    assert made["gpu"] is None and made["device"] == "cpu"
+    costs = list(read_units(unit_ledger_path(Path(bench.context.workspace), "toy")))
+    assert sorted(cost.unit for cost in costs) == ["train_sae[0]", "train_sae[1]"]
+
+
+def test_the_pipeline_log_has_stages_units_with_their_durations_and_reasons(bench: Bench) -> None:
+    def wrong() -> None:
+        raise ValueError("k is too large")
+
+    bench.faults["1"] = wrong
+    with pipeline_log(Path(bench.context.workspace), "toy") as log, pytest.raises(StageFailed):
+        bench.run(2)
+    text = log.read_text("utf-8")
+    assert "INFO    stage train_sae begins: 2 units, 2 to make" in text
+    assert re.search(r"INFO    train_sae\[0\] is done after \d+\.\d s", text)
+    reason = f"ERROR   train_sae[1] failed: ValueError: k is too large (log: {bench.context.log_file(units(2)[1])})"
+    assert reason in text.replace("exception: ", "")
+    bench.faults.clear()
+    with pipeline_log(Path(bench.context.workspace), "toy"):
+        bench.run(2)
+    assert "stage train_sae begins: 2 units, 1 to make" in log.read_text("utf-8")
+    assert "INFO    stage train_sae is done after" in log.read_text("utf-8")
 
 
 def test_a_stage_s_run_names_the_units_that_were_missing(bench: Bench, prefect_server: str) -> None:
