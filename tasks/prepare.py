@@ -24,6 +24,9 @@ def prepare_samples(work: Work) -> Mapping[str, float]:
     summary = prepare(_SOURCE.validate_python(source), Path(work.context.data_base), work.out, work.progress)
     for note in summary.notes:
         work.logger.warning("%s", note)
+    for language, count in summary.ambiguous.items():
+        if count:
+            work.logger.info("%s: %d captions allow another gender label; ambiguous.parquet lists them", language, count)
     counts = {"rows": summary.rows, "samples": summary.samples, "dropped": summary.dropped}
     return {**counts, "images": summary.images}
 

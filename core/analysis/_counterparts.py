@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.data.gender import label_caption
 from core.lm.outcomes import continues_word
 
 _ENGLISH = (
@@ -78,10 +79,20 @@ def swaps_by_truth(truth: Mapping[str, Any] | None, sample_id: str, language: st
 
 
 def swaps_by_lexicon(caption: str, language: str) -> list[Swap]:
-    """The words that a short list of everyday gendered words has a counterpart for."""
+    """The words that a short list of everyday gendered words has a counterpart for.
+
+    Words that speak of nobody in the caption (king-size) are none of them. A given name has no counterpart, and what
+    follows it is no word that tells the gender first: there are no swaps behind it.
+    """
     table = _LEXICON.get(language, {})
+    told = label_caption(caption, language).tokens
+    names = [word.start for word in told if word.kind == "name"]
     swaps = []
     for start, end in words_of(caption):
+        if any(name < start for name in names):
+            break
+        if not any(word.start < end and start < word.end for word in told):
+            continue
         word = caption[start:end]
         other = table.get(word.lower())
         if other is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from core.data.ambiguous import ambiguous_captions
 from core.data.drops import DROPPED
 from core.data.emoji_source import read_emoji
 from core.data.sample_frame import SCHEMA
@@ -43,12 +44,14 @@ class SamplesSummary:
     """Images in each split."""
     genders: dict[str, dict[str, int]]
     """Samples by the gender of their caption, by language."""
+    ambiguous: dict[str, int]
+    """Captions whose words allow another gender, by language; `ambiguous.parquet` lists them."""
     notes: tuple[str, ...] = ()
-    """What is to be said of a table's pairs, scripts and splits; not written where there is nothing to say."""
+    """What is to be said of a table's pairs, scripts and splits."""
 
 
 def prepare(source: DataSource, base: Path, out: Path, progress: Progress) -> SamplesSummary:
-    """Write samples.parquet, dropped.parquet, summary.json and, where there are any, images/ below `out`.
+    """Write samples.parquet, dropped.parquet, ambiguous.parquet, summary.json and, if there are any, images/ to `out`.
 
     Args:
         source: the study's data section.
@@ -62,11 +65,12 @@ def prepare(source: DataSource, base: Path, out: Path, progress: Progress) -> Sa
     drawn = _read(source, base, out, progress)
     frame = drawn.frame.sort("image_id", "sample_id")
     dropped = pl.DataFrame(drawn.drops, schema=DROPPED, orient="row")
-    summary = _summary(frame, dropped, drawn)
+    ambiguous = ambiguous_captions(frame, _languages(frame))
+    summary = _summary(frame, dropped, ambiguous, drawn)
     frame.write_parquet(out / FILE)
     dropped.write_parquet(out / "dropped.parquet")
-    written = {name: value for name, value in asdict(summary).items() if name != "notes" or value}
-    text = json.dumps(written, ensure_ascii=False, indent=1)
+    ambiguous.write_parquet(out / "ambiguous.parquet")
+    text = json.dumps(asdict(summary), ensure_ascii=False, indent=1)
     (out / "summary.json").write_text(text + "\n", encoding="utf-8")
     return summary
 
@@ -94,8 +98,12 @@ def _read(source: DataSource, base: Path, out: Path, progress: Progress) -> Draw
     return Drawn(frame, [], frame.height)
 
 
-def _summary(frame: pl.DataFrame, dropped: pl.DataFrame, drawn: Drawn) -> SamplesSummary:
-    languages = [language for language in _LANGUAGES if frame[f"caption_{language}"].null_count() < frame.height]
+def _languages(frame: pl.DataFrame) -> list[str]:
+    return [language for language in _LANGUAGES if frame[f"caption_{language}"].null_count() < frame.height]
+
+
+def _summary(frame: pl.DataFrame, dropped: pl.DataFrame, ambiguous: pl.DataFrame, drawn: Drawn) -> SamplesSummary:
+    languages = _languages(frame)
     images = frame.unique("image_id", maintain_order=True)
     return SamplesSummary(
         rows=drawn.rows,
@@ -107,6 +115,7 @@ def _summary(frame: pl.DataFrame, dropped: pl.DataFrame, drawn: Drawn) -> Sample
         languages=languages,
         splits=_counts(images["split"], SPLITS),
         genders={language: _counts(frame[f"gender_{language}"], _GENDERS) for language in languages},
+        ambiguous=_counts(ambiguous["language"], languages),
         notes=tuple(drawn.notes),
     )
 

@@ -230,4 +230,6 @@ def test_words_differ_by_twin_by_truth_and_by_lexicon() -> None:
     assert swaps_by_truth(truth, "8", "en") == swaps_by_truth(None, "7", "en") == []
     found = swaps_by_lexicon("She sees a human boy.", "en")
     assert [swap.other for swap in found] == ["He", "girl"]
+    assert [swap.other for swap in swaps_by_lexicon("A king-size bed; a woman with her book.", "en")] == ["man", "his"]
+    assert swaps_by_lexicon("Sarah reads her book.", "en") == [], "the name tells the gender before any word can"
     assert words_of("a b'c-d") == [(0, 1), (2, 3), (4, 5), (6, 7)]

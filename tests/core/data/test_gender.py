@@ -86,7 +86,7 @@ ENGLISH = {
         "WOMAN artist",
         "ladies",
     ],
-    "male": ["fireman's hat", "men’s room", "Mr. Smith", "a boy and his dog", "The groom"],
+    "male": ["fireman's hat", "men’s race", "Mr. Smith", "a boy and his dog", "The groom"],
     "both": ["a man with his wife", "Mr. Smith and Mrs. Smith", "A woman reads his book"],
     "neutral": ["A human mandate", "a person riding a bike", "an actor", "doctor", "a lawman-free crowd"],
     "none": [
@@ -94,6 +94,7 @@ ENGLISH = {
         "a man-made lake",
         "A dog on the couch",
         "a ladybug",
+        "men’s room",
         "mankind",
         "a German shepherd",
         "",

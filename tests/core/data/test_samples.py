@@ -5,7 +5,7 @@ import polars as pl
 
 from core.data.samples import SCHEMA, prepare, read_samples
 from core.progress import silent
-from core.study.data import SceneSource
+from core.study.data import Columns, SceneSource, TableSource
 
 
 def test_scenes_are_samples_of_the_common_schema(tmp_path: Path) -> None:
@@ -38,3 +38,21 @@ def test_prepare_is_the_same_every_time(tmp_path: Path) -> None:
         prepare(SceneSource(source="scenes", num_samples=8, seed=1), Path(), tmp_path / name, silent)
         contents.append({p.name: p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()})
     assert contents[0] == contents[1]
+
+
+def test_captions_that_allow_another_gender_are_counted_and_listed(tmp_path: Path) -> None:
+    rows = ["A pregnant person waits.", "A woman reads.", "A dog waits beside her.", "A mother and her kittens nap."]
+    pl.DataFrame({"text": rows}).write_csv(tmp_path / "table.csv")
+    (tmp_path / "out").mkdir()
+    columns = Columns(image=None, caption_en="text", caption_ar=None)
+    source = TableSource(source="table", path="table.csv", columns=columns)
+    summary = prepare(source, tmp_path, tmp_path / "out", silent)
+    listed = pl.read_parquet(tmp_path / "out" / "ambiguous.parquet")
+    assert summary.ambiguous == {"en": 3}
+    assert dict(listed.select("caption", "gender").iter_rows()) == {
+        "A pregnant person waits.": "neutral",
+        "A dog waits beside her.": "none",
+        "A mother and her kittens nap.": "none",
+    }
+    labels = dict(read_samples(tmp_path / "out").select("caption_en", "gender_en").iter_rows())
+    assert all(labels[caption] == gender for caption, gender in listed.select("caption", "gender").iter_rows())

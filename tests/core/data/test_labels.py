@@ -1,0 +1,30 @@
+import polars as pl
+import pytest
+
+from tests.core.data.label_accuracy import GENDERS, accuracy, labelled, languages
+
+
+@pytest.fixture(scope="module", params=languages())
+def frame(request: pytest.FixtureRequest) -> pl.DataFrame:
+    return labelled(request.param)
+
+
+def test_the_list_has_every_label_and_is_long_enough(frame: pl.DataFrame) -> None:
+    assert frame.height >= 250 and frame["caption"].n_unique() == frame.height
+    assert set(frame["gender"]) == set(GENDERS)
+
+
+def test_natural_captions_are_labelled_as_a_reader_does(frame: pl.DataFrame) -> None:
+    natural = accuracy(frame.filter(kind="natural"), "kind")
+    assert natural["captions"].sum() >= 80 and natural["share"].min() >= 0.98, wrong(frame)
+
+
+@pytest.mark.parametrize("by", ["kind", "gender"])
+def test_hard_captions_are_labelled_as_a_reader_does(frame: pl.DataFrame, by: str) -> None:
+    hard = accuracy(frame.filter(pl.col("kind") != "natural"), by)
+    assert hard["share"].min() >= 0.95, wrong(frame)
+
+
+def wrong(frame: pl.DataFrame) -> str:
+    rows = frame.filter(pl.col("gender") != pl.col("found")).select("kind", "gender", "found", "caption").rows()
+    return "\n".join(map(str, rows))
