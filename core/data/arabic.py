@@ -1,27 +1,38 @@
 """Arabic spelling: what different writers write differently is folded, and where each letter came from is kept.
 
-Diacritics, tatweel and invisible direction marks go; presentation forms, alef and yeh variants and Arabic digits are
-unified; ة is never made ه, for it carries gender (cf. the light normalisation of Larkey et al. 2002, which does).
+On top of `core.data.spelling.fold`, diacritics and tatweel go; alef, yeh and heh variants, the letters of Persian and
+Urdu keyboards and Arabic digits are unified; ة is never made ه, for it carries gender (cf. the light normalisation of
+Larkey et al. 2002, which does).
 """
 
 import re
-import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
+
+from core.data.spelling import fold
 
 _MARKS = (
     "\u0610-\u061a\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed"  # diacritics, Qur'anic signs
     "\u0640"  # tatweel
-    "\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\u061c"  # invisible: joiners, direction marks
 )
 _HAMZA = "\u0653-\u0655"  # composes with its letter (ؤ), and goes only where it does not
 _REMOVED = re.compile(f"[{_MARKS}]")
 _LEFT_OVER = re.compile(f"[{_MARKS}{_HAMZA}]")
+_PLAIN = re.compile("[\u0621-\u063a\u0641-\u064a ]*")
+_SHADDA = "\u0651"
 _FOLDED = str.maketrans(
     {
-        **dict.fromkeys("أإآٱ", "ا"),
-        **dict.fromkeys("ىی", "ي"),
-        "ک": "ك",
+        **dict.fromkeys("أإآٱٲٳ", "ا"),
+        **dict.fromkeys("ىیےېۍ", "ي"),
+        **dict.fromkeys("ہھەۀۂ", "ه"),
+        **dict.fromkeys("کگڪ", "ك"),
+        "ۓ": "ئ",
+        "ۃ": "ة",
+        "پ": "ب",
+        "چ": "ج",
+        "ژ": "ز",
+        "ڤ": "ف",
+        "ں": "ن",
         **{chr(first + digit): str(digit) for first in (0x0660, 0x06F0) for digit in range(10)},
     }
 )
@@ -36,34 +47,43 @@ class Word(NamedTuple):
     end: int
     folded: str
     offsets: tuple[int, ...]
-    has_madda: bool
-    """The word is spelt with آ, which nobody writes for أ: مرآة is a mirror, not المرأة."""
+    spelt: str
+    """The letters of `folded` as they are written, without marks: آ is no أ (مرآة is a mirror), and ى no ي (على)."""
+    has_shadda: bool
+    """A shadda is written: مدرّسة is a teacher, never a school."""
 
 
 def normalise(text: str) -> str:
     """Fold spelling variants; folding twice changes nothing."""
-    while (folded := _fold_once(text)) != text:  # a mark taken out can bring together what NFKC then composes
+    return _letters(text).translate(_FOLDED)
+
+
+def _letters(text: str) -> str:
+    """The text without marks; what taking them out brings together is composed."""
+    if _PLAIN.fullmatch(text):
+        return text
+    while (folded := _LEFT_OVER.sub("", fold(_REMOVED.sub("", text)).text)) != text:
         text = folded
     return text
 
 
-def _fold_once(text: str) -> str:
-    return _LEFT_OVER.sub("", unicodedata.normalize("NFKC", _REMOVED.sub("", text))).translate(_FOLDED)
-
-
 def words(text: str) -> list[Word]:
     """The words of a text, in reading order."""
-    return [_word(match[0], match.start()) for match in _WORD.finditer(text)]
-
-
-def _word(text: str, start: int) -> Word:
-    pairs = [
-        (letter, start + cluster.start()) for cluster in _CLUSTER.finditer(text) for letter in normalise(cluster[0])
+    folded = fold(text)
+    return [
+        _word(match[0], folded.starts[match.start() : match.end()], folded.ends[match.end() - 1])
+        for match in _WORD.finditer(folded.text)
     ]
-    has_madda = "آ" in unicodedata.normalize("NFKC", text)
-    return Word(
-        start, start + len(text), "".join(letter for letter, _ in pairs), tuple(at for _, at in pairs), has_madda
-    )
+
+
+def _word(text: str, starts: tuple[int, ...], end: int) -> Word:
+    if _PLAIN.fullmatch(text):
+        return Word(starts[0], end, text.translate(_FOLDED), starts, text, has_shadda=False)
+    pairs = [
+        (letter, starts[cluster.start()]) for cluster in _CLUSTER.finditer(text) for letter in _letters(cluster[0])
+    ]
+    spelt = "".join(letter for letter, _ in pairs)
+    return Word(starts[0], end, spelt.translate(_FOLDED), tuple(at for _, at in pairs), spelt, _SHADDA in text)
 
 
 class Stripped(NamedTuple):

@@ -1,131 +1,251 @@
 """The Arabic words that tell gender, with their regular endings spelt out: one look-up a surface form."""
 
+from collections.abc import Iterable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from core.data import arabic_forms as forms
 from core.data.arabic import normalise
+from core.data.arabic_forms import DOUBTFUL
 from core.data.gender_words import Gender, lexicon_file
+
+Sort = Literal["sure", "doubtful", "attribute", "epicene", "couple", "spouses", "plural too"]
 
 
 class Person(NamedTuple):
     """A noun that names people; `gender` is null where the noun names anyone (شخص)."""
 
     gender: Gender | None
-    is_relation: bool
+    is_relation: bool = False
+    is_plural: bool = False
+    sort: Sort = "sure"
+    """How sure the noun is to name people.
+
+    doubtful: it mostly means a thing; attribute: an adjective unless it heads its phrase (ياباني); epicene: one noun
+    for both genders, which agreement tells (عجوز); couple: one of each; spouses: a couple where marriage is spoken of;
+    plural too: also a plural of things (مزارع, farms).
+    """
+
+
+class Adjective(NamedTuple):
+    """The gender an adjective shows, and whether things are so too."""
+
+    gender: Gender
+    things: bool
+
+
+class Verb(NamedTuple):
+    """The gender a finite verb agrees with, whether things do it too, and how much its form tells.
+
+    `things`: with_object and alone are done by things, to something and to nothing.
+    """
+
+    gender: Gender
+    things: Literal["no", "with_object", "alone"]
+    is_plural: bool = False
+    is_present: bool = True
+    is_noun_too: bool = False
+    """The form is a noun as well: رسم is a drawing, تسلق climbing."""
 
 
 class ArabicLexicon(NamedTuple):
-    """Folded surface forms by what they are. Keys of `madda` are forms that are spelt with آ."""
+    """Folded surface forms by what they are."""
 
     people: dict[str, Person]
-    adjectives: dict[str, Gender]
-    past: dict[str, tuple[Gender, bool]]
-    present: dict[str, bool]
-    """Stem after the prefix ي or ت, and whether things do it too; `past` holds the latter beside the gender."""
-    owned: frozenset[str]
-    prepositional: frozenset[str]
-    prepositions: frozenset[str]
-    outfit: frozenset[str]
-    pronouns: dict[str, Gender]
-    demonstratives: dict[str, Gender]
-    relatives: dict[str, Gender]
-    only_before: dict[str, frozenset[str]]
-    unless_after: dict[str, frozenset[str]]
-    unless_before: dict[str, frozenset[str]]
-    indefinite_only: frozenset[str]
-    madda: frozenset[str]
+    constructs: dict[str, Person]
+    """Forms that stand only before a noun or an owner's pronoun (معلمي المدرسة)."""
+    adjectives: dict[str, Adjective]
+    past: dict[str, Verb]
+    present: dict[str, Verb]
+    """By stem, without the prefix ي or ت that tells the gender."""
+    present_masculine: dict[str, Verb]
+    present_feminine: dict[str, Verb]
+    with_madda: frozenset[str]
+    embraced: frozenset[str]
+    """Forms of verbs that people do to people: the pronoun behind them is somebody (يعانقها)."""
+    spelt: dict[str, str]
+    sets: dict[str, frozenset[str]]
+    """Plain lists of words, by their names in arabic.json and arabic_things.json."""
+    fixed: dict[str, list[tuple[str, ...]]]
+    """Expressions that name nobody, by their first word, without articles."""
+    genders: dict[str, dict[str, Gender]]
+    """Pronouns, demonstratives and relatives, by their names in arabic.json."""
+    contexts: dict[str, dict[str, frozenset[str]]]
+    """only_before, unless_after and unless_before: a form's neighbours."""
 
 
 @cache
 def arabic_lexicon() -> ArabicLexicon:
     """The lexicon, built once a process."""
-    raw: dict[str, Any] = lexicon_file("arabic")
-    people = _people(raw)
-    past, present = _verbs(raw["verbs"])
-    adjectives = _adjectives(raw["adjectives"])
-    spelt = {*people, *adjectives, *past, *present}
-
-    def folded(name: str) -> frozenset[str]:
-        return frozenset(map(normalise, raw[name]))
-
-    def genders(name: str) -> dict[str, Gender]:
-        return {normalise(word): gender for word, gender in raw[name].items()}
-
-    def contexts(name: str) -> dict[str, frozenset[str]]:
-        return {normalise(word): frozenset(map(normalise, near)) for word, near in raw[name].items()}
-
+    words, things = lexicon_file("arabic"), lexicon_file("arabic_things")
+    people, constructs = _people(lexicon_file("arabic_people"))
+    people = {form: person for form, person in people.items() if form not in words["never"]}
+    people |= {form: people[form]._replace(sort="plural too") for form in words["plural_too"]}
+    adjectives = _adjectives(lexicon_file("arabic_adjectives"))
+    verbs = _Verbs(lexicon_file("arabic_verbs"))
+    lists = {name: entries for name, entries in (words | things).items() if isinstance(entries, list)}
+    mappings = {name: entries for name, entries in words.items() if isinstance(entries, dict)}
     return ArabicLexicon(
         people={normalise(form): person for form, person in people.items()},
-        adjectives={normalise(form): gender for form, gender in adjectives.items()},
-        past={normalise(form): gender for form, gender in past.items()},
-        present={normalise(stem): things for stem, things in present.items()},
-        owned=folded("owned"),
-        prepositional=folded("prepositional"),
-        prepositions=folded("prepositions"),
-        outfit=folded("outfit"),
-        pronouns=genders("subject_pronouns"),
-        demonstratives=genders("demonstratives"),
-        relatives=genders("relatives"),
-        only_before=contexts("only_before"),
-        unless_after=contexts("unless_after"),
-        unless_before=contexts("unless_before"),
-        indefinite_only=folded("indefinite_only"),
-        madda=frozenset(normalise(form) for form in spelt if "آ" in form),
+        constructs={normalise(form): person for form, person in constructs.items()},
+        adjectives={normalise(form): adjective for form, adjective in adjectives.items()},
+        past=verbs.past,
+        present=verbs.present,
+        present_masculine=verbs.masculine,
+        present_feminine=verbs.feminine,
+        with_madda=frozenset(normalise(form) for form in {**people, **adjectives} if "آ" in form),
+        embraced=frozenset(map(normalise, _embraced(lists["embraced"]))),
+        spelt={normalise(form): form for form in lists["spelt"]},
+        sets={name: frozenset(map(normalise, entries)) for name, entries in lists.items()},
+        fixed=_by_first(tuple(map(_without_article, row.split())) for row in lists["fixed"]),
+        genders={
+            name: {normalise(word): gender for word, gender in mappings[name].items()}
+            for name in ("subject_pronouns", "demonstratives", "relatives")
+        },
+        contexts={
+            name: {normalise(word): frozenset(map(normalise, near)) for word, near in mappings[name].items()}
+            for name in ("only_before", "unless_after", "unless_before")
+        },
     )
 
 
-def _people(raw: dict[str, Any]) -> dict[str, Person]:
+def _embraced(rows: list[str]) -> Iterable[str]:
+    for row in rows:
+        found = forms.verb(*row.split())
+        yield from (*found.past_male, *found.past_female)
+        yield from (prefix + stem for stem in found.present for prefix in "يت")
+
+
+def _without_article(word: str) -> str:
+    return normalise(word.removeprefix("ال") if len(word) > 3 else word)
+
+
+def _by_first(rows: Iterable[tuple[str, ...]]) -> dict[str, list[tuple[str, ...]]]:
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for row in rows:
+        found.setdefault(row[0], []).append(row)
+    return found
+
+
+def _people(raw: dict[str, Any]) -> tuple[dict[str, Person], dict[str, Person]]:
     people: dict[str, Person] = {}
+    constructs: dict[str, Person] = {}
     for section in ("people", "relations", "pairs"):
         for row in raw[section]:
-            masculine, feminine, *further = row.split()
+            masculine, feminine, *broken = row.split()
             is_relation = section == "relations"
-            for form in (*_masculine(masculine), *further):
-                people.setdefault(form, Person("male", is_relation))
-            for form in _feminine(feminine):
-                people.setdefault(form, Person("female", is_relation))
-    for gender in ("male", "female"):
-        people |= {form: Person(gender, form in ("أمهات", "أخوات")) for form in raw[gender]}
-    return people | {form: Person(None, False) for form in raw["neutral"]}
+            _add_masculine(people, constructs, masculine, broken, is_relation)
+            if feminine.rstrip(DOUBTFUL) == masculine + "ية":  # قاض: القاضي
+                _add_masculine(people, constructs, masculine + "ي", [], is_relation)
+            _add_feminine(people, constructs, feminine, is_relation)
+    for stem in raw["nationalities"] + raw["callings"]:
+        _add_attribute(people, stem)
+    genders: dict[str, Gender | None] = {"male": "male", "female": "female", "neutral": None}
+    for name, gender in genders.items():
+        people |= {word.rstrip(DOUBTFUL): Person(gender, sort=_sort(word)) for word in raw[name]}
+    sorts: dict[str, Sort] = {"epicene": "epicene", "couples": "couple", "spouses": "spouses"}
+    for name, sort in sorts.items():
+        people |= {word: Person(None, sort=sort) for word in raw[name]}
+    return people, constructs
 
 
-def _masculine(noun: str) -> tuple[str, ...]:
-    """Singular, accusative with tanwin, dual and sound plural (ين is both, و without ن in the construct)."""
-    if noun == "-":
-        return ()
-    if len(noun) <= 2:
-        return (noun,)  # جدا is `very`, عمان a country
-    return (noun, noun + "ا", noun + "ان", noun + "ون", noun + "ين", noun + "و")
+def _sort(word: str) -> Sort:
+    return "doubtful" if word.endswith(DOUBTFUL) else "sure"
 
 
-def _feminine(noun: str) -> tuple[str, ...]:
-    if noun == "-":
-        return ()
-    if len(noun) <= 2:
-        return (noun,)
-    stem = noun.removesuffix("ة")
-    if stem == noun:
-        return (noun, noun + "ان", noun + "ين")
-    return (noun, stem + "تان", stem + "تين", stem + "ات")
+def _add(people: dict[str, Person], found: tuple[str, ...], person: Person) -> None:
+    for form in found:
+        people.setdefault(form, person)
 
 
-def _adjectives(rows: list[str]) -> dict[str, Gender]:
-    adjectives: dict[str, Gender] = {}
-    for row in rows:
-        masculine, feminine = row.split()
-        adjectives |= dict.fromkeys(_feminine(feminine), "female")
-        adjectives |= dict.fromkeys(_masculine(masculine), "male")
+def _add_masculine(
+    people: dict[str, Person], constructs: dict[str, Person], entry: str, broken: list[str], is_relation: bool
+) -> None:
+    if entry != "-":
+        noun = entry.rstrip(DOUBTFUL)
+        plural = Person("male", is_relation, is_plural=True)  # things have no sound plural in ون
+        _add(people, forms.masculine_plurals(noun), plural)
+        _add(people, forms.masculine(noun), Person("male", is_relation, sort=_sort(entry)))
+        _add(constructs, forms.in_construct(noun, is_feminine=False), plural)
+    for word in broken:
+        person = Person("male", is_relation, is_plural=True, sort=_sort(word))
+        _add(people, forms.broken_plural(word.rstrip(DOUBTFUL)), person)
+
+
+def _add_feminine(people: dict[str, Person], constructs: dict[str, Person], entry: str, is_relation: bool) -> None:
+    if entry == "-":
+        return
+    noun = entry.rstrip(DOUBTFUL)
+    person = Person("female", is_relation, sort=_sort(entry))
+    _add(people, forms.feminine_plurals(noun), person._replace(is_plural=True))
+    _add(people, forms.feminine(noun), person)
+    _add(constructs, forms.in_construct(noun, is_feminine=True), person._replace(is_plural=True))
+
+
+def _add_attribute(people: dict[str, Person], stem: str) -> None:
+    """A person by country or calling: يابانية is one where no noun stands before it, يابانيون everywhere."""
+    _add(people, forms.masculine_plurals(stem), Person("male", is_plural=True, sort="attribute"))
+    _add(people, forms.masculine(stem), Person("male", sort="attribute"))
+    _add(people, forms.feminine(stem + "ة"), Person("female", sort="attribute"))
+
+
+def _adjectives(raw: dict[str, Any]) -> dict[str, Adjective]:
+    adjectives: dict[str, Adjective] = {}
+    for section in ("people", "anything"):
+        for row in raw[section]:
+            masculine, feminine, *further = row.split()
+            if feminine.rstrip(DOUBTFUL) == masculine + "ية":
+                further.append(masculine + "ي")
+            for gender, entries in (("male", [masculine, *further]), ("female", [feminine])):
+                for entry in entries:
+                    found = _adjective_forms(entry.rstrip(DOUBTFUL), is_feminine=gender == "female")
+                    things = section == "anything" or entry.endswith(DOUBTFUL)
+                    for form in found:
+                        adjectives.setdefault(form, Adjective(gender, things))  # type: ignore[arg-type]
     return adjectives
 
 
-def _verbs(rows: list[str]) -> tuple[dict[str, tuple[Gender, bool]], dict[str, bool]]:
-    past: dict[str, tuple[Gender, bool]] = {}
-    present: dict[str, bool] = {}
-    for row in rows:
-        masculine, stem, *marks = row.split()
-        things = "*" in marks
-        feminine = [form for form in marks if form != "*"] or [masculine + "ت"]
-        past[masculine] = past[masculine + "وا"] = ("male", things)
-        past |= dict.fromkeys((feminine[0], feminine[0] + "ا"), ("female", things))
-        present[stem] = things and present.get(stem, True)
-    return past, present
+def _adjective_forms(word: str, *, is_feminine: bool) -> tuple[str, ...]:
+    if word == "-":
+        return ()
+    return forms.feminine(word) if is_feminine else forms.masculine(word)
+
+
+class _Verbs:
+    """The forms of the verbs of one lexicon file, folded."""
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self.past: dict[str, Verb] = {}
+        self.present: dict[str, Verb] = {}
+        self.masculine: dict[str, Verb] = {}
+        self.feminine: dict[str, Verb] = {}
+        self._plain = set(raw["plain_past"])
+        for section, things in (("things_alone", "alone"), ("things_with_object", "with_object"), ("people", "no")):
+            for row in raw[section]:
+                self._add(row.split(), Verb("male", things))  # type: ignore[arg-type]
+
+    def _add(self, row: list[str], verb: Verb) -> None:
+        found = forms.verb(*row)
+        past = verb._replace(is_present=False)
+        for form in found.past_male:
+            is_plural = form.endswith("وا")
+            is_noun_too = not is_plural and row[0] not in self._plain
+            self._put(self.past, form, past._replace(is_plural=is_plural, is_noun_too=is_noun_too))
+        for form in found.past_female:
+            self._put(
+                self.past,
+                form,
+                past._replace(gender="female", is_plural=form.endswith("ن"), is_noun_too=form.endswith("تا")),
+            )
+        for stems, mapping in (
+            (found.present, self.present),
+            (found.present_masculine, self.masculine),
+            (found.present_feminine, self.feminine),
+        ):
+            for stem in stems:
+                self._put(mapping, stem, verb)
+
+    @staticmethod
+    def _put(mapping: dict[str, Verb], form: str, verb: Verb) -> None:
+        """Of two verbs that look alike, things do the form if they do either."""
+        mapping.setdefault(normalise(form), verb)

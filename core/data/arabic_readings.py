@@ -1,170 +1,62 @@
-"""What each word of an Arabic caption can be: a person, a verb, an adjective, a pronoun, something owned."""
+"""The words of an Arabic caption in their places."""
 
 import re
 from typing import NamedTuple
 
-from core.data.arabic import Stripped, Word, strippings, words
-from core.data.arabic_lexicon import ArabicLexicon, Person, arabic_lexicon
-from core.data.gender_words import Gender
+from core.data.arabic import Word, words
+from core.data.arabic_lexemes import SHORT, Lexeme, lexeme
+from core.data.arabic_lexicon import arabic_lexicon
 
 _SENTENCE_END = re.compile(r"[.!?؟؛;\n]")
 _CLAUSE_END = re.compile(r"[.!?؟؛;\n،,:()\-–]")
-_OWNERS: dict[str, Gender] = {"ه": "male", "ها": "female", "هن": "female"}
-# After stripping, two letters are rarely what they look like: باب is a door, وجد is `found`.
-_SHORT = 2
-_SHORT_AFTER_AND = frozenset({"ام", "اب"})
-_PRESENT_ENDINGS: tuple[tuple[str, Gender | None], ...] = (
-    ("ون", "male"),
-    ("وا", "male"),
-    ("ان", None),
-    ("ن", "female"),
-    ("", None),
-)
-
-
-class Verb(NamedTuple):
-    """The gender a finite verb agrees with, and whether things do it too."""
-
-    gender: Gender
-    things: bool
+_QUESTIONS = frozenset({"هل", "سواء", "ادري", "يدري", "تدري"})
+_POINTED = frozenset({"هو", "هي", "هذا", "هذه"})
 
 
 class Reading(NamedTuple):
-    """One word of a caption and everything it can be; what it is, agreement decides."""
+    """One word of a caption and where it stands."""
 
     word: Word
     sentence: int
     clause: int
-    person: Person | None
-    stripped: Stripped
-    """How the word splits into clitics and stem, under the reading as a person or as something owned."""
-    owner: Gender | None
-    is_owned: bool
-    is_prepositional: bool
-    adjective: Gender | None
-    verbs: tuple[Verb, ...]
-    pronoun: Gender | None
-    demonstrative: Gender | None
-    relative: Gender | None
-    is_preposition: bool
+    lexeme: Lexeme
+    asks: bool
+    """The word opens a question: هل, or أ before a word (أيقف)."""
 
-    @property
-    def owner_start(self) -> int:
+    def start_of(self, owner: str) -> int:
         """Where in the text the owner's pronoun begins."""
-        return self.word.offsets[len(self.word.folded) - len(self.stripped.owner)]
+        return self.word.offsets[len(self.word.folded) - len(owner)]
+
+    def within(self, name: str) -> bool:
+        """Whether the word, without clitics, is in one of the lexicon's lists."""
+        return not self.lexeme.stems.isdisjoint(arabic_lexicon().sets[name])
 
 
 def read(text: str) -> list[Reading]:
     """Read every word of a caption."""
-    found = words(text)
-    return [_reading(text, found, index) for index in range(len(found))]
+    sentences = [match.start() for match in _SENTENCE_END.finditer(text)]
+    clauses = [match.start() for match in _CLAUSE_END.finditer(text)]
+    found, written = [], words(text)
+    is_question = "؟" in text or "?" in text
+    asks = is_question or any(word.folded == "ام" for word in written[1:])
+    for index, word in enumerate(written):
+        sentence, clause = (sum(end < word.start for end in ends) for ends in (sentences, clauses))
+        asked = _asked(word, written[index + 1 : index + 2]) if asks else None
+        meant = asked or lexeme(word.folded, word.spelt, word.has_shadda)
+        opens = asked is not None or word.folded in _QUESTIONS or (is_question and index == 0)
+        found.append(Reading(word, sentence, clause, meant, opens))
+    return found
 
 
-def _reading(text: str, found: list[Word], index: int) -> Reading:
-    lexicon, word = arabic_lexicon(), found[index]
-    base = word.folded[1:] if word.folded[:1] in ("و", "ف") else word.folded
-    person, stripped = _person(lexicon, found, index)
-    is_owned = is_prepositional = False
-    if person is None:
-        stripped, is_owned, is_prepositional = _owned(lexicon, word.folded, stripped)
-    keys = (word.folded, base)
-    return Reading(
-        word=word,
-        sentence=len(_SENTENCE_END.findall(text, 0, word.start)),
-        clause=len(_CLAUSE_END.findall(text, 0, word.start)),
-        person=person,
-        stripped=stripped,
-        owner=_OWNERS.get(stripped.owner) if person is not None or is_owned or is_prepositional else None,
-        is_owned=is_owned,
-        is_prepositional=is_prepositional,
-        adjective=_adjective(lexicon, word),
-        verbs=_verbs(lexicon, word),
-        pronoun=_first(lexicon.pronouns, keys),
-        demonstrative=_first(lexicon.demonstratives, (*keys, word.folded[1:])),
-        relative=_first(lexicon.relatives, keys),
-        is_preposition=base in lexicon.prepositions or word.folded in lexicon.prepositions,
-    )
-
-
-def _first(genders: dict[str, Gender], keys: tuple[str, ...]) -> Gender | None:
-    return next((genders[key] for key in keys if key in genders), None)
-
-
-def _whole(folded: str) -> Stripped:
-    return Stripped(folded, 0, "", False, False, "")
-
-
-def _person(lexicon: ArabicLexicon, found: list[Word], index: int) -> tuple[Person | None, Stripped]:
-    """The longest stem that names a person, the whole word first."""
-    word = found[index]
-    for stripped in strippings(word.folded):
-        person = lexicon.people.get(stripped.stem)
-        if person is None or stripped.is_future or (word.has_madda and stripped.stem not in lexicon.madda):
-            continue
-        if _is_possible(lexicon, stripped) and _fits_context(lexicon, stripped.stem, found, index):
-            return person, stripped
-    return None, _whole(word.folded)
-
-
-def _is_possible(lexicon: ArabicLexicon, stripped: Stripped) -> bool:
-    if stripped.is_definite:
-        return stripped.stem not in lexicon.indefinite_only
-    if stripped.stem == "مراة":
-        return False  # المرأة without its article is امرأة
-    if len(stripped.stem) > _SHORT or stripped.proclitics == 0:
-        return True
-    return stripped.stem in _SHORT_AFTER_AND and not stripped.preposition
-
-
-def _fits_context(lexicon: ArabicLexicon, stem: str, found: list[Word], index: int) -> bool:
-    before = found[index - 1].folded if index else ""
-    after = found[index + 1].folded if index + 1 < len(found) else ""
-    if stem in lexicon.only_before and after not in lexicon.only_before[stem]:
-        return False
-    near = {before, before.removeprefix("ال"), before[1:]}
-    return not near & lexicon.unless_after.get(stem, frozenset()) and after not in lexicon.unless_before.get(
-        stem, frozenset()
-    )
-
-
-def _owned(lexicon: ArabicLexicon, folded: str, whole: Stripped) -> tuple[Stripped, bool, bool]:
-    for stripped in strippings(folded):
-        if stripped.owner in _OWNERS and stripped.stem in lexicon.owned:
-            return stripped, True, False
-        if stripped.owner in _OWNERS and stripped.stem in lexicon.prepositional:
-            return stripped, False, True
-    for owner in ("ها", "ه"):  # لها and به: the preposition alone is too short to be a stem
-        head = folded.removesuffix(owner).removeprefix("و")
-        if folded.endswith(owner) and head in ("ل", "ب"):
-            return Stripped(head, 0, owner, False, False, ""), False, True
-    return whole, False, False
-
-
-def _adjective(lexicon: ArabicLexicon, word: Word) -> Gender | None:
-    for stripped in strippings(word.folded):
-        if not stripped.owner and not stripped.preposition and stripped.stem in lexicon.adjectives:
-            return lexicon.adjectives[stripped.stem]
-    return None
-
-
-def _verbs(lexicon: ArabicLexicon, word: Word) -> tuple[Verb, ...]:
-    found: list[Verb] = []
-    for stripped in strippings(word.folded):
-        if stripped.is_definite or stripped.preposition in ("ب", "ك") or stripped.owner in ("ي", "ك"):
-            continue
-        if stripped.stem in lexicon.past and not stripped.is_future:
-            found.append(Verb(*lexicon.past[stripped.stem]))
-        found += _present(lexicon, stripped.stem)
-    return tuple(dict.fromkeys(found))
-
-
-def _present(lexicon: ArabicLexicon, stem: str) -> list[Verb]:
-    """Read ي and ت in front as third person; ت is second person too, which captions do not use."""
-    if stem[:1] not in ("ي", "ت"):
-        return []
-    by_prefix: Gender = "male" if stem[0] == "ي" else "female"
-    for ending, by_ending in _PRESENT_ENDINGS:
-        root = stem[1 : len(stem) - len(ending)]
-        if stem.endswith(ending) and root in lexicon.present:
-            return [Verb(by_ending or by_prefix, lexicon.present[root])]
-    return []
+def _asked(word: Word, after: list[Word]) -> Lexeme | None:
+    """The word behind an أ that asks, if the whole is no word, or `he` or `this` follows (أرجل هو)."""
+    if word.spelt[:1] != "أ" or len(word.folded) <= SHORT + 1 or word.folded in arabic_lexicon().sets["quantifiers"]:
+        return None
+    known = lexeme(word.folded, word.spelt, word.has_shadda)
+    if after and after[0].folded in _POINTED:
+        known = known._replace(people=(), being="")
+    if known.people or known.being or known.adjective or known.verbs or known.owned or known.is_preposition:
+        return None
+    asked = lexeme(word.folded[1:], word.spelt[1:], word.has_shadda)
+    is_word = asked.people or asked.being or asked.verbs or asked.pronoun
+    return asked if is_word and not asked.joins and not asked.preposition else None

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 _UNSEEN = "\u034f\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"  # grapheme joiner, variation selectors
 _IS_UNSEEN = re.compile(f"[{_UNSEEN}]")
+_PLAIN = re.compile(r"[ -~\u060c\u061b\u061f\u0621-\u063a\u0641-\u064a\u0660-\u0669]*")
+"""ASCII and Arabic text that no two programs write differently: nearly every caption, folded at once."""
 _BROKEN_WORD = re.compile(r"(?<=[^\W\d_])[-\u00ad\u2010\u2011][^\S\r\n]*(?:\r\n?|[\n\u2028])\s*(?=[^\W\d_])")
 _UNIFIED = str.maketrans({"\u2010": "-", "\u2011": "-", "\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u201b": "'"})
 
@@ -31,7 +33,7 @@ class Folded(NamedTuple):
 @lru_cache(maxsize=4096)
 def fold(text: str) -> Folded:
     """Fold what different programs write differently; folding twice changes nothing."""
-    if text.isascii() and not _BROKEN_WORD.search(text):
+    if _PLAIN.fullmatch(text) or (text.isascii() and not _BROKEN_WORD.search(text)):
         return Folded(text, tuple(range(len(text))), tuple(range(1, len(text) + 1)))
     folded = _fold_once(text)
     while (again := _fold_once(folded.text)).text != folded.text:  # a form unified can compose with its neighbour

@@ -1,0 +1,150 @@
+"""Nouns of an Arabic caption that name people only where grammar says so.
+
+Those that mostly mean things, adjectives that stand for a person, one noun for both genders, ه written for ة, and words
+that the lexicon does not have.
+"""
+
+import re
+
+from core.data.arabic import Stripped
+from core.data.arabic_contexts import neighbour
+from core.data.arabic_lexicon import Person
+from core.data.arabic_people import People
+from core.data.arabic_phrases import looks_feminine
+from core.data.gender_words import Gender
+
+_AGENT = re.compile("(?!م.ا.ة).ا..ة|(?!م.ا.ة)..ا.ة|م[^ا]..+ة|.*ية")
+"""Shapes of who does something: كاتبة, خزافة, مدربة, صحفية; not of a place (منارة)."""
+
+
+def settle(people: People) -> None:
+    """Add the people whom agreement and neighbours tell among the caption's doubtful words."""
+    for index, candidate in enumerate(people.candidates):
+        if index in people.found:
+            continue
+        if people.readings[index].lexeme.heh is not None:
+            _settle_heh(people, index)
+        elif candidate is not None:
+            _settle(people, index, *candidate)
+
+
+def add_unknown(people: People) -> None:
+    """Take nouns that the lexicon does not have for people where they do what only people do; names come first."""
+    for index in range(len(people.readings)):
+        if index not in people.found and _is_unknown(people, index):
+            gender: Gender = "female" if looks_feminine(people.readings[index]) else "male"
+            if people.does(index, gender):
+                people.ambiguous = True
+                people.add_unknown(index, gender)
+
+
+def _settle(people: People, index: int, stripped: Stripped, person: Person) -> None:
+    match person.sort:
+        case "epicene" if people.phrases.heads(index) or _is_shown(people, index):
+            gender = people.agreement(index)
+            people.ambiguous |= gender is None and person.gender is not None
+            people.add(index, stripped, person, gender)
+        case "couple":
+            people.add(index, stripped, person)
+        case "spouses":
+            is_married = any(reading.within("marriage") for reading in people.readings)
+            people.add(index, stripped, person._replace(sort="couple" if is_married else "sure"))
+        case "plural too" if not _agrees_like_things(people, index):
+            people.add(index, stripped, person)
+        case "attribute" if _stands_alone(people, index, person):
+            people.add(index, stripped, person)
+        case "doubtful" if _is_a_person(people, index, stripped, person):
+            people.add(index, stripped, person)
+
+
+def _is_a_person(people: People, index: int, stripped: Stripped, person: Person) -> bool:
+    if person.gender is None and index + 1 in people.phrases.verbs and people.subject(index + 1) == index:
+        return True  # مجموعة تسير: a group of nothing that is named
+    if people.acts(index, person.gender):
+        return True
+    earlier = people.before(index)
+    return bool(earlier) and people.found[earlier[-1]].stripped.stem + "ة" == stripped.stem  # مدرس ومدرسة
+
+
+def _is_shown(people: People, index: int) -> bool:
+    """Whether a noun stands behind a picture, a face or a hand of somebody."""
+    before = neighbour(people.readings, index - 1)
+    return before is not None and before.within("shown") and not people.readings[index].lexeme.joins
+
+
+def _agrees_like_things(people: People, index: int) -> bool:
+    """Whether the plural of a thing is meant: its adjective or verb is feminine, or a crop completes it."""
+    agrees, after = people.agreement(index), neighbour(people.readings, index + 1)
+    return agrees == "female" or (agrees is None and after is not None and after.within("crops"))
+
+
+def _stands_alone(people: People, index: int, person: Person) -> bool:
+    """Whether an adjective like `Japanese` is nobody's attribute, nor a language."""
+    phrase, lexeme = people.phrases.of.get(index), people.readings[index].lexeme
+    if phrase is None or phrase.head != index:
+        return False
+    if lexeme.is_definite and not person.is_plural:
+        return people.does(index, person.gender) or phrase.governor == "verb"
+    if index == 0 or phrase.start < index:
+        return True
+    if lexeme.joins:  # Egyptian and Moroccan dishes
+        before = people.phrases.of.get(index - 1)
+        return index - 1 in people.found or (before is not None and before.head in people.found)
+    return not people.readings[index - 1].within("places_in") and not lexeme.preposition
+
+
+def _settle_heh(people: People, index: int) -> None:
+    """A noun in ه is feminine where grammar says so; `his friend` where it does not."""
+    lexeme, masculine = people.readings[index].lexeme, people.candidates[index]
+    assert lexeme.heh is not None
+    stripped, feminine = lexeme.heh
+    if lexeme.adjective is not None and people.gender(index - 1) == "female" and not lexeme.joins:
+        return  # طبيبه شابه: an adjective
+    agrees = "female" if _has_complement(people, index) else people.agreement(index)
+    if feminine.sort == "doubtful" and not (agrees == "female" and people.acts(index, "female")):
+        if masculine is not None and (agrees == "male" or masculine[1].gender == "female"):
+            people.add(index, *masculine)
+    elif lexeme.heh_is_sure or masculine is None or agrees == "female" or _leaves_dots_off(people):
+        people.add(index, stripped, feminine)
+    else:
+        has_owner = any(people.gender(at) != "female" for at in people.before(index))
+        people.ambiguous |= agrees is None and not has_owner
+        people.add(index, *masculine)
+
+
+def _has_complement(people: People, index: int) -> bool:
+    """Whether a noun completes the word, which then has no owner's pronoun: بائعه الخضار."""
+    phrase, masculine = people.phrases.of.get(index), people.candidates[index]
+    is_kin = masculine is not None and masculine[1].is_relation
+    if is_kin or phrase is None or phrase.governor == "verb" or index + 1 >= phrase.end:
+        return False
+    after = people.readings[index + 1].lexeme
+    is_noun = bool(after.being or after.owned) or not after.is_definite
+    return is_noun and after.adjective is None and not after.preposition
+
+
+def _leaves_dots_off(people: People) -> bool:
+    """Whether the writer leaves the dots off another ة, which its article shows."""
+    if any(reading.word.folded.endswith("ة") for reading in people.readings):
+        return False
+    return any(
+        reading.lexeme.is_definite and reading.word.folded.endswith("ه") and not reading.within("ends_in_heh")
+        for reading in people.readings
+    )
+
+
+def _is_unknown(people: People, index: int) -> bool:
+    """Whether a noun opens its sentence, is none that the lexicon has, and could name a person by its shape."""
+    phrase, reading = people.phrases.of.get(index), people.readings[index]
+    if phrase is None or phrase.head != index or phrase.governor or index in people.nobody:
+        return False
+    lexeme, word = reading.lexeme, reading.word.folded.removeprefix("ال")
+    if people.candidates[index] is not None or lexeme.heh is not None:
+        return False
+    is_known = lexeme.being or lexeme.adjective or lexeme.owned or lexeme.pronoun
+    if is_known or reading.within("groups") or reading.within("quantifiers"):
+        return False
+    opens = all(
+        at.start >= index or people.readings[at.start].sentence != reading.sentence for at in people.phrases.all
+    )
+    return opens and not word.endswith("ات") and (not word.endswith("ة") or _AGENT.fullmatch(word) is not None)
