@@ -110,6 +110,8 @@ def status(limit: Annotated[int, typer.Option(min=1, help="Studies to show.")] =
 def _tell_running(settings: Settings) -> None:
     """The study runs that go on, and those that a kill has ended."""
     for mark, alive in read_marks(settings.workspace.root):
+        if mark.ended:
+            continue
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(mark.since))
         what = f"{mark.name}: {mark.where} since {since}"
         words = f"running  {what}  {mark.page}" if alive else f"killed   {what}; the next run closes it"

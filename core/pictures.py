@@ -43,7 +43,7 @@ _UPRIGHT = {
 }
 """What undoes each EXIF orientation; 1 is upright."""
 _SIDEWAYS = frozenset({5, 6, 7, 8})
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_SAMPLE_FORMAT = 258, 262, 339
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_EXTRA_SAMPLES, _TIFF_SAMPLE_FORMAT = 258, 262, 338, 339
 _WHITE_IS_ZERO, _UNSIGNED = 0, 1
 _FLOAT_WHITES = (1, 255, 65535)
 _INTEGER_WHITES = (255, 65535, 2**31 - 1, 2**32 - 1)
@@ -116,11 +116,25 @@ def _opened(source: Path | bytes) -> Iterator[Image.Image]:
 def _as_seen(image: Image.Image) -> Image.Image:
     deep = ";16" in str(getattr(image, "tile", ""))  # of colours with 16 bits a channel Pillow keeps the high byte
     image.load()
+    _refuse_unclear(image)
     turn = _UPRIGHT.get(_orientation(image))
     seen = _on_white(_eight_bits(image) if image.mode in ("I", "F") or image.mode.startswith("I;") else image)
     if deep and 0 < (high := max(band[1] for band in _extrema(seen))) < 256 * _DARKEST_KNOWN:
         raise BrokenImage(_too_dark(257 * high, 65535))
     return seen if turn is None else seen.transpose(turn)
+
+
+def _refuse_unclear(image: Image.Image) -> None:
+    """Refuse a TIFF that Pillow reads as what it need not be.
+
+    Raises:
+        BrokenImage: a fourth channel need not be transparency (infrared), or bytes have a sign.
+    """
+    tags: Any = getattr(image, "tag_v2", {})
+    if image.mode == "RGBA" and tags and _TIFF_EXTRA_SAMPLES not in tags and _extrema(image)[3] != (255, 255):
+        raise BrokenImage("it does not say what its fourth channel is; save it with three")
+    if image.mode == "L" and tags.get(_TIFF_SAMPLE_FORMAT, (_UNSIGNED,))[0] != _UNSIGNED:
+        raise BrokenImage("its values have a sign, and which of them are black and white is not known")
 
 
 def _extrema(image: Image.Image) -> list[tuple[float, float]]:
@@ -150,7 +164,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """A picture of one channel with more than 8 bits, in grey."""
     values = np.asarray(image)
     tags: Any = getattr(image, "tag_v2", {})
-    if image.mode == "I" and tags.get(_TIFF_BITS) == (32,) and tags.get(_TIFF_SAMPLE_FORMAT, (1,))[0] == _UNSIGNED:
+    if (
+        image.mode == "I"
+        and tags.get(_TIFF_BITS) == (32,)
+        and tags.get(_TIFF_SAMPLE_FORMAT, (_UNSIGNED,))[0] == _UNSIGNED
+    ):
         values = values.view(np.uint32)  # Pillow has no unsigned mode
     white = _white(image, values)
     grey = np.rint(np.clip(values / np.float64(white), 0, 1) * 255).astype(np.uint8)

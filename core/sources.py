@@ -125,13 +125,20 @@ def find_first(name: str, bases: Sequence[Path], field: str) -> Path:
     """
     for base in bases:
         path = base / Path(name).expanduser()
-        if path.exists():
+        if _exists(path):
             # The last link stays: a table is found by its own name, its pictures beside it.
             return path.parent.resolve() / path.name
     places = ", ".join(dict.fromkeys(str(base) for base in bases))
     raise BadInput(
         f"{field}: {name!r} does not exist (looked below {places}); give the path from the study file's folder"
     )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or in a folder that may not be entered
+        return False
 
 
 def _model_folder(name: str, bases: Sequence[Path]) -> Path:

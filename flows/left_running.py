@@ -7,9 +7,10 @@ may be shared with studies of other processes, machines and workspaces.
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,10 +18,10 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
-from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
+from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import ObjectNotFound, PrefectException
-from prefect.states import Crashed
+from prefect.states import Completed, Crashed
 
 from flows.running import RunMark, forget_mark, is_served, read_marks
 from tasks.lease import DEAD_AFTER_S
@@ -143,28 +144,33 @@ class _Server:
         return self._flow_names[flow_id]
 
     def close(self, study: _Study, mark: RunMark | None) -> str:
-        """Set what is open Crashed, the run at the top last, and tell of it in a line."""
-        gone = f"its {mark.where} is gone" if mark else "no process makes it any more"
-        crashed = f"{gone}; closed at the next start of saeflow"
-        for unit in study.units:
-            self._client.set_task_run_state(unit.id, Crashed(message=crashed))
-        for run in (*study.stages, study.root):
-            self._close_flow_run(run, crashed)
-        units = [unit for unit in study.units if unit.flow_run_id != study.root.id]  # the others stand for the stages
-        counts = {"stage": len(study.stages), "unit": len(units)}
-        below = " and ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count)
-        flow, name = self.flow_name(study.root.flow_id), study.root.name
-        what = name if name.startswith(flow) else f"{flow} {name!r}"
-        with_them = f", with {below}" if below else ""
-        return f"{what} was left {_state_name(study.root)} in Prefect and {gone}: closed as Crashed{with_them}"
+        """Set what is open Crashed, the run at the top last, and tell of it in a line.
 
-    def _close_flow_run(self, run: FlowRun, why: str) -> None:
+        Below a run that has completed everything was done: the server was stopped before it heard of it.
+        """
+        gone = f"its {mark.where} is gone" if mark else "no process makes it any more"
+        was = _state_name(study.root)
+        name, made = ("Completed", Completed) if was == "Completed" else ("Crashed", Crashed)
+        end = partial(made, message=f"{gone}; closed at the next start of saeflow")
+        for unit in study.units:
+            self._client.set_task_run_state(unit.id, end())
+        for run in (*study.stages, study.root):
+            self._close_flow_run(run, end)
+        flow, title = self.flow_name(study.root.flow_id), study.root.name
+        what = title if title.startswith(flow) else f"{flow} {title!r}"
+        below = _counted(study)
+        if study.root.state is not None and study.root.state.is_final():
+            return f"{what} has ended as {was}, but not {below or 'all'} of it in Prefect: closed as {name}"
+        with_them = f", with {below}" if below else ""
+        return f"{what} was left {was} in Prefect and {gone}: closed as {name}{with_them}"
+
+    def _close_flow_run(self, run: FlowRun, end: Callable[[], State[Any]]) -> None:
         if run.state is None or run.state.is_final():
             return
         # Unforced, a run that has just ended by itself keeps its state; from Cancelling only force leads anywhere else.
-        result: Any = self._client.set_flow_run_state(run.id, Crashed(message=why))
+        result: Any = self._client.set_flow_run_state(run.id, end())
         if result.status != SetStateStatus.ACCEPT and run.state.type == StateType.CANCELLING:
-            self._client.set_flow_run_state(run.id, Crashed(message=why), force=True)
+            self._client.set_flow_run_state(run.id, end(), force=True)
 
     def _by_root(self, flow_runs: Iterator[FlowRun], task_runs: Iterator[TaskRun]) -> list[_Study]:
         stages: Mapping[UUID, list[FlowRun]] = defaultdict(list)
@@ -213,6 +219,13 @@ class _Server:
         while page := self._client.read_task_runs(task_run_filter=wanted, limit=_PAGE, offset=offset):
             yield from page
             offset += len(page)
+
+
+def _counted(study: _Study) -> str:
+    """`1 stage and 3 units`; task runs of the run itself stand for its stages."""
+    units = [unit for unit in study.units if unit.flow_run_id != study.root.id]
+    counts = {"stage": len(study.stages), "unit": len(units)}
+    return " and ".join(f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items() if count)
 
 
 def _state_name(run: FlowRun) -> str:

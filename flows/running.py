@@ -2,8 +2,9 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,11 +15,13 @@ _FOLDER = "running"
 
 @dataclass
 class RunMark(Lease):
-    """The process of a study run, with the run's id and address in Prefect."""
+    """The process of a study run, with the run's id and address in Prefect; `ended` is when the run did (Unix time),
+    zero before."""
 
     flow_run: str = ""
     name: str = ""
     page: str = ""
+    ended: float = 0.0
 
     @property
     def where(self) -> str:
@@ -31,14 +34,25 @@ def mark_path(workspace: Path, flow_run: str) -> Path:
     return workspace / _FOLDER / f"{flow_run}.json"
 
 
-def running(workspace: Path, flow_run: str, name: str, page: str) -> AbstractContextManager[None]:
-    """A sign of life of this flow run while the block runs."""
+@contextmanager
+def running(workspace: Path, flow_run: str, name: str, page: str) -> Iterator[None]:
+    """A sign of life of this flow run while the block runs.
+
+    Its file stays: whether Prefect has heard how the run ended is not known yet, and is looked up at the next start.
+    """
     mark = RunMark(**asdict(own_lease()), flow_run=flow_run, name=name, page=page)
-    return sign_of_life(mark_path(workspace, flow_run), mark)
+    path = mark_path(workspace, flow_run)
+    try:
+        with sign_of_life(path, mark):
+            yield
+    finally:
+        mark.ended = time.time()
+        with suppress(OSError):
+            path.write_text(json.dumps(asdict(mark)), encoding="utf-8")
 
 
 def read_marks(workspace: Path) -> Iterator[tuple[RunMark, bool]]:
-    """The study runs of a workspace that have not ended by themselves, and whether their process lives."""
+    """The study runs of a workspace that Prefect may still show as going on, and whether their process lives."""
     for path in sorted((workspace / _FOLDER).glob("*.json")):
         try:
             mark = RunMark(**json.loads(path.read_text(encoding="utf-8")))

@@ -26,7 +26,7 @@ def prepare_samples(work: Work) -> Mapping[str, float]:
         work.logger.warning("%s", note)
     for language, count in summary.ambiguous.items():
         if count:
-            work.logger.info("%s: %d captions allow another gender label; ambiguous.parquet lists them", language, count)
+            work.logger.info("%s: %d captions allow another label; ambiguous.parquet lists them", language, count)
     counts = {"rows": summary.rows, "samples": summary.samples, "dropped": summary.dropped}
     return {**counts, "images": summary.images}
 

@@ -194,5 +194,6 @@ def _pair(
         return "the two genders are tokenised apart before the word"
     gender = row[f"gender_{language}"]
     female, male = (own_word, other_word) if gender == "female" else (other_word, own_word)
-    shown = inputs.images / twin["image"] if inputs.images is not None and twin and twin.get("image") else None
+    other_image = twin.get("image") if twin else None  # a pair of captions may speak of one image
+    shown = inputs.images / other_image if inputs.images and other_image and other_image != row["image"] else None
     return MinimalPair(own_encoded, female, male, gender, tuple(swaps), shown)

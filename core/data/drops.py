@@ -21,6 +21,11 @@ class Drop(NamedTuple):
     field: str
     reason: str
 
+    @property
+    def told(self) -> str:
+        """The row and what is wrong with it, for a message."""
+        return f"row {self.row} ({self.field}: {self.reason})"
+
 
 def row_counts(summary: Mapping[str, Any], left_out: int = 0) -> dict[str, int]:
     """What became of the rows of the source, which the others add up to; `left_out` samples later than by `prepare`."""
@@ -40,7 +45,7 @@ def refuse_many(drops: Sequence[Drop], share: float, most: float, table: str) ->
     if share <= most:
         return
     rows = sorted(drops)
-    shown = "; ".join(f"row {drop.row} ({drop.field}: {drop.reason})" for drop in rows[:_SHOWN])
+    shown = "; ".join(drop.told for drop in rows[:_SHOWN])
     more = f"; and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
     fields = ", ".join(f"{field} {count}" for field, count in sorted(Counter(drop.field for drop in rows).items()))
     raise BadInput(

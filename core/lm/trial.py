@@ -64,7 +64,7 @@ def _try(loaded: LoadedModel, image: Path | None) -> str:
             _compare_states(own, theirs[layer], loaded.dtype, f"behind a shared prompt, at layer {layer},")
     try:
         with _told_as("it cannot be run on from a layer's stream", image):
-            _compare_resumed(loaded, short, longer, last)
+            _compare_resumed(loaded, short, last)
     except BadInput as error:
         return str(error)
     return ""
@@ -161,9 +161,8 @@ def _shared_pass(loaded: LoadedModel, short: EncodedSample, longer: EncodedSampl
     return {layer: torch.cat([before[layer][0], after[layer][0, :own]]).float() for layer in reading.layers}
 
 
-def _compare_resumed(loaded: LoadedModel, short: EncodedSample, longer: EncodedSample, last: Tensor) -> None:
-    batch = build_batch(loaded, [short, longer])
-    for layer in (0, loaded.shape.num_layers // 2):
-        stream = clean_run(loaded, batch, [layer])[layer]
-        resumed = states_from(loaded, batch, layer, stream)[0, : len(short.ids)].float()
+def _compare_resumed(loaded: LoadedModel, sample: EncodedSample, last: Tensor) -> None:
+    batch = build_batch(loaded, [sample])
+    for layer, stream in clean_run(loaded, batch, {0, loaded.shape.num_layers // 2}).items():
+        resumed = states_from(loaded, batch, layer, stream)[0].float()
         _compare_states(resumed, last, loaded.dtype, f"above layer {layer},")

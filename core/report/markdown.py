@@ -54,7 +54,7 @@ class _Writer:
         yield from self.table("Left out, by reason", drops) if drops.height else ["Nothing was left out.\n"]
         yield from (f"> {escaped(line)}\n>" for line in inputs.summary.get("notes", ()))
         yield "## SAE quality by layer\n"
-        yield from [f"> {escaped(line)}\n>" for line in origin_words(inputs)]
+        yield from [f"> {escaped(line)}\n" for line in origin_words(inputs)]
         yield from _figures("study", [own[name] for name in SAE_FIGURES if name in own])
         if inputs.sweep.height:
             yield from self.table("Every autoencoder that was tried", inputs.sweep, most=inputs.sweep.height)

@@ -10,6 +10,7 @@ cluster: until then SLURM calls it COMPLETING.
 import argparse
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -79,8 +80,11 @@ def up(folder: Path, shape: Shape) -> None:
     """Start munge, the controller and the nodes; returns once every node is idle.
 
     Raises:
-        SystemExit: packages are missing and cannot be installed, or a node does not come up.
+        SystemExit: packages are missing and cannot be installed, the folder's path cannot stand in slurm.conf, or a
+            node does not come up.
     """
+    if not re.fullmatch(r"[\w./+,@-]+", str(folder), re.ASCII):
+        raise SystemExit(f"--folder {str(folder)!r}: slurm.conf takes letters, digits and ./+,@_- alone; name another")
     _install()
     down(folder)
     for name in ("etc", "log", "run", "state", "spool", "munge", "dev"):

@@ -61,10 +61,7 @@ def png_of_16_bits(values: np.ndarray) -> bytes:
 
 def tiff_of_unsigned(values: np.ndarray) -> bytes:
     """Pillow writes 32 bits as signed."""
-    content = encoded_array(values.astype(np.uint32).view(np.int32))
-    tag = struct.pack("<HHIHH", 339, 3, 1, 2, 0)  # sample format: signed
-    assert content.count(tag) == 1
-    return content.replace(tag, struct.pack("<HHIHH", 339, 3, 1, 1, 0))
+    return retagged(encoded_array(values.astype(np.uint32).view(np.int32)), 339, 2, (339, 1))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -156,6 +153,29 @@ def test_values_whose_white_is_not_known_are_refused(grey: np.ndarray, change: A
 def test_12_bits_of_a_colour_in_16_are_refused(scene: Image.Image) -> None:
     with pytest.raises(BrokenImage, match="where white is 65,535: all but black"):
         open_picture(png_of_16_bits(np.asarray(scene).astype(np.int64) * 16))
+
+
+def retagged(content: bytes, tag: int, value: int, other: tuple[int, int]) -> bytes:
+    """A little-endian TIFF in which the entry of a short tag is another tag and value."""
+    entry = struct.pack("<HHIHH", tag, 3, 1, value, 0)
+    assert content.count(entry) == 1
+    return content.replace(entry, struct.pack("<HHIHH", other[0], 3, 1, other[1], 0))
+
+
+def test_a_fourth_channel_that_need_not_be_transparency_is_refused(scene: Image.Image) -> None:
+    infrared = scene.convert("RGBA")
+    infrared.putalpha(scene.convert("L"))
+    unknown = retagged(encoded(infrared, "TIFF"), 338, 2, (337, 2))
+    with pytest.raises(BrokenImage, match="what its fourth channel is"):
+        open_picture(unknown)
+    opaque = retagged(encoded(scene.convert("RGBA"), "TIFF"), 338, 2, (337, 2))
+    assert np.array_equal(seen(opaque), np.asarray(scene))
+
+
+def test_bytes_with_a_sign_are_refused(scene: Image.Image) -> None:
+    signed = encoded(scene.convert("L"), "TIFF", tiffinfo={339: 2})
+    with pytest.raises(BrokenImage, match="have a sign"):
+        open_picture(signed)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "GIF"])
