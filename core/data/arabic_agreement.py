@@ -5,7 +5,7 @@ from core.data.arabic_phrases import can_agree, is_manner
 from core.data.gender_words import Gender, Kind
 
 _REACH = 4
-_NOT = "غير"
+_OPENING = frozenset({"غير", "كان", "كانت", "وكان", "وكانت"})
 
 
 def agreeing(people: People, index: int, described: set[int]) -> tuple[Gender, Kind] | None:
@@ -19,6 +19,8 @@ def agreeing(people: People, index: int, described: set[int]) -> tuple[Gender, K
     lexeme = people.readings[index].lexeme
     if lexeme.pronoun is not None and _has_antecedent(people, index, lexeme.pronoun):
         return lexeme.pronoun, "pronoun"
+    if lexeme.kind is not None and index - 1 in people.found and people.gender(index - 1) is None:
+        return lexeme.kind, "adjective"
     if lexeme.demonstrative is not None and lexeme.demonstrative == people.gender(index + 1):
         return lexeme.demonstrative, "demonstrative"
     if lexeme.relative is not None and _describes(people, index, lexeme.relative, described):
@@ -125,6 +127,8 @@ def _is_a_person(people: People, index: int, gender: Gender) -> bool:
     if follows and phrases.verb(before).things == "no" and phrases.verb(before).gender == gender:
         return True  # تقرأ هي
     does = after < len(readings) and phrases.roles[after] == "verb" and phrases.verb(after).things == "no"
+    if any(at.lexeme.pronoun not in (None, gender) for at in readings[:index]):
+        return True  # هو يقود وهي خلفه
     earlier = [phrase.head for phrase in phrases.all if phrase.end <= index]
     if any(_may_stand_for(people, head, gender) and not (does and _is_lifeless(people, head)) for head in earlier):
         return False
@@ -132,7 +136,9 @@ def _is_a_person(people: People, index: int, gender: Gender) -> bool:
         return False
     if phrases.roles[after] == "verb":
         verb = phrases.verb(after)
-        return verb.gender == gender or verb.is_plural
+        return verb.gender == gender or verb.number == "many"
+    if readings[after].lexeme.relative == gender:  # هو الذي يقود
+        return phrases.roles[after + 1 : after + 2] == ["verb"] and phrases.verb(after + 1).things == "no"
     adjective = readings[after].lexeme.adjective
     if adjective is not None:
         return adjective.gender == gender and not adjective.things
@@ -153,14 +159,14 @@ def _may_stand_for(people: People, head: int, gender: Gender) -> bool:
 def _drops_its_subject(people: People, index: int) -> bool:
     """Whether a verb speaks of somebody whom the caption does not name: تقف في المطبخ وتطبخ."""
     phrases, verb = people.phrases, people.phrases.verb(index)
-    if people.subject(index) is not None or verb.is_noun_too:
+    if people.subject(index) is not None or verb.is_noun_too or people.readings[index].within("seen_by_me"):
         return False
     earlier = phrases.before(index)
     if any(not phrase.governor or _may_stand_for(people, phrase.head, verb.gender) for phrase in earlier):
         return False
     behind = [phrase.head for phrase in phrases.after(index) if not is_manner(people.readings[phrase.head])]
-    if verb.is_plural or verb.things == "no" or not behind:
-        people.ambiguous |= verb.things == "alone"
+    if verb.number != "one" or verb.things == "no" or not behind:
+        people.may_be_things |= verb.things == "alone"
         return True
     first = people.readings[behind[0]]
     is_object = not can_agree(first, verb.gender) or first.lexeme.owned is not None or behind[0] in people.found
@@ -172,7 +178,7 @@ def _stands_for_a_person(people: People, index: int) -> bool:
     readings, adjective = people.readings, people.readings[index].lexeme.adjective
     if adjective is None or people.found:
         return False
-    opens = index == 0 or (index == 1 and readings[0].word.folded == _NOT)
+    opens = index == 0 or (index == 1 and readings[0].word.folded in _OPENING)
     if not opens:
         return False
     if readings[index].lexeme.is_definite or adjective.things:

@@ -5,6 +5,7 @@ from core.data.arabic_lexicon import Person, arabic_lexicon
 from core.data.arabic_readings import Reading
 from core.data.gender_words import Gender
 
+_PARENTS = frozenset({"ابو", "ام"})
 _MOTHER = "ام"
 _UNCLE = "عم"
 _LADY = "ست"
@@ -124,11 +125,27 @@ def _is_number(readings: list[Reading], index: int) -> bool:
 
 
 def named_nobody(readings: list[Reading]) -> frozenset[int]:
-    """Words of fixed expressions (a snowman), of places named after people, and of animals' families."""
+    """Words of expressions, places and animal families that name nobody, and of who is said not to be there."""
     found: set[int] = set()
     for index in range(len(readings)):
         found |= _fixed(readings, index) | _named_place(readings, index) | _kin_of_animals(readings, index)
+        if readings[index].lexeme.people and _is_absent(readings, index):
+            found.add(index)
     return frozenset(found)
+
+
+def _is_absent(readings: list[Reading], index: int) -> bool:
+    """Whether somebody who is not there is spoken of: بلا سائق, لا يوجد أي رجل, خالية من الناس."""
+    known, before = arabic_lexicon().sets, [reading.word.folded for reading in readings[:index]]
+    if len(before) > 1 and before[-1] == "من" and readings[index - 2].within("empty"):
+        return True
+    if readings[index].lexeme.is_definite:
+        return False
+    if before and before[-1] in ("اي", "اية"):  # any: the negation may stand further off
+        return not known["absence"].isdisjoint(before)
+    while before and before[-1] in known["there_is"]:
+        before.pop()
+    return bool(before) and before[-1] in known["absence"]
 
 
 def _fixed(readings: list[Reading], index: int) -> set[int]:
@@ -143,10 +160,11 @@ def _fixed(readings: list[Reading], index: int) -> set[int]:
 
 def _named_place(readings: list[Reading], index: int) -> set[int]:
     """King Fahd Street: a title with the article, right behind a place, and the name that follows it."""
-    after = neighbour(readings, index + 1)
-    if after is None or not readings[index].within("named_places") or readings[index].lexeme.is_definite:
+    reading, after = readings[index], neighbour(readings, index + 1)
+    if after is None or reading.lexeme.is_definite:
         return set()
-    if not (after.lexeme.is_definite and after.within("titles")):
+    is_titled = after.lexeme.is_definite and after.within("titles") and reading.within("named_places")
+    if not is_titled and not (after.word.folded in _PARENTS and reading.within("shops")):
         return set()
     return {index, index + 1, index + 2} & set(range(len(readings)))
 

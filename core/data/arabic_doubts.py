@@ -8,6 +8,7 @@ import re
 
 from core.data.arabic import Stripped
 from core.data.arabic_contexts import neighbour
+from core.data.arabic_lexemes import OWNERS
 from core.data.arabic_lexicon import Person
 from core.data.arabic_people import People
 from core.data.arabic_phrases import looks_feminine
@@ -41,7 +42,9 @@ def add_unknown(people: People) -> None:
 def _settle(people: People, index: int, stripped: Stripped, person: Person) -> None:
     match person.sort:
         case "epicene" if people.phrases.heads(index) or _is_shown(people, index):
-            gender = people.agreement(index)
+            gender = None  # وجه عجوز مبتسم: the face is
+            if people.phrases.heads(index):
+                gender = people.agreement(index) or _owner_behind(people, index)
             people.ambiguous |= gender is None and person.gender is not None
             people.add(index, stripped, person, gender)
         case "couple":
@@ -55,6 +58,18 @@ def _settle(people: People, index: int, stripped: Stripped, person: Person) -> N
             people.add(index, stripped, person)
         case "doubtful" if _is_a_person(people, index, stripped, person):
             people.add(index, stripped, person)
+
+
+def _owner_behind(people: People, index: int) -> Gender | None:
+    """The gender of the pronoun that speaks of the only person before it: العجوز وزوجته."""
+    if people.before(index):
+        return None
+    for reading in people.readings[index + 1 :]:
+        ways = [way for way, _ in reading.lexeme.people] + [reading.lexeme.owned]
+        genders = [OWNERS[way.owner] for way in ways if way is not None and way.owner in OWNERS]
+        if genders:
+            return genders[0]
+    return None
 
 
 def _is_a_person(people: People, index: int, stripped: Stripped, person: Person) -> bool:
@@ -107,7 +122,8 @@ def _settle_heh(people: People, index: int) -> None:
     elif lexeme.heh_is_sure or masculine is None or agrees == "female" or _leaves_dots_off(people):
         people.add(index, stripped, feminine)
     else:
-        has_owner = any(people.gender(at) != "female" for at in people.before(index))
+        verbs = [people.phrases.verb(at).gender for at in people.phrases.verbs if at < index]
+        has_owner = "male" in verbs or any(people.gender(at) != "female" for at in people.before(index))
         people.ambiguous |= agrees is None and not has_owner
         people.add(index, *masculine)
 
@@ -119,7 +135,7 @@ def _has_complement(people: People, index: int) -> bool:
     if is_kin or phrase is None or phrase.governor == "verb" or index + 1 >= phrase.end:
         return False
     after = people.readings[index + 1].lexeme
-    is_noun = bool(after.being or after.owned) or not after.is_definite
+    is_noun = bool(after.being or people.readings[index + 1].within("owned")) or not after.is_definite
     return is_noun and after.adjective is None and not after.preposition
 
 
@@ -142,7 +158,7 @@ def _is_unknown(people: People, index: int) -> bool:
     if people.candidates[index] is not None or lexeme.heh is not None:
         return False
     is_known = lexeme.being or lexeme.adjective or lexeme.owned or lexeme.pronoun
-    if is_known or reading.within("groups") or reading.within("quantifiers"):
+    if is_known or any(reading.within(name) for name in ("groups", "quantifiers", "seen_by_me")):
         return False
     opens = all(
         at.start >= index or people.readings[at.start].sentence != reading.sentence for at in people.phrases.all

@@ -73,10 +73,11 @@ def verb(past: str, present: str = "") -> VerbForms:
     """
     stem = present or (past[1:] if past[0] in "أا" and len(past) > 3 else past)
     root = past[:-1] if past[-1] in "ىا" else past
+    dual = root + "يا" if root != past else past + "ا"
     hollow = len(stem) == 3 and stem[1] in "وي" and not present.startswith("ت") and len(past) == 3 and past[1] == "ا"
     stems = (stem, stem[:-1] + "ؤ", stem[:-1] + "ئ") if stem.endswith("أ") else (stem,)
     return VerbForms(
-        past_male=(past, root + "وا"),
+        past_male=(past, root + "وا", *((dual,) if len(past) > 3 else ())),
         past_female=(root + "ت", root + "تا", *((root + "ن",) if root == past and len(past) > 2 else ())),
         present=stems,
         present_masculine=(stem[:-1],) if stem[-1] in "يىو" and len(stem) > 2 else (),

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from core.data.arabic import Stripped, strippings
-from core.data.arabic_lexicon import Adjective, ArabicLexicon, Person, Verb, arabic_lexicon
+from core.data.arabic_lexicon import Adjective, ArabicLexicon, Number, Person, Verb, arabic_lexicon
 from core.data.gender_words import Gender
 
 Being = Literal["", "animal", "figure", "thing"]
@@ -53,6 +53,8 @@ class Lexeme(NamedTuple):
     pronoun: Gender | None
     demonstrative: Gender | None
     relative: Gender | None
+    kind: Gender | None
+    """The gender of a whole group (فريق نسائي)."""
     is_preposition: bool
     preposition: str
     """A preposition of one letter that the word begins with (ل of للسيدات)."""
@@ -71,7 +73,7 @@ def lexeme(folded: str, spelt: str, has_shadda: bool = False) -> Lexeme:
     base = folded[1:] if folded[:1] in ("و", "ف") else folded
     keys = (folded, base)
     whole = folded in lexicon.sets["whole"]
-    ways = strippings(folded)[:1] if whole else strippings(folded)
+    ways = strippings(folded)[:1] if whole else _without_conjunction(lexicon, strippings(folded))
     people = tuple(_people(lexicon, ways, folded, spelt, has_shadda))
     heh = None if whole else _heh(lexicon, folded)
     stems = frozenset(way.stem for way in ways if not way.owner) | {base}
@@ -91,6 +93,7 @@ def lexeme(folded: str, spelt: str, has_shadda: bool = False) -> Lexeme:
         pronoun=_first(lexicon.genders["subject_pronouns"], keys),
         demonstrative=_first(lexicon.genders["demonstratives"], (*keys, folded[1:])),
         relative=_first(lexicon.genders["relatives"], keys),
+        kind=_first(lexicon.genders["kinds"], tuple(stems)),
         is_preposition=prepositional is None and not lexicon.sets["prepositions"].isdisjoint(keys),
         preposition=_preposition(lexicon, ways),
         being=_being(lexicon, ways, folded),
@@ -98,6 +101,15 @@ def lexeme(folded: str, spelt: str, has_shadda: bool = False) -> Lexeme:
         joins=not whole and folded != base and len(base) > 1 and folded not in lexicon.people,
         is_definite=any(way.is_definite for way in ways) and not spelt.startswith("آل"),
     )
+
+
+def _without_conjunction(lexicon: ArabicLexicon, ways: tuple[Stripped, ...]) -> tuple[Stripped, ...]:
+    """Only the ways that leave the word's first letter where it belongs to a known thing: وسادتها is no `and her men`."""
+    known = [way for way in ways if way.proclitics == 0]
+    is_thing = any(
+        way.owner and (way.stem in lexicon.sets["whole"] or way.stem in lexicon.sets["agents"]) for way in known
+    )
+    return tuple(known) if is_thing else ways
 
 
 def _first(genders: dict[str, Gender], keys: tuple[str, ...]) -> Gender | None:
@@ -116,6 +128,8 @@ def _people(
             continue
         if way.is_definite and way.stem in lexicon.sets["definite_doubtful"]:
             person = person._replace(sort="doubtful")  # البحار are the seas
+        if way.stem in lexicon.sets["only_with_shadda"] and not has_shadda:
+            continue  # كتّاب, writers, not كتاب
         if has_shadda and way.stem in lexicon.sets["told_by_shadda"]:
             person = person._replace(sort="sure")
         found.append((way, person))
@@ -249,7 +263,8 @@ def _present(lexicon: ArabicLexicon, stem: str, spelt: str) -> list[Verb]:
                 by_ending = None
             is_noun_too = stem in lexicon.sets["verbal_nouns"]
             gender = by_ending or by_prefix
-            return [verb._replace(gender=gender, is_plural=by_ending is not None, is_noun_too=is_noun_too)]
+            number: Number = "many" if by_ending is not None else "two" if ending else "one"
+            return [verb._replace(gender=gender, number=number, is_noun_too=is_noun_too)]
     return []
 
 

@@ -11,6 +11,8 @@ from core.data.gender_words import Gender, lexicon_file
 
 Sort = Literal["sure", "doubtful", "attribute", "epicene", "couple", "spouses", "plural too"]
 
+Number = Literal["one", "two", "many"]
+
 
 class Person(NamedTuple):
     """A noun that names people; `gender` is null where the noun names anyone (شخص)."""
@@ -42,10 +44,12 @@ class Verb(NamedTuple):
 
     gender: Gender
     things: Literal["no", "with_object", "alone"]
-    is_plural: bool = False
+    number: Number = "one"
     is_present: bool = True
     is_noun_too: bool = False
     """The form is a noun as well: رسم is a drawing, تسلق climbing."""
+    of_animals: bool = False
+    """People do it to animals, which are not its subject (يرعى الغنم)."""
 
 
 class ArabicLexicon(NamedTuple):
@@ -100,7 +104,7 @@ def arabic_lexicon() -> ArabicLexicon:
         fixed=_by_first(tuple(map(_without_article, row.split())) for row in lists["fixed"]),
         genders={
             name: {normalise(word): gender for word, gender in mappings[name].items()}
-            for name in ("subject_pronouns", "demonstratives", "relatives")
+            for name in ("subject_pronouns", "demonstratives", "relatives", "kinds")
         },
         contexts={
             name: {normalise(word): frozenset(map(normalise, near)) for word, near in mappings[name].items()}
@@ -220,23 +224,21 @@ class _Verbs:
         self.masculine: dict[str, Verb] = {}
         self.feminine: dict[str, Verb] = {}
         self._plain = set(raw["plain_past"])
+        of_animals = set(raw["of_animals"])
         for section, things in (("things_alone", "alone"), ("things_with_object", "with_object"), ("people", "no")):
             for row in raw[section]:
-                self._add(row.split(), Verb("male", things))  # type: ignore[arg-type]
+                self._add(row.split(), Verb("male", things, of_animals=row in of_animals))  # type: ignore[arg-type]
 
     def _add(self, row: list[str], verb: Verb) -> None:
         found = forms.verb(*row)
         past = verb._replace(is_present=False)
         for form in found.past_male:
-            is_plural = form.endswith("وا")
-            is_noun_too = not is_plural and row[0] not in self._plain
-            self._put(self.past, form, past._replace(is_plural=is_plural, is_noun_too=is_noun_too))
+            is_noun_too = form == row[0] and row[0] not in self._plain
+            number: Number = "one" if form == row[0] else "many" if form.endswith("وا") else "two"
+            self._put(self.past, form, past._replace(number=number, is_noun_too=is_noun_too))
         for form in found.past_female:
-            self._put(
-                self.past,
-                form,
-                past._replace(gender="female", is_plural=form.endswith("ن"), is_noun_too=form.endswith("تا")),
-            )
+            number = "many" if form.endswith("ن") else "two" if form.endswith("تا") else "one"
+            self._put(self.past, form, past._replace(gender="female", number=number, is_noun_too=number == "two"))
         for stems, mapping in (
             (found.present, self.present),
             (found.present_masculine, self.masculine),

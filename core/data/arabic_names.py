@@ -70,7 +70,7 @@ def _is_only_a_name(people: People, index: int, stripped: Stripped) -> bool:
     lexeme = people.readings[index].lexeme
     if people.readings[index].within("names_too") or stripped.preposition in ("ب", "ك"):
         return False
-    if lexeme.adjective or lexeme.being or lexeme.people or lexeme.verbs or lexeme.owned:
+    if lexeme.adjective or lexeme.being or lexeme.people or lexeme.owned:
         return False
     before = people.readings[index - 1] if index else None
     if before is None or lexeme.joins:
@@ -81,6 +81,8 @@ def _is_only_a_name(people: People, index: int, stripped: Stripped) -> bool:
 def _is_person(people: People, index: int) -> bool:
     """Whether a title or a noun for people stands before it, or it does what only people do."""
     before, lexeme = people.found.get(index - 1), people.readings[index].lexeme
+    if before is not None and lexeme.joins and before.name_end is not None:
+        return True  # زينب وحسن
     if before is not None and not lexeme.joins and before.name_end is None:
         titled = people.readings[index - 1].lexeme.is_definite or people.readings[index - 1].within("titled")
         return before.person.gender is not None and titled

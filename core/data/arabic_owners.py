@@ -49,10 +49,16 @@ def _owns_a_thing(people: People, index: int, gender: Gender, *, is_of: bool) ->
     anywhere = people.before(index) if is_of else sorted(people.found)
     if any(people.gender(at) == gender for at in anywhere if at != index):
         return True
-    if people.found or _ends_in_teh(people, index) or (is_of and not people.readings[index].within("beside")):
+    if people.found or _ends_in_teh(people, index) or (is_of and not _is_beside(people, index)):
         return False
     beings = ("animal", "thing", "figure", "")
     return not _could_be_of(people, index, gender, beings) and not _is_followed_by_an_animal(people, index)
+
+
+def _is_beside(people: People, index: int) -> bool:
+    """Whether a preposition places something by somebody (معها, إليها), rather than in or on something."""
+    stripped = people.readings[index].lexeme.prepositional
+    return stripped is not None and stripped.stem in arabic_lexicon().sets["beside"]
 
 
 def _ends_in_teh(people: People, index: int) -> bool:

@@ -38,10 +38,12 @@ class People:
         self.candidates = candidates(readings, self.nobody)
         self.found: dict[int, Somebody] = {}
         self.ambiguous = False
+        self.may_be_things = False
+        """A verb that things do too speaks of somebody whom the caption does not name."""
         for index, candidate in enumerate(self.candidates):
             if candidate is None or candidate[1].sort != "sure" or readings[index].lexeme.heh is not None:
                 continue
-            if not self._describes_a_thing(index) and not self._is_of_an_animal(index, candidate[0]):
+            if not self._only_describes(index) and not self._is_of_an_animal(index, candidate[0]):
                 self.add(index, *candidate)
 
     def add(self, index: int, stripped: Stripped, person: Person, gender: Gender | None = None) -> None:
@@ -140,17 +142,21 @@ class People:
             return after.lexeme.adjective.gender
         return next((person.gender for _, person in after.lexeme.people if person.sort == "attribute"), None)
 
-    def _describes_a_thing(self, index: int) -> bool:
-        """Whether a noun that is an adjective too stands behind a thing (a thoughtful face, but not in an outfit)."""
+    def _only_describes(self, index: int) -> bool:
+        """Whether a noun that is an adjective too stands behind a thing or a person of no gender (شخص مسن)."""
         lexeme, phrase = self.readings[index].lexeme, self.phrases.of.get(index)
-        if lexeme.adjective is None or phrase is None or index == phrase.head or index - 1 in self.found:
+        if lexeme.adjective is None or phrase is None or index == phrase.head or self.gender(index - 1) is not None:
             return False
         before = self.readings[index - 1]
-        is_noun = not before.lexeme.people and not before.within("outfit")
-        return is_noun and before.lexeme.is_definite == lexeme.is_definite
+        is_told = any(person.gender is not None for _, person in before.lexeme.people) or before.within("outfit")
+        return not is_told and before.lexeme.is_definite == lexeme.is_definite
 
     def _is_of_an_animal(self, index: int, stripped: Stripped) -> bool:
         """Whether أحدهما speaks of one of two dogs, or أمه of a foal's mother."""
-        if self.found or not stripped.owner or stripped.stem not in arabic_lexicon().sets["family"] | {_ONE}:
+        known = arabic_lexicon().sets
+        animals = [at for at, reading in enumerate(self.readings) if reading.lexeme.being == "animal"]
+        if self.found or not animals:
             return False
-        return any(reading.lexeme.being == "animal" for reading in self.readings[:index])
+        if stripped.stem in known["of_animals"]:
+            return True  # ذكر وأنثى من البجع
+        return bool(stripped.owner) and stripped.stem in known["family"] | {_ONE} and animals[0] < index

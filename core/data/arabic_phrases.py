@@ -7,6 +7,7 @@ from core.data.arabic_contexts import is_or
 from core.data.arabic_lexicon import Verb
 from core.data.arabic_readings import Reading
 from core.data.gender_words import Gender
+from core.data.given_names import given_name
 
 Role = Literal["noun", "verb", "preposition", "governed pronoun", "break", "particle"]
 Governor = Literal["", "verb", "preposition"]
@@ -58,8 +59,9 @@ def _is_ali(readings: list[Reading], index: int) -> bool:
 def is_finite(readings: list[Reading], index: int, before: list[Role]) -> bool:
     """Whether a word that looks like a verb is one here: تسلق is climbing behind `in`, and climbs behind a person."""
     lexeme = readings[index].lexeme
-    is_name_of_something = lexeme.being or any(not way.proclitics and not way.owner for way, _ in lexeme.people)
-    if is_name_of_something or lexeme.is_preposition:
+    is_name = given_name(readings[index].word.folded, "ar") is not None
+    names_something = is_name or lexeme.being or any(not way.proclitics and not way.owner for way, _ in lexeme.people)
+    if names_something or lexeme.is_preposition:
         return False
     follows = before[-1] if before and readings[index - 1].clause == readings[index].clause else ""
     if not lexeme.verbs:
@@ -72,6 +74,8 @@ def is_finite(readings: list[Reading], index: int, before: list[Role]) -> bool:
     is_present = any(verb.is_present for verb in lexeme.verbs)
     if is_present and _precedes_its_subject(readings, index):
         return True
+    if index > 0 and readings[index - 1].lexeme.relative is not None:
+        return True  # الذي رسم
     return follows == "particle" or (is_present and follows == "noun" and bool(names_somebody))
 
 
@@ -214,7 +218,8 @@ class Phrases:
             for phrase in behind
             if can_agree(self.readings[phrase.head], doing.gender) and not is_manner(self.readings[phrase.head])
         ]
-        return things[0] if things and doing.things == "alone" else None
+        is_singular = doing.number == "one"  # as every verb before its subject is
+        return things[0] if things and is_singular and doing.things == "alone" else None
 
     def _is_apart(self, head: int, verb: int) -> bool:
         """Whether a noun before a verb is governed by a preposition or belongs to another clause."""
@@ -225,7 +230,7 @@ class Phrases:
         doing = self.verb(verb)
         heads = [phrase.head for phrase in self.before(verb) if not self._is_object(phrase, who)]
         fitting = [head for head in heads if self._fits(head, doing.gender, who)]
-        human = doing.things == "no" or doing.is_plural
+        human = doing.things == "no" or doing.number == "many"
         acting = [head for head in fitting if not human or self.readings[head].lexeme.being != "thing" or who(head)]
         return next(iter(acting or fitting), None)
 
@@ -243,7 +248,7 @@ class Phrases:
         named, reading = who(head), self.readings[head]
         if named is not None:
             return named in (verb.gender, "any")
-        return reading.lexeme.being in ("animal", "figure") and can_agree(reading, verb.gender)
+        return reading.lexeme.being in ("animal", "figure") and not verb.of_animals and can_agree(reading, verb.gender)
 
 
 def is_manner(reading: Reading) -> bool:

@@ -111,9 +111,9 @@ def _sexed(caption: EnglishCaption, index: int) -> None:
     """`the male is larger` where a caption has animals and no people."""
     if not caption.is_person(index):
         return
-    if set(forms(caption.word(index))) & {"male", "female", "pregnant"} and "animal" in caption.roles:
+    if caption.has(index, "sexed") and "animal" in caption.roles:
         others = (at for at in range(len(caption.tokens)) if caption.is_person(at))
-        if all(is_adjective(caption.word(at)) for at in others) and not _acts_as_person(caption, index):
+        if all(caption.has(at, "sexed") for at in others) and not _acts_as_person(caption, index):
             caption.roles[index] = "animal"
 
 

@@ -85,7 +85,7 @@ def forms(word: str) -> tuple[str, ...]:
         return word, word[:-2] + "an"
     if word.endswith("wives"):
         return word, word[:-3] + "fe"
-    if not word.endswith("s") or len(word) < 4:
+    if not word.endswith("s") or len(word) < 3:
         return (word,)
     if word.endswith("ies"):
         return word, word[:-1], word[:-3] + "y"

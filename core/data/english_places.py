@@ -62,8 +62,8 @@ def _calls_person(caption: EnglishCaption, called: int) -> bool:
 
 
 def _is_apposed_animal(caption: EnglishCaption, run: range) -> bool:
-    """`Prince the dog`, `Lady, a golden retriever`."""
-    if caption.word(run.stop) not in ("a", "an", "the", "our", "my"):
+    """`Prince the dog`, `Lady, a golden retriever`, `Max and Bella, two cats`."""
+    if not caption.holds(run.stop, "determiners", "owners"):
         return False
     joined = caption.is_near(run.start, run.stop)
     if not joined and caption.between(run.stop - 1).strip() != ",":

@@ -1,5 +1,7 @@
 """Whom `she`, `his` and `her` speak of: a person, or an animal or a ship that the caption names instead."""
 
+from itertools import pairwise
+
 from core.data.english_caption import EnglishCaption
 from core.data.english_lexicon import english_lexicon
 from core.data.gender_words import Gender
@@ -26,7 +28,7 @@ def mark_pronouns(caption: EnglishCaption, names: dict[int, Gender | None]) -> N
 
 def speaks_of_people(caption: EnglishCaption) -> bool:
     """Whether `I`, `we`, or a `they` that no noun was named for stands for people."""
-    words = [token.word for token in caption.tokens]
+    words = ["" if role == "thing" else caption.word(at) for at, role in enumerate(caption.roles)]
     if "i" in words or "we" in words:
         return True
     subject = next((at for at, word in enumerate(words) if word in ("they", "their")), None)
@@ -61,8 +63,29 @@ def _is_person(caption: EnglishCaption, index: int, names: dict[int, Gender | No
         return not _is_of_animal(caption, index, candidates[-1], max(at for at in genders if at < index))
     if caption.role(index - 1) == "ship" and caption.word(index) == "she" and caption.is_near(index - 1, index):
         return True  # the boat she built
+    if _is_human(caption, index) or (_is_object(caption, index) and _is_beside_subject(caption, index, candidates)):
+        return True
     caption.ambiguous = caption.ambiguous or _is_object(caption, index)
     return False
+
+
+def _is_human(caption: EnglishCaption, index: int) -> bool:
+    """`a cat in her lap`, `a dog sleeps at his feet while he reads`: what no animal has or does."""
+    if caption.word(index) in ("he", "she"):
+        return caption.holds(index + 1, "human_acts") or (
+            caption.holds(index + 1, "copulas") and caption.holds(index + 2, "human_acts")
+        )
+    at_feet = caption.word(index - 1) == "at" and caption.word(index + 1) == "feet"
+    has = any(caption.has(at, "human_parts") for at in caption.behind(index, 2))
+    return caption.word(index) in ("his", "her") and (at_feet or has)
+
+
+def _is_beside_subject(caption: EnglishCaption, index: int, animals: list[int]) -> bool:
+    """`a dog waits for her`: an object is not its own clause's only subject, so it is somebody else."""
+    first, last = animals[0], animals[-1]
+    joined = all(any(caption.word(at) in ("and", "or") for at in range(one, other)) for one, other in pairwise(animals))
+    goes_on = any(caption.holds(at, "clause_joins") for at in range(last, index))
+    return joined and not goes_on and caption.is_near(first, index)
 
 
 def _is_object(caption: EnglishCaption, index: int) -> bool:

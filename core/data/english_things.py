@@ -56,7 +56,7 @@ def _matches(caption: EnglishCaption, index: int, phrase: Phrase) -> bool:
             return False
         if capital and not caption.is_capitalised(index + offset):
             return False
-        if offset < last and caption.between(index + offset).strip(" -&+.'/") != "":
+        if offset < last and caption.between(index + offset).strip(" -&+.'/0123456789") != "":
             return False
     return True
 
@@ -100,7 +100,7 @@ def _take_out(caption: EnglishCaption, start: int) -> None:
 
 def _toy(caption: EnglishCaption, index: int) -> None:
     """A lego man, an inflatable woman: what is made like a person and is none."""
-    if caption.holds(index, "toy_makes") and caption.is_near(index, index + 1):
+    if caption.holds(index, "toy_makes") and caption.is_person(index + 1) and caption.is_near(index, index + 1):
         caption.make_thing(index + 1)
 
 
@@ -148,7 +148,7 @@ def _modifies(caption: EnglishCaption, index: int) -> bool:
         at = next((at for at in caption.behind(index, 2) if caption.has(at, "gendered_things")), None)
         return at is not None and not any(caption.is_person(other) for other in (after, at + 1))
     if caption.holds(index, "titles"):
-        return False
+        return caption.has(after, "things", "role_things") and not caption.is_capitalised(after)
     if caption.has(after, "things") or (word == "sister" and caption.holds(after, "place_nouns", "ships")):
         return True
     if is_plural(word) or caption.holds(index, "core_people") or not caption.holds(after, "role_things"):
@@ -182,7 +182,7 @@ def _purpose(caption: EnglishCaption, index: int) -> None:
         return
     before, link = index - 2, caption.word(index - 1)
     joined = link in ("and", "or") and caption.role(before) == "thing" and caption.holds(before, "generic_owners")
-    if joined or (link == "for" and caption.has(before, "things", "text_bearers", "place_nouns")):
+    if joined or (link == "for" and caption.has(before, "things", "role_things", "text_bearers", "place_nouns")):
         caption.make_thing(index)
 
 
@@ -200,7 +200,10 @@ def _attribute(caption: EnglishCaption, index: int) -> None:
     after = index + 1
     closes = caption.holds(after, "prepositions", "human_verbs", "copulas", "joins")
     closes = closes or caption.word(after) in ("who", "that", "has", "have") or caption.word(after).endswith("ing")
-    ends = not caption.is_near(index, after) or closes
+    acts = caption.word(after).endswith("s") and (
+        caption.holds(after + 1, "determiners", "owners") or caption.word(after + 1) in ("out", "up", "off")
+    )
+    ends = not caption.is_near(index, after) or closes or acts
     if caption.is_person(after):
         describes = caption.role(index) != "person"  # `a local man` is a person either way
     else:

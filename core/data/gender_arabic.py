@@ -26,8 +26,9 @@ def label_arabic(text: str) -> GenderLabel:
     for index in range(len(people.readings)):
         tokens += _of_word(text, people, index, described)
     unknown = [people.readings[at].word.start for at in people.found if people.gender(at) is None]
-    named = bool(people.found)
-    return label_of(weigh_names(tokens, unknown), named, people.ambiguous)
+    weighed = weigh_names(tokens, unknown)
+    ambiguous = people.ambiguous or (people.may_be_things and len(tokens) == 1) or len(weighed) < len(tokens)
+    return label_of(weighed, bool(people.found), ambiguous)
 
 
 def _of_word(text: str, people: People, index: int, described: set[int]) -> list[GenderedWord]:

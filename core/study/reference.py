@@ -16,7 +16,8 @@ A study is one YAML file: everything that decides a result stands in it, and not
 `deployments/studies/`, change what you need, and ask `saeflow plan my-study.yaml` what that means. A single field can
 be changed for one run with `--set section.key=value`. Errors name the field, the value and the mend.
 
-Relative paths start at the study file's folder, then at the working directory, then at `deployments/studies`.
+Relative paths start at the study file's folder, then at the working directory, then at `deployments/studies`. Captions
+are labelled by gender by rules: [gender labels](labels.md) has them, and how often a reader labels otherwise.
 
 ## Where the old scripts' settings went
 

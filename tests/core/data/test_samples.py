@@ -41,7 +41,12 @@ def test_prepare_is_the_same_every_time(tmp_path: Path) -> None:
 
 
 def test_captions_that_allow_another_gender_are_counted_and_listed(tmp_path: Path) -> None:
-    rows = ["A pregnant person waits.", "A woman reads.", "A dog waits beside her.", "A mother and her kittens nap."]
+    rows = [
+        "A pregnant person waits.",
+        "A woman reads.",
+        "A cow licks a calf and nuzzles her.",
+        "A mother and her kittens nap.",
+    ]
     pl.DataFrame({"text": rows}).write_csv(tmp_path / "table.csv")
     (tmp_path / "out").mkdir()
     columns = Columns(image=None, caption_en="text", caption_ar=None)
@@ -51,7 +56,7 @@ def test_captions_that_allow_another_gender_are_counted_and_listed(tmp_path: Pat
     assert summary.ambiguous == {"en": 3}
     assert dict(listed.select("caption", "gender").iter_rows()) == {
         "A pregnant person waits.": "neutral",
-        "A dog waits beside her.": "none",
+        "A cow licks a calf and nuzzles her.": "none",
         "A mother and her kittens nap.": "none",
     }
     labels = dict(read_samples(tmp_path / "out").select("caption_en", "gender_en").iter_rows())
