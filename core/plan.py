@@ -153,7 +153,7 @@ def _import_units(
     for layer, source in sources.saes.get(field, {}).items():
         inputs = {"layer": (tables[layer].artifact,), "samples": (roots.prepare.artifact,), **tables[layer].inputs}
         was = source.trained
-        trained = {"model": was.model, "hook": was.hook, "differs": list(was.differs)}
+        trained = {"model": was.model, "hook": was.hook, "differs": list(was.differs), "other_model": was.other_model}
         recipe = {"layer": layer, "rows": rows, "content": source.content, "trained": trained}
         name = f"{layer}-beside" if field == "beside" else str(layer)
         yield Unit(IMPORT_SAE.name, name, recipe, inputs, {"folder": str(source.folder)})

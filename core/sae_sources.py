@@ -26,12 +26,12 @@ _PATTERN = re.compile(r"[*?]")
 @dataclass(frozen=True)
 class Use:
     """What a study would use the SAEs on: its layers, what is read of them, the width of their rows where it is known,
-    and all names of its model."""
+    and all names of its model, the one that readers know it by first."""
 
     layers: Sequence[int]
     site: Site
     width: int | None
-    models: frozenset[str]
+    models: Sequence[str]
 
 
 def pin_saes(study: Study, bases: Sequence[Path]) -> Study:
@@ -59,10 +59,11 @@ def _pin(field: str, place: str, bases: Sequence[Path]) -> str:
     return str(base / Path(place).expanduser())
 
 
-def names_of_model(study: Study, located: Located, folder: Path | None) -> frozenset[str]:
-    """Every name that the study's model goes by: its place's, its configuration's, its kind's, or its factory's."""
-    told = (located.factory, located.package, study.model.path, *(model_names(folder) if folder else ()))
-    return frozenset(name for name in told if name)
+def names_of_model(study: Study, located: Located, folder: Path | None) -> list[str]:
+    """Every name that the study's model goes by: its factory's or package's, its place's, its configuration's and its
+    kind's."""
+    named = [name for name in (located.factory, located.package) if name]
+    return [*named, *(model_names(folder) if folder else ())] or [str(study.model.path)]
 
 
 def sae_sources(study: Study, use: Use, memo: HashMemo) -> Mapping[str, Mapping[int, SAESource]]:
@@ -171,7 +172,7 @@ def _check_width(weights: Sequence[Path], width: int) -> None:
         raise BadInput(f"{weights[0].parent}: its matrices are {told}; the study's rows have width {width}")
 
 
-def origin_warnings(study: Study, saes: Mapping[str, Mapping[int, SAESource]], model: str) -> Iterator[str]:
+def origin_warnings(saes: Mapping[str, Mapping[int, SAESource]], use: Use) -> Iterator[str]:
     """One line for all layers whose SAE was trained on another model, site or layer than the study uses it on."""
     for field, sources in saes.items():
         alike: dict[str, list[int]] = {}
@@ -182,7 +183,7 @@ def origin_warnings(study: Study, saes: Mapping[str, Mapping[int, SAESource]], m
                 alike.setdefault(told, []).append(layer)
         for told, layers in alike.items():
             named = f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
-            yield f"sae.{field}: {named}: {told} than {study.capture.site} of {model}, which the study reads"
+            yield f"sae.{field}: {named}: {told} than {use.site} of {use.models[0]}, which the study reads"
 
 
 def _listed(bases: Sequence[Path]) -> str:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.hub import hub_name
 from core.lm.checkpoint import read_checkpoint
 from core.lm.shape import ModelShape, read_shape
 from core.lm.templates import template_notes
@@ -56,27 +55,19 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     shape = workspace.shape(roots, model)
     # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
     trial = shape if shape or model is None else Shape.of(model, images=1)
+    told: tuple[str, ...] = ()
     if trial is not None:
         names = names_of_model(study, located, folder)
         use = Use(layers_of(study, sources, trial), study.capture.site, _width(study, sources, trial), names)
         sources = replace(sources, saes=sae_sources(study, use, memo))
+        told = tuple(origin_warnings(sources.saes, use))
     memo.save()
     tried = plan_study(study, sources, trial) if trial else None
     plan = tried if shape else None
-    told = tuple(origin_warnings(study, sources.saes, _shown_name(study, located)))
     return Survey(study, located, sources, roots, plan, tried.layers if tried else None, notes, told)
-
-
 def _model_notes(folder: Path) -> tuple[str, ...]:
     notes = (*read_checkpoint(folder).notes, *template_notes(folder))
     return tuple(f"model {folder.name}: {note}" for note in notes)
-
-
-def _shown_name(study: Study, located: Located) -> str:
-    """The model as a reader knows it."""
-    if located.model is None:
-        return located.factory or located.package or str(study.model.path)
-    return hub_name(located.model) or located.model.name
 
 
 def _width(study: Study, sources: Sources, shape: Shape) -> int | None:

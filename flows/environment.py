@@ -14,14 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import yaml
+
 from core.errors import BadInput
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SERVERS = ("PREFECT_API_URL", "SAEFLOW_TRACKING_URI", "SAEFLOW_MLFLOW_URL")
-# Dask's settings come from the profile; the servers' from their command lines; a warning is no error of the study.
-_OTHERS = ("DASK_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "PYTHONWARNINGS")
+# Dask's settings come from the profile, the servers' from their command lines, the revision from our own checkout.
+_OTHERS = ("DASK_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "PYTHONWARNINGS", "GIT_DIR", "GIT_WORK_TREE")
 # MLflow is told the run, experiment and store with each call; these would outrank the call.
 _MLFLOW_OF_THE_SHELL = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_", "MLFLOW_TRACKING_URI")
 # What belongs to a server of the user's own: its address, its passwords and certificates.
@@ -33,6 +35,7 @@ _COMMANDS = ("SBATCH_", "SLURM_", "SLURMD_", "SALLOC_", "SRUN_", "SQUEUE_", "SIN
 _OF_A_JOB = ("SAEFLOW_JOB_", "CUDA_VISIBLE_", "ROCR_VISIBLE_", "HIP_VISIBLE_", "GPU_DEVICE_")
 # Which SLURM is meant, and who asks.
 SLURM_KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT", "SLURM_SACK_KEY", "SLURM_SACK_JWKS")
+_DASK_FOLDERS = ("/etc/dask", "~/.config/dask")
 _taken: dict[str, str] = {}
 
 
@@ -158,6 +161,8 @@ def _unusable(name: str, value: str) -> bool:
     """Whether a variable keeps every client from starting, even one that asks loopback alone."""
     if name in _CERTIFICATES:
         return not Path(value).exists()
+    if name == "SSLKEYLOGFILE":
+        return not Path(value).parent.is_dir()
     if name.lower() not in _PROXIES or not value:
         return False
     kinds = ("http", "https", *(("socks5", "socks5h") if find_spec("socksio") else ()))
@@ -194,3 +199,19 @@ def neutral_dask() -> None:
         raise BadInput(f"{said}; correct the file or move it away: saeflow uses nothing of it") from error
     dask.config.paths.clear()
     dask.config.refresh()
+
+
+def dask_files() -> list[Path]:
+    """The files of the user and of this machine in which Dask would find a setting; it writes empty ones itself."""
+    folders = [Path(name).expanduser() for name in (*_DASK_FOLDERS, *filter(None, [_taken.get("DASK_CONFIG")]))]
+    files = [file for folder in folders for file in (sorted(folder.glob("*")) if folder.is_dir() else [folder])]
+    return [file for file in files if file.suffix in (".yaml", ".yml", ".json") and _says_something(file)]
+
+
+def _says_something(file: Path) -> bool:
+    try:
+        return yaml.safe_load(file.read_text(encoding="utf-8")) is not None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return True
+    except OSError:
+        return False

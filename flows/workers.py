@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.environment import neutral_dask
+from core.errors import BadInput
+from flows.environment import dask_files, neutral_dask
 from flows.place import Place
 from flows.profiles import LocalProfile, Pool, Profile, SlurmPool, SlurmProfile
 from tasks.step import STOPPING
@@ -103,20 +104,28 @@ def open_workers(
 @contextmanager
 def _local_workers(count: int) -> Iterator[Workers]:
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
     from prefect_dask import DaskTaskRunner
 
     lost_at_once = {"distributed.scheduler.allowed-failures": 0}
-    with (
-        dask.config.set(lost_at_once),
-        LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster,
-    ):
+    with dask.config.set(lost_at_once), _started(count) as cluster:
 
         def ask_to_stop() -> None:
             with Client(cluster, set_as_default=False) as client:
                 client.run(stop_units, wait=False)
 
         yield _Here(DaskTaskRunner(address=cluster.scheduler_address), ask_to_stop)
+
+
+def _started(count: int) -> Any:
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+    except RuntimeError as error:  # a process that starts imports Dask before it is told to look away from these files
+        files = ", ".join(map(str, dask_files()))
+        read = f"; Dask reads {files} as it is imported: correct them or move them away" if files else ""
+        raise BadInput(f"the worker processes of this machine do not start: {error}{read}") from error
 
 
 def stop_units() -> None:

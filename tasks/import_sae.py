@@ -32,7 +32,8 @@ def import_sae(work: Work) -> Mapping[str, float]:
     folder = Path(work.unit.knobs["folder"])
     sae = open_pretrained(folder, table.d_model, work.logger.info).to(device_of(work))
     quality = final_metrics(sae, rows)
-    origin = Origin(model_name(work), layer, table.site, trained=_trained(work, folder))
+    trained = _trained(work, folder)
+    origin = Origin(trained.other_model or model_name(work), layer, table.site, trained=trained)
     save_sae(sae, work.out, origin, quality.firing_rate)
     pl.DataFrame(schema=HISTORY).write_parquet(work.out / "history.parquet", statistics=False)
     write_quality(quality, work.out)
@@ -43,7 +44,8 @@ def import_sae(work: Work) -> Mapping[str, float]:
 def _trained(work: Work, folder: Path) -> Trained:
     """Where it was trained, as the plan read it; told in the log where that is another place than it is used on."""
     told = work.recipe["trained"]
-    trained = Trained(told["model"], told["hook"], read_trained(folder).metadata, tuple(told["differs"]))
+    metadata, differs = read_trained(folder).metadata, tuple(told["differs"])
+    trained = Trained(told["model"], told["hook"], metadata, differs, told["other_model"])
     if trained.differs:
         work.logger.warning("%s was trained on another %s: %s", folder, in_words(trained.differs), trained)
     return trained

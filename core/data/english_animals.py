@@ -24,12 +24,13 @@ def _verb(caption: EnglishCaption, index: int) -> None:
         return
     doer = caption.is_person(before) and not is_adjective(caption.word(before))
     if is_plural(word):
-        acts = doer and not is_plural(caption.word(before)) and not caption.holds(before, "animal_roles", "kin")
-        acts = acts and caption.word(before) != "bachelor"
+        named = caption.holds(before, "animal_roles", "kin") or caption.word(before) == "bachelor"
+        is_verb = caption.holds(before - 1, "singular_determiners") or caption.holds(index + 1, "determiners", "owners")
+        acts = doer and not is_plural(caption.word(before)) and (is_verb or not named)
     else:
         acts = doer and is_plural(caption.word(before))
     subject = caption.holds(before, "subjects") or caption.word(before) in ("he", "she")
-    if acts or (word == "pets" and doer) or (subject and caption.holds(index, "verb_animals")):
+    if acts or (word in ("pets", "fishes") and doer) or (subject and caption.holds(index, "verb_animals")):
         caption.roles[index] = ""
 
 

@@ -26,6 +26,8 @@ class Phrase(NamedTuple):
 
     words: tuple[str, ...]
     capitals: tuple[bool, ...]
+    owners: tuple[bool, ...]
+    """Which words have a possessive ending, and must have one in the caption too."""
     names: Role
     """What the last word names."""
 
@@ -71,7 +73,8 @@ def _phrases(lists: dict[Role, list[str]]) -> dict[str, list[Phrase]]:
     for names, texts in lists.items():
         for words in map(tokens_of, texts):
             capitals = tuple(token.is_capitalised for token in words)
-            phrase = Phrase(tuple(token.word for token in words), capitals, names)
+            owners = tuple(token.owns for token in words)
+            phrase = Phrase(tuple(token.word for token in words), capitals, owners, names)
             found.setdefault(phrase.words[0], []).append(phrase)
     return found
 
@@ -146,7 +149,7 @@ def _gender(lexicon: EnglishLexicon, word: str) -> Gender | None:
             return "female"
         if lexicon.holds(form, "male"):
             return "male"
-    if lexicon.holds(word, "neutral"):
+    if lexicon.holds(word, "neutral", "not_man"):
         return None
     return next((gender for form in forms(word) if (gender := _compound_gender(lexicon, form)) is not None), None)
 

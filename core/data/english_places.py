@@ -27,7 +27,8 @@ def _is_surname(caption: EnglishCaption, index: int) -> bool:
 def _place(caption: EnglishCaption, run: range) -> range | None:
     """The part of a run of capitals that is a place's or a brand's: Queen Street, Lake Victoria, the Prince hotel."""
     last = run.stop - 1
-    if caption.has(run.stop, "sites") and caption.is_near(last, run.stop) and not caption.owns(last):
+    alone = len(run) == 1 and caption.opens_sentence(run.start)
+    if caption.has(run.stop, "sites") and caption.is_near(last, run.stop) and not caption.owns(last) and not alone:
         joined = caption.word(run.start - 1) == "and" and caption.is_capitalised(run.start - 2)
         return range(run.start - 2 if joined else run.start, run.stop)  # the corner of King and Queen streets
     if caption.word(run.start - 1) == "of" and caption.has(run.start - 2, "containers"):

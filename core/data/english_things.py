@@ -46,19 +46,29 @@ def _phrase(caption: EnglishCaption, index: int) -> None:
 
 
 def _matches(caption: EnglishCaption, index: int, phrase: Phrase) -> bool:
-    """Whether the words stand there side by side, the last one perhaps in the plural, with the phrase's capitals."""
-    last = len(phrase.words) - 1
-    if index + last >= len(caption.tokens):
+    """Whether the words stand there side by side, with the phrase's capitals and possessives.
+
+    The last word may be a plural, unless that makes it a verb: `a man bags a loaf`.
+    """
+    last = index + len(phrase.words) - 1
+    if last >= len(caption.tokens):
         return False
-    for offset, (word, capital) in enumerate(zip(phrase.words, phrase.capitals, strict=True)):
-        found = caption.word(index + offset)
-        if word != found and not (offset == last and word in forms(found)):
+    is_verb = caption.holds(index - 1, "singular_determiners") or _has_object(caption, last)
+    for at, word, capital, owns in zip(
+        range(index, last + 1), phrase.words, phrase.capitals, phrase.owners, strict=True
+    ):
+        is_plural_of = at == last and word in forms(caption.word(at)) and not is_verb
+        if word != caption.word(at) and not is_plural_of:
             return False
-        if capital and not caption.is_capitalised(index + offset):
+        if (capital and not caption.is_capitalised(at)) or (owns and not caption.owns(at)):
             return False
-        if offset < last and caption.between(index + offset).strip(" -&+.'/0123456789") != "":
+        if at < last and caption.between(at).strip(" -&+.'/0123456789") != "":
             return False
     return True
+
+
+def _has_object(caption: EnglishCaption, index: int) -> bool:
+    return caption.is_near(index, index + 1) and caption.holds(index + 1, "determiners", "owners")
 
 
 def _context(caption: EnglishCaption, index: int) -> None:
@@ -115,7 +125,9 @@ def _verb(caption: EnglishCaption, index: int) -> None:
     if caption.holds(before, "subjects"):
         acts = caption.word(before) != "to" or takes_object or caption.word(after) in ("", "and")
     elif caption.role(before) in ("female", "male", "person", "animal", "pronoun"):
-        acts = takes_object and not caption.owns(before) and not caption.holds(before, "owners")
+        agrees = caption.is_person(before) and caption.word(before) not in ("police", "people")
+        agrees = agrees and is_plural(word) != is_plural(caption.word(before)) and caption.role(index) != "person"
+        acts = (takes_object or agrees) and not caption.owns(before) and not caption.holds(before, "owners")
     else:
         plural = caption.word(before).endswith("s") and not caption.owns(before)
         known = caption.holds(before, "determiners", "owners") or caption.role(before) != ""

@@ -213,7 +213,7 @@ def _sae_kind(made: Converted, told: Mapping[str, Any]) -> None:
         made.put("sae.l1_coefficient", told["l1"])
         made.decide.append(
             "sae.l1_coefficient: taken as written; here it weighs Σ f beside ‖x − x̂‖² of a row, rows scaled to a mean "
-            "squared norm of D: where the old loss was a mean over dimensions or features, another value does the same"
+            "squared norm of D: a loss that was a mean over dimensions or features needs another value (docs/saes.md)"
         )
         if "k" in told:
             made.decide.append(

@@ -138,6 +138,8 @@ def _sweep(
         unit, metrics = manifests[artifact]["unit"], _read_json(store.path(artifact) / "metrics.json")
         settings = unit["recipe"].get("sae") or _read_settings(store.path(artifact))
         kept = {name: settings[name] for name in ("architecture", "expansion", "k")}
+        if settings.get("l1_coefficient") is not None:
+            kept |= {"k": None, "l1_coefficient": settings["l1_coefficient"]}
         figures = {name: metrics.get(name) for name in _SWEPT}
         names = {"layer": int(unit["recipe"]["layer"]), "variant": variant, "chosen": variant == chosen}
         records.append({**names, **kept, **figures})

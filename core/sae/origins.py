@@ -57,29 +57,32 @@ _SCOPE_HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.ho
 class Trained:
     """Where an autoencoder was trained: null where its files do not tell.
 
-    `metadata` is all that they told of it; `differs` what of model, site and layer is another one than it is used on.
+    `metadata` is all that they told of it; `differs` what of model, site and layer is another one than it is used on,
+    and `other_model` the name of that model where it is another.
     """
 
     model: str | None = None
     hook: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
     differs: tuple[str, ...] = ()
+    other_model: str | None = None
 
     def __str__(self) -> str:
         if self.model is None and self.hook is None:
             return "its files do not tell where"
         return f"{self.hook or 'a hook that is not told'} of {self.model or 'a model that is not told'}"
 
-    def used_on(self, models: frozenset[str], site: Site, layer: int) -> "Trained":
-        """The same, compared with the place that it is used on; `models` are all names of the model there."""
-        found = []
+    def used_on(self, models: Sequence[str], site: Site, layer: int) -> "Trained":
+        """The same, compared with the place that it is used on; `models` are all names of the model there, the one that
+        readers know it by first."""
+        found: list[str] = []
         if self.model is not None and plain_name(self.model) not in {plain_name(name) for name in models}:
             found.append("model")
         if self.hook is not None:
             sites, at = hook_place(self.hook, self.model or "")
             found += ["site"] if site not in sites else []
             found += ["layer"] if at is not None and at != layer and site != "projector" else []
-        return replace(self, differs=tuple(found))
+        return replace(self, differs=tuple(found), other_model=models[0] if "model" in found else None)
 
 
 def in_words(differs: Sequence[str]) -> str:

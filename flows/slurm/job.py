@@ -21,6 +21,7 @@ RETIRE_SHARE = 0.05
 RETIRE_AT_LEAST_S = 60.0
 # What sbatch takes as it stands; in anything else it looks for quotes, backslashes and comments.
 _PLAIN = re.compile(r"[\w.,:;/=@+*%()\[\]|&!-]+", re.ASCII)
+_SECTION = "saeflow"  # of Dask's configuration: what stands in its `slurm`, if anything, is for others
 _PLACE_OF_NAME = "dummy-name"  # what dask-jobqueue calls the worker in a script that it only shows
 
 
@@ -55,7 +56,7 @@ def open_cluster(order: JobOrder) -> Any:
     Raises:
         BadInput: the host, interface or port is not this machine's.
     """
-    neutral_dask()
+    _use_own_section()
     from dask_jobqueue.slurm import SLURMCluster
 
     try:
@@ -66,7 +67,7 @@ def open_cluster(order: JobOrder) -> Any:
 
 
 def cluster_options(order: JobOrder) -> dict[str, Any]:
-    """What dask-jobqueue is given for this order: all that it would else take from ~/.config/dask, quoted."""
+    """What dask-jobqueue is given for this order, quoted; the rest it takes from a section of ours, its defaults."""
     profile, pool = order.profile, order.pool
     # Dask's own pages have no lock: what is left of them stays on loopback, whatever the scheduler listens on.
     scheduler: dict[str, Any] = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
@@ -76,18 +77,16 @@ def cluster_options(order: JobOrder) -> dict[str, Any]:
     order.log_folder.mkdir(parents=True, exist_ok=True)
     _neutral_folder(order).mkdir(parents=True, exist_ok=True)
     return {
-        "shebang": "#!/usr/bin/env bash",
+        "config_name": _SECTION,
         "python": shlex.quote(sys.executable),
         "worker_command": "flows.slurm.worker",
         "queue": sbatch_word(pool.partition),
         "account": sbatch_word(pool.account) if pool.account else None,
         "cores": pool.cores,
-        "job_cpu": pool.cores,
         "processes": 1,
         "memory": pool.memory,
         "walltime": pool.walltime,
         "job_name": order.name,
-        "job_directives_skip": [],
         "interface": None if profile.host else profile.interface,
         "security": None if order.private else True,
         "shared_temp_directory": None if order.private else str(_private_folder(order.place.workspace)),
@@ -100,6 +99,15 @@ def cluster_options(order: JobOrder) -> dict[str, Any]:
     }
 
 
+def _use_own_section() -> None:
+    neutral_dask()
+    import dask
+    import dask_jobqueue  # noqa: F401 — it registers its defaults
+
+    defaults = dask.config.merge(*dask.config.defaults)
+    dask.config.set({f"jobqueue.{_SECTION}": defaults["jobqueue"]["slurm"]})
+
+
 def job_header(order: JobOrder) -> str:
     """The first line and the #SBATCH lines of this order's jobs."""
     lines = example_script(order).splitlines()
@@ -108,7 +116,7 @@ def job_header(order: JobOrder) -> str:
 
 def example_script(order: JobOrder) -> str:
     """The script that a worker of this order would have; the scheduler's address is made up."""
-    neutral_dask()
+    _use_own_section()
     from dask_jobqueue.slurm import SLURMJob
 
     scheduler_only = ("scheduler_options", "shared_temp_directory", "security")

@@ -2,27 +2,24 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-import yaml
-
-from flows.environment import SLURM_KEPT, direct_hosts, for_servers, outranks_the_profile, taken
+from flows.environment import SLURM_KEPT, dask_files, direct_hosts, for_servers, outranks_the_profile, taken
 from flows.slurm.check import Finding
 
 # What sbatch hands on to a job and saeflow leaves alone: it may be meant.
 _GOES_ALONG = ("PYTHONPATH", "PYTHONHOME", "LD_PRELOAD", "BASH_ENV", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_CLIENTS = ("http", "all_proxy", "SSL_CERT", "REQUESTS_CA", "CURL_CA")
-_DASK_FOLDERS = ("/etc/dask", "~/.config/dask")
+_SERVERS_AND_PYTHON = ("UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "PYTHONWARNINGS", "GIT_")
+_CLIENTS = ("http", "all_proxy", "SSL", "REQUESTS_CA", "CURL_CA")
 
 
 def check_surroundings() -> Iterator[Finding]:
     """What this shell and its configuration files hold that is taken out, or that goes along into jobs."""
     yield from _slurm(os.environ)
     yield from _left_out(_names("DASK_"), "Dask's settings come from the profile; its `setup` may export them")
-    for path in _dask_files():
+    for path in dask_files():
         yield Finding(str(path), "warning", "is not read: Dask's settings come from the profile")
     yield from _left_out(_of_servers(os.environ), "PREFECT_API_URL and SAEFLOW_TRACKING_URI name servers of yours")
-    yield from _left_out(_names("UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "PYTHONWARNINGS"), "no job needs it")
+    yield from _left_out(_names(*_SERVERS_AND_PYTHON), "no job needs it")
     yield from _left_out(_names(*_CLIENTS), "it names no file, or a kind of proxy that no client here speaks")
     yield from _proxies(os.environ)
     for name in _GOES_ALONG:
@@ -55,22 +52,6 @@ def _left_out(names: list[str], why: str) -> Iterator[Finding]:
     """Names alone: what they hold may be a password."""
     if names:
         yield Finding(", ".join(names), "warning", f"left out; {why}")
-
-
-def _dask_files() -> list[Path]:
-    """The files of the user and of this machine in which Dask would find a setting; it writes empty ones itself."""
-    folders = [Path(name).expanduser() for name in (*_DASK_FOLDERS, *filter(None, [taken().get("DASK_CONFIG")]))]
-    files = [file for folder in folders for file in (sorted(folder.glob("*")) if folder.is_dir() else [folder])]
-    return [file for file in files if file.suffix in (".yaml", ".yml", ".json") and _says_something(file)]
-
-
-def _says_something(file: Path) -> bool:
-    try:
-        return yaml.safe_load(file.read_text(encoding="utf-8")) is not None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return True
-    except OSError:
-        return False
 
 
 def _of_servers(environment: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ from core.study import load_study
 from core.units import SAESource
 
 STUDIES = Path(__file__).parents[2] / "deployments" / "studies"
-NAMES = frozenset({"acme/vlm", "gemma3"})
+NAMES = ["acme/vlm", "gemma3"]
 
 
 def saelens(folder: Path, layer: int = 9, model: str = "acme/vlm", **config: object) -> Path:
@@ -100,10 +100,10 @@ def test_saes_of_another_place_are_warned_of_once_for_all_layers(tmp_path: Path)
         saelens(tmp_path / f"theirs_{layer}", layer, "google/gemma-3-4b-it")
         saelens(tmp_path / f"ours_{layer}", layer)
         saelens(tmp_path / f"shifted_{layer}", layer + 1, "gemma3")
-    study = load_study(STUDIES / "mini.yaml")
 
     def warned(pattern: str) -> list[str]:
-        return list(origin_warnings(study, {"pretrained": found(tmp_path, f"sae.pretrained={pattern}")}, "acme/vlm"))
+        sources = found(tmp_path, f"sae.pretrained={pattern}")
+        return list(origin_warnings({"pretrained": sources}, Use((9, 17), "resid_post", 4, NAMES)))
 
     assert warned("ours_{layer}") == []
     assert warned("theirs_{layer}") == [

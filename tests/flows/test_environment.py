@@ -17,6 +17,7 @@ import pytest
 import requests
 from websockets.asyncio.server import serve
 
+from core.errors import BadInput
 from core.workspace import Workspace
 from flows.environment import direct_hosts, for_servers, for_slurm, neutral_dask, settle, settled, taken
 from flows.place import Place
@@ -177,7 +178,10 @@ def test_the_profile_decides_over_the_user_s_dask_configuration(hostile_dask: Pa
     assert isinstance(profile, SlurmProfile)
     order = JobOrder(Place("demo", "train_sae", hostile_dask / "workspace"), profile, profile.gpu)
     with open_cluster(order) as cluster:
-        scripts = (example_script(order), job_script(cluster))
+        scripts = [example_script(order), job_script(cluster)]
+    late = {"job-mem": "100GB", "extra": ["--nobody"], "job-extra": ["-p nobody"], "shebang": "#!/bin/tcsh"}
+    with dask.config.set({f"jobqueue.slurm.{name}": value for name, value in late.items()}):
+        scripts.append(example_script(order))
     for script in scripts:
         assert script.startswith("#!/usr/bin/env bash\n")
         assert "#SBATCH --mem=4G\n" in script and "#SBATCH --cpus-per-task=1\n" in script
@@ -195,6 +199,18 @@ def test_worker_processes_do_not_load_what_the_user_s_dask_configuration_names(h
             assert client.submit(dask.config.get, "distributed.worker.preload").result(60) == []
 
 
+def test_a_dask_configuration_with_which_no_process_starts_is_named_in_a_line(hostile_dask: Path) -> None:
+    bad = hostile_dask / ".config" / "dask" / "logging.yaml"
+    bad.write_text("logging: {version: 1, handlers: {file: {class: logging.FileHandler, filename: /nowhere/x.log}}}")
+    place = Place("demo", "capture", hostile_dask)
+    with (
+        pytest.raises(BadInput, match=rf"do not start: .*Dask reads .*{bad} as it is imported: correct them") as told,
+        open_workers(LocalProfile(kind="local"), Pool(workers=1), place, 1, print),
+    ):
+        pass
+    assert "\n" not in str(told.value)
+
+
 def test_a_dask_configuration_that_is_no_yaml_is_named_in_a_line(tmp_path: Path) -> None:
     home = hostile_home(tmp_path)
     broken = home / ".config" / "dask" / "broken.yaml"
@@ -210,6 +226,7 @@ PREFECT = """
 import json, os
 from flows.environment import work_in
 from cli.servers import adopt
+from core.errors import BadInput
 from core.workspace import Workspace
 from flows.settings import Settings, started_in
 from pathlib import Path

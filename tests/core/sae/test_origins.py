@@ -101,7 +101,7 @@ def test_the_place_is_read_from_what_each_project_writes(
 def test_another_model_site_or_layer_is_told_apart_from_another_name(
     told: Trained, layer: int, differs: tuple[str, ...]
 ) -> None:
-    names = frozenset({"/data/scene-captioner", "openai-community/gpt2", "gpt2"})
+    names = ["/data/scene-captioner", "openai-community/gpt2", "gpt2"]
     assert told.used_on(names, "resid_post", layer).differs == differs
 
 
@@ -136,7 +136,7 @@ def test_what_is_written_keeps_the_origin_and_says_where_it_is_used(tmp_path: Pa
     assert kept["used_on"]["model_name"] == "gemma3"
     assert kept["used_on"]["hook_name"] == "blocks.9.hook_resid_post"
     assert kept["used_on"]["differs"] == ["model", "site"]
-    assert read_trained(tmp_path / "theirs").used_on(frozenset({"gpt2"}), "mlp_out", 3).differs == ()
+    assert read_trained(tmp_path / "theirs").used_on(["gpt2"], "mlp_out", 3).differs == ()
     assert read_origin(tmp_path / "theirs") == {name: kept[name] for name in ("model_name", "hook_name", "used_on")}
     save_sae(random_sae(), tmp_path / "ours", Origin("gemma3", 9))
     assert read_origin(tmp_path / "ours") is None
