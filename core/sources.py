@@ -14,6 +14,7 @@ from core.errors import BadInput
 from core.hub import is_hub_name, snapshots
 from core.lm.packages import PACKAGE_PREFIX, package_files
 from core.lm.shape import missing_files, weight_files
+from core.lm.templates import CLOCK, asks_for_time
 from core.study import Study
 from core.study.data import TableSource
 from core.units import Sources
@@ -182,7 +183,15 @@ def hash_sources(study: Study, located: Located, memo: HashMemo) -> Sources:
 
         return Sources(data, factory_content(located.factory, open_factory(located.factory)))
     assert located.model is not None
-    return Sources(data, memo.sha256_all(_model_files(located.model)))
+    return Sources(data, _model_content(located.model, memo))
+
+
+def _model_content(folder: Path, memo: HashMemo) -> str:
+    """A hash of the model's files, and of the time that its chat template is told, where it asks for it."""
+    content = memo.sha256_all(_model_files(folder))
+    if not asks_for_time(folder):
+        return content
+    return hashlib.sha256(f"{content} {CLOCK.isoformat()}".encode()).hexdigest()[:20]
 
 
 def _model_files(folder: Path) -> list[Path]:

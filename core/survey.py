@@ -65,6 +65,8 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     tried = plan_study(study, sources, trial) if trial else None
     plan = tried if shape else None
     return Survey(study, located, sources, roots, plan, tried.layers if tried else None, notes, told)
+
+
 def _model_notes(folder: Path) -> tuple[str, ...]:
     notes = (*read_checkpoint(folder).notes, *template_notes(folder))
     return tuple(f"model {folder.name}: {note}" for note in notes)

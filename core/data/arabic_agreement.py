@@ -27,7 +27,7 @@ def agreeing(people: People, index: int, described: set[int]) -> tuple[Gender, K
         return lexeme.relative, "pronoun"
     if lexeme.adjective is not None and _describes(people, index, lexeme.adjective.gender, described):
         return lexeme.adjective.gender, "adjective"
-    for verb in people.phrases.verbs_at(index):
+    for verb in sorted(people.phrases.verbs_at(index), key=lambda verb: verb.is_noun_too or not verb.is_present):
         if _tells_of_its_subject(people, index, verb.gender) or _is_done_by(
             people, index, verb.gender, things=verb.things != "no"
         ):
@@ -77,10 +77,12 @@ def _describes(people: People, index: int, gender: Gender, described: set[int]) 
 
 
 def _tells_of_its_subject(people: People, index: int, gender: Gender) -> bool:
-    """Whether a verb's subject is a noun for either gender (عجوز)."""
+    """Whether a verb's subject is a noun for either gender (عجوز), or a name, which the verb outweighs."""
     subject = people.subject(index)
     somebody = people.found.get(subject) if subject is not None else None
-    return somebody is not None and somebody.gender == gender and not somebody.tells
+    if somebody is None:
+        return False
+    return somebody.name_end is not None or (somebody.gender == gender and not somebody.tells)
 
 
 def _is_done_by(people: People, index: int, gender: Gender, *, things: bool) -> bool:
@@ -161,9 +163,10 @@ def _drops_its_subject(people: People, index: int) -> bool:
     phrases, verb = people.phrases, people.phrases.verb(index)
     if people.subject(index) is not None or verb.is_noun_too or people.readings[index].within("seen_by_me"):
         return False
-    earlier = phrases.before(index)
-    if any(not phrase.governor or _may_stand_for(people, phrase.head, verb.gender) for phrase in earlier):
-        return False
+    for phrase in phrases.before(index):
+        is_lifeless = verb.things == "no" and _is_lifeless(people, phrase.head)
+        if not phrase.governor or (_may_stand_for(people, phrase.head, verb.gender) and not is_lifeless):
+            return False
     behind = [phrase.head for phrase in phrases.after(index) if not is_manner(people.readings[phrase.head])]
     if verb.number != "one" or verb.things == "no" or not behind:
         people.may_be_things |= verb.things == "alone"

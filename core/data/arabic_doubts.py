@@ -119,13 +119,22 @@ def _settle_heh(people: People, index: int) -> None:
     if feminine.sort == "doubtful" and not (agrees == "female" and people.acts(index, "female")):
         if masculine is not None and (agrees == "male" or masculine[1].gender == "female"):
             people.add(index, *masculine)
-    elif lexeme.heh_is_sure or masculine is None or agrees == "female" or _leaves_dots_off(people):
+    elif lexeme.heh_is_sure or masculine is None or agrees == "female":
+        people.add(index, stripped, feminine)
+    elif agrees == "male" or (_dots(people) is not False and _has_owner(people, index)):
+        people.add(index, *masculine)
+    elif _dots(people) is False and not masculine[1].is_relation:
         people.add(index, stripped, feminine)
     else:
-        verbs = [people.phrases.verb(at).gender for at in people.phrases.verbs if at < index]
-        has_owner = "male" in verbs or any(people.gender(at) != "female" for at in people.before(index))
-        people.ambiguous |= agrees is None and not has_owner
-        people.add(index, *masculine)
+        people.ambiguous = True
+        is_owned = masculine[1].is_relation or _dots(people) is True
+        people.add(index, *(masculine if is_owned else lexeme.heh))
+
+
+def _has_owner(people: People, index: int) -> bool:
+    """Whether somebody before the word may own it: a man, a person of no known gender, a masculine verb's subject."""
+    verbs = [people.phrases.verb(at).gender for at in people.phrases.verbs if at < index]
+    return "male" in verbs or any(people.gender(at) != "female" for at in people.before(index))
 
 
 def _has_complement(people: People, index: int) -> bool:
@@ -139,14 +148,14 @@ def _has_complement(people: People, index: int) -> bool:
     return is_noun and after.adjective is None and not after.preposition
 
 
-def _leaves_dots_off(people: People) -> bool:
-    """Whether the writer leaves the dots off another ة, which its article shows."""
+def _dots(people: People) -> bool | None:
+    """Whether the writer puts the dots on another ة, or leaves them off one that its article shows."""
     if any(reading.word.folded.endswith("ة") for reading in people.readings):
-        return False
-    return any(
-        reading.lexeme.is_definite and reading.word.folded.endswith("ه") and not reading.within("ends_in_heh")
-        for reading in people.readings
-    )
+        return True
+    for reading in people.readings:
+        if reading.lexeme.is_definite and reading.word.folded.endswith("ه") and not reading.within("ends_in_heh"):
+            return False
+    return None
 
 
 def _is_unknown(people: People, index: int) -> bool:

@@ -104,7 +104,7 @@ def lexeme(folded: str, spelt: str, has_shadda: bool = False) -> Lexeme:
 
 
 def _without_conjunction(lexicon: ArabicLexicon, ways: tuple[Stripped, ...]) -> tuple[Stripped, ...]:
-    """Only the ways that leave the word's first letter where it belongs to a known thing: وسادتها is no `and her men`."""
+    """The ways that leave a known thing its first letter, if there are any: وسادتها is no `and her men`."""
     known = [way for way in ways if way.proclitics == 0]
     is_thing = any(
         way.owner and (way.stem in lexicon.sets["whole"] or way.stem in lexicon.sets["agents"]) for way in known

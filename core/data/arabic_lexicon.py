@@ -150,6 +150,7 @@ def _people(raw: dict[str, Any]) -> tuple[dict[str, Person], dict[str, Person]]:
     sorts: dict[str, Sort] = {"epicene": "epicene", "couples": "couple", "spouses": "spouses"}
     for name, sort in sorts.items():
         people |= {word: Person(None, sort=sort) for word in raw[name]}
+    people |= {word: Person("female", sort="epicene") for word in raw["either"]}
     return people, constructs
 
 

@@ -72,10 +72,11 @@ class People:
         return somebody.gender if somebody is not None else None
 
     def who(self, index: int) -> Gender | Literal["any"] | None:
-        """As `gender`, `any` for a person of no known gender and for several (تلعب الأطفال), and a pronoun's own."""
+        """As `gender`; `any` for a name, a person of no known gender and several (تلعب الأطفال); a pronoun's own."""
         somebody, candidate, lexeme = self.found.get(index), self.candidates[index], self.readings[index].lexeme
         if somebody is not None:
-            return "any" if somebody.person.is_plural else somebody.gender or "any"
+            is_open = somebody.person.is_plural or somebody.name_end is not None
+            return "any" if is_open else somebody.gender or "any"
         if lexeme.heh is not None or (candidate is not None and candidate[1].sort == "epicene"):
             return "any"
         return lexeme.pronoun

@@ -231,8 +231,11 @@ class Phrases:
         heads = [phrase.head for phrase in self.before(verb) if not self._is_object(phrase, who)]
         fitting = [head for head in heads if self._fits(head, doing.gender, who)]
         human = doing.things == "no" or doing.number == "many"
-        acting = [head for head in fitting if not human or self.readings[head].lexeme.being != "thing" or who(head)]
-        return next(iter(acting or fitting), None)
+        if not human:
+            return next(iter(fitting), None)
+        acting = [head for head in fitting if self.readings[head].lexeme.being != "thing" or who(head)]
+        bare = [head for head in fitting if self.of[head].governor != "preposition"]
+        return next(iter(acting or bare), None)
 
     def _is_object(self, phrase: Phrase, who: Who) -> bool:
         if phrase.governor != "verb":

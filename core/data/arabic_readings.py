@@ -10,7 +10,7 @@ from core.data.arabic_lexicon import arabic_lexicon
 _SENTENCE_END = re.compile(r"[.!?؟؛;\n]")
 _CLAUSE_END = re.compile(r"[.!?؟؛;\n،,:()\-–]")
 _QUESTIONS = frozenset({"هل", "سواء", "ادري", "يدري", "تدري"})
-_POINTED = frozenset({"هو", "هي", "هذا", "هذه"})
+_POINTED = frozenset({"هو", "هي", "هذا", "هذه", "ام"})
 
 
 class Reading(NamedTuple):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from transformers import MODEL_FOR_MASKED_LM_MAPPING, DynamicCache
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from core.errors import BadInput
 from core.lm.processors import first_line
@@ -48,9 +47,9 @@ def _of_cache(model: Any) -> list[str]:
         layers = DynamicCache(config=config).layers
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         return [f"transformers has no cache of keys and values for it ({type(error).__name__}: {error})"]
-    other = [
-        number for number, layer in enumerate(layers) if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer)
-    ]
+    # By name: a layer that reads another's keys and values (DummyLayer) is not in every version of transformers.
+    plain = ("DynamicLayer", "DynamicSlidingWindowLayer", "DummyLayer")
+    other = [number for number, layer in enumerate(layers) if type(layer).__name__ not in plain]
     if not other:
         return []
     kinds = getattr(config, "layer_types", None) or [type(layer).__name__ for layer in layers]

@@ -158,7 +158,8 @@ def fork_cache(cache: DynamicCache, rows: Sequence[int]) -> DynamicCache:
     fork.layers = [copy.copy(layer) for layer in cache.layers]
     index = torch.tensor(list(rows))
     for layer in fork.layers:
-        if layer.get_seq_length() > 0:  # layers above an early stop are empty
+        # Layers above an early stop are empty, and so are those that read another layer's keys and values (Gemma 4).
+        if layer.keys is not None and layer.get_seq_length() > 0:
             layer.batch_select_indices(index.to(layer.device))  # copies; a later update concatenates, into new tensors
     return fork
 

@@ -47,9 +47,14 @@ def _clock_macro() -> str:
     return f"{{%- macro {_CLOCK_CALL}(format) -%}}{{{{ format | {' | '.join(steps)} }}}}{{%- endmacro -%}}"
 
 
+def asks_for_time(folder: Path) -> bool:
+    """Whether a chat template in a checkpoint's folder asks for the time."""
+    files = [path for pattern in _FILES for path in sorted(folder.glob(pattern))]
+    return any(_CLOCK_CALL in path.read_text(encoding="utf-8", errors="replace") for path in files)
+
+
 def template_notes(folder: Path) -> tuple[str, ...]:
     """What a user should know of how a checkpoint's chat template is read, a sentence each."""
-    files = [path for pattern in _FILES for path in sorted(folder.glob(pattern))]
-    if not any(_CLOCK_CALL in path.read_text(encoding="utf-8", errors="replace") for path in files):
+    if not asks_for_time(folder):
         return ()
     return (f"its chat template asks for the date, and is always told {CLOCK:%d %B %Y, %H:%M}",)

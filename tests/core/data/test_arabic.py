@@ -50,6 +50,19 @@ def test_a_hamza_written_apart_is_the_letter_it_makes() -> None:
     assert normalise("مو\u0654نث") == normalise("مؤنث") == "مؤنث"
 
 
+def test_letters_of_other_keyboards_are_the_arabic_ones() -> None:
+    assert normalise("دکتورۃ") == normalise("دكتورة") == "دكتورة"
+    assert normalise("ممرضہ گاتب پائع") == "ممرضه كاتب بائع"
+    assert normalise("یلعبے") == "يلعبي"
+
+
+def test_a_word_keeps_how_it_is_spelt() -> None:
+    found = {word.folded: word for word in words("إِمام المسجد على مدرّسة امر\u00adأة")}
+    assert found["امام"].spelt == "إمام" and found["علي"].spelt == "على"
+    assert found["مدرسة"].has_shadda and not found["المسجد"].has_shadda
+    assert (found["امراة"].start, found["امراة"].end) == (24, 30)
+
+
 def test_the_whole_word_is_read_before_anything_is_stripped() -> None:
     for word in ("والد", "فتاة", "بنت", "كاتب"):
         assert strippings(word)[0].stem == word

@@ -126,7 +126,7 @@ def test_a_model_that_reads_a_shared_prompt_otherwise_is_told(tmp_path: Path, mo
 
 def test_a_model_whose_passes_cannot_be_resumed_is_captured_and_refused_where_they_must_be(tmp_path: Path) -> None:
     """Gemma 4's layers read the tokens again, beside the stream."""
-    more = {"num_key_value_heads": 2, "head_dim": 8, "hidden_size_per_layer_input": 8}
+    more = {"num_key_value_heads": 2, "head_dim": 8, "hidden_size_per_layer_input": 8, "num_kv_shared_layers": 1}
     folder = save("gemma4_text", tmp_path, layer_types=["full_attention"] * 3, **more)
     loaded = load_model(folder, "float32", "cpu")
     assert loaded.notes == (loaded.unresumable,) and "it cannot be run on from a layer's stream" in loaded.unresumable

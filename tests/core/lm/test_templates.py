@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,16 @@ def test_a_template_that_writes_the_time_gives_the_same_prompt_for_ever(dated: P
     assert first.text.startswith("<bos>Today: 26 Jul 2024 12:00:00.000000\n")
     assert loaded.notes == ("its chat template asks for the date, and is always told 26 July 2024, 12:00",)
     assert template_notes(CAPTIONER) == ()
+
+
+def test_the_time_that_a_template_is_told_is_in_the_fingerprint(
+    dated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Captures that an older version made with the day's own date are not taken for these."""
+    before, plain = content(dated, tmp_path), content(CAPTIONER, tmp_path)
+    monkeypatch.setattr("core.sources.CLOCK", CLOCK + timedelta(days=1))
+    assert content(dated, tmp_path) != before
+    assert content(CAPTIONER, tmp_path) == plain
 
 
 def test_a_text_models_template_is_told_the_same_time(tiny_text_gemma: Path, tmp_path: Path) -> None:
