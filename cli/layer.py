@@ -40,7 +40,7 @@ def layer(
     assert isinstance(verdicts, dict)
     for unit, verdict in verdicts.items():
         console.print(f"  {unit}: {_words(verdict)}", markup=False)
-    console.print(f"  compare the SAE runs in MLflow: {addresses(settings).words}", markup=False)
+    console.print(f"  browse  {addresses(settings).words}   (MLflow compares the SAE runs)", markup=False)
 
 
 def _words(verdict: str) -> str:

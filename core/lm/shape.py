@@ -94,7 +94,7 @@ def weight_files(folder: Path) -> list[Path]:
         return [single]
     if not index.is_file():
         others = ", ".join(path.name for path in sorted(folder.glob("*.safetensors"))[:3])
-        what = f"no {_SINGLE} or {INDEX} there (but {others})" if others else "no weights (*.safetensors) there"
+        what = f"no {_SINGLE}, and no {INDEX} beside {others}" if others else "no weights (*.safetensors) there"
         raise BadInput(f"model {folder}: {what}; finish the download or mend model.path")
     names = sorted(set(indexed_tensors(folder).values()))
     missing = [name for name in names if not (folder / name).is_file()]

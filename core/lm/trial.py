@@ -25,6 +25,7 @@ from core.lm.patched import clean_run, states_from
 from core.lm.prefix import CaptionGroup, States, common_length, continue_prefix, encode_prefix, run_whole
 from core.lm.processors import first_line
 from core.lm.prompts import CaptionRequest, EncodedSample, chat_text, encode_sample
+from core.pictures import open_picture
 
 _INSTRUCTION, _CAPTION, _LONGER = "Describe the image in English.", "A man.", "A man is singing in a park."
 _SIDES = (96, 64)
@@ -100,8 +101,7 @@ def _processor_inputs(loaded: LoadedModel, image: Path | None) -> dict[str, Any]
     if image is None:
         return {}
     processor: Any = loaded.processor
-    with Image.open(image) as opened:
-        pictures = [[opened.convert("RGB")]]
+    pictures = [[open_picture(image)]]
     if loaded.prefix_lm:
         text = processor.image_token + _INSTRUCTION
         made = processor(text=[text], images=pictures, suffix=[_CAPTION])

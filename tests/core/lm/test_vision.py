@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.lm.hooks import Reading
-from core.lm.images import pixel_values
+from core.lm.images import read_pictures
 from core.lm.loading import LoadedModel, load_model
 from core.lm.sites import vision_points
 from core.lm.vision import encode_images, image_rows
@@ -134,5 +134,5 @@ def test_the_model_sees_a_picture_upright_and_deep_ones_in_grey(loaded: LoadedMo
     scene.save(tmp_path / "plain.png")
     scene.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "sideways.png", exif=exif)
     scene.point(lambda value: value * 257, "I").convert("I;16").save(tmp_path / "deep.png")
-    plain, *others = (pixel_values(loaded, [tmp_path / f"{name}.png"]) for name in ("plain", "sideways", "deep"))
-    assert all(torch.equal(plain, other) for other in others)
+    plain, *others = read_pictures(loaded, [tmp_path / f"{name}.png" for name in ("plain", "sideways", "deep")])
+    assert all(torch.equal(plain["pixel_values"], other["pixel_values"]) for other in others)
