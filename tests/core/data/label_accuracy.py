@@ -1,7 +1,8 @@
 """How many captions of our own lists are labelled as a reader labels them: `python -m tests.core.data.label_accuracy`.
 
-The lists, one a language, are labels/english.csv and labels/arabic.csv: `caption,gender,kind`. The tables that this
-prints stand in docs/labels.md.
+The lists are labels/english.csv and labels/arabic.csv, on which the rules were completed, and those of the same names in
+labels/first_contact, on account of which no rule was changed: `caption,gender,kind`. The tables that this prints stand in
+docs/labels.md.
 """
 
 from collections.abc import Iterable
@@ -9,21 +10,21 @@ from pathlib import Path
 
 import polars as pl
 
+from core.analysis.intervals import wilson
 from core.data.gender import label_caption
 
 GENDERS = ("female", "male", "both", "neutral", "none")
+FIRST_CONTACT = "first_contact"
 _LISTS = Path(__file__).with_name("labels")
 _LANGUAGES = {"english": "en", "arabic": "ar"}
 
 
-def languages() -> list[str]:
-    """The languages that have a list, English first."""
-    return [name for name in _LANGUAGES if (_LISTS / f"{name}.csv").is_file()]
+LANGUAGES = tuple(_LANGUAGES)
 
 
-def labelled(language: str) -> pl.DataFrame:
-    """The list of a language: caption, gender (the reader's), kind, and `found`, the labeller's gender."""
-    frame = pl.read_csv(_LISTS / f"{language}.csv")
+def labelled(language: str, folder: str = "") -> pl.DataFrame:
+    """A list of a language: caption, gender (the reader's), kind, and `found`, the labeller's gender."""
+    frame = pl.read_csv(_LISTS / folder / f"{language}.csv")
     found = [label_caption(caption, _LANGUAGES[language]).gender for caption in frame["caption"]]  # type: ignore[arg-type]
     return frame.with_columns(found=pl.Series(found, dtype=pl.String))
 
@@ -53,9 +54,24 @@ def _tables(language: str) -> Iterable[str]:
     yield f"| all | {frame.height} | {_share(frame)} |\n"
 
 
+def _first_contact() -> Iterable[str]:
+    yield "| language | natural | hard | all |\n|---|---|---|---|"
+    for language in LANGUAGES:
+        frame = labelled(language, FIRST_CONTACT)
+        parts = (frame.filter(kind="natural"), frame.filter(kind="hard"), frame)
+        yield f"| {language.capitalize()} | {' | '.join(map(_with_interval, parts))} |"
+    yield ""
+
+
+def _with_interval(frame: pl.DataFrame) -> str:
+    right = int((frame["gender"] == frame["found"]).sum())
+    interval = wilson(right, frame.height)
+    return f"{right} of {frame.height}: {_share(frame)} [{interval.low:.1%}, {interval.high:.1%}]"
+
+
 def _share(frame: pl.DataFrame) -> str:
     return f"{(frame['gender'] == frame['found']).mean():.1%}" if frame.height else "–"
 
 
 if __name__ == "__main__":
-    print("\n".join(line for language in languages() for line in _tables(language)))
+    print("\n".join([*_first_contact(), *(line for language in LANGUAGES for line in _tables(language))]))

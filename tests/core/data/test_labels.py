@@ -1,10 +1,10 @@
 import polars as pl
 import pytest
 
-from tests.core.data.label_accuracy import GENDERS, accuracy, labelled, languages
+from tests.core.data.label_accuracy import FIRST_CONTACT, GENDERS, LANGUAGES, accuracy, labelled
 
 
-@pytest.fixture(scope="module", params=languages())
+@pytest.fixture(scope="module", params=LANGUAGES)
 def frame(request: pytest.FixtureRequest) -> pl.DataFrame:
     return labelled(request.param)
 
@@ -23,6 +23,13 @@ def test_natural_captions_are_labelled_as_a_reader_does(frame: pl.DataFrame) -> 
 def test_hard_captions_are_labelled_as_a_reader_does(frame: pl.DataFrame, by: str) -> None:
     hard = accuracy(frame.filter(pl.col("kind") != "natural"), by)
     assert hard["share"].min() >= 0.95, wrong(frame)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_captions_that_no_rule_was_made_for_are_labelled_as_a_reader_does(language: str) -> None:
+    frame = labelled(language, FIRST_CONTACT)
+    right = frame["gender"] == frame["found"]
+    assert right.mean() >= 0.95 and right.filter(frame["kind"] == "natural").mean() >= 0.97, wrong(frame)  # type: ignore[operator]
 
 
 def wrong(frame: pl.DataFrame) -> str:
