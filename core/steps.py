@@ -23,25 +23,25 @@ class StepSpec:
     retries: int = 2
 
 
-PREPARE = StepSpec("prepare", 1, "cpu", ("core.data.samples",))
+PREPARE = StepSpec("prepare", 2, "cpu", ("core.data.samples",))
 CONVERT_MODEL = StepSpec("convert_model", 1, "cpu", ("core.lm.gguf",))
-CAPTURE = StepSpec("capture", 2, "gpu", ("core.activations.capture",))
+CAPTURE = StepSpec("capture", 3, "gpu", ("core.activations.capture",))
 IMPORT_ACTIVATIONS = StepSpec("import_activations", 1, "cpu", ("core.activations.precomputed",))
 EXTRACT_LAYER = StepSpec("extract_layer", 1, "cpu", ("core.activations.health", "core.activations.table"))
 TRAIN_SAE = StepSpec("train_sae", 8, "gpu", ("core.sae.training", "core.sae.rows", "core.sae.formats"))
-IMPORT_SAE = StepSpec("import_sae", 3, "gpu", ("core.sae.pretrained", "core.sae.metrics", "core.sae.rows"))
+IMPORT_SAE = StepSpec("import_sae", 4, "gpu", ("core.sae.pretrained", "core.sae.metrics", "core.sae.rows"))
 CHOOSE_SAE = StepSpec("choose_sae", 3, "cpu", ("core.sae.choice",))
 INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.index", "core.features.neighbours"))
 OVERVIEW = StepSpec("overview", 3, "gpu", ("core.analysis.overview", "core.figures.overview"))
 INTERPRETATION = StepSpec("interpretation", 2, "cpu", ("core.analysis.interpretation", "core.figures.interpretation"))
-ABLATION = StepSpec("ablation", 4, "gpu", ("core.analysis.ablation", "core.figures.ablation"))
+ABLATION = StepSpec("ablation", 5, "gpu", ("core.analysis.ablation", "core.figures.ablation"))
 VISUAL_PATTERNS = StepSpec(
-    "visual_patterns", 2, "gpu", ("core.analysis.visual_patterns", "core.figures.visual_patterns")
+    "visual_patterns", 3, "gpu", ("core.analysis.visual_patterns", "core.figures.visual_patterns")
 )
-AMPLIFICATION = StepSpec("amplification", 4, "gpu", ("core.analysis.amplification", "core.figures.amplification"))
+AMPLIFICATION = StepSpec("amplification", 5, "gpu", ("core.analysis.amplification", "core.figures.amplification"))
 EVOLUTION = StepSpec("evolution", 2, "cpu", ("core.analysis.evolution", "core.figures.evolution"))
-QUALITATIVE = StepSpec("qualitative", 2, "gpu", ("core.analysis.qualitative", "core.figures.qualitative"))
-REPORT = StepSpec("report", 5, "cpu", ("core.report", "core.figures.study"))
+QUALITATIVE = StepSpec("qualitative", 3, "gpu", ("core.analysis.qualitative", "core.figures.qualitative"))
+REPORT = StepSpec("report", 6, "cpu", ("core.report", "core.figures.study"))
 
 ANALYSES = (OVERVIEW, INTERPRETATION, ABLATION, VISUAL_PATTERNS, AMPLIFICATION, EVOLUTION, QUALITATIVE)
 LAYER_STEPS = (EXTRACT_LAYER, TRAIN_SAE, IMPORT_SAE, CHOOSE_SAE, INDEX_FEATURES)

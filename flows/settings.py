@@ -1,6 +1,7 @@
 """The one place that reads saeflow's own variables; `flows.environment` cleans everybody else's."""
 
 import os
+import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ def read_settings() -> Settings:
     """The settings of this process."""
     root = Path(os.environ.get("SAEFLOW_WORKSPACE", PROJECT / "workspace")).expanduser().resolve()
     _refuse_control_characters(root)
+    _refuse_percent(Path(sys.prefix))
     tracking = _absolute(os.environ.get("SAEFLOW_TRACKING_URI") or sqlite_url("sqlite", root / "mlflow.db"))
     pages = tracking.rstrip("/") if tracking.startswith("http") else MLFLOW_PAGES
     return Settings(Workspace(root), tracking, os.environ.get("SAEFLOW_MLFLOW_URL", pages))
@@ -50,6 +52,13 @@ def _refuse_control_characters(root: Path) -> None:
         raise BadInput(
             f"workspace {str(root)!r}: its path holds {odd!r}, which no URL or job script can; "
             "choose another with --workspace"
+        )
+
+
+def _refuse_percent(installed: Path) -> None:
+    if "%" in str(installed):  # MLflow's migrations take the place of their own files for a pattern
+        raise BadInput(
+            f"{installed}: MLflow cannot run from a folder with % in its path; move the project and `make setup`"
         )
 
 

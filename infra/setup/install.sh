@@ -10,6 +10,7 @@ began=$SECONDS
 say() { echo "saeflow setup: $*"; }
 fail() { say "$*" >&2; exit 1; }
 
+case "$PWD" in *%*) fail "MLflow cannot run from a folder with % in its path; move the project: $PWD" ;; esac
 command -v "$PYTHON" >/dev/null || fail "python3 is missing; type: sudo apt-get install python3 python3-venv"
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   fail "$("$PYTHON" --version) is too old; saeflow needs Python 3.11 or newer: make PYTHON=python3.12 …"

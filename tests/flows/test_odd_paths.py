@@ -73,6 +73,12 @@ def test_a_control_character_in_the_workspace_s_path_is_refused(
         read_settings()
 
 
+def test_an_installation_from_which_mlflow_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.prefix", "/home/me/50% done/.venv")
+    with pytest.raises(BadInput, match=r"^/home/me/50% done/.venv: MLflow cannot run from a folder with % in its path"):
+        read_settings()
+
+
 def test_that_refusal_is_one_line_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,7 @@
 """How many captions of our own lists are labelled as a reader labels them: `python -m tests.core.data.label_accuracy`.
 
-The lists are labels/english.csv and labels/arabic.csv, on which the rules were completed, and those of the same names in
-labels/first_contact, on account of which no rule was changed: `caption,gender,kind`. The tables that this prints stand in
-docs/labels.md.
+The rules were completed on labels/english.csv and labels/arabic.csv; no rule was changed on account of the lists of the
+same names in labels/first_contact. Columns: `caption,gender,kind`. The tables printed here stand in docs/labels.md.
 """
 
 from collections.abc import Iterable
