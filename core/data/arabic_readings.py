@@ -6,6 +6,7 @@ from typing import NamedTuple
 from core.data.arabic import Word, words
 from core.data.arabic_lexemes import SHORT, Lexeme, lexeme
 from core.data.arabic_lexicon import arabic_lexicon
+from core.data.spelling import fold
 
 _SENTENCE_END = re.compile(r"[.!?؟؛;\n]")
 _CLAUSE_END = re.compile(r"[.!?؟؛;\n،,:()\-–]")
@@ -34,8 +35,10 @@ class Reading(NamedTuple):
 
 def read(text: str) -> list[Reading]:
     """Read every word of a caption."""
-    sentences = [match.start() for match in _SENTENCE_END.finditer(text)]
-    clauses = [match.start() for match in _CLAUSE_END.finditer(text)]
+    seen = fold(text)  # the line's end within a broken word ends no sentence
+    sentences, clauses = (
+        [seen.starts[match.start()] for match in ending.finditer(seen.text)] for ending in (_SENTENCE_END, _CLAUSE_END)
+    )
     found, written = [], words(text)
     is_question = "؟" in text or "?" in text
     asks = is_question or any(word.folded == "ام" for word in written[1:])

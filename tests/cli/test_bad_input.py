@@ -82,19 +82,25 @@ def test_missing_table(saeflow: Saeflow, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow and SQLAlchemy, while the database is made
 def test_a_deleted_experiment_is_told_before_a_server_starts_or_anything_is_computed(
-    saeflow: Saeflow, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow import MlflowClient
 
+    from cli.layer import layer
+    from cli.run import run
+    from core.errors import BadInput
     from tasks.tracking_database import make_tracking_database
 
     workspace = tmp_path / "workspace"
     workspace.mkdir()
+    monkeypatch.setenv("SAEFLOW_WORKSPACE", str(workspace))
+    monkeypatch.delenv("SAEFLOW_TRACKING_URI", raising=False)
     make_tracking_database(f"sqlite:///{workspace / 'mlflow.db'}", workspace / "mlartifacts")
     client = MlflowClient(f"sqlite:///{workspace / 'mlflow.db'}")
     client.delete_experiment(client.create_experiment("saeflow-mini"))
-    for words in (("run", "mini"), ("layer", "mini", "17")):
-        refused(saeflow(*words), "tracking.experiment: 'saeflow-mini' (id 1) was deleted in MLflow")
+    for start in (lambda: run("mini"), lambda: layer("mini", 17)):
+        with pytest.raises(BadInput, match=r"tracking\.experiment: 'saeflow-mini' \(id 1\) was deleted in MLflow"):
+            start()
     assert not (workspace / "prefect").exists() and not (workspace / "artifacts").exists()
 
 

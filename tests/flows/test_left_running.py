@@ -40,9 +40,9 @@ def unit():
 def stage():
     unit()
 
-@flow(name="full-analysis", flow_run_name="full-analysis toy")
+@flow(name="full-analysis", flow_run_name=sys.argv[2])
 def study():
-    with running(Path(sys.argv[1]), str(flow_run.id), "full-analysis toy", ""):
+    with running(Path(sys.argv[1]), str(flow_run.id), sys.argv[2], ""):
         stage()
 
 study()
@@ -70,9 +70,10 @@ class Server:
 
     def __init__(self, client: SyncPrefectClient, workspace: Path) -> None:
         self.client, self.workspace = client, workspace
+        self.name = f"full-analysis {workspace.name}"
 
     def run(self, state: Any, of: Any = study, **options: Any) -> UUID:
-        return self.client.create_flow_run(of, name="full-analysis toy", state=state, **options).id
+        return self.client.create_flow_run(of, name=self.name, state=state, **options).id
 
     def below(self, root: UUID) -> tuple[UUID, UUID]:
         """A stage under the run, and a unit under the stage; both Running."""
@@ -94,7 +95,8 @@ class Server:
         path.write_text(json.dumps(asdict(mark)))
 
     def close(self, own: bool = False) -> list[str]:
-        return close_left_running(self.workspace, own_server=own)
+        """The lines about this test's runs; the server is the session's."""
+        return [line for line in close_left_running(self.workspace, own_server=own) if self.name in line]
 
 
 def _ended() -> int:
@@ -111,7 +113,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def test_a_killed_study_is_crashed_with_its_stages_and_units_and_named_in_a_line(server: Server) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(server.workspace)], cwd=Path.cwd(), start_new_session=True
+        [sys.executable, "-c", CHILD, str(server.workspace), server.name], cwd=Path.cwd(), start_new_session=True
     )
     deadline = time.monotonic() + 120
     while not (server.workspace / "under-way").exists():
@@ -126,7 +128,7 @@ def test_a_killed_study_is_crashed_with_its_stages_and_units_and_named_in_a_line
     (line,) = server.close()
     child.wait()
     assert line == (
-        f"full-analysis toy was left Running in Prefect and its process {child.pid} on {mark.host} is gone: "
+        f"{server.name} was left Running in Prefect and its process {child.pid} on {mark.host} is gone: "
         "closed as Crashed, with 1 stage and 1 unit"
     )
     run = server.client.read_flow_run(UUID(mark.flow_run))
@@ -210,7 +212,7 @@ def test_a_run_without_any_sign_is_closed_on_our_own_server_alone_and_once_it_is
 def test_a_deployment_s_slot_is_free_again_and_what_waits_for_it_stays(server: Server) -> None:
     flow_id = server.client.create_flow(study)
     deployment = server.client.create_deployment(flow_id, "slots", concurrency_limit=1)
-    first, second = (server.client.create_flow_run_from_deployment(deployment).id for _ in range(2))
+    first, second = (server.client.create_flow_run_from_deployment(deployment, name=server.name).id for _ in range(2))
     server.client.set_flow_run_state(first, Pending())
     server.client.set_flow_run_state(second, Pending())  # refused: no slot
     assert (server.state(first), server.state(second)) == ("Pending", "AwaitingConcurrencySlot")

@@ -193,3 +193,10 @@ def test_a_word_has_one_gender_in_the_lexicons() -> None:
     lexicon = arabic_lexicon()
     assert not set(lexicon.people) & {"", "-"}
     assert all(form == normalise(form) for form in lexicon.people)
+
+
+def test_a_word_broken_at_a_line_end_is_one_word_of_one_sentence() -> None:
+    for caption in ("سيارة يابانية", "سي-\nارة يابانية", "سيا\u00ad\nرة يابانية"):
+        assert label_caption(caption, "ar").gender == "none"
+    assert label_caption("A mother-\nin-law stands.", "en").gender == "female"
+    assert label_caption("Ma\u00b4am smiles.", "en").gender == "female"

@@ -27,6 +27,9 @@ from core.data.spelling import fold
         ("ﺍﻣﺮﺃﺓ", "امرأة"),
         ("رجل\u200fيقرأ", "رجليقرأ"),
         ("a woman -\nsmiling", "a woman -\nsmiling"),
+        ("a mother-\nin-law", "a mother-in-law"),
+        ("a mother-in-\nlaw", "a mother-in-law"),
+        ("Ma\u00b4am and ma`am and ma\u2032am", "Ma'am and ma'am and ma'am"),
     ],
 )
 def test_a_text_is_folded_to_what_a_reader_sees(written: str, seen: str) -> None:
