@@ -101,7 +101,11 @@ def _opened(source: Path | bytes) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd EXIF, large pictures: what is wrong with them raises
         try:
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            # a file, not its path: Pillow maps an uncompressed TIFF that lies on its side with its sides exchanged
+            with (
+                io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
+                Image.open(file) as image,
+            ):
                 yield image
         except BrokenImage:
             raise
@@ -119,9 +123,21 @@ def _as_seen(image: Image.Image) -> Image.Image:
     _refuse_unclear(image)
     turn = _UPRIGHT.get(_orientation(image))
     seen = _on_white(_eight_bits(image) if image.mode in ("I", "F") or image.mode.startswith("I;") else image)
-    if deep and 0 < (high := max(band[1] for band in _extrema(seen))) < 256 * _DARKEST_KNOWN:
-        raise BrokenImage(_too_dark(257 * high, 65535))
+    if deep and image.mode in ("RGB", "RGBA", "LA", "CMYK"):
+        _refuse_dark(seen if image.mode == "CMYK" else image)
     return seen if turn is None else seen.transpose(turn)
+
+
+def _refuse_dark(image: Image.Image) -> None:
+    """Refuse a picture of 16 bits a channel of which Pillow keeps too little, or nothing at all.
+
+    Raises:
+        BrokenImage: its colours, as they are before white shines through, are all but black.
+    """
+    bands = _extrema(image)
+    high = max(band[1] for band in (bands[:1] if image.mode == "LA" else bands[:3]))
+    if high < 256 * _DARKEST_KNOWN:
+        raise BrokenImage(_too_dark(256 * high + 255, 65535, "at most "))
 
 
 def _refuse_unclear(image: Image.Image) -> None:
@@ -211,8 +227,8 @@ def _known_white(image: Image.Image) -> int | None:
     return 65535 if image.mode == "I" and image.format in ("PNG", "PPM") else None
 
 
-def _too_dark(high: float, white: float) -> str:
+def _too_dark(high: float, white: float, about: str = "") -> str:
     return (
-        f"its brightest value is {high:,.10g} where white is {white:,.10g}: all but black; save it with 8 bits a "
-        "channel, or with values over the whole range"
+        f"its brightest value is {about}{high:,.10g} where white is {white:,.10g}: all but black; save it with 8 bits "
+        "a channel, or with values over the whole range"
     )

@@ -1,5 +1,6 @@
 """What was left out of the samples, row by row, what that leaves, and when it is too much."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from core.errors import BadInput
 DROPPED = {"row": pl.UInt32, "sample_id": pl.String, "field": pl.String, "reason": pl.String}
 """Columns of `dropped.parquet`; rows are counted from 1, without the header."""
 _SHOWN = 5
+_ROUNDING = 1e-9
 
 
 class Drop(NamedTuple):
@@ -36,13 +38,23 @@ def row_counts(summary: Mapping[str, Any], left_out: int = 0) -> dict[str, int]:
     return {**counts, "not drawn": not_drawn} if not_drawn else counts
 
 
+def dropped_share(*stages: tuple[int, int]) -> float:
+    """The share of rows dropped over stages, each of so many rows `(dropped, of)`."""
+    return 1 - math.prod(1 - dropped / max(of, 1) for dropped, of in stages)
+
+
+def is_too_much(share: float, most: float) -> bool:
+    """Whether a larger share is dropped than allowed; a share that equals the limit is not, though floats differ."""
+    return share > most + _ROUNDING
+
+
 def refuse_many(drops: Sequence[Drop], share: float, most: float, table: str) -> None:
     """Refuse a table of which more than `most` is dropped.
 
     Raises:
         BadInput: naming the first rows and the reasons with their counts.
     """
-    if share <= most:
+    if not is_too_much(share, most):
         return
     rows = sorted(drops)
     shown = "; ".join(drop.told for drop in rows[:_SHOWN])

@@ -68,7 +68,17 @@ def to_frame(samples: Sequence[Sample], types: Mapping[str, Any]) -> pl.DataFram
     return pl.DataFrame([*fixed.values(), *further])
 
 
+def free_column(number: int, names: Sequence[str]) -> str:
+    """A name for a column that has none."""
+    free = f"column_{number}"
+    while free in names:
+        free += "_"
+    return free
+
+
 def _free_name(name: str, names: Sequence[str]) -> str:
+    if not name:
+        return free_column(1, names)
     if name not in SCHEMA:
         return name
     free = RESERVED_PREFIX + name

@@ -1,12 +1,16 @@
 """Rows and cells of a table: what a cell is taken for, and how much of it a message shows."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 _MOST_SHOWN = 120
-_NO_PATHS = ("http://", "https://", "s3://", "gs://", "hf://", "data:")
+_LARGEST_ID = 2**53
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.IGNORECASE)
+_PYTHON = re.compile(r"""b['"](\\x|GIF8|RIFF|BM)|\{['"](bytes|path)['"]:|<(PIL|class|_io)\b""")
+_BASE64 = re.compile(r"(iVBORw0KGgo|/9j/|R0lGOD|UklGR)[A-Za-z0-9+/=\s]{64,}")
 
 
 class Row(NamedTuple):
@@ -50,6 +54,8 @@ def as_name(value: object, what: str) -> str | None:
         return None
     if isinstance(value, bytes | list | tuple | Mapping):
         raise WrongCell(f"{what} is text or a number, not {type(value).__name__}")
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_ID:
+        value = int(value)  # integers beside nulls are floats in pandas
     return str(value).strip() or None
 
 
@@ -73,6 +79,28 @@ def as_picture(value: object) -> Picture | None:
         found = type(path if content is None else content).__name__
         raise WrongCell(f"a picture is a path, its bytes, or a struct of bytes and path, not {found}")
     text = (path or "").strip()
-    if content is None and text.lower().startswith(_NO_PATHS):
-        raise WrongCell("a web address or the picture as text, not a path; save the picture as a file")
+    if content is None and (told := _no_path(text)) is not None:
+        raise WrongCell(told)
     return Picture(content, PurePath(text).as_posix() if text else None) if text or content is not None else None
+
+
+def named_path(value: object) -> str | None:
+    """The path in a picture's cell; null where the cell holds none, or something that is no picture."""
+    try:
+        picture = as_picture(value)
+    except WrongCell:
+        return None
+    return picture.path if picture is not None else None
+
+
+def _no_path(text: str) -> str | None:
+    """Why a text is no path; null where it can be one."""
+    if text.lower().startswith("file://"):
+        return "an address, not a path; write the path without file://"
+    if _ADDRESS.match(text):
+        return "a web address or the picture as text, not a path; save the picture as a file"
+    if _PYTHON.match(text):
+        return "a picture as Python prints it, not a path; keep pictures in Parquet, or save them as files"
+    if _BASE64.match(text):
+        return "a picture as base64 text, not a path; save the picture as a file"
+    return None

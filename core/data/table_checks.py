@@ -1,5 +1,6 @@
 """A table's rows, checked one by one: each becomes a sample or a drop with its reason."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,9 @@ from core.data.sample_frame import RESERVED_PREFIX, Sample
 from core.data.table_cells import Row, WrongCell, as_name, as_picture, is_missing, shown
 from core.data.table_columns import PAIR, TWIN
 from core.study.data import Columns
+
+_BLANK = frozenset("\u2800\u3164\u115f\u1160\uffa0")
+"""Letters and symbols that show nothing: the empty Braille pattern and Hangul fillers."""
 
 
 class _Fault(ValueError):
@@ -27,7 +31,8 @@ class RowChecker:
     """Remembers what earlier rows were called, so that ids are unique and an image id is one picture.
 
     A sample's `image` is the path of its picture, or for a picture that stands in the table the name of its content;
-    `stored` says in which row such a picture is found. `there` are the columns that are read.
+    `stored` says in which row such a picture is found. `there` are the columns that are read,
+    `notes` say what is left out.
     """
 
     names: Columns
@@ -37,6 +42,7 @@ class RowChecker:
     drops: list[Drop] = field(default_factory=list)
     stored: dict[str, int] = field(default_factory=dict)
     rows: int = 0
+    notes: Sequence[str] = ()
     _ids: dict[str, int] = field(default_factory=dict)
     _images: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     _stored_ids: dict[str, str] = field(default_factory=dict)
@@ -85,11 +91,13 @@ class RowChecker:
         if name is None:
             return None
         value = row.values.get(name)
-        if is_missing(value) or (isinstance(value, str) and not normalise(value).strip()):
+        if is_missing(value) or (isinstance(value, str) and not _is_visible(normalise(value))):
             raise _Fault(name, "empty caption")
         if not isinstance(value, str):
             raise _Fault(name, f"a caption is text, not {type(value).__name__}")
         caption = value.strip()
+        if (control := _control(caption)) is not None:
+            raise _Fault(name, f"the control character U+{ord(control):04X}; remove it")
         if len(caption) > self.max_caption_chars:
             raise _Fault(name, f"{len(caption)} characters, more than max_caption_chars = {self.max_caption_chars}")
         return caption
@@ -139,6 +147,15 @@ class RowChecker:
 def attribute_types(types: Mapping[str, Any]) -> dict[str, Any]:
     """The types of the samples' attributes, where the table has types."""
     return {_free(name): kind for name, kind in types.items()}
+
+
+def _is_visible(text: str) -> bool:
+    """Whether a reader sees anything: controls, spaces, fillers and marks without a letter are not seen."""
+    return any(unicodedata.category(char)[0] not in "CZM" and char not in _BLANK for char in text)
+
+
+def _control(text: str) -> str | None:
+    return next((char for char in text if unicodedata.category(char) == "Cc" and not char.isspace()), None)
 
 
 def _free(name: str) -> str:

@@ -9,7 +9,7 @@ import polars as pl
 
 from core.data.table_cells import shown
 from core.data.table_csv import SEPARATORS
-from core.data.table_parquet import holds_bytes, is_text
+from core.data.table_parquet import holds_bytes, is_text, unreadable_columns
 from core.data.table_rows import table_columns, table_types
 from core.errors import BadInput
 from core.study.data import Columns, TableSource
@@ -33,7 +33,7 @@ def check_columns(columns: Columns, path: Path) -> list[str]:
 
     Raises:
         BadInput: naming the missing column, the nearest match and the columns there are; or the column whose type is
-            none of what it is for.
+            none of what it is for, `pair_id` and `twin_id` among them.
     """
     there = table_columns(path)
     roles = {role: name for role in Columns.model_fields if (name := getattr(columns, role)) is not None}
@@ -46,6 +46,11 @@ def check_columns(columns: Columns, path: Path) -> list[str]:
         if wanted is not None:
             told = f"column {name!r} (data.columns.{role}) holds {shown(types[name])}"
             raise BadInput(f"{path.name}: {told}; it must hold {wanted}")
+    for name in sorted({PAIR, TWIN} & types.keys() - roles.values()):
+        wanted = None if name == PAIR and columns.pair is not None else _wanted("id", types[name])
+        if wanted is not None:
+            told = f"column {name!r} holds {shown(types[name])}"
+            raise BadInput(f"{path.name}: {told}; it must hold {wanted}, or rename it if it ties no rows together")
     return there
 
 
@@ -53,6 +58,27 @@ def read_columns(columns: Columns, there: Sequence[str], types: Mapping[str, Any
     """The columns worth reading: those the study names, and attributes that hold no bytes."""
     named = {getattr(columns, role) for role in Columns.model_fields}
     return [name for name in there if name in named or not (name in types and holds_bytes(types[name]))]
+
+
+def left_out_columns(columns: Columns, path: Path, read: Sequence[str]) -> list[str]:
+    """Attributes among the columns `read` whose values cannot be read.
+
+    Raises:
+        BadInput: naming the column that cannot be read although the study names it.
+    """
+    types = table_types(path)
+    found = unreadable_columns(path, read) if types else []
+    for role in Columns.model_fields:
+        if (name := getattr(columns, role)) in found:
+            told = f"column {name!r} (data.columns.{role}) holds {shown(types[name])} that cannot be read"
+            raise BadInput(f"{path.name}: {told}; write it as text")
+    return found
+
+
+def left_out_notes(names: Sequence[str], types: Mapping[str, Any]) -> list[str]:
+    """What to say of columns that are left out."""
+    told = ", ".join(f"{shown(name)} ({shown(types[name])})" for name in names)
+    return [f"columns that cannot be read are left out as attributes: {told}; write them as text"] if names else []
 
 
 def _hint(name: str, there: Sequence[str]) -> str:

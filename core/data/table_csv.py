@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from core.data.sample_frame import free_column
 from core.data.signatures import HEAD_BYTES, signature
 from core.data.table_cells import Row, shown
 from core.errors import BadInput
 
 SEPARATORS = ",;\t|"
+_BLANK = SEPARATORS + " \r\n"
 _NOT_UTF8 = "not UTF-8 text; save the table as UTF-8"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _EXCELS_LINE = re.compile(r"sep=(.)")
@@ -39,13 +41,19 @@ def refuse_foreign(path: Path) -> None:
 
 
 def csv_columns(path: Path) -> list[str]:
-    """The names in the header.
+    """The names in the header, without columns that have neither name nor content.
 
     Raises:
         BadInput: the file is empty or no text, or names a column twice.
     """
     with _open(path) as file:
-        return _header(path, file, _layout(path))[0]
+        layout = _layout(path)
+        header, _, nameless = _header(path, file, layout)
+    empty = set(nameless)
+    if empty:
+        for row in csv_rows(path):
+            empty -= {name for name in empty if row.values.get(name) is not None}
+    return [name for name in header if name not in empty]
 
 
 def csv_rows(path: Path) -> Iterator[Row]:
@@ -55,7 +63,7 @@ def csv_rows(path: Path) -> Iterator[Row]:
         BadInput: as `csv_columns`, or a quote is never closed.
     """
     with _open(path) as file:
-        header, lines = _header(path, file, _layout(path))
+        header, lines, _ = _header(path, file, _layout(path))
         number = 0
         while True:
             start = lines.line_num + 1
@@ -89,7 +97,7 @@ def _layout(path: Path) -> _Layout:
     """
     usual = "\t" if path.suffix.lower() == ".tsv" else ","
     with _open(path) as file:
-        first = file.readline().rstrip("\r\n")
+        first = next((line for line in file if line.strip(_BLANK)), "").rstrip("\r\n")
     told = _EXCELS_LINE.fullmatch(first)
     if told is not None:
         return _Layout(told[1], True)
@@ -109,23 +117,32 @@ def _columns(line: str, separator: str) -> int:
         return 0
 
 
-def _header(path: Path, file: TextIO, layout: _Layout) -> tuple[list[str], Any]:
+def _header(path: Path, file: TextIO, layout: _Layout) -> tuple[list[str], Any, list[str]]:
+    """The names of the columns, the lines below them, and those of the names that the file does not give."""
     # strict: otherwise a quote that is never closed would swallow the rest of the table as one field
     lines = csv.reader(file, delimiter=layout.separator, strict=True)
     try:
+        filled = (fields for fields in lines if any(map(str.strip, fields)))
         if layout.has_excels_line:
-            next(lines)
-        header = next(lines, None)
+            next(filled)
+        header = next(filled, None)
     except csv.Error as error:
         raise BadInput(f"{path.name}, near line 1: not valid CSV ({error})") from error
     if not header:
         raise BadInput(f"{path.name}: the file is empty; its first line must name the columns")
     if not _is_text(header):
         raise BadInput(f"{path.name}, near line 1: {_NOT_UTF8}")
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted({name for name in header if name.strip() and header.count(name) > 1})
     if twice:
         raise BadInput(f"{path.name}: the column {shown(twice[0])!r} is named twice; rename one")
-    return header, lines
+    named = [name if name.strip() else _given_name(place, header) for place, name in enumerate(header, start=1)]
+    return named, lines, [name for name, own in zip(named, header) if not own.strip()]
+
+
+def _given_name(place: int, header: list[str]) -> str:
+    """A column's name where the header has none: as it is where it is the only one, as pandas writes its index."""
+    nameless = sum(not name.strip() for name in header)
+    return header[place - 1] if nameless == 1 else free_column(place, header)
 
 
 def _is_text(fields: list[str]) -> bool:

@@ -1,6 +1,7 @@
 """JSON Lines tables: one object a line, and what other JSON is taken for."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +11,26 @@ from core.errors import BadInput
 
 _FIX = "write one object a line, as pandas' to_json(path, orient='records', lines=True) or `jq -c '.[]'` does"
 
+_ROWS_WITHIN = ("data", "annotations", "rows", "samples", "items", "records", "examples", "images")
+_LINE_END = 2
+_PYTHON = re.compile(rb"\{\s*'")
+_NEXT_OBJECT = re.compile(rb"\}\s*\{")
+
 
 def jsonl_columns(path: Path) -> list[str]:
     """Every key that occurs, in order.
 
     Raises:
-        BadInput: the file is other JSON than JSON Lines, or no text.
+        BadInput: the file is other JSON than JSON Lines, or no text; or none of its lines is an object.
     """
-    return list(dict.fromkeys(key for row in jsonl_rows(path) for key in row.values))
+    found: dict[str, None] = {}
+    first: Row | None = None
+    for row in jsonl_rows(path):
+        first = first or row
+        found |= dict.fromkeys(row.values)
+    if not found and first is not None and first.fault is not None:
+        raise BadInput(f"{path.name}: no line is a JSON object (row 1: {first.fault}); {_FIX}")
+    return list(found)
 
 
 def jsonl_rows(path: Path) -> Iterator[Row]:
@@ -52,6 +65,14 @@ def _refuse_other_json(path: Path, first: bytes, row: Row) -> None:
     cells = list(row.values.values())
     if cells and all(isinstance(cell, dict) and cell and all(key.isdigit() for key in cell) for cell in cells):
         raise BadInput(f"{path.name}: one object of whole columns, not JSON Lines; {_FIX}")
+    inner = next((key for key in _ROWS_WITHIN if _is_table(row.values.get(key))), None)
+    if inner is not None and path.stat().st_size <= len(first) + _LINE_END:
+        fix = f"write one object a line, as `jq -c '.{inner}[]'` does"
+        raise BadInput(f"{path.name}: one object whose rows are under {inner!r}, not JSON Lines; {fix}")
+
+
+def _is_table(cell: object) -> bool:
+    return isinstance(cell, list) and bool(cell) and all(isinstance(row, dict) for row in cell)
 
 
 def _row(number: int, line: bytes) -> Row:
@@ -62,7 +83,22 @@ def _row(number: int, line: bytes) -> Row:
     except UnicodeError:
         return Row(number, {}, "not valid Unicode")
     except ValueError as error:
-        return Row(number, {}, f"not valid JSON ({shown(error)})")
+        return Row(number, {}, f"not valid JSON ({_cause(line.strip()) or shown(error)})")
     except RecursionError:
         return Row(number, {}, "not valid JSON (nested too deeply)")
-    return Row(number, values) if isinstance(values, dict) else Row(number, {}, "not a JSON object")
+    if isinstance(values, dict):
+        return Row(number, values)
+    return Row(number, {}, f"not a JSON object but {'an array' if isinstance(values, list) else 'one value'}")
+
+
+def _cause(line: bytes) -> str | None:
+    """Why another program's line is no JSON, where that is known."""
+    if b"\r" in line:
+        return "its lines end in CR only; let them end in LF"
+    if _PYTHON.match(line):
+        return "a Python dict; write it by json.dumps"
+    if line.endswith(b"},"):
+        return "a comma after the object; remove it"
+    if _NEXT_OBJECT.search(line):
+        return "several objects in one line; begin a line with each"
+    return None

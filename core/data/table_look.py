@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.drops import dropped_share, is_too_much
 from core.data.images import is_there
 from core.data.sample_frame import Sample
 from core.data.scripts import script_notes
 from core.data.table_columns import table_path
-from core.data.table_pairs import pairs
+from core.data.table_pairs import groups, pairs, too_few, unknown_told, unknown_twins
 from core.data.table_source import check_rows
 from core.progress import silent
 from core.study.data import TableSource
@@ -40,22 +41,26 @@ def look_at_table(source: TableSource, base: Path) -> TableLook:
     unusable = Counter(drop.field for drop in checker.drops)
     unusable[str(source.columns.image)] += len(checker.samples) - len(there)
     most = min(source.num_samples or len(there), len(there))
-    notes = [*_limit_notes(source, unusable.total(), checker.rows), *_pair_notes(there)]
-    return TableLook(checker.rows, +unusable, most, [*notes, *script_notes(there, source.columns)])
+    share = dropped_share((len(checker.drops), checker.rows), (len(checker.samples) - len(there), len(checker.samples)))
+    few = too_few(source, groups(there))
+    notes = [*_limit_notes(source, share), *([few] if few else []), *_pair_notes(there)]
+    return TableLook(checker.rows, +unusable, most, [*notes, *checker.notes, *script_notes(there, source.columns)])
 
 
-def _limit_notes(source: TableSource, unusable: int, rows: int) -> list[str]:
-    if unusable <= source.max_dropped_fraction * rows:
+def _limit_notes(source: TableSource, share: float) -> list[str]:
+    if not is_too_much(share, source.max_dropped_fraction):
         return []
     return [
-        f"{unusable / rows:.1%} of the rows cannot be used, more than data.max_dropped_fraction = "
+        f"{share:.1%} of the rows cannot be used, more than data.max_dropped_fraction = "
         f"{source.max_dropped_fraction:g} allows: preparing the samples will fail and name the rows"
     ]
 
 
 def _pair_notes(samples: Sequence[Sample]) -> list[str]:
+    unknown = unknown_twins(samples)
+    twins = [f"twins: {unknown_told(unknown)}"] if unknown else []
     sizes = Counter(len(some) for some in pairs(samples))
     if not sizes:
-        return []
+        return twins
     more = sum(count for size, count in sizes.items() if size > 2)
-    return [f"pairs: {sizes[2]:,} of two samples, {more:,} of more, {sizes[1]:,} samples alone in theirs"]
+    return [f"pairs: {sizes[2]:,} of two samples, {more:,} of more, {sizes[1]:,} samples alone in theirs", *twins]

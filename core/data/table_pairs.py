@@ -8,7 +8,9 @@ from core.data.arabic import normalise
 from core.data.sample_frame import Sample
 from core.data.splits import Group, tie
 from core.data.table_columns import PAIR, TWIN
+from core.study.data import TableSource
 
+_FLOAT = re.compile(r"(-?\d+)\.0+")
 _WORD = re.compile(r"\w+")
 _OPPOSITE = {"female", "male"}
 
@@ -25,25 +27,58 @@ def split_groups(samples: Sequence[Sample]) -> list[Group]:
     return _groups(samples, [[*_keys(sample, ids), _text(sample)] for sample in samples])
 
 
+def too_few(source: TableSource, tied: Sequence[Group]) -> str | None:
+    """What to say where fewer samples are asked for than the smallest of the groups has; null where not."""
+    smallest = min((len(group.members) for group in tied), default=0)
+    if source.num_samples is None or source.num_samples >= smallest:
+        return None
+    return (
+        f"data.num_samples = {source.num_samples} is smaller than the smallest group of rows that are drawn together "
+        f"(pairs, twins, captions of one picture), of {smallest} rows; ask for {smallest} at least"
+    )
+
+
+def integer_twins(samples: Sequence[Sample]) -> list[Sample]:
+    """The samples with `twin_id` as ids are written where it is written as a float: `1.0` for `1`."""
+    ids = {sample.sample_id for sample in samples}
+    return [_with_integer_twin(sample, ids) for sample in samples]
+
+
 def pair_up(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
     """Make two samples of one pair and opposite genders each other's twin; say what came of pairs and twins.
 
-    A twin that the table names holds for both; one that is no sample, or the sample itself, is taken away.
+    A twin that the table names holds for both where the genders are opposite and neither has another; other twins
+    share a split only, and one that is no sample, or the sample itself, is taken away.
     """
-    twins = {sample.sample_id: sample.twin_id for sample in samples}
-    unknown = [own for own, other in twins.items() if other is not None and (other not in twins or other == own)]
-    twins |= dict.fromkeys(unknown)
-    for own, other in list(twins.items()):
-        if other is not None and twins[other] is None:
-            twins[other] = own
+    claims = _claims(samples)
+    twins: dict[str, str | None] = dict.fromkeys(sample.sample_id for sample in samples)
+    by_id = {sample.sample_id: sample for sample in samples}
+    partners: dict[str, set[str]] = {}
+    for own, other in claims.items():
+        partners.setdefault(own, set()).add(other)
+        partners.setdefault(other, set()).add(own)
+    for own, other in claims.items():
+        if partners[own] == {other} and partners[other] == {own} and _are_opposite(by_id[own], by_id[other]):
+            twins[own], twins[other] = other, own
     named = sum(other is not None for other in twins.values())
+    split_only = sum(own not in twins or twins[own] is None for own in claims)
     sets = pairs(samples)
     opposite = [two for two in sets if len(two) == 2 and _are_opposite(samples[two[0]], samples[two[1]])]
     for first, second in ([samples[place].sample_id for place in two] for two in opposite):
         if twins[first] is None and twins[second] is None:
             twins[first], twins[second] = second, first
     paired = [replace(sample, twin_id=twins[sample.sample_id]) for sample in samples]
-    return paired, [*_pair_notes(sets, len(opposite)), *_twin_notes(named, len(unknown))]
+    return paired, [*_pair_notes(sets, len(opposite)), *_twin_notes(named, split_only, unknown_twins(samples))]
+
+
+def unknown_twins(samples: Sequence[Sample]) -> int:
+    """How many samples name a twin that is no other sample."""
+    return sum(sample.twin_id is not None for sample in samples) - len(_claims(samples))
+
+
+def unknown_told(unknown: int) -> str:
+    """What to say of twins that name nobody."""
+    return f"{unknown:,} {TWIN} name no other sample (they are values of data.columns.sample_id)"
 
 
 def pairs(samples: Sequence[Sample]) -> list[list[int]]:
@@ -66,11 +101,30 @@ def _pair_notes(sets: Sequence[Sequence[int]], opposite: int) -> list[str]:
     ]
 
 
-def _twin_notes(named: int, unknown: int) -> list[str]:
-    if not named and not unknown:
+def _twin_notes(named: int, split_only: int, unknown: int) -> list[str]:
+    if not named and not split_only and not unknown:
         return []
-    lost = f"; {unknown:,} {TWIN} name no other sample (they are values of data.columns.sample_id)" if unknown else ""
-    return [f"twins: {named:,} samples have the twin that the table names{lost}"]
+    only = f"; {split_only:,} {TWIN} only share a split: not of opposite gender, or not each other's only twin"
+    lost = f"; {unknown_told(unknown)}" if unknown else ""
+    return [f"twins: {named:,} samples have the twin that the table names{only if split_only else ''}{lost}"]
+
+
+def _claims(samples: Sequence[Sample]) -> dict[str, str]:
+    """The twin of each sample that names another sample."""
+    ids = {sample.sample_id for sample in samples}
+    return {
+        sample.sample_id: sample.twin_id
+        for sample in samples
+        if sample.twin_id is not None and sample.twin_id in ids and sample.twin_id != sample.sample_id
+    }
+
+
+def _with_integer_twin(sample: Sample, ids: Container[str]) -> Sample:
+    twin = sample.twin_id
+    if twin is None or twin in ids:
+        return sample
+    whole = _FLOAT.fullmatch(twin)
+    return replace(sample, twin_id=whole[1]) if whole is not None and whole[1] in ids else sample
 
 
 def _are_opposite(one: Sample, other: Sample) -> bool:

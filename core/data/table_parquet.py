@@ -1,5 +1,6 @@
 """Parquet tables, streamed in batches, and the pictures that stand in their cells."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -9,16 +10,17 @@ from typing import Any
 import polars as pl
 
 from core.data.signatures import HEAD_BYTES, signature
-from core.data.table_cells import Row, as_picture, shown
+from core.data.table_cells import Row, as_picture, named_path, shown
 from core.errors import BadInput
 
 _BATCH = 8192
+_DOUBTFUL = re.compile("Date|Time|Duration|Decimal|Map")
 _PICTURES_BATCH = 64
 _BUFFER_BYTES = 2**20  # pages are read as they are needed: a row group of pictures can be larger than the memory
 
 
 def parquet_schema(path: Path) -> Mapping[str, Any]:
-    """The polars types of the table's columns.
+    """The polars types of the table's columns; `Unknown` of one that polars cannot read.
 
     Raises:
         BadInput: the file is no Parquet file.
@@ -27,6 +29,51 @@ def parquet_schema(path: Path) -> Mapping[str, Any]:
         return pl.scan_parquet(path, glob=False).collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(path, error) from error
+    except pl.exceptions.PanicException:
+        with _open(path) as file:
+            fields = list(file.schema_arrow)
+        return {field.name: _kind(field) for field in fields}
+
+
+def unreadable_columns(path: Path, columns: Sequence[str]) -> list[str]:
+    """Those of the columns that polars, or Python, has no values for.
+
+    Only columns of a type that allows for such values are looked through.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    types = parquet_schema(path)
+    return [name for name in columns if _is_doubtful(types[name]) and not _can_be_read(path, name)]
+
+
+def _kind(field: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pl.from_arrow(pa.schema([field]).empty_table()).schema[field.name]  # type: ignore[union-attr]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException):
+        return pl.Unknown()
+
+
+def _is_doubtful(kind: Any) -> bool:
+    if isinstance(kind, pl.Unknown):
+        return True
+    if isinstance(kind, pl.Date | pl.Time) or (isinstance(kind, pl.Datetime) and kind.time_zone is None):
+        return False  # dates beyond the calendar have their row dropped
+    return not holds_bytes(kind) and _DOUBTFUL.search(str(kind)) is not None
+
+
+def _can_be_read(path: Path, column: str) -> bool:
+    for batch in _batches(path, [column], _BATCH):
+        for _, part in _valid_parts(batch):
+            try:
+                if part is not None:
+                    frame = pl.DataFrame(pl.from_arrow(part))
+                    pl.Series(frame.filter(~_beyond_the_calendar(frame)).to_series().to_list(), dtype=frame.dtypes[0])
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, ArithmeticError, TypeError):
+                return False
+    return True
 
 
 def parquet_height(path: Path) -> int:
@@ -110,7 +157,7 @@ def stored_paths(path: Path, column: str) -> Iterator[str]:
     for batch in _batches(path, [leaf], _BATCH):
         for _, part in _valid_parts(batch):
             cells = [] if part is None else part.column(part.schema.get_field_index(column)).to_pylist()
-            yield from (picture.path for cell in cells if (picture := as_picture(cell)) and picture.path)
+            yield from (name for cell in cells if (name := named_path(cell)) is not None)
 
 
 def _open(path: Path) -> Any:

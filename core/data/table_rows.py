@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.data.table_cells import Row, WrongCell, as_picture
+from core.data.table_cells import Row, named_path
 from core.data.table_csv import csv_columns, csv_rows
 from core.data.table_jsonl import jsonl_columns, jsonl_rows
 from core.data.table_parquet import parquet_rows, parquet_schema, stored_paths
@@ -59,15 +59,7 @@ def named_pictures(path: Path, column: str) -> set[str]:
     """
     if _kind(path) == ".parquet":
         return set(stored_paths(path, column))
-    return {name for row in table_rows(path, [column]) if (name := _path(row.values.get(column))) is not None}
-
-
-def _path(cell: object) -> str | None:
-    try:
-        picture = as_picture(cell)
-    except WrongCell:
-        return None
-    return picture.path if picture is not None else None
+    return {name for row in table_rows(path, [column]) if (name := named_path(row.values.get(column))) is not None}
 
 
 def _kind(path: Path) -> str:

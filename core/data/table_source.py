@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import polars as pl
 
-from core.data.drops import Drop, refuse_many
+from core.data.drops import Drop, dropped_share, refuse_many
 from core.data.gender import label_caption
 from core.data.sample_frame import Sample, to_frame
 from core.data.scripts import script_notes
 from core.data.splits import SPLITS, assign_splits, draw
 from core.data.table_checks import RowChecker, attribute_types
-from core.data.table_columns import check_columns, read_columns, table_path
-from core.data.table_pairs import groups, pair_up, split_groups
+from core.data.table_columns import check_columns, left_out_columns, left_out_notes, read_columns, table_path
+from core.data.table_pairs import groups, integer_twins, pair_up, split_groups, too_few
 from core.data.table_pictures import PictureCopier, Place
 from core.data.table_rows import table_rows, table_types
 from core.errors import BadInput
@@ -50,14 +50,15 @@ def read_table(source: TableSource, base: Path, out: Path, progress: Progress) -
     copier = PictureCopier(Place(path, str(source.columns.image), checker.stored), out, checked, progress, wanted)
     drawn = _draw(source, checked, copier)
     drops = checker.drops + copier.drops
-    dropped = 1 - _kept(checker.drops, checker.rows) * _kept(copier.drops, copier.looked_at)
+    dropped = dropped_share((len(checker.drops), checker.rows), (len(copier.drops), copier.looked_at))
     refuse_many(drops, dropped, source.max_dropped_fraction, path.name)
     if not drawn:
+        if told := too_few(source, groups(checked)):
+            raise BadInput(f"{path.name}: {told}")
         first = f" ({min(drops).told})" if drops else ""
         raise BadInput(f"{path.name}: no usable sample in {checker.rows} rows{first}; the table needs at least one")
-    paired, notes = pair_up([copier.copied[number] for number in drawn])
-    samples = _split(paired, source)
-    notes += [*script_notes(samples, source.columns), *_split_notes(samples, source.splits)]
+    samples, notes = pair_up(_split([copier.copied[number] for number in drawn], source))
+    notes += [*checker.notes, *script_notes(samples, source.columns), *_split_notes(samples, source.splits)]
     return Drawn(to_frame(samples, attribute_types(table_types(path))), sorted(drops), checker.rows, notes)
 
 
@@ -67,12 +68,16 @@ def check_rows(source: TableSource, path: Path, progress: Progress) -> RowChecke
     Raises:
         BadInput: the table or a column is missing or unreadable.
     """
-    columns = read_columns(source.columns, check_columns(source.columns, path), table_types(path))
-    checker = RowChecker(source.columns, columns, source.max_caption_chars)
+    types = table_types(path)
+    worth = read_columns(source.columns, check_columns(source.columns, path), types)
+    left_out = left_out_columns(source.columns, path, worth)
+    columns = [name for name in worth if name not in left_out]
+    checker = RowChecker(source.columns, columns, source.max_caption_chars, notes=left_out_notes(left_out, types))
     for row in table_rows(path, columns):
         checker.take(row)
         if row.number % _REPORT_EVERY == 0:
             progress(0, 1, {"rows_read": float(row.number)})
+    checker.samples = integer_twins(checker.samples)
     return checker
 
 
@@ -93,10 +98,6 @@ def _draw(source: TableSource, samples: Sequence[Sample], copier: PictureCopier)
         if not copier.fetch():
             copier.keep_only(drawn)
             return drawn
-
-
-def _kept(drops: Sequence[Drop], rows: int) -> float:
-    return 1 - len(drops) / max(rows, 1)
 
 
 def _split(samples: Sequence[Sample], source: TableSource) -> list[Sample]:

@@ -51,9 +51,10 @@ def seen(content: bytes) -> np.ndarray:
 
 
 def png_of_16_bits(values: np.ndarray) -> bytes:
-    """Pillow writes no PNG with 16 bits a channel and three of them."""
+    """Pillow writes no PNG with 16 bits a channel and several of them."""
+    kind = {2: 4, 3: 2, 4: 6}[values.shape[2]]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     packed = [struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks]
     return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
@@ -78,6 +79,19 @@ def test_a_picture_stored_on_its_side_is_upright(
     assert np.abs(np.asarray(upright).astype(int) - np.asarray(scene)).mean() < 8
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_uncompressed_tiff_on_its_side_is_upright(
+    scene: Image.Image, grey: np.ndarray, tmp_path: Path, kind: type, orientation: int
+) -> None:
+    upright = Image.fromarray(grey.astype(np.uint8))
+    stored = np.asarray(upright.transpose(UNDONE[orientation]) if orientation in UNDONE else upright)
+    values = (stored.astype(np.int64) * (257 if kind is np.uint16 else 1)).astype(kind)
+    (tmp_path / "picture").write_bytes(encoded_array(values, tiffinfo={274: orientation}))
+    assert seen_size(tmp_path / "picture") == scene.size
+    assert np.array_equal(np.asarray(open_picture(tmp_path / "picture"))[..., 0], grey)
+
+
 @pytest.mark.parametrize("orientation", [0, 9])
 def test_an_orientation_that_is_none_leaves_the_picture_as_it_is(scene: Image.Image, orientation: int) -> None:
     exif = Image.Exif()
@@ -99,6 +113,19 @@ def test_16_bits_are_scaled_by_what_16_bits_hold(grey: np.ndarray, kind: str) ->
 def test_colours_of_16_bits_are_scaled_too(scene: Image.Image) -> None:
     values = np.asarray(scene).astype(np.int64)
     assert np.array_equal(seen(png_of_16_bits(values * 257)), values)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+@pytest.mark.parametrize("factor", [1, 16])
+def test_16_bits_that_hold_8_or_12_are_refused_though_a_pixel_is_transparent(
+    scene: Image.Image, channels: int, factor: int
+) -> None:
+    values = np.asarray(scene.convert("RGBA")).astype(np.int64)[..., 4 - channels :] * factor
+    if channels != 3:
+        values[..., -1] = 65535
+        values[0, 0, -1] = 0
+    with pytest.raises(BrokenImage, match="all but black; save it with 8 bits"):
+        open_picture(png_of_16_bits(values))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.flows.commands import saeflow
 from tests.flows.surroundings import ODD_NAME, hostile
 from tests.slurm.conftest import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_profile_that_works_is_told_so_from_both_pools_workers(tmp_path: Path, slurm: Path) -> None:
@@ -58,9 +58,9 @@ def test_a_wrong_partition_is_told_with_the_field_before_anything_runs(tmp_path:
 def test_a_submitted_flow_is_a_job_of_its_own(tmp_path: Path, slurm: Path) -> None:
     told = saeflow(tmp_path / ODD_NAME, "run", "mini", "--cluster", "slurm-one-node", "--submit")
     assert told.returncode == 0, told.stdout + told.stderr
-    wait_until(lambda: any(job.name == "saeflow-mini-prepare" for job in commands.my_jobs()), 120)
+    wait_until(lambda: any(job.name == "saeflow-mini-prepare" for job in commands.my_jobs()), 300)
     listed = saeflow(tmp_path / ODD_NAME, "cluster", "jobs", "mini")
     assert "saeflow-mini-flow" in listed.stdout
     flow = next(job.job_id for job in commands.my_jobs() if job.name == "saeflow-mini-flow")
     commands.call(["scancel", "--signal=INT", "--batch", flow])  # as SLURM does before the walltime
-    wait_until(lambda: commands.my_jobs() == [], 60)
+    wait_until(lambda: commands.my_jobs() == [], 120)

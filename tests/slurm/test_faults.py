@@ -14,7 +14,7 @@ from flows.stages import StageFailed
 from tests.slurm import toys
 from tests.slurm.conftest import Bench, profile, wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def meanwhile(action: Callable[[], None]) -> threading.Thread:

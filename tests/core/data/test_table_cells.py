@@ -1,5 +1,6 @@
 """One bad cell drops one row, with a reason that shows little of it."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,89 @@ def test_columns_of_bytes_are_no_attributes(tmp_path: Path) -> None:
     write_parquet(tmp_path / "t.parquet", [png(n) for n in range(3)], mask=[b"x", b"y", b"z"], city=["a", "b", "c"])
     frame, _, _ = prepared(tmp_path / "t.parquet")
     assert "mask" not in frame.columns and frame["city"].to_list() == sorted(frame["city"])
+
+
+FAR = 2**62
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pa.array([[FAR], None], pa.list_(pa.timestamp("us"))),
+        pa.array([[2**30], None], pa.list_(pa.date32())),
+        pa.array([{"a": FAR}, None], pa.struct([("a", pa.timestamp("us"))])),
+        pa.array([FAR, None], pa.duration("ms")),
+        pa.array([1, None], pa.decimal256(50, 2)),
+        pa.array([1, None], pa.timestamp("us", tz="Mars/Olympus")),
+        pa.array([1, None], pa.timestamp("us", tz="+05:30")),
+    ],
+    ids=lambda cells: str(cells.type),
+)
+def test_an_attribute_that_cannot_be_read_is_left_out_with_a_note(tmp_path: Path, cells: pa.Array) -> None:
+    pq.write_table(pa.table({"x": cells, "n": [1, 2], **captions(2)}), tmp_path / "t.parquet")
+    columns = Columns(image=None)
+    notes = look_at_table(table(tmp_path / "t.parquet", columns), tmp_path).notes
+    frame, _, summary = prepared(tmp_path / "t.parquet", columns)
+    assert frame.height == 2 and "x" not in frame.columns and "n" in frame.columns
+    for told in (notes, summary["notes"]):
+        assert any("cannot be read are left out as attributes: x (" in note for note in told)
+    with pytest.raises(BadInput, match=r"column .x. .*image_id.* holds .* text"):
+        prepared(tmp_path / "t.parquet", Columns(image=None, image_id="x"))
+
+
+def test_durations_and_decimals_that_can_be_read_are_kept(tmp_path: Path) -> None:
+    cells = {"took": pa.array([5, None], pa.duration("ms")), "cost": pa.array([1, None], pa.decimal128(9, 2))}
+    pq.write_table(pa.table({**cells, **captions(2)}), tmp_path / "t.parquet")
+    frame, _, _ = prepared(tmp_path / "t.parquet", Columns(image=None))
+    assert {"took", "cost"} <= set(frame.columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("ftp://x/1.png", "a web address"),
+        ("abfs://x/1.png", "a web address"),
+        ("s3://x/1.png", "a web address"),
+        ("file:///x/1.png", "write the path without file://"),
+        (str({"bytes": png(1), "path": None}), "a picture as Python prints it"),
+        (str(png(1)), "a picture as Python prints it"),
+        ("<PIL.PngImagePlugin.PngImageFile image mode=RGB size=8x8>", "a picture as Python prints it"),
+        (base64.b64encode(png(1)).decode(), "a picture as base64 text"),
+    ],
+)
+def test_a_text_that_is_no_path_names_the_cause(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "0.png").write_bytes(png(0))
+    write_jsonl(tmp_path / "t.jsonl", rows_with(text))
+    _, reasons, _ = prepared(tmp_path / "t.jsonl")
+    assert list(reasons) == [2] and reasons[2].startswith("image: ") and told in reasons[2]
+
+
+@pytest.mark.parametrize("text", ["b'1.png", "data.png", "9j/1.png", "R0lGOD.gif"])
+def test_a_file_with_an_odd_name_is_found(tmp_path: Path, text: str) -> None:
+    (tmp_path / "9j").mkdir()
+    for name in ("0.png", text):
+        (tmp_path / name).write_bytes(png(0))
+    write_jsonl(tmp_path / "t.jsonl", rows_with(text))
+    assert not prepared(tmp_path / "t.jsonl")[1]
+
+
+@pytest.mark.parametrize("text", ["\0", "\7", "\u2800", "\u3164", "\u115f", "\u0301", "\u064e", "\u200b \u2060"])
+def test_a_caption_in_which_nothing_is_seen_is_empty(tmp_path: Path, text: str) -> None:
+    (tmp_path / "0.png").write_bytes(png(0))
+    write_jsonl(tmp_path / "t.jsonl", rows_with(caption_en=text))
+    assert prepared(tmp_path / "t.jsonl")[1] == {2: "caption_en: empty caption"}
+
+
+def test_a_control_character_in_a_caption_drops_the_row(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(png(0))
+    write_jsonl(tmp_path / "t.jsonl", rows_with(caption_en="A \0man"))
+    assert prepared(tmp_path / "t.jsonl")[1] == {2: "caption_en: the control character U+0000; remove it"}
+    write_jsonl(tmp_path / "t.jsonl", rows_with(caption_en="A\tman\nreads.", caption_ar="رجل\u200f"))
+    assert not prepared(tmp_path / "t.jsonl")[1]
+
+
+def test_a_parquet_column_named_twice_is_refused(tmp_path: Path) -> None:
+    arrays = [pa.array(["A man"]), pa.array(["x"]), pa.array(["y"])]
+    pq.write_table(pa.table(arrays, names=["caption_en", "n", "n"]), tmp_path / "t.parquet")
+    with pytest.raises(BadInput, match=r"t\.parquet: not a readable Parquet file"):
+        look_at_table(table(tmp_path / "t.parquet", Columns(image=None, caption_ar=None)), tmp_path)

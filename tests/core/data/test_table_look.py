@@ -7,6 +7,8 @@ import pytest
 
 from core.data.drops import row_counts
 from core.data.table_look import look_at_table
+from core.errors import BadInput
+from core.study.data import Columns
 from tests.core.data.table_files import captions, png, prepared, table, write_jsonl
 
 
@@ -57,3 +59,35 @@ def test_rows_samples_left_out_and_not_drawn_add_up(path: Path, asked: int | Non
     assert counts["rows"] == 20 == sum(counts.values()) - counts["rows"]
     assert ("not drawn" in counts) == (asked is not None)
     assert counts["samples"] == summary["samples"] - 2
+
+
+@pytest.mark.parametrize(("bad", "rows", "limit"), [(1, 20, 0.05), (3, 20, 0.15), (3, 10, 0.3), (7, 100, 0.07)])
+@pytest.mark.parametrize("missing", [0, 1])
+def test_dropping_exactly_the_allowed_share_is_allowed(
+    tmp_path: Path, bad: int, rows: int, limit: float, missing: int
+) -> None:
+    texts = captions(rows)
+    (tmp_path / "0.png").write_bytes(png(0))
+    cells: list[dict[str, Any]] = [{"image": "0.png", **{k: text[n] for k, text in texts.items()}} for n in range(rows)]
+    for number in range(bad):
+        cells[number]["caption_en"] = ""
+    if missing:
+        cells[0] = {**cells[0], "caption_en": "A woman.", "image": "none.png"}
+    write_jsonl(tmp_path / "t.jsonl", cells)
+    source = table(tmp_path / "t.jsonl", max_dropped_fraction=limit)
+    assert not any("cannot be used" in note for note in look_at_table(source, tmp_path).notes)
+    _, _, summary = prepared(tmp_path / "t.jsonl", max_dropped_fraction=limit)
+    assert summary["dropped"] == bad
+    with pytest.raises(BadInput, match="rows dropped"):
+        prepared(tmp_path / "t.jsonl", max_dropped_fraction=limit - 0.001)
+
+
+def test_fewer_samples_than_the_smallest_group_has_are_named(tmp_path: Path) -> None:
+    texts = captions(6)
+    rows = [{"pair_id": n // 2, **{name: text[n] for name, text in texts.items()}} for n in range(6)]
+    write_jsonl(tmp_path / "t.jsonl", rows)
+    told = "data.num_samples = 1 is smaller than the smallest group"
+    notes = look_at_table(table(tmp_path / "t.jsonl", Columns(image=None), num_samples=1), tmp_path).notes
+    assert any(note.startswith(told) for note in notes)
+    with pytest.raises(BadInput, match=rf"t.jsonl: {told}.*of 2 rows; ask for 2"):
+        prepared(tmp_path / "t.jsonl", Columns(image=None), num_samples=1)

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from core.data.table_look import look_at_table
+from core.errors import BadInput
 from core.study.data import Columns
 from tests.core.data.table_files import prepared, table, write_jsonl
 
@@ -125,3 +126,59 @@ def test_texts_that_are_equal_in_one_language_alone_do_not_share_a_split(tmp_pat
         "splits: train 100% of 50%, select 0% of 25%, test 0% of 25%; what has equal captions or pictures, or is a "
         "pair, stays together"
     ]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+def test_integers_beside_nulls_are_the_ids_they_stand_for(tmp_path: Path, ending: str) -> None:
+    rows = [{**row(n, PEOPLE[n % 2]), "id": n} for n in range(6)]
+    frame = pl.DataFrame(rows).with_columns(
+        twin_id=pl.Series([1.0, None, 3.0, 2.0, None, None]), pair_id=pl.Series([None] * 4 + [7.0, 7.0])
+    )
+    path = tmp_path / f"t.{ending}"
+    {"parquet": frame.write_parquet, "csv": frame.write_csv, "jsonl": frame.write_ndjson}[ending](path)
+    columns = Columns(sample_id="id", image=None)
+    assert not any("twins" in note for note in look_at_table(table(path, columns), tmp_path).notes)
+    assert twins_of(prepared(path, columns)[0]) == {str(n): str(n ^ 1) for n in range(6)}
+
+
+def test_one_and_one_point_nought_are_one_pair(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "t.jsonl", [row(0, "woman", pair_id=1), row(1, "man", pair_id=1.0)])
+    frame, _, _ = prepared(tmp_path / "t.jsonl", Columns(sample_id="id", image=None))
+    assert twins_of(frame) == {"s00": "s01", "s01": "s00"}
+
+
+def test_a_twin_of_equal_gender_or_that_others_claim_only_shares_the_split(tmp_path: Path) -> None:
+    rows = [
+        row(0, "woman", twin_id="s01"),
+        row(1, "woman"),
+        row(2, "woman", twin_id="s03"),
+        row(3, "man"),
+        row(4, "woman", twin_id="s03"),
+        row(5, "woman", twin_id="s06"),
+        row(6, "man"),
+        *[row(n, "man", twin_id="nobody" if n == 7 else None) for n in range(7, 16)],
+    ]
+    write_jsonl(tmp_path / "t.jsonl", rows)
+    columns = Columns(sample_id="id", image=None)
+    frame, _, summary = prepared(tmp_path / "t.jsonl", columns)
+    assert {own: twin for own, twin in twins_of(frame).items() if twin} == {"s05": "s06", "s06": "s05"}
+    split = split_of(frame)
+    assert split["s00"] == split["s01"] and split["s02"] == split["s03"] == split["s04"]
+    assert any(
+        note.startswith("twins: 2 samples have the twin that the table names; 3 twin_id only share a split")
+        and "1 twin_id name no other sample" in note
+        for note in summary["notes"]
+    )
+    assert "1 twin_id name no other sample" in look_at_table(table(tmp_path / "t.jsonl", columns), tmp_path).notes[0]
+
+
+@pytest.mark.parametrize("column", ["pair_id", "twin_id"])
+@pytest.mark.parametrize("cell", [b"x", ["x"], {"a": "x"}])
+def test_a_pair_or_twin_that_is_no_name_is_refused_once(tmp_path: Path, column: str, cell: Any) -> None:
+    pl.DataFrame([row(n, PEOPLE[n], **{column: cell}) for n in range(2)]).write_parquet(tmp_path / "t.parquet")
+    columns = Columns(sample_id="id", image=None)
+    told = f"column '{column}' holds .*; it must hold text or numbers, or rename it"
+    with pytest.raises(BadInput, match=told):
+        look_at_table(table(tmp_path / "t.parquet", columns), tmp_path)
+    with pytest.raises(BadInput, match=told):
+        prepared(tmp_path / "t.parquet", columns)

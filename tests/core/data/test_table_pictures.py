@@ -151,3 +151,18 @@ def test_what_is_no_picture_is_called_what_it_is(tmp_path: Path, content: bytes,
         prepared(tmp_path / "t.jsonl", Columns(caption_ar=None))
     with pytest.raises(BadInput, match=f"a.jpg: not a picture of a known format: {told}"):
         prepared(tmp_path / "t.jsonl", Columns(caption_ar=None), max_dropped_fraction=0)
+
+
+def test_a_web_address_beside_a_pictures_bytes_is_its_name(tmp_path: Path) -> None:
+    images = [{"bytes": png(n), "path": f"https://x/{n}.png"} for n in range(4)]
+    write_parquet(tmp_path / "t.parquet", images, DATASETS_IMAGE)
+    assert source_files(table(tmp_path / "t.parquet"), tmp_path)
+    assert prepared(tmp_path / "t.parquet")[2]["samples"] == 4
+
+
+def test_a_cell_that_is_only_a_web_address_drops_its_own_row(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(png(0))
+    write_parquet(tmp_path / "t.parquet", ["0.png", "http://x/1.png"])
+    assert source_files(table(tmp_path / "t.parquet"), tmp_path)
+    _, reasons, summary = prepared(tmp_path / "t.parquet")
+    assert (list(reasons), summary["samples"]) == ([2], 1)

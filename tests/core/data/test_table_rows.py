@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from core.data.sample_frame import SCHEMA
 from core.data.sources import source_files
 from core.data.table_look import look_at_table
 from core.errors import BadInput
@@ -80,3 +81,44 @@ def test_a_folder_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").mkdir()
     with pytest.raises(BadInput, match=r"a folder; let data\.path name the table in it"):
         source_files(table(tmp_path / "t.parquet", TEXT), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('["A man"]\n["A woman"]\n', "row 1: not a JSON object but an array"),
+        ('"A man"\n', "row 1: not a JSON object but one value"),
+        ("{'caption_en': 'A man'}\n", "a Python dict; write it by json.dumps"),
+        ('{"caption_en": "A man"}\r{"caption_en": "A woman"}\r', "its lines end in CR only"),
+        ('{"caption_en": "A man"}{"caption_en": "A woman"}\n', "several objects in one line"),
+        ('{"caption_en": "A man"},\n{"caption_en": "A woman"},\n', "a comma after the object; remove it"),
+        ('{"data": [{"caption_en": "A man"}]}\n', "one object whose rows are under 'data'"),
+        ('{"info": {}, "annotations": [{"caption_en": "A man"}]}', "jq -c '.annotations[]'"),
+    ],
+)
+def test_json_without_a_row_names_the_cause(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "t.jsonl").write_text(content, encoding="utf-8", newline="")
+    with pytest.raises(BadInput) as found:
+        look_at_table(table(tmp_path / "t.jsonl", TEXT), tmp_path)
+    assert told in str(found.value) and "write one object a line" in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "further"),
+    [
+        (",caption_en,column_9\n0,A man,x\n", {"column_1": "0", "column_9": "x"}),
+        (",caption_en,column_1\n0,A man,x\n", {"column_1_": "0", "column_1": "x"}),
+        ("caption_en,note,,\nA man,x,,\n", {"note": "x"}),
+        ("caption_en,note,,\nA man,x,,y\n", {"note": "x", "column_4": "y"}),
+        ("\n\ncaption_en,note\nA man,x\n", {"note": "x"}),
+        (",,\n\ncaption_en,note,\nA man,x,\n", {"note": "x"}),
+        ("\r\ncaption_en;note;;\r\nA man;x;;\r\n", {"note": "x"}),
+    ],
+)
+def test_columns_without_a_name_and_lines_above_the_header(
+    tmp_path: Path, content: str, further: dict[str, str]
+) -> None:
+    (tmp_path / "t.csv").write_text(content, encoding="utf-8", newline="")
+    frame, reasons, _ = prepared(tmp_path / "t.csv", TEXT)
+    assert not reasons and frame["caption_en"].to_list() == ["A man"]
+    assert {name: frame[name][0] for name in frame.columns if name not in SCHEMA} == further
