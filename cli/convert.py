@@ -126,7 +126,10 @@ def import_activations(
 
     named = None
     if ids is not None:
-        named = tuple(line for line in ids.read_text(encoding="utf-8").splitlines() if line.strip())
+        try:
+            named = tuple(line for line in ids.read_text(encoding="utf-8").splitlines() if line.strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"--ids {ids}: cannot be read ({error}); save it as UTF-8 text") from error
     folder = out.expanduser().resolve()
     index = rewrite([path.expanduser() for path in sources], folder, Told(language, named, unpadded, site))
     layers = ", ".join(map(str, sorted(index.layers)))

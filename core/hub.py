@@ -59,7 +59,7 @@ def _cache() -> Path:
 def _ref(folder: Path, revision: str) -> str | None:
     try:
         return (folder / "refs" / revision).read_text(encoding="utf-8").strip() or None
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
 
 

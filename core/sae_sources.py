@@ -60,8 +60,7 @@ def _pin(field: str, place: str, bases: Sequence[Path]) -> str:
 
 
 def names_of_model(study: Study, located: Located, folder: Path | None) -> list[str]:
-    """Every name that the study's model goes by: its factory's or package's, its place's, its configuration's and its
-    kind's."""
+    """Every name that the study's model goes by: its factory's or package's, and its place's (`model_names`)."""
     named = [name for name in (located.factory, located.package) if name]
     return [*named, *(model_names(folder) if folder else ())] or [str(study.model.path)]
 
@@ -110,7 +109,11 @@ def _folder(field: str, place: str) -> Path:
 
 
 def _matches(root: Path, pattern: str) -> list[Path]:
-    return sorted(path for path in root.glob(pattern.replace("[", "[[]")) if path.is_dir())
+    try:
+        return sorted(path for path in root.glob(pattern.replace("[", "[[]")) if path.is_dir())
+    except (ValueError, NotImplementedError, OSError) as error:
+        told = f"{pattern[:80]!r} is no pattern of folders ({error})"
+        raise BadInput(f"sae: {told}; write * and ? within one name, and one / between names") from error
 
 
 def _only(field: str, place: str, matches: Sequence[Path]) -> Path:
@@ -128,10 +131,11 @@ def _cached(field: str, place: str) -> Path:
     name, path = split_place(place)
     for snapshot in snapshots(name):
         folders = _matches(snapshot, path) if _PATTERN.search(path) else [snapshot / path]
-        if whole := [folder for folder in folders if _weights(folder)]:
+        if whole := [folder for folder in folders if _whole(folder)]:
             return _only(field, f"{HUB}{place}", whole)
     repository, _, revision = name.partition("@")
-    fetch = f"hf download {repository}{f' --revision {revision}' if revision else ''} --include '{path}/*'"
+    part, at = f"{path}/*" if path else "*", f" --revision {revision}" if revision else ""
+    fetch = f"hf download {repository}{at} --include '{part}'"
     raise BadInput(f"{field}: {place} is not in the hub's local cache: `{fetch}` fetches it")
 
 
@@ -160,6 +164,11 @@ def _source(field: str, layer: int, folder: Path, use: Use, memo: HashMemo) -> S
 def _weights(folder: Path) -> list[Path]:
     """Files that may hold weights; a link into the hub's cache that leads nowhere is none."""
     return sorted(path for pattern in _FILES[:2] for path in folder.glob(pattern) if path.is_file())
+
+
+def _whole(folder: Path) -> bool:
+    """Whether it has weights, not what is counted beside them alone."""
+    return any(path.name != "sparsity.safetensors" for path in _weights(folder))
 
 
 def _check_width(weights: Sequence[Path], width: int) -> None:

@@ -1,23 +1,27 @@
 """Activations of older scripts as their files hold them: which layer, language and samples each tensor belongs to."""
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from core.errors import BadInput
+from core.legacy.activation_labels import ids_of, layer_of_name, layer_told, layers_of_keys, mask_of
 from core.legacy.pickles import SUFFIXES, load_pickle
 
 ENDINGS = (*SUFFIXES, ".npz", ".npy")
 _ROWS = ("activations", "activation", "hidden_states", "features", "acts")
 _IDS = ("sample_ids", "sample_id", "image_ids", "image_id", "ids", "image")
 _MASKS = ("attention_mask", "mask", "attention_masks", "masks")
-_LAYER = re.compile(r"(?:^|[^a-z0-9])(?:layers?|blocks?|l|h)[_.\- ]?(\d+)(?![0-9])")
+_ONE = re.compile(r"(?:^|[^a-z0-9])(?:layer|block)[_.\- ]?(\d+)(?![0-9])")
+_FAULTS = (OSError, ValueError, EOFError, LookupError, TypeError, NotImplementedError, BadZipFile, zlib.error)
 _LANGUAGES = {"english": "en", "en": "en", "eng": "en", "arabic": "ar", "ar": "ar", "ara": "ar"}
 
 
@@ -77,16 +81,18 @@ def read_parts(path: Path) -> list[Part]:
     by_layer = _by_layer(path, content if rows is None else rows, about)
     if not by_layer:
         raise BadInput(f"{path}: holds no activations: none of {', '.join(_ROWS)}, and no key that names a layer")
-    ids, language = _ids(about), _language(path, about)
-    mask = next((_tensor(about[name]) for name in _MASKS if name in about), None)
-    return [_checked(Part(path, layer, tensor, language, ids, mask)) for layer, tensor in by_layer.items()]
+    told = {names: next((about[name] for name in names if name in about), None) for names in (_IDS, _MASKS)}
+    ids, language = ids_of(path, told[_IDS]), _language(path, about)
+    masks = {layer: mask_of(path, told[_MASKS], layer) for layer in by_layer}
+    return [_checked(Part(path, layer, rows, language, ids, masks[layer])) for layer, rows in by_layer.items()]
 
 
 def _content(path: Path) -> Mapping[Any, Any]:
     if path.suffix == ".npy":
         return {"activations": _arrays(path)}
     if path.suffix == ".npz":
-        return _mapping(_arrays(path))
+        arrays = _arrays(path)
+        return arrays if isinstance(arrays, Mapping) else {"activations": arrays}
     content = load_pickle(path)
     return content if isinstance(content, Mapping) else {"activations": content}
 
@@ -94,12 +100,12 @@ def _content(path: Path) -> Mapping[Any, Any]:
 def _arrays(path: Path) -> Any:
     """The arrays, pickled ones left out: they are never read."""
     try:
-        opened = np.load(path, mmap_mode="c", allow_pickle=False)
-        if isinstance(opened, np.ndarray):
-            return opened
-        with opened:
-            return dict(_plain(opened))
-    except (OSError, ValueError, EOFError) as error:
+        if path.suffix == ".npy":
+            return np.load(path, mmap_mode="c", allow_pickle=False)
+        with path.open("rb") as file:
+            opened = np.load(file, allow_pickle=False)
+            return opened if isinstance(opened, np.ndarray) else dict(_plain(opened))
+    except _FAULTS as error:
         raise BadInput(f"{path}: cannot be read ({(str(error) or 'empty').splitlines()[0]})") from error
 
 
@@ -114,21 +120,30 @@ def _plain(archive: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 def _by_layer(path: Path, rows: Any, about: Mapping[Any, Any]) -> dict[int, Tensor]:
     if isinstance(rows, Mapping):
-        named = [(_layer_of_key(key), key) for key, value in rows.items() if _is_rows(value)]
+        keys = [key for key, value in rows.items() if _is_rows(value)]
         found: dict[int, Tensor] = {}
-        for layer, key in named:
-            if layer in found:
-                raise BadInput(f"{path}: {key!r} is not the only matrix of layer {layer}; these are no activations")
-            if layer is not None:
-                found[layer] = _tensor(rows[key])
+        for key, number in layers_of_keys(path, keys, _one_layer(path, about)).items():
+            if number in found:
+                raise BadInput(f"{path}: {key!r} is not the only matrix of layer {number}; these are no activations")
+            found[number] = _tensor(path, rows[key])
         return found
     if not _is_rows(rows):
         return {}
-    told = about.get("layer")
-    layer = int(told) if told is not None and str(told).isdigit() else _layer_of_name(path.stem)
-    if layer is None:
+    told, named = layer_told(path, about), layer_of_name(path, path.stem)
+    if None not in (told, named) and told != named:
+        raise BadInput(f"{path}: layer {named} by its name, {told} by its content; rename it, or mend its content")
+    at = named if told is None else told
+    if at is None:
         raise BadInput(f"{path}: neither the file nor its name tells the layer; call it layer_N{path.suffix}")
-    return {layer: _tensor(rows)}
+    return {at: _tensor(path, rows)}
+
+
+def _one_layer(path: Path, about: Mapping[Any, Any]) -> int | None:
+    """The layer of a file that plainly is of one."""
+    if one := _ONE.search(path.stem.lower()):
+        return int(one[1])
+    told = next((about[key] for key in ("layer", "layer_idx") if isinstance(about.get(key), int)), None)
+    return None if told is None else int(told)
 
 
 def _is_rows(value: Any) -> bool:
@@ -137,34 +152,14 @@ def _is_rows(value: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim in (2, 3) and value.is_floating_point()
 
 
-def _tensor(value: Any) -> Tensor:
+def _tensor(path: Path, value: Any) -> Tensor:
     if isinstance(value, Tensor):
-        return value
-    return torch.from_numpy(value)
-
-
-def _layer_of_key(key: Any) -> int | None:
-    return int(key) if str(key).isdigit() else _layer_of_name(str(key))
-
-
-def _layer_of_name(name: str) -> int | None:
-    found = _LAYER.findall(name.lower())
-    return int(found[-1]) if found else None
-
-
-def _ids(about: Mapping[Any, Any]) -> tuple[str, ...] | None:
-    told = next((about[name] for name in _IDS if name in about), None)
-    if told is None:
-        return None
-    if isinstance(told, Tensor):
-        told = told.numpy()
-    return tuple(map(str, np.atleast_1d(told).tolist())) if isinstance(told, np.ndarray) else _texts(told)
-
-
-def _texts(told: Any) -> tuple[str, ...] | None:
-    if isinstance(told, str):
-        return (told,)
-    return tuple(map(str, told)) if isinstance(told, list | tuple) else None
+        if value.layout is not torch.strided or value.is_meta:
+            raise BadInput(f"{path}: its rows are sparse or have no numbers (device meta); save them dense")
+        return value.detach()
+    if value.dtype.itemsize > 8:
+        raise BadInput(f"{path}: its rows are {value.dtype}; save them as float32")
+    return torch.from_numpy(value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("=")))
 
 
 def _language(path: Path, about: Mapping[Any, Any]) -> str | None:
@@ -177,6 +172,8 @@ def _language(path: Path, about: Mapping[Any, Any]) -> str | None:
 
 def _checked(part: Part) -> Part:
     """One sample's tokens [T, D] become [1, T, D]; ids and mask must be as many as the rows."""
+    if not part.rows.numel():
+        raise BadInput(f"{part.path}: layer {part.layer} has rows {list(part.rows.shape)}: none; leave the file out")
     if part.rows.ndim == 2 and part.ids is not None and len(part.ids) == 1 != len(part.rows):
         part = replace(part, rows=part.rows[None])
     if part.ids is not None and len(part.ids) != part.samples:
@@ -186,6 +183,8 @@ def _checked(part: Part) -> Part:
     if part.mask is not None and tuple(part.mask.shape) != (part.samples, part.tokens):
         shape = [part.samples, part.tokens]
         raise BadInput(f"{part.path}: its mask is {list(part.mask.shape)}, and the rows of layer {part.layer} {shape}")
+    if part.mask is not None and not part.mask.any():
+        raise BadInput(f"{part.path}: its mask is 0 everywhere, so that no token is left; save 1 on real tokens")
     return part
 
 

@@ -15,6 +15,7 @@ from core.study import parse_study
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 _PROMPTS = {"data.english_prompt": "model.instruction_en", "data.arabic_prompt": "model.instruction_ar"}
 _ANALYSED = ("layers.primary_analysis", "layers.analysis", "analysis.layers")
+_MOST_LAYERS = 1000
 _LANGUAGES = {"english": "caption_en", "en": "caption_en", "arabic": "caption_ar", "ar": "caption_ar"}
 
 
@@ -51,9 +52,14 @@ class Converted:
         notes = [("to decide", self.decide), ("unknown, and left out", self.unknown), ("has no place here", self.left)]
         lines = [f"# {origin}, rewritten by `saeflow convert-config`."]
         for heading, told in notes:
-            lines += [f"# {heading}: {line}" for line in told]
+            lines += [f"# {heading}: {_one_line(line)}" for line in told]
         study = yaml.dump(self.study, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
         return "\n".join(lines) + "\n" + study
+
+
+def _one_line(text: str) -> str:
+    """A comment ends where YAML sees a line end, of which it knows more than one."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def convert_config(path: Path) -> Converted:
@@ -62,9 +68,13 @@ def convert_config(path: Path) -> Converted:
     Raises:
         BadInput: the file is no YAML mapping, names no model, is a study already, or a value is of the wrong kind.
     """
-    old = dict(_flat(_read(path)))
+    try:
+        old = dict(_flat(_read(path)))
+    except RecursionError as error:
+        raise BadInput(f"{path}: an anchor (&) refers to itself, or sections lie too deep; write the values") from error
     if any(key.startswith("capture.") for key in old) or "data.source" in old:
         raise BadInput(f"{path}: is a study already; `saeflow plan {path}` shows what it means")
+    _ranges(old)
     made = Converted()
     made.study = {"name": _name(path, old), "data": {"source": "table"}, "model": {}, "capture": {}, "sae": {}}
     sparsity: dict[str, Any] = {}
@@ -76,10 +86,17 @@ def convert_config(path: Path) -> Converted:
     _sae_kind(made, sparsity)
     _table(made, old)
     if "path" not in made.study["model"]:
-        raise BadInput(f"{path}: model.name is missing; a study needs a model")
+        raise BadInput(f"{path}: {_no_model(old)}")
     made.study = {section: value for section, value in made.study.items() if value != {}}
     parse_study(made.study, str(path))
     return made
+
+
+def _no_model(old: Mapping[str, Any]) -> str:
+    for key, new in COPIED.items():
+        if new == "model.path" and "${" in str(old.get(key, "")):
+            return f"{key} is {old[key]!r}, a reference that nothing here resolves; write the model's name or folder"
+    return "model.name is missing; a study needs a model"
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -103,10 +120,22 @@ def _flat(raw: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield dotted, _number(value)
 
 
+def _ranges(old: dict[str, Any]) -> None:
+    """Layers told by start, end and step, as Python's range takes them."""
+    for key in [key for key, new in COPIED.items() if new == "capture.layers"]:
+        told: list[Any] = [
+            old.get(f"{key}.{part}", default) for part, default in (("start", 0), ("end", None), ("step", 1))
+        ]
+        if all(isinstance(part, int) for part in told) and told[2] > 0 and key not in old:
+            old[key] = list(range(*told))[:_MOST_LAYERS]
+            for part in ("start", "end", "step"):
+                old.pop(f"{key}.{part}", None)
+
+
 def _number(value: Any) -> Any:
     """YAML 1.1 reads 5e-4 as text; whole numbers written as 8.0 are whole."""
-    if isinstance(value, list):
-        return [_number(item) for item in value]
+    if isinstance(value, list | set):
+        return [_number(item) for item in (value if isinstance(value, list) else sorted(value, key=str))]
     if isinstance(value, str) and _NUMBER.match(value.strip()):
         value = float(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -152,8 +181,12 @@ def _special(made: Converted, key: str, value: Any, old: Mapping[str, Any]) -> b
         made.put("analyses.amplification.doses", value)
         made.decide.append("analyses.amplification.doses: here multiples of a feature's 99.5th percentile when active")
     elif key in ("languages", "data.languages"):
+        named = {_LANGUAGES.get(str(one).lower()) for one in (value if isinstance(value, list) else [value])}
+        if named <= {None}:
+            made.decide.append(f"{key}: {value!r} names neither english nor arabic; captions of both are expected")
+            return True
         for language, column in (("english", "caption_en"), ("arabic", "caption_ar")):
-            if column not in {_LANGUAGES.get(str(one).lower()) for one in value if isinstance(value, list)}:
+            if column not in named:
                 made.put(f"data.columns.{column}", None)
                 made.left.append(f"{key}: {value!r}: no {language} captions are read")
     elif key == "seed":
@@ -182,6 +215,9 @@ def _dtype(made: Converted, key: str, value: Any) -> None:
 def _analysed(made: Converted, key: str, value: Any, old: Mapping[str, Any]) -> None:
     captured = next((old[one] for one, new in COPIED.items() if new == "capture.layers" and one in old), None)
     layers = value if isinstance(value, list) else [value]
+    if not all(isinstance(layer, int) and not isinstance(layer, bool) for layer in layers):
+        made.decide.append(f"{key}: {value!r} is no list of layer numbers; left out")
+        return
     wanted = [layer for layer in layers if not isinstance(captured, list) or layer in captured]
     if wanted != layers:
         made.decide.append(f"{key}: {sorted(set(layers) - set(wanted))} are not among the captured layers; left out")
@@ -229,7 +265,7 @@ def _sae_kind(made: Converted, told: Mapping[str, Any]) -> None:
 
 def _expansion(made: Converted, told: Mapping[str, Any]) -> None:
     features, width = told["features"], told.get("width")
-    if isinstance(features, int) and isinstance(width, int) and features % width == 0:
+    if isinstance(features, int) and isinstance(width, int) and width > 0 and features % width == 0:
         made.put("sae.expansion", features // width)
     else:
         made.decide.append(
@@ -241,6 +277,7 @@ def _table(made: Converted, old: Mapping[str, Any]) -> None:
     """Where the captions are; the columns' names no old file tells."""
     if "path" not in made.study["data"]:
         folder = old.get("paths.processed_data") or old.get("data.processed_dir")
+        folder = None if "${" in str(folder) else folder  # told already
         made.put("data.path", f"{str(folder).rstrip('/')}/samples.csv" if folder else "captions.csv")
     made.decide.append(
         f"data.path: {made.study['data']['path']} is looked for from the study file's folder; columns image, "

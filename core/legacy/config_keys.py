@@ -77,9 +77,10 @@ SPARSITY: Mapping[str, str] = {
     **dict.fromkeys(("l1_coefficient", "l1_coeff", "l1_lambda", "l1_alpha", "l1_penalty", "l1_weight"), "l1"),
     **dict.fromkeys(("activation", "activation_fn", "sae_type", "type", "architecture"), "architecture"),
     **dict.fromkeys(
-        ("d_hidden", "n_latents", "num_latents", "k_latents", "d_sae", "dict_size", "n_features"), "features"
+        ("d_hidden", "hidden_dim", "n_latents", "num_latents", "k_latents", "d_sae", "dict_size", "n_features"),
+        "features",
     ),
-    **dict.fromkeys(("d_model", "d_in", "hidden_size"), "width"),
+    **dict.fromkeys(("d_model", "d_in", "hidden_size", "input_dim"), "width"),
 }
 """Settings of an SAE that together say of which kind and size it is."""
 ARCHITECTURES: Mapping[str, str] = {

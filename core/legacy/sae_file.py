@@ -12,6 +12,7 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.legacy.pickles import load_pickle
+from core.legacy.sae_beside import refuse_changes, refuse_odd_tensors
 from core.legacy.sae_names import PRE_BIASES, Parts, read_parts
 from core.sae.architectures import SparseAutoencoder
 from core.sae.configs import read_config
@@ -90,9 +91,11 @@ def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise BadInput(f"{path}: holds {type(content).__name__}; a state_dict is needed, or a mapping that has one")
     inner = next((name for name in _STATES if _is_state(content.get(name))), None)
     state = content if inner is None else content[inner]
+    refuse_odd_tensors(path, state)
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     if not tensors:
         raise BadInput(f"{path}: holds no tensors; its keys: {', '.join(map(str, content)) or 'none'}")
+    refuse_changes(path, content, inner)
     return tensors, dict(_settings(content)) | _numbers(tensors)
 
 

@@ -16,6 +16,8 @@ _WRAPPED = re.compile(rf"(?:(?<=\.)|^)(?:{'|'.join(_WRAPPERS)})\.")
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _COMPUTED = re.compile(r"(^|\.)(rotary_emb\.inv_freq|position_ids)$")
 """Buffers that older versions stored, and that are computed from config.json today."""
+_BUFFER = re.compile(r"(^|\.)(num_batches_tracked|relative_position_index|\w*mask|\w*_ids|(attn|attention)\.bias)$")
+"""Buffers of whole numbers or of yes and no; `attn.bias` of GPT-2 is a mask too."""
 _SHOWN = 4
 _LARGEST_HEADER = 100_000_000
 
@@ -28,6 +30,7 @@ class Checkpoint:
     """
 
     files: tuple[Path, ...]
+    names: tuple[str, ...]
     renamed: Mapping[str, str]
 
     @property
@@ -46,21 +49,21 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         BadInput: the weights are missing, damaged, incomplete, quantised, or two tensors come to one name.
     """
     files = weight_files(folder)
-    headers = {path.name: _header(folder, path) for path in files}
+    headers = {path.relative_to(folder).as_posix(): _header(folder, path) for path in files}
     _compare_with_index(folder, headers)
     stored: dict[str, Mapping[str, Any]] = {}
     for header in headers.values():
         if twice := stored.keys() & header.keys():
             raise BadInput(f"model {folder}: two weight files hold {listed(twice)}; download them again")
         stored |= header
-    packed = {name for name, entry in stored.items() if name.endswith("weight") and entry["dtype"] not in _FLOATS}
+    packed = {name for name, entry in stored.items() if entry["dtype"] not in _FLOATS and not _BUFFER.search(name)}
     if packed:
         kinds = ", ".join(sorted({str(stored[name]["dtype"]) for name in packed}))
         raise BadInput(
             f"model {folder}: its weights are quantised ({kinds}: {listed(packed)}), which is not read here; take the "
             "checkpoint that is not, or save it dequantised"
         )
-    return Checkpoint(tuple(files), _without_wrappers(folder, stored))
+    return Checkpoint(tuple(files), tuple(stored), _without_wrappers(folder, stored))
 
 
 def refuse_differences(
@@ -126,7 +129,7 @@ def _damage(path: Path) -> str:
 def _compare_with_index(folder: Path, headers: Mapping[str, Mapping[str, Any]]) -> None:
     """Tensors that the index promises must be in the file that it names."""
     index = indexed_tensors(folder)
-    absent = {f"{name} in {file}" for name, file in index.items() if name not in headers[file]}
+    absent = {f"{name} in {file}" for name, file in index.items() if name not in headers[Path(file).as_posix()]}
     if absent:
         raise BadInput(
             f"model {folder}: {_counted(absent)} of the index not there ({listed(absent)}); download them again"

@@ -82,6 +82,7 @@ def _convert(file: Path, out: Path, package: str) -> None:
     logging.disable_progress_bar()
     try:
         source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name, "local_files_only": True}
+        source |= {"trust_remote_code": False}
         model, found = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
         tokenizer: Any = AutoTokenizer.from_pretrained(**source)
     except (ImportError, ValueError) as error:  # transformers says by either which package it lacks

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightRenaming, rename_source_key
 from transformers.utils import logging
 
 from core.errors import BadInput
@@ -25,6 +28,8 @@ from core.lm.templates import template_notes
 from core.lm.trial import try_model
 
 _NORMS = ("norm", "final_layer_norm", "final_layernorm", "ln_f")
+# What transformers and torch raise where a value of config.json is of the wrong kind or makes no model.
+_MISSHAPEN = (StrictDataclassError, TypeError, AttributeError, AssertionError, ArithmeticError, IndexError)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -84,15 +89,34 @@ def _read_model(
                 folder,
                 dtype=dtype,
                 local_files_only=True,
+                trust_remote_code=False,  # unset, transformers asks on the terminal, and a `y` there runs it
                 use_safetensors=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # told below, by name, with both shapes
                 key_mapping=own_names or None,
             )
+    except _MISSHAPEN as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise BadInput(
+            f"model {folder}: transformers cannot build what config.json describes ({told}); mend the field"
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise BadInput(f"model {folder}: transformers cannot load it ({first_line(error)})") from error
+    _refuse_twice(folder, model, checkpoint)
     refuse_differences(str(folder), found["missing_keys"], found["unexpected_keys"], list(found["mismatched_keys"]))
     return model, _untied(model)
+
+
+def _refuse_twice(folder: Path, model: Any, checkpoint: Checkpoint) -> None:
+    """Two stored names that transformers takes for one tensor: it would use either, and say nothing."""
+    renamings = [one for one in get_model_conversion_mapping(model) if isinstance(one, WeightRenaming)]
+    expected = model.state_dict()
+    owners: dict[str, str] = {}
+    for stored in checkpoint.names:
+        own = checkpoint.renamed.get(stored, stored)
+        own, _ = rename_source_key(own, renamings, [], model.base_model_prefix, expected)
+        if own in expected and owners.setdefault(own, stored) != stored:
+            raise BadInput(f"model {folder}: {owners[own]} and {stored} are one tensor's names; keep the right one")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def read_processor(folder: Path, config: Any) -> Any:
         videos = kind is not None and "video_processor" in kind.get_attributes()
         kind = without_videos(kind) if videos else AutoProcessor
         # The torchvision backend resizes slightly differently, and is not installed everywhere.
-        return kind.from_pretrained(folder, local_files_only=True, backend="pil")
+        return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, backend="pil")
     except _FAULTS as error:
         raise BadInput(f"model {folder}: its processor cannot be loaded ({first_line(error)})") from error
 
@@ -33,7 +33,7 @@ def read_tokenizer(folder: Path) -> Any:
         BadInput: it cannot be loaded.
     """
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except _FAULTS as error:
         raise BadInput(f"model {folder}: its tokenizer cannot be loaded ({first_line(error)})") from error
 
@@ -50,4 +50,9 @@ def without_videos(kind: Any) -> Any:
 def first_line(error: BaseException) -> str:
     """What an error says, on one line."""
     said = str(error).strip() if not isinstance(error, KeyError) else f"{error} is missing"
+    if "custom code" in said and "trust_remote_code" in said:
+        return (
+            "auto_map asks for code of the model's repository, which is never run here; take a checkpoint of a kind "
+            "that transformers knows, or name a model.factory of your own"
+        )
     return (said or type(error).__name__).splitlines()[0]

@@ -18,6 +18,12 @@ _DEFAULT_VOCAB = {"gemma3": 262208, "gemma3_text": 262208}
 _DEFAULT_IMAGE_TOKENS = {"gemma3": 256, "llava": 576, "paligemma": 256}
 _SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
+KIND = "model_type:"
+"""Begins the name that a model has by its kind alone."""
+_SAYS_NOTHING = re.compile(
+    r"^(?:(?:model|checkpoint|ckpt|weights|snapshot|final|best|last|latest|merged|output|hf|step|epoch)s?[-_.]?\d*"
+    r"|[0-9a-f]{12,64}|\d*)$"
+)
 # One of each group must be there.
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 _PROCESSOR = ("preprocessor_config.json", "processor_config.json")
@@ -49,30 +55,42 @@ def read_shape(folder: Path) -> ModelShape:
         BadInput: the file is missing, is no JSON, or names no layers or width; or the weights are quantised.
     """
     config = _read_json(folder / "config.json", "config.json", folder)
+    _refuse_misshapen(config, folder)
     _refuse_unread(config, folder)
-    text: Mapping[str, Any] = config.get("text_config") or config
-    vision: Mapping[str, Any] = config.get("vision_config") or {}
+    text, vision = config.get("text_config") or config, config.get("vision_config") or {}
     model_type = str(config.get("model_type", ""))
     has_images = "vision_config" in config
-    image_tokens = _first(config, _IMAGE_TOKENS) or _first(vision, ("num_image_tokens",)) or _patches_seen(config)
+    image_tokens = (
+        _first(config, _IMAGE_TOKENS, folder)
+        or _first(vision, ("num_image_tokens",), folder)
+        or _patches_seen(config, folder)
+    )
     return ModelShape(
         num_layers=_required(text, _LAYERS, folder),
         d_model=_required(text, _WIDTH, folder),
         has_images=has_images,
         image_tokens=image_tokens if has_images else 0,
-        vocab_size=_first(text, ("vocab_size",)) or _DEFAULT_VOCAB.get(model_type, 0),
+        vocab_size=_first(text, ("vocab_size",), folder) or _DEFAULT_VOCAB.get(model_type, 0),
         model_type=model_type,
-        vision_layers=_first(vision, _LAYERS) or 0,
-        vision_width=_first(vision, _WIDTH) or 0,
-        patches=_patches(vision),
+        vision_layers=_first(vision, _LAYERS, folder) or 0,
+        vision_width=_first(vision, _WIDTH, folder) or 0,
+        patches=_patches(vision, folder),
     )
 
 
 def model_names(folder: Path) -> list[str]:
-    """What a checkpoint in `folder` is called: by the hub's cache, else its folder; by config.json; and its kind."""
+    """What a checkpoint in `folder` is called: by the hub's cache, else its folder.
+
+    Only where that says nothing (`model`, `checkpoint-500`) what config.json was made from counts too, else its kind:
+    many models are of one kind. The last name is `KIND` and that kind, for the SAEs trained here.
+    """
     config = _read_json(folder / "config.json", "config.json", folder)
-    told = (hub_name(folder) or folder.name, config.get("_name_or_path"), config.get("model_type"))
-    return [name for name in told if isinstance(name, str) and name]
+    called, kind = hub_name(folder), config.get("model_type")
+    kinds = [KIND + kind] if isinstance(kind, str) else []
+    if called or not _SAYS_NOTHING.match(folder.name.lower()):
+        return [called or folder.name, *kinds]
+    told = (folder.name, config.get("_name_or_path") or kind)
+    return [*(name for name in told if isinstance(name, str) and name), *kinds]
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -97,8 +115,10 @@ def weight_files(folder: Path) -> list[Path]:
         what = f"no {_SINGLE}, and no {INDEX} beside {others}" if others else "no weights (*.safetensors) there"
         raise BadInput(f"model {folder}: {what}; finish the download or mend model.path")
     names = sorted(set(indexed_tensors(folder).values()))
+    if not names:
+        raise BadInput(f"model {folder}: {INDEX}: weight_map names no tensor; finish the download")
     missing = [name for name in names if not (folder / name).is_file()]
-    if missing or not names:
+    if missing:
         what = f"{len(missing)} of {len(names)} weight files are missing ({', '.join(missing[:3])})"
         raise BadInput(f"model {folder}: {what}; finish the download")
     return [folder / name for name in names]
@@ -116,6 +136,15 @@ def indexed_tensors(folder: Path) -> dict[str, str]:
     if not isinstance(named, dict) or not all(isinstance(file, str) for file in named.values()):
         raise BadInput(f"model {folder}: {INDEX}: weight_map must give each tensor's file; finish the download")
     return named
+
+
+def _refuse_misshapen(config: Mapping[str, Any], folder: Path) -> None:
+    """Fields of another kind than every checkpoint has them of."""
+    for field in ("text_config", "vision_config"):
+        if not isinstance(config.get(field) or {}, dict):
+            raise BadInput(f"model {folder}: config.json: {field} is {config[field]!r}, not an object; mend it")
+    if not isinstance(config.get("model_type", ""), str):
+        raise BadInput(f"model {folder}: config.json: model_type is {config['model_type']!r}, not a name; mend it")
 
 
 def _refuse_unread(config: Mapping[str, Any], folder: Path) -> None:
@@ -176,24 +205,33 @@ def _read_json(path: Path, name: str, folder: Path) -> dict[str, Any]:
     return content
 
 
-def _patches_seen(config: Mapping[str, Any]) -> int:
+def _patches_seen(config: Mapping[str, Any], folder: Path) -> int:
     """Image tokens where config.json names no number: the class's own default, or PaliGemma's one for each patch."""
     model_type, vision = str(config.get("model_type", "")), config.get("vision_config") or {}
-    patches = _patches(vision) if model_type == "paligemma" else 0
+    patches = _patches(vision, folder) if model_type == "paligemma" else 0
     return patches or _DEFAULT_IMAGE_TOKENS.get(model_type, 0)
 
 
-def _patches(vision: Mapping[str, Any]) -> int:
-    side, patch = vision.get("image_size"), vision.get("patch_size")
-    return (side // patch) ** 2 if isinstance(side, int) and isinstance(patch, int) else 0
+def _patches(vision: Mapping[str, Any], folder: Path) -> int:
+    if isinstance(vision.get("image_size"), list) or isinstance(vision.get("patch_size"), list):  # height and width
+        return 0
+    side, patch = _first(vision, ("image_size",), folder), _first(vision, ("patch_size",), folder)
+    return (side // patch) ** 2 if side and patch else 0
 
 
-def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((int(config[name]) for name in names if config.get(name) is not None), None)
+def _first(config: Mapping[str, Any], names: tuple[str, ...], folder: Path) -> int | None:
+    name = next((name for name in names if config.get(name) is not None), None)
+    if name is None:
+        return None
+    value = config[name]
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+    if not whole or value < 1:
+        raise BadInput(f"model {folder}: config.json: {name} is {value!r}, not a whole number from 1; mend it")
+    return int(value)
 
 
 def _required(config: Mapping[str, Any], names: tuple[str, ...], folder: Path) -> int:
-    value = _first(config, names)
+    value = _first(config, names, folder)
     if value is None:
         kind = config.get("model_type")
         raise BadInput(f"model {folder}: config.json (model_type {kind!r}) names none of {', '.join(names)}")

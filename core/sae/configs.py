@@ -172,6 +172,12 @@ def _refuse_values(config: Mapping[str, Any], path: Path) -> None:
         raise BadInput(f"{path}: hook_head_index is {head!r}; an SAE of one head's rows cannot be used on whole rows")
 
 
+def _refuse_mean_k(named: str | None, k: Any, path: Path, d_sae: int) -> None:
+    """A BatchTopK fires k features per row on average, which need not be a whole number."""
+    if named in _BATCHTOPK and k is not None and not (type(k) in (int, float) and 0 < k <= d_sae):
+        raise BadInput(f"{path}: k is {k!r}; it must lie between 0 and d_sae, {d_sae}")
+
+
 def _architecture(config: Mapping[str, Any], path: Path, d_sae: int) -> tuple[str, int | None]:
     """The kind, and `k` of a TopK. Before 6, `standard` was every kind, and the activation function told which."""
     named = config.get("architecture")
@@ -179,8 +185,6 @@ def _architecture(config: Mapping[str, Any], path: Path, d_sae: int) -> tuple[st
         raise BadInput(f"{path}: architecture is {named!r}; what can be read is {', '.join(ARCHITECTURES)}")
     key = "activation_fn_str" if config.get("activation_fn_str") is not None else "activation_fn"
     function = config.get(key)
-    if named is None and function is None:
-        raise BadInput(f"{path}: key 'architecture' is missing, and no activation_fn tells it; {_SAVE_AGAIN}")
     extra = config.get("activation_fn_kwargs") or {}
     if not isinstance(extra, Mapping):
         raise BadInput(f"{path}: activation_fn_kwargs is {extra!r}, not keys and values")
@@ -189,6 +193,7 @@ def _architecture(config: Mapping[str, Any], path: Path, d_sae: int) -> tuple[st
     if function not in (None, "relu") and not (is_topk and function == "topk"):
         raise BadInput(f"{path}: {key} is {function!r}; {_SAVE_AGAIN}")
     if not is_topk:
+        _refuse_mean_k(named, config.get("k"), path, d_sae)
         return named or "standard", None
     told = {"k": config["k"]} if config.get("k") is not None else extra
     if "k" not in told:

@@ -198,7 +198,10 @@ def _threshold(config: SAELensConfig, weights: Weights) -> Float[Tensor, " F"]:
             return weights.get("log_threshold", (config.d_sae,), CONFIG).exp()
         return weights.get("threshold", (config.d_sae,), CONFIG)
     if config.one_threshold:
-        return weights.get("topk_threshold", (), CONFIG).expand(config.d_sae).clone()
+        threshold = weights.get("topk_threshold", (), CONFIG)
+        if threshold < 0:
+            raise BadInput(f"{weights.path}: topk_threshold is {float(threshold)}: it was never set; export it trained")
+        return threshold.expand(config.d_sae).clone()
     return torch.zeros(config.d_sae)
 
 

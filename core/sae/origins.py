@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from core.errors import BadInput
 from core.hub import hub_name
+from core.lm.shape import KIND
 from core.sae.configs import read_config
 from core.study.sites import Site
 
@@ -49,6 +50,13 @@ _VISION = re.compile(r"\b(?:vision_\w+|visual)\.")
 _SITE_NAMES: Mapping[str, Site] = {name: name for name in get_args(Site)}
 # A factory's modules are called SITE.LAYER in what we write, dictionary_learning's SITE_layer_LAYER.
 _OWN = re.compile(rf"^({'|'.join(_SITE_NAMES)})(?:\.|_layer_)(\d+)$")
+# TransformerLens' names of models that are called otherwise on the hub.
+_ALIASES: Mapping[str, str] = {
+    "gpt2-small": "gpt2",
+    "gpt-neo-small": "gpt-neo-125m",
+    "gpt-j": "gpt-j-6b",
+    **{f"llama-2-{size}{kind}": f"llama-2-{size}{kind}-hf" for size in ("7b", "13b", "70b") for kind in ("", "-chat")},
+}
 _SCOPE = re.compile(r"gemma-scope-(2b|9b|27b)-(pt|it)-(res|mlp|att)\b")
 _SCOPE_HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
 
@@ -72,11 +80,17 @@ class Trained:
             return "its files do not tell where"
         return f"{self.hook or 'a hook that is not told'} of {self.model or 'a model that is not told'}"
 
+    @property
+    def _names_kind(self) -> bool:
+        """Whether it was trained here: then `model` is the kind of the model."""
+        return self.metadata.get("dataset_path") == "" and "hf_hook_name" in self.metadata
+
     def used_on(self, models: Sequence[str], site: Site, layer: int) -> "Trained":
         """The same, compared with the place that it is used on; `models` are all names of the model there, the one that
         readers know it by first."""
         found: list[str] = []
-        if self.model is not None and plain_name(self.model) not in {plain_name(name) for name in models}:
+        here = {plain_name(name) for name in models} | set(models if self._names_kind else ())
+        if self.model is not None and plain_name(self.model) not in here and KIND + self.model not in here:
             found.append("model")
         if self.hook is not None:
             sites, at = hook_place(self.hook, self.model or "")
@@ -96,11 +110,11 @@ def plain_name(name: str) -> str:
     plain = re.sub(r"[^a-z0-9.]+", "-", name.rstrip("/").rpartition("/")[2].lower()).strip("-")
     plain = re.sub(r"^meta-(?=llama)", "", plain)
     plain = re.sub(r"^gemma-v(?=\d)", "gemma-", plain)
-    plain = re.sub(r"^tiny-stories", "tinystories", plain)
+    plain = re.sub(r"^(tinystories.*-\d)l(?=-\d)", r"\1layer", re.sub(r"^tiny-stories", "tinystories", plain))
     plain = re.sub(r"^(mistral-7b)$", r"\1-v0.1", plain)
     if plain.startswith("gemma"):
         plain = plain.removesuffix("-pt")
-    return {"gpt2-small": "gpt2"}.get(plain, plain)
+    return _ALIASES.get(plain, plain)
 
 
 def hook_place(hook: str, model: str = "") -> tuple[tuple[Site, ...], int | None]:
@@ -160,8 +174,11 @@ def read_origin(folder: Path) -> dict[str, Any] | None:
 
 def _saelens(config: Mapping[str, Any]) -> Trained:
     """SAELens 6 keeps it below `metadata`, older ones among the other keys; ours may name transformers' module too."""
-    told = config.get("metadata") or {key: value for key, value in config.items() if key in _KEPT}
+    told = {key: value for key, value in config.items() if key in _KEPT} | (config.get("metadata") or {})
     hook = _text(told, "hook_name") or _text(told, "hook_point") or _text(told, "hf_hook_name")
+    layer = next((told[key] for key in ("hook_layer", "hook_point_layer") if told.get(key) is not None), None)
+    if hook is not None and layer is not None:
+        hook = hook.replace("{layer}", str(layer))
     return Trained(_text(told, "model_name"), hook, told)
 
 
@@ -179,13 +196,13 @@ def _sparsify(folder: Path) -> Trained:
         run = read_config(folder.parent / "config.json")
     except BadInput:
         run = {}
-    named = folder.name if re.match(r"^(?:layers|h)\.\d+", folder.name) else None
+    named = folder.name if _BLOCK.match(folder.name) else None
     return Trained(_text(run, "model"), named, {"hook_name": named} if named else {})
 
 
 def _gemma_scope(folder: Path) -> Trained:
     """Gemma Scope 1 tells it by the names of its repositories and folders alone."""
-    scope = _SCOPE.search(hub_name(folder) or "") or _SCOPE.search(folder.as_posix())
+    scope = _SCOPE.search(hub_name(folder) or folder.as_posix())
     layer = next((part.removeprefix("layer_") for part in folder.parts if re.fullmatch(r"layer_\d+", part)), None)
     if scope is None or (layer is None and "embedding" not in folder.parts):
         return Trained()

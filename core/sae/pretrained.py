@@ -1,5 +1,6 @@
 """Autoencoders that others trained, told by the files in their folder: SAELens, sparsify, Gemma Scope 1 and 2."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 
 from core.errors import BadInput
+from core.hub import hub_name
 from core.sae import formats
 from core.sae.architectures import SparseAutoencoder
 from core.sae.configs import count, read_config, refuse_unknown
@@ -61,10 +63,20 @@ def _open(folder: Path, d_model: int | None, read: Read) -> SparseAutoencoder:
             sae = reader(folder, read)
             if d_model not in (None, sae.d_model):
                 raise BadInput(f"{folder}: this SAE reads rows of width {sae.d_model}; the layer's have {d_model}")
-            if sae.transcodes or any("transcoder" in part for part in folder.parts[-2:]):
+            if sae.transcodes or _called_transcoder(folder, name):
                 raise BadInput(f"{folder}: a transcoder gives another site's rows; only autoencoders are used here")
             return sae
     raise BadInput(f"{folder}: holds no SAE; one of {', '.join(readers)} is looked for{_pickle_hint(folder)}")
+
+
+def _called_transcoder(folder: Path, file: str) -> bool:
+    """Whether its repository is called so; of Gemma Scope, whose files may not tell, the folders around it too. A name
+    that promises SAEs as well decides nothing."""
+    names = [(hub_name(folder) or "").rpartition("/")[2]]
+    if file in (GEMMA_SCOPE, GEMMA_SCOPE_2):
+        names += [*folder.parts[-2:], *(part for part in folder.parts if part.startswith("gemma-scope"))]
+    words = [set(re.split(r"[^a-z]+", name.lower())) for name in names]
+    return any(found & {"transcoder", "transcoders"} and not found & {"sae", "saes"} for found in words)
 
 
 def _pickle_hint(folder: Path) -> str:
@@ -101,7 +113,10 @@ def load_sparsify(folder: Path, read: Read = Weights.read) -> SparseAutoencoder:
     if decoder.ndim != 2:
         raise BadInput(f"{weights.path}: W_dec is {list(decoder.shape)}, not [F, D]")
     features, d_out = decoder.shape
-    told = config.get("num_latents") or d_in * config.get("expansion_factor", 0) or features
+    expansion = config.get("expansion_factor")
+    if expansion is not None and (isinstance(expansion, bool) or not isinstance(expansion, int | float)):
+        raise BadInput(f"{path}: expansion_factor is {expansion!r}; write a number, or leave it out")
+    told = config.get("num_latents") or d_in * (expansion or 0) or features
     if told != features:
         raise BadInput(f"{weights.path}: W_dec has {features} features, {formats.CONFIG} says {told}")
     k = count(config, "k", path, features)

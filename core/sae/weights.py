@@ -4,6 +4,7 @@ Every tensor must be asked for: one that no reader knows may change what the aut
 """
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from core.errors import BadInput
 WRAPPERS = ("_orig_mod.", "module.")
 """What torch.compile and DataParallel put before every name."""
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, SafetensorError)
+_FAULTS = (OSError, ValueError, LookupError, EOFError, TypeError, NotImplementedError, *_DAMAGE)
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class Weights:
     def _of_file(cls, path: Path, npz: "_Reader", safetensors: "_Reader") -> "Weights":
         try:
             return cls.of(path, npz(path) if path.suffix == ".npz" else safetensors(path))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, SafetensorError) as error:
-            raise BadInput(f"{path}: cannot be read ({error})") from error
+        except _FAULTS as error:
+            raise BadInput(f"{path}: cannot be read ({error}); fetch it again, or save numbers") from error
 
     def get(self, name: str, shape: tuple[int, ...] | None = None, told_by: str = "") -> Tensor:
         """A tensor in float32, not mapped to the file any more.
@@ -117,7 +121,10 @@ Read = Callable[[Path], Weights]
 
 
 def _npz_values(path: Path) -> dict[str, Tensor]:
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file:
+        arrays = np.load(file, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            raise ValueError("one array (.npy), no archive of them")
         return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
 

@@ -9,6 +9,8 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from core.errors import BadInput
+from core.lm.shape import model_names
+from core.sae.origins import Trained
 from core.sae_sources import Use, origin_warnings, pin_saes, sae_sources
 from core.sources import HashMemo
 from core.study import load_study
@@ -113,3 +115,41 @@ def test_saes_of_another_place_are_warned_of_once_for_all_layers(tmp_path: Path)
     first, second = warned("shifted_{layer}")
     assert "layer 9: trained on blocks.10.hook_resid_post of gemma3: another layer than resid_post" in first
     assert "layer 17: trained on blocks.18.hook_resid_post" in second
+
+
+def test_models_of_one_kind_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    def names(place: str, **config: str) -> list[str]:
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "config.json").write_text(json.dumps({"model_type": "gpt2", **config}))
+        return model_names(tmp_path / place)
+
+    def differs(models: list[str]) -> tuple[str, ...]:
+        return Trained("gpt2-small", "blocks.1.hook_resid_post").used_on(models, "resid_post", 1).differs
+
+    assert differs(names("models--distilbert--distilgpt2/snapshots/a", _name_or_path="gpt2")) == ("model",)
+    assert differs(names("captioner")) == ("model",)
+    assert differs(names("models--openai-community--gpt2/snapshots/a")) == ()
+    assert differs(names("a/model", _name_or_path="openai-community/gpt2")) == ()
+    assert differs(names("b/checkpoint-500")) == ()
+
+
+def test_a_snapshot_without_weights_gives_way_and_an_odd_pattern_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--acme--b"
+    saelens(repository / "snapshots" / ("b" * 40) / "layer_9")
+    part = repository / "snapshots" / ("a" * 40) / "layer_9"
+    part.mkdir(parents=True)
+    save_file({"sparsity": torch.zeros(6)}, part / "sparsity.safetensors")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    place = "sae.pretrained=hub:acme/b/layer_{layer}"
+    assert found(tmp_path, place, layers=(9,))[9].folder.parent.name == "b" * 40
+    (repository / "refs" / "main").write_bytes(b"\xff\xfe")
+    assert found(tmp_path, place, layers=(9,))[9].folder.parent.name == "b" * 40
+    for pattern in ("layer_{layer}/**x*", "/etc_{layer}*"):
+        with pytest.raises(BadInput, match="is no pattern of folders"):
+            found(tmp_path, f"sae.pretrained=hub:acme/b/{pattern}", layers=(9,))
+    with pytest.raises(BadInput, match=r"hf download acme/a --include '\*'"):
+        found(tmp_path, "sae.pretrained={9: hub:acme/a}", layers=(9,))

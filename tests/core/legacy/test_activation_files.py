@@ -114,3 +114,77 @@ def test_layers_of_other_rows_and_names_without_a_layer_are_told(tmp_path: Path)
         import_activations([save(tmp_path / "rows.pt", torch.ones(N, D))], tmp_path / "out", Told("en"))
     with pytest.raises(BadInput, match=r"nowhere: does not exist"):
         import_activations([tmp_path / "nowhere"], tmp_path / "out", Told("en"))
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "layer"),
+    [
+        ("layer_9_l2.pt", {}, 9),
+        ("gemma_layer_9_h100.pt", {}, 9),
+        ("acts.pt", {"layer": torch.tensor(9)}, 9),
+        ("acts.pt", {"layer_idx": 9}, 9),
+        ("acts.pt", {"layer": np.array([9])}, 9),
+        ("acts.pt", {"layer": "layer_9"}, 9),
+        ("layer_3.pt", {"layer": 9}, "layer 3 by its name, 9 by its content"),
+        ("layer_3.pt", {"layer": -1}, "layer is -1, not the number of a layer"),
+        ("layer_3_layer_9.pt", {}, "names layers 3, 9"),
+    ],
+)
+def test_the_layer_is_what_name_and_content_say(tmp_path: Path, name: str, beside: Any, layer: int | str) -> None:
+    path = save(tmp_path / name, {"activations": rows(9, "english"), "ids": IDS, **beside})
+    if isinstance(layer, int):
+        assert list(import_activations([path], tmp_path / "out", Told("en")).layers) == [layer]
+    else:
+        with pytest.raises(BadInput, match=layer):
+            import_activations([path], tmp_path / "out", Told("en"))
+
+
+def test_samples_by_id_are_no_layers(tmp_path: Path) -> None:
+    path = save(tmp_path / "layer_9.pt", {"101": torch.ones(T, D), "102": torch.ones(T, D)})
+    with pytest.raises(BadInput, match=r"layer 9 by its name or content, and its rows are called 101, 102"):
+        import_activations([path], tmp_path / "out", Told("en", ("a", "b", "c")))
+
+
+@pytest.mark.parametrize(
+    "ids", [[b"1", b"2", b"3", b"4"], [torch.tensor(n) for n in range(1, 5)], np.array([1.0, 2.0, 3.0, 4.0])]
+)
+def test_ids_are_texts_whatever_held_them(tmp_path: Path, ids: Any) -> None:
+    path = save(tmp_path / "layer_9.pt", {"activations": rows(9, "english"), "ids": ids})
+    import_activations([path], tmp_path / "out", Told("en"))
+    tokens = pl.read_parquet(tmp_path / "out" / "tokens.parquet")
+    assert tokens["sample_id"].to_list() == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": [1.5] * N}, "a sample's id is 1.5"),
+        ({"ids": {"a": 1}}, "a sample's id is {'a': 1}"),
+        ({"mask": torch.tensor([[0.0, 0.0, -1e9]] * N)}, "its mask holds other values than 0 and 1"),
+        ({"mask": torch.zeros(N, T)}, "its mask is 0 everywhere"),
+        ({"mask": {3: torch.ones(N, T)}}, "its masks name 3, and not layer 9"),
+        ({"activations": torch.ones(0, D), "ids": []}, "none; leave the file out"),
+        ({"activations": torch.ones(N, D).to_sparse()}, "its rows are sparse"),
+    ],
+)
+def test_labels_that_say_something_else_are_refused(tmp_path: Path, change: Any, message: str) -> None:
+    path = save(tmp_path / "layer_9.pt", {"activations": rows(9, "english", N, T, D), "ids": IDS, **change})
+    with pytest.raises(BadInput, match=message):
+        import_activations([path], tmp_path / "out", Told("en"))
+
+
+def test_masks_come_as_lists_or_one_for_each_layer(tmp_path: Path) -> None:
+    for number, mask in enumerate(([[1, 0, 1]] * N, {9: torch.tensor([[True, False, True]] * N)})):
+        content = {"activations": {9: rows(9, "english", N, T, D)}, "ids": IDS, "mask": mask}
+        index = import_activations([save(tmp_path / f"{number}.pt", content)], tmp_path / f"o{number}", Told("en"))
+        assert index.rows == 2 * N
+
+
+def test_a_damaged_npz_is_one_line(tmp_path: Path) -> None:
+    np.savez(tmp_path / "layer_9.npz", activations=np.ones((N, D), "f4").astype(np.longdouble), ids=np.array(IDS))
+    whole = (tmp_path / "layer_9.npz").read_bytes()
+    for number, content in enumerate((whole, whole[:300], b"", b"version https://git-lfs")):
+        path = tmp_path / f"layer_{number}.npz"
+        path.write_bytes(content)
+        with pytest.raises(BadInput, match=rf"layer_{number}\.npz: "):
+            import_activations([path], tmp_path / "out", Told("en"))

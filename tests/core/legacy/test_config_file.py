@@ -113,3 +113,46 @@ def test_what_cannot_become_a_study_is_told_in_one_line(tmp_path: Path, text: st
     with pytest.raises(BadInput, match=message):
         converted(tmp_path, text)
     assert yaml.safe_load(OLD)["sae"]["learning_rate"] == "1e-4"  # YAML 1.1 reads it as text
+
+
+MODEL = "model: {name: m}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("languages: true", "languages: True names neither"),
+        ("languages: 3", "languages: 3 names neither"),
+        ("layers: {extraction: [9, 17], primary_analysis: ['x', 3]}", "layers.primary_analysis: ['x', 3]"),
+        ("layers: {extraction: [9, 17], primary_analysis: [[9]]}", "layers.primary_analysis: [[9]]"),
+        ("sae: {d_sae: 20480, d_in: 0}", "sae.expansion"),
+        ("paths: {processed_data: '${root}/x'}", "paths.processed_data is '${root}/x'"),
+    ],
+)
+def test_what_cannot_be_understood_is_to_decide_and_stays_out(tmp_path: Path, text: str, told: str) -> None:
+    made, _ = converted(tmp_path, MODEL + text)
+    assert any(line.startswith(told) for line in made.decide)
+    assert "${" not in str(made.study)
+
+
+def test_other_ways_to_say_layers_languages_and_widths(tmp_path: Path) -> None:
+    text = "layers: {extraction: {start: 0, end: 6, step: 2}}\nlanguages: english\nsae: {hidden_dim: 64, input_dim: 8}"
+    made, study = converted(tmp_path, MODEL + text)
+    assert study.capture.layers == (0, 2, 4) and study.sae.expansion == 8
+    assert made.study["data"]["columns"] == {"caption_ar": None}
+    assert converted(tmp_path, MODEL + "layers: {extraction: !!set {9, 17}}")[1].capture.layers == (9, 17)
+
+
+@pytest.mark.parametrize("end", ["\\n", "\\r", "\\x85", "\\u2028"])
+def test_a_key_with_a_line_end_stays_a_comment(tmp_path: Path, end: str) -> None:
+    made, _ = converted(tmp_path, f'{MODEL}"a{end}b: [": 3\n')
+    assert yaml.safe_load(made.text("x")) == made.study
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("model: &a\n  name: x\n  self: *a\n", "refers to itself"), ('model: {name: "${M}"}', "a reference that nothing")],
+)
+def test_references_that_lead_nowhere_are_told(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        converted(tmp_path, text)

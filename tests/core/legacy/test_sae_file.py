@@ -154,3 +154,47 @@ def test_a_pickle_that_needs_a_class_is_refused_by_its_name(tmp_path: Path, monk
     (tmp_path / "half.pt").write_bytes(source.read_bytes()[:500])
     with pytest.raises(BadInput, match=r"half\.pt: cannot be read as a file of torch\.save"):
         heard(tmp_path / "half.pt")
+
+
+@pytest.mark.parametrize(
+    ("beside", "message"),
+    [
+        ({"config": {"normalize_activations": True}}, r"config\.normalize_activations \(True\) may change"),
+        ({"config": {"normalize_activations": "layer_norm"}}, "config.normalize_activations .'layer_norm'. may change"),
+        ({"config": {"input_scale": 12.5}}, r"config\.input_scale \(12\.5\) may change"),
+        ({"config": {"signed": True}}, r"config\.signed \(True\) may change"),
+        ({"config": {"soft_cap": 3}}, r"setting config\.soft_cap is not known"),
+        ({"act_mean": torch.ones(D), "act_std": torch.ones(D)}, "act_mean may change"),
+        ({"normalization": {"mean": torch.ones(D)}}, "normalization may change"),
+        ({"ema_state_dict": {"encoder.weight": torch.ones(D)}}, r"ema_state_dict\.encoder\.weight lies outside"),
+    ],
+)
+def test_what_lies_beside_the_state_and_may_change_it_is_refused(
+    tmp_path: Path, beside: dict[str, Any], message: str
+) -> None:
+    told = Told("relu", centred=False)
+    with pytest.raises(BadInput, match=message):
+        heard(saved(tmp_path, {"model_state_dict": OldSAE().state_dict(), **beside}), told)
+
+
+def test_a_scale_within_the_state_is_refused_and_what_is_of_training_is_not(tmp_path: Path) -> None:
+    told, state = Told("relu", centred=False), OldSAE().state_dict()
+    with pytest.raises(BadInput, match=r"activation_scale \(12\.5\) may change"):
+        heard(saved(tmp_path, {**state, "activation_scale": 12.5}), told)
+    optimizer = {"state": {0: {"exp_avg": torch.ones(D)}}, "param_groups": [{"lr": 1e-3}]}
+    beside = {"optimizer_state_dict": optimizer, "epoch": 3, "loss": 0.1, "history": {"loss": [0.1]}, "best_loss": 0.1}
+    config = {"seed": 0, "lr": 1e-3, "normalize_activations": "none", "normalize_decoder": True, "max_grad_norm": 1.0}
+    heard(saved(tmp_path, {"model_state_dict": state, "config": {**config, "input_scale": 1.0}, **beside}), told)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        (5, torch.ones(3), "a tensor is called 5, no text"),
+        ("encoder.weight", torch.ones(F, D).to_sparse(), r"encoder\.weight is stored as torch\.sparse_coo"),
+        ("encoder.weight", torch.ones(F, D, device="meta"), r"encoder\.weight has no numbers"),
+    ],
+)
+def test_a_tensor_that_is_not_plain_is_refused(tmp_path: Path, name: Any, tensor: Tensor, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        heard(saved(tmp_path, {**OldSAE().state_dict(), name: tensor}), Told("relu", centred=False))

@@ -211,7 +211,7 @@ def test_only_what_transformers_reads_counts_as_weights(stored: Callable[..., Pa
     assert weight_files(folder) == [folder / "model.safetensors"]
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"a pickle, which is never read")
-    assert "no model.safetensors or model.safetensors.index.json there (but consolidated.safetensors)" in refusal(
+    assert "no model.safetensors, and no model.safetensors.index.json beside consolidated.safetensors" in refusal(
         folder
     )
 
@@ -242,3 +242,68 @@ def test_weights_named_elsewhere_are_refused(stored: Callable[..., Path]) -> Non
     set_config(folder, transformers_weights="other.safetensors")
     with pytest.raises(BadInput, match=r"transformers_weights names 'other\.safetensors'; rename"):
         read_shape(folder)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"num_hidden_layers": 40},
+        {"layer_types": ["full_attention"]},
+        {"num_attention_heads": "4"},
+        {"num_attention_heads": 0},
+        {"rms_norm_eps": "small"},
+        {"hidden_activation": 3},
+        {"head_dim": 7},
+        {"pad_token_id": 10**6},
+        {"rope_scaling": [1]},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_values_that_make_no_model_are_told_with_the_file(
+    fields: dict[str, object], stored: Callable[..., Path]
+) -> None:
+    folder = stored(without())
+    set_config(folder, **fields)
+    assert "config.json" in refusal(folder)
+
+
+def test_files_in_a_folder_of_their_own_are_read(stored: Callable[..., Path]) -> None:
+    folder = stored(without())
+    (folder / "weights").mkdir()
+    (folder / "model.safetensors").rename(folder / "weights" / "model-00001-of-00001.safetensors")
+    names = load_file(folder / "weights" / "model-00001-of-00001.safetensors")
+    index = {"weight_map": dict.fromkeys(names, "weights/model-00001-of-00001.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert set(read_checkpoint(folder).names) == set(names)
+
+
+@pytest.mark.parametrize("index", [{}, {"weight_map": {}}])
+def test_an_index_of_nothing_says_so(index: dict[str, object], stored: Callable[..., Path]) -> None:
+    folder = stored(without())
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(BadInput, match="weight_map names no tensor"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool])
+def test_a_bias_that_was_cast_is_named(dtype: torch.dtype, stored: Callable[..., Path]) -> None:
+    folder = stored(lambda tensors: {**tensors, "model.layers.0.fc.bias": torch.ones(4, dtype=dtype)})
+    with pytest.raises(BadInput, match=r"model\.layers\.0\.fc\.bias"):
+        read_checkpoint(folder)
+
+
+def test_buffers_of_whole_numbers_are_no_weights(stored: Callable[..., Path]) -> None:
+    buffers = {"a.position_ids": torch.arange(4), "h.0.attn.bias": torch.ones(4, dtype=torch.bool)}
+    read_checkpoint(stored(lambda tensors: {**tensors, **buffers}))
+
+
+def test_two_names_that_transformers_takes_for_one_are_refused(tiny_gemma: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_gemma, folder)
+    tensors = load_file(folder / "model.safetensors")
+    old = next(name for name in tensors if name.endswith("language_model.model.layers.0.mlp.down_proj.weight"))
+    new = "model.language_model.layers.0.mlp.down_proj.weight"
+    save({**tensors, new: tensors[old] * 2}, folder / "model.safetensors")
+    told = refusal(folder)
+    assert old in told and new in told and "one tensor's names" in told

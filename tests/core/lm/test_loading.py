@@ -1,4 +1,7 @@
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +86,41 @@ def test_a_distribution_that_an_interrupted_pip_left_behind_is_passed_over(
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(BadInput, match="'no-such-weights' is not installed"):
         package_files("no-such-weights")
+
+
+EVIL = {
+    "config.json": {"model_type": "evil", "auto_map": {"AutoConfig": "evil.E"}},
+    "processor_config.json": {"processor_class": "EvilProcessor", "auto_map": {"AutoProcessor": "evil.E"}},
+    "tokenizer_config.json": {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.E", "evil.E"]}},
+}
+OPEN = """
+import sys
+from pathlib import Path
+from core.errors import BadInput
+from core.lm.loading import load_model
+for folder in sys.argv[1:]:
+    try:
+        load_model(Path(folder), "float32", "cpu")
+    except BadInput as error:
+        print(error)
+"""
+
+
+def test_code_of_a_repository_is_never_run_or_asked_about(
+    tiny_gemma: Path, tiny_text_gemma: Path, tmp_path: Path
+) -> None:
+    """transformers asks on the terminal, and any `y` that waited there was an answer."""
+    trace, folders = tmp_path / "ran", []
+    for name, fields in EVIL.items():
+        folder = tmp_path / name
+        shutil.copytree(tiny_text_gemma if "tokenizer" in name else tiny_gemma, folder)
+        own = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(own | fields))
+        (folder / "evil.py").write_text(f"open({str(trace)!r}, 'w')\n")
+        folders.append(str(folder))
+    command = [sys.executable, "-c", OPEN, *folders]
+    run = subprocess.run(command, input="y\n" * 9, capture_output=True, text=True, check=False)
+    assert not trace.exists()
+    told = run.stdout.splitlines()
+    # A tokenizer that transformers can open by itself is opened without its repository's code.
+    assert run.returncode == 0 and len(told) == 2 and all("auto_map" in line for line in told), run.stdout + run.stderr

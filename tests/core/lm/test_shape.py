@@ -76,3 +76,33 @@ def test_shards_without_their_index_are_told(tmp_path: Path) -> None:
 def test_reading_a_shape_loads_no_torch() -> None:
     code = "import sys, core.lm.shape; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("num_hidden_layers", "two"),
+        ("num_hidden_layers", [1]),
+        ("num_hidden_layers", 0),
+        ("num_hidden_layers", float("inf")),
+        ("hidden_size", "x"),
+        ("hidden_size", 1.5),
+        ("mm_tokens_per_image", "many"),
+        ("text_config", "x"),
+        ("text_config", [1]),
+        ("vision_config", "siglip"),
+        ("model_type", ["a"]),
+        ("vision_config", {"image_size": 32, "patch_size": 0}),
+        ("vision_config", {"num_hidden_layers": "three"}),
+    ],
+)
+def test_values_of_another_kind_are_named(tmp_path: Path, field: str, value: object) -> None:
+    whole = {"model_type": "gemma3", "num_hidden_layers": 2, "hidden_size": 8, "vision_config": {}}
+    with pytest.raises(BadInput, match=r"config\.json: ") as caught:
+        read_shape(_config(tmp_path, **{**whole, field: value}))
+    assert next(reversed(value), field) in str(caught.value) if isinstance(value, dict) else field in str(caught.value)
+
+
+def test_an_image_size_of_height_and_width_states_no_patches(tmp_path: Path) -> None:
+    vision = {"image_size": [32, 32], "patch_size": 16}
+    assert read_shape(_config(tmp_path, num_hidden_layers=2, hidden_size=8, vision_config=vision)).patches == 0

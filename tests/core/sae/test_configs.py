@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.errors import BadInput
+from core.sae.configs import saelens_config
 from core.sae.pretrained import check_pretrained, open_pretrained
 
 D, F = 12, 40
@@ -129,7 +130,6 @@ def test_jumprelu_and_batchtopk_with_their_thresholds(tmp_path: Path, x: Tensor)
         ),
         ({"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 500}}, {}, "k is 500; it must lie"),
         ({"activation_fn": "tanh-relu"}, {}, "activation_fn is 'tanh-relu'; load it in SAELens 6"),
-        ({}, {}, "key 'architecture' is missing, and no activation_fn tells it"),
         ({"architecture": "abstopk", "k": 3}, {}, "architecture is 'abstopk'; what can be read is topk"),
         ({"architecture": "skip_transcoder"}, {}, "architecture is 'skip_transcoder'"),
         ({"architecture": "standard", "normalize_activations": True}, {}, "normalize_activations is True; .* folds it"),
@@ -231,3 +231,16 @@ def test_gemma_scope_2_by_its_own_keys(tmp_path: Path, change: dict[str, Any], m
     (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(BadInput, match=message):
         open_pretrained(tmp_path, D)
+
+
+def test_without_architecture_and_activation_it_is_a_standard_one(tmp_path: Path) -> None:
+    (tmp_path / "cfg.json").write_text(json.dumps({"d_in": 4, "d_sae": 6}))
+    assert saelens_config(tmp_path / "cfg.json").architecture == "standard"
+
+
+def test_a_batchtopk_with_more_features_than_there_are_or_no_threshold_is_refused(tmp_path: Path) -> None:
+    config = {"architecture": "batchtopk", "metadata": METADATA}
+    with pytest.raises(BadInput, match=rf"k is {F}\.5; it must lie between 0 and d_sae, {F}"):
+        check_pretrained(stored(tmp_path, {**config, "k": F + 0.5}, topk_threshold=torch.tensor(0.1)), D)
+    with pytest.raises(BadInput, match=r"topk_threshold is -1\.0: it was never set"):
+        open_pretrained(stored(tmp_path, {**config, "k": 4}, topk_threshold=torch.tensor(-1.0)), D)

@@ -64,6 +64,26 @@ def written(folder: Path, name: str, config: dict[str, Any] | None, weights: str
             "google/gemma-2-2b",
             "blocks.3.hook_mlp_out",
         ),
+        ("a/language_model.layers.9", "cfg.json", {"k": 1}, "sae.safetensors", None, "language_model.layers.9"),
+        ("a/gpt_neox.layers.9", "cfg.json", {"k": 1}, "sae.safetensors", None, "gpt_neox.layers.9"),
+        ("a/transformer.h.9.mlp", "cfg.json", {"k": 1}, "sae.safetensors", None, "transformer.h.9.mlp"),
+        ("a/decoder.layers.9", "cfg.json", {"k": 1}, "sae.safetensors", None, "decoder.layers.9"),
+        (
+            "e",
+            "cfg.json",
+            {"metadata": {"sae_lens_version": "6"}, "model_name": "gpt2", "hook_name": "blocks.3.hook_mlp_out"},
+            "sae_weights.safetensors",
+            "gpt2",
+            "blocks.3.hook_mlp_out",
+        ),
+        (
+            "f",
+            "cfg.json",
+            {"model_name": "gpt2", "hook_point": "blocks.{layer}.hook_resid_pre", "hook_point_layer": 9},
+            "sae_weights.safetensors",
+            "gpt2",
+            "blocks.9.hook_resid_pre",
+        ),
         ("gemma-scope-9b-it-res/layer_9/x", "", None, PARAMS, "google/gemma-2-9b-it", "blocks.9.hook_resid_post"),
         ("gemma-scope-2b-pt-res/embedding/width_4k", "", None, PARAMS, "google/gemma-2-2b", "hook_embed"),
         ("mine/layer_9", "", None, PARAMS, None, None),
@@ -120,6 +140,11 @@ def test_names_of_one_model_are_compared_as_one() -> None:
         ("meta-llama/Meta-Llama-3.1-8B", "Llama-3.1-8B"),
         ("mistral-7b", "mistralai/Mistral-7B-v0.1"),
         ("tiny-stories-33M", "roneneldan/TinyStories-33M"),
+        ("tiny-stories-1L-21M", "roneneldan/TinyStories-1Layer-21M"),
+        ("Llama-2-7b", "meta-llama/Llama-2-7b-hf"),
+        ("Llama-2-7b-chat", "meta-llama/Llama-2-7b-chat-hf"),
+        ("gpt-neo-small", "EleutherAI/gpt-neo-125M"),
+        ("gpt-j", "EleutherAI/gpt-j-6B"),
     ]
     for one, other in alike:
         assert plain_name(one) == plain_name(other)
@@ -140,3 +165,6 @@ def test_what_is_written_keeps_the_origin_and_says_where_it_is_used(tmp_path: Pa
     assert read_origin(tmp_path / "theirs") == {name: kept[name] for name in ("model_name", "hook_name", "used_on")}
     save_sae(random_sae(), tmp_path / "ours", Origin("gemma3", 9))
     assert read_origin(tmp_path / "ours") is None
+    here = ["gemma-3-4b-it", "model_type:gemma3"]
+    assert read_trained(tmp_path / "ours").used_on(here, "resid_post", 9).differs == ()
+    assert read_trained(tmp_path / "ours").used_on(["x", "model_type:gpt2"], "resid_post", 9).differs == ("model",)

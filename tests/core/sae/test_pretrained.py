@@ -1,6 +1,7 @@
 """Autoencoders of others, their files written here by the published names and shapes, against their own formulas."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.sae.formats import Origin, load_sae, save_sae
-from core.sae.pretrained import load_gemma_scope_2, load_sparsify, open_pretrained
+from core.sae.pretrained import check_pretrained, load_gemma_scope_2, load_sparsify, open_pretrained
 from tests.core.sae.dictionary import random_sae
 
 D, F, OUT = 12, 40, 9
@@ -120,3 +121,51 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "params.npz", **parts)
     with pytest.raises(BadInput, match="tensor 'b_dec' is missing; it has W_dec, W_enc"):
         open_pretrained(tmp_path, D)
+
+
+@pytest.mark.parametrize(
+    ("place", "refused"),
+    [
+        ("models--google--gemma-scope-2b-pt-transcoders/snapshots/a/layer_9/width_16k/average_l0_8", True),
+        ("gemma-scope-2b-pt-transcoders/layer_9/width_16k/average_l0_8", True),
+        ("gemma-scope-2-4b-pt/transcoder_all/layer_9_width_16k", True),
+        ("transcoders-and-saes/layer_9", False),
+        ("my-transcoders/gemma-scope-2b-pt-res/layer_9/width_16k/average_l0_8", False),
+    ],
+)
+def test_gemma_scopes_transcoders_are_told_by_the_names_around_them(tmp_path: Path, place: str, refused: bool) -> None:
+    (tmp_path / place).mkdir(parents=True)
+    np.savez(tmp_path / place / "params.npz", **{name: tensor.numpy() for name, tensor in _parts().items()})
+    if refused:
+        with pytest.raises(BadInput, match="a transcoder"):
+            open_pretrained(tmp_path / place, D)
+    else:
+        assert open_pretrained(tmp_path / place, D).d_model == D
+
+
+@pytest.mark.parametrize("check", [open_pretrained, check_pretrained])
+def test_a_damaged_npz_is_one_line(tmp_path: Path, check: Callable[[Path, int], object]) -> None:
+    path, arrays = tmp_path / "params.npz", {name: tensor.numpy() for name, tensor in _parts().items()}
+    odd = [np.array("gemma"), np.array([{}], object), np.zeros(2, "V2"), np.zeros(2, "g"), np.zeros(1, "M8[D]")]
+    for extra in odd:
+        np.savez(path, **arrays, extra=extra)
+        with pytest.raises(BadInput, match=r"params\.npz: cannot be read"):
+            check(tmp_path, D)
+    whole = path.read_bytes()
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    for content in (b"", whole[: len(whole) // 2], (tmp_path / "one.npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(BadInput, match=r"params\.npz: cannot be read"):
+            check(tmp_path, D)
+
+
+@pytest.mark.parametrize("expansion", ["2", {"a": 2}])
+def test_an_expansion_that_is_no_number_is_one_line(tmp_path: Path, expansion: object) -> None:
+    parts = _parts()
+    stored = {"encoder.weight": parts["W_enc"].T.contiguous(), "encoder.bias": parts["b_enc"]}
+    save_file({**stored, "W_dec": parts["W_dec"], "b_dec": parts["b_dec"]}, tmp_path / "sae.safetensors")
+    (tmp_path / "cfg.json").write_text(json.dumps({"k": 5, "d_in": D, "expansion_factor": expansion}))
+    with pytest.raises(BadInput, match=r"expansion_factor is .*; write a number"):
+        open_pretrained(tmp_path, D)
+    (tmp_path / "cfg.json").write_text(json.dumps({"k": 5, "d_in": D, "expansion_factor": None}))
+    assert open_pretrained(tmp_path, D).k == 5
