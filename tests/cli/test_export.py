@@ -20,7 +20,7 @@ def test_an_export_taken_as_a_studys_rows_gives_the_same_autoencoders(mini_works
     assert exported.returncode == 0, exported.stderr
     assert "layers 9, 17: " in exported.stdout and str(rows) in exported.stdout
     assert {path.name for path in rows.iterdir()} == {"index.json", "layer_17.npy", "layer_9.npy", "tokens.parquet"}
-    assert len(np.load(rows / "layer_9.npy")) == len(pl.read_parquet(rows / "tokens.parquet"))
+    assert len(np.load(rows / "layer_9.npy")) == len(pl.read_parquet(rows / "tokens.parquet", glob=False))
     workspace = tmp_path / "workspace"
     words = ("--set", f"capture.precomputed={rows}", "--set", "capture.layers=[9, 17]")
     result = saeflow(workspace, "layer", "mini", "9", *words)
@@ -45,7 +45,7 @@ def test_rows_by_somebody_else_need_no_more_than_their_samples(mini_workspace: P
     rows = tmp_path / "rows"
     rows.mkdir()
     samples = next(ArtifactStore(mini_workspace / "artifacts").root.glob("prepare/[!.]*/samples.parquet"))
-    ids = [name for name in pl.read_parquet(samples)["sample_id"].to_list() for _ in range(8)]
+    ids = [name for name in pl.read_parquet(samples, glob=False)["sample_id"].to_list() for _ in range(8)]
     generator = np.random.default_rng(0)
     for layer in (0, 9):
         np.save(rows / f"{layer}.npy", generator.normal(size=(len(ids), 64)).astype(np.float16))

@@ -41,7 +41,7 @@ def test_they_go_from_samples_to_the_report(
     store = ArtifactStore(tmp_path / "artifacts")
     for artifact in store:
         made.setdefault(artifact.step, []).append(store.path(artifact))
-    tokens = pl.concat(pl.read_parquet(shard / "tokens.parquet") for shard in made["capture"])
+    tokens = pl.concat(pl.read_parquet(shard / "tokens.parquet", glob=False) for shard in made["capture"])
     assert tokens["segment"].unique().to_list() == [segment]
     assert tokens["language"].null_count() == len(tokens)
     saes = [json.loads((folder / "cfg.json").read_text()) for folder in made["train_sae"]]

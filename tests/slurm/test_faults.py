@@ -33,7 +33,9 @@ def job_of(bench: Bench, unit: str) -> str:
 
 
 def kill_worker(job: str) -> None:
-    pids = subprocess.run(["pgrep", "-f", f"dask_worker.* --name {job} "], capture_output=True, text=True, check=True)
+    pids = subprocess.run(
+        ["pgrep", "-f", f"flows.slurm.worker.* --name {job} "], capture_output=True, text=True, check=True
+    )
     for pid in pids.stdout.split():
         subprocess.run(["kill", "-9", pid], check=True)
 
