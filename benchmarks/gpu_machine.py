@@ -56,7 +56,7 @@ def seconds(work: Callable[[], Any], device: str, times: int = 5) -> float:
 
 
 def reset_peak(device: str) -> None:
-    """Begin to measure memory anew."""
+    """Reset the peak of allocated memory."""
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

@@ -133,8 +133,9 @@ def _tracking(seen: Survey | None, settings: Settings) -> Check:
     from tasks.experiment import check_database
 
     try:
-        check_database(settings.tracking_uri)
-        if seen is not None:
+        if seen is None:
+            check_database(settings.tracking_uri)
+        else:
             check_tracking(seen, settings)
     except BadInput as error:
         return Check("MLflow", False, str(error))

@@ -21,7 +21,7 @@ def check(
     profile: Annotated[str, typer.Argument(help="A profile of deployments/clusters, or a file.", show_default=False)],
     wait: Annotated[float, typer.Option(help="Seconds to wait for the two small jobs; 0 hands none in.")] = 300.0,
 ) -> None:
-    """Try a profile out: SLURM's commands, the job scripts, what of your own would change a job, and a real job each.
+    """Try a profile: SLURM's commands, job scripts, what of your own would change a job, and one small job per pool.
 
     Two small jobs are run, one a pool: do they see the workspace, the modules, Prefect, MLflow, a GPU?
 

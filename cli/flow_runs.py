@@ -1,5 +1,6 @@
 """What the terminal tells of Prefect's runs: those that a kill left open, and those that fail under `serve`."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -7,15 +8,6 @@ import httpx
 from cli.servers import serves
 from cli.terminal import console
 from flows.settings import Settings
-
-_FAILED = {
-    "sort": "END_TIME_DESC",
-    "limit": 50,
-    "flow_runs": {
-        "state": {"type": {"any_": ["FAILED", "CRASHED"]}},
-        "parent_task_run_id": {"is_null_": True},
-    },
-}
 
 
 def close_left_over(settings: Settings, api: str) -> None:
@@ -30,22 +22,26 @@ def close_left_over(settings: Settings, api: str) -> None:
 
 
 class Failures:
-    """The failed runs of a Prefect server on this machine, each told once."""
+    """The runs of a Prefect server on this machine that fail from now on, each given once."""
 
     def __init__(self, api: str) -> None:
-        self._api, self._told = api, set[str]()
-        self.new()  # those before are known
+        self._api, self._given = api, set[str]()
+        failed = {
+            "state": {"type": {"any_": ["FAILED", "CRASHED"]}},
+            "parent_task_run_id": {"is_null_": True},
+            "end_time": {"after_": datetime.now(UTC).isoformat()},
+        }
+        self._asked = {"sort": "END_TIME_DESC", "limit": 50, "flow_runs": failed}
 
     def new(self) -> list[str]:
         """A text for each run that has failed since the last call: its name and the reason."""
         try:
-            # Not through a proxy of the environment: it is this machine's.
-            answer = httpx.post(f"{self._api}/flow_runs/filter", json=_FAILED, timeout=5, trust_env=False)
+            answer = httpx.post(f"{self._api}/flow_runs/filter", json=self._asked, timeout=5)
             runs: list[dict[str, Any]] = answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError):  # busy, or about to end: the next call asks again
             return []
-        fresh = [run for run in runs if run["state_id"] not in self._told]
-        self._told.update(run["state_id"] for run in fresh)
+        fresh = [run for run in runs if run["state_id"] not in self._given]
+        self._given.update(run["state_id"] for run in fresh)
         return [f"{run['name']} {run['state_name'].lower()}: {_reason(run)}" for run in reversed(fresh)]
 
 

@@ -45,6 +45,7 @@ def _options(
     ] = None,
 ) -> None:
     settle()
+    os.environ.pop("SAEFLOW_FOLDER", None)  # of a process around this one: paths start where this command was typed
     if workspace is not None:
         os.environ["SAEFLOW_WORKSPACE"] = str(workspace.expanduser().resolve())
 

@@ -1,6 +1,5 @@
 """`saeflow serve`: Prefect, MLflow and the deployments, until Ctrl-C."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from cli.servers import (
     write_note,
 )
 from cli.terminal import console
-from flows.environment import work_in
+from flows.environment import set_environment, work_in
 from flows.settings import Settings, read_settings
 from tasks.tracking_database import make_tracking_database
 
@@ -72,7 +71,7 @@ def serve(
         mlflow = start(mlflow_command(settings, mlflow_port), environment, logs / "mlflow-server.log")
         children.append(mlflow)
         wait_for(prefect, lambda: serves(api, settings), "the Prefect server", logs / "prefect-server.log")
-        os.environ.update(environment)  # Prefect reads it when it is imported
+        set_environment(environment)  # Prefect reads it when it is imported
         close_left_over(settings, api)  # before the deployments ask for the slots that are released
         deployments = start([sys.executable, "-m", "flows.serve"], environment, logs / "deployments.log")
         children.append(deployments)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from cli import ONE_THREAD
 from core.errors import BadInput
-from flows.environment import LOOPBACK, for_servers, replace, settle, settled
+from flows.environment import LOOPBACK, for_servers, set_environment, settle, settled
 from flows.settings import Settings
 from tasks.tracking_database import sqlite_url
 
@@ -58,7 +58,7 @@ def quiet_environment(settings: Settings, own_prefect: bool = True) -> dict[str,
 
 def adopt(settings: Settings, api: str | None) -> None:
     """Make the quiet environment this process's, before Prefect is imported; `api` is null where one will start."""
-    replace(quiet_environment(settings, own_prefect=api is None or api != os.environ.get("PREFECT_API_URL")))
+    set_environment(quiet_environment(settings, own_prefect=api is None or api != os.environ.get("PREFECT_API_URL")))
     if api is not None:
         os.environ["PREFECT_API_URL"] = api
 

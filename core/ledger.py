@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from core.steps import ANALYSES, CAPTURE, CONVERT_MODEL, IMPORT_ACTIVATIONS, PREPARE
 from core.units import Unit
@@ -44,7 +44,7 @@ class JobCost:
 
 @dataclass(frozen=True)
 class UnitCost:
-    """One unit: how long it took, the GPU-hours that were asked for it, and what it used of its GPU.
+    """One unit: how long it took, the GPUs of its job times hours, and what it used of its GPU.
 
     Memory in MiB and utilisation in percent are null where there is no GPU, or no NVML to ask.
     """
@@ -55,7 +55,7 @@ class UnitCost:
     artifact: str
     host: str
     wall_seconds: float
-    gpu_hours_asked: float
+    gpu_hours: float
     gpu: str | None = None
     gpu_memory_peak_mib: float | None = None
     gpu_utilisation_mean: float | None = None
@@ -71,11 +71,14 @@ class UnitCost:
             artifact=unit.artifact.ref,
             host=str(made["host"]),
             wall_seconds=float(made["wall_seconds"]),
-            gpu_hours_asked=float(made["gpu_seconds"]) / _HOUR_S,
+            gpu_hours=float(made["gpu_seconds"]) / _HOUR_S,
             gpu=gpu.get("name"),
             gpu_memory_peak_mib=gpu.get("memory_peak_mib"),
             gpu_utilisation_mean=gpu.get("utilisation_mean"),
         )
+
+
+Cost = TypeVar("Cost", JobCost, UnitCost)
 
 
 def ledger_path(workspace: Path, study: str) -> Path:
@@ -97,22 +100,12 @@ def enter(path: Path, costs: Iterable[JobCost | UnitCost]) -> None:
             file.write("".join(lines))
 
 
-def read(path: Path) -> Iterator[JobCost]:
-    """The jobs of a ledger; a line that a killed process left half is passed over."""
+def read(path: Path, kind: type[Cost]) -> Iterator[Cost]:
+    """The jobs or units of a ledger; a line that a killed process left half is passed over."""
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                yield JobCost(**json.loads(line))
-            except (ValueError, TypeError):
-                continue
-
-
-def read_units(path: Path) -> Iterator[UnitCost]:
-    """The units of a ledger; a line that a killed process left half is passed over."""
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                yield UnitCost(**json.loads(line))
+                yield kind(**json.loads(line))
             except (ValueError, TypeError):
                 continue
 

@@ -141,10 +141,8 @@ def _cached(field: str, place: str) -> Path:
 
 def _source(field: str, layer: int, folder: Path, use: Use, memo: HashMemo) -> SAESource:
     if folder.is_file():
-        mend = (
-            f"`saeflow import-sae {folder} NEW_FOLDER` rewrites it" if folder.suffix in PICKLES else "name its folder"
-        )
-        raise BadInput(f"{field}: {folder} is a file; {mend}")
+        fix = f"`saeflow import-sae {folder} NEW_FOLDER` rewrites it" if folder.suffix in PICKLES else "name its folder"
+        raise BadInput(f"{field}: {folder} is a file; {fix}")
     if not folder.is_dir():
         raise BadInput(f"{field}: {folder} does not exist")
     files = sorted(path for pattern in _FILES for path in folder.glob(pattern) if path.is_file())

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -133,15 +134,20 @@ class Dispatch:
     def _made(self, unit: Unit) -> None:
         """Tell of a unit that was made just now, and enter what it used."""
         context = self._context
-        with suppress(OSError, ValueError, KeyError):  # another machine may not see its manifest yet
+        try:
             made = context.store.manifest(unit.artifact)["provenance"]
-            if made["finished"] < self._began:
-                return
-            _log.info("%s is done after %.1f s", unit.label, made["wall_seconds"])
-            ledger = unit_ledger_path(context.store.root.parent, context.study)
-            enter(ledger, [UnitCost.of(unit, context.flow_run_id or "", made)])
+        except (OSError, ValueError):  # a shared file system can show it late
+            _log.warning(
+                "%s: its manifest is not visible yet; its line is missing from the ledger of units", unit.label
+            )
+            return
+        if made["finished"] < self._began:
+            return
+        _log.info("%s is done after %.1f s", unit.label, made["wall_seconds"])
+        ledger = unit_ledger_path(Path(context.workspace), context.study)
+        enter(ledger, [UnitCost.of(unit, context.flow_run_id or "", made)])
 
-    def _give_up_on(self, unit: Unit, why: str) -> None:
+    def _record_failure(self, unit: Unit, why: str) -> None:
         self.outcome.reasons[unit.label] = why
         _log.error("%s failed: %s (log: %s)", unit.label, why, self._context.log_file(unit))
 
@@ -153,7 +159,7 @@ class Dispatch:
         if isinstance(error, BaseException) and out_of_memory(error):
             self.outcome.out_of_memory.append(sent.unit)
         message = future.state.message or future.state.name or "no reason was recorded"
-        self._give_up_on(sent.unit, message.removeprefix("Task run encountered an exception ").strip())
+        self._record_failure(sent.unit, message.removeprefix("Task run encountered an exception ").strip())
 
     def _go_on(self, error: OutOfTime, sent: _Sent) -> None:
         """Continue a unit in another job, unless a whole job brought it no further."""
@@ -162,8 +168,8 @@ class Dispatch:
             self._note(sent, error.job, str(error), "goes on in another job")
             self._send(replace(sent, done=max(error.done, sent.done)))
             return
-        mend = "a whole job brought it no further: raise the walltime, or checkpoint more often"
-        self._give_up_on(sent.unit, f"{error}; {mend}")
+        fix = "a whole job brought it no further: raise the walltime, or checkpoint more often"
+        self._record_failure(sent.unit, f"{error}; {fix}")
 
     def _lost(self, future: PrefectFuture[Any], sent: _Sent) -> None:
         """Send a lost unit again, as often as its step allows; one that had not begun costs no attempt."""
@@ -188,7 +194,7 @@ class Dispatch:
             return
         self._note(sent, loss.job, loss.reason, "given up here")
         words = f"{loss.reason}; workers were lost {again.losses} times"
-        self._give_up_on(unit, f"{words}. The last one's words:\n{loss.tail}" if loss.tail else words)
+        self._record_failure(unit, f"{words}. The last one's words:\n{loss.tail}" if loss.tail else words)
 
     def _note(self, sent: _Sent, job: str, reason: str, then: str) -> None:
         row = {"unit": sent.unit.label, "attempt": sent.attempt, "job": job, "reason": reason, "then": then}
@@ -201,7 +207,7 @@ class Dispatch:
     def _give_up(self, why: str) -> None:
         for future, sent in self._under_way.items():
             _mark_crashed(future, why)
-            self._give_up_on(sent.unit, why)
+            self._record_failure(sent.unit, why)
         self._under_way.clear()
 
 

@@ -6,7 +6,9 @@ takes out is remembered, so that `saeflow cluster check` can tell of it.
 
 import ipaddress
 import os
+import site
 import socket
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
@@ -21,6 +23,8 @@ from core.errors import BadInput
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+UNUSABLE = (*_PROXIES, *_CERTIFICATES, "SSLKEYLOGFILE")
+"""What is taken out where no client could start with it."""
 _SERVERS = ("PREFECT_API_URL", "SAEFLOW_TRACKING_URI", "SAEFLOW_MLFLOW_URL")
 # Dask's settings come from the profile, the servers' from their command lines, the revision from our own checkout.
 _OTHERS = ("DASK_", "UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "PYTHONWARNINGS", "GIT_DIR", "GIT_WORK_TREE")
@@ -33,9 +37,9 @@ _MLFLOW_CLIENT = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_REQUEST_", "MLFLOW_S3_", "MLF
 # Options and formats of SLURM's commands (they outrank #SBATCH lines), and the job that this process may run in.
 _COMMANDS = ("SBATCH_", "SLURM_", "SLURMD_", "SALLOC_", "SRUN_", "SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_", "SCONTROL_")
 _OF_A_JOB = ("SAEFLOW_JOB_", "CUDA_VISIBLE_", "ROCR_VISIBLE_", "HIP_VISIBLE_", "GPU_DEVICE_")
+WHICH_SLURM = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
 # Which SLURM is meant, and who asks.
-SLURM_KEPT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT", "SLURM_SACK_KEY", "SLURM_SACK_JWKS")
-_DASK_FOLDERS = ("/etc/dask", "~/.config/dask")
+_SLURM_KEPT = (*WHICH_SLURM, "SLURM_JWT", "SLURM_SACK_KEY", "SLURM_SACK_JWKS")
 _taken: dict[str, str] = {}
 
 
@@ -43,7 +47,7 @@ def settle() -> None:
     """Clean this process's environment, and so its children's; a second call changes nothing."""
     cleaned = settled(os.environ)
     _taken.update({name: value for name, value in os.environ.items() if name not in cleaned})
-    replace(cleaned)
+    set_environment(cleaned)
 
 
 def settle_in_job() -> None:
@@ -58,7 +62,7 @@ def taken() -> dict[str, str]:
     return dict(_taken)
 
 
-def replace(environment: Mapping[str, str]) -> None:
+def set_environment(environment: Mapping[str, str]) -> None:
     """Make `environment` this process's."""
     for name in [name for name in os.environ if name not in environment]:
         del os.environ[name]
@@ -98,7 +102,7 @@ def for_slurm(environment: Mapping[str, str], command: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in environment.items()
-        if not name.startswith((*_COMMANDS, *_OF_A_JOB)) or (name in SLURM_KEPT and value)
+        if not name.startswith((*_COMMANDS, *_OF_A_JOB)) or (name in _SLURM_KEPT and value)
     }
     return kept if command == "sbatch" else kept | {"LC_ALL": "C"}
 
@@ -160,7 +164,8 @@ def _is_this_machine(host: str) -> bool:
 def _unusable(name: str, value: str) -> bool:
     """Whether a variable keeps every client from starting, even one that asks loopback alone."""
     if name in _CERTIFICATES:
-        return not Path(value).exists()
+        places = value.split(os.pathsep) if name == "SSL_CERT_DIR" else [value]
+        return not any(Path(place).exists() for place in places)
     if name == "SSLKEYLOGFILE":
         return not Path(value).parent.is_dir()
     if name.lower() not in _PROXIES or not value:
@@ -203,7 +208,13 @@ def neutral_dask() -> None:
 
 def dask_files() -> list[Path]:
     """The files of the user and of this machine in which Dask would find a setting; it writes empty ones itself."""
-    folders = [Path(name).expanduser() for name in (*_DASK_FOLDERS, *filter(None, [_taken.get("DASK_CONFIG")]))]
+    prefixes = dict.fromkeys((sys.prefix, *site.PREFIXES))
+    names = [
+        _taken.get("DASK_ROOT_CONFIG", "/etc/dask"),
+        *(f"{prefix}/etc/dask" for prefix in prefixes),
+        "~/.config/dask",
+    ]
+    folders = [Path(name).expanduser() for name in (*names, _taken.get("DASK_CONFIG")) if name]
     files = [file for folder in folders for file in (sorted(folder.glob("*")) if folder.is_dir() else [folder])]
     return [file for file in files if file.suffix in (".yaml", ".yml", ".json") and _says_something(file)]
 

@@ -26,7 +26,7 @@ def words_of(error: BaseException) -> str:
 
 
 @contextmanager
-def told_of(study: str, cluster: str, log: Path) -> Iterator[None]:
+def logged_run(study: str, cluster: str, log: Path) -> Iterator[None]:
     """Write when a study's run begins and how it ends; an error carries the log's place from there on."""
     what = f"{prefect_flow_run.flow_name or 'run'} {study}"
     where = f"on cluster {cluster}, by process {os.getpid()} on {socket.gethostname()}"
@@ -45,7 +45,7 @@ def told_of(study: str, cluster: str, log: Path) -> Iterator[None]:
     _log.info("%s is done after %.0f s", what, time.monotonic() - began)
 
 
-class _Plainly(logging.Filter):
+class _WithoutTraceback(logging.Filter):
     """Shows bad input and failed units once, by their message instead of a traceback, and nothing as rich's markup, in
     which `prefect deployment run --watch` prints what it is sent: of `[/data]` it would die."""
 
@@ -64,16 +64,16 @@ class _Plainly(logging.Filter):
         return first
 
 
-_PLAINLY = _Plainly()
+_NO_TRACEBACKS = _WithoutTraceback()
 
 
-def tell_plainly() -> None:
-    """Let Prefect's loggers of flow and task runs show errors that are the user's to mend without a traceback."""
+def hide_tracebacks() -> None:
+    """Let Prefect's loggers of flow and task runs show errors that the user can fix, without a traceback."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_PLAINLY)  # the same one counts once
+        logging.getLogger(name).addFilter(_NO_TRACEBACKS)  # the same one counts once
 
 
-def tell_crash(flow: Any, flow_run: Any, state: Any) -> None:
+def log_crash(flow: Any, flow_run: Any, state: Any) -> None:
     """Prefect's hook: the reason why a run's process ended, for whoever watches the run."""
-    reason = f"{flow.name} {flow_run.name!r} crashed: {escape(state.message or state.name)}"
+    reason = f"{flow_run.name} crashed: {escape(state.message or state.name)}"
     _log.error(reason, extra={"flow_run_id": str(flow_run.id)})

@@ -3,12 +3,12 @@
 from prefect import flow
 
 from core.study import Study
-from flows.failures import tell_crash
+from flows.failures import log_crash
 from flows.study_run import StudyRun, run_name, study_run
 from tasks.registry import STEPS
 
 
-@flow(name="full-analysis", flow_run_name=run_name, log_prints=False, on_crashed=[tell_crash])
+@flow(name="full-analysis", flow_run_name=run_name, log_prints=False, on_crashed=[log_crash])
 def full_analysis(study: Study | str = "demo", cluster: str = "threads") -> str:
     """Prepare samples, capture activations, train one SAE a layer, run the analyses and write the report.
 

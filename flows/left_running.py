@@ -49,11 +49,7 @@ def try_to_close(workspace: Path, own_server: bool) -> list[str]:
     """`close_left_running`, where a server that does not answer ends nothing: it is asked again at the next start."""
     try:
         return close_left_running(workspace, own_server)
-    except (
-        PrefectException,
-        httpx.HTTPError,
-        RuntimeError,
-    ) as error:  # the last is Prefect's for a server that is away
+    except (PrefectException, httpx.HTTPError, RuntimeError) as error:  # RuntimeError: a server that does not answer
         return [f"Prefect could not be asked for what a killed process left running: {error}"]
 
 
@@ -156,8 +152,7 @@ class _Server:
             self._client.set_task_run_state(unit.id, end())
         for run in (*study.stages, study.root):
             self._close_flow_run(run, end)
-        flow, title = self.flow_name(study.root.flow_id), study.root.name
-        what = title if title.startswith(flow) else f"{flow} {title!r}"
+        what = study.root.name
         below = _counted(study)
         if study.root.state is not None and study.root.state.is_final():
             return f"{what} has ended as {was}, but not {below or 'all'} of it in Prefect: closed as {name}"

@@ -8,6 +8,7 @@ import yaml
 from prefect import serve
 from prefect.types.entrypoint import EntrypointType
 
+from flows.environment import settle
 from flows.full_analysis import full_analysis
 from flows.left_running import try_to_close
 from flows.running import serving
@@ -34,6 +35,7 @@ def served_deployments(path: Path) -> list[Any]:
 
 
 if __name__ == "__main__":
+    settle()
     workspace = read_settings().workspace.root
     for line in try_to_close(workspace, own_server=False):
         sys.stderr.write(f"{line}\n")

@@ -10,13 +10,13 @@ from core.errors import BadInput
 from core.plan import Plan
 from core.study import Study
 from core.units import Unit
-from flows.failures import tell_crash
+from flows.failures import log_crash
 from flows.full_analysis import prepare_and_capture
 from flows.study_run import StudyRun, study_run
 from tasks.registry import STEPS
 
 
-@flow(name="single-layer", flow_run_name="single-layer {layer}", log_prints=False, on_crashed=[tell_crash])
+@flow(name="single-layer", flow_run_name="single-layer {layer}", log_prints=False, on_crashed=[log_crash])
 def single_layer(
     layer: Annotated[int, Field(ge=0)] = 17,
     study: Study | str = "demo",

@@ -12,14 +12,14 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as prefect_flow_run
 from prefect.settings import PREFECT_API_URL
 
-from core.ledger import hours_by_stage, ledger_path, read
+from core.ledger import JobCost, hours_by_stage, ledger_path, read
 from core.plan import Plan
 from core.study import Study
 from core.survey import Survey, survey
 from core.units import Unit
 from flows.dispatch import Steps
 from flows.environment import neutral_dask, settle
-from flows.failures import tell_plainly, told_of
+from flows.failures import hide_tracebacks, logged_run
 from flows.left_running import log_left_running
 from flows.pipeline_log import pipeline_log
 from flows.profiles import Profile, SlurmProfile, load_profile
@@ -29,7 +29,7 @@ from flows.slurm.check import ask_slurm
 from flows.slurm.doors import refuse_open_doors
 from flows.stages import run_stage
 from tasks.context import RunContext
-from tasks.experiment import check_experiment, told_of_mlflow
+from tasks.experiment import check_experiment, mlflow_errors_in_a_line
 from tasks.lease import live_mark, read_lease, sign_of_life
 from tasks.provenance import git_revision
 from tasks.step import STOPPING
@@ -91,12 +91,12 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
         BadInput: the study, its sources, the profile or the workspace is wrong; one line says what.
     """
     settle()
-    tell_plainly()
+    hide_tracebacks()
     settings = read_settings()
     settings.workspace.check_writable()
     with _marked(settings, _name_of(study)):
         opened = open_study(study)
-        with pipeline_log(settings.workspace.root, opened.name) as log, told_of(opened.name, cluster, log):
+        with pipeline_log(settings.workspace.root, opened.name) as log, logged_run(opened.name, cluster, log):
             check_experiment(settings.tracking_uri, opened.tracking.experiment)
             if prefect_flow_run.id:  # a killed run of a deployment: Prefect closes only the run at its top
                 log_left_running(settings.workspace.root)
@@ -131,7 +131,7 @@ def _opened(settings: Settings, opened: Study, cluster: str, steps: Steps) -> It
             STOPPING.set()
             _close_early(run, "KILLED")
             raise
-        with told_of_mlflow(settings.tracking_uri):
+        with mlflow_errors_in_a_line(settings.tracking_uri):
             _finish(run)
 
 
@@ -145,10 +145,10 @@ def _marked(settings: Settings, name: str) -> AbstractContextManager[None]:
 @contextmanager
 def _tracked(settings: Settings, seen: Survey) -> Iterator[RunContext]:
     """The study's MLflow run, known as alive to the other studies of this workspace while the block runs."""
-    with told_of_mlflow(settings.tracking_uri):
+    with mlflow_errors_in_a_line(settings.tracking_uri):
         make_tracking_database(settings.tracking_uri, settings.workspace.root / "mlartifacts")
     with ExitStack() as alive:
-        with _one_at_a_time(settings), told_of_mlflow(settings.tracking_uri):
+        with _one_at_a_time(settings), mlflow_errors_in_a_line(settings.tracking_uri):
             context = _context(settings, seen)
             alive.enter_context(sign_of_life(live_mark(settings.workspace.root, str(context.parent_run_id))))
         yield context
@@ -236,7 +236,7 @@ def _finish(run: StudyRun) -> None:
 def _hours_asked(run: StudyRun) -> dict[str, float]:
     """What the jobs of this run held, by stage; nothing where there were none."""
     path = ledger_path(run.settings.workspace.root, run.context.study)
-    mine = [cost for cost in read(path) if cost.flow_run == run.context.flow_run_id]
+    mine = [cost for cost in read(path, JobCost) if cost.flow_run == run.context.flow_run_id]
     asked: dict[str, float] = {}
     for stage, (_, cpu, gpu) in hours_by_stage(mine).items():
         asked |= {f"cpu_hours_asked.{stage}": cpu, f"gpu_hours_asked.{stage}": gpu}

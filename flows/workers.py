@@ -85,14 +85,14 @@ def open_workers(
     Raises:
         BadInput: SLURM refuses, or the user's Dask configuration keeps Dask from starting.
     """
+    if missing and profile.kind != "threads":
+        neutral_dask()  # before anything of Dask's is imported
     if missing == 0 or profile.kind == "threads":
         yield _Here(ThreadPoolTaskRunner(max_workers=pool.workers if missing else _SHOWN_AT_ONCE))
     elif isinstance(profile, LocalProfile):
-        neutral_dask()
         with _local_workers(min(pool.workers, missing)) as workers:
             yield workers
     else:
-        neutral_dask()  # before anything of Dask's is imported
         from flows.slurm.job import JobOrder
         from flows.slurm.workers import slurm_workers
 

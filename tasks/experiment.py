@@ -40,7 +40,7 @@ def check_experiment(tracking_uri: str, name: str) -> None:
     if not name.strip():
         raise BadInput("tracking.experiment: it is empty; give MLflow's experiment a name")
     check_database(tracking_uri)
-    with told_of_mlflow(tracking_uri):
+    with mlflow_errors_in_a_line(tracking_uri):
         database = _database_file(tracking_uri)
         if database is not None and not database.exists():
             return
@@ -58,7 +58,7 @@ def check_database(tracking_uri: str) -> None:
     Raises:
         BadInput: it is not.
     """
-    with told_of_mlflow(tracking_uri):
+    with mlflow_errors_in_a_line(tracking_uri):
         path = _database_file(tracking_uri)
     if path is None or not path.exists():
         return
@@ -75,7 +75,7 @@ def check_database(tracking_uri: str) -> None:
 
 
 @contextmanager
-def told_of_mlflow(tracking_uri: str) -> Iterator[None]:
+def mlflow_errors_in_a_line(tracking_uri: str) -> Iterator[None]:
     """Turn MLflow's errors into one line that names the server or database."""
     try:
         yield

@@ -18,7 +18,7 @@ _watching = threading.Lock()
 _watched: Counter[int] = Counter()
 
 
-def real_device(device: str) -> str:
+def _real_device(device: str) -> str:
     """What `auto` means on this machine; any other device is itself."""
     import torch
 
@@ -29,7 +29,7 @@ def real_device(device: str) -> str:
 
 def device_of_step(step: str, device: str) -> str:
     """The device that a step's units compute on; the index takes a GPU where its CPU worker happens to have one."""
-    return real_device(device) if STEPS[step].needs == "gpu" or step == INDEX_FEATURES.name else "cpu"
+    return _real_device(device) if STEPS[step].needs == "gpu" or step == INDEX_FEATURES.name else "cpu"
 
 
 def watch_gpu(device: str) -> "AbstractContextManager[GpuUsage | None]":

@@ -167,7 +167,7 @@ def live_mark(workspace: Path, run_id: str) -> Path:
 
 @contextmanager
 def sign_of_life(path: Path, lease: Lease | None = None) -> Iterator[None]:
-    """A heartbeat file at `path` while the block runs: `read_lease` finds it alive, here and from other hosts."""
+    """A heartbeat file at `path` while the block runs, by which other processes and hosts find it alive."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lease = lease or own_lease()
     _write(path, lease)

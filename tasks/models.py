@@ -8,7 +8,7 @@ from core.lm.factory import FIELD, FactoryModel, factory_content, open_factory
 from core.lm.loading import LoadedModel, load_model
 from core.lm.shape import read_shape
 from tasks.context import Work
-from tasks.gpu_usage import real_device
+from tasks.gpu_usage import device_of_step
 
 _mine = threading.local()
 # transformers builds a model under a process-wide "meta" device: two threads at once get empty weights.
@@ -58,4 +58,4 @@ def model_name(work: Work) -> str:
 
 def device_of(work: Work) -> str:
     """The device that the unit computes on."""
-    return real_device(work.context.device)
+    return device_of_step(work.unit.step, work.context.device)

@@ -36,6 +36,9 @@ class Adjective(NamedTuple):
     things: bool
 
 
+_Things = Literal["no", "with_object", "alone"]
+
+
 class Verb(NamedTuple):
     """The gender a finite verb agrees with, whether things do it too, and how much its form tells.
 
@@ -43,7 +46,7 @@ class Verb(NamedTuple):
     """
 
     gender: Gender
-    things: Literal["no", "with_object", "alone"]
+    things: _Things
     number: Number = "one"
     is_present: bool = True
     is_noun_too: bool = False
@@ -201,12 +204,13 @@ def _adjectives(raw: dict[str, Any]) -> dict[str, Adjective]:
             masculine, feminine, *further = row.split()
             if feminine.rstrip(DOUBTFUL) == masculine + "ية":
                 further.append(masculine + "ي")
-            for gender, entries in (("male", [masculine, *further]), ("female", [feminine])):
+            genders: dict[Gender, list[str]] = {"male": [masculine, *further], "female": [feminine]}
+            for gender, entries in genders.items():
                 for entry in entries:
                     found = _adjective_forms(entry.rstrip(DOUBTFUL), is_feminine=gender == "female")
                     things = section == "anything" or entry.endswith(DOUBTFUL)
                     for form in found:
-                        adjectives.setdefault(form, Adjective(gender, things))  # type: ignore[arg-type]
+                        adjectives.setdefault(form, Adjective(gender, things))
     return adjectives
 
 
@@ -226,9 +230,10 @@ class _Verbs:
         self.feminine: dict[str, Verb] = {}
         self._plain = set(raw["plain_past"])
         of_animals = set(raw["of_animals"])
-        for section, things in (("things_alone", "alone"), ("things_with_object", "with_object"), ("people", "no")):
+        sections: dict[str, _Things] = {"things_alone": "alone", "things_with_object": "with_object", "people": "no"}
+        for section, things in sections.items():
             for row in raw[section]:
-                self._add(row.split(), Verb("male", things, of_animals=row in of_animals))  # type: ignore[arg-type]
+                self._add(row.split(), Verb("male", things, of_animals=row in of_animals))
 
     def _add(self, row: list[str], verb: Verb) -> None:
         found = forms.verb(*row)

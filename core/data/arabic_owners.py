@@ -19,14 +19,15 @@ def owner(people: People, index: int) -> tuple[Gender, Stripped, Referent, Kind]
         gender = OWNERS.get(lexeme.embraced.owner)
         is_person = gender is not None and _is_embraced(people, index, gender)
         return (gender, lexeme.embraced, "object", "pronoun") if gender and is_person else None
-    for stripped, whose, kind in (
+    ways: tuple[tuple[Stripped | None, Referent, Kind], ...] = (
         (lexeme.owned, "possessor", "possessive"),
         (lexeme.prepositional, "object", "pronoun"),
-    ):
+    )
+    for stripped, whose, kind in ways:
         if stripped is not None:
             gender = OWNERS.get(stripped.owner)
             is_person = gender is not None and _owns_a_thing(people, index, gender, is_of=kind == "pronoun")
-            return (gender, stripped, whose, kind) if gender and is_person else None  # type: ignore[return-value]
+            return (gender, stripped, whose, kind) if gender and is_person else None
     return None
 
 

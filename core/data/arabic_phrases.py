@@ -202,7 +202,7 @@ class Phrases:
         return self._subjects[verb]
 
     def forget(self) -> None:
-        """Find subjects anew: more is known of who is a person."""
+        """Find subjects again: more is known of who is a person."""
         self._subjects.clear()
 
     def _subject(self, verb: int, who: Who) -> int | None:

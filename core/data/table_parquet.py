@@ -51,7 +51,7 @@ def _kind(field: Any) -> Any:
     import pyarrow as pa
 
     try:
-        return pl.from_arrow(pa.schema([field]).empty_table()).schema[field.name]  # type: ignore[union-attr]
+        return pl.DataFrame(pa.schema([field]).empty_table()).schema[field.name]
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException):
         return pl.Unknown()
 

@@ -131,7 +131,7 @@ def _by_layer(path: Path, rows: Any, about: Mapping[Any, Any]) -> dict[int, Tens
         return {}
     told, named = layer_told(path, about), layer_of_name(path, path.stem)
     if None not in (told, named) and told != named:
-        raise BadInput(f"{path}: layer {named} by its name, {told} by its content; rename it, or mend its content")
+        raise BadInput(f"{path}: layer {named} by its name, {told} by its content; rename it, or correct its content")
     at = named if told is None else told
     if at is None:
         raise BadInput(f"{path}: neither the file nor its name tells the layer; call it layer_N{path.suffix}")

@@ -144,8 +144,8 @@ def _kind(path: Path, parts: Parts, settings: Mapping[str, Any], told: Told) -> 
         raise BadInput(f"{path}: k is {k!r} in the file, and --k says {told.k}; leave it out")
     k, features = told.k if k is None else k, parts.size[1]
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= features:
-        mend = "say --k K" if k is None else f"it must lie between 1 and its {features} features"
-        raise BadInput(f"{path}: a TopK, and k is {'not told' if k is None else repr(k)}; {mend}")
+        fix = "give it with --k K" if k is None else f"it must lie between 1 and its {features} features"
+        raise BadInput(f"{path}: a TopK, and k is {'missing' if k is None else repr(k)}; {fix}")
     return "topk", k
 
 

@@ -91,10 +91,10 @@ def refuse_differences(
         faults.append(f"{_counted(mismatched)} of another shape ({listed(shapes)})")
     if not faults:
         return
-    mend = "download it again, or mend config.json: it must describe the very model that was saved"
+    fix = "download it again, or correct config.json: it must describe the model that was saved"
     if any(re.search(r"\blora_|\bmodules_to_save\b", name) for name in unexpected):
-        mend = "an adapter (LoRA) was saved unmerged: save the merged model (`merge_and_unload()`)"
-    raise BadInput(f"model {place}: {'; '.join(faults)}; {mend}")
+        fix = "an adapter (LoRA) was saved unmerged: save the merged model (`merge_and_unload()`)"
+    raise BadInput(f"model {place}: {'; '.join(faults)}; {fix}")
 
 
 def _header(folder: Path, path: Path) -> dict[str, Any]:

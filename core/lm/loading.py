@@ -98,7 +98,7 @@ def _read_model(
     except _MISSHAPEN as error:
         told = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(
-            f"model {folder}: transformers cannot build what config.json describes ({told}); mend the field"
+            f"model {folder}: transformers cannot build what config.json describes ({told}); correct the field"
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise BadInput(f"model {folder}: transformers cannot load it ({first_line(error)})") from error

@@ -113,7 +113,7 @@ def weight_files(folder: Path) -> list[Path]:
     if not index.is_file():
         others = ", ".join(path.name for path in sorted(folder.glob("*.safetensors"))[:3])
         what = f"no {_SINGLE}, and no {INDEX} beside {others}" if others else "no weights (*.safetensors) there"
-        raise BadInput(f"model {folder}: {what}; finish the download or mend model.path")
+        raise BadInput(f"model {folder}: {what}; finish the download or correct model.path")
     names = sorted(set(indexed_tensors(folder).values()))
     if not names:
         raise BadInput(f"model {folder}: {INDEX}: weight_map names no tensor; finish the download")
@@ -142,9 +142,9 @@ def _refuse_misshapen(config: Mapping[str, Any], folder: Path) -> None:
     """Fields of another kind than every checkpoint has them of."""
     for field in ("text_config", "vision_config"):
         if not isinstance(config.get(field) or {}, dict):
-            raise BadInput(f"model {folder}: config.json: {field} is {config[field]!r}, not an object; mend it")
+            raise BadInput(f"model {folder}: config.json: {field} is {config[field]!r}, not an object; correct it")
     if not isinstance(config.get("model_type", ""), str):
-        raise BadInput(f"model {folder}: config.json: model_type is {config['model_type']!r}, not a name; mend it")
+        raise BadInput(f"model {folder}: config.json: model_type is {config['model_type']!r}, not a name; correct it")
 
 
 def _refuse_unread(config: Mapping[str, Any], folder: Path) -> None:
@@ -226,7 +226,7 @@ def _first(config: Mapping[str, Any], names: tuple[str, ...], folder: Path) -> i
     value = config[name]
     whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
     if not whole or value < 1:
-        raise BadInput(f"model {folder}: config.json: {name} is {value!r}, not a whole number from 1; mend it")
+        raise BadInput(f"model {folder}: config.json: {name} is {value!r}, not a whole number from 1; correct it")
     return int(value)
 
 

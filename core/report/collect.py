@@ -12,14 +12,14 @@ from safetensors.numpy import load_file
 from core.artifacts import Artifact, ArtifactStore, DamagedArtifact
 from core.figures.saes import BIN
 from core.figures.writers import read_figures
-from core.ledger import ledger_path, read
+from core.ledger import JobCost, ledger_path, read
 from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
 from core.sae.origins import USED_ON
 from core.steps import CAPTURE, IMPORT_ACTIVATIONS, IMPORT_SAE
 
 _LEAST_RATE = -9.0  # SAELens writes the log10 of a feature that never fires as -10
-UNTOLD = "not told"
+UNKNOWN = "unknown"
 ORIGIN_COLUMNS = ("trained_on_model", "trained_on_hook", "used_on_model", "used_on_hook", "differs")
 GALLERY = "gallery"
 """The table of `qualitative` that becomes the gallery."""
@@ -78,8 +78,8 @@ def _origins(
             here = metadata[USED_ON]
             records[artifact] = {
                 "layer": int(manifests[artifact]["unit"]["recipe"]["layer"]),
-                "trained_on_model": metadata["model_name"] or UNTOLD,
-                "trained_on_hook": metadata["hook_name"] or UNTOLD,
+                "trained_on_model": metadata["model_name"] or UNKNOWN,
+                "trained_on_hook": metadata["hook_name"] or UNKNOWN,
                 "used_on_model": here["model_name"],
                 "used_on_hook": here["hook_name"],
                 "differs": ", ".join(here["differs"]),
@@ -239,7 +239,9 @@ def _capture_drops(store: ArtifactStore, manifests: Mapping[Artifact, Mapping[st
 def _making(manifests: Mapping[Artifact, Mapping[str, Any]], ledger: Path) -> Making:
     units = [_facts(artifact, manifest) for artifact, manifest in manifests.items()]
     sources = {name: content for name, content in _sources(manifests) if content}
-    return Making(tuple(sorted(units, key=lambda unit: (unit.finished, unit.label))), tuple(read(ledger)), sources)
+    return Making(
+        tuple(sorted(units, key=lambda unit: (unit.finished, unit.label))), tuple(read(ledger, JobCost)), sources
+    )
 
 
 def _sources(manifests: Mapping[Artifact, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

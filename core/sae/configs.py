@@ -155,10 +155,10 @@ def _refuse_values(config: Mapping[str, Any], path: Path) -> None:
     scaled = config.get("normalize_activations")
     if scaled not in (None, False, "none"):
         one_factor = scaled in (True, "expected_average_only_in")
-        mend = (
+        fix = (
             "fold_activation_norm_scaling_factor of SAELens folds it into the weights" if one_factor else "save another"
         )
-        raise BadInput(f"{path}: normalize_activations is {scaled!r}; what can be read is none: {mend}")
+        raise BadInput(f"{path}: normalize_activations is {scaled!r}; what can be read is none: {fix}")
     for key in ("apply_b_dec_to_input", "rescale_acts_by_decoder_norm"):
         if not isinstance(config.get(key), bool | None):
             raise BadInput(f"{path}: {key} is {config[key]!r}; write true or false")

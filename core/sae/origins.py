@@ -77,8 +77,8 @@ class Trained:
 
     def __str__(self) -> str:
         if self.model is None and self.hook is None:
-            return "its files do not tell where"
-        return f"{self.hook or 'a hook that is not told'} of {self.model or 'a model that is not told'}"
+            return "an unknown place"
+        return f"{self.hook or 'an unknown hook'} of {self.model or 'an unknown model'}"
 
     @property
     def _names_kind(self) -> bool:

@@ -193,7 +193,7 @@ def prologue(order: JobOrder) -> list[str]:
     }
     lines = [f"export {name}={value}" for name, value in fixed.items()]
     lines += [f"export SAEFLOW_JOB_SECONDS={ends}", f"export SAEFLOW_JOB_ENDS=$(( $(date +%s) + {ends} ))"]
-    return [*_only_for_the_living(order), *lines, "unset MLFLOW_RUN_ID", *order.profile.setup, *past_proxies_lines()]
+    return [*_only_for_the_living(order), *lines, *order.profile.setup, *past_proxies_lines()]
 
 
 def _only_for_the_living(order: JobOrder) -> list[str]:
@@ -208,7 +208,7 @@ def _only_for_the_living(order: JobOrder) -> list[str]:
 
 def _worker_arguments(order: JobOrder) -> list[str]:
     # What is left of a worker's own pages has no lock: it stays on loopback.
-    # SLURM is the one that ends a worker; a nanny, a second guard, would start it anew.
+    # SLURM is the one that ends a worker; a nanny, a second guard, would start it again.
     arguments = ["--no-nanny", "--nthreads 1", "--no-dashboard", "--dashboard-address 127.0.0.1:0"]
     arguments.append("--preload tasks.worker_end")
     if order.profile.host and order.private:

@@ -8,6 +8,7 @@ from core.errors import BadInput
 from flows.environment import past_proxies_lines
 from flows.place import Place
 from flows.profiles import SlurmProfile
+from flows.settings import read_settings
 from flows.slurm import commands
 from flows.slurm.doors import is_private
 from flows.slurm.job import JobOrder, job_header
@@ -33,6 +34,8 @@ def submit_flow(profile: SlurmProfile, study: str, words: list[str], workspace: 
         f"#SBATCH --signal=B:INT@{_STOP_BEFORE_S}",
         "export PYTHONSAFEPATH=1",
         f"export SAEFLOW_WORKSPACE={shlex.quote(str(workspace))}",
+        # Absolute: the job starts in another folder than the one where the command was typed.
+        f"export SAEFLOW_TRACKING_URI={shlex.quote(read_settings().tracking_uri)}",
         *profile.setup,
         *past_proxies_lines(),
         # The shell hands the signal on, and waits until the flow has put everything away.

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Iterator, Mapping
 
-from flows.environment import SLURM_KEPT, dask_files, direct_hosts, for_servers, outranks_the_profile, taken
+from flows.environment import UNUSABLE, WHICH_SLURM, dask_files, direct_hosts, for_servers, outranks_the_profile, taken
 from flows.slurm.check import Finding
 
 # What sbatch hands on to a job and saeflow leaves alone: it may be meant.
 _GOES_ALONG = ("PYTHONPATH", "PYTHONHOME", "LD_PRELOAD", "BASH_ENV", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_SERVERS_AND_PYTHON = ("UVICORN_", "GUNICORN_", "WEB_CONCURRENCY", "PYTHONWARNINGS", "GIT_")
-_CLIENTS = ("http", "all_proxy", "SSL", "REQUESTS_CA", "CURL_CA")
+_SAID_ELSEWHERE = ("DASK_", "PREFECT_", "MLFLOW_", *UNUSABLE)
 
 
 def check_surroundings() -> Iterator[Finding]:
@@ -19,8 +18,8 @@ def check_surroundings() -> Iterator[Finding]:
     for path in dask_files():
         yield Finding(str(path), "warning", "is not read: Dask's settings come from the profile")
     yield from _left_out(_of_servers(os.environ), "PREFECT_API_URL and SAEFLOW_TRACKING_URI name servers of yours")
-    yield from _left_out(_names(*_SERVERS_AND_PYTHON), "no job needs it")
-    yield from _left_out(_names(*_CLIENTS), "it names no file, or a kind of proxy that no client here speaks")
+    yield from _left_out(sorted(taken().keys() - set(_names(*_SAID_ELSEWHERE))), "no job needs it")
+    yield from _left_out(_names(*UNUSABLE), "it names no file, or a kind of proxy that no client here speaks")
     yield from _proxies(os.environ)
     for name in _GOES_ALONG:
         if os.environ.get(name):
@@ -28,7 +27,7 @@ def check_surroundings() -> Iterator[Finding]:
 
 
 def _slurm(environment: Mapping[str, str]) -> Iterator[Finding]:
-    for name in SLURM_KEPT[:3]:
+    for name in WHICH_SLURM:
         if environment.get(name):
             yield Finding(name, "ok", f"{environment[name]}: this SLURM is asked")
     foreign = outranks_the_profile(environment)

@@ -18,7 +18,6 @@ from prefect.task_runners import TaskRunner
 from prefect_dask import DaskTaskRunner
 
 from core.errors import BadInput
-from flows.environment import neutral_dask
 from flows.slurm import commands
 from flows.slurm.job import JobOrder, job_script, open_cluster
 from flows.slurm.jobs import Jobs
@@ -43,7 +42,6 @@ def slurm_workers(order: JobOrder, say: Callable[[str], None]) -> "Iterator[Slur
     Raises:
         BadInput: SLURM refuses the job, in its own words, before anything waits.
     """
-    neutral_dask()  # before the setting below, which it would wipe out
     # A lost unit comes back at once, as lost, instead of being sent again unseen.
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}), open_cluster(order) as cluster:
         script = job_script(cluster)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from core.ledger import JobCost, UnitCost, enter, hours_by_stage, ledger_path, read, read_units, unit_ledger_path
+from core.ledger import JobCost, UnitCost, enter, hours_by_stage, ledger_path, read, unit_ledger_path
 from core.units import Unit
 
 JOB = JobCost("run", "train_sae", "7", "n1", cpus=4, gpus=2, seconds=1800.0, state="COMPLETED")
@@ -14,7 +14,7 @@ def test_hours_are_added_up_by_stage(tmp_path: Path) -> None:
     enter(path, [replace(JOB, stage="capture"), JOB])
     enter(path, [replace(JOB, job="8", state="CANCELLED")])
     enter(path, [])
-    assert list(hours_by_stage(read(path)).items()) == [
+    assert list(hours_by_stage(read(path, JobCost)).items()) == [
         ("capture", (1, pytest.approx(2.0), pytest.approx(1.0))),
         ("train_sae", (2, pytest.approx(4.0), pytest.approx(2.0))),
     ]
@@ -25,8 +25,8 @@ def test_a_line_that_a_killed_process_left_half_is_passed_over(tmp_path: Path) -
     enter(path, [JOB])
     with path.open("a") as file:
         file.write('{"flow_run": "run", "sta')
-    assert list(read(path)) == [JOB]
-    assert list(read(tmp_path / "nothing.jsonl")) == []
+    assert list(read(path, JobCost)) == [JOB]
+    assert list(read(tmp_path / "nothing.jsonl", JobCost)) == []
 
 
 def test_a_unit_s_use_of_its_gpu_stands_beside_what_was_asked_for(tmp_path: Path) -> None:
@@ -35,8 +35,8 @@ def test_a_unit_s_use_of_its_gpu_stands_beside_what_was_asked_for(tmp_path: Path
     used = {"name": "H100", "memory_peak_mib": 1500.0, "utilisation_mean": None}
     costs = [UnitCost.of(unit, "run", {**made, "gpu": gpu}) for gpu in (used, None)]
     enter(path, costs)
-    assert list(read_units(path)) == costs
-    assert (costs[0].stage, costs[0].unit, costs[0].gpu_hours_asked) == ("analyse", "overview", 1.0)
+    assert list(read(path, UnitCost)) == costs
+    assert (costs[0].stage, costs[0].unit, costs[0].gpu_hours) == ("analyse", "overview", 1.0)
     assert (costs[0].gpu, costs[0].gpu_memory_peak_mib, costs[0].gpu_utilisation_mean) == ("H100", 1500.0, None)
     assert (costs[1].gpu, costs[1].gpu_memory_peak_mib) == (None, None)
-    assert list(read(path)) == [], "no unit is taken for a job"
+    assert list(read(path, JobCost)) == [], "no unit is taken for a job"

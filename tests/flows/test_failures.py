@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput
-from flows.failures import tell_plainly, told_of, words_of
+from flows.failures import hide_tracebacks, logged_run, words_of
 from flows.pipeline_log import pipeline_log
 from flows.stages import StageFailed
 
@@ -27,7 +27,7 @@ class Kept(logging.Handler):
 
 @pytest.fixture
 def prefect_log() -> Iterator[tuple[logging.Logger, list[str]]]:
-    tell_plainly()
+    hide_tracebacks()
     logger, kept = logging.getLogger("prefect.flow_runs"), Kept()
     logger.addHandler(kept)
     yield logger, kept.lines
@@ -73,7 +73,7 @@ def test_no_path_is_taken_for_markup_by_who_watches(prefect_log: tuple[logging.L
 def test_the_pipeline_log_says_how_a_run_ended_and_the_error_where_that_stands(
     tmp_path: Path, error: BaseException
 ) -> None:
-    with pytest.raises(type(error)), pipeline_log(tmp_path, "demo") as log, told_of("demo", "threads", log):
+    with pytest.raises(type(error)), pipeline_log(tmp_path, "demo") as log, logged_run("demo", "threads", log):
         raise error
     begin, end = log.read_text("utf-8").splitlines()
     assert "demo begins on cluster threads" in begin

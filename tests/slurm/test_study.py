@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.ledger import hours_by_stage, ledger_path, read
+from core.ledger import JobCost, hours_by_stage, ledger_path, read
 from flows.slurm import commands
 from tests.chaos.kill import contents, kill_family
 from tests.flows.commands import environment, saeflow
@@ -65,7 +65,7 @@ def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
     assert sum(ref.startswith("train_sae/") for ref in on_slurm) == 4
     assert commands.my_jobs() == []
 
-    asked = hours_by_stage(read(ledger_path(workspace, "mini")))
+    asked = hours_by_stage(read(ledger_path(workspace, "mini"), JobCost))
     assert set(asked) == {"prepare", "capture", "extract_layer", "train_sae", "index_features", "analyse", "report"}
     assert all(gpu > 0 for stage, (_, _, gpu) in asked.items() if stage in ("capture", "train_sae", "analyse"))
     assert asked["extract_layer"][2] == 0

@@ -115,7 +115,7 @@ def test_it_is_sampled_while_the_unit_runs(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(gpu_usage, "EVERY_S", 0.01)
     with GpuUsage(0, FakeCuda(uuid="bbbb"), FakeNvml()) as usage:
         deadline = time.monotonic() + 10
-        while usage.read()["samples"] < 50:
+        while len(usage._samples) < 50:
             assert time.monotonic() < deadline
             time.sleep(0.01)
     assert not [thread for thread in threading.enumerate() if thread.name == "gpu-usage"]

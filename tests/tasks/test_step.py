@@ -8,7 +8,7 @@ import pytest
 from prefect import Task
 
 from core.artifacts import RECORD
-from core.ledger import read_units, unit_ledger_path
+from core.ledger import UnitCost, read, unit_ledger_path
 from core.steps import StepSpec
 from core.units import Unit
 from flows.pipeline_log import pipeline_log
@@ -126,7 +126,7 @@ def test_a_unit_without_a_gpu_says_so_and_is_entered_once(bench: Bench) -> None:
     bench.run(2)
     made = bench.store.manifest(units(1)[0].artifact)["provenance"]
     assert made["gpu"] is None and made["device"] == "cpu"
-    costs = list(read_units(unit_ledger_path(Path(bench.context.workspace), "toy")))
+    costs = list(read(unit_ledger_path(Path(bench.context.workspace), "toy"), UnitCost))
     assert sorted(cost.unit for cost in costs) == ["train_sae[0]", "train_sae[1]"]
 
 

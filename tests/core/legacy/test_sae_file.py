@@ -126,7 +126,7 @@ def test_dictionary_learning_tells_its_class(tmp_path: Path, x: Tensor) -> None:
     [
         ({}, Told(centred=True), "nothing tells how its features fire; say --activation relu, or --k K"),
         ({}, Told("relu"), "nothing tells whether decoder.bias is taken from the input .* --centred"),
-        ({}, Told("topk", centred=True), "a TopK, and k is not told; say --k K"),
+        ({}, Told("topk", centred=True), "a TopK, and k is missing; give it with --k K"),
         ({}, Told(k=41, centred=True), "k is 41; it must lie between 1 and its 40 features"),
         ({"decoder.weight": None}, Told("relu"), "no decoder weight among decoder.bias, encoder.bias, encoder.weight"),
         ({"skip.weight": torch.ones(D, D)}, Told("relu"), r"tensor skip.weight \[12, 12\] is not read"),

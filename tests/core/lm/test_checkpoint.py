@@ -91,7 +91,7 @@ def test_a_config_of_fewer_layers_leaves_tensors_over(stored: Callable[..., Path
     folder = stored(lambda tensors: tensors)
     set_config(folder, num_hidden_layers=3, layer_types=["full_attention"] * 3)
     told = refusal(folder)
-    assert "tensors unexpected (model.layers.3." in told and "mend config.json" in told
+    assert "tensors unexpected (model.layers.3." in told and "correct config.json" in told
 
 
 @pytest.mark.parametrize(

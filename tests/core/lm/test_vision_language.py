@@ -191,7 +191,7 @@ def test_greedy_captions_equal_those_written_without_a_cache(loaded: LoadedModel
 
 @torch.inference_mode()
 def _without_a_cache(loaded: LoadedModel, prompt: EncodedSample) -> str:
-    """The likeliest token of the whole sequence, run anew at every step."""
+    """The likeliest token of the whole sequence, run again at every step."""
     ids = list(prompt.ids)
     for _ in range(6):
         grown = replace(prompt, ids=ids, segments=[*prompt.segments, *["caption"] * (len(ids) - len(prompt.ids))])

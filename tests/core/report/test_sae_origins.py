@@ -24,8 +24,8 @@ def test_layers_of_one_other_place_are_told_together_and_every_origin_is_listed(
     told = pl.DataFrame(
         {
             "layer": [0, 1, 2],
-            "trained_on_model": ["google/gemma-2-2b", "google/gemma-2-2b", "not told"],
-            "trained_on_hook": ["blocks.0.hook_mlp_out", "blocks.1.hook_mlp_out", "not told"],
+            "trained_on_model": ["google/gemma-2-2b", "google/gemma-2-2b", "unknown"],
+            "trained_on_hook": ["blocks.0.hook_mlp_out", "blocks.1.hook_mlp_out", "unknown"],
             "used_on_model": ["gemma3"] * 3,
             "used_on_hook": [f"blocks.{layer}.hook_resid_post" for layer in range(3)],
             "differs": ["model, site", "model, site", ""],
@@ -38,4 +38,4 @@ def test_layers_of_one_other_place_are_told_together_and_every_origin_is_listed(
     ]
     text = render_markdown(theirs, {}).text.replace("\\", "")
     assert "> Layers 0, 1: the autoencoder was trained on another model and site" in text
-    assert "| 2 | not told | not told | gemma3 | blocks.2.hook_resid_post |" in text
+    assert "| 2 | unknown | unknown | gemma3 | blocks.2.hook_resid_post |" in text
