@@ -62,7 +62,8 @@ class SlurmWorkers:
         self._order = jobs.order
         self._looked = -LOOK_SELDOM_S
         self._seen: tuple[int, frozenset[str]] = (0, frozenset())
-        self._alive = self._answered = time.monotonic()
+        self._alive = time.monotonic()
+        self._silent_from: float | None = None  # the first look of those that nothing answered
         self._note = ""
 
     @property
@@ -89,9 +90,10 @@ class SlurmWorkers:
         self._looked, self._seen = now, seen
         try:
             self._look_after(left, busy)
-            self._answered = now
+            self._silent_from = None
         except BadInput as error:
-            silent, self._alive = now - self._answered, now
+            self._silent_from, self._alive = self._silent_from or now, now
+            silent = now - self._silent_from
             _log.warning("SLURM: %s", error)
             if silent > self._order.profile.give_up_after_s:
                 raise WorkersGone(f"SLURM has refused or not answered for {silent:.0f} s: {error}") from error

@@ -153,7 +153,7 @@ def test_tables_below_a_folder_with_a_pattern_s_characters_are_that_folder_s(tmp
     for name, value in (("a[1]*", 1), ("a1", 2), ("a1b", 3)):
         (tmp_path / name).mkdir()
         pl.DataFrame({"n": [value]}).write_parquet(tmp_path / name / "t.parquet")
-    assert [row.values["n"] for row in table_rows(tmp_path / "a[1]*" / "t.parquet")] == [1]
+    assert [row.values["n"] for row in table_rows(tmp_path / "a[1]*" / "t.parquet", ["n"])] == [1]
 
 
 def test_no_parquet_file_is_read_by_a_pattern() -> None:

@@ -1,16 +1,13 @@
 """MLflow experiments that a study cannot use are told of before anything is computed, in one line with the fix."""
 
-import os
-import shlex
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from mlflow import MlflowClient
-from mlflow.experiments import commands as mlflow_experiments
 
 from core.errors import BadInput
 from tasks.experiment import check_database, check_experiment
@@ -49,9 +46,7 @@ def test_an_experiment_that_is_there_or_can_be_made_is_taken(uri: str, tmp_path:
     check_experiment(f"sqlite:///{tmp_path / 'none' / 'mlflow.db'}", "new")
 
 
-def test_a_deleted_experiment_is_named_and_the_line_s_command_brings_it_back(
-    uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deleted_experiment_is_named_and_the_line_s_command_brings_it_back(uri: str) -> None:
     client = MlflowClient(uri)
     number = client.create_experiment("deleted ones")
     run = client.create_run(number).info.run_id
@@ -61,10 +56,7 @@ def test_a_deleted_experiment_is_named_and_the_line_s_command_brings_it_back(
     assert f"'deleted ones' (id {number}) was deleted in MLflow" in line and "tracking.experiment" in line
     command = line.split("`")[1]
     assert "experiments restore --experiment-id" in command
-    variable, program, group, *words = shlex.split(command)
-    assert variable == f"MLFLOW_TRACKING_URI={uri}" and os.access(program, os.X_OK) and group == "experiments"
-    monkeypatch.setenv(*variable.split("=", 1))
-    assert CliRunner().invoke(mlflow_experiments, words).exit_code == 0
+    subprocess.run(command, shell=True, check=True, capture_output=True)
     check_experiment(uri, "deleted ones")
     assert not is_deleted(uri, run)
 
