@@ -1,4 +1,4 @@
-"""What the terminal tells of Prefect's runs: those that a kill left open, and those that fail under `serve`."""
+"""What the terminal shows of Prefect's runs: those that a kill left open, and those that fail under `serve`."""
 
 from datetime import UTC, datetime
 from typing import Any

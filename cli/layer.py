@@ -1,4 +1,4 @@
-"""`saeflow layer`: one layer of a study, anew."""
+"""`saeflow layer`: compute one layer of a study again."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def layer(
     set_: SetOption = None,
     cluster: ClusterOption = "threads",
     refresh: Annotated[
-        bool, typer.Option("--refresh", help="Set the present SAE aside, compute it anew, compare checksums.")
+        bool, typer.Option("--refresh", help="Set the present SAE aside, compute it again, compare checksums.")
     ] = False,
 ) -> None:
     """Extract, train and index one layer; everything else is reused.
@@ -45,7 +45,7 @@ def layer(
 
 def _words(verdict: str) -> str:
     words = {
-        "same": "computed anew; every file has the checksum it had",
-        "different": "computed anew; the checksums DIFFER from the ones before (`saeflow gc` lists what was set aside)",
+        "same": "computed again; every file has the checksum it had",
+        "different": "computed again; the checksums DIFFER from the ones before (`saeflow gc` lists what was set aside)",
     }
     return words.get(verdict, verdict)
