@@ -22,7 +22,7 @@ from gpu_machine import Size, ceilings, peak_gib, reset_peak, settle
 from core.activations.capture import capture_shard
 from core.activations.requests import EncodedShard, encode_shard
 from core.data.scenes import generate_scenes
-from core.lm.loading import LoadedModel, control_ids
+from core.lm.loaded import LoadedModel, control_ids
 from core.lm.shape import read_shape
 
 

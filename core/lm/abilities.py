@@ -10,7 +10,7 @@ from typing import Any
 from transformers import MODEL_FOR_MASKED_LM_MAPPING, DynamicCache
 
 from core.errors import BadInput
-from core.lm.processors import first_line
+from core.lm.processors import fault
 
 
 def refuse_unable(folder: Path, model: Any, tokenizer: Any) -> None:
@@ -65,5 +65,5 @@ def _of_tokenizer(tokenizer: Any) -> list[str]:
         tokenizer("A woman sings.", add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     except (NotImplementedError, ValueError, TypeError, KeyError) as error:
         name = type(tokenizer).__name__
-        return [f"its tokenizer ({name}) gives no character offsets ({first_line(error)}); it needs a tokenizer.json"]
+        return [f"its tokenizer ({name}) gives no character offsets ({fault(error)}); it needs a tokenizer.json"]
     return []

@@ -23,7 +23,7 @@ from core.lm.images import GRID
 from core.lm.loaded import LoadedModel
 from core.lm.patched import clean_run, states_from
 from core.lm.prefix import CaptionGroup, States, common_length, continue_prefix, encode_prefix, run_whole
-from core.lm.processors import first_line
+from core.lm.processors import fault
 from core.lm.prompts import CaptionRequest, EncodedSample, chat_text, encode_sample
 from core.pictures import open_picture
 
@@ -81,7 +81,7 @@ def _told_as(beginning: str, image: Path | None) -> Iterator[None]:
     except BadInput as error:
         raise BadInput(f"{beginning}: {str(error).replace(f'image {image}', 'a picture')}") from error
     except _FAULTS as error:
-        raise BadInput(f"{beginning} ({type(error).__name__}: {first_line(error)[:200]})") from error
+        raise BadInput(f"{beginning} ({type(error).__name__}: {fault(error)[:200]})") from error
 
 
 def _picture(path: Path) -> Path:
