@@ -89,8 +89,8 @@ def model_names(folder: Path) -> list[str]:
     kinds = [KIND + kind] if isinstance(kind, str) else []
     if called or not _SAYS_NOTHING.match(folder.name.lower()):
         return [called or folder.name, *kinds]
-    told = (folder.name, config.get("_name_or_path") or kind)
-    return [*(name for name in told if isinstance(name, str) and name), *kinds]
+    names = (folder.name, config.get("_name_or_path") or kind)
+    return [*(name for name in names if isinstance(name, str) and name), *kinds]
 
 
 def weight_files(folder: Path) -> list[Path]:
