@@ -34,7 +34,11 @@ class Use:
 
 
 def pin_saes(study: Study, bases: Sequence[Path]) -> Study:
-    """The study with absolute places of its SAEs: below the first of `bases` that has the folder around them."""
+    """The study with absolute places of its SAEs: below the first of `bases` that has the folder around them.
+
+    Raises:
+        BadInput: none of `bases` has it.
+    """
     found: dict[str, Any] = {}
     for field in FIELDS:
         places = getattr(study.sae, field)

@@ -1,4 +1,4 @@
-"""The one place that reads pickles (.pt, .pth), and of these only tensors, numbers, text and collections of them.
+"""The one place that reads pickles, and of these only tensors, numbers, text and collections of them.
 
 `torch.load(weights_only=True)` calls nothing that a pickle names but what is listed there; numpy's numbers and arrays
 are added, for tables' columns come as such. What else a file needs is named, not loaded.

@@ -69,7 +69,11 @@ def load_model(folder: Path, compute_dtype: str, device: str) -> LoadedModel:
 
 
 def in_float32(loaded: LoadedModel) -> LoadedModel | None:
-    """The checkpoint opened again in float32; null where it is in it already."""
+    """The checkpoint opened again in float32; null where it is in it already.
+
+    Raises:
+        BadInput: as `load_model`.
+    """
     exact = loaded.dtype == torch.float32
     return None if exact else load_model(loaded.folder, "float32", str(loaded.device))
 

@@ -116,7 +116,11 @@ def states_from(
 def run_from(
     loaded: LoadedModel, batch: TokenBatch, layer: int, stream: Float[Tensor, "B T D"]
 ) -> Float[Tensor, "B T V"]:
-    """The logits when the stream after block `layer` is `stream`: equal to the full forward for the clean stream."""
+    """The logits when the stream after block `layer` is `stream`: equal to the full forward for the clean stream.
+
+    Raises:
+        BadInput: the model cannot be run from there, or makes its logits in a way that is not known here.
+    """
     return logits_of(loaded, states_from(loaded, batch, layer, stream))
 
 

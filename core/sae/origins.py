@@ -109,8 +109,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A layer's autoencoder that is used on another place than it was trained on, both in words; `differs` says in
-    what: model, site, layer."""
+    """A layer's autoencoder, the two places in words, and what of model, site and layer differs."""
 
     layer: int
     trained_on: str
@@ -124,7 +123,8 @@ def origin_words(found: Iterable[Elsewhere]) -> list[str]:
     for one in found:
         if one.differs:
             was, here = (place.replace(f".{one.layer}.", ".{layer}.") for place in (one.trained_on, one.used_on))
-            words = f"trained on another {_listed(one.differs)} ({was}) than it is used on ({here})"
+            what = " and ".join(filter(None, [", ".join(one.differs[:-1]), one.differs[-1]]))
+            words = f"trained on another {what} ({was}) than it is used on ({here})"
             alike.setdefault(words, []).append(one.layer)
     return [f"{_layers(layers)}: the autoencoder was {words}" for words, layers in alike.items()]
 
@@ -133,11 +133,6 @@ def origin_warnings(field: str, trained: Mapping[int, Trained], used_on: str) ->
     """The same sentences for a field of the study and its autoencoders by layer."""
     found = [Elsewhere(layer, str(one), used_on, one.differs) for layer, one in trained.items()]
     return [f"{field}: {words}" for words in origin_words(found)]
-
-
-def _listed(differs: Sequence[str]) -> str:
-    """`model, site and layer`."""
-    return " and ".join([part for part in (", ".join(differs[:-1]), *differs[-1:]) if part])
 
 
 def _layers(layers: Iterable[int]) -> str:

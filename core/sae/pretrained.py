@@ -32,10 +32,10 @@ def _silent(_: str) -> None:
     pass
 
 
-def open_pretrained(folder: Path, d_model: int | None, tell: Callable[[str], None] = _silent) -> SparseAutoencoder:
+def open_pretrained(folder: Path, d_model: int | None, report: Callable[[str], None] = _silent) -> SparseAutoencoder:
     """Read whatever autoencoder lies in `folder`, for rows of width `d_model`; a transcoder is refused.
 
-    `tell` hears what was changed on the way, such as wrappers stripped from tensors' names.
+    `report` hears what was changed on the way, such as wrappers stripped from tensors' names.
 
     Raises:
         BadInput: the folder holds none that is known, a file is damaged, it was trained on another width, or a key or
@@ -45,7 +45,7 @@ def open_pretrained(folder: Path, d_model: int | None, tell: Callable[[str], Non
     def read(path: Path) -> Weights:
         weights = Weights.read(path)
         if weights.stripped:
-            tell(f"{path}: every tensor's name begins with {weights.stripped!r}, which was left out")
+            report(f"{path}: every tensor's name begins with {weights.stripped!r}, which was left out")
         return weights
 
     return _open(folder, d_model, read)

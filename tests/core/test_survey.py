@@ -86,7 +86,7 @@ def test_what_is_read_otherwise_than_it_is_stored_is_told_before_anything_runs(t
     template.write_text("{{ strftime_now('%d %b %Y') }}" + template.read_text())
     assert with_model(tmp_path, captioner).notes == (
         f"model captioner: the prefix _orig_mod. of {len(tensors)} tensors is left out",
-        "model captioner: its chat template asks for the date, and is always told 26 July 2024, 12:00",
+        "model captioner: its chat template asks for the date, and is always given 26 July 2024, 12:00",
     )
 
 
