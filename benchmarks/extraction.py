@@ -33,7 +33,8 @@ from extraction_peers import Job, passes, shard
 
 from core.activations.capture import capture_shard
 from core.activations.requests import encode_shard
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.prefix import CaptionGroup
 
 PEERS = Path(__file__).with_name("extraction_peers.py")

@@ -11,7 +11,8 @@ from extraction_peers import Job, shard
 from core.activations.requests import encode_shard
 from core.data.scenes import generate_scenes
 from core.lm.gguf import convert_package
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.packages import PACKAGE_PREFIX
 from core.lm.prefix import CaptionGroup
 from core.lm.shape import read_shape

@@ -17,12 +17,12 @@ import torch
 from extraction_counts import Counts, gemma_config, save_processor
 from extraction_job import CAPTIONER, IMAGE, write_texts
 from extraction_peers import Job, Plain, passes, shard, without_logits
-from gpu_machine import Size, ceilings, peak_gib, reset_peak, settle
+from gpu_machine import NO_TIME, Size, ceilings, peak_gib, reset_peak, settle
 
 from core.activations.capture import capture_shard
 from core.activations.requests import EncodedShard, encode_shard
 from core.data.scenes import generate_scenes
-from core.lm.loading import LoadedModel, control_ids
+from core.lm.loaded import LoadedModel, control_ids
 from core.lm.shape import read_shape
 
 
@@ -145,14 +145,14 @@ def _row(
     name: str, taken: list[float], operations: int, samples: int, product: float, peak: float | None
 ) -> dict[str, Any]:
     if not taken:
-        print(f"| {name} | no time was left | | | | | |")
-        return {"way": name, "failed": "no time was left"}
+        print(f"| {name} | skipped: {NO_TIME} | | | | | |")
+        return {"way": name, "skipped": NO_TIME}
     middle = statistics.median(taken)
     share = operations / middle / product
-    told = "–" if peak is None else f"{peak:.1f}"
+    memory = "–" if peak is None else f"{peak:.1f}"
     print(
         f"| {name} | {samples / middle:.2f} | {len(taken)} | {middle:.2f} "
-        f"| {operations / 1e12:.2f} | {share:.0%} | {told} |",
+        f"| {operations / 1e12:.2f} | {share:.0%} | {memory} |",
         flush=True,
     )
     return {

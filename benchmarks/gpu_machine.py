@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+NO_TIME = "no time was left (--seconds)"
+"""Why a part of a run was skipped."""
+
 
 @dataclass(frozen=True)
 class Size:

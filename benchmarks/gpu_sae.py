@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from gpu_machine import Ceilings, Size, ceilings, peak_gib, reset_peak, settle
+from gpu_machine import NO_TIME, Ceilings, Size, ceilings, peak_gib, reset_peak, settle
 from sae_libraries import LIBRARIES, Clock, Given
 from torch import Tensor
 
@@ -69,7 +69,8 @@ def sae(size: Size, device: str, until: float) -> dict[str, Any]:
     for batch in size.batches:
         for way in WAYS:
             if time.perf_counter() > until:
-                print(f"| {way} | {batch} | no time was left | | | | | | |")
+                print(f"| {way} | {batch} | skipped: {NO_TIME} | | | | | | |")
+                found["steps"].append({"way": way, "batch": batch, "skipped": NO_TIME})
                 continue
             found["steps"].append(_measured(way, batch, size, rows, limit))
     _at_once(size, rows, until, found["at_once"])
@@ -123,7 +124,8 @@ def _at_once(size: Size, rows: Tensor, until: float, found: list[dict[str, Any]]
         alone = 0.0
         for layers in size.layers_at_once:
             if time.perf_counter() > until:
-                print(f"| {layers} | {batch} | no time was left | |")
+                print(f"| {layers} | {batch} | skipped: {NO_TIME} | |")
+                found.append({"layers": layers, "batch": batch, "skipped": NO_TIME})
                 continue
             together = layers * size.steps * batch / _together(layers, _given(size, batch, rows))
             alone = alone or together

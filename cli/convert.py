@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,8 +36,8 @@ def convert_config(
         raise BadInput(f"{out}: is there already; name a new file")
     out.write_text(text, encoding="utf-8")
     console.print(f"[green]✓[/green] {out}", highlight=False)
-    for heading, told in (("to decide", made.decide), ("unknown, and left out", made.unknown)):
-        for line in told:
+    for heading, lines in (("to decide", made.decide), ("unknown, and left out", made.unknown)):
+        for line in lines:
             errors.print(f"{heading}: {line}", markup=False)
 
 
@@ -51,9 +52,9 @@ def import_sae(
     ],
     out: Annotated[str, typer.Argument(help="New folder; with {layer} where SOURCE has it.", show_default=False)],
     activation: Annotated[
-        Literal["relu", "topk", "jumprelu"] | None, typer.Option(help="Which features fire, where no file tells.")
+        Literal["relu", "topk", "jumprelu"] | None, typer.Option(help="Which features fire, where no file says it.")
     ] = None,
-    k: Annotated[int | None, typer.Option(help="Active features per row of a TopK, where no file tells.")] = None,
+    k: Annotated[int | None, typer.Option(help="Active features per row of a TopK, where no file says it.")] = None,
     centred: Annotated[
         bool | None,
         typer.Option("--centred/--not-centred", help="Whether encode() takes the decoder's bias from its input first."),
@@ -69,44 +70,43 @@ def import_sae(
 
     [dim]saeflow import-sae 'saes/sae_layer_{layer}.pt' 'saes/layer_{layer}' --not-centred[/dim]
     """
-    from core.activations.export import refuse_filled
-    from core.legacy.sae_file import Told
+    from core.legacy.sae_file import SAEOptions
     from core.legacy.sae_file import import_sae as rewrite
 
     if (LAYER in source) != (LAYER in out):
         raise BadInput("import-sae: write {layer} in both SOURCE and OUT, or in neither")
     for layer, path in _sources(source):
-        folder = Path(out.replace(LAYER, layer)).expanduser()
-        refuse_filled(folder)
-        model, _, hook = (trained_on or "").replace(LAYER, layer or LAYER).partition("@")
-        told = Told(activation, k, centred, model or None, hook or None)
-        rewrite(path, folder, told, lambda line: errors.print(line, markup=False))
+        number = LAYER if layer is None else str(layer)
+        folder = Path(out.replace(LAYER, number)).expanduser()
+        model, _, hook = (trained_on or "").replace(LAYER, number).partition("@")
+        options = SAEOptions(activation, k, centred, model or None, hook or None)
+        rewrite(path, folder, options, lambda line: errors.print(line, markup=False))
         console.print(f"[green]✓[/green] {folder}", highlight=False)
 
 
-def _sources(source: str) -> Iterator[tuple[str, Path]]:
+def _sources(source: str) -> Iterator[tuple[int | None, Path]]:
     """The layers that are there, ascending, with their files; without `{layer}` the one file."""
     path = Path(source).expanduser()
     if LAYER not in source:
-        yield "", path
+        yield None, path
         return
-    root, pattern = Path(path.anchor), path.relative_to(path.anchor).as_posix() if path.anchor else path.as_posix()
-    shape = re.compile(re.escape(pattern).replace(re.escape(LAYER), r"(\d+)", 1).replace(re.escape(LAYER), r"\1"))
-    found = {}
-    for place in root.glob(pattern.replace(LAYER, "*")):
+    root, named = Path(path.anchor), path.relative_to(path.anchor).as_posix() if path.anchor else path.as_posix()
+    shape = re.compile(re.escape(named).replace(re.escape(LAYER), r"(\d+)", 1).replace(re.escape(LAYER), r"\1"))
+    found: dict[int, Path] = {}
+    for place in root.glob("*".join(map(escape, named.split(LAYER)))):
         match = shape.fullmatch((place.relative_to(root) if path.anchor else place).as_posix())
-        if match:
-            found[match[1]] = place
+        if match and (other := found.setdefault(int(match[1]), place)) != place:
+            raise BadInput(f"{source}: {other} and {place} are both of layer {int(match[1])}; move one of them away")
     if not found:
         raise BadInput(f"{source}: no such file for any layer")
-    yield from sorted(found.items(), key=lambda item: int(item[0]))
+    yield from sorted(found.items())
 
 
 def import_activations(
     sources: Annotated[list[Path], typer.Argument(help="Files (.pt, .npz, .npy) or folders.", show_default=False)],
     out: Annotated[Path, typer.Option(help="New folder, which capture.precomputed then names.", show_default=False)],
     language: Annotated[
-        Literal["en", "ar"] | None, typer.Option(help="Language of all rows, where neither files nor names tell.")
+        Literal["en", "ar"] | None, typer.Option(help="Language of all rows, where neither files nor names say it.")
     ] = None,
     ids: Annotated[
         Path | None,
@@ -121,19 +121,23 @@ def import_activations(
 
     [dim]saeflow import-activations checkpoints/layer_checkpoints --out rows[/dim]
     """
-    from core.legacy.activation_files import Told
+    from core.legacy.activation_files import ActivationOptions
     from core.legacy.activation_files import import_activations as rewrite
 
-    named = None
-    if ids is not None:
-        try:
-            named = tuple(line for line in ids.read_text(encoding="utf-8").splitlines() if line.strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"--ids {ids}: cannot be read ({error}); save it as UTF-8 text") from error
+    options = ActivationOptions(language, None if ids is None else _ids(ids.expanduser()), unpadded, site)
     folder = out.expanduser().resolve()
-    index = rewrite([path.expanduser() for path in sources], folder, Told(language, named, unpadded, site))
+    index = rewrite([path.expanduser() for path in sources], folder, options)
     layers = ", ".join(map(str, sorted(index.layers)))
     console.print(
         f"[green]✓[/green] {index.rows:,} rows of {index.d_model} numbers of layers {layers}", highlight=False
     )
     console.print(f"  {folder}; a study takes it as capture.precomputed", markup=False)
+
+
+def _ids(path: Path) -> tuple[str, ...]:
+    """The lines of a text file that hold something, without the spaces around them."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--ids {path}: cannot be read ({error}); save it as UTF-8 text") from error
+    return tuple(line.strip() for line in lines if line.strip())

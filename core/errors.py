@@ -1,5 +1,10 @@
-"""What is the user's to mend."""
+"""What is the user's to correct."""
 
 
 class BadInput(ValueError):
-    """Something handed in is wrong; the one-line message names it and the mend, and is shown without a traceback."""
+    """Something handed in is wrong; the one-line message names it and the fix, and is shown without a traceback."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,7 +1,7 @@
 """Where someone else's SAEs of a study lie, folders or repositories in the hub's local cache, and what they are."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 from core.errors import BadInput
 from core.hub import snapshots, split_place
 from core.lm.shape import model_names
-from core.sae.origins import in_words, read_trained
+from core.sae.configs import PICKLES, SPARSITY
+from core.sae.origins import read_trained
 from core.sources import HashMemo, Located
 from core.study import Study
 from core.study.sites import Site
@@ -17,8 +18,6 @@ from core.units import SAESource
 
 HUB = "hub:"
 FIELDS = ("pretrained", "beside")
-PICKLES = (".pt", ".pth", ".ckpt", ".bin")
-"""What `saeflow import-sae` rewrites."""
 _FILES = ("*.safetensors", "*.npz", "*.json")
 _PATTERN = re.compile(r"[*?]")
 
@@ -35,7 +34,11 @@ class Use:
 
 
 def pin_saes(study: Study, bases: Sequence[Path]) -> Study:
-    """The study with absolute places of its SAEs: below the first of `bases` that has the folder around them."""
+    """The study with absolute places of its SAEs: below the first of `bases` that has the folder around them.
+
+    Raises:
+        BadInput: none of `bases` has it.
+    """
     found: dict[str, Any] = {}
     for field in FIELDS:
         places = getattr(study.sae, field)
@@ -68,11 +71,11 @@ def names_of_model(study: Study, located: Located, folder: Path | None) -> list[
 def sae_sources(study: Study, use: Use, memo: HashMemo) -> Mapping[str, Mapping[int, SAESource]]:
     """The folder, content and origin of each layer's SAE, by field of the study; a pinned study is taken for granted.
 
-    What its configuration and its files' headers tell is checked, so that an SAE of another width or of a kind that
+    What its configuration and its files' headers say is checked, so that an SAE of another width or of a kind that
     cannot be read is refused before anything is captured.
 
     Raises:
-        BadInput: a layer's folder is missing or not told, several match, or its SAE cannot be used.
+        BadInput: a layer's folder is missing or not named, several match, or its SAE cannot be used.
     """
     found: dict[str, dict[int, SAESource]] = {}
     for field in FIELDS:
@@ -112,8 +115,10 @@ def _matches(root: Path, pattern: str) -> list[Path]:
     try:
         return sorted(path for path in root.glob(pattern.replace("[", "[[]")) if path.is_dir())
     except (ValueError, NotImplementedError, OSError) as error:
-        told = f"{pattern[:80]!r} is no pattern of folders ({error})"
-        raise BadInput(f"sae: {told}; write * and ? within one name, and one / between names") from error
+        raise BadInput(
+            f"sae: {pattern[:80]!r} is no pattern of folders ({error}); write * and ? within one name, and one / "
+            "between names"
+        ) from error
 
 
 def _only(field: str, place: str, matches: Sequence[Path]) -> Path:
@@ -146,12 +151,9 @@ def _source(field: str, layer: int, folder: Path, use: Use, memo: HashMemo) -> S
     if not folder.is_dir():
         raise BadInput(f"{field}: {folder} does not exist")
     files = sorted(path for pattern in _FILES for path in folder.glob(pattern) if path.is_file())
-    weights = _weights(folder)
     from core.sae.pretrained import check_pretrained  # torch
 
     try:
-        if weights and use.width is not None:
-            _check_width(weights, use.width)
         check_pretrained(folder, use.width)
     except BadInput as error:
         raise BadInput(f"{field}: {error}") from error
@@ -159,38 +161,11 @@ def _source(field: str, layer: int, folder: Path, use: Use, memo: HashMemo) -> S
     return SAESource(folder, memo.sha256_all(files), trained)
 
 
-def _weights(folder: Path) -> list[Path]:
-    """Files that may hold weights; a link into the hub's cache that leads nowhere is none."""
-    return sorted(path for pattern in _FILES[:2] for path in folder.glob(pattern) if path.is_file())
-
-
 def _whole(folder: Path) -> bool:
-    """Whether it has weights, not what is counted beside them alone."""
-    return any(path.name != "sparsity.safetensors" for path in _weights(folder))
-
-
-def _check_width(weights: Sequence[Path], width: int) -> None:
-    from core.sae.weights import Weights  # torch
-
-    tensors = (tensor for path in weights for tensor in Weights.headers(path).tensors.values())
-    shapes = [tuple(tensor.shape) for tensor in tensors if tensor.ndim == 2]
-    if not any(width in shape for shape in shapes):
-        told = ", ".join(str(list(shape)) for shape in shapes) or "none"
-        raise BadInput(f"{weights[0].parent}: its matrices are {told}; the study's rows have width {width}")
-
-
-def origin_warnings(saes: Mapping[str, Mapping[int, SAESource]], use: Use) -> Iterator[str]:
-    """One line for all layers whose SAE was trained on another model, site or layer than the study uses it on."""
-    for field, sources in saes.items():
-        alike: dict[str, list[int]] = {}
-        for layer, source in sources.items():
-            if source.trained.differs:
-                where = str(source.trained).replace(f".{layer}.", ".{layer}.")
-                told = f"trained on {where}: another {in_words(source.trained.differs)}"
-                alike.setdefault(told, []).append(layer)
-        for told, layers in alike.items():
-            named = f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
-            yield f"sae.{field}: {named}: {told} than {use.site} of {use.models[0]}, which the study reads"
+    """Whether it has weights, not what is counted beside them alone; a link into the hub's cache that leads nowhere is
+    no file."""
+    found = (path for pattern in _FILES[:2] for path in folder.glob(pattern) if path.is_file())
+    return any(path.name != SPARSITY for path in found)
 
 
 def _listed(bases: Sequence[Path]) -> str:

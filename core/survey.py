@@ -1,5 +1,6 @@
 """From a study to its plan, as far as it can be known: what is where, what is cached, what would run."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from core.lm.templates import template_notes
 from core.plan import Plan, plan_roots, plan_study
 from core.plan_capture import layers_of
 from core.precomputed_source import precomputed_source
-from core.sae_sources import Use, names_of_model, origin_warnings, sae_sources
+from core.sae.origins import origin_warnings
+from core.sae_sources import Use, names_of_model, sae_sources
 from core.sources import HashMemo, Located, hash_sources, locate
 from core.study import Study
 from core.study.sites import extent
-from core.units import Roots, Shape, Sources
+from core.units import Roots, SAESource, Shape, Sources
 from core.workspace import Workspace
 
 
@@ -55,16 +57,22 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     shape = workspace.shape(roots, model)
     # Planned for one image only, to hear of a wrong layer now and not after the samples are prepared.
     trial = shape if shape or model is None else Shape.of(model, images=1)
-    told: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if trial is not None:
         names = names_of_model(study, located, folder)
         use = Use(layers_of(study, sources, trial), study.capture.site, _width(study, sources, trial), names)
         sources = replace(sources, saes=sae_sources(study, use, memo))
-        told = tuple(origin_warnings(sources.saes, use))
+        warnings = tuple(_origin_warnings(sources.saes, use))
     memo.save()
     tried = plan_study(study, sources, trial) if trial else None
     plan = tried if shape else None
-    return Survey(study, located, sources, roots, plan, tried.layers if tried else None, notes, told)
+    return Survey(study, located, sources, roots, plan, tried.layers if tried else None, notes, warnings)
+
+
+def _origin_warnings(saes: Mapping[str, Mapping[int, SAESource]], use: Use) -> Iterator[str]:
+    for field, sources in saes.items():
+        trained = {layer: source.trained for layer, source in sources.items()}
+        yield from origin_warnings(f"sae.{field}", trained, f"{use.site} of {use.models[0]}")
 
 
 def _model_notes(folder: Path) -> tuple[str, ...]:

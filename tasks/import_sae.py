@@ -8,7 +8,7 @@ import polars as pl
 from core.data.samples import read_samples
 from core.sae.formats import Origin, save_sae
 from core.sae.metrics import final_metrics
-from core.sae.origins import Trained, in_words, read_trained
+from core.sae.origins import Trained, origin_warnings, read_trained
 from core.sae.pretrained import open_pretrained
 from core.sae.rows import load_rows
 from core.sae.training import HISTORY
@@ -32,7 +32,7 @@ def import_sae(work: Work) -> Mapping[str, float]:
     folder = Path(work.unit.knobs["folder"])
     sae = open_pretrained(folder, table.d_model, work.logger.info).to(device_of(work))
     quality = final_metrics(sae, rows)
-    trained = _trained(work, folder)
+    trained = _trained(work, folder, f"{table.site} of {model_name(work)}")
     origin = Origin(trained.other_model or model_name(work), layer, table.site, trained=trained)
     save_sae(sae, work.out, origin, quality.firing_rate)
     pl.DataFrame(schema=HISTORY).write_parquet(work.out / "history.parquet", statistics=False)
@@ -41,11 +41,11 @@ def import_sae(work: Work) -> Mapping[str, float]:
     return quality.metrics
 
 
-def _trained(work: Work, folder: Path) -> Trained:
-    """Where it was trained, as the plan read it; told in the log where that is another place than it is used on."""
-    told = work.recipe["trained"]
-    metadata, differs = read_trained(folder).metadata, tuple(told["differs"])
-    trained = Trained(told["model"], told["hook"], metadata, differs, told["other_model"])
-    if trained.differs:
-        work.logger.warning("%s was trained on another %s: %s", folder, in_words(trained.differs), trained)
+def _trained(work: Work, folder: Path, used_on: str) -> Trained:
+    """Where it was trained, as the plan read it; logged where that is another place than it is used on."""
+    planned = work.recipe["trained"]
+    metadata, differs = read_trained(folder).metadata, tuple(planned["differs"])
+    trained = Trained(planned["model"], planned["hook"], metadata, differs, planned["other_model"])
+    for warning in origin_warnings(str(folder), {int(work.recipe["layer"]): trained}, used_on):
+        work.logger.warning(warning)
     return trained

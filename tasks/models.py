@@ -5,7 +5,8 @@ from pathlib import Path
 
 from core.errors import BadInput
 from core.lm.factory import FIELD, FactoryModel, factory_content, open_factory
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.shape import read_shape
 from tasks.context import Work
 from tasks.gpu_usage import device_of_step

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.study.sites import STREAM, VISION, Site
 
 PASS = 4096

@@ -20,7 +20,7 @@ from core.activations.requests import CaptureJob, Drop, encode_shard
 from core.activations.rows import Key, Layout, lay_out
 from core.activations.writing import ShardWriter
 from core.lm.agreement import check_added
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.prompts import spell
 from core.progress import Progress, silent
 from core.study.layers import resolve_layers

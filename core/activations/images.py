@@ -15,7 +15,8 @@ from core.activations.requests import CaptureJob, Drop
 from core.activations.rows import Key
 from core.errors import BadInput
 from core.lm.hooks import Reading
-from core.lm.loading import LoadedModel, in_float32
+from core.lm.loaded import LoadedModel
+from core.lm.loading import in_float32
 from core.lm.prefix import States
 from core.lm.vision import ImageRows, encode_images, image_rows
 from core.study.sites import Site

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 
-from core.errors import BadInput
+from core.errors import BadInput, first_line
 
 ACTIVATION = "activation"
 """What the matrix is called in files that give names: the column of Parquet, the tensor of safetensors."""
@@ -79,8 +79,7 @@ def _told(path: Path) -> Iterator[None]:
     except BadInput:
         raise
     except (ValueError, OSError, KeyError, RuntimeError, SafetensorError) as error:  # zarr's codecs: RuntimeError
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadInput(f"{path}: cannot be read ({first})") from error
+        raise BadInput(f"{path}: cannot be read ({first_line(error)})") from error
 
 
 Opened = tuple[tuple[int, ...], str, Blocks]

@@ -10,7 +10,8 @@ from torch import Tensor
 from core.activations.requests import Drop
 from core.activations.rows import Key, Layout
 from core.lm.hooks import Keep, Reading, whole
-from core.lm.loading import LoadedModel, in_float32
+from core.lm.loaded import LoadedModel
+from core.lm.loading import in_float32
 from core.lm.prefix import CaptionGroup, States, continue_prefix, encode_prefix, run_whole
 from core.study.model import CaptureConfig
 from core.study.sites import STREAM, Site

@@ -7,7 +7,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from core.activations.rows import LANGUAGES, TOKENS
-from core.errors import BadInput
+from core.errors import BadInput, first_line
 
 SEGMENTS = ("image", "prompt", "caption")
 _NAMED = 5
@@ -47,7 +47,7 @@ def _read(path: Path) -> pl.DataFrame:
     except FileNotFoundError as error:
         raise BadInput(f"{path}: is missing; capture.precomputed needs it") from error
     except (OSError, PolarsError) as error:
-        raise BadInput(f"{path}: cannot be read as Parquet ({_first_line(error)})") from error
+        raise BadInput(f"{path}: cannot be read as Parquet ({first_line(error)})") from error
 
 
 def _typed(path: Path, frame: pl.DataFrame, name: str) -> pl.Series:
@@ -57,7 +57,7 @@ def _typed(path: Path, frame: pl.DataFrame, name: str) -> pl.Series:
         return frame[name].cast(TOKENS[name])
     except PolarsError as error:
         words = f"{frame[name].dtype}, and not all of it is {TOKENS[name]}"
-        raise BadInput(f"{path}: column {name!r} is {words} ({_first_line(error)})") from error
+        raise BadInput(f"{path}: column {name!r} is {words} ({first_line(error)})") from error
 
 
 def _with_images(path: Path, tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
@@ -104,7 +104,3 @@ def _some(values: Iterable[str]) -> str:
     listed = [repr(value) for value in values]
     more = " …" if len(listed) > _NAMED else ""
     return f"{', '.join(listed[:_NAMED])}{more} {'is' if len(listed) == 1 else 'are'}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

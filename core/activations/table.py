@@ -16,6 +16,7 @@ from torch import Tensor
 from core.activations.rows import FILES
 from core.errors import BadInput
 from core.study.sites import STREAM, Site
+from core.tensor_header import read_header
 
 KEEP = "keep.parquet"
 _PORTION = 256
@@ -151,15 +152,18 @@ def _map_matrix(shard: Path, layer: int, file: str, shape: tuple[int, int]) -> B
     """
     path = shard / f"layer_{layer}.{file}.safetensors"
     try:
-        size = path.stat().st_size
-        with path.open("rb") as handle:
-            length = min(int.from_bytes(handle.read(8), "little"), size)  # a damaged length could be any number
-            header = json.loads(handle.read(length))["activation"]
+        entries, start = read_header(path)
+        found = entries["activation"]
     except FileNotFoundError as error:
         raise BadInput(f"{shard.name}: layer {layer} was not captured ({path.name} is missing)") from error
     except (ValueError, KeyError) as error:
         raise BadInput(f"{path}: is no activation file ({error})") from error
-    if header["dtype"] != "BF16" or tuple(header["shape"]) != shape or size != 8 + length + 2 * shape[0] * shape[1]:
-        raise BadInput(f"{path}: {header['dtype']} {header['shape']} does not fit the shard's {shape[0]} tokens")
-    content = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
-    return content[8 + length :].view(torch.bfloat16).view(shape)
+    if (
+        len(entries) > 1
+        or found.dtype != "BF16"
+        or found.shape != shape
+        or found.end != start + 2 * shape[0] * shape[1]
+    ):
+        raise BadInput(f"{path}: {found.dtype} {list(found.shape)} does not fit the shard's {shape[0]} tokens")
+    content = torch.from_file(str(path), shared=False, size=found.end, dtype=torch.uint8)
+    return content[start:].view(torch.bfloat16).view(shape)

@@ -14,7 +14,7 @@ from core.analysis._pairs import MinimalPair
 from core.analysis._runs import CaptionRuns, PairRuns, relative_norms
 from core.analysis.interventions import Ablation, Site
 from core.analysis.result import LayerInputs
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.patched import IMAGE, LAST_PROMPT
 
 ZERO, MEAN = "zero ablation", "mean ablation"

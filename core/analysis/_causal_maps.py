@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.analysis._pairs import request
 from core.analysis.result import AnalysisInputs, LayerInputs
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.patched import IMAGE, TokenBatch, build_batch, embed, run_embedded
 from core.lm.prompts import EncodedSample, encode_sample
 

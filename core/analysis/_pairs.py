@@ -12,7 +12,7 @@ import polars as pl
 from core.analysis._counterparts import Swap, swaps_by_lexicon, swaps_by_truth, swaps_by_twin
 from core.analysis.result import AnalysisInputs
 from core.data.gender import label_caption
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.outcomes import WordSequence, cut_after_word
 from core.lm.prompts import CaptionRequest, EncodedSample, UnusableText, encode_sample
 

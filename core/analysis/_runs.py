@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.analysis._pairs import MinimalPair
 from core.analysis.interventions import Site, open_site
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.outcomes import (
     Divergence,
     Predictions,

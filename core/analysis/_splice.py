@@ -13,7 +13,7 @@ from core.analysis._pairs import request
 from core.analysis.intervals import bootstrap_mean, resamples
 from core.analysis.result import AnalysisInputs
 from core.lm.agreement import logits_of
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.patched import CAPTION, IMAGE, PROMPT, TokenBatch, build_batch, states_from
 from core.lm.prompts import EncodedSample, UnusableText, encode_sample
 from core.lm.streams import CleanStreams

@@ -16,7 +16,7 @@ from core.analysis._runs import CaptionRuns, PairRuns, relative_norms
 from core.analysis.associations import DECISION_SETS, image_labels, select_units
 from core.analysis.interventions import Site, Steering
 from core.analysis.result import AnalysisInputs, LayerInputs
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.sae.architectures import SparseAutoencoder
 
 FEATURES, DIFFERENCE = "features", "difference of means"

@@ -24,7 +24,7 @@ from core.analysis.associations import top_gender_features
 from core.analysis.interventions import Ablation, Steering, during_generation
 from core.analysis.result import AnalysisInputs, LayerInputs, Result
 from core.lm.generate import Intervention, generate
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.outcomes import word_ends
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
 from core.study.analyses import QualitativeConfig

@@ -12,7 +12,7 @@ from core.progress import Progress, silent
 if TYPE_CHECKING:
     from core.activations.table import LayerTable
     from core.features.index import FeatureIndex
-    from core.lm.loading import LoadedModel
+    from core.lm.loaded import LoadedModel
     from core.sae.architectures import SparseAutoencoder
 
 

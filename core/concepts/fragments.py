@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.activations.passes import capture_batch
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.prefix import CaptionGroup
 from core.lm.prompts import CaptionRequest, encode_sample
 from core.study.sites import STREAM, Site

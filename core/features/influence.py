@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.prompts import spell
 from core.sae.architectures import SparseAutoencoder
 

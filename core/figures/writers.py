@@ -21,6 +21,7 @@ import vl_convert
 from altair.utils.schemapi import SchemaValidationError
 from PIL import Image
 
+from core.errors import first_line
 from core.figures.theme import FONT, Figure, theme
 
 PPI = 200
@@ -54,7 +55,7 @@ def write_figure(figure: Figure, name: str, folder: Path) -> FigureFile:
         spec = to_spec(figure)
         png = to_png(spec)
     except (ValueError, SchemaValidationError) as error:
-        raise ValueError(f"figure {name}: the chart cannot be drawn ({str(error).splitlines()[0]})") from error
+        raise ValueError(f"figure {name}: the chart cannot be drawn ({first_line(error)})") from error
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(spec, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
     (folder / f"{name}.json").write_text(text, encoding="utf-8")

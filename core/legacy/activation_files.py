@@ -1,6 +1,6 @@
 """Activations of older scripts (`layer_checkpoints/*.pt`, .npz), rewritten as what `capture.precomputed` reads.
 
-One matrix per layer in the precision it came in, and one table of tokens; what the files do not tell, the user must.
+One matrix per layer in the precision it came in, and one table of tokens; what the files do not say, the user must.
 """
 
 import json
@@ -27,9 +27,9 @@ _DTYPES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the user says where the files do not: the language of all rows, their samples in order, whether no row of a
-    [N, T, D] tensor is padding, and what was read of a layer."""
+class ActivationOptions:
+    """What the user states where the files do not: the language of all rows, their samples in order, whether no row of
+    a [N, T, D] tensor is padding, and what was read of a layer."""
 
     language: str | None = None
     ids: tuple[str, ...] | None = None
@@ -37,17 +37,19 @@ class Told:
     site: Site | None = None
 
 
-def import_activations(sources: Sequence[Path], out: Path, told: Told, progress: Progress = silent) -> Index:
+def import_activations(
+    sources: Sequence[Path], out: Path, options: ActivationOptions, progress: Progress = silent
+) -> Index:
     """Write the folder `out`: index.json, tokens.parquet and a .safetensors per layer; it appears when it is whole.
 
     Raises:
-        BadInput: a file cannot be read, does not tell language, samples or padding and nor does the user, layers do not
-            have the same rows, or `out` holds something.
+        BadInput: a file cannot be read, neither it nor the user states language, samples or padding, the two
+            contradict each other, layers do not have the same rows, or `out` holds something.
         OSError: the disk is full.
     """
     refuse_filled(out)
-    parts = [_completed(part, told) for path in files_of(sources) for part in read_parts(path)]
-    layers = _layers(parts, told.ids)
+    parts = [_completed(part, options) for path in files_of(sources) for part in read_parts(path)]
+    layers = _layers(parts, options.ids)
     first = layers[min(layers)]
     tokens = _tokens(first)
     width = first[0].rows.shape[-1]
@@ -57,23 +59,28 @@ def import_activations(sources: Sequence[Path], out: Path, told: Told, progress:
             progress(number + 1, len(layers))
         tokens.write_parquet(folder / TOKENS_FILE)
         files = {layer: f"layer_{layer}.safetensors" for layer in sorted(layers)}
-        index = Index(layers=files, site=told.site, rows=len(tokens), d_model=width)
+        index = Index(layers=files, site=options.site, rows=len(tokens), d_model=width)
         index.write(folder)
     return index
 
 
-def _completed(part: Part, told: Told) -> Part:
-    """What the file leaves open, as the user tells it."""
-    if part.language is None and told.language is None:
-        raise BadInput(f"{part.path}: nothing tells its language; say --language en or --language ar")
-    if part.ids is None and told.ids is None:
-        raise BadInput(f"{part.path}: nothing tells which samples its rows are of; name them with --ids FILE")
-    if part.tokens > 1 and part.mask is None and part.samples > 1 and not told.unpadded:
+def _completed(part: Part, options: ActivationOptions) -> Part:
+    """The part with what its file leaves open, as the user states it."""
+    if part.language is None and options.language is None:
+        raise BadInput(f"{part.path}: neither the file nor its name says its language; pass --language en or ar")
+    if None not in (part.language, options.language) and part.language != options.language:
         raise BadInput(
-            f"{part.path}: rows {list(part.rows.shape)} without a mask: padding cannot be told from tokens; say "
+            f"{part.path}: its language is {part.language}, and --language is {options.language}; leave the option "
+            "out, or correct the file's name and content"
+        )
+    if part.ids is None and options.ids is None:
+        raise BadInput(f"{part.path}: nothing names the samples of its rows; pass --ids FILE")
+    if part.tokens > 1 and part.mask is None and part.samples > 1 and not options.unpadded:
+        raise BadInput(
+            f"{part.path}: rows {list(part.rows.shape)} without a mask, so that padding looks like tokens; pass "
             "--unpadded where every sample has that many tokens"
         )
-    return replace(part, language=part.language or told.language)
+    return replace(part, language=part.language or options.language)
 
 
 def _layers(parts: Sequence[Part], ids: tuple[str, ...] | None) -> dict[int, list[Part]]:
@@ -84,15 +91,32 @@ def _layers(parts: Sequence[Part], ids: tuple[str, ...] | None) -> dict[int, lis
     if ids is not None:
         layers = {layer: _named(own, ids) for layer, own in layers.items()}
     first = layers[min(layers)]
-    for layer, own in layers.items():
-        shapes = [(part.language, part.ids, part.tokens, part.rows.shape[-1]) for part in own]
-        if shapes != [(part.language, part.ids, part.tokens, first[0].rows.shape[-1]) for part in first]:
-            told = ", ".join(f"{part.language} {list(part.rows.shape)}" for part in own)
-            there = ", ".join(f"{part.language} {list(part.rows.shape)}" for part in first)
-            raise BadInput(
-                f"{own[0].path}: layer {layer} has {told}, layer {min(layers)} {there}; all layers need the same rows"
-            )
+    for own in layers.values():
+        _refuse_other_rows(own, first)
     return layers
+
+
+def _refuse_other_rows(own: Sequence[Part], first: Sequence[Part]) -> None:
+    """Make sure that a layer has the first layer's rows: of the same samples, and the same tokens of each."""
+    width = first[0].rows.shape[-1]
+    shapes = [(part.language, part.ids, part.tokens, part.rows.shape[-1]) for part in own]
+    if shapes != [(part.language, part.ids, part.tokens, width) for part in first]:
+        here, there = (
+            ", ".join(f"{part.language} {list(part.rows.shape)}" for part in parts) for parts in (own, first)
+        )
+        raise BadInput(
+            f"{own[0].path}: layer {own[0].layer} has {here}, layer {first[0].layer} {there}; all layers need the same "
+            "rows"
+        )
+    for part, other in zip(own, first, strict=True):
+        different = (_kept(part) != _kept(other)).nonzero()
+        if len(different):
+            sample, token = different[0].tolist()
+            name = part.ids[sample] if part.ids else sample
+            raise BadInput(
+                f"{part.path}: layer {part.layer} and layer {other.layer} have other masks, first at token {token} of "
+                f"sample {name!r} ({part.language}); all layers need the same rows"
+            )
 
 
 def _named(parts: Sequence[Part], ids: tuple[str, ...]) -> list[Part]:
@@ -126,8 +150,8 @@ def _tokens(parts: Sequence[Part]) -> pl.DataFrame:
         sample, language, _ = twice.row(0)
         often = Counter(zip(tokens["sample_id"], tokens["language"], tokens["position"]))[twice.row(0)]
         raise BadInput(
-            f"{parts[0].path}: {sample!r} ({language}) comes {often} times, so that it names no sample; name each "
-            "row's sample with --ids FILE"
+            f"{parts[0].path}: {sample!r} ({language}) comes {often} times, so that it names no sample; pass the "
+            "samples of the rows with --ids FILE"
         )
     return tokens
 

@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import BadInput
-from core.legacy.activation_labels import ids_of, layer_of_name, layer_told, layers_of_keys, mask_of
-from core.legacy.pickles import SUFFIXES, load_pickle
+from core.errors import BadInput, first_line
+from core.legacy.activation_labels import ids_of, language_of, layer_of_content, layer_of_name, layers_of_keys, mask_of
+from core.legacy.pickles import load_pickle
+from core.sae.configs import PICKLES
 
-ENDINGS = (*SUFFIXES, ".npz", ".npy")
+ENDINGS = (*PICKLES, ".npz", ".npy")
 _ROWS = ("activations", "activation", "hidden_states", "features", "acts")
 _IDS = ("sample_ids", "sample_id", "image_ids", "image_id", "ids", "image")
 _MASKS = ("attention_mask", "mask", "attention_masks", "masks")
 _ONE = re.compile(r"(?:^|[^a-z0-9])(?:layer|block)[_.\- ]?(\d+)(?![0-9])")
 _FAULTS = (OSError, ValueError, EOFError, LookupError, TypeError, NotImplementedError, BadZipFile, zlib.error)
-_LANGUAGES = {"english": "en", "en": "en", "eng": "en", "arabic": "ar", "ar": "ar", "ara": "ar"}
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,21 @@ def read_parts(path: Path) -> list[Part]:
     """Every layer's rows in a file.
 
     Raises:
-        BadInput: it cannot be read, holds no activations, or does not tell the layer.
+        BadInput: it cannot be read, holds no activations, or names no layer.
     """
     content = _content(path)
     about = {**_mapping(content.get("metadata")), **content}
-    rows = next((content[name] for name in _ROWS if name in content), None)
+    rows = _first(content, _ROWS)
     by_layer = _by_layer(path, content if rows is None else rows, about)
     if not by_layer:
         raise BadInput(f"{path}: holds no activations: none of {', '.join(_ROWS)}, and no key that names a layer")
-    told = {names: next((about[name] for name in names if name in about), None) for names in (_IDS, _MASKS)}
-    ids, language = ids_of(path, told[_IDS]), _language(path, about)
-    masks = {layer: mask_of(path, told[_MASKS], layer) for layer in by_layer}
+    ids, language = ids_of(path, _first(about, _IDS)), language_of(path, about)
+    masks = {layer: mask_of(path, _first(about, _MASKS), layer) for layer in by_layer}
     return [_checked(Part(path, layer, rows, language, ids, masks[layer])) for layer, rows in by_layer.items()]
+
+
+def _first(content: Mapping[Any, Any], names: tuple[str, ...]) -> Any:
+    return next((content[name] for name in names if name in content), None)
 
 
 def _content(path: Path) -> Mapping[Any, Any]:
@@ -104,12 +107,12 @@ def _arrays(path: Path) -> Any:
             return np.load(path, mmap_mode="c", allow_pickle=False)
         with path.open("rb") as file:
             opened = np.load(file, allow_pickle=False)
-            return opened if isinstance(opened, np.ndarray) else dict(_plain(opened))
+            return opened if isinstance(opened, np.ndarray) else dict(_unpickled(opened))
     except _FAULTS as error:
-        raise BadInput(f"{path}: cannot be read ({(str(error) or 'empty').splitlines()[0]})") from error
+        raise BadInput(f"{path}: cannot be read ({first_line(error)})") from error
 
 
-def _plain(archive: Any) -> Iterator[tuple[str, np.ndarray]]:
+def _unpickled(archive: Any) -> Iterator[tuple[str, np.ndarray]]:
     for name in archive.files:
         try:
             yield name, archive[name]
@@ -129,21 +132,24 @@ def _by_layer(path: Path, rows: Any, about: Mapping[Any, Any]) -> dict[int, Tens
         return found
     if not _is_rows(rows):
         return {}
-    told, named = layer_told(path, about), layer_of_name(path, path.stem)
-    if None not in (told, named) and told != named:
-        raise BadInput(f"{path}: layer {named} by its name, {told} by its content; rename it, or correct its content")
-    at = named if told is None else told
+    inside, named = layer_of_content(path, about), layer_of_name(path, path.stem)
+    if None not in (inside, named) and inside != named:
+        raise BadInput(f"{path}: layer {named} by its name, {inside} by its content; rename it, or correct its content")
+    at = named if inside is None else inside
     if at is None:
-        raise BadInput(f"{path}: neither the file nor its name tells the layer; call it layer_N{path.suffix}")
+        raise BadInput(f"{path}: neither the file nor its name says which layer; call it layer_N{path.suffix}")
     return {at: _tensor(path, rows)}
 
 
 def _one_layer(path: Path, about: Mapping[Any, Any]) -> int | None:
-    """The layer of a file that plainly is of one."""
+    """The layer of a file that plainly is of one; a list of several is no such thing."""
     if one := _ONE.search(path.stem.lower()):
         return int(one[1])
-    told = next((about[key] for key in ("layer", "layer_idx") if isinstance(about.get(key), int)), None)
-    return None if told is None else int(told)
+    return layer_of_content(path, {key: value for key, value in about.items() if not _several(value)})
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, list | tuple | np.ndarray | Tensor) and getattr(value, "ndim", 1) > 0 and len(value) > 1
 
 
 def _is_rows(value: Any) -> bool:
@@ -160,14 +166,6 @@ def _tensor(path: Path, value: Any) -> Tensor:
     if value.dtype.itemsize > 8:
         raise BadInput(f"{path}: its rows are {value.dtype}; save them as float32")
     return torch.from_numpy(value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("=")))
-
-
-def _language(path: Path, about: Mapping[Any, Any]) -> str | None:
-    told = next((str(about[name]).lower() for name in ("language", "lang") if name in about), None)
-    if told in _LANGUAGES:
-        return _LANGUAGES[told]
-    named = {_LANGUAGES[word] for word in re.split(r"[^a-z]+", path.stem.lower()) if word in _LANGUAGES}
-    return named.pop() if len(named) == 1 else None
 
 
 def _checked(part: Part) -> Part:

@@ -2,64 +2,23 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from core.errors import BadInput
-from core.legacy.config_keys import ARCHITECTURES, AS_HERE, COPIED, LEFT, SAE_COPIED, SAE_SECTIONS, SPARSITY
+from core.legacy.config_keys import AS_HERE, COPIED, LEFT, SAE_COPIED, SAE_SECTIONS, SPARSITY
+from core.legacy.config_sae import choose_kind, sparsity_setting
+from core.legacy.converted import Converted
 from core.study import parse_study
 
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 _PROMPTS = {"data.english_prompt": "model.instruction_en", "data.arabic_prompt": "model.instruction_ar"}
 _ANALYSED = ("layers.primary_analysis", "layers.analysis", "analysis.layers")
 _MOST_LAYERS = 1000
+_LANGUAGE_KEYS = ("languages", "data.languages")
 _LANGUAGES = {"english": "caption_en", "en": "caption_en", "arabic": "caption_ar", "ar": "caption_ar"}
-
-
-class _Dumper(yaml.SafeDumper):
-    """Lists in one line."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        """No anchors."""
-        return True
-
-
-_Dumper.add_representer(list, lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, True))
-
-
-@dataclass
-class Converted:
-    """The study's fields, what the user has to decide, what has no place here and why, and keys that nobody knows."""
-
-    study: dict[str, Any] = field(default_factory=dict)
-    decide: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-
-    def put(self, key: str, value: Any) -> None:
-        """Set the field with this dotted name."""
-        *sections, last = key.split(".")
-        place = self.study
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = value
-
-    def text(self, origin: str) -> str:
-        """The study file, the notes as comments before it."""
-        notes = [("to decide", self.decide), ("unknown, and left out", self.unknown), ("has no place here", self.left)]
-        lines = [f"# {origin}, rewritten by `saeflow convert-config`."]
-        for heading, told in notes:
-            lines += [f"# {heading}: {_one_line(line)}" for line in told]
-        study = yaml.dump(self.study, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-        return "\n".join(lines) + "\n" + study
-
-
-def _one_line(text: str) -> str:
-    """A comment ends where YAML sees a line end, of which it knows more than one."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
 
 
 def convert_config(path: Path) -> Converted:
@@ -69,7 +28,7 @@ def convert_config(path: Path) -> Converted:
         BadInput: the file is no YAML mapping, names no model, is a study already, or a value is of the wrong kind.
     """
     try:
-        old = dict(_flat(_read(path)))
+        old = _once(path, _flat(_read(path)))
     except RecursionError as error:
         raise BadInput(f"{path}: an anchor (&) refers to itself, or sections lie too deep; write the values") from error
     if any(key.startswith("capture.") for key in old) or "data.source" in old:
@@ -78,18 +37,32 @@ def convert_config(path: Path) -> Converted:
     made = Converted()
     made.study = {"name": _name(path, old), "data": {"source": "table"}, "model": {}, "capture": {}, "sae": {}}
     sparsity: dict[str, Any] = {}
-    for key, value in old.items():
+    for key in sorted(old, key=_rank):
+        value = old[key]
         if isinstance(value, str) and "${" in value:
             made.decide.append(f"{key} is {value!r}: write the value that it stands for")
-        elif not _special(made, key, value, old) and not _sparsity(sparsity, key, value):
+        elif not _special(made, key, value, old) and not sparsity_setting(made, sparsity, key, value):
             _copy(made, key, value)
-    _sae_kind(made, sparsity)
+    choose_kind(made, sparsity)
     _table(made, old)
     if "path" not in made.study["model"]:
         raise BadInput(f"{path}: {_no_model(old)}")
     made.study = {section: value for section, value in made.study.items() if value != {}}
     parse_study(made.study, str(path))
     return made
+
+
+def _rank(key: str) -> tuple[Any, ...]:
+    """The order in which old keys are taken, whatever order the file has: of two for one field the first counts.
+
+    Languages go first, for a column that they exclude stays out; then whatever lies deeper, as the tables list it.
+    """
+    section, _, name = key.rpartition(".")
+    places = [
+        list(names).index(one) if one in names else len(names)
+        for one, names in ((key, COPIED), (section, SAE_SECTIONS), (name, SAE_COPIED), (name, SPARSITY))
+    ]
+    return (key not in _LANGUAGE_KEYS, -key.count("."), *places, key)
 
 
 def _no_model(old: Mapping[str, Any]) -> str:
@@ -120,14 +93,23 @@ def _flat(raw: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield dotted, _number(value)
 
 
+def _once(path: Path, items: Iterator[tuple[str, Any]]) -> dict[str, Any]:
+    """By dotted key; `model.name: x` may stand beside `model: {name: x}`."""
+    found: dict[str, Any] = {}
+    for key, value in items:
+        if found.setdefault(key, value) != value:
+            raise BadInput(f"{path}: {key} is {found[key]!r} and {value!r}; keep the right one")
+    return found
+
+
 def _ranges(old: dict[str, Any]) -> None:
-    """Layers told by start, end and step, as Python's range takes them."""
+    """Layers by start, end and step, as Python's range takes them."""
     for key in [key for key, new in COPIED.items() if new == "capture.layers"]:
-        told: list[Any] = [
+        ends: list[Any] = [
             old.get(f"{key}.{part}", default) for part, default in (("start", 0), ("end", None), ("step", 1))
         ]
-        if all(isinstance(part, int) for part in told) and told[2] > 0 and key not in old:
-            old[key] = list(range(*told))[:_MOST_LAYERS]
+        if all(isinstance(part, int) for part in ends) and ends[2] > 0 and key not in old:
+            old[key] = list(range(*ends))[:_MOST_LAYERS]
             for part in ("start", "end", "step"):
                 old.pop(f"{key}.{part}", None)
 
@@ -142,19 +124,17 @@ def _number(value: Any) -> Any:
 
 
 def _name(path: Path, old: Mapping[str, Any]) -> str:
-    told = path.stem if path.stem not in ("config", "configs", "main") else ""
-    told = told or str(
-        next((old[key] for key, new in COPIED.items() if new == "tracking.experiment" and key in old), "")
-    )
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", told).strip("-._") or "converted"
+    named = (old[key] for key, new in COPIED.items() if new == "tracking.experiment" and key in old)
+    name = path.stem if path.stem not in ("config", "configs", "main") else str(next(named, ""))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "converted"
 
 
 def _copy(made: Converted, key: str, value: Any) -> None:
     section, _, name = key.rpartition(".")
     if key in COPIED:
-        made.put(COPIED[key], value)
+        made.put(COPIED[key], value, key)
     elif section in SAE_SECTIONS and name in SAE_COPIED:
-        made.put(f"sae.{SAE_COPIED[name]}", value)
+        made.put(f"sae.{SAE_COPIED[name]}", value, key)
     else:
         plain = f"sae.{name}" if section in SAE_SECTIONS else key
         reason = LEFT.get(plain) or LEFT.get(key.partition(".")[0])
@@ -169,29 +149,17 @@ def _special(made: Converted, key: str, value: Any, old: Mapping[str, Any]) -> b
     if key in ("model.dtype", "model.torch_dtype", "dtype"):
         _dtype(made, key, value)
     elif key in _PROMPTS:
-        if "<" in str(value) or "{" in str(value):
-            made.decide.append(
-                f"{_PROMPTS[key]}: {value!r} has a template in it; the model's own is used, write the words"
-            )
-        else:
-            made.put(_PROMPTS[key], str(value))
+        _prompt(made, key, str(value))
     elif key in _ANALYSED:
         _analysed(made, key, value, old)
     elif key == "steering.strengths":
-        made.put("analyses.amplification.doses", value)
+        made.put("analyses.amplification.doses", value, key)
         made.decide.append("analyses.amplification.doses: here multiples of a feature's 99.5th percentile when active")
-    elif key in ("languages", "data.languages"):
-        named = {_LANGUAGES.get(str(one).lower()) for one in (value if isinstance(value, list) else [value])}
-        if named <= {None}:
-            made.decide.append(f"{key}: {value!r} names neither english nor arabic; captions of both are expected")
-            return True
-        for language, column in (("english", "caption_en"), ("arabic", "caption_ar")):
-            if column not in named:
-                made.put(f"data.columns.{column}", None)
-                made.left.append(f"{key}: {value!r}: no {language} captions are read")
+    elif key in _LANGUAGE_KEYS:
+        _languages(made, key, value)
     elif key == "seed":
-        made.put("data.seed", value)
-        made.put("sae.seed", value)
+        made.put("data.seed", value, key)
+        made.put("sae.seed", value, key)
     elif key in ("data.val_split", "data.test_split", "data.train_split"):
         made.decide.append(
             f"data.splits: the old {key} was {value!r}; here images are split into train, select and test"
@@ -201,12 +169,31 @@ def _special(made: Converted, key: str, value: Any, old: Mapping[str, Any]) -> b
     return True
 
 
+def _prompt(made: Converted, key: str, value: str) -> None:
+    if "<" in value or "{" in value:
+        made.decide.append(f"{_PROMPTS[key]}: {value!r} has a template in it; the model's own is used, write the words")
+    else:
+        made.put(_PROMPTS[key], value, key)
+
+
+def _languages(made: Converted, key: str, value: Any) -> None:
+    """Captions of a language that is not listed are not read."""
+    named = {_LANGUAGES.get(str(one).lower()) for one in (value if isinstance(value, list) else [value])}
+    if named <= {None}:
+        made.decide.append(f"{key}: {value!r} names neither english nor arabic; captions of both are expected")
+        return
+    for language, column in (("english", "caption_en"), ("arabic", "caption_ar")):
+        if column not in named:
+            made.put(f"data.columns.{column}", None, key)
+            made.left.append(f"{key}: {value!r}: no {language} captions are read")
+
+
 def _dtype(made: Converted, key: str, value: Any) -> None:
     named = str(value).removeprefix("torch.")
     if named in ("float32", "bfloat16"):
-        made.put("model.compute_dtype", named)
+        made.put("model.compute_dtype", named, key)
     else:
-        made.put("model.compute_dtype", "bfloat16")
+        made.put("model.compute_dtype", "bfloat16", key)
         made.decide.append(
             f"model.compute_dtype: {key} was {value!r}; bfloat16 is written, for Gemma 3 overflows float16"
         )
@@ -222,62 +209,16 @@ def _analysed(made: Converted, key: str, value: Any, old: Mapping[str, Any]) -> 
     if wanted != layers:
         made.decide.append(f"{key}: {sorted(set(layers) - set(wanted))} are not among the captured layers; left out")
     for analysis in ("ablation", "amplification", "visual_patterns") if wanted else ():
-        made.put(f"analyses.{analysis}.layers", wanted)
+        made.put(f"analyses.{analysis}.layers", wanted, key)
     if wanted:
-        made.put("analyses.qualitative.layer", wanted[len(wanted) // 2])
-
-
-def _sparsity(found: dict[str, Any], key: str, value: Any) -> bool:
-    section, _, name = key.rpartition(".")
-    if section not in SAE_SECTIONS or name not in SPARSITY:
-        return False
-    found[SPARSITY[name]] = value
-    return True
-
-
-def _sae_kind(made: Converted, told: Mapping[str, Any]) -> None:
-    """Architecture, and what keeps it sparse."""
-    named = ARCHITECTURES.get(str(told.get("architecture", "")).lower())
-    if named is None and "architecture" in told:
-        made.decide.append(f"sae.architecture: {told['architecture']!r} is none of those here")
-    kind = named or ("relu" if "l1" in told else "topk" if "k" in told else None)
-    if kind is None:
-        made.decide.append("sae.architecture: nothing told how it was kept sparse; topk with k 64 is the default here")
-    else:
-        made.put("sae.architecture", kind)
-    if kind == "relu" and "l1" in told:
-        made.put("sae.l1_coefficient", told["l1"])
-        made.decide.append(
-            "sae.l1_coefficient: taken as written; here it weighs Σ f beside ‖x − x̂‖² of a row, rows scaled to a mean "
-            "squared norm of D: a loss that was a mean over dimensions or features needs another value (docs/saes.md)"
-        )
-        if "k" in told:
-            made.decide.append(
-                f"sae.k: {told['k']!r} is left out, for l1_coefficient takes its place; a TopK drops the L1"
-            )
-    elif "k" in told:
-        made.put("sae.k", told["k"])
-    if "l1" in told and kind != "relu":
-        made.left.append(f"sae.l1_coefficient: {told['l1']!r}: {kind} is kept sparse by k")
-    if "features" in told and "expansion" not in made.study["sae"]:
-        _expansion(made, told)
-
-
-def _expansion(made: Converted, told: Mapping[str, Any]) -> None:
-    features, width = told["features"], told.get("width")
-    if isinstance(features, int) and isinstance(width, int) and width > 0 and features % width == 0:
-        made.put("sae.expansion", features // width)
-    else:
-        made.decide.append(
-            f"sae.expansion: the old SAE had {features!r} features; write how many times the model's width"
-        )
+        made.put("analyses.qualitative.layer", wanted[len(wanted) // 2], key)
 
 
 def _table(made: Converted, old: Mapping[str, Any]) -> None:
-    """Where the captions are; the columns' names no old file tells."""
+    """Where the captions are; no old file has the columns' names."""
     if "path" not in made.study["data"]:
         folder = old.get("paths.processed_data") or old.get("data.processed_dir")
-        folder = None if "${" in str(folder) else folder  # told already
+        folder = None if "${" in str(folder) else folder  # a note says so already
         made.put("data.path", f"{str(folder).rstrip('/')}/samples.csv" if folder else "captions.csv")
     made.decide.append(
         f"data.path: {made.study['data']['path']} is looked for from the study file's folder; columns image, "

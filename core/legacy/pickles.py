@@ -1,4 +1,4 @@
-"""The one place that reads pickles (.pt, .pth), and of these only tensors, numbers, text and collections of them.
+"""The one place that reads pickles, and of these only tensors, numbers, text and collections of them.
 
 `torch.load(weights_only=True)` calls nothing that a pickle names but what is listed there; numpy's numbers and arrays
 are added, for tables' columns come as such. What else a file needs is named, not loaded.
@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from numpy._core import multiarray
 
-from core.errors import BadInput
+from core.errors import BadInput, first_line
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 _NUMBERS = "?bBhHiIlLqQefdgFDGU"
 _NUMPY: list[Any] = [
     np.ndarray,
@@ -44,16 +43,14 @@ def load_pickle(path: Path) -> Any:
     except UnpicklingError as error:
         named = _NAMED.search(str(error))
         if named is None:
-            told = str(error).rpartition("WeightsUnpickler error:")[2].strip()
-            raise BadInput(
-                f"{path}: no file of torch.save, or damaged ({(told or 'empty').splitlines()[0]})"
-            ) from error
+            reason = str(error).rpartition("WeightsUnpickler error:")[2].strip() or "empty"
+            raise BadInput(f"{path}: no file of torch.save, or damaged ({reason.splitlines()[0]})") from error
         raise BadInput(
             f"{path}: its pickle needs {named[1]}, which is never loaded; where that is at hand, save plain values "
             "again: the state_dict, and each settings object as vars(object)"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
-        raise BadInput(f"{path}: cannot be read as a file of torch.save ({_first_line(error)})") from error
+        raise BadInput(f"{path}: cannot be read as a file of torch.save ({first_line(error)})") from error
 
 
 def _load(path: Path) -> Any:
@@ -63,7 +60,3 @@ def _load(path: Path) -> Any:
         if "mmap" not in str(error):
             raise
         return torch.load(path, map_location="cpu", weights_only=True)  # from before torch 1.6, no zip
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

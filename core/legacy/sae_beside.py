@@ -1,10 +1,11 @@
-"""What a pickled autoencoder's file holds beside the tensors that are read: what may change its computing is refused.
+"""What lies beside a pickled autoencoder's tensors, in its file or a configuration: what may change its computing is
+refused.
 
 A setting is known by the words of its name; one that scales, shifts or normalises the input must say that it does not.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ _CHANGES, _OF_TRAINING = frozenset(_CHANGES_TEXT.split()), frozenset(_TRAINING_T
 _OF_INPUT = frozenset({"act", "acts", "activation", "activations", "input", "inputs"})
 _HARMLESS = _OF_TRAINING | _OF_INPUT | frozenset(_HARMLESS_TEXT.split())
 _KNOWN = ("centred", "centered", "apply_b_dec_to_input")
+_OF_CONFIGS = frozenset({"config", "cfg", "args", "hparams", "settings", "options", "train"})
+_COUNTS = frozenset({"rng", "fired", "firing", "dead", "freq", "frequency", "count", "counts"})
+_FACTOR = frozenset({"factor", "factors", "type", "method", "mode"})
+_Items = Iterable[tuple[Any, Any]]
 
 
 def refuse_changes(path: Path, content: Mapping[Any, Any], state: str | None) -> None:
@@ -54,22 +59,34 @@ def refuse_changes(path: Path, content: Mapping[Any, Any], state: str | None) ->
             _refuse(path, [(name, value)])
 
 
-def _refuse(path: Path, items: Iterator[tuple[Any, Any]] | list[tuple[Any, Any]], above: str = "") -> None:
+def refuse_scaling(path: Path, config: Mapping[Any, Any], above: str = "") -> None:
+    """Look through a configuration, which may be of a whole run, for what scales, shifts or normalises activations.
+
+    Raises:
+        BadInput: a setting says that it is done.
+    """
+    for key, value in config.items():
+        words = _words(str(key))
+        if words & _CHANGES and (words & _OF_INPUT or words <= _CHANGES | _FACTOR):
+            _refuse_change(path, f"{above}{key}", words, value)
+        else:
+            for name, inner in _inner(f"{above}{key}", value):
+                refuse_scaling(path, inner, name)
+
+
+def _refuse(path: Path, items: _Items, above: str = "") -> None:
     for key, value in items:
         name, words = f"{above}{key}", _words(str(key))
         if words & _CHANGES and (words & _OF_INPUT or not words & _OF_TRAINING):
-            if not _neutral(words, value):
-                shown = f" ({value!r})" if isinstance(value, str | int | float) else ""
-                raise BadInput(
-                    f"{path}: {name}{shown} may change what the SAE computes, and is not read; fold it into the "
-                    "weights, or save without it where it changes nothing"
-                )
-        elif words & _OF_TRAINING and str(key).lower() not in _KNOWN:
-            continue  # an optimiser's state, losses
-        elif isinstance(value, Mapping):
-            _refuse(path, list(value.items()), f"{name}.")
+            _refuse_change(path, name, words, value)
+        elif words & _OF_TRAINING and str(key).lower() not in _KNOWN:  # an optimiser's state, losses
+            for place, inner in _inner(name, value) if words & _OF_CONFIGS else ():
+                refuse_scaling(path, inner, place)
+        elif inside := list(_inner(name, value)):
+            for place, inner in inside:
+                _refuse(path, inner.items(), place)
         elif _has_tensor(value):
-            if not words & {"rng", "fired", "firing", "dead", "freq", "frequency", "count", "counts"}:
+            if not words & _COUNTS:
                 raise BadInput(f"{path}: tensor {name} lies outside the SAE's state, and is not read; save without it")
         elif value is not None and not words & _HARMLESS and str(key).lower() not in _KNOWN:
             raise BadInput(
@@ -78,19 +95,38 @@ def _refuse(path: Path, items: Iterator[tuple[Any, Any]] | list[tuple[Any, Any]]
             )
 
 
+def _inner(name: str, value: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """The mappings that a value is or lists, each with the beginning of its settings' names."""
+    if isinstance(value, Mapping):
+        yield f"{name}.", value
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _inner(f"{name}[{number}]", item)
+
+
+def _refuse_change(path: Path, name: str, words: set[str], value: Any) -> None:
+    if not _neutral(words, value):
+        shown = f" ({value!r})" if isinstance(value, str | int | float) else ""
+        raise BadInput(
+            f"{path}: {name}{shown} may change what the SAE computes, and is not read; fold it into the weights, or "
+            "save without it where it changes nothing"
+        )
+
+
 def _words(name: str) -> set[str]:
     return set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()))
 
 
 def _neutral(words: set[str], value: Any) -> bool:
     """Whether it says that nothing is done: no, none, a factor of 1, a mean of 0."""
+    nothing = 0 if words & {"mean", "means", "offset", "shift"} else 1
     if isinstance(value, Tensor):
-        none = 0.0 if words & {"mean", "means", "offset", "shift"} else 1.0
-        return bool((value == none).all())
+        return bool((value == nothing).all())
     if value is None or isinstance(value, bool | str | Mapping):
         return not value or str(value).lower() in ("none", "no", "false", "off", "identity")
-    shifts = words & {"mean", "means", "offset", "shift"}
-    return isinstance(value, int | float) and value == (0 if shifts else 1)
+    if isinstance(value, list | tuple):
+        return all(_neutral(words, item) for item in value)
+    return isinstance(value, int | float) and value == nothing
 
 
 def _has_tensor(value: Any) -> bool:

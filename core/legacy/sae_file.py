@@ -1,8 +1,8 @@
 """An autoencoder out of a pickle of older scripts (`sae_final.pt`) or of dictionary_learning (`ae.pt`), rewritten as
-SAELens' layout. What the file does not tell, and no name shows, the user must: nothing is assumed."""
+SAELens' layout. What the file does not say, and no name shows, the user must: nothing is assumed."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,19 +10,25 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from core.activations.export import refuse_filled, renamed_into
 from core.errors import BadInput
 from core.legacy.pickles import load_pickle
-from core.legacy.sae_beside import refuse_changes, refuse_odd_tensors
+from core.legacy.sae_beside import refuse_changes, refuse_odd_tensors, refuse_scaling
 from core.legacy.sae_names import PRE_BIASES, Parts, read_parts
 from core.sae.architectures import SparseAutoencoder
-from core.sae.configs import read_config
+from core.sae.configs import CONFIG, read_config
 from core.sae.formats import assemble, save_sae, ungate
 from core.sae.origins import Trained
 from core.sae.weights import Weights
 
 Activation = Literal["relu", "topk", "jumprelu"]
 _STATES = ("model_state_dict", "state_dict", "sae_state_dict", "model", "sae", "autoencoder", "weights", "params")
-_SETTINGS = ("config", "cfg", "sae_config", "args", "hparams", "hyper_parameters", "hyperparameters", "metadata")
+# Where settings lie, in whichever of these that is no state; of two that contradict each other the first counts.
+_CONTAINERS = (
+    *("sae_config", "sae_cfg", "sae", "autoencoder", "config", "cfg", "args", "hparams", "hyper_parameters"),
+    *("hyperparameters", "model_config", "settings", "training", "train", "trainer", "metadata"),
+)
+_TIED = ("tied_weights", "tie_weights", "weights_tied", "tied")
 _KS = ("k", "topk", "top_k", "topk_k", "k_active")
 _L1S = ("l1_coefficient", "l1_coeff", "l1_lambda", "l1_alpha", "l1_penalty", "l1_weight", "sparsity_coefficient")
 _ACTIVATIONS: Mapping[str, Activation] = {
@@ -50,8 +56,8 @@ _CLASSES: Mapping[str, tuple[Activation, bool]] = {
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the user says of a file; null where the file must."""
+class SAEOptions:
+    """What the user states of a file; null where the file must."""
 
     activation: Activation | None = None
     k: int | None = None
@@ -60,32 +66,33 @@ class Told:
     hook: str | None = None
 
 
-def import_sae(source: Path, out: Path, told: Told, tell: Callable[[str], None]) -> SparseAutoencoder:
+def import_sae(source: Path, out: Path, options: SAEOptions, report: Callable[[str], None]) -> SparseAutoencoder:
     """Rewrite the autoencoder in `source`, a pickle or a folder of dictionary_learning, into the folder `out`.
 
-    `tell` hears what the file did not say plainly and how it was read.
+    The folder appears when it is whole. `report` hears what the file does not say plainly, and how it was read.
 
     Raises:
-        BadInput: the file cannot be read, or how it fires or is centred is told by nobody.
+        BadInput: the file cannot be read, neither it nor the user says how it fires or is centred, or `out` holds
+            something.
     """
+    refuse_filled(out)
     path = source / "ae.pt" if source.is_dir() else source
     tensors, settings = _open(path)
-    config = path.parent / "config.json"
-    if path.name == "ae.pt" and config.is_file():
-        settings |= _dictionary_learning(read_config(config, "trainer"), config)
-    parts = read_parts(path, tensors, bool(settings.get("tied_weights")), tell)
-    sae = _assemble(path, parts, _kind(path, parts, settings, told))
-    centred = _centred(path, parts, settings, told)
+    parts = read_parts(path, tensors, any(settings.get(name) for name in _TIED), report)
+    sae = _assemble(path, parts, _kind(path, parts, settings, options))
+    centred = _centred(path, parts, settings, options)
     if not centred:
         sae.b_in = torch.zeros(sae.d_model)
-    save_sae(sae, out, _trained(path, settings, told))
+    with renamed_into(out) as folder:
+        save_sae(sae, folder, _trained(path, settings, options))
     how = f"the {sae.k} strongest of a row" if sae.k else "all above 0" if not sae.threshold.any() else "thresholds"
-    tell(f"{path}: {sae.num_features} features of width {sae.d_model}; fires: {how}; centred by b_dec: {centred}")
+    report(f"{path}: {sae.num_features} features of width {sae.d_model}; fires: {how}; centred by b_dec: {centred}")
     return sae
 
 
 def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, and every plain setting found beside them, by its name in small letters."""
+    """The tensors, and every plain setting found with them, by its name in small letters: the file's own go before
+    those of a configuration beside it."""
     content = load_pickle(path)
     if not isinstance(content, Mapping):
         raise BadInput(f"{path}: holds {type(content).__name__}; a state_dict is needed, or a mapping that has one")
@@ -96,19 +103,40 @@ def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not tensors:
         raise BadInput(f"{path}: holds no tensors; its keys: {', '.join(map(str, content)) or 'none'}")
     refuse_changes(path, content, inner)
-    return tensors, dict(_settings(content)) | _numbers(tensors)
+    return tensors, _beside(path) | _settings(content) | _numbers(tensors)
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """The settings of the configuration beside a pickle, where there is one: dictionary_learning's, or another's."""
+    config = path.parent / "config.json"
+    if path.name == "ae.pt" and config.is_file():
+        content = read_config(config, "trainer")
+        refuse_scaling(config, {key: value for key, value in content.items() if key != "trainer"})
+        return _dictionary_learning(content, config)
+    names = (f"{path.stem}.json", f"{path.stem}_config.json", "sae_config.json", CONFIG, config.name)
+    found = next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
+    if found is None:
+        return {}
+    content = read_config(found)
+    if "transformers_version" in content:  # a language model's
+        return {}
+    refuse_scaling(found, content)
+    return _settings(content)
 
 
 def _is_state(value: Any) -> bool:
     return isinstance(value, Mapping) and any(isinstance(item, Tensor) for item in value.values())
 
 
-def _settings(content: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in content.items():
-        if isinstance(value, str | int | float | bool):
-            yield str(name).lower(), value
-        elif name in _SETTINGS and isinstance(value, Mapping):
-            yield from _settings(value)
+def _settings(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """The plain settings by name: those of a container, such as `config`, give way to those around it, and those of a
+    container to those of one that `_CONTAINERS` names before it."""
+    found: dict[str, Any] = {}
+    inner = {str(name).lower(): value for name, value in content.items() if isinstance(value, Mapping)}
+    for name in reversed([name for name in _CONTAINERS if name in inner]):
+        found |= _settings(inner[name])
+    plain = {str(name).lower(): value for name, value in content.items() if isinstance(value, str | int | float)}
+    return found | plain
 
 
 def _numbers(tensors: Mapping[str, Tensor]) -> dict[str, int]:
@@ -126,25 +154,25 @@ def _dictionary_learning(config: Mapping[str, Any], path: Path) -> dict[str, Any
     return found | {"k": trainer.get("k"), "hook_name": trainer.get("submodule_name"), "layer": trainer.get("layer")}
 
 
-def _kind(path: Path, parts: Parts, settings: Mapping[str, Any], told: Told) -> tuple[Activation, int | None]:
+def _kind(path: Path, parts: Parts, settings: Mapping[str, Any], options: SAEOptions) -> tuple[Activation, int | None]:
     """How it fires, and k of the k strongest."""
     k = next((settings[name] for name in _KS if settings.get(name) is not None), None)
-    named = told.activation or _named_activation(path, parts, settings) or _shown_activation(parts)
-    if named is None and told.k is not None:
+    named = options.activation or _named_activation(path, parts, settings) or _shown_activation(parts)
+    if named is None and options.k is not None:
         named = "topk"
     if named is None and k is None and any(name in settings for name in _L1S):
         named = "relu"  # trained under an L1 penalty, and nothing else decides
     if named is None:
-        raise BadInput(f"{path}: nothing tells how its features fire; say --activation relu, or --k K for a TopK")
+        raise BadInput(f"{path}: nothing says how its features fire; pass --activation relu, or --k K for a TopK")
     if named != "topk":
-        if told.k is not None:
-            raise BadInput(f"{path}: --k is for a TopK, and this is {named}; leave it out, or say --activation topk")
+        if options.k is not None:
+            raise BadInput(f"{path}: --k is for a TopK, and this is {named}; leave it out, or pass --activation topk")
         return named, None
-    if None not in (k, told.k) and k != told.k:
-        raise BadInput(f"{path}: k is {k!r} in the file, and --k says {told.k}; leave it out")
-    k, features = told.k if k is None else k, parts.size[1]
+    if None not in (k, options.k) and k != options.k:
+        raise BadInput(f"{path}: k is {k!r} in the file, and --k is {options.k}; leave the option out")
+    k, features = options.k if k is None else k, parts.size[1]
     if not isinstance(k, int) or isinstance(k, bool) or not 1 <= k <= features:
-        fix = "give it with --k K" if k is None else f"it must lie between 1 and its {features} features"
+        fix = "pass --k K" if k is None else f"it must lie between 1 and its {features} features"
         raise BadInput(f"{path}: a TopK, and k is {'missing' if k is None else repr(k)}; {fix}")
     return "topk", k
 
@@ -168,17 +196,17 @@ def _shown_activation(parts: Parts) -> Activation | None:
     return "jumprelu" if threshold is not None and threshold.ndim == 1 else None
 
 
-def _centred(path: Path, parts: Parts, settings: Mapping[str, Any], told: Told) -> bool:
+def _centred(path: Path, parts: Parts, settings: Mapping[str, Any], options: SAEOptions) -> bool:
     """Whether b_dec is taken from the input before it is encoded; of no matter where it is 0."""
     if parts.bias_name is None or not parts.tensors["b_dec"].any():
         return True
-    for said in (told.centred, settings.get("centred"), settings.get("apply_b_dec_to_input")):
-        if isinstance(said, bool):
-            return said
+    for stated in (options.centred, settings.get("centred"), settings.get("apply_b_dec_to_input")):
+        if isinstance(stated, bool):
+            return stated
     if parts.bias_name in PRE_BIASES:
         return True
     raise BadInput(
-        f"{path}: nothing tells whether {parts.bias_name} is taken from the input before it is encoded; say --centred "
+        f"{path}: nothing says whether {parts.bias_name} is taken from the input before it is encoded; pass --centred "
         "where encode() reads encoder(x - bias), --not-centred where it reads encoder(x)"
     )
 
@@ -188,7 +216,7 @@ def _assemble(path: Path, parts: Parts, kind: tuple[Activation, int | None]) -> 
     found, features = dict(parts.tensors), parts.size[1]
     threshold = found.pop("threshold", None)
     if threshold is not None and (activation == "relu" or (activation == "topk" and threshold.ndim == 1)):
-        raise BadInput(f"{path}: it has a threshold, and is told to be {activation}; say --activation jumprelu")
+        raise BadInput(f"{path}: it has a threshold, and is taken for {activation}; pass --activation jumprelu")
     if activation == "jumprelu" and (threshold is None or bool((threshold < 0).all())):
         raise BadInput(
             f"{path}: a JumpReLU or BatchTopK, and its threshold is {'missing' if threshold is None else 'unset'}"
@@ -202,9 +230,11 @@ def _assemble(path: Path, parts: Parts, kind: tuple[Activation, int | None]) -> 
     return assemble({**found, "threshold": level.expand(features).clone()}, k)
 
 
-def _trained(path: Path, settings: Mapping[str, Any], told: Told) -> Trained:
-    model = told.model or next((settings[key] for key in ("model_name", "model", "lm_name") if settings.get(key)), None)
-    hook = told.hook or next((settings[key] for key in ("hook_name", "hook_point") if settings.get(key)), None)
+def _trained(path: Path, settings: Mapping[str, Any], options: SAEOptions) -> Trained:
+    model = options.model or next(
+        (settings[key] for key in ("model_name", "model", "lm_name") if settings.get(key)), None
+    )
+    hook = options.hook or next((settings[key] for key in ("hook_name", "hook_point") if settings.get(key)), None)
     kept = {key: value for key, value in settings.items() if value is not None and key not in ("model", "centred")}
     return Trained(_text(model), _text(hook), {"imported_from": path.name, **kept})
 

@@ -1,6 +1,6 @@
-"""What a model must have for its captions to be read behind a shared prompt, told by its parts before anything runs.
+"""What a model must have for its captions to be read behind a shared prompt, seen in its parts before anything runs.
 
-What no part tells, such as attention that is not causal, is found by a trial (`core.lm.trial`).
+What no part shows, such as attention that is not causal, is found by a trial (`core.lm.trial`).
 """
 
 import inspect
@@ -10,7 +10,7 @@ from typing import Any
 from transformers import MODEL_FOR_MASKED_LM_MAPPING, DynamicCache
 
 from core.errors import BadInput
-from core.lm.processors import first_line
+from core.lm.processors import fault
 
 
 def refuse_unable(folder: Path, model: Any, tokenizer: Any) -> None:
@@ -53,9 +53,9 @@ def _of_cache(model: Any) -> list[str]:
     if not other:
         return []
     kinds = getattr(config, "layer_types", None) or [type(layer).__name__ for layer in layers]
-    told = ", ".join(sorted({str(kinds[number]) for number in other}))
+    words = ", ".join(sorted({str(kinds[number]) for number in other}))
     return [
-        f"{len(other)} of its {len(layers)} layers ({told}, the first is {other[0]}) keep another state than "
+        f"{len(other)} of its {len(layers)} layers ({words}, the first is {other[0]}) keep another state than "
         "attention's keys and values"
     ]
 
@@ -65,5 +65,5 @@ def _of_tokenizer(tokenizer: Any) -> list[str]:
         tokenizer("A woman sings.", add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     except (NotImplementedError, ValueError, TypeError, KeyError) as error:
         name = type(tokenizer).__name__
-        return [f"its tokenizer ({name}) gives no character offsets ({first_line(error)}); it needs a tokenizer.json"]
+        return [f"its tokenizer ({name}) gives no character offsets ({fault(error)}); it needs a tokenizer.json"]
     return []

@@ -65,7 +65,7 @@ class _Answer:
 
 @torch.no_grad()
 def _check_head(loaded: LoadedModel, states: Float[Tensor, "n D"]) -> None:
-    """Hold our logits against those of the model's own forward, in which no block runs: the base answers `states`."""
+    """Compare our logits with those of the model's own forward pass; the base model is a stub that returns `states`."""
     model, base = loaded.model, loaded.base
     ids = _some_tokens(loaded)[:, : len(states)]
     base.forward = lambda *_inputs, **_options: _Answer(states[None])

@@ -1,6 +1,5 @@
 """A checkpoint's tensors as its files' headers name them, compared with what the model expects; loads no torch."""
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 from core.errors import BadInput
 from core.lm.shape import indexed_tensors, weight_files
+from core.tensor_header import TensorEntry, read_header
 
 _WRAPPERS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 """What torch.compile, DataParallel, FSDP, activation checkpointing and Lightning put before a module's own name."""
@@ -19,7 +19,6 @@ _COMPUTED = re.compile(r"(^|\.)(rotary_emb\.inv_freq|position_ids)$")
 _BUFFER = re.compile(r"(^|\.)(num_batches_tracked|relative_position_index|\w*mask|\w*_ids|(attn|attention)\.bias)$")
 """Buffers of whole numbers or of yes and no; `attn.bias` of GPT-2 is a mask too."""
 _SHOWN = 4
-_LARGEST_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,14 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     files = weight_files(folder)
     headers = {path.relative_to(folder).as_posix(): _header(folder, path) for path in files}
     _compare_with_index(folder, headers)
-    stored: dict[str, Mapping[str, Any]] = {}
+    stored: dict[str, TensorEntry] = {}
     for header in headers.values():
         if twice := stored.keys() & header.keys():
             raise BadInput(f"model {folder}: two weight files hold {listed(twice)}; download them again")
         stored |= header
-    packed = {name for name, entry in stored.items() if entry["dtype"] not in _FLOATS and not _BUFFER.search(name)}
+    packed = {name for name, entry in stored.items() if entry.dtype not in _FLOATS and not _BUFFER.search(name)}
     if packed:
-        kinds = ", ".join(sorted({str(stored[name]["dtype"]) for name in packed}))
+        kinds = ", ".join(sorted({stored[name].dtype for name in packed}))
         raise BadInput(
             f"model {folder}: its weights are quantised ({kinds}: {listed(packed)}), which is not read here; take the "
             "checkpoint that is not, or save it dequantised"
@@ -97,25 +96,13 @@ def refuse_differences(
     raise BadInput(f"model {place}: {'; '.join(faults)}; {fix}")
 
 
-def _header(folder: Path, path: Path) -> dict[str, Any]:
-    """Each tensor's type, shape and place, from the JSON that a safetensors file begins with."""
+def _header(folder: Path, path: Path) -> Mapping[str, TensorEntry]:
     try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            text = file.read(size) if 0 < size <= _LARGEST_HEADER else b""
-        header: dict[str, Any] = json.loads(text)
-        header.pop("__metadata__", None)
-        end = 8 + size + max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
-        damaged = end != path.stat().st_size or not all(
-            "dtype" in entry and "shape" in entry for entry in header.values()
-        )
+        return read_header(path)[0]
     except OSError as error:
         raise BadInput(f"model {folder}: {path.name} cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-        damaged = True
-    if damaged:
-        raise BadInput(f"model {folder}: {path.name} {_damage(path)}")
-    return header
+    except ValueError as error:
+        raise BadInput(f"model {folder}: {path.name} {_damage(path)}") from error
 
 
 def _damage(path: Path) -> str:
@@ -126,7 +113,7 @@ def _damage(path: Path) -> str:
     return f"is damaged or incomplete ({path.stat().st_size:,} bytes); download it again"
 
 
-def _compare_with_index(folder: Path, headers: Mapping[str, Mapping[str, Any]]) -> None:
+def _compare_with_index(folder: Path, headers: Mapping[str, Mapping[str, TensorEntry]]) -> None:
     """Tensors that the index promises must be in the file that it names."""
     index = indexed_tensors(folder)
     absent = {f"{name} in {file}" for name, file in index.items() if name not in headers[Path(file).as_posix()]}

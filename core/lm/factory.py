@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from core.artifacts import sha256_file
-from core.errors import BadInput
+from core.errors import BadInput, first_line
 from core.lm.shape import ModelShape
 from core.study.sites import Site
 
@@ -61,7 +61,7 @@ class FactoryModel:
         if not self.sites.get(site):
             there = ", ".join(self.sites) or "none"
             raise BadInput(
-                f"{FIELD}: the model names no site {site} (it has {there}); mend capture.site or its `sites`"
+                f"{FIELD}: the model names no site {site} (it has {there}); correct capture.site or its `sites`"
             )
         return self.sites[site]
 
@@ -76,7 +76,7 @@ def open_factory(name: str, device: str = "cpu") -> FactoryModel:
     try:
         model = function()
     except Exception as error:
-        raise BadInput(f"{FIELD}: {name} failed ({type(error).__name__}: {_line(error)})") from error
+        raise BadInput(f"{FIELD}: {name} failed ({type(error).__name__}: {first_line(error)})") from error
     if not isinstance(model, FactoryModel):
         raise BadInput(f"{FIELD}: {name} returned a {type(model).__name__}, not a core.lm.factory.FactoryModel")
     if not isinstance(model.module, nn.Module):
@@ -122,14 +122,10 @@ def _find(name: str) -> Callable[[], object]:
     try:
         function = getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError as error:
-        mend = "install its package where the study runs, or put its folder on PYTHONPATH"
-        raise BadInput(f"{FIELD}: {name}: no module named {error.name!r}; {mend}") from error
+        fix = "install its package where the study runs, or put its folder on PYTHONPATH"
+        raise BadInput(f"{FIELD}: {name}: no module named {error.name!r}; {fix}") from error
     except Exception as error:
-        raise BadInput(f"{FIELD}: {name}: its module cannot be imported ({_line(error)})") from error
+        raise BadInput(f"{FIELD}: {name}: its module cannot be imported ({first_line(error)})") from error
     if not callable(function):
         raise BadInput(f"{FIELD}: {name}: the module has no function {attribute!r}")
     return function  # type: ignore[no-any-return]
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
 
-from core.errors import BadInput
+from core.errors import BadInput, first_line
 from core.lm.checkpoint import refuse_differences
 from core.lm.packages import package_files
+from core.lm.quiet import quiet
 
 NOTE = """# Where these weights come from
 
@@ -78,21 +78,16 @@ def _check(digest: str, sums: Sequence[Path], package: str) -> None:
 
 
 def _convert(file: Path, out: Path, package: str) -> None:
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name, "local_files_only": True}
+    source |= {"trust_remote_code": False}
     try:
-        source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name, "local_files_only": True}
-        source |= {"trust_remote_code": False}
-        model, found = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
-        tokenizer: Any = AutoTokenizer.from_pretrained(**source)
+        with quiet():
+            model, found = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32, output_loading_info=True)
+            tokenizer: Any = AutoTokenizer.from_pretrained(**source)
     except (ImportError, ValueError) as error:  # transformers says by either which package it lacks
-        first = str(error).strip().splitlines()[0]
         raise BadInput(
-            f"model.path: package {package!r} cannot be converted ({first}); install saeflow[gemma]"
+            f"model.path: package {package!r} cannot be converted ({first_line(error)}); install saeflow[gemma]"
         ) from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
     refuse_differences(f"package:{package}", found["missing_keys"], found["unexpected_keys"], found["mismatched_keys"])
     # The weights are plain float32 now; transformers would refuse to save them, and quantise them again at loading.
     model.hf_quantizer = None

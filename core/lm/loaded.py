@@ -51,7 +51,11 @@ class LoadedModel:
         return points(self.blocks, site)
 
     def width(self, site: Site) -> int:
-        """Numbers a row of `site`."""
+        """Numbers per row of `site`.
+
+        Raises:
+            BadInput: the blocks have no such part.
+        """
         if site in VISION:
             return extent(self.shape, site).width
         return width(self.blocks, site, self.shape.d_model)

@@ -1,8 +1,6 @@
 """A transformers checkpoint opened for reading activations, once it is known to hold what its config.json says."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,13 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightRenaming, rename_source_key
-from transformers.utils import logging
 
 from core.errors import BadInput
 from core.lm.abilities import refuse_unable
 from core.lm.checkpoint import Checkpoint, listed, read_checkpoint, refuse_differences
-from core.lm.loaded import LoadedModel as LoadedModel
-from core.lm.loaded import control_ids
-from core.lm.processors import first_line, read_processor, read_tokenizer
+from core.lm.loaded import LoadedModel, control_ids
+from core.lm.processors import fault, read_processor, read_tokenizer
+from core.lm.quiet import quiet
 from core.lm.shape import ModelShape, read_shape
 from core.lm.sites import block_list
 from core.lm.templates import template_notes
@@ -72,7 +69,11 @@ def load_model(folder: Path, compute_dtype: str, device: str) -> LoadedModel:
 
 
 def in_float32(loaded: LoadedModel) -> LoadedModel | None:
-    """The checkpoint opened again in float32; null where it is in it already."""
+    """The checkpoint opened again in float32; null where it is in it already.
+
+    Raises:
+        BadInput: as `load_model`.
+    """
     exact = loaded.dtype == torch.float32
     return None if exact else load_model(loaded.folder, "float32", str(loaded.device))
 
@@ -92,16 +93,16 @@ def _read_model(
                 trust_remote_code=False,  # unset, transformers asks on the terminal, and a `y` there runs it
                 use_safetensors=True,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told below, by name, with both shapes
+                ignore_mismatched_sizes=True,  # refused below, by name, with both shapes
                 key_mapping=own_names or None,
             )
     except _MISSHAPEN as error:
-        told = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(
-            f"model {folder}: transformers cannot build what config.json describes ({told}); correct the field"
+            f"model {folder}: transformers cannot build what config.json describes ({reason}); correct the field"
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise BadInput(f"model {folder}: transformers cannot load it ({first_line(error)})") from error
+        raise BadInput(f"model {folder}: transformers cannot load it ({fault(error)})") from error
     _refuse_twice(folder, model, checkpoint)
     refuse_differences(str(folder), found["missing_keys"], found["unexpected_keys"], list(found["mismatched_keys"]))
     return model, _untied(model)
@@ -117,20 +118,6 @@ def _refuse_twice(folder: Path, model: Any, checkpoint: Checkpoint) -> None:
         own, _ = rename_source_key(own, renamings, [], model.base_model_prefix, expected)
         if own in expected and owners.setdefault(own, stored) != stored:
             raise BadInput(f"model {folder}: {owners[own]} and {stored} are one tensor's names; keep the right one")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers from printing its bars and its report of a checkpoint's tensors, which is told in our words."""
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _refuse_nonfinite(folder: Path, model: nn.Module) -> None:

@@ -1,6 +1,6 @@
 """A forward pass resumed above one layer, from a residual stream that was changed there.
 
-What lies above a patch is computed anew at every position, keys and values too (a clean cache under a patched stream
+What lies above a patch is recomputed at every position, keys and values too (a clean cache under a patched stream
 was 23 to 38 % off); what lies below, the vision tower included, is never computed again.
 """
 
@@ -19,7 +19,7 @@ from core.lm.hooks import as_answer, capture
 from core.lm.images import Picture, together
 from core.lm.loaded import LoadedModel
 
-_WITHOUT = (
+_LEAVE_OUT = (
     "leave out what needs it (analyses: {ablation: null, amplification: null, visual_patterns: null, qualitative: "
     "null, overview: {spliced_images: 0}})"
 )
@@ -116,13 +116,17 @@ def states_from(
 def run_from(
     loaded: LoadedModel, batch: TokenBatch, layer: int, stream: Float[Tensor, "B T D"]
 ) -> Float[Tensor, "B T V"]:
-    """The logits when the stream after block `layer` is `stream`: equal to the full forward for the clean stream."""
+    """The logits when the stream after block `layer` is `stream`: equal to the full forward for the clean stream.
+
+    Raises:
+        BadInput: the model cannot be run from there, or makes its logits in a way that is not known here.
+    """
     return logits_of(loaded, states_from(loaded, batch, layer, stream))
 
 
 def _refuse_unresumable(loaded: LoadedModel) -> None:
     if loaded.unresumable:
-        raise BadInput(f"model {loaded.folder} ({loaded.shape.model_type}): {loaded.unresumable}; {_WITHOUT}")
+        raise BadInput(f"model {loaded.folder} ({loaded.shape.model_type}): {loaded.unresumable}; {_LEAVE_OUT}")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import PROCESSOR_MAPPING, AutoProcessor, AutoTokenizer
 
-from core.errors import BadInput
+from core.errors import BadInput, first_line
 
 _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError)
 
@@ -23,7 +23,7 @@ def read_processor(folder: Path, config: Any) -> Any:
         # The torchvision backend resizes slightly differently, and is not installed everywhere.
         return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, backend="pil")
     except _FAULTS as error:
-        raise BadInput(f"model {folder}: its processor cannot be loaded ({first_line(error)})") from error
+        raise BadInput(f"model {folder}: its processor cannot be loaded ({fault(error)})") from error
 
 
 def read_tokenizer(folder: Path) -> Any:
@@ -35,7 +35,7 @@ def read_tokenizer(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except _FAULTS as error:
-        raise BadInput(f"model {folder}: its tokenizer cannot be loaded ({first_line(error)})") from error
+        raise BadInput(f"model {folder}: its tokenizer cannot be loaded ({fault(error)})") from error
 
 
 def without_videos(kind: Any) -> Any:
@@ -47,12 +47,14 @@ def without_videos(kind: Any) -> Any:
     return type(kind.__name__, (kind,), {"__init__": begin, "__doc__": kind.__doc__})
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, on one line."""
-    said = str(error).strip() if not isinstance(error, KeyError) else f"{error} is missing"
+def fault(error: BaseException) -> str:
+    """What an error of transformers says, on one line; what it says of code to trust, in our words."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    said = str(error)
     if "custom code" in said and "trust_remote_code" in said:
         return (
             "auto_map asks for code of the model's repository, which is never run here; take a checkpoint of a kind "
             "that transformers knows, or name a model.factory of your own"
         )
-    return (said or type(error).__name__).splitlines()[0]
+    return first_line(error)

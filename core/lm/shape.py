@@ -52,7 +52,8 @@ def read_shape(folder: Path) -> ModelShape:
     """The shape that `folder/config.json` states.
 
     Raises:
-        BadInput: the file is missing, is no JSON, or names no layers or width; or the weights are quantised.
+        BadInput: the file is missing or no JSON, names no layers or width, has a field of the wrong kind, or describes
+            an encoder-decoder or quantised weights.
     """
     config = _read_json(folder / "config.json", "config.json", folder)
     _refuse_misshapen(config, folder)
@@ -83,14 +84,17 @@ def model_names(folder: Path) -> list[str]:
 
     Only where that says nothing (`model`, `checkpoint-500`) what config.json was made from counts too, else its kind:
     many models are of one kind. The last name is `KIND` and that kind, for the SAEs trained here.
+
+    Raises:
+        BadInput: config.json is missing or no JSON object.
     """
     config = _read_json(folder / "config.json", "config.json", folder)
     called, kind = hub_name(folder), config.get("model_type")
     kinds = [KIND + kind] if isinstance(kind, str) else []
     if called or not _SAYS_NOTHING.match(folder.name.lower()):
         return [called or folder.name, *kinds]
-    told = (folder.name, config.get("_name_or_path") or kind)
-    return [*(name for name in told if isinstance(name, str) and name), *kinds]
+    names = (folder.name, config.get("_name_or_path") or kind)
+    return [*(name for name in names if isinstance(name, str) and name), *kinds]
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -66,7 +66,11 @@ def block_list(module: nn.Module, num_layers: int) -> nn.ModuleList | None:
 
 
 def width(blocks: nn.ModuleList, site: Site, d_model: int) -> int:
-    """Numbers a row: d_model, but for `attn_z` all heads' outputs side by side."""
+    """Numbers per row: d_model, but for `attn_z` all heads' outputs side by side.
+
+    Raises:
+        BadInput: a block has no such part.
+    """
     if site != "attn_z":
         return d_model
     projection: Any = _point(blocks[0], 0, site).module

@@ -42,8 +42,8 @@ def held_still(template: Any, folder: Path) -> str | None:
 @cache
 def _clock_macro() -> str:
     """The function that transformers gives to templates, as a macro of Jinja's: a template sees no function of ours."""
-    told = {code: CLOCK.strftime(code) for code in _CODES} | {"%s": f"{CLOCK.timestamp():.0f}"}  # whatever the zone
-    steps = [f"replace({code!r}, {text!r})" for code, text in told.items()]
+    texts = {code: CLOCK.strftime(code) for code in _CODES} | {"%s": f"{CLOCK.timestamp():.0f}"}  # whatever the zone
+    steps = [f"replace({code!r}, {text!r})" for code, text in texts.items()]
     return f"{{%- macro {_CLOCK_CALL}(format) -%}}{{{{ format | {' | '.join(steps)} }}}}{{%- endmacro -%}}"
 
 
@@ -57,4 +57,4 @@ def template_notes(folder: Path) -> tuple[str, ...]:
     """What a user should know of how a checkpoint's chat template is read, a sentence each."""
     if not asks_for_time(folder):
         return ()
-    return (f"its chat template asks for the date, and is always told {CLOCK:%d %B %Y, %H:%M}",)
+    return (f"its chat template asks for the date, and is always given {CLOCK:%d %B %Y, %H:%M}",)

@@ -1,6 +1,6 @@
 """A trial of a model that was just opened: a caption behind a shared prompt must equal transformers' own forward pass.
 
-Families differ in what they see, count and cache, in ways that no part of them tells. One short caption behind one
+Families differ in what they see, count and cache, in ways that none of their parts shows. One short caption behind one
 small picture shows all of it: the layout of the prompt, what goes with an image, positions, masks, cache.
 """
 
@@ -23,7 +23,7 @@ from core.lm.images import GRID
 from core.lm.loaded import LoadedModel
 from core.lm.patched import clean_run, states_from
 from core.lm.prefix import CaptionGroup, States, common_length, continue_prefix, encode_prefix, run_whole
-from core.lm.processors import first_line
+from core.lm.processors import fault
 from core.lm.prompts import CaptionRequest, EncodedSample, chat_text, encode_sample
 from core.pictures import open_picture
 
@@ -56,7 +56,7 @@ def try_model(loaded: LoadedModel) -> str:
 
 
 def _try(loaded: LoadedModel, image: Path | None) -> str:
-    with _told_as(f"model {loaded.folder} (model_type {loaded.shape.model_type!r}) cannot be read here", image):
+    with _worded(f"model {loaded.folder} (model_type {loaded.shape.model_type!r}) cannot be read here", image):
         short, longer = (encode_sample(loaded, _request(text, image)) for text in (_CAPTION, _LONGER))
         inputs = _processor_inputs(loaded, image)
         _compare_layout(loaded, short, inputs)
@@ -64,7 +64,7 @@ def _try(loaded: LoadedModel, image: Path | None) -> str:
         for layer, own in _shared_pass(loaded, short, longer).items():
             _compare_states(own, theirs[layer], loaded.dtype, f"behind a shared prompt, at layer {layer},")
     try:
-        with _told_as("it cannot be run on from a layer's stream", image):
+        with _worded("it cannot be run on from a layer's stream", image):
             _compare_resumed(loaded, short, last)
     except BadInput as error:
         return str(error)
@@ -72,8 +72,8 @@ def _try(loaded: LoadedModel, image: Path | None) -> str:
 
 
 @contextmanager
-def _told_as(beginning: str, image: Path | None) -> Iterator[None]:
-    """Whatever goes wrong within is told in one line: a model that is not known here may fail in any way."""
+def _worded(beginning: str, image: Path | None) -> Iterator[None]:
+    """Whatever goes wrong within becomes one line: a model that is not known here may fail in any way."""
     try:
         yield
     except torch.OutOfMemoryError:
@@ -81,7 +81,7 @@ def _told_as(beginning: str, image: Path | None) -> Iterator[None]:
     except BadInput as error:
         raise BadInput(f"{beginning}: {str(error).replace(f'image {image}', 'a picture')}") from error
     except _FAULTS as error:
-        raise BadInput(f"{beginning} ({type(error).__name__}: {first_line(error)[:200]})") from error
+        raise BadInput(f"{beginning} ({type(error).__name__}: {fault(error)[:200]})") from error
 
 
 def _picture(path: Path) -> Path:

@@ -15,6 +15,7 @@ from core.figures.writers import read_figures
 from core.ledger import JobCost, ledger_path, read
 from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
+from core.sae.configs import CONFIG, SPARSITY
 from core.sae.origins import USED_ON
 from core.steps import CAPTURE, IMPORT_ACTIVATIONS, IMPORT_SAE
 
@@ -74,7 +75,7 @@ def _origins(
     records = {}
     for artifact in saes:
         if artifact.step == IMPORT_SAE.name:
-            metadata = _read_json(store.path(artifact) / "cfg.json")["metadata"]
+            metadata = _read_json(store.path(artifact) / CONFIG)["metadata"]
             here = metadata[USED_ON]
             records[artifact] = {
                 "layer": int(manifests[artifact]["unit"]["recipe"]["layer"]),
@@ -96,7 +97,7 @@ def _density(saes: Iterable[tuple[int, Path]]) -> pl.DataFrame:
     """How many live features of each layer fire at which rate, by bins of its logarithm."""
     parts = []
     for layer, folder in saes:
-        rates = load_file(folder / "sparsity.safetensors")["sparsity"]
+        rates = load_file(folder / SPARSITY)["sparsity"]
         low = np.floor(rates[rates > _LEAST_RATE] / BIN) * BIN
         lows, counts = np.unique(np.minimum(low, -BIN), return_counts=True)
         schema = {"layer": pl.Int64, "low": pl.Float64, "features": pl.Int64}
@@ -148,7 +149,7 @@ def _sweep(
 
 def _read_settings(folder: Path) -> Mapping[str, Any]:
     """What is known of an autoencoder that was not trained here."""
-    config = _read_json(folder / "cfg.json")
+    config = _read_json(folder / CONFIG)
     expansion = round(config["d_sae"] / config["d_in"])
     return {"architecture": f"{config['architecture']} (beside)", "expansion": expansion, "k": config.get("k")}
 

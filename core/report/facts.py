@@ -10,7 +10,8 @@ from core.data.drops import row_counts
 from core.ledger import STAGES, hours_by_stage
 from core.report import text
 from core.report.model import Making, ReportInputs
-from core.sae.origins import in_words
+from core.sae.origins import Elsewhere
+from core.sae.origins import origin_words as words_of
 
 
 def facts(inputs: ReportInputs) -> list[tuple[str, str]]:
@@ -66,20 +67,16 @@ def drop_counts(inputs: ReportInputs) -> pl.DataFrame:
 
 def origin_words(inputs: ReportInputs) -> list[str]:
     """One sentence for all layers whose autoencoder was trained on another model, site or layer than it is used on."""
-    alike: dict[str, list[str]] = {}
-    for row in inputs.origins.iter_rows(named=True):
-        if row["differs"]:
-            own = f".{row['layer']}."
-            was, here = (
-                f"{row[f'{place}_hook'].replace(own, '.{layer}.')} of {row[f'{place}_model']}"
-                for place in ("trained_on", "used_on")
-            )
-            told = f"trained on another {in_words(row['differs'].split(', '))} ({was}) than it is used on ({here})."
-            alike.setdefault(told, []).append(str(row["layer"]))
-    return [
-        f"Layer{'s' if len(layers) > 1 else ''} {', '.join(dict.fromkeys(layers))}: the autoencoder was {told}"
-        for told, layers in alike.items()
-    ]
+    found = (
+        Elsewhere(
+            row["layer"],
+            f"{row['trained_on_hook']} of {row['trained_on_model']}",
+            f"{row['used_on_hook']} of {row['used_on_model']}",
+            row["differs"].split(", ") if row["differs"] else (),
+        )
+        for row in inputs.origins.iter_rows(named=True)
+    )
+    return [f"{words[0].upper()}{words[1:]}." for words in words_of(found)]
 
 
 def making_by_step(making: Making) -> pl.DataFrame:

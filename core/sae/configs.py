@@ -1,4 +1,4 @@
-"""What the configuration beside an autoencoder's weights says, of SAELens in all its versions; loads no torch.
+"""An autoencoder's files by name, and what a configuration of SAELens, of any version, says; loads no torch.
 
 A key that is not known here may change what the autoencoder computes: it is refused by name, never passed over.
 """
@@ -11,6 +11,18 @@ from typing import Any
 
 from core.errors import BadInput
 
+CONFIG = "cfg.json"
+WEIGHTS = "sae_weights.safetensors"
+SPARSITY = "sparsity.safetensors"
+"""Firing rates beside the weights, log10."""
+SPARSIFY_WEIGHTS = "sae.safetensors"
+GEMMA_SCOPE = "params.npz"
+GEMMA_SCOPE_2 = "params.safetensors"
+GEMMA_SCOPE_2_CONFIG = "config.json"
+WEIGHT_FILES = (WEIGHTS, SPARSIFY_WEIGHTS, GEMMA_SCOPE, GEMMA_SCOPE_2)
+"""The weights of each layout that can be read; of several in one folder the first counts."""
+PICKLES = (".pt", ".pth", ".ckpt", ".bin")
+"""Suffixes of pickles, which `saeflow import-sae` and `import-activations` rewrite."""
 ARCHITECTURES = (
     "topk",
     "jumprelu",
@@ -56,6 +68,11 @@ _TELL = """
 _KNOWN = frozenset((_COMPUTE + _TELL).split())
 
 
+def weights_file(folder: Path) -> str | None:
+    """The name of the weights in an autoencoder's folder; null where it has none that can be read."""
+    return next((name for name in WEIGHT_FILES if (folder / name).is_file()), None)
+
+
 def read_config(path: Path, *keys: str) -> dict[str, Any]:
     """A JSON object that has these keys.
 
@@ -97,8 +114,8 @@ def count(config: Mapping[str, Any], key: str, path: Path, most: int | None = No
     value = config[key]
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if not whole or isinstance(value, bool) or value < 1 or (most is not None and value > most):
-        told = f"lie between 1 and d_sae, {most}" if most is not None else "be a whole number of at least 1"
-        raise BadInput(f"{path}: {key} is {value!r}; it must {told}")
+        must = f"lie between 1 and d_sae, {most}" if most is not None else "be a whole number of at least 1"
+        raise BadInput(f"{path}: {key} is {value!r}; it must {must}")
     return int(value)
 
 
@@ -129,7 +146,7 @@ class SAELensConfig:
 
 
 def saelens_config(path: Path) -> SAELensConfig:
-    """Read a cfg.json of any version of SAELens; those before `architecture` tell it by their activation function.
+    """Read a cfg.json of any version of SAELens; those before `architecture` name it by their activation function.
 
     Raises:
         BadInput: a key is missing, unknown, or has a value that cannot be read.
@@ -179,7 +196,7 @@ def _refuse_mean_k(named: str | None, k: Any, path: Path, d_sae: int) -> None:
 
 
 def _architecture(config: Mapping[str, Any], path: Path, d_sae: int) -> tuple[str, int | None]:
-    """The kind, and `k` of a TopK. Before 6, `standard` was every kind, and the activation function told which."""
+    """The kind, and `k` of a TopK. Before 6, `standard` was every kind, and the activation function said which."""
     named = config.get("architecture")
     if named not in (None, *ARCHITECTURES):
         raise BadInput(f"{path}: architecture is {named!r}; what can be read is {', '.join(ARCHITECTURES)}")
@@ -195,9 +212,11 @@ def _architecture(config: Mapping[str, Any], path: Path, d_sae: int) -> tuple[st
     if not is_topk:
         _refuse_mean_k(named, config.get("k"), path, d_sae)
         return named or "standard", None
-    told = {"k": config["k"]} if config.get("k") is not None else extra
-    if "k" not in told:
+    stated = {"k": config["k"]} if config.get("k") is not None else extra
+    if "k" not in stated:
         raise BadInput(f"{path}: key 'k' is missing")
-    if "k" in extra and extra["k"] != told["k"]:
-        raise BadInput(f"{path}: k is {told['k']!r}, and activation_fn_kwargs says {extra['k']!r}; keep the right one")
-    return "topk", count(told, "k", path, d_sae)
+    if "k" in extra and extra["k"] != stated["k"]:
+        raise BadInput(
+            f"{path}: k is {stated['k']!r}, and activation_fn_kwargs says {extra['k']!r}; keep the right one"
+        )
+    return "topk", count(stated, "k", path, d_sae)

@@ -14,14 +14,11 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.sae.architectures import SparseAutoencoder
-from core.sae.configs import SAELensConfig, saelens_config
+from core.sae.configs import CONFIG, SPARSITY, WEIGHTS, SAELensConfig, saelens_config
 from core.sae.origins import USED_ON, Trained
 from core.sae.weights import Read, Weights
 from core.study.sites import STREAM, VISION, Site
 
-CONFIG = "cfg.json"
-WEIGHTS = "sae_weights.safetensors"
-SPARSITY = "sparsity.safetensors"
 SAE_LENS_VERSION = "6.54.12"
 """The SAELens that these files were last read back with (benchmarks/saelens_roundtrip.py)."""
 _SILENT = 1e-10
@@ -123,10 +120,10 @@ def _metadata(origin: Origin) -> dict[str, Any]:
 
 
 def _kept_metadata(trained: Trained) -> dict[str, Any]:
-    """All that someone else's files told of where it was trained."""
-    told = {key: value for key, value in trained.metadata.items() if key not in ("hook_point", USED_ON)}
+    """All that someone else's files say of where it was trained."""
+    found = {key: value for key, value in trained.metadata.items() if key not in ("hook_point", USED_ON)}
     names = {"model_name": trained.model, "hook_name": trained.hook}
-    return {**told, **names, "sae_lens_version": SAE_LENS_VERSION}
+    return {**found, **names, "sae_lens_version": SAE_LENS_VERSION}
 
 
 def _hook_names(origin: Origin) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Where someone else's autoencoder was trained: the model and the hook, as its files tell them; loads no torch."""
+"""Where someone else's autoencoder was trained: the model and the hook, as its files name them; loads no torch."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -9,7 +9,15 @@ from typing import Any, get_args
 from core.errors import BadInput
 from core.hub import hub_name
 from core.lm.shape import KIND
-from core.sae.configs import read_config
+from core.sae.configs import (
+    CONFIG,
+    GEMMA_SCOPE,
+    GEMMA_SCOPE_2,
+    GEMMA_SCOPE_2_CONFIG,
+    SPARSIFY_WEIGHTS,
+    read_config,
+    weights_file,
+)
 from core.study.sites import Site
 
 ORIGIN = "origin.json"
@@ -63,9 +71,9 @@ _SCOPE_HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.ho
 
 @dataclass(frozen=True)
 class Trained:
-    """Where an autoencoder was trained: null where its files do not tell.
+    """Where an autoencoder was trained: null where its files do not say.
 
-    `metadata` is all that they told of it; `differs` what of model, site and layer is another one than it is used on,
+    `metadata` is all that they say of it; `differs` what of model, site and layer is another one than it is used on,
     and `other_model` the name of that model where it is another.
     """
 
@@ -99,9 +107,37 @@ class Trained:
         return replace(self, differs=tuple(found), other_model=models[0] if "model" in found else None)
 
 
-def in_words(differs: Sequence[str]) -> str:
-    """`model, site and layer`."""
-    return " and ".join([part for part in (", ".join(differs[:-1]), *differs[-1:]) if part])
+@dataclass(frozen=True)
+class Elsewhere:
+    """A layer's autoencoder, the two places in words, and what of model, site and layer differs."""
+
+    layer: int
+    trained_on: str
+    used_on: str
+    differs: Sequence[str]
+
+
+def origin_words(found: Iterable[Elsewhere]) -> list[str]:
+    """One sentence, without its full stop, for all layers whose autoencoders differ alike; others are passed over."""
+    alike: dict[str, list[int]] = {}
+    for one in found:
+        if one.differs:
+            was, here = (place.replace(f".{one.layer}.", ".{layer}.") for place in (one.trained_on, one.used_on))
+            what = " and ".join(filter(None, [", ".join(one.differs[:-1]), one.differs[-1]]))
+            words = f"trained on another {what} ({was}) than it is used on ({here})"
+            alike.setdefault(words, []).append(one.layer)
+    return [f"{_layers(layers)}: the autoencoder was {words}" for words, layers in alike.items()]
+
+
+def origin_warnings(field: str, trained: Mapping[int, Trained], used_on: str) -> list[str]:
+    """The same sentences for a field of the study and its autoencoders by layer."""
+    found = [Elsewhere(layer, str(one), used_on, one.differs) for layer, one in trained.items()]
+    return [f"{field}: {words}" for words in origin_words(found)]
+
+
+def _layers(layers: Iterable[int]) -> str:
+    unique = list(dict.fromkeys(layers))
+    return f"layer{'s' if len(unique) > 1 else ''} {', '.join(map(str, unique))}"
 
 
 def plain_name(name: str) -> str:
@@ -118,7 +154,7 @@ def plain_name(name: str) -> str:
 
 
 def hook_place(hook: str, model: str = "") -> tuple[tuple[Site, ...], int | None]:
-    """The sites that a hook's name can mean (none of ours: empty), and its layer; null where none is told.
+    """The sites that a hook's name can mean (none of ours: empty), and its layer; null where it names none.
 
     What enters a block is what the one before it hands on: `blocks.9.hook_resid_pre` is resid_post of layer 8.
     """
@@ -143,22 +179,20 @@ def hook_place(hook: str, model: str = "") -> tuple[tuple[Site, ...], int | None
 
 
 def read_trained(folder: Path) -> Trained:
-    """What the files in an autoencoder's folder, whatever its layout, and its place tell of where it was trained.
+    """What the files in an autoencoder's folder, whatever its layout, and its place say of where it was trained.
 
     Raises:
         BadInput: a configuration is no JSON object.
     """
-    if (folder / "cfg.json").is_file():
-        config = read_config(folder / "cfg.json")
-        if (folder / "sae.safetensors").is_file():
-            return _sparsify(folder)
-        return _saelens(config)
-    if (folder / "params.npz").is_file():
+    weights = weights_file(folder)
+    if weights == SPARSIFY_WEIGHTS:
+        return _sparsify(folder)
+    if weights == GEMMA_SCOPE:
         return _gemma_scope(folder)
-    if (folder / "config.json").is_file():
-        config = read_config(folder / "config.json")
+    if weights == GEMMA_SCOPE_2:
+        config = read_config(folder / GEMMA_SCOPE_2_CONFIG)
         return Trained(_text(config, "model_name"), _text(config, "hf_hook_point_in"), config)
-    return Trained()
+    return _saelens(read_config(folder / CONFIG)) if (folder / CONFIG).is_file() else Trained()
 
 
 def read_origin(folder: Path) -> dict[str, Any] | None:
@@ -168,18 +202,18 @@ def read_origin(folder: Path) -> dict[str, Any] | None:
     Raises:
         BadInput: cfg.json is missing or no JSON object.
     """
-    metadata = read_config(folder / "cfg.json").get("metadata", {})
+    metadata = read_config(folder / CONFIG).get("metadata", {})
     return {name: metadata[name] for name in ("model_name", "hook_name", USED_ON)} if USED_ON in metadata else None
 
 
 def _saelens(config: Mapping[str, Any]) -> Trained:
     """SAELens 6 keeps it below `metadata`, older ones among the other keys; ours may name transformers' module too."""
-    told = {key: value for key, value in config.items() if key in _KEPT} | (config.get("metadata") or {})
-    hook = _text(told, "hook_name") or _text(told, "hook_point") or _text(told, "hf_hook_name")
-    layer = next((told[key] for key in ("hook_layer", "hook_point_layer") if told.get(key) is not None), None)
+    found = {key: value for key, value in config.items() if key in _KEPT} | (config.get("metadata") or {})
+    hook = _text(found, "hook_name") or _text(found, "hook_point") or _text(found, "hf_hook_name")
+    layer = next((found[key] for key in ("hook_layer", "hook_point_layer") if found.get(key) is not None), None)
     if hook is not None and layer is not None:
         hook = hook.replace("{layer}", str(layer))
-    return Trained(_text(told, "model_name"), hook, told)
+    return Trained(_text(found, "model_name"), hook, found)
 
 
 _KEPT = (
@@ -201,7 +235,7 @@ def _sparsify(folder: Path) -> Trained:
 
 
 def _gemma_scope(folder: Path) -> Trained:
-    """Gemma Scope 1 tells it by the names of its repositories and folders alone."""
+    """Gemma Scope 1 names it in its repositories' and folders' names alone."""
     scope = _SCOPE.search(hub_name(folder) or folder.as_posix())
     layer = next((part.removeprefix("layer_") for part in folder.parts if re.fullmatch(r"layer_\d+", part)), None)
     if scope is None or (layer is None and "embedding" not in folder.parts):
@@ -212,6 +246,6 @@ def _gemma_scope(folder: Path) -> Trained:
     return Trained(model, f"blocks.{layer}.{_SCOPE_HOOKS[scope[3]]}")
 
 
-def _text(told: Mapping[str, Any], key: str) -> str | None:
-    value = told.get(key)
+def _text(config: Mapping[str, Any], key: str) -> str | None:
+    value = config.get(key)
     return value if isinstance(value, str) and value else None

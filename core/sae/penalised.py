@@ -62,7 +62,7 @@ class ReLU:
 @dataclass(frozen=True)
 class FixedL1(ReLU):
     """The same under a penalty whose weight stays, λ in ‖x − x̂‖² + λ Σ f for rows whose mean squared norm is D; how
-    many features fire is what comes of it, and biases start at 0."""
+    many features fire is what comes of it, and the encoder's biases start at 0."""
 
     coefficient: float
 

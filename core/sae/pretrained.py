@@ -1,4 +1,4 @@
-"""Autoencoders that others trained, told by the files in their folder: SAELens, sparsify, Gemma Scope 1 and 2."""
+"""Autoencoders that others trained, known by the files in their folder: SAELens, sparsify, Gemma Scope 1 and 2."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,22 +11,31 @@ from core.errors import BadInput
 from core.hub import hub_name
 from core.sae import formats
 from core.sae.architectures import SparseAutoencoder
-from core.sae.configs import count, read_config, refuse_unknown
+from core.sae.configs import (
+    CONFIG,
+    GEMMA_SCOPE,
+    GEMMA_SCOPE_2,
+    GEMMA_SCOPE_2_CONFIG,
+    PICKLES,
+    SPARSIFY_WEIGHTS,
+    WEIGHT_FILES,
+    WEIGHTS,
+    count,
+    read_config,
+    refuse_unknown,
+    weights_file,
+)
 from core.sae.weights import Read, Weights
-
-SPARSIFY_WEIGHTS = "sae.safetensors"
-GEMMA_SCOPE = "params.npz"
-GEMMA_SCOPE_2 = "params.safetensors"
 
 
 def _silent(_: str) -> None:
     pass
 
 
-def open_pretrained(folder: Path, d_model: int | None, tell: Callable[[str], None] = _silent) -> SparseAutoencoder:
+def open_pretrained(folder: Path, d_model: int | None, report: Callable[[str], None] = _silent) -> SparseAutoencoder:
     """Read whatever autoencoder lies in `folder`, for rows of width `d_model`; a transcoder is refused.
 
-    `tell` hears what was changed on the way, such as wrappers stripped from tensors' names.
+    `report` hears what was changed on the way, such as wrappers stripped from tensors' names.
 
     Raises:
         BadInput: the folder holds none that is known, a file is damaged, it was trained on another width, or a key or
@@ -36,7 +45,7 @@ def open_pretrained(folder: Path, d_model: int | None, tell: Callable[[str], Non
     def read(path: Path) -> Weights:
         weights = Weights.read(path)
         if weights.stripped:
-            tell(f"{path}: every tensor's name begins with {weights.stripped!r}, which was left out")
+            report(f"{path}: every tensor's name begins with {weights.stripped!r}, which was left out")
         return weights
 
     return _open(folder, d_model, read)
@@ -52,26 +61,26 @@ def check_pretrained(folder: Path, d_model: int | None) -> None:
 
 
 def _open(folder: Path, d_model: int | None, read: Read) -> SparseAutoencoder:
+    name = weights_file(folder)
+    if name is None:
+        raise BadInput(f"{folder}: holds no SAE; one of {', '.join(WEIGHT_FILES)} is looked for{_pickle_hint(folder)}")
     readers = {
-        formats.WEIGHTS: formats.load_sae,
+        WEIGHTS: formats.load_sae,
         SPARSIFY_WEIGHTS: load_sparsify,
         GEMMA_SCOPE: load_gemma_scope,
         GEMMA_SCOPE_2: load_gemma_scope_2,
     }
-    for name, reader in readers.items():
-        if (folder / name).is_file():
-            sae = reader(folder, read)
-            if d_model not in (None, sae.d_model):
-                raise BadInput(f"{folder}: this SAE reads rows of width {sae.d_model}; the layer's have {d_model}")
-            if sae.transcodes or _called_transcoder(folder, name):
-                raise BadInput(f"{folder}: a transcoder gives another site's rows; only autoencoders are used here")
-            return sae
-    raise BadInput(f"{folder}: holds no SAE; one of {', '.join(readers)} is looked for{_pickle_hint(folder)}")
+    sae = readers[name](folder, read)
+    if d_model not in (None, sae.d_model):
+        raise BadInput(f"{folder}: this SAE reads rows of width {sae.d_model}; the layer's have {d_model}")
+    if sae.transcodes or _called_transcoder(folder, name):
+        raise BadInput(f"{folder}: a transcoder gives another site's rows; only autoencoders are used here")
+    return sae
 
 
 def _called_transcoder(folder: Path, file: str) -> bool:
-    """Whether its repository is called so; of Gemma Scope, whose files may not tell, the folders around it too. A name
-    that promises SAEs as well decides nothing."""
+    """Whether its repository is called so; of Gemma Scope, whose files may not say it, the folders around it too. A
+    name that promises SAEs as well decides nothing."""
     names = [(hub_name(folder) or "").rpartition("/")[2]]
     if file in (GEMMA_SCOPE, GEMMA_SCOPE_2):
         names += [*folder.parts[-2:], *(part for part in folder.parts if part.startswith("gemma-scope"))]
@@ -80,7 +89,7 @@ def _called_transcoder(folder: Path, file: str) -> bool:
 
 
 def _pickle_hint(folder: Path) -> str:
-    pickles = sorted(path.name for ending in ("*.pt", "*.pth") for path in folder.glob(ending))
+    pickles = sorted(path.name for suffix in PICKLES for path in folder.glob(f"*{suffix}"))
     return f"; `saeflow import-sae {folder / pickles[0]} NEW_FOLDER` rewrites {pickles[0]}" if pickles else ""
 
 
@@ -102,7 +111,7 @@ def load_sparsify(folder: Path, read: Read = Weights.read) -> SparseAutoencoder:
         BadInput: a file, key or tensor is missing or not known, a shape does not fit, or it is of a kind that cannot be
             read.
     """
-    path = folder / formats.CONFIG
+    path = folder / CONFIG
     config = read_config(path, "k", "d_in")
     refuse_unknown(config, _SPARSIFY_KNOWN, path)
     for key, (value, why) in _SPARSIFY_FIXED.items():
@@ -116,11 +125,11 @@ def load_sparsify(folder: Path, read: Read = Weights.read) -> SparseAutoencoder:
     expansion = config.get("expansion_factor")
     if expansion is not None and (isinstance(expansion, bool) or not isinstance(expansion, int | float)):
         raise BadInput(f"{path}: expansion_factor is {expansion!r}; write a number, or leave it out")
-    told = config.get("num_latents") or d_in * (expansion or 0) or features
-    if told != features:
-        raise BadInput(f"{weights.path}: W_dec has {features} features, {formats.CONFIG} says {told}")
+    stated = config.get("num_latents") or d_in * (expansion or 0) or features
+    if stated != features:
+        raise BadInput(f"{weights.path}: W_dec has {features} features, {CONFIG} says {stated}")
     k = count(config, "k", path, features)
-    encoder = weights.get("encoder.weight", (features, d_in), formats.CONFIG)
+    encoder = weights.get("encoder.weight", (features, d_in), CONFIG)
     found = {"W_enc": encoder.T, "W_dec": decoder, "threshold": torch.zeros(features)}
     found |= {"b_enc": weights.get("encoder.bias", (features,)), "b_dec": weights.get("b_dec", (d_out,))}
     weights.refuse_unread()
@@ -151,7 +160,7 @@ def load_gemma_scope_2(folder: Path, read: Read = Weights.read) -> SparseAutoenc
         BadInput: a file, key or tensor is missing, not known or does not fit, or it is a transcoder with an affine skip
             connection or of several layers.
     """
-    path = folder / "config.json"
+    path = folder / GEMMA_SCOPE_2_CONFIG
     config = read_config(path, "architecture")
     refuse_unknown(config, _SCOPE_2_KNOWN, path)
     if config["architecture"] != "jump_relu":
@@ -179,8 +188,8 @@ def _jump_relu(weights: Weights, names: dict[str, str]) -> SparseAutoencoder:
     decoder = weights.get(names["W_dec"])
     d_out = decoder.shape[-1] if decoder.ndim else 0
     shapes = {"W_dec": (features, d_out), "b_enc": (features,), "b_dec": (d_out,), "threshold": (features,)}
-    told_by = f"{names['W_enc']} {list(encoder.shape)}"
-    found = {name: weights.get(names[name], shape, told_by) for name, shape in shapes.items()}
+    source = f"{names['W_enc']} {list(encoder.shape)}"
+    found = {name: weights.get(names[name], shape, source) for name, shape in shapes.items()}
     weights.refuse_unread()
     sae = formats.assemble({"W_enc": encoder, **found}, None)
     sae.b_in = torch.zeros(len(encoder))

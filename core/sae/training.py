@@ -50,6 +50,8 @@ _PREFIXES = 5
 """Nested dictionaries of Matryoshka: F/16, F/8, F/4, F/2 and F features."""
 _SETTLED = 0.9
 """Under a fixed penalty L0 has settled once an epoch leaves more than this share of the one before."""
+_START_SHARE = 8
+"""Without a `k` to aim at, the start is scaled as if one feature in so many dimensions were active."""
 _IMPROVES = 1e-3
 """By what share held-out FVU must fall for an epoch to count as a better one."""
 
@@ -145,7 +147,8 @@ class Run:
         drawn = self.rows.pairs.take(some_of(self.rows.train, _FIRST_ROWS))
         few = drawn.x.float() / self.scale
         wanted = None if drawn.y is None else drawn.y.float() / self.target_scale
-        aimed = self.config.k if self.config.l1_coefficient is None else max(1, self.rows.train.shape[1] // 8)
+        without_k = max(1, self.rows.train.shape[1] // _START_SHARE)
+        aimed = self.config.k if self.config.l1_coefficient is None else without_k
         start = Start(self.num_features, aimed, self.config.seed)
         return initial_state(few, wanted, self.objective.selection, start)
 

@@ -5,17 +5,18 @@ Every tensor must be asked for: one that no reader knows may change what the aut
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import BadInput
+from core.tensor_header import read_header
 
 WRAPPERS = ("_orig_mod.", "module.")
 """What torch.compile and DataParallel put before every name."""
@@ -67,11 +68,11 @@ class Weights:
         except _FAULTS as error:
             raise BadInput(f"{path}: cannot be read ({error}); fetch it again, or save numbers") from error
 
-    def get(self, name: str, shape: tuple[int, ...] | None = None, told_by: str = "") -> Tensor:
+    def get(self, name: str, shape: tuple[int, ...] | None = None, stated_by: str = "") -> Tensor:
         """A tensor in float32, not mapped to the file any more.
 
         Raises:
-            BadInput: it is missing, holds NaN, Inf or no floating-point numbers, or has another shape than `told_by`
+            BadInput: it is missing, holds NaN, Inf or no floating-point numbers, or has another shape than `stated_by`
                 says.
         """
         if name not in self.tensors:
@@ -81,7 +82,7 @@ class Weights:
         if not tensor.is_floating_point():
             raise BadInput(f"{self.path}: {name} holds {tensor.dtype}; weights are floating-point numbers")
         if shape is not None and tuple(tensor.shape) != shape:
-            raise BadInput(f"{self.path}: {name} is {list(tensor.shape)}, {told_by} says {list(shape)}")
+            raise BadInput(f"{self.path}: {name} is {list(tensor.shape)}, {stated_by} says {list(shape)}")
         numbers = tensor.to(torch.float32, copy=True)
         if not numbers.is_meta and not numbers.isfinite().all():
             what = "NaN" if numbers.isnan().any() else "Inf"
@@ -144,11 +145,8 @@ def _npy_header(arrays: zipfile.ZipFile, name: str) -> tuple[str, Tensor]:
 
 
 def _safetensors_headers(path: Path) -> dict[str, Tensor]:
-    def found() -> Iterator[tuple[str, Tensor]]:
-        with safe_open(path, "pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  # no mapping
-                part = tensors.get_slice(name)
-                dtype = _DTYPES.get(part.get_dtype(), torch.int64)
-                yield name, torch.empty(part.get_shape(), dtype=dtype, device="meta")
-
-    return dict(found())
+    entries, _ = read_header(path)
+    return {
+        name: torch.empty(entry.shape, dtype=_DTYPES.get(entry.dtype, torch.int64), device="meta")
+        for name, entry in entries.items()
+    }

@@ -1,4 +1,4 @@
-"""From a YAML file, a name or a mapping to a `Study`, with errors that name the field, the value and the mend."""
+"""From a YAML file, a name or a mapping to a `Study`, with errors that name the field, the value and the fix."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -87,8 +87,8 @@ def _explain_one(item: Any) -> str:
     if item["type"] == "extra_forbidden":
         known = known_fields(location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        mend = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return f"{dotted}: unknown key; {mend}"
+        fix = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return f"{dotted}: unknown key; {fix}"
     if item["type"] == "missing":
         return f"{dotted}: missing; add it"
     if item["type"] == "union_tag_not_found":

@@ -14,10 +14,9 @@ _HEAD = """# Writing a study
 
 A study is one YAML file: everything that decides a result stands in it, and nothing else does. Start from one of
 `deployments/studies/`, change what you need, and ask `saeflow plan my-study.yaml` what that means. A single field can
-be changed for one run with `--set section.key=value`. Errors name the field, the value and the mend.
+be changed for one run with `--set section.key=value`. Errors name the field, the value and the fix.
 
-Relative paths start at the study file's folder, then at the working directory, then at `deployments/studies`. Captions
-are labelled by gender by rules: [gender labels](labels.md) has them, and how often a reader labels otherwise.
+Relative paths start at the study file's folder, then at the working directory, then at `deployments/studies`.
 
 ## Where the old scripts' settings went
 
@@ -37,7 +36,7 @@ decide, keys that nobody knows, and what has no place here and why. Without `--o
 | `data.batch_size`, batch size of the extraction | `capture.token_budget`, or `capture.batch_size` |
 | checkpoint every 50 samples | `capture.checkpoint_every: 50` |
 | `sae.expansion_factor` | `sae.expansion` |
-| `sae.l1_coefficient` | `sae.l1_coefficient` with `architecture: relu`; its unit is told below |
+| `sae.l1_coefficient` | `sae.l1_coefficient` with `architecture: relu`; its unit is explained below |
 | `sae.k`, `sae.topk_k` | `sae.k` with `architecture: topk` |
 | `sae.epochs`, `sae.batch_size`, `sae.learning_rate` | the same |
 | `sae.patience` | `sae.early_stop` |
@@ -59,7 +58,8 @@ _TABLE = """
 One row per caption (or per pair of captions, English and Arabic) with its picture. Rows are counted from 1, without
 the header. A row that cannot be used is dropped with a reason in `dropped.parquet`; the others go on, and the step
 fails only above `data.max_dropped_fraction`. `saeflow plan` reads the whole table, and prints its length, what cannot
-be used, and captions in the wrong script, before anything runs.
+be used, and captions in the wrong script, before anything runs. Captions are labelled by gender by rules:
+[gender labels](labels.md) has them, and how often a reader labels otherwise.
 
 | file | what is read |
 |---|---|
@@ -121,17 +121,22 @@ def reference() -> str:
 
 def _section(title: str, model: type[BaseModel], prefix: str) -> Iterator[str]:
     yield f"\n## {title}\n\n{' '.join((model.__doc__ or '').split())}\n"
-    yield "| field | type | default | |"
-    yield "|---|---|---|---|"
+    yield from (_row("field", "type", "default", "meaning"), "|---|---|---|---|")
     inner: list[tuple[str, type[BaseModel], str]] = []
     for name, field in model.model_fields.items():
         models = _models_in(field.annotation)
-        yield f"| `{name}` | {_kind(field, models)} | {_default(field, models)} | {_sentence(field)} |"
+        yield _row(f"`{name}`", _kind(field, models), _default(field, models), field.description or "")
         for found in models:
             tag = f" ({found.__name__})" if len(models) > 1 else ""
             inner.append((f"`{prefix}{name}`{tag}", found, f"{prefix}{name}."))
     for heading, found, below in inner:
         yield from _section(heading, found, below)
+
+
+def _row(*cells: str) -> str:
+    """A row of a table; a bar within a cell would end the cell."""
+    escaped = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -143,7 +148,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def _kind(field: FieldInfo, models: list[type[BaseModel]]) -> str:
     if models:
         return "section" + (" or null" if type(None) in get_args(field.annotation) else "")
-    return _type_name(field.annotation).replace("|", "\\|")
+    return _type_name(field.annotation)
 
 
 def _type_name(annotation: Any) -> str:
@@ -170,10 +175,6 @@ def _default(field: FieldInfo, models: list[type[BaseModel]]) -> str:
     if models:
         return ""
     return f"`{json.dumps(field.default, ensure_ascii=False)}`"
-
-
-def _sentence(field: FieldInfo) -> str:
-    return " ".join((field.description or "").split()).replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def _how_many(value: Any) -> str:
     return "list" if isinstance(value, list | tuple) else "one"
 
 
-# Told apart by the brackets alone, so that a wrong value is explained once.
+# Distinguished by the brackets alone, so that a wrong value is explained once.
 OneOrSeveral = Annotated[
     Annotated[T, Tag("one")] | Annotated[tuple[T, ...], AfterValidator(_several), Tag("list")],
     Discriminator(_how_many),
@@ -164,8 +164,8 @@ class SAESection(_SAESettings):
         if self.architecture != "relu":
             raise ValueError("l1_coefficient is the penalty of architecture relu alone; set it, or aim at k instead")
         if isinstance(self.k, tuple) or self.k_anneal:
-            told = "k_anneal" if self.k_anneal else "a list of k"
-            raise ValueError(f"l1_coefficient takes the place of k, so that {told} changes nothing; leave it out")
+            name = "k_anneal" if self.k_anneal else "a list of k"
+            raise ValueError(f"l1_coefficient takes the place of k, so that {name} changes nothing; leave it out")
         if isinstance(self.l1_coefficient, tuple) and None in self.l1_coefficient:
             raise ValueError("l1_coefficient: null among several would aim at k; leave it out")
         return self

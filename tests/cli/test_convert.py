@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -68,3 +69,33 @@ def test_activations_with_their_ids_in_a_file(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "3 rows of 4 numbers of layers 7" in told
     assert (tmp_path / "rows" / "index.json").exists()
+
+
+def saved_sae(path: Path) -> None:
+    parts = {"encoder": torch.nn.Linear(4, 8), "decoder": torch.nn.Linear(8, 4)}
+    state = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
+    path.parent.mkdir(exist_ok=True)
+    torch.save({"state_dict": state, "l1_coefficient": 5e-4}, path)
+
+
+def test_layers_are_numbers_and_other_signs_of_a_name_stand_for_themselves(tmp_path: Path) -> None:
+    saved_sae(tmp_path / "run [a]*" / "sae_02.pt")
+    saved_sae(tmp_path / "run ab" / "sae_3.pt")
+    source, out = f"{tmp_path}/run [a]*/sae_{{layer}}.pt", f"{tmp_path}/saes/layer_{{layer}}"
+    typed("import-sae", source, out, "--not-centred", "--trained-on", "m@blocks.{layer}.hook_resid_post")
+    assert [path.name for path in (tmp_path / "saes").iterdir()] == ["layer_2"]
+    assert "blocks.2.hook_resid_post" in (tmp_path / "saes" / "layer_2" / "cfg.json").read_text()
+    saved_sae(tmp_path / "run [a]*" / "sae_2.pt")
+    with pytest.raises(BadInput, match=r"are both of layer 2; move one of them away"):
+        typed("import-sae", source, f"{tmp_path}/again/{{layer}}", "--not-centred")
+
+
+def test_ids_are_lines_without_marks_and_spaces_in_a_file_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    torch.save(torch.ones(3, 4), tmp_path / "layer_7.pt")
+    (tmp_path / "ids.txt").write_bytes("\ufeffa\r\n  b \r\n\r\nc".encode())
+    options = ("--out", str(tmp_path / "rows"), "--language", "en", "--ids", "~/ids.txt")
+    typed("import-activations", str(tmp_path / "layer_7.pt"), *options)
+    assert pl.read_parquet(tmp_path / "rows" / "tokens.parquet")["sample_id"].to_list() == ["a", "b", "c"]

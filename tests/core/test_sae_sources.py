@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from core.errors import BadInput
 from core.lm.shape import model_names
-from core.sae.origins import Trained
-from core.sae_sources import Use, origin_warnings, pin_saes, sae_sources
+from core.sae.origins import Trained, origin_warnings
+from core.sae_sources import Use, pin_saes, sae_sources
 from core.sources import HashMemo
 from core.study import load_study
 from core.units import SAESource
@@ -105,16 +105,17 @@ def test_saes_of_another_place_are_warned_of_once_for_all_layers(tmp_path: Path)
 
     def warned(pattern: str) -> list[str]:
         sources = found(tmp_path, f"sae.pretrained={pattern}")
-        return list(origin_warnings({"pretrained": sources}, Use((9, 17), "resid_post", 4, NAMES)))
+        trained = {layer: source.trained for layer, source in sources.items()}
+        return origin_warnings("sae.pretrained", trained, "resid_post of acme/vlm")
 
     assert warned("ours_{layer}") == []
     assert warned("theirs_{layer}") == [
-        "sae.pretrained: layers 9, 17: trained on blocks.{layer}.hook_resid_post of google/gemma-3-4b-it: another "
-        "model than resid_post of acme/vlm, which the study reads"
+        "sae.pretrained: layers 9, 17: the autoencoder was trained on another model (blocks.{layer}.hook_resid_post of "
+        "google/gemma-3-4b-it) than it is used on (resid_post of acme/vlm)"
     ]
     first, second = warned("shifted_{layer}")
-    assert "layer 9: trained on blocks.10.hook_resid_post of gemma3: another layer than resid_post" in first
-    assert "layer 17: trained on blocks.18.hook_resid_post" in second
+    assert "layer 9: the autoencoder was trained on another layer (blocks.10.hook_resid_post of gemma3) than" in first
+    assert "layer 17: the autoencoder was trained on another layer (blocks.18.hook_resid_post" in second
 
 
 def test_models_of_one_kind_are_told_apart_by_their_names(tmp_path: Path) -> None:

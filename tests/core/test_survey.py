@@ -44,13 +44,14 @@ def test_a_factory_that_cannot_serve_the_study_is_told_before_it_runs(tmp_path: 
         of(tmp_path, "tests.core.lm.set_models:nobody")
 
 
-def test_saes_of_another_width_are_told_before_anything_is_captured(tmp_path: Path) -> None:
+def test_saes_of_another_width_are_refused_before_anything_is_captured(tmp_path: Path) -> None:
     place = tmp_path / "saes" / "layer_1"
     settings = ("capture.layers=[1]", f"sae.pretrained={place.parent}/layer_{{layer}}")
     place.mkdir(parents=True)
-    np.savez(place / "params.npz", W_enc=np.zeros((9, 32), np.float32), W_dec=np.zeros((32, 9), np.float32))
+    shapes = {"W_enc": (9, 32), "W_dec": (32, 9), "b_enc": (32,), "b_dec": (9,), "threshold": (32,)}
+    np.savez(place / "params.npz", **{name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
     with pytest.raises(
-        BadInput, match=r"sae\.pretrained: .*layer_1: its matrices are \[9, 32\], \[32, 9\]; .* width 12"
+        BadInput, match=r"sae\.pretrained: .*layer_1: this SAE reads rows of width 9; the layer's have 12"
     ):
         of(tmp_path, OWN, *settings)
     (place / "params.npz").write_bytes(b"half a download")
@@ -58,7 +59,7 @@ def test_saes_of_another_width_are_told_before_anything_is_captured(tmp_path: Pa
         of(tmp_path, OWN, *settings)
     (place / "params.npz").unlink()
     save_file({"W_dec": torch.zeros(32, 9)}, place / "params.safetensors")
-    with pytest.raises(BadInput, match=r"its matrices are \[32, 9\]"):
+    with pytest.raises(BadInput, match=r"sae\.pretrained: .*config\.json: cannot be read"):
         of(tmp_path, OWN, *settings)
     shapes = {"w_enc": (12, 32), "w_dec": (32, 12), "b_enc": (32,), "b_dec": (12,), "threshold": (32,)}
     save_file({name: torch.zeros(shape) for name, shape in shapes.items()}, place / "params.safetensors")
@@ -86,7 +87,7 @@ def test_what_is_read_otherwise_than_it_is_stored_is_told_before_anything_runs(t
     template.write_text("{{ strftime_now('%d %b %Y') }}" + template.read_text())
     assert with_model(tmp_path, captioner).notes == (
         f"model captioner: the prefix _orig_mod. of {len(tensors)} tensors is left out",
-        "model captioner: its chat template asks for the date, and is always told 26 July 2024, 12:00",
+        "model captioner: its chat template asks for the date, and is always given 26 July 2024, 12:00",
     )
 
 

@@ -91,7 +91,7 @@ def test_others_saes_are_used_in_place_of_ours(swept: Path, scope: Path) -> None
     trained = set(folders(swept, "train_sae"))
     result = saeflow(swept, "run", "mini", "--set", f"sae.pretrained={scope}/layer_{{layer}}", *WITHOUT)
     assert result.returncode == 0, result.stdout + result.stderr
-    warning = "layers 0, 9, 17, 33: trained on blocks.{layer}.hook_resid_post of google/gemma-2-2b: another model than"
+    warning = "layers 0, 9, 17, 33: the autoencoder was trained on another model (blocks.{layer}.hook_resid_post of"
     assert warning in " ".join(result.stderr.split())
     imported = list(folders(swept, "import_sae"))
     assert sorted(layer_of(folder) for folder in imported) == list(LAYERS)  # the ones that were measured beside ours

@@ -13,7 +13,8 @@ from core.activations.requests import cut_caption, images_between
 from core.activations.rows import TOKENS
 from core.activations.table import LayerTable
 from core.errors import BadInput
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.prompts import CaptionRequest, encode_sample
 from core.study.model import CaptureConfig
 from tests.core.activations.conftest import SAMPLES

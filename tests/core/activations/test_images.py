@@ -12,7 +12,8 @@ from core.activations.rows import TOKENS
 from core.activations.table import LayerTable
 from core.errors import BadInput
 from core.features.index import FeatureIndex, build_index
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.sae.formats import Origin, load_sae, save_sae
 from core.sae.rows import load_rows
 from core.sae.training import train

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.activations.capture import capture_shard
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from tests.core.activations.test_capture import SAMPLES, job_of, matrices_in
 from tests.core.activations.test_capture import folder as folder
 from tests.core.activations.test_capture import vlm as vlm

@@ -23,7 +23,8 @@ from torch import Tensor
 from core.analysis.result import AnalysisInputs, LayerInputs
 from core.features.index import FeatureIndex, build_index
 from core.lm.hooks import edit
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.patched import build_batch, clean_run
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
 from core.sae.architectures import SparseAutoencoder

@@ -12,7 +12,8 @@ import torch
 
 from core.analysis._splice import Splicer
 from core.analysis.result import AnalysisInputs
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.prompts import CaptionRequest
 from tests.core.analysis.planted_world import World, make_inputs
 from tests.core.lm.reference import INSTRUCTIONS, noise_images, processor_inputs

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from core.features.influence import PROMOTED, final_gain, promoted_tokens
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.prompts import spell
 from tests.core.sae.dictionary import random_sae
 

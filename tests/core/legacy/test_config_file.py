@@ -156,3 +156,44 @@ def test_a_key_with_a_line_end_stays_a_comment(tmp_path: Path, end: str) -> None
 def test_references_that_lead_nowhere_are_told(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         converted(tmp_path, text)
+
+
+def turned(content: object) -> object:
+    """The same mapping, its keys in the opposite order at every depth."""
+    return {key: turned(content[key]) for key in reversed(content)} if isinstance(content, dict) else content
+
+
+CONTRADICTORY = """
+model: {path: b, name: a}
+model_name: c
+seed: 42
+sae: {seed: 1, k: 32, topk: 16, training: {lr: 0.1}, learning_rate: 0.2, lr: 0.3}
+training: {lr: 0.4, k: 8}
+data: {arabic_column: ar, num_samples: 10, max_samples: 20}
+num_samples: 30
+languages: english
+dtype: float32
+"""
+
+
+@pytest.mark.parametrize("text", [OLD, CONTRADICTORY])
+def test_the_order_of_keys_decides_nothing(tmp_path: Path, text: str) -> None:
+    made, _ = converted(tmp_path, text)
+    again, _ = converted(tmp_path, yaml.safe_dump(turned(yaml.safe_load(text)), sort_keys=False, allow_unicode=True))
+    assert made.text("config.yaml") == again.text("config.yaml")
+
+
+def test_of_two_keys_for_one_field_one_counts_and_the_other_is_to_decide(tmp_path: Path) -> None:
+    made, study = converted(tmp_path, CONTRADICTORY)
+    assert (study.model.path, study.data.num_samples, study.data.columns.caption_ar) == ("a", 10, None)
+    assert (study.sae.seed, study.data.seed, study.sae.learning_rate, study.sae.k) == (1, 42, 0.1, 32)
+    for line in (
+        "model.path: 'a' is written, and model.path says 'b'",
+        "model.path: 'a' is written, and model_name says 'c'",
+        "sae.seed: 1 is written, and seed says 42",
+        "sae: 32 is taken for its k, and training.k says 8",
+        "data.columns.caption_ar: None is written, and data.arabic_column says 'ar'",
+    ):
+        assert line in made.decide
+    with pytest.raises(BadInput, match=r"model\.name is 'a' and 'b'; keep the right one"):
+        converted(tmp_path, "model: {name: a}\nmodel.name: b\n")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from core.lm.loading import LoadedModel
+from core.lm.loaded import LoadedModel
 from core.lm.prompts import CaptionRequest
 
 INSTRUCTIONS = {"en": "Describe the image in English.", "ar": "Describe the image in Arabic."}

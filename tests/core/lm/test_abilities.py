@@ -68,19 +68,19 @@ def refusal(folder: Path, match: str) -> str:
 
 
 @pytest.mark.parametrize("kind", STATEFUL)
-def test_states_other_than_keys_and_values_are_told(kind: str, tmp_path: Path) -> None:
-    settings, told = STATEFUL[kind]
-    assert f"(model_type '{kind}') cannot be read here" in refusal(save(kind, tmp_path, **settings), told)
+def test_states_other_than_keys_and_values_are_refused(kind: str, tmp_path: Path) -> None:
+    settings, message = STATEFUL[kind]
+    assert f"(model_type '{kind}') cannot be read here" in refusal(save(kind, tmp_path, **settings), message)
 
 
-def test_an_encoder_decoder_is_told(tmp_path: Path, tiny_text_gemma: Path) -> None:
+def test_an_encoder_decoder_is_refused(tmp_path: Path, tiny_text_gemma: Path) -> None:
     shutil.copytree(tiny_text_gemma, tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     (tmp_path / "model" / "config.json").write_text(json.dumps({**config, "is_encoder_decoder": True}))
     refusal(tmp_path / "model", "an encoder-decoder")
 
 
-def test_a_tokenizer_without_offsets_is_told(tmp_path: Path) -> None:
+def test_a_tokenizer_without_offsets_is_refused(tmp_path: Path) -> None:
     folder = save_family("llama", tmp_path)
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "ByT5Tokenizer"}')
@@ -91,11 +91,10 @@ def test_everything_that_is_missing_is_in_one_line(tmp_path: Path) -> None:
     folder = save("lfm2", tmp_path, **STATEFUL["lfm2"][0])
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "ByT5Tokenizer"}')
-    told = refusal(folder, "keep another state")
-    assert "; its tokenizer" in told
+    assert "; its tokenizer" in refusal(folder, "keep another state")
 
 
-def test_images_that_are_cut_into_crops_are_told(tmp_path: Path) -> None:
+def test_images_that_are_cut_into_crops_are_refused(tmp_path: Path) -> None:
     folder = save_tiny_gemma(tmp_path)
     settings = json.loads((folder / "processor_config.json").read_text())
     settings["image_processor"] |= {"do_pan_and_scan": True, "pan_and_scan_min_crop_size": 16}
@@ -104,20 +103,25 @@ def test_images_that_are_cut_into_crops_are_told(tmp_path: Path) -> None:
     refusal(folder, r"'gemma3'\) cannot be read here: a picture: .* cuts it into crops \(\[\d, 3, 56, 56\]\)")
 
 
-def test_another_layout_of_the_image_is_told(tmp_path: Path) -> None:
+def test_another_layout_of_the_image_is_refused(tmp_path: Path) -> None:
     folder = save_tiny_llava(tmp_path)
     settings = json.loads((folder / "processor_config.json").read_text())
     (folder / "processor_config.json").write_text(json.dumps({**settings, "num_additional_image_tokens": 3}))
     refusal(folder, r"its processor lays image and prompt out in another way \(\d+ tokens, not \d+\)")
 
 
-def test_what_an_image_comes_with_beside_its_pixels_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_an_image_comes_with_beside_its_pixels_is_named(tmp_path: Path) -> None:
+    """Pixtral's processor hands the model each image's size as well."""
     folder = save_tiny_llava(tmp_path)
-    monkeypatch.setattr(trial, "_KNOWN", ("input_ids", "attention_mask"))
-    refusal(folder, "its images come with pixel_values, which is not passed on here")
+    settings = json.loads((folder / "processor_config.json").read_text())
+    pictures = {"image_processor_type": "PixtralImageProcessor", "size": {"longest_edge": 56}, "patch_size": 14}
+    (folder / "processor_config.json").write_text(json.dumps({**settings, "image_processor": pictures}))
+    refusal(folder, "its images come with image_sizes, which is not passed on here")
 
 
-def test_a_model_that_reads_a_shared_prompt_otherwise_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_reads_a_shared_prompt_otherwise_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Positions of Qwen2-VL counted token by token, as in other models: it runs, and nothing but the states tells."""
     folder = save_tiny_qwen_vl(tmp_path)
     monkeypatch.setattr("core.lm.inputs.GRID", "no grid")

@@ -7,7 +7,8 @@ import torch
 
 from core.errors import BadInput
 from core.lm.agreement import check_added, logits_of
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from tests.core.lm.families import TEXT_FAMILIES, save_family
 
 IDS = torch.tensor([[2, 30, 41, 52, 63]])

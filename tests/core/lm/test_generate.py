@@ -11,7 +11,8 @@ from core.lm.agreement import logits_of
 from core.lm.generate import Intervention, generate, stop_ids
 from core.lm.hooks import edit
 from core.lm.images import together
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.patched import build_batch, run_full
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from core.lm.agreement import logits_of
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.outcomes import (
     caption_predictions,
     continues_word,

@@ -10,7 +10,8 @@ from core.errors import BadInput
 from core.lm.agreement import logits_of
 from core.lm.hooks import edit
 from core.lm.images import together
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.patched import (
     CAPTION,
     IMAGE,

@@ -5,7 +5,8 @@ import torch
 
 from core.activations.passes import capture_batch
 from core.lm.hooks import Reading
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.prefix import (
     CaptionGroup,
     common_length,

@@ -11,7 +11,8 @@ from transformers import DynamicCache
 
 from core.lm.hooks import Reading, capture, edit
 from core.lm.images import read_pictures, together
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.prefix import (
     CaptionGroup,
     Prefix,

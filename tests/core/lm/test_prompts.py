@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadInput
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.prompts import CaptionRequest, UnusableText, encode_sample, spell
 from tests.core.lm.reference import INSTRUCTIONS, noise_images, processor_inputs
 from tests.core.lm.tiny import TEMPLATE

@@ -9,7 +9,8 @@ from torch import Tensor
 from core.activations.passes import CaptionPasses, plan_batches
 from core.errors import BadInput
 from core.lm.hooks import capture
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.prefix import CaptionGroup
 from core.lm.prompts import encode_sample
 from core.lm.sites import points

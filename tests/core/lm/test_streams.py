@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from core.lm.batches import TokenBatch
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.patched import build_batch, clean_run
 from core.lm.prompts import CaptionRequest, encode_sample
 from core.lm.streams import CleanStreams

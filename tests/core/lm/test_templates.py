@@ -43,7 +43,7 @@ def test_a_template_that_writes_the_time_gives_the_same_prompt_for_ever(dated: P
     first, second = encode_sample(loaded, request), encode_sample(loaded, request)
     assert first == second
     assert first.text.startswith("<bos>Today: 26 Jul 2024 12:00:00.000000\n")
-    assert loaded.notes == ("its chat template asks for the date, and is always told 26 July 2024, 12:00",)
+    assert loaded.notes == ("its chat template asks for the date, and is always given 26 July 2024, 12:00",)
     assert template_notes(CAPTIONER) == ()
 
 

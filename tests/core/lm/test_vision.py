@@ -11,7 +11,8 @@ from torch import Tensor
 from core.errors import BadInput
 from core.lm.hooks import Reading
 from core.lm.images import read_pictures
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.sites import vision_points
 from core.lm.vision import encode_images, image_rows
 from tests.core.lm.families import save_tiny_llava

@@ -15,7 +15,8 @@ from core.lm.agreement import check_added, logits_of
 from core.lm.generate import generate, stop_ids
 from core.lm.hooks import Reading
 from core.lm.images import image_tokens
-from core.lm.loading import LoadedModel, load_model
+from core.lm.loaded import LoadedModel
+from core.lm.loading import load_model
 from core.lm.patched import build_batch, clean_run, embed, run_embedded, run_from, run_full
 from core.lm.prefix import run_whole
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample

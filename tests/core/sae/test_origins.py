@@ -8,6 +8,7 @@ import pytest
 
 from core.sae.formats import Origin, save_sae
 from core.sae.origins import Trained, hook_place, plain_name, read_origin, read_trained
+from core.sae.pretrained import open_pretrained
 from tests.core.sae.dictionary import random_sae
 
 PARAMS = "params.npz"
@@ -168,3 +169,11 @@ def test_what_is_written_keeps_the_origin_and_says_where_it_is_used(tmp_path: Pa
     here = ["gemma-3-4b-it", "model_type:gemma3"]
     assert read_trained(tmp_path / "ours").used_on(here, "resid_post", 9).differs == ()
     assert read_trained(tmp_path / "ours").used_on(["x", "model_type:gpt2"], "resid_post", 9).differs == ("model",)
+
+
+def test_of_two_layouts_in_one_folder_weights_and_origin_are_of_the_same(tmp_path: Path) -> None:
+    sae = random_sae(4, 6)
+    save_sae(sae, tmp_path, Trained("gpt2", "blocks.3.hook_resid_post"))
+    (tmp_path / "sae.safetensors").write_bytes(b"of sparsify, and damaged")
+    assert open_pretrained(tmp_path, 4).num_features == 6
+    assert read_trained(tmp_path).hook == "blocks.3.hook_resid_post"

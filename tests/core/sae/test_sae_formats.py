@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import BadInput
-from core.sae.formats import CONFIG, SPARSITY, WEIGHTS, Origin, load_sae, save_sae
+from core.sae.configs import CONFIG, SPARSITY, WEIGHTS
+from core.sae.formats import Origin, load_sae, save_sae
 from tests.core.sae.dictionary import random_sae
 
 ORIGIN = Origin(model="scene-captioner", layer=17, dataset="demo")
