@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from core.data.ambiguous import ambiguous_captions
 from core.data.drops import DROPPED
 from core.data.emoji_source import read_emoji
+from core.data.gender_ambiguous import ambiguous_captions
 from core.data.sample_frame import SCHEMA
 from core.data.scenes import generate_scenes
 from core.data.splits import SPLITS

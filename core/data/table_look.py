@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.data.drops import dropped_share, is_too_much
+from core.data.gender_pairs import groups, pairs, too_few, unknown_told, unknown_twins
 from core.data.images import is_there
 from core.data.sample_frame import Sample
 from core.data.scripts import script_notes
 from core.data.table_columns import table_path
-from core.data.table_pairs import groups, pairs, too_few, unknown_told, unknown_twins
 from core.data.table_source import check_rows
 from core.progress import silent
 from core.study.data import TableSource

@@ -9,12 +9,12 @@ import polars as pl
 
 from core.data.drops import Drop, dropped_share, refuse_many
 from core.data.gender import label_caption
+from core.data.gender_pairs import groups, integer_twins, pair_up, split_groups, too_few
 from core.data.sample_frame import Sample, to_frame
 from core.data.scripts import script_notes
 from core.data.splits import SPLITS, assign_splits, draw
 from core.data.table_checks import RowChecker, attribute_types
 from core.data.table_columns import check_columns, left_out_columns, left_out_notes, read_columns, table_path
-from core.data.table_pairs import groups, integer_twins, pair_up, split_groups, too_few
 from core.data.table_pictures import PictureCopier, Place
 from core.data.table_rows import table_rows, table_types
 from core.errors import BadInput
