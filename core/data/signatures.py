@@ -30,9 +30,9 @@ def signature(head: bytes) -> str | None:
     """What a file that begins like this is, and the fix; null where that is not known."""
     if not head:
         return "an empty file"
-    for start, told in _STARTS:
+    for start, reason in _STARTS:
         if head.startswith(start):
-            return told
+            return reason
     if head[4:8] == b"ftyp":
         if head[8:12] in _HEIC:
             return "a HEIC picture, as telephones take them; save it as JPEG or PNG"
