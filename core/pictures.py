@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -108,8 +108,8 @@ def _opened(source: Path | bytes) -> Iterator[Image.Image]:
         with ExitStack() as files:
             with _decoding():
                 # a file, not its path: Pillow maps an uncompressed TIFF that lies on its side with its sides exchanged
-                file = files.enter_context(io.BytesIO(source) if isinstance(source, bytes) else source.open("rb"))
-                image = files.enter_context(Image.open(file))
+                file: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+                image = files.enter_context(Image.open(files.enter_context(file)))
             yield image
 
 

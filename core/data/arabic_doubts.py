@@ -65,8 +65,8 @@ def _owner_behind(people: People, index: int) -> Gender | None:
         return None
     for reading in people.readings[index + 1 :]:
         ways = [way for way, _ in reading.lexeme.people] + [reading.lexeme.owned]
-        genders = (OWNER_GENDERS.get(way.owner) for way in ways if way is not None)
-        if (gender := next(filter(None, genders), None)) is not None:
+        genders = [OWNER_GENDERS.get(way.owner) for way in ways if way is not None]
+        if (gender := next((gender for gender in genders if gender is not None), None)) is not None:
             return gender
     return None
 

@@ -62,5 +62,5 @@ def refuse_many(drops: Sequence[Drop], share: float, most: float, table: str) ->
     fields = ", ".join(f"{field} {count}" for field, count in sorted(Counter(drop.field for drop in rows).items()))
     raise BadInput(
         f"{table}: {len(rows)} rows dropped ({share:.1%} of it; by field: {fields}), more than "
-        f"data.max_dropped_fraction = {most:g} allows: {shown}{more}; mend the rows or raise the limit"
+        f"data.max_dropped_fraction = {most:g} allows: {shown}{more}; correct the rows or raise the limit"
     )
