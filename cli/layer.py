@@ -46,6 +46,6 @@ def layer(
 def _words(verdict: str) -> str:
     words = {
         "same": "computed again; every file has the checksum it had",
-        "different": "computed again; the checksums DIFFER from the ones before (`saeflow gc` lists what was set aside)",
+        "different": "computed again; the checksums DIFFER from those before (`saeflow gc` lists what was set aside)",
     }
     return words.get(verdict, verdict)

@@ -45,6 +45,18 @@ class DamagedArtifact(RuntimeError):
     """An artefact's files disagree with its manifest, or cannot be put in place."""
 
 
+def read_json(path: Path) -> Any:
+    """A JSON file of an artefact.
+
+    Raises:
+        DamagedArtifact: the file is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DamagedArtifact(f"{path}: missing or not JSON ({error}); run `saeflow verify`") from error
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

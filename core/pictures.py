@@ -1,4 +1,4 @@
-"""Pictures as a person sees them: upright, 8 bits a channel by the value range they have, on white where transparent.
+"""Pictures as a person sees them: upright, 8 bits per channel by the value range they have, on white where transparent.
 
 Every picture of a study is opened here: for the model, the report and the maps. A colour profile is not applied, as the
 processors of vision-language models apply none.
@@ -9,9 +9,9 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -31,7 +31,6 @@ DAMAGED = (
     Image.DecompressionBombError,
 )
 """What Pillow raises for a file that is no whole picture, or an odd one."""
-UNKNOWN = "not a picture of a known format"
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -56,6 +55,10 @@ class BrokenImage(ValueError):
     row."""
 
 
+class UnknownFormat(BrokenImage):
+    """A file is no picture of a format that Pillow knows."""
+
+
 def open_picture(source: Path | bytes) -> Image.Image:
     """Decode a picture (a file, or its content) to RGB as a person sees it; of an animation or pages, the first.
 
@@ -64,7 +67,8 @@ def open_picture(source: Path | bytes) -> Image.Image:
     2³² − 1).
 
     Raises:
-        BrokenImage: the file is missing or damaged, or which values are black and white cannot be told.
+        UnknownFormat: it is no picture, or of an unknown format.
+        BrokenImage: the file is missing, damaged or may not be read, or which values are black and white is not known.
     """
     with _opened(source) as image:
         return _as_seen(image)
@@ -74,10 +78,11 @@ def check_picture(content: bytes) -> str:
     """Check that a picture is whole to its last row and can be shown; return its format as Pillow calls it.
 
     Raises:
-        BrokenImage: as `open_picture`.
+        UnknownFormat, BrokenImage: as `open_picture`.
     """
     with _opened(content) as image:
-        image.verify()  # finds damaged checksums, and decoding a truncated file; neither finds both
+        with _decoding():
+            image.verify()  # finds damaged checksums, and decoding a truncated file; neither finds both
         kind = str(image.format)
     open_picture(content)
     return kind
@@ -87,11 +92,11 @@ def seen_size(path: Path) -> tuple[int, int]:
     """Width and height of `open_picture(path)`, mostly without decoding it.
 
     Raises:
-        BrokenImage: the file is missing or no picture.
+        BrokenImage: the file is missing, no picture, or may not be read.
     """
     with _opened(path) as image:
         if image.format == "TIFF":  # Pillow turns it while it loads
-            image.load()
+            _load(image)
         width, height = image.size
         return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
 
@@ -100,26 +105,41 @@ def seen_size(path: Path) -> tuple[int, int]:
 def _opened(source: Path | bytes) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd EXIF, large pictures: what is wrong with them raises
-        try:
-            # a file, not its path: Pillow maps an uncompressed TIFF that lies on its side with its sides exchanged
-            with (
-                io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
-                Image.open(file) as image,
-            ):
-                yield image
-        except BrokenImage:
-            raise
-        except FileNotFoundError:
-            raise BrokenImage("the file is missing") from None
-        except UnidentifiedImageError:  # its text holds a memory address
-            raise BrokenImage(UNKNOWN) from None
-        except DAMAGED as error:
-            raise BrokenImage(f"not a whole picture ({error or type(error).__name__})") from error
+        with ExitStack() as files:
+            with _decoding():
+                # a file, not its path: Pillow maps an uncompressed TIFF that lies on its side with its sides exchanged
+                file: IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+                image = files.enter_context(Image.open(files.enter_context(file)))
+            yield image
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Turn what Pillow and the system raise for a file into the reason.
+
+    Raises:
+        UnknownFormat, BrokenImage: as `open_picture`.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise BrokenImage("the file is missing") from None
+    except PermissionError:
+        raise BrokenImage("the file may not be read; change its permissions") from None
+    except UnidentifiedImageError:  # its text holds a memory address
+        raise UnknownFormat("not a picture of a known format") from None
+    except DAMAGED as error:
+        raise BrokenImage(f"not a whole picture ({error or type(error).__name__})") from error
+
+
+def _load(image: Image.Image) -> None:
+    with _decoding():
+        image.load()
 
 
 def _as_seen(image: Image.Image) -> Image.Image:
-    deep = ";16" in str(getattr(image, "tile", ""))  # of colours with 16 bits a channel Pillow keeps the high byte
-    image.load()
+    deep = ";16" in str(getattr(image, "tile", ""))  # of colours with 16 bits per channel Pillow keeps the high byte
+    _load(image)
     _refuse_unclear(image)
     turn = _UPRIGHT.get(_orientation(image))
     seen = _on_white(_eight_bits(image) if image.mode in ("I", "F") or image.mode.startswith("I;") else image)
@@ -129,7 +149,7 @@ def _as_seen(image: Image.Image) -> Image.Image:
 
 
 def _refuse_dark(image: Image.Image) -> None:
-    """Refuse a picture of 16 bits a channel of which Pillow keeps too little, or nothing at all.
+    """Refuse a picture of 16 bits per channel of which Pillow keeps too little, or nothing at all.
 
     Raises:
         BrokenImage: its colours, as they are before white shines through, are all but black.
@@ -199,7 +219,7 @@ def _white(image: Image.Image, values: np.ndarray) -> float:
     """The value that is shown white.
 
     Raises:
-        BrokenImage: it cannot be told.
+        BrokenImage: it is not known.
     """
     if not np.isfinite(values).all():
         raise BrokenImage("its values are not all finite (NaN or infinity)")
@@ -210,7 +230,7 @@ def _white(image: Image.Image, values: np.ndarray) -> float:
     if white is None or low < -_TOLERANCE * white:
         raise BrokenImage(
             f"its values go from {low:,.10g} to {high:,.10g}, and which of them are black and white is not known; "
-            "save it with 8 bits a channel"
+            "save it with 8 bits per channel"
         )
     if 0 < high < white * (_DARKEST_KNOWN if known else _DARKEST_GUESSED):
         raise BrokenImage(_too_dark(high, white))
@@ -230,5 +250,5 @@ def _known_white(image: Image.Image) -> int | None:
 def _too_dark(high: float, white: float, about: str = "") -> str:
     return (
         f"its brightest value is {about}{high:,.10g} where white is {white:,.10g}: all but black; save it with 8 bits "
-        "a channel, or with values over the whole range"
+        "per channel, or with values over the whole range"
     )

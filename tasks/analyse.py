@@ -8,7 +8,7 @@ from prefect import Task
 
 from core.analysis.registry import ANALYSES
 from core.analysis.result import AnalysisInputs, LayerInputs, Result
-from core.data.samples import analysed, read_samples
+from core.data.samples import analysed, capture_drops, read_samples
 from core.features.index import FeatureIndex
 from core.figures.writers import write_figure
 from core.sae.formats import load_sae
@@ -51,7 +51,7 @@ def _write(work: Work, result: Result) -> None:
 
 def _inputs(work: Work) -> AnalysisInputs:
     folder = work.input("samples")
-    samples = analysed(read_samples(folder), work.inputs("shards"))
+    samples = analysed(read_samples(folder), capture_drops(work.inputs("shards")))
     truth = folder / "truth.json"
     layers = tuple(int(layer) for layer in work.recipe["layers"])
     return AnalysisInputs(

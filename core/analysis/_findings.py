@@ -7,8 +7,8 @@ import polars as pl
 
 from core.analysis.intervals import Interval
 from core.analysis.result import AnalysisInputs
+from core.data.languages import LANGUAGE_NAMES
 
-_LANGUAGES = {"en": "English", "ar": "Arabic"}
 _PLACES = {
     "image": "on image tokens",
     "last-prompt": "at the last prompt token",
@@ -45,7 +45,7 @@ def _quality_line(summary: pl.DataFrame) -> str:
 
 
 def _emergence_line(row: Mapping[str, Any], first: int) -> str:
-    language, place = _LANGUAGES.get(row["language"], row["language"]), _PLACES[row["position_set"]]
+    language, place = LANGUAGE_NAMES.get(row["language"], row["language"]), _PLACES[row["position_set"]]
     peak = Interval(row["low"], row["auroc"], row["high"])
     controls = f"shuffled labels reach {row['shuffled_high']:.2f}"
     if row["professions_out"] is not None:
@@ -78,7 +78,7 @@ def _splice_line(splice: pl.DataFrame) -> str:
     return (
         f"With an SAE spliced in at every token but control tokens the captions' loss rises by {added:.3f} nats "
         f"a token in the median layer ({recovered:.1%} of the loss that mean ablation costs is recovered); at worst by "
-        f"{interval}, in layer {worst['layer']} ({_LANGUAGES.get(worst['language'], worst['language'])})."
+        f"{interval}, in layer {worst['layer']} ({LANGUAGE_NAMES.get(worst['language'], worst['language'])})."
     )
 
 

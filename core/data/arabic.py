@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from core.data.gender_words import Gender
 from core.data.spelling import fold
 
 _MARKS = (
@@ -97,8 +98,12 @@ class Stripped(NamedTuple):
     preposition: str
 
 
-OWNERS = ("هما", "كما", "هم", "هن", "ها", "كم", "نا", "ه", "ي", "ك")
-"""Pronouns that end a noun, longest first."""
+OWNER_GENDERS: dict[str, Gender | None] = {
+    **dict.fromkeys(("هما", "كما", "هم", "كم", "نا", "ي", "ك")),
+    **{"هن": "female", "ها": "female", "ه": "male"},
+}
+"""The pronouns that end a noun, and the gender of the owner whom each speaks of; null where it tells none."""
+_PRONOUNS = tuple(sorted(OWNER_GENDERS, key=len, reverse=True))
 
 
 @lru_cache(maxsize=65536)
@@ -139,7 +144,7 @@ def _tails(word: str, head: tuple[int, bool, bool, str]) -> list[Stripped]:
     readings = [Stripped(stem, taken, "", is_definite, is_future, preposition)]
     if is_definite:
         return readings  # a noun has either the article or an owner
-    for owner in OWNERS:
+    for owner in _PRONOUNS:
         if stem.endswith(owner) and len(stem) - len(owner) >= 2:
             owned = stem[: -len(owner)]
             forms = (owned[:-1] + "ة", owned) if owned.endswith("ت") else (owned,)

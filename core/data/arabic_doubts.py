@@ -6,9 +6,8 @@ that the lexicon does not have.
 
 import re
 
-from core.data.arabic import Stripped
+from core.data.arabic import OWNER_GENDERS, Stripped
 from core.data.arabic_contexts import neighbour
-from core.data.arabic_lexemes import OWNERS
 from core.data.arabic_lexicon import Person
 from core.data.arabic_people import People
 from core.data.arabic_phrases import looks_feminine
@@ -66,9 +65,9 @@ def _owner_behind(people: People, index: int) -> Gender | None:
         return None
     for reading in people.readings[index + 1 :]:
         ways = [way for way, _ in reading.lexeme.people] + [reading.lexeme.owned]
-        genders = [OWNERS[way.owner] for way in ways if way is not None and way.owner in OWNERS]
-        if genders:
-            return genders[0]
+        genders = [OWNER_GENDERS.get(way.owner) for way in ways if way is not None]
+        if (gender := next((gender for gender in genders if gender is not None), None)) is not None:
+            return gender
     return None
 
 

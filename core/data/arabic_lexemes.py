@@ -4,14 +4,12 @@ import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from core.data.arabic import Stripped, strippings
+from core.data.arabic import OWNER_GENDERS, Stripped, strippings
 from core.data.arabic_lexicon import Adjective, ArabicLexicon, Number, Person, Verb, arabic_lexicon
 from core.data.gender_words import Gender
 
 Being = Literal["", "animal", "figure", "thing"]
 
-OWNERS: dict[str, Gender] = {"ه": "male", "ها": "female", "هن": "female"}
-"""The pronouns that tell an owner's gender; هم and هما tell none."""
 # After stripping, two letters are rarely what they look like: باب is a door, وجد is `found`.
 SHORT = 2
 _SHORT_AFTER_AND = frozenset({"ام", "اب", "اخ"})
@@ -130,7 +128,7 @@ def _people(
             person = person._replace(sort="doubtful")  # البحار are the seas
         if way.stem in lexicon.sets["only_with_shadda"] and not has_shadda:
             continue  # كتّاب, writers, not كتاب
-        if has_shadda and way.stem in lexicon.sets["told_by_shadda"]:
+        if has_shadda and way.stem in lexicon.sets["sure_with_shadda"]:
             person = person._replace(sort="sure")
         found.append((way, person))
     return found
@@ -189,7 +187,7 @@ def _heh(lexicon: ArabicLexicon, folded: str) -> tuple[Stripped, Person] | None:
 
 def _prepositional(lexicon: ArabicLexicon, folded: str, ways: tuple[Stripped, ...]) -> Stripped | None:
     for way in ways:
-        if way.owner in OWNERS and way.stem in lexicon.sets["prepositional"]:
+        if OWNER_GENDERS.get(way.owner) is not None and way.stem in lexicon.sets["prepositional"]:
             return way
     for owner in ("ها", "ه"):  # لها and به: the preposition alone is too short to be a stem
         head = folded.removesuffix(owner).removeprefix("و")
@@ -270,6 +268,6 @@ def _present(lexicon: ArabicLexicon, stem: str, spelt: str) -> list[Verb]:
 
 def _object(lexicon: ArabicLexicon, ways: tuple[Stripped, ...]) -> Stripped | None:
     for way in ways:
-        if way.owner in OWNERS and way.stem in lexicon.embraced:
+        if OWNER_GENDERS.get(way.owner) is not None and way.stem in lexicon.embraced:
             return way
     return None

@@ -1,4 +1,4 @@
-"""The Arabic words that tell gender, with their regular endings spelt out: one look-up a surface form."""
+"""The Arabic words that tell gender, with their regular endings spelt out: one look-up per surface form."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -83,7 +83,7 @@ class ArabicLexicon(NamedTuple):
 
 @cache
 def arabic_lexicon() -> ArabicLexicon:
-    """The lexicon, built once a process."""
+    """The lexicon, built once per process."""
     words, things = lexicon_file("arabic"), lexicon_file("arabic_things")
     people, constructs = _people(lexicon_file("arabic_people"))
     people = {form: person for form, person in people.items() if form not in words["never"]}

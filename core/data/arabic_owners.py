@@ -1,7 +1,6 @@
 """The owners that Arabic pronouns speak of: in صديقته the friend is female, the ه a male owner."""
 
-from core.data.arabic import Stripped
-from core.data.arabic_lexemes import OWNERS
+from core.data.arabic import OWNER_GENDERS, Stripped
 from core.data.arabic_lexicon import arabic_lexicon
 from core.data.arabic_people import People
 from core.data.arabic_phrases import can_agree
@@ -12,11 +11,11 @@ def owner(people: People, index: int) -> tuple[Gender, Stripped, Referent, Kind]
     """The gender of the owner whose pronoun ends the word, where the owner is a person, and what the pronoun is."""
     somebody, lexeme = people.found.get(index), people.readings[index].lexeme
     if somebody is not None:
-        gender = OWNERS.get(somebody.stripped.owner)
+        gender = OWNER_GENDERS.get(somebody.stripped.owner)
         is_person = gender is not None and _owns_a_person(people, index, gender)
         return (gender, somebody.stripped, "possessor", "possessive") if gender and is_person else None
     if lexeme.embraced is not None and people.phrases.roles[index] == "verb":
-        gender = OWNERS.get(lexeme.embraced.owner)
+        gender = OWNER_GENDERS.get(lexeme.embraced.owner)
         is_person = gender is not None and _is_embraced(people, index, gender)
         return (gender, lexeme.embraced, "object", "pronoun") if gender and is_person else None
     ways: tuple[tuple[Stripped | None, Referent, Kind], ...] = (
@@ -25,7 +24,7 @@ def owner(people: People, index: int) -> tuple[Gender, Stripped, Referent, Kind]
     )
     for stripped, whose, kind in ways:
         if stripped is not None:
-            gender = OWNERS.get(stripped.owner)
+            gender = OWNER_GENDERS.get(stripped.owner)
             is_person = gender is not None and _owns_a_thing(people, index, gender, is_of=kind == "pronoun")
             return (gender, stripped, whose, kind) if gender and is_person else None
     return None
@@ -73,7 +72,7 @@ def _is_embraced(people: People, index: int, gender: Gender) -> bool:
     """Whether the pronoun behind a verb speaks of somebody whom the caption does not name."""
     named = [people.who(at) for at in range(index) if people.who(at) is not None]
     if gender in named or "any" in named:
-        return False  # told by the noun
+        return False  # the noun tells it
     return not _could_be_of(people, index, gender, ("animal", "figure", "thing"))
 
 

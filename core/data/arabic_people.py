@@ -2,9 +2,8 @@
 
 from typing import Literal, NamedTuple
 
-from core.data.arabic import Stripped
+from core.data.arabic import OWNER_GENDERS, Stripped
 from core.data.arabic_contexts import candidates, named_nobody, neighbour
-from core.data.arabic_lexemes import OWNERS
 from core.data.arabic_lexicon import Person, arabic_lexicon
 from core.data.arabic_phrases import Phrases
 from core.data.arabic_readings import Reading
@@ -131,7 +130,7 @@ class People:
         if index or gender != "female":
             return False
         owned = (reading.lexeme.owned for reading in self.readings[1:])
-        return any(way is not None and OWNERS.get(way.owner) == gender for way in owned)
+        return any(way is not None and OWNER_GENDERS.get(way.owner) == gender for way in owned)
 
     def _adjective_behind(self, index: int) -> Gender | None:
         phrase, after = self.phrases.of.get(index), neighbour(self.readings, index + 1)
@@ -149,8 +148,8 @@ class People:
         if lexeme.adjective is None or phrase is None or index == phrase.head or self.gender(index - 1) is not None:
             return False
         before = self.readings[index - 1]
-        is_told = any(person.gender is not None for _, person in before.lexeme.people) or before.within("outfit")
-        return not is_told and before.lexeme.is_definite == lexeme.is_definite
+        has_gender = any(person.gender is not None for _, person in before.lexeme.people) or before.within("outfit")
+        return not has_gender and before.lexeme.is_definite == lexeme.is_definite
 
     def _is_of_an_animal(self, index: int, stripped: Stripped) -> bool:
         """Whether أحدهما speaks of one of two dogs, or أمه of a foal's mother."""

@@ -139,11 +139,11 @@ class Phrases:
         if before == "preposition":
             return "preposition"
         if self.readings[start].lexeme.joins:  # `and` goes on with what the phrase before it is
-            earlier = self.phrase_before(start)
+            earlier = self._phrase_before(start)
             return earlier.governor if earlier is not None and earlier.end == start else ""
         return "verb" if before == "verb" else ""
 
-    def phrase_before(self, index: int) -> Phrase | None:
+    def _phrase_before(self, index: int) -> Phrase | None:
         """The phrase that ends where `index` stands."""
         end = index
         if end == 0 or self.roles[end - 1] != "noun":

@@ -24,8 +24,8 @@ class Drop(NamedTuple):
     reason: str
 
     @property
-    def told(self) -> str:
-        """The row and what is wrong with it, for a message."""
+    def message(self) -> str:
+        """The row and what is wrong with it."""
         return f"row {self.row} ({self.field}: {self.reason})"
 
 
@@ -57,10 +57,10 @@ def refuse_many(drops: Sequence[Drop], share: float, most: float, table: str) ->
     if not is_too_much(share, most):
         return
     rows = sorted(drops)
-    shown = "; ".join(drop.told for drop in rows[:_SHOWN])
+    shown = "; ".join(drop.message for drop in rows[:_SHOWN])
     more = f"; and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
     fields = ", ".join(f"{field} {count}" for field, count in sorted(Counter(drop.field for drop in rows).items()))
     raise BadInput(
         f"{table}: {len(rows)} rows dropped ({share:.1%} of it; by field: {fields}), more than "
-        f"data.max_dropped_fraction = {most:g} allows: {shown}{more}; mend the rows or raise the limit"
+        f"data.max_dropped_fraction = {most:g} allows: {shown}{more}; correct the rows or raise the limit"
     )

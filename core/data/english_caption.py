@@ -1,6 +1,6 @@
 """An English caption read word by word: its tokens and what each of them names."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from core.data.english_lexicon import Role, english_lexicon, forms, is_listed, role_of
@@ -18,8 +18,8 @@ class EnglishCaption:
     tokens: list[Token]
     roles: list[Role]
     ambiguous: bool = False
-    generic: set[int] = field(default_factory=set)
-    """Pronouns that stand for anyone (his or her)."""
+    has_generic: bool = False
+    """A pronoun stands for anyone (his or her)."""
 
     def word(self, index: int) -> str:
         """The word at `index`, empty beyond the caption."""

@@ -21,7 +21,7 @@ def mark_pronouns(caption: EnglishCaption, names: dict[int, Gender | None]) -> N
             continue
         if _is_generic(caption, index):
             caption.make_thing(index)
-            caption.generic.add(index)
+            caption.has_generic = True
         elif not _is_person(caption, index, names):
             caption.make_thing(index)
 

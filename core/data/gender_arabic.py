@@ -35,8 +35,8 @@ def _of_word(text: str, people: People, index: int, described: set[int]) -> list
     """The gendered words in one written word: a noun and its owner's pronoun are two."""
     reading, owned = people.readings[index], owner(people, index)
     tokens = _of_person(text, people, index)
-    if index not in people.found and (told := _told(people, index, described)) is not None:
-        gender, kind = told
+    if index not in people.found and (found := _agreeing(people, index, described)) is not None:
+        gender, kind = found
         tokens.append(_token(text, reading.word.start, reading.word.end, gender, "subject", kind))
         if people.readings[index].lexeme.embraced is None:
             owned = None
@@ -66,7 +66,7 @@ def _of_person(text: str, people: People, index: int) -> list[GenderedWord]:
     return [_token(text, start, end, somebody.gender, referent, "noun")]
 
 
-def _told(people: People, index: int, described: set[int]) -> tuple[Gender, Kind] | None:
+def _agreeing(people: People, index: int, described: set[int]) -> tuple[Gender, Kind] | None:
     found = agreeing(people, index, described) or speaks_alone(people, index)
     if found is not None and found[1] in ("adjective", "pronoun"):
         described.add(index)

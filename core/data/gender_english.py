@@ -30,7 +30,7 @@ def label_english(text: str) -> GenderLabel:
     neutral += [at for at, gender in names.items() if gender is None]
     kept = weigh_names(found, [caption.tokens[at].start for at in neutral])
     outvoted = len(kept) < len(found)
-    names_people = bool(neutral or caption.generic or outvoted or speaks_of_people(caption))
+    names_people = bool(neutral or caption.has_generic or outvoted or speaks_of_people(caption))
     return label_of([_written(word, text, folded) for word in kept], names_people, caption.ambiguous or outvoted)
 
 

@@ -9,7 +9,6 @@ from core.data.gender_words import Gender, GenderedWord, lexicon_file
 
 NameGender = Literal["female", "male", "neutral"]
 _AGREEING = ("pronoun", "possessive", "verb", "adjective", "demonstrative")
-_LANGUAGES = {"en": "english", "ar": "arabic"}
 
 
 def given_name(word: str, language: Literal["en", "ar"], is_person: bool = False) -> NameGender | None:
@@ -59,7 +58,7 @@ def _is_contradicted(name: GenderedWord, tokens: Sequence[GenderedWord], neutral
 @cache
 def _names(language: str) -> tuple[dict[str, NameGender], dict[str, NameGender]]:
     """Names that are nothing else, and names that are words too, folded."""
-    lists: dict[str, list[str]] = lexicon_file("names")[_LANGUAGES[language]]
+    lists: dict[str, list[str]] = lexicon_file("names")[language]
     fold = str.lower if language == "en" else normalise
     genders: tuple[Gender, ...] = ("female", "male")
     sure: dict[str, NameGender] = {fold(name): gender for gender in genders for name in lists[gender]}

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from core.data.signatures import HEAD_BYTES, signature
-from core.pictures import UNKNOWN, BrokenImage, check_picture
+from core.pictures import BrokenImage, UnknownFormat, check_picture
 
 FOLDER = "images"
 _ENDINGS = {"JPEG": "jpg", "MPO": "jpg", "JPEG2000": "jp2"}
@@ -50,15 +50,16 @@ def store_image(content: bytes, out: Path) -> str:
     Its name and ending follow from its content, so that equal pictures are stored once, whatever they were called.
 
     Raises:
+        UnknownFormat: it is no picture of a known format; the message says what else it is, where that is known.
         BrokenImage: it is not a whole picture, or cannot be shown as it is meant.
     """
     try:
         kind = check_picture(content)
-    except BrokenImage as error:
-        told = signature(content[:HEAD_BYTES])
-        if str(error) != UNKNOWN or told is None:
+    except UnknownFormat as error:
+        found = signature(content[:HEAD_BYTES])
+        if found is None:
             raise
-        raise BrokenImage(f"{UNKNOWN}: {told}") from error
+        raise UnknownFormat(f"{error}: {found}") from error
     name = f"{FOLDER}/{content_name(content)}.{_ENDINGS.get(kind, kind.lower())}"
     target = out / name
     if not target.exists():

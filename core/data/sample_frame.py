@@ -1,7 +1,7 @@
 """The columns of `samples.parquet`, and how samples become its rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ SCHEMA: dict[str, Any] = {
 study of text; caption and gender of a language that the study lacks are null. Genders are `male`, `female`, `both`,
 `neutral` or `none`; splits `train`, `select` or `test`; `twin_id` is the sample's gender-flipped counterpart."""
 
-RESERVED_PREFIX = "source_"
+_PREFIX = "source_"
 _INT64 = 2**63
 _LARGEST = 2**1023  # of what a float holds, near enough
 
@@ -76,15 +76,18 @@ def free_column(number: int, names: Sequence[str]) -> str:
     return free
 
 
+def prefixed(name: str, names: Container[str]) -> str:
+    """Another name for a column that is called like one of ours; none of `names`."""
+    free = _PREFIX + name
+    while free in names:
+        free = _PREFIX + free
+    return free
+
+
 def _free_name(name: str, names: Sequence[str]) -> str:
     if not name:
         return free_column(1, names)
-    if name not in SCHEMA:
-        return name
-    free = RESERVED_PREFIX + name
-    while free in names:
-        free = RESERVED_PREFIX + free
-    return free
+    return prefixed(name, names) if name in SCHEMA else name
 
 
 def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:

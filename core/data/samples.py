@@ -7,9 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from core.data.ambiguous import ambiguous_captions
+from core.artifacts import read_json
 from core.data.drops import DROPPED
 from core.data.emoji_source import read_emoji
+from core.data.gender_ambiguous import ambiguous_captions
+from core.data.languages import LANGUAGES
 from core.data.sample_frame import SCHEMA
 from core.data.scenes import generate_scenes
 from core.data.splits import SPLITS
@@ -20,7 +22,7 @@ from core.study.data import DataSource, EmojiSource, TableSource
 __all__ = ["SCHEMA", "SamplesSummary", "prepare", "read_samples"]
 
 FILE = "samples.parquet"
-_LANGUAGES = ("en", "ar")
+_CAPTURE_DROPS = {"sample_id": pl.String, "language": pl.String, "reason": pl.String}
 _GENDERS = ("female", "male", "both", "neutral", "none")
 
 
@@ -57,7 +59,7 @@ def prepare(source: DataSource, base: Path, out: Path, progress: Progress) -> Sa
         source: the study's data section.
         base: the folder that a relative table path starts at.
         out: an empty folder.
-        progress: told of rows and images done; may stop the work.
+        progress: called with rows and images done; may stop the work.
 
     Raises:
         BadInput: the source is wrong, or more of it had to be dropped than it allows.
@@ -80,11 +82,19 @@ def read_samples(folder: Path) -> pl.DataFrame:
     return pl.read_parquet(folder / FILE, glob=False)
 
 
-def analysed(samples: pl.DataFrame, shards: Iterable[Path]) -> pl.DataFrame:
-    """The samples that the model was run on: those that none of the captured shards left out."""
-    drops = [json.loads((shard / "shard.json").read_text(encoding="utf-8")).get("drops", ()) for shard in shards]
-    left_out = {drop["sample_id"] for some in drops for drop in some}
-    return samples.filter(~pl.col("sample_id").is_in(left_out)) if left_out else samples
+def capture_drops(shards: Iterable[Path]) -> pl.DataFrame:
+    """The captions that captured shards left out, in the shards' order: sample_id, language, reason.
+
+    Raises:
+        DamagedArtifact: the summary of a shard is missing or not JSON.
+    """
+    drops = [drop for shard in shards for drop in read_json(shard / "shard.json").get("drops", ())]
+    return pl.DataFrame([{name: drop[name] for name in _CAPTURE_DROPS} for drop in drops], schema=_CAPTURE_DROPS)
+
+
+def analysed(samples: pl.DataFrame, drops: pl.DataFrame) -> pl.DataFrame:
+    """The samples that the model was run on: those of which capture dropped no caption."""
+    return samples.filter(~pl.col("sample_id").is_in(drops["sample_id"].implode()))
 
 
 def _read(source: DataSource, base: Path, out: Path, progress: Progress) -> Drawn:
@@ -99,7 +109,7 @@ def _read(source: DataSource, base: Path, out: Path, progress: Progress) -> Draw
 
 
 def _languages(frame: pl.DataFrame) -> list[str]:
-    return [language for language in _LANGUAGES if frame[f"caption_{language}"].null_count() < frame.height]
+    return [language for language in LANGUAGES if frame[f"caption_{language}"].null_count() < frame.height]
 
 
 def _summary(frame: pl.DataFrame, dropped: pl.DataFrame, ambiguous: pl.DataFrame, drawn: Drawn) -> SamplesSummary:

@@ -64,7 +64,7 @@ class _Sample(NamedTuple):
 
 
 def generate_scenes(out: Path, *, num_samples: int, seed: int, twins: bool = True) -> pl.DataFrame:
-    """Write images/NNNNN.png and truth.json below `out`; return one row a sample.
+    """Write images/NNNNN.png and truth.json below `out`; return one row per sample.
 
     Half of the rows are for training, a quarter each for selection and test. With `twins`, the latter two come in
     gender-flipped pairs, which stand side by side and share `pair_id`; a neutral person's twin has the same picture

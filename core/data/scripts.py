@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
+from core.data.languages import LANGUAGE_NAMES
 from core.data.sample_frame import Sample
 from core.study.data import Columns
 
 _OWN = {"en": "Latin", "ar": "Arabic"}
-_LANGUAGES = {"en": "English", "ar": "Arabic"}
 _LEAST_OWN = 0.2
 """A caption with a smaller share of letters of its own script is foreign: a brand's name in a sentence is not."""
 _SHOWN = 5
@@ -44,8 +44,8 @@ def script_notes(samples: Sequence[Sample], columns: Columns) -> list[str]:
             "data.columns.caption_ar"
         ]
     return [
-        f"column {getattr(columns, f'caption_{language}')!r} ({_LANGUAGES[language]}): {_share(rows, samples)} have "
-        f"captions in {script} script; correct them, or the column"
+        f"column {getattr(columns, f'caption_{language}')!r} ({LANGUAGE_NAMES[language]}): {_share(rows, samples)} "
+        f"have captions in {script} script; correct them, or the column"
         for language, foreign in found.items()
         for script, rows in _by_script(foreign).items()
     ]

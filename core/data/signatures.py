@@ -16,7 +16,7 @@ _STARTS = (
     (b"ARROW1", "an Arrow file; write it as Parquet"),
     (b"SQLite format 3", "an SQLite database; write its table as CSV or Parquet"),
     (b"\x93NUMPY", "a NumPy array; save it as PNG"),
-    (b"v/1\x01", "an OpenEXR picture; save it as PNG with 8 bits a channel"),
+    (b"v/1\x01", "an OpenEXR picture; save it as PNG with 8 bits per channel"),
     (b"\xff\x0a", "a JPEG XL picture; save it as JPEG or PNG"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL picture; save it as JPEG or PNG"),
     (b"II*\0", "a TIFF of a pixel type that cannot be read; save it as PNG"),
@@ -30,15 +30,15 @@ def signature(head: bytes) -> str | None:
     """What a file that begins like this is, and the fix; null where that is not known."""
     if not head:
         return "an empty file"
-    for start, told in _STARTS:
+    for start, reason in _STARTS:
         if head.startswith(start):
-            return told
+            return reason
     if head[4:8] == b"ftyp":
         if head[8:12] in _HEIC:
             return "a HEIC picture, as telephones take them; save it as JPEG or PNG"
         return "a video; save one of its pictures as JPEG or PNG"
     if head[128:132] == b"DICM":
-        return "a DICOM picture; save it as PNG with 8 bits a channel"
+        return "a DICOM picture; save it as PNG with 8 bits per channel"
     return _markup(head.removeprefix(b"\xef\xbb\xbf").lstrip().lower())
 
 

@@ -21,7 +21,7 @@ class Row(NamedTuple):
     fault: str | None = None
 
 
-class Picture(NamedTuple):
+class PictureCell(NamedTuple):
     """What a cell says of a picture: its content, or where it lies; `path` is its name where the content is there."""
 
     content: bytes | None
@@ -59,7 +59,7 @@ def as_name(value: object, what: str) -> str | None:
     return str(value).strip() or None
 
 
-def as_picture(value: object) -> Picture | None:
+def as_picture(value: object) -> PictureCell | None:
     """A picture's path, bytes, or struct of both as the `datasets` library stores it; null where the cell is empty.
 
     Raises:
@@ -79,9 +79,9 @@ def as_picture(value: object) -> Picture | None:
         found = type(path if content is None else content).__name__
         raise WrongCell(f"a picture is a path, its bytes, or a struct of bytes and path, not {found}")
     text = (path or "").strip()
-    if content is None and (told := _no_path(text)) is not None:
-        raise WrongCell(told)
-    return Picture(content, PurePath(text).as_posix() if text else None) if text or content is not None else None
+    if content is None and (reason := _no_path(text)) is not None:
+        raise WrongCell(reason)
+    return PictureCell(content, PurePath(text).as_posix() if text else None) if text or content is not None else None
 
 
 def named_path(value: object) -> str | None:

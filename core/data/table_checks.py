@@ -8,7 +8,7 @@ from typing import Any
 from core.data.arabic import normalise
 from core.data.drops import Drop
 from core.data.images import content_name
-from core.data.sample_frame import RESERVED_PREFIX, Sample
+from core.data.sample_frame import Sample, prefixed
 from core.data.table_cells import Row, WrongCell, as_name, as_picture, is_missing, shown
 from core.data.table_columns import PAIR, TWIN
 from core.study.data import Columns
@@ -57,8 +57,8 @@ class RowChecker:
             sample_id = self._sample_id(row)
             sample = self._sample(row, sample_id)
         except _Fault as fault:
-            told = None if sample_id is None else shown(sample_id)
-            self.drops.append(Drop(row.number, told, fault.field, fault.reason))
+            name = None if sample_id is None else shown(sample_id)
+            self.drops.append(Drop(row.number, name, fault.field, fault.reason))
             return
         self._ids[sample_id] = row.number
         self._images.setdefault(sample.image_id, (sample.image, row.number))
@@ -137,16 +137,16 @@ class RowChecker:
         """The columns that the study does not name; the one that pairs rows is called `pair_id`."""
         pair = self.names.pair or (PAIR if self._has_own(PAIR) else None)
         named = {pair, TWIN, *(getattr(self.names, role) for role in Columns.model_fields)}
-        found = {_free(name): row.values.get(name) for name in self.there if name not in named}
+        found = {_free(name, self.there): row.values.get(name) for name in self.there if name not in named}
         return found if pair is None else {**found, PAIR: _name(row, pair, "a pair")}
 
     def _has_own(self, name: str) -> bool:
         return name in self.there and name not in {getattr(self.names, role) for role in Columns.model_fields}
 
 
-def attribute_types(types: Mapping[str, Any]) -> dict[str, Any]:
-    """The types of the samples' attributes, where the table has types."""
-    return {_free(name): kind for name, kind in types.items()}
+def attribute_types(types: Mapping[str, Any], there: Sequence[str]) -> dict[str, Any]:
+    """The types of the samples' attributes, where the table has types; `there` are the columns that were read."""
+    return {_free(name, there): types[name] for name in there if name in types}
 
 
 def _is_visible(text: str) -> bool:
@@ -158,8 +158,8 @@ def _control(text: str) -> str | None:
     return next((char for char in text if unicodedata.category(char) == "Cc" and not char.isspace()), None)
 
 
-def _free(name: str) -> str:
-    return RESERVED_PREFIX + name if name == PAIR else name
+def _free(name: str, there: Sequence[str]) -> str:
+    return prefixed(name, there) if name == PAIR else name
 
 
 def _name(row: Row, name: str, what: str) -> str | None:

@@ -39,18 +39,18 @@ def check_columns(columns: Columns, path: Path) -> list[str]:
     roles = {role: name for role in Columns.model_fields if (name := getattr(columns, role)) is not None}
     for role, name in roles.items():
         if name not in there:
-            raise BadInput(f"{path.name}: no column {name!r} (data.columns.{role}); {_hint(name, there)}")
+            raise BadInput(f"{path.name}: no column {name!r} (data.columns.{role}); {_hint(name, there, path)}")
     types = table_types(path)
     for role, name in roles.items():
         wanted = _wanted(role, types[name]) if name in types else None
         if wanted is not None:
-            told = f"column {name!r} (data.columns.{role}) holds {shown(types[name])}"
-            raise BadInput(f"{path.name}: {told}; it must hold {wanted}")
+            message = f"column {name!r} (data.columns.{role}) holds {shown(types[name])}"
+            raise BadInput(f"{path.name}: {message}; it must hold {wanted}")
     for name in sorted({PAIR, TWIN} & types.keys() - roles.values()):
         wanted = None if name == PAIR and columns.pair is not None else _wanted("id", types[name])
         if wanted is not None:
-            told = f"column {name!r} holds {shown(types[name])}"
-            raise BadInput(f"{path.name}: {told}; it must hold {wanted}, or rename it if it ties no rows together")
+            message = f"column {name!r} holds {shown(types[name])}"
+            raise BadInput(f"{path.name}: {message}; it must hold {wanted}, or rename it if it ties no rows together")
     return there
 
 
@@ -70,21 +70,21 @@ def left_out_columns(columns: Columns, path: Path, read: Sequence[str]) -> list[
     found = unreadable_columns(path, read) if types else []
     for role in Columns.model_fields:
         if (name := getattr(columns, role)) in found:
-            told = f"column {name!r} (data.columns.{role}) holds {shown(types[name])} that cannot be read"
-            raise BadInput(f"{path.name}: {told}; write it as text")
+            message = f"column {name!r} (data.columns.{role}) holds {shown(types[name])} that cannot be read"
+            raise BadInput(f"{path.name}: {message}; write it as text")
     return found
 
 
 def left_out_notes(names: Sequence[str], types: Mapping[str, Any]) -> list[str]:
     """What to say of columns that are left out."""
-    told = ", ".join(f"{shown(name)} ({shown(types[name])})" for name in names)
-    return [f"columns that cannot be read are left out as attributes: {told}; write them as text"] if names else []
+    listed = ", ".join(f"{shown(name)} ({shown(types[name])})" for name in names)
+    return [f"columns that cannot be read are left out as attributes: {listed}; write them as text"] if names else []
 
 
-def _hint(name: str, there: Sequence[str]) -> str:
+def _hint(name: str, there: Sequence[str], path: Path) -> str:
     listed = f"the table's columns: {shown(', '.join(there) or 'none', _MOST_LISTED)}"
     marks = [mark for mark in SEPARATORS if any(mark in column for column in there)]
-    if marks:
+    if marks and path.suffix.lower() in (".csv", ".tsv"):
         return f"are its columns separated by {marks[0]!r}? save it with commas; {listed}"
     near = difflib.get_close_matches(name, there[:_MOST_COMPARED], n=1, cutoff=0.5)
     return f"did you mean {shown(near[0])!r}? {listed}" if near else listed

@@ -35,9 +35,9 @@ def refuse_foreign(path: Path) -> None:
         head = file.read(HEAD_BYTES)
     if head.startswith(_UTF16) or b"\0" in head[:4]:
         raise BadInput(f"{path.name}: UTF-16 text (Excel's 'Unicode Text'); save it as UTF-8 (Excel's 'CSV UTF-8')")
-    told = signature(head) if head else None
-    if told is not None:
-        raise BadInput(f"{path.name}: not a table of text but {told}")
+    found = signature(head) if head else None
+    if found is not None:
+        raise BadInput(f"{path.name}: not a table of text but {found}")
 
 
 def csv_columns(path: Path) -> list[str]:
@@ -98,9 +98,9 @@ def _layout(path: Path) -> _Layout:
     usual = "\t" if path.suffix.lower() == ".tsv" else ","
     with _open(path) as file:
         first = next((line for line in file if line.strip(_BLANK)), "").rstrip("\r\n")
-    told = _EXCELS_LINE.fullmatch(first)
-    if told is not None:
-        return _Layout(told[1], True)
+    excels = _EXCELS_LINE.fullmatch(first)
+    if excels is not None:
+        return _Layout(excels[1], True)
     others = [mark for mark in SEPARATORS if mark != usual and _columns(first, mark) > 1]
     if _columns(first, usual) > 1 or not others:
         return _Layout(usual, False)

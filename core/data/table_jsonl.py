@@ -1,4 +1,4 @@
-"""JSON Lines tables: one object a line, and what other JSON is taken for."""
+"""JSON Lines tables: one object per line, and what other JSON is taken for."""
 
 import json
 import re
@@ -9,8 +9,9 @@ from core.data.table_cells import Row, shown
 from core.data.table_csv import refuse_foreign
 from core.errors import BadInput
 
-_FIX = "write one object a line, as pandas' to_json(path, orient='records', lines=True) or `jq -c '.[]'` does"
-
+_ONE_PER_LINE = "write one object per line, as"
+JSON_LINES_FIX = f"{_ONE_PER_LINE} pandas' to_json(path, orient='records', lines=True) or `jq -c '.[]'` does"
+"""How other JSON becomes JSON Lines."""
 _ROWS_WITHIN = ("data", "annotations", "rows", "samples", "items", "records", "examples", "images")
 _LINE_END = 2
 _PYTHON = re.compile(rb"\{\s*'")
@@ -29,7 +30,7 @@ def jsonl_columns(path: Path) -> list[str]:
         first = first or row
         found |= dict.fromkeys(row.values)
     if not found and first is not None and first.fault is not None:
-        raise BadInput(f"{path.name}: no line is a JSON object (row 1: {first.fault}); {_FIX}")
+        raise BadInput(f"{path.name}: no line is a JSON object (row 1: {first.fault}); {JSON_LINES_FIX}")
     return list(found)
 
 
@@ -59,15 +60,15 @@ def _refuse_other_json(path: Path, first: bytes, row: Row) -> None:
     """
     start = first.removeprefix(b"\xef\xbb\xbf").strip()
     if start == b"[" or (start.startswith(b"[") and start[1:].lstrip().startswith((b"{", b"["))):
-        raise BadInput(f"{path.name}: a JSON array, not JSON Lines; {_FIX}")
+        raise BadInput(f"{path.name}: a JSON array, not JSON Lines; {JSON_LINES_FIX}")
     if start == b"{":
-        raise BadInput(f"{path.name}: an object over several lines, not JSON Lines; {_FIX}")
+        raise BadInput(f"{path.name}: an object over several lines, not JSON Lines; {JSON_LINES_FIX}")
     cells = list(row.values.values())
     if cells and all(isinstance(cell, dict) and cell and all(key.isdigit() for key in cell) for cell in cells):
-        raise BadInput(f"{path.name}: one object of whole columns, not JSON Lines; {_FIX}")
+        raise BadInput(f"{path.name}: one object of whole columns, not JSON Lines; {JSON_LINES_FIX}")
     inner = next((key for key in _ROWS_WITHIN if _is_table(row.values.get(key))), None)
     if inner is not None and path.stat().st_size <= len(first) + _LINE_END:
-        fix = f"write one object a line, as `jq -c '.{inner}[]'` does"
+        fix = f"{_ONE_PER_LINE} `jq -c '.{inner}[]'` does"
         raise BadInput(f"{path.name}: one object whose rows are under {inner!r}, not JSON Lines; {fix}")
 
 

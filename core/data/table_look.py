@@ -1,4 +1,4 @@
-"""What can be told of a table before its samples are prepared: its length, what cannot be used, what looks wrong."""
+"""What can be said of a table before its samples are prepared: its length, what cannot be used, what looks wrong."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.data.drops import dropped_share, is_too_much
+from core.data.gender_pairs import groups, pair_sizes, too_few, unknown_message, unknown_twins
 from core.data.images import is_there
 from core.data.sample_frame import Sample
 from core.data.scripts import script_notes
 from core.data.table_columns import table_path
-from core.data.table_pairs import groups, pairs, too_few, unknown_told, unknown_twins
 from core.data.table_source import check_rows
 from core.progress import silent
 from core.study.data import TableSource
@@ -58,9 +58,9 @@ def _limit_notes(source: TableSource, share: float) -> list[str]:
 
 def _pair_notes(samples: Sequence[Sample]) -> list[str]:
     unknown = unknown_twins(samples)
-    twins = [f"twins: {unknown_told(unknown)}"] if unknown else []
-    sizes = Counter(len(some) for some in pairs(samples))
-    if not sizes:
+    twins = [f"twins: {unknown_message(unknown)}"] if unknown else []
+    sizes = pair_sizes(samples)
+    if sizes is None:
         return twins
-    more = sum(count for size, count in sizes.items() if size > 2)
-    return [f"pairs: {sizes[2]:,} of two samples, {more:,} of more, {sizes[1]:,} samples alone in theirs", *twins]
+    words = f"pairs: {sizes.two:,} of two samples, {sizes.more:,} of more, {sizes.alone:,} samples alone in theirs"
+    return [words, *twins]

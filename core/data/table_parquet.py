@@ -76,11 +76,6 @@ def _can_be_read(path: Path, column: str) -> bool:
     return True
 
 
-def parquet_height(path: Path) -> int:
-    """How many rows the table has, without reading them."""
-    return int(_open(path).metadata.num_rows)
-
-
 def holds_bytes(kind: Any) -> bool:
     """Whether a column of this type holds bytes, itself or somewhere within."""
     if isinstance(kind, pl.Struct):
@@ -224,8 +219,8 @@ def _beyond_the_calendar(frame: pl.DataFrame) -> pl.Series:
 def _unreadable(path: Path, error: Exception) -> BadInput:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    told = None if head.startswith(b"PAR1") else signature(head)
-    if told is not None:
-        return BadInput(f"{path.name}: not a Parquet file but {told}")
+    found = None if head.startswith(b"PAR1") else signature(head)
+    if found is not None:
+        return BadInput(f"{path.name}: not a Parquet file but {found}")
     reason = (str(error).splitlines() or ["no reason given"])[0]
     return BadInput(f"{path.name}: not a readable Parquet file ({shown(reason)})")

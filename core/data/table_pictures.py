@@ -14,6 +14,8 @@ from core.pictures import BrokenImage
 from core.progress import Progress
 
 _MOST_SHOWN = 180
+_Copied = str | BrokenImage
+"""The path that a picture was copied to, or why it was not."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class PictureCopier:
     copied: dict[int, Sample] = field(default_factory=dict)
     drops: list[Drop] = field(default_factory=list)
     looked_at: int = 0
-    _known: dict[str, str | BrokenImage] = field(default_factory=dict)
+    _known: dict[str, _Copied] = field(default_factory=dict)
     _waiting: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
@@ -89,7 +91,7 @@ class PictureCopier:
             self.progress(min(len(self.copied), self.wanted), max(self.wanted, 1))
         return True
 
-    def _placed(self, image: str) -> str | BrokenImage:
+    def _placed(self, image: str) -> _Copied:
         if image not in self._known:
             if image in self.place.stored:
                 self._waiting.add(image)
@@ -97,14 +99,14 @@ class PictureCopier:
             self._known[image] = self._read(image)
         return self._known[image]
 
-    def _read(self, image: str) -> str | BrokenImage:
+    def _read(self, image: str) -> _Copied:
         try:
             return self._store(read_image(self.place.table.parent / image))
         except BrokenImage as error:
-            return BrokenImage(f"{error}; write paths with /, not \\") if "\\" in image else error
+            return BrokenImage(f"{error}; write paths with /, not \\" if "\\" in image else str(error))
 
-    def _store(self, content: bytes) -> str | BrokenImage:
+    def _store(self, content: bytes) -> _Copied:
         try:
             return store_image(content, self.out)
         except BrokenImage as error:
-            return error
+            return BrokenImage(str(error))  # the error itself would keep the content in memory by its traceback

@@ -6,13 +6,13 @@ from typing import Any
 
 from core.data.table_cells import Row, named_path
 from core.data.table_csv import csv_columns, csv_rows
-from core.data.table_jsonl import jsonl_columns, jsonl_rows
+from core.data.table_jsonl import JSON_LINES_FIX, jsonl_columns, jsonl_rows
 from core.data.table_parquet import parquet_rows, parquet_schema, stored_paths
 from core.errors import BadInput
 
 ENDINGS = (".csv", ".parquet", ".jsonl", ".tsv")
 _FIXES = {
-    ".json": "write one object a line, as pandas' to_json(path, orient='records', lines=True) or `jq -c '.[]'` does",
+    ".json": JSON_LINES_FIX,
     **dict.fromkeys((".ndjson", ".jsonlines"), "let the name end in .jsonl"),
     **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "save the sheet as CSV in UTF-8"),
     **dict.fromkeys((".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz"), "unpack it first"),

@@ -9,12 +9,12 @@ import polars as pl
 
 from core.data.drops import Drop, dropped_share, refuse_many
 from core.data.gender import label_caption
+from core.data.gender_pairs import groups, integer_twins, pair_up, split_groups, too_few
 from core.data.sample_frame import Sample, to_frame
 from core.data.scripts import script_notes
 from core.data.splits import SPLITS, assign_splits, draw
 from core.data.table_checks import RowChecker, attribute_types
 from core.data.table_columns import check_columns, left_out_columns, left_out_notes, read_columns, table_path
-from core.data.table_pairs import groups, integer_twins, pair_up, split_groups, too_few
 from core.data.table_pictures import PictureCopier, Place
 from core.data.table_rows import table_rows, table_types
 from core.errors import BadInput
@@ -53,13 +53,14 @@ def read_table(source: TableSource, base: Path, out: Path, progress: Progress) -
     dropped = dropped_share((len(checker.drops), checker.rows), (len(copier.drops), copier.looked_at))
     refuse_many(drops, dropped, source.max_dropped_fraction, path.name)
     if not drawn:
-        if told := too_few(source, groups(checked)):
-            raise BadInput(f"{path.name}: {told}")
-        first = f" ({min(drops).told})" if drops else ""
+        if message := too_few(source, groups(checked)):
+            raise BadInput(f"{path.name}: {message}")
+        first = f" ({min(drops).message})" if drops else ""
         raise BadInput(f"{path.name}: no usable sample in {checker.rows} rows{first}; the table needs at least one")
     samples, notes = pair_up(_split([copier.copied[number] for number in drawn], source))
     notes += [*checker.notes, *script_notes(samples, source.columns), *_split_notes(samples, source.splits)]
-    return Drawn(to_frame(samples, attribute_types(table_types(path))), sorted(drops), checker.rows, notes)
+    frame = to_frame(samples, attribute_types(table_types(path), checker.there))
+    return Drawn(frame, sorted(drops), checker.rows, notes)
 
 
 def check_rows(source: TableSource, path: Path, progress: Progress) -> RowChecker:
@@ -115,5 +116,5 @@ def _split_notes(samples: Sequence[Sample], wanted: Splits) -> list[str]:
     astray = max(abs(share - getattr(wanted, name)) for name, share in shares.items())
     if astray <= max(_MOST_ASTRAY, 1.5 / len(images)):  # a few images cannot be split exactly
         return []
-    told = ", ".join(f"{name} {share:.0%} of {getattr(wanted, name):.0%}" for name, share in shares.items())
-    return [f"splits: {told}; what has equal captions or pictures, or is a pair, stays together"]
+    listed = ", ".join(f"{name} {share:.0%} of {getattr(wanted, name):.0%}" for name, share in shares.items())
+    return [f"splits: {listed}; what has equal captions or pictures, or is a pair, stays together"]

@@ -73,26 +73,26 @@ class GalleryCard:
 
 
 def feature_cards(shown: ShownTable, facts: pl.DataFrame | None, pictures: Pictures) -> FeatureCards:
-    """A table of examples as one card a feature, in the order of `facts`, which has one row a feature."""
+    """A table of examples as one card per feature, in the order of `facts`, which has one row per feature."""
     chosen = chosen_examples(shown.table, facts, MOST_CARDS, MOST_EXAMPLES)
     known = {} if facts is None else {(row["layer"], row["feature"]): row for row in facts.iter_rows(named=True)}
     columns = () if facts is None else columns_of(facts)
     cards = []
     for group in chosen.partition_by(KEYS, maintain_order=True):
         row = known.get((group["layer"][0], group["feature"][0]), {})
-        told = {column.heading: cell(column, row, pictures) for column in columns if row.get(column.name) is not None}
-        cards.append(_feature_card(group, told, pictures))
+        cells = {column.heading: cell(column, row, pictures) for column in columns if row.get(column.name) is not None}
+        cards.append(_feature_card(group, cells, pictures))
     features = shown.table.select(KEYS).n_unique()
     return FeatureCards(shown.name, shown.heading, tuple(cards), features - len(cards))
 
 
-def _feature_card(group: pl.DataFrame, told: Mapping[str, Markup], pictures: Pictures) -> FeatureCard:
+def _feature_card(group: pl.DataFrame, cells: Mapping[str, Markup], pictures: Pictures) -> FeatureCard:
     first = group.row(0, named=True)
     columns = [column for column in columns_of(group) if column.name not in KEYS]
     fixed = [column for column in columns if column.name not in _DRAWN and _is_constant(group[column.name])]
     varied = tuple(column for column in columns if column not in fixed)
     constant = {column.heading: cell(column, first, pictures) for column in fixed if first[column.name] is not None}
-    facts = {**constant, **told}
+    facts = {**constant, **cells}
     filmed = "map" in group.columns and "strip" not in group.columns
     rows = list(group.iter_rows(named=True))
     return FeatureCard(

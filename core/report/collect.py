@@ -1,6 +1,5 @@
 """Gather a report's inputs from the artefacts that a study left."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,8 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import load_file
 
-from core.artifacts import Artifact, ArtifactStore, DamagedArtifact
+from core.artifacts import Artifact, ArtifactStore, read_json
+from core.data.samples import analysed, capture_drops
 from core.figures.saes import BIN
 from core.figures.writers import read_figures
 from core.ledger import JobCost, ledger_path, read
@@ -46,13 +46,13 @@ def collect(
     sections = tuple(_section(store.path(artifact), artifact.step) for artifact in roles.get("analyses", []))
     layers = {artifact: int(manifests[artifact]["unit"]["recipe"]["layer"]) for artifact in _layered(roles)}
     table = pl.read_parquet(samples / "samples.parquet", glob=False)
-    drops = _capture_drops(store, manifests)
+    drops = capture_drops(_shards(store, manifests))
     return ReportInputs(
         study=study,
-        summary=_read_json(samples / "summary.json"),
-        samples=table.filter(~pl.col("sample_id").is_in(drops["sample_id"].implode())),
+        summary=read_json(samples / "summary.json"),
+        samples=analysed(table, drops),
         dropped=pl.read_parquet(samples / "dropped.parquet", glob=False),
-        sae=_rows((layers[unit], _read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
+        sae=_rows((layers[unit], read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
         origins=_origins(store, manifests, [*roles.get("sae", []), *roles.get("sweep", [])]),
         density=_density((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
         l0=_l0((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
@@ -75,7 +75,7 @@ def _origins(
     records = {}
     for artifact in saes:
         if artifact.step == IMPORT_SAE.name:
-            metadata = _read_json(store.path(artifact) / CONFIG)["metadata"]
+            metadata = read_json(store.path(artifact) / CONFIG)["metadata"]
             here = metadata[USED_ON]
             records[artifact] = {
                 "layer": int(manifests[artifact]["unit"]["recipe"]["layer"]),
@@ -129,14 +129,14 @@ def _sweep(
     roles: Mapping[str, list[Artifact]],
     variants: Sequence[str],
 ) -> pl.DataFrame:
-    """One row a layer and variant, where several autoencoders were trained a layer; `chosen` are those used."""
+    """One row per layer and variant, where several autoencoders were trained per layer; `chosen` are those used."""
     if "sweep" not in roles:
         return pl.DataFrame()
     choice = store.path(roles["sae"][0]) / "choice.json"
-    chosen = _read_json(choice)["variant"] if choice.exists() else "trained"
+    chosen = read_json(choice)["variant"] if choice.exists() else "trained"
     records = []
     for artifact, variant in zip(roles["sweep"], variants, strict=True):
-        unit, metrics = manifests[artifact]["unit"], _read_json(store.path(artifact) / "metrics.json")
+        unit, metrics = manifests[artifact]["unit"], read_json(store.path(artifact) / "metrics.json")
         settings = unit["recipe"].get("sae") or _read_settings(store.path(artifact))
         kept = {name: settings[name] for name in ("architecture", "expansion", "k")}
         if settings.get("l1_coefficient") is not None:
@@ -149,16 +149,9 @@ def _sweep(
 
 def _read_settings(folder: Path) -> Mapping[str, Any]:
     """What is known of an autoencoder that was not trained here."""
-    config = _read_json(folder / CONFIG)
+    config = read_json(folder / CONFIG)
     expansion = round(config["d_sae"] / config["d_in"])
     return {"architecture": f"{config['architecture']} (beside)", "expansion": expansion, "k": config.get("k")}
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DamagedArtifact(f"{path}: missing or not JSON ({error}); run `saeflow verify`") from error
 
 
 def _manifests(store: ArtifactStore, artifacts: Iterable[Artifact]) -> dict[Artifact, Mapping[str, Any]]:
@@ -175,7 +168,7 @@ def _manifests(store: ArtifactStore, artifacts: Iterable[Artifact]) -> dict[Arti
 
 
 def _section(folder: Path, name: str) -> Section:
-    summary = _read_json(folder / "summary.json")
+    summary = read_json(folder / "summary.json")
     shown = {key: heading for key, heading in summary.get("shown", {}).items() if key != GALLERY}
     return Section(
         name=name,
@@ -205,13 +198,13 @@ def _gallery(store: ArtifactStore, analyses: Iterable[Artifact]) -> Gallery | No
 
 
 def _rows(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> pl.DataFrame:
-    """One row a layer; a figure that a layer lacks is null."""
+    """One row per layer; a figure that a layer lacks is null."""
     records = [{"layer": layer, **figures} for layer, figures in sorted(rows, key=lambda row: row[0])]
     return pl.DataFrame(records, infer_schema_length=None)
 
 
 def _health(folder: Path) -> dict[str, Any]:
-    health = _read_json(folder / "health.json")
+    health = read_json(folder / "health.json")
     kept = {name: health[name] for name in ("rows", "nonfinite_rows", "scale", "top_share")}
     return kept | {f"mean_norm_{segment}": norm for segment, norm in health["mean_norm"].items()}
 
@@ -226,15 +219,13 @@ def _histories(store: ArtifactStore, units: Mapping[int, Artifact]) -> pl.DataFr
     return pl.concat(parts) if parts else pl.DataFrame()
 
 
-def _capture_drops(store: ArtifactStore, manifests: Mapping[Artifact, Mapping[str, Any]]) -> pl.DataFrame:
-    schema = {"sample_id": pl.String, "language": pl.String, "reason": pl.String}
+def _shards(store: ArtifactStore, manifests: Mapping[Artifact, Mapping[str, Any]]) -> list[Path]:
     shards = sorted(
         (manifest["label"], artifact)
         for artifact, manifest in manifests.items()
         if artifact.step in (CAPTURE.name, IMPORT_ACTIVATIONS.name)
     )
-    drops = [drop for _, shard in shards for drop in _read_json(store.path(shard) / "shard.json").get("drops", [])]
-    return pl.DataFrame([{name: drop[name] for name in schema} for drop in drops], schema=schema)
+    return [store.path(shard) for _, shard in shards]
 
 
 def _making(manifests: Mapping[Artifact, Mapping[str, Any]], ledger: Path) -> Making:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from core.data.languages import LANGUAGE_NAMES
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -34,7 +36,7 @@ CHAPTERS = (
 _BY_NAME = {chapter.name: chapter for chapter in CHAPTERS}
 # Tables of examples, which no analysis names among those to be shown: a report shows some of their rows.
 EXAMPLES = {"contexts": "Where the features fire", "maps": "Images on which the features' maps are strongest"}
-LANGUAGES = {"en": "English", "ar": "Arabic", "shared": "shared"}
+LANGUAGES = {**LANGUAGE_NAMES, "shared": "shared"}
 # Names of core.figures.study, in the order in which the chapter on autoencoders shows them.
 SAE_FIGURES = ("sae_frontier", "sae_quality", "sae_use", "sae_density", "sae_l0", "sae_curves", "stream")
 
@@ -45,8 +47,7 @@ _WORDS = {
     "ce": "CE",
     "iou": "IoU",
     "cka": "CKA",
-    "en": "English",
-    "ar": "Arabic",
+    **LANGUAGE_NAMES,
     "sae": "SAE",
     "id": "id",
     "delta": "Δ",

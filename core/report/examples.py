@@ -11,7 +11,7 @@ _UNSHOWN = {"row", "sample_id", "image_id", "rank", "position", "token"}
 
 
 def described(tables: Sequence[ShownTable]) -> pl.DataFrame | None:
-    """The first table with one row a feature: its order is the examples' order, its columns their facts."""
+    """The first table with one row per feature: its order is the examples' order, its columns their facts."""
     for shown in tables:
         table = shown.table
         if {*KEYS} <= set(table.columns) and table.height and table.height == table.select(KEYS).n_unique():

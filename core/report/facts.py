@@ -19,11 +19,11 @@ def facts(inputs: ReportInputs) -> list[tuple[str, str]]:
     summary, sae = inputs.summary, inputs.sae
     found: list[tuple[str, str | None]] = [
         *((name, _count(count)) for name, count in row_counts(summary, _left_out(inputs).height).items()),
-        ("images" if summary.get("has_images", True) else "items", _count(_images(inputs))),
+        ("images" if summary.get("has_images", True) else "items", _count(inputs.samples["image_id"].n_unique())),
         ("languages", " + ".join(str(code).upper() for code in summary.get("languages", [])) or None),
         ("layers", _count(sae.height) if sae.height else None),
         ("median held-out FVU", _median(sae, "held_out_fvu")),
-        ("active features a token", _median(sae, "held_out_l0")),
+        ("active features per token", _median(sae, "held_out_l0")),
     ]
     return [(value, name) for name, value in found if value is not None]
 
@@ -32,13 +32,6 @@ def _left_out(inputs: ReportInputs) -> pl.DataFrame:
     """The first reason for each sample that was left out when the model was run: one caption's fault is all of it."""
     drops = inputs.capture_drops
     return drops.unique("sample_id", keep="first", maintain_order=True) if drops.height else drops
-
-
-def _images(inputs: ReportInputs) -> int:
-    """Distinct images of the samples that the model was run on."""
-    if inputs.capture_drops.height and "image_id" in inputs.samples.columns:
-        return inputs.samples["image_id"].n_unique()
-    return int(inputs.summary["images"])
 
 
 def _count(value: Any) -> str | None:

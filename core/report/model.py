@@ -33,8 +33,8 @@ class ShownTable:
 class Section:
     """One analysis: what it asked, found, left out, drew and counted; `skipped` says why it was not run.
 
-    `examples` have several rows a (layer, feature), each with a `strip` (or `context`), an `image` or a `map`; the
-    features' order and facts are those of the first of `tables` with one row a feature.
+    `examples` have several rows per (layer, feature), each with a `strip` (or `context`), an `image` or a `map`; the
+    features' order and facts are those of the first of `tables` with one row per feature.
     """
 
     name: str
@@ -93,11 +93,10 @@ class ReportInputs:
     """Everything a report says.
 
     `study` is the study's `model_dump`; `summary` what `prepare` counted; `samples` those that the model was run on;
-    `dropped` rows of the source that were left
-    out (row, sample_id, field, reason) and `capture_drops` captions that were (sample_id, language, reason); `sae`,
-    `history`, `health`, `sweep`, `density`, `l0` as in `core.figures.study.figures`; `origins` the
-    autoencoders that were trained elsewhere, and where (layer, trained_on_…, used_on_…, differs); `skipped` what was
-    left out, with the reason.
+    `dropped` rows of the source that were left out (row, sample_id, field, reason) and `capture_drops` captions that
+    were (sample_id, language, reason); `sae`, `history`, `health`, `sweep`, `density`, `l0` as in
+    `core.figures.study.figures`; `origins` the autoencoders that were trained elsewhere, and where (layer,
+    trained_on_…, used_on_…, differs); `skipped` what was left out, with the reason.
     """
 
     study: Mapping[str, Any]

@@ -80,7 +80,7 @@ Pictures are opened in one way for the model, the report and the maps: as a pers
 | picture | shown |
 |---|---|
 | EXIF (or XMP) orientation | upright; boxes are pixels of the upright picture |
-| 16 bits a channel | 0 to 65,535 (12 bits: 4,095; signed: 32,767) |
+| 16 bits per channel | 0 to 65,535 (12 bits: 4,095; signed: 32,767) |
 | 32-bit integers | white is the smallest of 255, 65,535, 2³¹ − 1 and 2³² − 1 that holds all values |
 | floats | white is the smallest of 1, 255 and 65,535 that holds all values |
 | transparency | on white |
@@ -89,7 +89,7 @@ Pictures are opened in one way for the model, the report and the maps: as a pers
 
 Dropped, with a reason, is what cannot be shown as it is meant: NaN and infinity, values below 0 or above every white,
 and values that would come out all but black (a 16-bit picture of 12-bit values, a float picture with a maximum of 3):
-save those with 8 bits a channel. So are files that are no picture, or one that Pillow cannot read (HEIC, SVG, PDF …).
+save those with 8 bits per channel. So are files that are no picture, or one that Pillow cannot read (HEIC, SVG, PDF …).
 
 ### What belongs together
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from core.pictures import BrokenImage, check_picture, open_picture, seen_size
+from core import pictures
+from core.pictures import BrokenImage, UnknownFormat, check_picture, open_picture, seen_size
 
 UNDONE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -51,7 +52,7 @@ def seen(content: bytes) -> np.ndarray:
 
 
 def png_of_16_bits(values: np.ndarray) -> bytes:
-    """Pillow writes no PNG with 16 bits a channel and several of them."""
+    """Pillow writes no PNG with 16 bits per channel and several of them."""
     kind = {2: 4, 3: 2, 4: 6}[values.shape[2]]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0)
@@ -251,6 +252,36 @@ def test_a_damaged_picture_is_named(scene: Image.Image) -> None:
     for content in (whole[:-30], bytes(flipped)):
         with pytest.raises(BrokenImage, match="not a whole picture"):
             check_picture(content)
+
+
+@pytest.mark.parametrize("read", [open_picture, seen_size])
+def test_a_file_that_is_not_there_or_may_not_be_read_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Any
+) -> None:
+    with pytest.raises(BrokenImage, match="the file is missing"):
+        read(tmp_path / "none.png")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(BrokenImage, match="the file may not be read"):
+        read(tmp_path / "none.png")
+
+
+def test_what_is_no_picture_has_an_error_of_its_own() -> None:
+    for read in (open_picture, check_picture):
+        with pytest.raises(UnknownFormat, match="not a picture of a known format"):
+            read(b"words")
+
+
+def test_an_error_of_our_own_is_no_fault_of_the_picture(scene: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Image.Image) -> None:
+        raise TypeError("ours")
+
+    monkeypatch.setattr(pictures, "_on_white", fail)
+    with pytest.raises(TypeError, match="ours"):
+        open_picture(encoded(scene, "PNG"))
 
 
 def test_only_one_module_opens_a_study_s_pictures() -> None:

@@ -11,20 +11,17 @@ import polars as pl
 
 from core.analysis.intervals import wilson
 from core.data.gender import label_caption
+from core.data.languages import LANGUAGE_NAMES, LANGUAGES
 
 GENDERS = ("female", "male", "both", "neutral", "none")
 FIRST_CONTACT = "first_contact"
 _LISTS = Path(__file__).with_name("labels")
-_LANGUAGES = {"english": "en", "arabic": "ar"}
-
-
-LANGUAGES = tuple(_LANGUAGES)
 
 
 def labelled(language: str, folder: str = "") -> pl.DataFrame:
-    """A list of a language: caption, gender (the reader's), kind, and `found`, the labeller's gender."""
-    frame = pl.read_csv(_LISTS / folder / f"{language}.csv")
-    found = [label_caption(caption, _LANGUAGES[language]).gender for caption in frame["caption"]]  # type: ignore[arg-type]
+    """A list of a language (en or ar): caption, gender (the reader's), kind, and `found`, the labeller's gender."""
+    frame = pl.read_csv(_LISTS / folder / f"{LANGUAGE_NAMES[language].lower()}.csv")
+    found = [label_caption(caption, language).gender for caption in frame["caption"]]  # type: ignore[arg-type]
     return frame.with_columns(found=pl.Series(found, dtype=pl.String))
 
 
@@ -40,7 +37,7 @@ def accuracy(frame: pl.DataFrame, by: str) -> pl.DataFrame:
 
 def _tables(language: str) -> Iterable[str]:
     frame = labelled(language)
-    yield f"### {language.capitalize()}: {frame.height} captions\n"
+    yield f"### {LANGUAGE_NAMES[language]}: {frame.height} captions\n"
     yield f"| the reader's label | captions | right | {' | '.join(GENDERS)} |"
     yield "|---|---|---|" + "---|" * len(GENDERS)
     for gender in GENDERS:
@@ -58,7 +55,7 @@ def _first_contact() -> Iterable[str]:
     for language in LANGUAGES:
         frame = labelled(language, FIRST_CONTACT)
         parts = (frame.filter(kind="natural"), frame.filter(kind="hard"), frame)
-        yield f"| {language.capitalize()} | {' | '.join(map(_with_interval, parts))} |"
+        yield f"| {LANGUAGE_NAMES[language]} | {' | '.join(map(_with_interval, parts))} |"
     yield ""
 
 

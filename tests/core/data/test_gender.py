@@ -114,12 +114,12 @@ def test_english_captions_are_labelled_by_whole_words(gender: str, text: str) ->
     assert label_caption(text, "en").gender == gender
 
 
-def told(text: str, language: str) -> list[tuple[str, str, str]]:
+def gendered(text: str, language: str) -> list[tuple[str, str, str]]:
     return [(token.text, token.gender, token.referent) for token in label_caption(text, language).tokens]
 
 
 def test_a_noun_and_its_owners_pronoun_have_referents_of_their_own() -> None:
-    assert told("رجل مع صديقته", "ar") == [
+    assert gendered("رجل مع صديقته", "ar") == [
         ("رجل", "male", "subject"),
         ("صديقت", "female", "other"),
         ("ه", "male", "possessor"),
@@ -127,15 +127,15 @@ def test_a_noun_and_its_owners_pronoun_have_referents_of_their_own() -> None:
 
 
 def test_english_referents_follow_from_case_and_neighbours() -> None:
-    assert told("A man with his wife", "en") == [
+    assert gendered("A man with his wife", "en") == [
         ("man", "male", "subject"),
         ("his", "male", "possessor"),
         ("wife", "female", "other"),
     ]
-    assert told("The woman gave her a book", "en")[1] == ("her", "female", "object")
-    assert told("A boy hugs a girl", "en")[1] == ("girl", "female", "object")
-    assert told("The woman is a policewoman", "en")[1] == ("policewoman", "female", "subject")
-    assert told("A woman's bag", "en") == [("woman's", "female", "possessor")]
+    assert gendered("The woman gave her a book", "en")[1] == ("her", "female", "object")
+    assert gendered("A boy hugs a girl", "en")[1] == ("girl", "female", "object")
+    assert gendered("The woman is a policewoman", "en")[1] == ("policewoman", "female", "subject")
+    assert gendered("A woman's bag", "en") == [("woman's", "female", "possessor")]
 
 
 def test_agreement_counts_only_with_a_person() -> None:

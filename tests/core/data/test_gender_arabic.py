@@ -8,7 +8,7 @@ from core.data.arabic_lexicon import arabic_lexicon
 from core.data.gender import label_caption
 
 
-def told(text: str) -> list[tuple[str, str, str]]:
+def gendered(text: str) -> list[tuple[str, str, str]]:
     return [(token.text, token.gender, token.kind) for token in label_caption(text, "ar").tokens]
 
 
@@ -32,7 +32,7 @@ def told(text: str) -> list[tuple[str, str, str]]:
     ],
 )
 def test_what_tells_gender_is_marked_and_nothing_else(text: str, words: list[tuple[str, str, str]]) -> None:
-    assert told(text) == words
+    assert gendered(text) == words
 
 
 def test_spans_are_of_the_caption_as_it_is_written() -> None:
@@ -80,7 +80,7 @@ def test_what_grammar_decides_is_not_ambiguous(text: str) -> None:
 
 
 def test_a_name_is_weaker_than_what_agrees_with_its_bearer() -> None:
-    assert told("نور تغني") == [("تغني", "female", "verb")]
+    assert gendered("نور تغني") == [("تغني", "female", "verb")]
     assert label_caption("نور الشمس", "ar").gender == "none"
     assert [token.kind for token in label_caption("أمل تكتب رسالة", "ar").tokens] == ["name", "verb"]
 

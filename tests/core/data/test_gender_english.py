@@ -7,7 +7,7 @@ from core.data.gender_english import label_english
 from core.data.gender_words import lexicon_file
 
 
-def told(text: str) -> list[tuple[str, str, str, str]]:
+def gendered(text: str) -> list[tuple[str, str, str, str]]:
     return [(word.text, word.gender, word.referent, word.kind) for word in label_english(text).tokens]
 
 
@@ -32,25 +32,25 @@ def test_words_are_looked_up_as_they_are_seen_and_found_as_they_are_written(text
 
 
 def test_a_name_is_a_gendered_word_of_its_own_kind() -> None:
-    assert told("Behind the house, Sarah waters her roses.") == [
+    assert gendered("Behind the house, Sarah waters her roses.") == [
         ("Sarah", "female", "subject", "name"),
         ("her", "female", "possessor", "possessive"),
     ]
-    assert told("A girl named James runs.") == [("girl", "female", "subject", "noun")]
-    assert told("Alexis shaves his beard.") == [("his", "male", "possessor", "possessive")]
-    assert told("Mr. James waves.") == [("Mr", "male", "subject", "title"), ("James", "male", "subject", "name")]
+    assert gendered("A girl named James runs.") == [("girl", "female", "subject", "noun")]
+    assert gendered("Alexis shaves his beard.") == [("his", "male", "possessor", "possessive")]
+    assert gendered("Mr. James waves.") == [("Mr", "male", "subject", "title"), ("James", "male", "subject", "name")]
 
 
 def test_words_that_name_nobody_are_no_gendered_words() -> None:
-    assert [word[0] for word in told("On a king-size bed, a mother cat sleeps beside a woman.")] == ["woman"]
-    assert [word[0] for word in told("A sign that says MEN hangs above her desk.")] == ["her"]
-    assert [word[0] for word in told("A man walks his dog while she sniffs the grass.")] == ["man", "his"]
-    assert told("No women, no men, only Queen Street and the ship on her maiden voyage.") == []
+    assert [word[0] for word in gendered("On a king-size bed, a mother cat sleeps beside a woman.")] == ["woman"]
+    assert [word[0] for word in gendered("A sign that says MEN hangs above her desk.")] == ["her"]
+    assert [word[0] for word in gendered("A man walks his dog while she sniffs the grass.")] == ["man", "his"]
+    assert gendered("No women, no men, only Queen Street and the ship on her maiden voyage.") == []
 
 
 def test_referents_pass_over_words_that_name_nobody() -> None:
-    assert told("A king-size bed with a woman")[0][2] == "subject"
-    assert told("A man beside a woman")[1][2] == "other"
+    assert gendered("A king-size bed with a woman")[0][2] == "subject"
+    assert gendered("A man beside a woman")[1][2] == "other"
 
 
 @pytest.mark.parametrize(

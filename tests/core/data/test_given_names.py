@@ -35,7 +35,7 @@ def test_a_name_that_is_a_word_too_is_known_only_where_a_person_is_meant() -> No
 
 
 def test_every_name_is_in_one_list() -> None:
-    for language, fold in (("english", str.lower), ("arabic", normalise)):
+    for language, fold in (("en", str.lower), ("ar", normalise)):
         lists = lexicon_file("names")[language]
         folded = [fold(name) for names in lists.values() for name in set(names)]
         assert len(set(folded)) == len(folded)

@@ -1,7 +1,8 @@
 import polars as pl
 import pytest
 
-from tests.core.data.label_accuracy import FIRST_CONTACT, GENDERS, LANGUAGES, accuracy, labelled
+from core.data.languages import LANGUAGES
+from tests.core.data.label_accuracy import FIRST_CONTACT, GENDERS, accuracy, labelled
 
 
 @pytest.fixture(scope="module", params=LANGUAGES)
@@ -30,6 +31,13 @@ def test_captions_that_no_rule_was_made_for_are_labelled_as_a_reader_does(langua
     frame = labelled(language, FIRST_CONTACT)
     right = frame["gender"] == frame["found"]
     assert right.mean() >= 0.95 and right.filter(frame["kind"] == "natural").mean() >= 0.97, wrong(frame)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_caption_is_in_both_lists(language: str) -> None:
+    lists = [labelled(language, folder)["caption"] for folder in ("", FIRST_CONTACT)]
+    assert not set(lists[0]) & set(lists[1])
+    assert min(map(len, lists)) >= 250
 
 
 def wrong(frame: pl.DataFrame) -> str:

@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pytest
 
-from core.data.samples import SCHEMA, prepare, read_samples
+from core.artifacts import DamagedArtifact
+from core.data.samples import SCHEMA, analysed, capture_drops, prepare, read_samples
 from core.progress import silent
 from core.study.data import Columns, SceneSource, TableSource
 
@@ -38,6 +40,21 @@ def test_prepare_is_the_same_every_time(tmp_path: Path) -> None:
         prepare(SceneSource(source="scenes", num_samples=8, seed=1), Path(), tmp_path / name, silent)
         contents.append({p.name: p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()})
     assert contents[0] == contents[1]
+
+
+def test_samples_of_which_capture_dropped_a_caption_are_not_analysed(tmp_path: Path) -> None:
+    drops = {"0": [("s1", "ar", "131 tokens"), ("s1", "en", "140 tokens")], "1": [], "2": [("s3", "en", "no image")]}
+    for shard, some in drops.items():
+        (tmp_path / shard).mkdir()
+        listed = [dict(zip(("sample_id", "language", "reason"), drop)) for drop in some]
+        (tmp_path / shard / "shard.json").write_text(json.dumps({"drops": listed}), encoding="utf-8")
+    shards = [tmp_path / shard for shard in drops]
+    samples = pl.DataFrame({"sample_id": [f"s{n}" for n in range(5)]})
+    assert capture_drops(shards).rows() == [drop for some in drops.values() for drop in some]
+    assert analysed(samples, capture_drops(shards))["sample_id"].to_list() == ["s0", "s2", "s4"]
+    assert analysed(samples, capture_drops(shards[1:2])).equals(samples)
+    with pytest.raises(DamagedArtifact, match=r"shard\.json: missing or not JSON"):
+        capture_drops([tmp_path])
 
 
 def test_captions_that_allow_another_gender_are_counted_and_listed(tmp_path: Path) -> None:

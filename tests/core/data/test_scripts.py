@@ -53,7 +53,7 @@ def test_captions_in_the_wrong_script_are_counted_with_their_rows(tmp_path: Path
         rows[number]["caption_ar"] = f"Only English {number}"
     rows[3]["caption_en"] = "عربي فقط"
     rows[5]["caption_en"] = "Слово"
-    told = [
+    notes = [
         "column 'caption_en' (English): 1 of 20 rows (5.0%; rows 4) have captions in Arabic script; correct them, or "
         "the column",
         "column 'caption_en' (English): 1 of 20 rows (5.0%; rows 6) have captions in Cyrillic script; correct them, or "
@@ -62,10 +62,10 @@ def test_captions_in_the_wrong_script_are_counted_with_their_rows(tmp_path: Path
         "correct them, or the column",
     ]
     look, summary = looked_at(tmp_path, rows, Columns(image=None))
-    assert list(look.notes) == told == summary["notes"]
+    assert list(look.notes) == notes == summary["notes"]
 
 
-def test_exchanged_columns_are_told_in_one_line(tmp_path: Path) -> None:
+def test_exchanged_columns_are_named_in_one_line(tmp_path: Path) -> None:
     look, summary = looked_at(
         tmp_path, rows_of(12), Columns(image=None, caption_en="caption_ar", caption_ar="caption_en")
     )
@@ -76,7 +76,7 @@ def test_exchanged_columns_are_told_in_one_line(tmp_path: Path) -> None:
     ]
 
 
-def test_one_language_in_the_other_ones_column_is_told(tmp_path: Path) -> None:
+def test_one_language_in_the_other_ones_column_is_named(tmp_path: Path) -> None:
     columns = Columns(image=None, caption_en="caption_ar", caption_ar=None)
     look, _ = looked_at(tmp_path, rows_of(8), columns)
     assert look.notes[0].startswith("column 'caption_ar' (English): 8 of 8 rows (100.0%")

@@ -25,7 +25,7 @@ def test_a_table_is_found_from_its_own_folder_too(tmp_path: Path) -> None:
     assert source_files(source, tmp_path) == [tmp_path / "table.csv"]
 
 
-def test_a_missing_table_is_told(tmp_path: Path) -> None:
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no such table; correct data\.path"):
         source_files(TableSource(source="table", path="nowhere.csv"), tmp_path)
 

@@ -138,8 +138,8 @@ def test_an_attribute_that_cannot_be_read_is_left_out_with_a_note(tmp_path: Path
     notes = look_at_table(table(tmp_path / "t.parquet", columns), tmp_path).notes
     frame, _, summary = prepared(tmp_path / "t.parquet", columns)
     assert frame.height == 2 and "x" not in frame.columns and "n" in frame.columns
-    for told in (notes, summary["notes"]):
-        assert any("cannot be read are left out as attributes: x (" in note for note in told)
+    for found in (notes, summary["notes"]):
+        assert any("cannot be read are left out as attributes: x (" in note for note in found)
     with pytest.raises(BadInput, match=r"column .x. .*image_id.* holds .* text"):
         prepared(tmp_path / "t.parquet", Columns(image=None, image_id="x"))
 
@@ -152,7 +152,7 @@ def test_durations_and_decimals_that_can_be_read_are_kept(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("ftp://x/1.png", "a web address"),
         ("abfs://x/1.png", "a web address"),
@@ -164,11 +164,11 @@ def test_durations_and_decimals_that_can_be_read_are_kept(tmp_path: Path) -> Non
         (base64.b64encode(png(1)).decode(), "a picture as base64 text"),
     ],
 )
-def test_a_text_that_is_no_path_names_the_cause(tmp_path: Path, text: str, told: str) -> None:
+def test_a_text_that_is_no_path_names_the_cause(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "0.png").write_bytes(png(0))
     write_jsonl(tmp_path / "t.jsonl", rows_with(text))
     _, reasons, _ = prepared(tmp_path / "t.jsonl")
-    assert list(reasons) == [2] and reasons[2].startswith("image: ") and told in reasons[2]
+    assert list(reasons) == [2] and reasons[2].startswith("image: ") and reason in reasons[2]
 
 
 @pytest.mark.parametrize("text", ["b'1.png", "data.png", "9j/1.png", "R0lGOD.gif"])

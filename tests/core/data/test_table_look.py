@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "t.jsonl"
 
 
-def test_the_tables_length_is_read_and_the_most_samples_are_told(path: Path) -> None:
+def test_the_tables_length_and_the_most_samples_are_read(path: Path) -> None:
     look = look_at_table(table(path), path.parent)
     assert (look.rows, look.unusable, look.most_samples, list(look.notes)) == (
         20,
@@ -35,8 +35,10 @@ def test_the_tables_length_is_read_and_the_most_samples_are_told(path: Path) -> 
         17,
         [],
     )
+    assert look.most_samples + sum(look.unusable.values()) == look.rows
     _, _, summary = prepared(path)
     assert summary["samples"] == 16 <= look.most_samples
+    assert summary["samples"] + summary["dropped"] == look.rows
 
 
 @pytest.mark.parametrize(("asked", "most"), [(5, 5), (17, 17), (1000, 17)])
@@ -44,7 +46,7 @@ def test_a_draw_gives_no_more_than_it_is_asked_for(path: Path, asked: int, most:
     assert look_at_table(table(path, num_samples=asked), path.parent).most_samples == most
 
 
-def test_more_faults_than_the_study_allows_are_told_before_anything_runs(path: Path) -> None:
+def test_more_faults_than_the_study_allows_are_named_before_anything_runs(path: Path) -> None:
     look = look_at_table(table(path, max_dropped_fraction=0.1), path.parent)
     assert look.notes == [
         "15.0% of the rows cannot be used, more than data.max_dropped_fraction = 0.1 allows: preparing the samples "
@@ -56,7 +58,8 @@ def test_more_faults_than_the_study_allows_are_told_before_anything_runs(path: P
 def test_rows_samples_left_out_and_not_drawn_add_up(path: Path, asked: int | None) -> None:
     _, _, summary = prepared(path, num_samples=asked)
     counts = row_counts(summary, left_out=2)
-    assert counts["rows"] == 20 == sum(counts.values()) - counts["rows"]
+    assert counts["rows"] == 20
+    assert counts["samples"] + counts["left out"] + counts.get("not drawn", 0) == counts["rows"]
     assert ("not drawn" in counts) == (asked is not None)
     assert counts["samples"] == summary["samples"] - 2
 
@@ -86,8 +89,8 @@ def test_fewer_samples_than_the_smallest_group_has_are_named(tmp_path: Path) -> 
     texts = captions(6)
     rows = [{"pair_id": n // 2, **{name: text[n] for name, text in texts.items()}} for n in range(6)]
     write_jsonl(tmp_path / "t.jsonl", rows)
-    told = "data.num_samples = 1 is smaller than the smallest group"
+    message = "data.num_samples = 1 is smaller than the smallest group"
     notes = look_at_table(table(tmp_path / "t.jsonl", Columns(image=None), num_samples=1), tmp_path).notes
-    assert any(note.startswith(told) for note in notes)
-    with pytest.raises(BadInput, match=rf"t.jsonl: {told}.*of 2 rows; ask for 2"):
+    assert any(note.startswith(message) for note in notes)
+    with pytest.raises(BadInput, match=rf"t.jsonl: {message}.*of 2 rows; ask for 2"):
         prepared(tmp_path / "t.jsonl", Columns(image=None), num_samples=1)

@@ -8,9 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.data import table_parquet
+from core.data.sample_frame import Sample
 from core.data.sources import source_files
+from core.data.splits import Group
 from core.data.table_look import look_at_table
+from core.data.table_pictures import PictureCopier, Place
 from core.errors import BadInput
+from core.pictures import BrokenImage
+from core.progress import silent
 from core.study.data import Columns
 from tests.core.data.table_files import DATASETS_IMAGE, captions, png, prepared, table, write_jsonl, write_parquet
 
@@ -100,7 +105,7 @@ def test_the_paths_of_a_table_are_found_without_its_pictures(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(
-    ("role", "values", "told"),
+    ("role", "values", "reason"),
     [
         ("image", [["a.png"]], r"'image' \(data\.columns\.image\) holds List\(String\); it must hold paths"),
         ("image", [7], r"'image' \(data\.columns\.image\) holds Int64; it must hold paths"),
@@ -113,12 +118,12 @@ def test_the_paths_of_a_table_are_found_without_its_pictures(tmp_path: Path, mon
         ("pair", [b"x"], r"'pair' .* it must hold text or numbers"),
     ],
 )
-def test_a_column_of_the_wrong_type_is_named(tmp_path: Path, role: str, values: list[object], told: str) -> None:
+def test_a_column_of_the_wrong_type_is_named(tmp_path: Path, role: str, values: list[object], reason: str) -> None:
     cells = {"image": ["a.png"], **captions(1), role: values}
     pq.write_table(pa.table(cells), tmp_path / "t.parquet")
     columns = Columns(**{role: role})
     for ask in (source_files, look_at_table):
-        with pytest.raises(BadInput, match=told) as caught:
+        with pytest.raises(BadInput, match=reason) as caught:
             ask(table(tmp_path / "t.parquet", columns), tmp_path)
         assert len(str(caught.value)) < 300
 
@@ -132,7 +137,7 @@ def test_a_picture_is_called_by_its_content_whatever_its_name_ends_in(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         (b"", "an empty file"),
         (b"<!DOCTYPE html><html>", "a web page"),
@@ -144,13 +149,23 @@ def test_a_picture_is_called_by_its_content_whatever_its_name_ends_in(tmp_path: 
         (b"II*\0\x08\0\0\0\0\0", "a TIFF of a pixel type that cannot be read"),
     ],
 )
-def test_what_is_no_picture_is_called_what_it_is(tmp_path: Path, content: bytes, told: str) -> None:
+def test_what_is_no_picture_is_called_what_it_is(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "a.jpg").write_bytes(content)
     write_jsonl(tmp_path / "t.jsonl", [{"image": "a.jpg", "caption_en": "A man"}])
     with pytest.raises(BadInput, match="no usable sample"):
         prepared(tmp_path / "t.jsonl", Columns(caption_ar=None))
-    with pytest.raises(BadInput, match=f"a.jpg: not a picture of a known format: {told}"):
+    with pytest.raises(BadInput, match=f"a.jpg: not a picture of a known format: {reason}"):
         prepared(tmp_path / "t.jsonl", Columns(caption_ar=None), max_dropped_fraction=0)
+
+
+def test_the_reason_for_a_broken_picture_keeps_its_words_and_not_its_content(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(1)[:-20])
+    sample = Sample(1, "s", "i", "a.png", "A man.", None, None, None)
+    copier = PictureCopier(Place(tmp_path / "t.csv", "image", {}), tmp_path / "out", [sample], silent, 1)
+    assert copier.admit(Group((0,), "")) == []
+    assert copier.drops[0].reason.startswith("a.png: not a whole picture (")
+    (reason,) = copier._known.values()
+    assert isinstance(reason, BrokenImage) and reason.__traceback__ is None and reason.__cause__ is None
 
 
 def test_a_web_address_beside_a_pictures_bytes_is_its_name(tmp_path: Path) -> None:

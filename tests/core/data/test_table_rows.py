@@ -36,7 +36,7 @@ def test_a_separator_without_doubt_is_taken(tmp_path: Path, name: str, content: 
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "reason"),
     [
         ("t.csv", b"caption_en;a|b\nx;y|z\n", "columns are separated by ';' or '|'; separate them by commas"),
         ("t.csv", b"id;caption_en,note\nx;y,z\n", "are its columns separated by ';'? save it with commas"),
@@ -50,12 +50,12 @@ def test_a_separator_without_doubt_is_taken(tmp_path: Path, name: str, content: 
         ("t.jsonl", b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
         ("t.parquet", b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
         ("t.parquet", b"caption_en\nx\n", "not a readable Parquet file"),
-        ("t.jsonl", b'[{"caption_en": "x"}]', "a JSON array, not JSON Lines; write one object a line"),
+        ("t.jsonl", b'[{"caption_en": "x"}]', "a JSON array, not JSON Lines; write one object per line"),
         ("t.jsonl", b'\n  [\n{"caption_en": "x"}\n]', "a JSON array, not JSON Lines"),
         ("t.jsonl", b'{\n"caption_en": "x"\n}', "an object over several lines"),
         ("t.jsonl", b'{"caption_en": {"0": "x", "1": "y"}}', "one object of whole columns"),
         ("t.jsonl", b"", "no column 'caption_en'"),
-        ("t.json", b"[]", "write one object a line"),
+        ("t.json", b"[]", "write one object per line"),
         ("t.ndjson", b"", "let the name end in .jsonl"),
         ("t.csv.gz", b"", "unpack it first"),
         ("t.xlsx", b"", "save the sheet as CSV in UTF-8"),
@@ -67,13 +67,13 @@ def test_a_separator_without_doubt_is_taken(tmp_path: Path, name: str, content: 
         ("t.jsonl", b"{" + b",".join(b'"%d": 1' % n for n in range(9000)) + b"}", "no column 'caption_en'"),
     ],
 )
-def test_what_cannot_be_read_is_named_in_one_short_line(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+def test_what_cannot_be_read_is_named_in_one_short_line(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
     for ask in (source_files, look_at_table):
         with pytest.raises(BadInput) as caught:
             ask(table(tmp_path / name, TEXT), tmp_path)
         line = str(caught.value)
-        assert told in line and line.startswith(name)
+        assert reason in line and line.startswith(name)
         assert "\n" not in line and len(line) < 400
 
 
@@ -84,7 +84,7 @@ def test_a_folder_is_no_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         ('["A man"]\n["A woman"]\n', "row 1: not a JSON object but an array"),
         ('"A man"\n', "row 1: not a JSON object but one value"),
@@ -96,11 +96,11 @@ def test_a_folder_is_no_table(tmp_path: Path) -> None:
         ('{"info": {}, "annotations": [{"caption_en": "A man"}]}', "jq -c '.annotations[]'"),
     ],
 )
-def test_json_without_a_row_names_the_cause(tmp_path: Path, content: str, told: str) -> None:
+def test_json_without_a_row_names_the_cause(tmp_path: Path, content: str, reason: str) -> None:
     (tmp_path / "t.jsonl").write_text(content, encoding="utf-8", newline="")
     with pytest.raises(BadInput) as found:
         look_at_table(table(tmp_path / "t.jsonl", TEXT), tmp_path)
-    assert told in str(found.value) and "write one object a line" in str(found.value)
+    assert reason in str(found.value) and "write one object per line" in str(found.value)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_too_many_drops_are_refused_by_row(tmp_path: Path) -> None:
         prepared(table(write(tmp_path, rows)), tmp_path)
 
 
-def test_a_missing_column_is_told_with_the_nearest_match(tmp_path: Path) -> None:
+def test_a_missing_column_is_named_with_the_nearest_match(tmp_path: Path) -> None:
     path = write(tmp_path, rows_of(tmp_path, 2), "csv")
     columns = Columns(sample_id="id", caption_en="caption_eng")
     with pytest.raises(BadInput) as caught:
@@ -141,6 +141,14 @@ def test_a_missing_column_is_told_with_the_nearest_match(tmp_path: Path) -> None
     message = str(caught.value)
     assert "no column 'caption_eng' (data.columns.caption_en); did you mean 'caption_en'?" in message
     assert message.endswith("the table's columns: id, image, caption_en, caption_ar")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+def test_only_a_table_with_separators_is_asked_for_its_separator(tmp_path: Path, ending: str) -> None:
+    path = write(tmp_path, [{"id": 1, "size, height; width": 2, "caption_ar": "رجل"}], ending)
+    with pytest.raises(BadInput, match="no column 'caption_en'") as caught:
+        prepared(table(path, Columns(image=None)), tmp_path)
+    assert "separated" not in str(caught.value) and "did you mean 'caption_ar'?" in str(caught.value)
 
 
 def test_several_captions_of_one_image_are_one_unit(tmp_path: Path) -> None:
@@ -270,7 +278,7 @@ def test_attributes_keep_their_types_and_never_overwrite_our_columns(tmp_path: P
     assert frame["huge"].to_list() == [str(2**70), "1"]
 
 
-def test_progress_is_told_and_can_stop_the_work(tmp_path: Path) -> None:
+def test_progress_is_reported_and_can_stop_the_work(tmp_path: Path) -> None:
     path = write(tmp_path, rows_of(tmp_path, 4))
     seen: list[tuple[int, int]] = []
 

@@ -79,6 +79,7 @@ class SampleStudy:
             table = pl.DataFrame(
                 {
                     "sample_id": [f"s{n:04d}" for n in range(240)],
+                    "image_id": [f"i{n:04d}" for n in range(240)],
                     "image": [f"images/{n % 4}.png" for n in range(240)],
                     "split": [["train", "train", "select", "test"][n % 4] for n in range(240)],
                     "gender_en": [genders[(n * 7 // 3) % (2 + n % 3)] for n in range(240)],

@@ -36,14 +36,14 @@ def inputs() -> ReportInputs:
 
 
 def test_samples_and_left_out_add_up_to_the_rows(inputs: ReportInputs) -> None:
-    told = {name: value for value, name in facts(inputs)}
-    assert told == {"rows": "150", "samples": "144", "left out": "6", "images": "72", "languages": "EN + AR"}
+    found = {name: value for value, name in facts(inputs)}
+    assert found == {"rows": "150", "samples": "144", "left out": "6", "images": "72", "languages": "EN + AR"}
 
 
-def test_rows_that_were_not_drawn_are_told(inputs: ReportInputs) -> None:
+def test_rows_that_were_not_drawn_are_counted(inputs: ReportInputs) -> None:
     drawn = replace(inputs, summary={**inputs.summary, "samples": 100, "images": 50})
-    told = {name: value for value, name in facts(drawn)}
-    assert (told["rows"], told["samples"], told["left out"], told["not drawn"]) == ("150", "98", "6", "46")
+    found = {name: value for value, name in facts(drawn)}
+    assert (found["rows"], found["samples"], found["left out"], found["not drawn"]) == ("150", "98", "6", "46")
 
 
 def test_each_row_left_out_is_counted_once_by_reason(inputs: ReportInputs) -> None:

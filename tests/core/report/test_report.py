@@ -199,7 +199,14 @@ def test_a_study_of_text_alone_has_a_report(inputs: ReportInputs, tmp_path: Path
     text_only = ReportInputs(
         study={"name": "text", "description": ""},
         summary={"samples": 3, "images": 3, "dropped": 0, "has_images": False, "languages": ["en"]},
-        samples=pl.DataFrame({"split": ["train", "test"], "gender_en": ["female", None], "gender_ar": [None, None]}),
+        samples=pl.DataFrame(
+            {
+                "image_id": ["a", "b"],
+                "split": ["train", "test"],
+                "gender_en": ["female", None],
+                "gender_ar": [None, None],
+            }
+        ),
         dropped=inputs.dropped.clear(),
         sae=inputs.sae.head(1),
         history=inputs.history.filter(layer=0),

@@ -18,10 +18,10 @@ def inputs(tmp_path: Path) -> ReportInputs:
     return collect(study.store, STUDY, study.inputs, study.skipped)
 
 
-def test_layers_of_one_other_place_are_told_together_and_every_origin_is_listed(inputs: ReportInputs) -> None:
+def test_layers_of_one_other_place_are_named_together_and_every_origin_is_listed(inputs: ReportInputs) -> None:
     assert inputs.origins.height == 0 and origin_words(inputs) == []
     assert "were trained" not in render_markdown(inputs, {}).text
-    told = pl.DataFrame(
+    origins = pl.DataFrame(
         {
             "layer": [0, 1, 2],
             "trained_on_model": ["google/gemma-2-2b", "google/gemma-2-2b", "unknown"],
@@ -31,7 +31,7 @@ def test_layers_of_one_other_place_are_told_together_and_every_origin_is_listed(
             "differs": ["model, site", "model, site", ""],
         }
     )
-    theirs = replace(inputs, origins=told)
+    theirs = replace(inputs, origins=origins)
     assert origin_words(theirs) == [
         "Layers 0, 1: the autoencoder was trained on another model and site (blocks.{layer}.hook_mlp_out of "
         "google/gemma-2-2b) than it is used on (blocks.{layer}.hook_resid_post of gemma3)."

@@ -37,7 +37,7 @@ def test_small_probabilities_are_given_as_a_bound() -> None:
 @pytest.mark.parametrize(
     ("words", "arabic"), [("امرأة تطبخ", True), ("a woman", False), ("a امرأة", True), ("123 !", False)]
 )
-def test_arabic_is_told_by_its_letters(words: str, arabic: bool) -> None:
+def test_arabic_is_known_by_its_letters(words: str, arabic: bool) -> None:
     assert text.is_arabic(words) is arabic
 
 

@@ -73,6 +73,15 @@ def test_a_named_pair_column_leaves_the_tables_pair_id_an_attribute(tmp_path: Pa
     assert frame["pair_id"].to_list() == ["0", "0", "1", "1"]
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_tables_pair_id_takes_no_other_columns_name(tmp_path: Path, ending: str) -> None:
+    rows = [row(n, PEOPLE[n % 2], scene=n // 2, pair_id=7, source_pair_id="x") for n in range(4)]
+    path = tmp_path / f"t.{ending}"
+    {"jsonl": pl.DataFrame(rows).write_ndjson, "parquet": pl.DataFrame(rows).write_parquet}[ending](path)
+    frame, _, _ = prepared(path, Columns(sample_id="id", image=None, pair="scene"))
+    assert frame.select("source_pair_id", "source_source_pair_id").unique().rows() == [("x", 7)]
+
+
 def test_twins_hold_for_both_and_what_names_nobody_is_counted(tmp_path: Path) -> None:
     named = {0: "s01", 2: "s03", 3: "s02", 4: "nobody", 5: "s05", 6: "nobody"}
     write_jsonl(tmp_path / "t.jsonl", [row(n, PEOPLE[n % 2], twin_id=named.get(n)) for n in range(12)])
@@ -172,13 +181,26 @@ def test_a_twin_of_equal_gender_or_that_others_claim_only_shares_the_split(tmp_p
     assert "1 twin_id name no other sample" in look_at_table(table(tmp_path / "t.jsonl", columns), tmp_path).notes[0]
 
 
+def test_a_pair_whose_samples_have_other_twins_is_not_counted_as_counterparts(tmp_path: Path) -> None:
+    scenes, twins = ["a", "a", "b", "b", "c"], {0: "s03", 3: "s00"}
+    rows = [row(n, PEOPLE[n % 2], pair_id=scenes[n], twin_id=twins.get(n)) for n in range(5)]
+    write_jsonl(tmp_path / "t.jsonl", rows)
+    frame, _, summary = prepared(tmp_path / "t.jsonl", Columns(sample_id="id", image=None))
+    assert {own: twin for own, twin in twins_of(frame).items() if twin} == {"s00": "s03", "s03": "s00"}
+    assert summary["notes"][:2] == [
+        "pairs: 0 of two samples of opposite gender are counterparts; 2 of two others and 0 of more than two only "
+        "share a split; 1 samples stand alone in theirs",
+        "twins: 2 samples have the twin that the table names",
+    ]
+
+
 @pytest.mark.parametrize("column", ["pair_id", "twin_id"])
 @pytest.mark.parametrize("cell", [b"x", ["x"], {"a": "x"}])
 def test_a_pair_or_twin_that_is_no_name_is_refused_once(tmp_path: Path, column: str, cell: Any) -> None:
     pl.DataFrame([row(n, PEOPLE[n], **{column: cell}) for n in range(2)]).write_parquet(tmp_path / "t.parquet")
     columns = Columns(sample_id="id", image=None)
-    told = f"column '{column}' holds .*; it must hold text or numbers, or rename it"
-    with pytest.raises(BadInput, match=told):
+    message = f"column '{column}' holds .*; it must hold text or numbers, or rename it"
+    with pytest.raises(BadInput, match=message):
         look_at_table(table(tmp_path / "t.parquet", columns), tmp_path)
-    with pytest.raises(BadInput, match=told):
+    with pytest.raises(BadInput, match=message):
         prepared(tmp_path / "t.parquet", columns)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Container, Hashable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from core.data.arabic import normalise
 from core.data.sample_frame import Sample
@@ -13,6 +14,14 @@ from core.study.data import TableSource
 _FLOAT = re.compile(r"(-?\d+)\.0+")
 _WORD = re.compile(r"\w+")
 _OPPOSITE = {"female", "male"}
+
+
+class PairSizes(NamedTuple):
+    """How many pairs have two samples, more of them, or one alone."""
+
+    two: int
+    more: int
+    alone: int
 
 
 def groups(samples: Sequence[Sample]) -> list[Group]:
@@ -62,13 +71,22 @@ def pair_up(samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
             twins[own], twins[other] = other, own
     named = sum(other is not None for other in twins.values())
     split_only = sum(own not in twins or twins[own] is None for own in claims)
-    sets = pairs(samples)
-    opposite = [two for two in sets if len(two) == 2 and _are_opposite(samples[two[0]], samples[two[1]])]
-    for first, second in ([samples[place].sample_id for place in two] for two in opposite):
+    counterparts = _make_counterparts(samples, twins)
+    paired = [replace(sample, twin_id=twins[sample.sample_id]) for sample in samples]
+    return paired, [*_pair_notes(samples, counterparts), *_twin_notes(named, split_only, unknown_twins(samples))]
+
+
+def _make_counterparts(samples: Sequence[Sample], twins: dict[str, str | None]) -> int:
+    """Enter the two of each pair in `twins` where they can be twins; how many pairs are counterparts then.
+
+    Two of opposite gender are left as they are where the table names another twin for one of them.
+    """
+    opposite = [two for two in _pairs(samples) if len(two) == 2 and _are_opposite(*(samples[place] for place in two))]
+    ids = [(samples[first].sample_id, samples[second].sample_id) for first, second in opposite]
+    for first, second in ids:
         if twins[first] is None and twins[second] is None:
             twins[first], twins[second] = second, first
-    paired = [replace(sample, twin_id=twins[sample.sample_id]) for sample in samples]
-    return paired, [*_pair_notes(sets, len(opposite)), *_twin_notes(named, split_only, unknown_twins(samples))]
+    return sum(twins[first] == second for first, second in ids)
 
 
 def unknown_twins(samples: Sequence[Sample]) -> int:
@@ -76,12 +94,12 @@ def unknown_twins(samples: Sequence[Sample]) -> int:
     return sum(sample.twin_id is not None for sample in samples) - len(_claims(samples))
 
 
-def unknown_told(unknown: int) -> str:
+def unknown_message(unknown: int) -> str:
     """What to say of twins that name nobody."""
     return f"{unknown:,} {TWIN} name no other sample (they are values of data.columns.sample_id)"
 
 
-def pairs(samples: Sequence[Sample]) -> list[list[int]]:
+def _pairs(samples: Sequence[Sample]) -> list[list[int]]:
     """The samples (by number) of each pair."""
     found: dict[str, list[int]] = {}
     for number, sample in enumerate(samples):
@@ -90,14 +108,21 @@ def pairs(samples: Sequence[Sample]) -> list[list[int]]:
     return list(found.values())
 
 
-def _pair_notes(sets: Sequence[Sequence[int]], opposite: int) -> list[str]:
-    if not sets:
+def pair_sizes(samples: Sequence[Sample]) -> PairSizes | None:
+    """The sizes of the pairs; null where the table has none."""
+    sizes = [len(some) for some in _pairs(samples)]
+    two, alone = sizes.count(2), sizes.count(1)
+    return PairSizes(two, len(sizes) - two - alone, alone) if sizes else None
+
+
+def _pair_notes(samples: Sequence[Sample], counterparts: int) -> list[str]:
+    sizes = pair_sizes(samples)
+    if sizes is None:
         return []
-    twos, alone = sum(len(some) == 2 for some in sets), sum(len(some) == 1 for some in sets)
-    others = len(sets) - twos - alone
     return [
-        f"pairs: {opposite:,} of two samples of opposite gender are counterparts; {twos - opposite:,} of two others "
-        f"and {others:,} of more than two only share a split; {alone:,} samples stand alone in theirs"
+        f"pairs: {counterparts:,} of two samples of opposite gender are counterparts; {sizes.two - counterparts:,} of "
+        f"two others and {sizes.more:,} of more than two only share a split; {sizes.alone:,} samples stand alone in "
+        "theirs"
     ]
 
 
@@ -105,7 +130,7 @@ def _twin_notes(named: int, split_only: int, unknown: int) -> list[str]:
     if not named and not split_only and not unknown:
         return []
     only = f"; {split_only:,} {TWIN} only share a split: not of opposite gender, or not each other's only twin"
-    lost = f"; {unknown_told(unknown)}" if unknown else ""
+    lost = f"; {unknown_message(unknown)}" if unknown else ""
     return [f"twins: {named:,} samples have the twin that the table names{only if split_only else ''}{lost}"]
 
 
