@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from infra.file_map import README, file_map, with_map
 from infra.outputs_page import page
 
@@ -14,6 +16,7 @@ def test_every_file_of_the_house_says_what_it_is() -> None:
     assert "cli/main.py " in file_map()
 
 
+@pytest.mark.timeout(900)  # it may be the one that runs the study
 def test_every_file_and_column_of_a_study_has_words(mini_workspace: Path) -> None:
     silent = [line for line in page(mini_workspace).splitlines() if line.endswith(": ?")]
     assert silent == [], "infra/outputs_words.yaml"
