@@ -2,6 +2,8 @@
 
 import os
 import time
+from functools import partial
+from importlib import import_module
 from itertools import chain
 from typing import Annotated
 
@@ -115,12 +117,11 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     served = addresses(settings)
     with LiveTable(seen, settings, layer=parameters.get("layer")) as table:
-        table.say("starting the Prefect server")
-        with prefect_api(settings) as api:
+        table.say("starting the Prefect server, loading PyTorch")
+        with prefect_api(settings, meanwhile=partial(import_module, "cli.flow_call")) as api:
             _tell_servers(served, api)
-            table.say("loading Prefect and PyTorch")
             close_left_over(settings, api)
-            from cli.flow_call import call_flow
+            from cli.flow_call import call_flow  # here it reads the settings of the API that is used
 
             table.say("")
             outcome = call_flow(flow, parameters)

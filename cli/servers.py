@@ -229,8 +229,11 @@ def remove_note(settings: Settings) -> None:
 
 
 @contextmanager
-def prefect_api(settings: Settings) -> Iterator[str]:
-    """A Prefect API for the block: the one that is served, or one started for it and stopped after."""
+def prefect_api(settings: Settings, meanwhile: Callable[[], object] = lambda: None) -> Iterator[str]:
+    """A Prefect API for the block: the one that is served, or one started for it and stopped after.
+
+    `meanwhile` is called while a server starts, which takes as long as importing Prefect, PyTorch and MLflow does.
+    """
     settle()
     api = served_api(settings)
     adopt(settings, api)
@@ -242,6 +245,7 @@ def prefect_api(settings: Settings) -> Iterator[str]:
     os.environ["PREFECT_API_URL"] = api
     child = start(prefect_command(port), os.environ, log)
     try:
+        meanwhile()
         wait_for(child, lambda: serves(api, settings), "the Prefect server", log)
         yield api
     finally:
