@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-# --- which tests stay together when two processes share them (`make test`) ---
+# --- which tests stay together when several processes share them (`make test`) ---
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
