@@ -8,6 +8,7 @@ import argparse
 import ast
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 
 from core.artifacts import sha256_file
@@ -26,14 +27,14 @@ def closure(roots: tuple[str, ...]) -> list[str]:
         if name in seen or not name.startswith("core") or _file(name) is None:
             continue
         seen.add(name)
-        pending.extend(_imports(name))
+        pending.extend(_imports(_text(name)))
     return sorted(seen)
 
 
 def digest(spec: StepSpec) -> str:
     """A hash of the step's code: names, numbers and structure, but no comment, docstring or layout."""
     names = closure(spec.roots)
-    lines = [f"{name} {ast.dump(_without_docstrings(_tree(name)))}" for name in names]
+    lines = [f"{name} {_structure(_text(name))}" for name in names]
     lines += [f"{path.name} {sha256_file(path)}" for path in _data_files(names)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:20]
 
@@ -64,15 +65,21 @@ def _file(name: str) -> Path | None:
     return None
 
 
-def _tree(name: str) -> ast.Module:
+def _text(name: str) -> str:
     path = _file(name)
     assert path is not None
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return path.read_text(encoding="utf-8")
 
 
-def _imports(name: str) -> list[str]:
+@cache  # most modules are many steps'
+def _structure(text: str) -> str:
+    return ast.dump(_without_docstrings(ast.parse(text)))
+
+
+@cache
+def _imports(text: str) -> list[str]:
     found: list[str] = []
-    for node in ast.walk(_tree(name)):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.module:
             found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
@@ -102,8 +109,8 @@ def _record(same: list[str] | None) -> str:
             continue
         recorded[name] = {**entry, **({"same_result": same[1]} if moved and same else {})}
     _RECORD.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    mend = "bump its version in core/steps.py, or --same-result STEP 'why'"
-    return "\n".join(f"{name}: its code changed; {mend}" for name in left) or "recorded"
+    fix = "bump its version in core/steps.py, or --same-result STEP 'why'"
+    return "\n".join(f"{name}: its code changed; {fix}" for name in left) or "recorded"
 
 
 def _main() -> str:

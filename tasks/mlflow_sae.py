@@ -5,10 +5,7 @@ import threading
 import warnings
 from pathlib import Path
 
-import mlflow
 import numpy as np
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
 
 from tasks.context import Work
 
@@ -22,6 +19,10 @@ def log_sae(work: Work, d_model: int) -> None:
     """Log the SAE below `work.out` with the unit's run; it loads back through `mlflow.pyfunc.load_model`."""
     if work.run_id is None or work.context.tracking_uri is None:
         return
+    import mlflow  # seconds, which other steps' workers need not pay
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
     rows = TensorSpec(np.dtype(np.float32), (-1, d_model))
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     with _one_at_a_time, warnings.catch_warnings():

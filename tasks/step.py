@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
 from prefect import Task, task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.context import TaskRunContext
@@ -30,7 +29,7 @@ from tasks.gpu_usage import device_of_step, watch_gpu
 from tasks.job import leave_in_time, this_job
 from tasks.lease import Lease, held
 from tasks.provenance import Stopwatch, provenance
-from tasks.tracking import UnitRun, unit_run
+from tasks.tracking import UnitRun, passes, unit_run
 
 Body = Callable[[Work], Mapping[str, float]]
 
@@ -99,10 +98,8 @@ def _worth_a_retry(_: Any, __: Any, state: Any) -> bool:
         state.result()
     except (ConnectionError, TimeoutError):
         return True
-    except MlflowException as error:
-        return error.error_code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")  # a busy database, a server gone
     except BaseException as error:
-        return out_of_memory(error) and this_job() is None
+        return passes(error) or (out_of_memory(error) and this_job() is None)
     return False
 
 

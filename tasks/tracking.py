@@ -1,21 +1,25 @@
-"""MLflow: a parent run a study run, a child run a unit; always by explicit run id, never by the active run."""
+"""MLflow: a parent run a study run, a child run a unit; always by explicit run id, never by the active run.
+
+MLflow is imported where it is used: most units are not tracked, and its import takes a worker seconds.
+"""
 
 import logging
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING, Any
 
 from core.artifacts import canonical_json
 from core.units import Unit
 from tasks.context import RunContext
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
 
 _log = logging.getLogger("saeflow.tracking")
 _PARENT = "mlflow.parentRunId"
@@ -38,9 +42,9 @@ _BATCH, _PARAMS = 500, 100  # MLflow takes at most 1000 metrics and 100 params a
 class UnitRun:
     """A unit's MLflow run, or nothing at all when the unit is not tracked."""
 
-    client: MlflowClient | None
+    client: "MlflowClient | None"
     run_id: str | None
-    _pending: list[Metric] = field(default_factory=list)
+    _pending: "list[Metric]" = field(default_factory=list)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Keep a point of each curve; written in batches."""
@@ -69,8 +73,23 @@ class UnitRun:
             self.client.log_batch(self.run_id, metrics=pending[start : start + _BATCH])
 
 
-def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
+def _client(tracking_uri: str | None) -> "MlflowClient":
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=tracking_uri)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether MLflow said that its database is busy or its server gone, which another attempt may not see."""
+    mlflow = sys.modules.get("mlflow.exceptions")
+    known = mlflow is not None and isinstance(error, mlflow.MlflowException)
+    return known and getattr(error, "error_code", "") in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")
+
+
+def _metrics(values: Mapping[str, float], step: int) -> "list[Metric]":
     import time
+
+    from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
     return [Metric(_key(name), float(value), now, step) for name, value in values.items() if math.isfinite(value)]
@@ -102,7 +121,9 @@ def unit_run(unit: Unit, context: RunContext) -> Iterator[UnitRun]:
     if context.tracking_uri is None or context.parent_run_id is None or unit.step not in TRACKED_STEPS:
         yield UnitRun(None, None)
         return
-    client = MlflowClient(tracking_uri=context.tracking_uri)
+    from mlflow.exceptions import MlflowException
+
+    client = _client(context.tracking_uri)
     run_id = _find_or_create(client, unit, context)
     tracked = UnitRun(client, run_id)
     try:
@@ -116,10 +137,10 @@ def unit_run(unit: Unit, context: RunContext) -> Iterator[UnitRun]:
     client.set_terminated(run_id, "FINISHED")
 
 
-def _find_or_create(client: MlflowClient, unit: Unit, context: RunContext) -> str:
+def _find_or_create(client: "MlflowClient", unit: Unit, context: RunContext) -> str:
     assert context.experiment_id is not None
     query = f"tags.`saeflow.artifact` = '{unit.artifact.ref}' and tags.`{_PARENT}` = '{context.parent_run_id}'"
-    found: list[Run] = list(client.search_runs([context.experiment_id], query, max_results=1))
+    found: "list[Run]" = list(client.search_runs([context.experiment_id], query, max_results=1))
     if found:
         client.update_run(found[0].info.run_id, status="RUNNING")
         return str(found[0].info.run_id)
@@ -137,13 +158,15 @@ def _find_or_create(client: MlflowClient, unit: Unit, context: RunContext) -> st
     return str(run.info.run_id)
 
 
-def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
+def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, str]) -> None:
+    from mlflow.entities import Param
+
     entries = [Param(key, value[:6000]) for key, value in params.items()]  # MLflow's longest value
     for start in range(0, len(entries), _PARAMS):
         client.log_batch(run_id, params=entries[start : start + _PARAMS])
 
 
-def _attach_log(client: MlflowClient, run_id: str, path: Path) -> None:
+def _attach_log(client: "MlflowClient", run_id: str, path: Path) -> None:
     if path.is_file():
         client.log_artifact(run_id, str(path), "logs")
 
@@ -156,14 +179,16 @@ def open_parent(
     Returns:
         The experiment's id and the run's id.
     """
-    client = MlflowClient(tracking_uri=tracking_uri)
+    client = _client(tracking_uri)
     experiment_id = _experiment(client, tracking_uri, experiment, artifact_root)
     run = client.create_run(experiment_id, tags=dict(tags))
     _log_params(client, run.info.run_id, params)
     return experiment_id, str(run.info.run_id)
 
 
-def _experiment(client: MlflowClient, tracking_uri: str, name: str, artifact_root: Path) -> str:
+def _experiment(client: "MlflowClient", tracking_uri: str, name: str, artifact_root: Path) -> str:
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
@@ -182,7 +207,7 @@ def _experiment(client: MlflowClient, tracking_uri: str, name: str, artifact_roo
 
 def close_orphans(tracking_uri: str, experiment: str, alive: set[str]) -> int:
     """Mark KILLED every open run of the experiment whose study run is not in `alive`; returns how many."""
-    client = MlflowClient(tracking_uri=tracking_uri)
+    client = _client(tracking_uri)
     found = client.get_experiment_by_name(experiment)
     if found is None:
         return 0
@@ -197,12 +222,12 @@ def close_orphans(tracking_uri: str, experiment: str, alive: set[str]) -> int:
 
 def is_deleted(tracking_uri: str, run_id: str) -> bool:
     """Whether somebody has deleted the run, by itself or with its experiment; MLflow then takes no more of it."""
-    return str(MlflowClient(tracking_uri=tracking_uri).get_run(run_id).info.lifecycle_stage) != "active"
+    return str(_client(tracking_uri).get_run(run_id).info.lifecycle_stage) != "active"
 
 
 def close_parent(tracking_uri: str, run_id: str, status: str, metrics: Mapping[str, float]) -> None:
     """Write the study's own metrics and end its run, with units a lost worker left open, FINISHED, FAILED or KILLED."""
-    client = MlflowClient(tracking_uri=tracking_uri)
+    client = _client(tracking_uri)
     experiment_id = client.get_run(run_id).info.experiment_id
     query = f"attributes.status = 'RUNNING' and tags.`{_PARENT}` = '{run_id}'"
     for child in client.search_runs([experiment_id], query):
@@ -219,17 +244,19 @@ def log_by_layer(tracking_uri: str, run_id: str, metrics: Mapping[int, Mapping[s
         for layer, values in sorted(metrics.items())
         for point in _metrics({f"by_layer/{name}": value for name, value in values.items()}, layer)
     ]
-    client = MlflowClient(tracking_uri=tracking_uri)
+    client = _client(tracking_uri)
     for start in range(0, len(points), _BATCH):
         client.log_batch(run_id, metrics=points[start : start + _BATCH])
 
 
 def tag_run(tracking_uri: str, run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags on a run."""
-    MlflowClient(tracking_uri=tracking_uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    from mlflow.entities import RunTag
+
+    _client(tracking_uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
 def log_folder(context: RunContext, run_id: str | None, folder: Path, name: str) -> None:
     """Attach a folder's files to a unit's run, where there is one."""
     if run_id is not None and folder.is_dir():
-        MlflowClient(tracking_uri=context.tracking_uri).log_artifacts(run_id, str(folder), name)
+        _client(context.tracking_uri).log_artifacts(run_id, str(folder), name)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests import databases
+
 # --- which tests stay together when several processes share them (`make test`) ---
 
 
@@ -55,6 +57,18 @@ def tiny_text_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- servers (owner: tests/tasks, tests/flows) ---
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_databases(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where tests find databases in which nothing has run."""
+    databases.share(_shared(tmp_path_factory))
+
+
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this session know."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a real Prefect server on loopback, started once for the session."""
@@ -66,6 +80,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from flows.settings import Settings
 
     root = tmp_path_factory.mktemp("server").resolve()
+    databases.copy_databases(root)
     before = dict(os.environ)
     try:
         with servers.prefect_api(Settings(Workspace(root), "", "")) as api:
@@ -92,8 +107,7 @@ def mini_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.flows.commands import saeflow
     from tests.flows.surroundings import ODD_NAME, hostile
 
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "mini"
+    folder = _shared(tmp_path_factory) / "mini"
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "lock"):
         if not (folder / "ended").exists():

@@ -9,12 +9,15 @@ import pytest
 from safetensors.numpy import load_file
 
 from core.artifacts import ArtifactStore
+from tests.databases import copy_databases
 from tests.flows.commands import saeflow
 
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_an_export_taken_as_a_studys_rows_gives_the_same_autoencoders(mini_workspace: Path, tmp_path: Path) -> None:
+def test_an_export_taken_as_a_studys_rows_gives_the_same_autoencoders(
+    mini_workspace: Path, tmp_path: Path, prefect_server: str
+) -> None:
     rows = tmp_path / "rows"
     exported = saeflow(mini_workspace, "export", "mini", "9,17", str(rows))
     assert exported.returncode == 0, exported.stderr
@@ -22,8 +25,9 @@ def test_an_export_taken_as_a_studys_rows_gives_the_same_autoencoders(mini_works
     assert {path.name for path in rows.iterdir()} == {"index.json", "layer_17.npy", "layer_9.npy", "tokens.parquet"}
     assert len(np.load(rows / "layer_9.npy")) == len(pl.read_parquet(rows / "tokens.parquet", glob=False))
     workspace = tmp_path / "workspace"
+    copy_databases(workspace)
     words = ("--set", f"capture.precomputed={rows}", "--set", "capture.layers=[9, 17]")
-    result = saeflow(workspace, "layer", "mini", "9", *words)
+    result = saeflow(workspace, "layer", "mini", "9", *words, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     steps = [artifact.step for artifact in ArtifactStore(workspace / "artifacts")]
     assert steps == ["extract_layer", "import_activations", "index_features", "prepare", "train_sae"]
@@ -41,7 +45,9 @@ def decoders(workspace: Path) -> dict[int, bytes]:
     }
 
 
-def test_rows_by_somebody_else_need_no_more_than_their_samples(mini_workspace: Path, tmp_path: Path) -> None:
+def test_rows_by_somebody_else_need_no_more_than_their_samples(
+    mini_workspace: Path, tmp_path: Path, prefect_server: str
+) -> None:
     rows = tmp_path / "rows"
     rows.mkdir()
     samples = next(ArtifactStore(mini_workspace / "artifacts").root.glob("prepare/[!.]*/samples.parquet"))
@@ -52,7 +58,9 @@ def test_rows_by_somebody_else_need_no_more_than_their_samples(mini_workspace: P
     pl.DataFrame({"sample_id": ids}).write_parquet(rows / "tokens.parquet")
     (rows / "index.json").write_text(json.dumps({"layers": {"0": "0.npy", "9": "9.npy"}}))
     workspace = tmp_path / "workspace"
-    result = saeflow(workspace, "run", "mini", "--set", f"capture.precomputed={rows}", "--set", "capture.layers=all")
+    copy_databases(workspace)
+    words = ("--set", f"capture.precomputed={rows}", "--set", "capture.layers=all")
+    result = saeflow(workspace, "run", "mini", *words, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     steps = [artifact.step for artifact in ArtifactStore(workspace / "artifacts")]
     assert steps.count("index_features") == 2 and {"interpretation", "evolution", "report"} <= set(steps)

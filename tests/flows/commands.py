@@ -16,9 +16,9 @@ def environment(workspace: Path) -> dict[str, str]:
 
 
 def saeflow(
-    workspace: Path, *words: str, limit_s: float = 600, more: Mapping[str, str] | None = None
+    workspace: Path, *words: str, limit_s: float = 600, more: Mapping[str, str] | None = None, api: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a `saeflow` command to its end; `more` is what else its shell holds."""
+    """Run a `saeflow` command to its end; `more` is what else its shell holds, `api` a Prefect server that is there."""
     command = [sys.executable, "-m", "cli", *words]
-    shell = environment(workspace) | dict(more or {})
+    shell = environment(workspace) | dict(more or {}) | ({"PREFECT_API_URL": api} if api else {})
     return subprocess.run(command, cwd=PROJECT, env=shell, capture_output=True, text=True, timeout=limit_s)

@@ -96,15 +96,17 @@ def test_a_logged_sae_loads_back_and_reconstructs_the_same(
         np.testing.assert_allclose(model.predict(rows), ours(torch.from_numpy(rows)).numpy(), rtol=1e-6)
 
 
-def test_one_layer_with_another_k_trains_one_sae_and_reuses_the_rest(mini_workspace: Path, tmp_path: Path) -> None:
+def test_one_layer_with_another_k_trains_one_sae_and_reuses_the_rest(
+    mini_workspace: Path, tmp_path: Path, prefect_server: str
+) -> None:
     workspace = tmp_path / "workspace"
     shutil.copytree(mini_workspace, workspace, symlinks=True)
     before = set(ArtifactStore(workspace / "artifacts"))
-    result = saeflow(workspace, "layer", "mini", "17", "--set", "sae.k=4")
+    result = saeflow(workspace, "layer", "mini", "17", "--set", "sae.k=4", api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     made = set(ArtifactStore(workspace / "artifacts")) - before
     assert sorted(artifact.step for artifact in made) == ["index_features", "train_sae"]
-    result = saeflow(workspace, "layer", "mini", "17", "--refresh")
+    result = saeflow(workspace, "layer", "mini", "17", "--refresh", api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("every file has the checksum it had") == 2
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from core.artifacts import ArtifactStore
+from tests.databases import copy_databases
 from tests.flows.commands import PROJECT, saeflow
 from tests.flows.test_mini import ANALYSES
 
@@ -25,6 +26,7 @@ FACTORY = ("model.path=null", "model.factory=tests.core.lm.set_models:load", "sa
 def test_they_go_from_samples_to_the_report(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    prefect_server: str,
     changes: tuple[str, ...],
     layers: int,
     width: int,
@@ -35,7 +37,8 @@ def test_they_go_from_samples_to_the_report(
     without = [f"analyses.{name}=null" for name in sorted(ANALYSES) if name != "evolution"]
     words = [word for change in (*changes, "capture.layers=all", *without) for word in ("--set", change)]
     assert planned in " ".join(saeflow(tmp_path, "plan", "mini", *words).stdout.split())
-    result = saeflow(tmp_path, "run", "mini", *words)
+    copy_databases(tmp_path)
+    result = saeflow(tmp_path, "run", "mini", *words, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     made: dict[str, list[Path]] = {}
     store = ArtifactStore(tmp_path / "artifacts")

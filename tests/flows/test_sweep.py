@@ -44,12 +44,12 @@ def scope(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def swept(mini_workspace: Path, scope: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def swept(mini_workspace: Path, scope: Path, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The mini study with two k, and others' SAEs beside them."""
     workspace = tmp_path_factory.mktemp("swept") / "workspace"
     shutil.copytree(mini_workspace, workspace, symlinks=True)
     beside = ("--set", f"sae.beside={scope}/layer_{{layer}}")
-    result = saeflow(workspace, "run", "mini", *SWEEP, *beside, *WITHOUT)
+    result = saeflow(workspace, "run", "mini", *SWEEP, *beside, *WITHOUT, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     return workspace
 
@@ -87,9 +87,10 @@ def test_the_frontier_is_in_the_report_and_in_mlflow(swept: Path) -> None:
     assert all(run.data.metrics["held_out_l0"] <= float(run.data.params["sae.k"]) for run in runs)
 
 
-def test_others_saes_are_used_in_place_of_ours(swept: Path, scope: Path) -> None:
+def test_others_saes_are_used_in_place_of_ours(swept: Path, scope: Path, prefect_server: str) -> None:
     trained = set(folders(swept, "train_sae"))
-    result = saeflow(swept, "run", "mini", "--set", f"sae.pretrained={scope}/layer_{{layer}}", *WITHOUT)
+    others = ("--set", f"sae.pretrained={scope}/layer_{{layer}}")
+    result = saeflow(swept, "run", "mini", *others, *WITHOUT, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     warning = "layers 0, 9, 17, 33: the autoencoder was trained on another model (blocks.{layer}.hook_resid_post of"
     assert warning in " ".join(result.stderr.split())

@@ -1,9 +1,7 @@
 """MLflow experiments that a study cannot use are told of before anything is computed, in one line with the fix."""
 
-import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,24 +10,15 @@ from mlflow import MlflowClient
 from core.errors import BadInput
 from tasks.experiment import check_database, check_experiment
 from tasks.tracking import is_deleted
-from tasks.tracking_database import make_tracking_database
+from tests.databases import copy_databases
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and SQLAlchemy, while the database is made
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    make_tracking_database(f"sqlite:///{place}", place.parent / "mlartifacts")
-    return place
-
-
 @pytest.fixture
-def uri(empty: Path, tmp_path: Path) -> Iterator[str]:
-    folder = tmp_path / "a workspace"
-    folder.mkdir()
-    shutil.copy(empty, folder / "mlflow.db")
-    yield f"sqlite:///{folder / 'mlflow.db'}"
+def uri(tmp_path: Path) -> str:
+    copy_databases(tmp_path / "a workspace")
+    return f"sqlite:///{tmp_path / 'a workspace' / 'mlflow.db'}"
 
 
 def told(uri: str, name: str) -> str:
