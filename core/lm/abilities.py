@@ -7,7 +7,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from transformers import MODEL_FOR_MASKED_LM_MAPPING, DynamicCache
+from transformers import DynamicCache
 
 from core.errors import BadInput
 from core.lm.processors import fault
@@ -28,6 +28,8 @@ def refuse_unable(folder: Path, model: Any, tokenizer: Any) -> None:
 def _of_decoder(model: Any) -> list[str]:
     if getattr(model.config, "is_encoder_decoder", False):
         return ["it is an encoder-decoder, in which an image or prompt is no part of the caption's sequence"]
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING
+
     if type(model.config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(model.config, "is_decoder", False):
         return ["it is a masked language model, in which a token sees those that follow it"]
     missing = []

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.errors import BadInput, first_line
 from core.lm.checkpoint import refuse_differences
@@ -78,6 +77,8 @@ def _check(digest: str, sums: Sequence[Path], package: str) -> None:
 
 
 def _convert(file: Path, out: Path, package: str) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     source = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name, "local_files_only": True}
     source |= {"trust_remote_code": False}
     try:

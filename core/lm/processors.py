@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import PROCESSOR_MAPPING, AutoProcessor, AutoTokenizer
-
 from core.errors import BadInput, first_line
 
 _FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError)
@@ -16,6 +14,8 @@ def read_processor(folder: Path, config: Any) -> Any:
     Raises:
         BadInput: it cannot be loaded.
     """
+    from transformers import PROCESSOR_MAPPING, AutoProcessor
+
     kind: Any = PROCESSOR_MAPPING.get(type(config), None)
     try:
         videos = kind is not None and "video_processor" in kind.get_attributes()
@@ -32,6 +32,8 @@ def read_tokenizer(folder: Path) -> Any:
     Raises:
         BadInput: it cannot be loaded.
     """
+    from transformers import AutoTokenizer
+
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except _FAULTS as error:

@@ -22,7 +22,7 @@ from core.data.scene_lexicon import LANGUAGES, Gender, Language
 from core.data.scenes import Scene, SceneWorld, gendered_pairs, paint, unseen_scenes
 from infra.captioner.corpus import conversation
 
-BATCH = 100
+BATCH = 400
 _NEW_TOKENS = 32
 
 

@@ -44,15 +44,16 @@ def loaders(tiny_text_gemma: Path, monkeypatch: pytest.MonkeyPatch) -> list[byte
         model.config.quantization_config = {"quant_method": "gguf"}
         return model, {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
 
-    monkeypatch.setattr(gguf, "AutoModelForCausalLM", SimpleNamespace(from_pretrained=load))
-    monkeypatch.setattr(gguf, "AutoTokenizer", SimpleNamespace(from_pretrained=lambda **_options: tokenizer))
+    monkeypatch.setattr("transformers.AutoModelForCausalLM", SimpleNamespace(from_pretrained=load))
+    monkeypatch.setattr("transformers.AutoTokenizer", SimpleNamespace(from_pretrained=lambda **_options: tokenizer))
     return seen
 
 
 def test_parts_are_joined_in_order_and_saved_as_a_plain_checkpoint(
-    package: Path, loaders: list[bytes], tiny_text_gemma: Path, tmp_path: Path
+    package: Path, loaders: list[bytes], tiny_text_gemma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = convert_package("some-gguf", tmp_path / "out")
+    monkeypatch.undo()
     assert loaders == [b"".join(PARTS)]
     ours, theirs = load_model(out, "float32", "cpu"), load_model(tiny_text_gemma, "float32", "cpu")
     assert all(torch.equal(weight, theirs.model.state_dict()[name]) for name, weight in ours.model.state_dict().items())
@@ -87,13 +88,15 @@ def test_a_package_without_weights_is_told(package: Path, tmp_path: Path) -> Non
 def test_a_file_that_lacks_tensors_is_refused_and_none_is_made_up(
     package: Path, loaders: list[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    whole = gguf.AutoModelForCausalLM.from_pretrained
+    from transformers import AutoModelForCausalLM
+
+    whole = AutoModelForCausalLM.from_pretrained
 
     def lacking(**options: Any) -> Any:
         model, found = whole(**options)
         return model, {**found, "missing_keys": {"model.layers.2.mlp.down_proj.weight"}}
 
-    monkeypatch.setattr(gguf, "AutoModelForCausalLM", SimpleNamespace(from_pretrained=lacking))
+    monkeypatch.setattr("transformers.AutoModelForCausalLM", SimpleNamespace(from_pretrained=lacking))
     with pytest.raises(
         BadInput, match=r"package:some-gguf: 1 tensor missing \(model\.layers\.2\.mlp\.down_proj\.weight\)"
     ):
@@ -107,7 +110,7 @@ def test_what_is_lacking_for_the_conversion_is_told(
     def lacking(**_options: Any) -> None:
         raise ImportError("Please install gguf")
 
-    monkeypatch.setattr(gguf, "AutoModelForCausalLM", SimpleNamespace(from_pretrained=lacking))
+    monkeypatch.setattr("transformers.AutoModelForCausalLM", SimpleNamespace(from_pretrained=lacking))
     with pytest.raises(BadInput, match=r"\(Please install gguf\); install saeflow\[gemma\]"):
         convert_package("some-gguf", tmp_path / "out")
 
