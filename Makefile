@@ -23,7 +23,7 @@ serve: setup ## Prefect, MLflow and the deployments on loopback, until Ctrl-C
 
 test: check ## Lint, types, import contracts, servers, all tests
 	$(BIN)/python -m tests.start_servers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --no-loadscope-reorder --durations=15 # three: SLURM's tests mostly wait
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --no-loadscope-reorder --durations=15 # three: SLURM's tests mostly wait
 
 check: setup ## Lint, types and import contracts alone
 	$(BIN)/ruff check .

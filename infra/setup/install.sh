@@ -35,7 +35,8 @@ if ! "$VENV/bin/python" -c "import importlib.metadata as m; assert m.version('to
     *) fail "TORCH=$TORCH is unknown; choose auto, cpu or cuda" ;;
   esac
 fi
-"$VENV/bin/uv" pip install -q --python "$VENV/bin/python" -r requirements.txt
+# Compiled now: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would compile all it imports.
+"$VENV/bin/uv" pip install -q --compile-bytecode --python "$VENV/bin/python" -r requirements.txt
 "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps --no-build-isolation -e . 2>/dev/null ||
   "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps -e .
 touch "$VENV/.installed"
