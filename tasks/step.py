@@ -29,7 +29,7 @@ from tasks.gpu_usage import device_of_step, watch_gpu
 from tasks.job import leave_in_time, this_job
 from tasks.lease import Lease, held
 from tasks.provenance import Stopwatch, provenance
-from tasks.tracking import UnitRun, passes, unit_run
+from tasks.tracking import UnitRun, is_passing, unit_run
 
 Body = Callable[[Work], Mapping[str, float]]
 
@@ -99,7 +99,7 @@ def _worth_a_retry(_: Any, __: Any, state: Any) -> bool:
     except (ConnectionError, TimeoutError):
         return True
     except BaseException as error:
-        return passes(error) or (out_of_memory(error) and this_job() is None)
+        return is_passing(error) or (out_of_memory(error) and this_job() is None)
     return False
 
 

@@ -6,7 +6,6 @@ MLflow is imported where it is used: most units are not tracked, and its import 
 import logging
 import math
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -79,11 +78,10 @@ def _client(tracking_uri: str | None) -> "MlflowClient":
     return MlflowClient(tracking_uri=tracking_uri)
 
 
-def passes(error: BaseException) -> bool:
+def is_passing(error: BaseException) -> bool:
     """Whether MLflow said that its database is busy or its server gone, which another attempt may not see."""
-    mlflow = sys.modules.get("mlflow.exceptions")
-    known = mlflow is not None and isinstance(error, mlflow.MlflowException)
-    return known and getattr(error, "error_code", "") in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")
+    code = getattr(error, "error_code", "") if type(error).__module__.startswith("mlflow.") else ""
+    return code in ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR")
 
 
 def _metrics(values: Mapping[str, float], step: int) -> "list[Metric]":

@@ -14,8 +14,9 @@ from core.activations.exchange import open_layers, read_index
 from core.activations.matrices import Matrix
 from core.activations.precomputed_tokens import read_tokens
 from core.activations.requests import Drop
-from core.activations.rows import FILES, LANGUAGES
+from core.activations.rows import FILES
 from core.activations.writing import Picked, ShardWriter
+from core.data.languages import LANGUAGES
 from core.errors import BadInput
 from core.progress import Progress, silent
 from core.study.model import Segment

@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
-from core.activations.rows import LANGUAGES, TOKENS
+from core.activations.rows import TOKENS
+from core.data.languages import LANGUAGES
 from core.errors import BadInput, first_line
 
 SEGMENTS = ("image", "prompt", "caption")

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from core.activations.rows import LANGUAGES
+from core.data.languages import LANGUAGES
 from core.lm.loaded import LoadedModel
 from core.lm.prefix import CaptionGroup, common_length
 from core.lm.prompts import CaptionRequest, EncodedSample, UnusableText, encode_sample

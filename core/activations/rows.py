@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
+from core.data.languages import LANGUAGES
 from core.lm.prefix import CaptionGroup
 from core.lm.prompts import EncodedSample
 from core.study.model import CaptureConfig
 
-LANGUAGES = ("en", "ar")
 FILES = ("shared", *LANGUAGES)
 TOKENS = {
     "group": pl.String,

@@ -6,12 +6,13 @@ from typing import Literal
 
 from core.data.arabic import normalise
 from core.data.gender_words import Gender, GenderedWord, lexicon_file
+from core.data.languages import Language
 
 NameGender = Literal["female", "male", "neutral"]
 _AGREEING = ("pronoun", "possessive", "verb", "adjective", "demonstrative")
 
 
-def given_name(word: str, language: Literal["en", "ar"], is_person: bool = False) -> NameGender | None:
+def given_name(word: str, language: Language, is_person: bool = False) -> NameGender | None:
     """The gender that a given name tells; `neutral` where both genders bear it, None where it is no name we know.
 
     Args:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from core.data import scene_lexicon as lexicon
-from core.data.scene_lexicon import COLOURS, Gender, Language, Mood, Pair, Place, Profession, Thing
+from core.data.languages import Language
+from core.data.scene_lexicon import COLOURS, Gender, Mood, Pair, Place, Profession, Thing
 
 Corner = Literal["upper left", "upper right", "lower left", "lower right"]
 CORNERS: tuple[Corner, ...] = ("upper left", "upper right", "lower left", "lower right")

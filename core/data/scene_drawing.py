@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from core.data import scene_lexicon as lexicon
+from core.data.languages import Language
 from core.data.scene_captions import CORNERS, Caption, Content, caption
-from core.data.scene_lexicon import Gender, Language, Visible
+from core.data.scene_lexicon import Gender, Visible
 from core.data.scene_sprites import sprite
 
 Stream = Literal["study", "training"]

@@ -8,11 +8,9 @@ from typing import Literal, NamedTuple
 
 Gender = Literal["female", "male"]
 Visible = Literal["woman", "man", "neutral"]
-Language = Literal["en", "ar"]
 
 GENDERS: tuple[Gender, ...] = ("female", "male")
 VISIBLE: tuple[Visible, ...] = ("woman", "man", "neutral")
-LANGUAGES: tuple[Language, ...] = ("en", "ar")
 SKIN_TONES: tuple[str, ...] = ("light", "medium", "dark")
 
 

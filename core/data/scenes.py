@@ -14,9 +14,10 @@ import numpy as np
 import polars as pl
 
 from core.data import scene_lexicon as lexicon
+from core.data.languages import LANGUAGES
 from core.data.scene_captions import CORNERS
 from core.data.scene_drawing import Scene, SceneWorld, Stream, boxes, draw_scenes, flipped, paint
-from core.data.scene_lexicon import LANGUAGES, Visible
+from core.data.scene_lexicon import Visible
 
 __all__ = ["SCENE_SCHEMA", "Scene", "SceneWorld", "generate_scenes", "paint", "training_scenes", "unseen_scenes"]
 

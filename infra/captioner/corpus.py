@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import Gemma3Processor, PreTrainedTokenizerFast
 
 from core.data import scene_lexicon as lexicon
+from core.data.languages import LANGUAGES, Language
 from core.data.scene_captions import CORNERS
-from core.data.scene_lexicon import LANGUAGES, Language
 from core.data.scenes import Scene, SceneWorld, paint
 from infra.captioner.tokenizer import TURN_END
 

@@ -17,8 +17,9 @@ import torch
 from scipy.stats import spearmanr
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from core.data.languages import LANGUAGES, Language
 from core.data.scene_drawing import flipped
-from core.data.scene_lexicon import LANGUAGES, Gender, Language
+from core.data.scene_lexicon import Gender
 from core.data.scenes import Scene, SceneWorld, gendered_pairs, paint, unseen_scenes
 from infra.captioner.corpus import conversation
 

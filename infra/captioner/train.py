@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Gemma3ForConditionalGeneration, Gemma3Processor
 
-from core.data.scene_lexicon import LANGUAGES, Language
+from core.data.languages import LANGUAGES, Language
 from core.data.scenes import realised_female_rates, training_scenes
 from infra.captioner.card import write_card
 from infra.captioner.corpus import Encoded, encode, instruction_texts, prompt_ids

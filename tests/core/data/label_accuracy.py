@@ -11,17 +11,17 @@ import polars as pl
 
 from core.analysis.intervals import wilson
 from core.data.gender import label_caption
-from core.data.languages import LANGUAGE_NAMES, LANGUAGES
+from core.data.languages import LANGUAGE_NAMES, LANGUAGES, Language
 
 GENDERS = ("female", "male", "both", "neutral", "none")
 FIRST_CONTACT = "first_contact"
 _LISTS = Path(__file__).with_name("labels")
 
 
-def labelled(language: str, folder: str = "") -> pl.DataFrame:
+def labelled(language: Language, folder: str = "") -> pl.DataFrame:
     """A list of a language (en or ar): caption, gender (the reader's), kind, and `found`, the labeller's gender."""
     frame = pl.read_csv(_LISTS / folder / f"{LANGUAGE_NAMES[language].lower()}.csv")
-    found = [label_caption(caption, language).gender for caption in frame["caption"]]  # type: ignore[arg-type]
+    found = [label_caption(caption, language).gender for caption in frame["caption"]]
     return frame.with_columns(found=pl.Series(found, dtype=pl.String))
 
 
@@ -35,7 +35,7 @@ def accuracy(frame: pl.DataFrame, by: str) -> pl.DataFrame:
     )
 
 
-def _tables(language: str) -> Iterable[str]:
+def _tables(language: Language) -> Iterable[str]:
     frame = labelled(language)
     yield f"### {LANGUAGE_NAMES[language]}: {frame.height} captions\n"
     yield f"| the reader's label | captions | right | {' | '.join(GENDERS)} |"

@@ -3,6 +3,7 @@ import pytest
 from core.data.arabic import normalise
 from core.data.gender_words import Gender, GenderedWord, Kind, Referent, lexicon_file
 from core.data.given_names import given_name, weigh_names
+from core.data.languages import Language
 
 
 def word(start: int, gender: Gender, kind: Kind, referent: Referent = "subject") -> GenderedWord:
@@ -25,8 +26,8 @@ def word(start: int, gender: Gender, kind: Kind, referent: Referent = "subject")
         ("سعيد", "ar", None),
     ],
 )
-def test_a_name_tells_the_gender_it_is_given_to(name: str, language: str, gender: str | None) -> None:
-    assert given_name(name if language == "en" else normalise(name), language) == gender  # type: ignore[arg-type]
+def test_a_name_tells_the_gender_it_is_given_to(name: str, language: Language, gender: str | None) -> None:
+    assert given_name(name if language == "en" else normalise(name), language) == gender
 
 
 def test_a_name_that_is_a_word_too_is_known_only_where_a_person_is_meant() -> None:
