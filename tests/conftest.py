@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import databases
+from tests.databases import CopyDatabases, copy_from
 
 # --- which tests stay together when several processes share them (`make test`) ---
 
@@ -57,10 +58,10 @@ def tiny_text_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- servers (owner: tests/tasks, tests/flows) ---
 
 
-@pytest.fixture(scope="session", autouse=True)
-def shared_databases(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Where tests find databases in which nothing has run."""
-    databases.share(_shared(tmp_path_factory))
+@pytest.fixture(scope="session")
+def copy_databases(tmp_path_factory: pytest.TempPathFactory) -> CopyDatabases:
+    """Gives a workspace databases in which nothing has run."""
+    return partial(copy_from, _shared(tmp_path_factory) / "databases")
 
 
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -70,7 +71,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, copy_databases: CopyDatabases) -> Iterator[str]:
     """The API of a real Prefect server on loopback, started once for the session."""
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
@@ -80,7 +81,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from flows.settings import Settings
 
     root = tmp_path_factory.mktemp("server").resolve()
-    databases.copy_databases(root)
+    copy_databases(root)
     before = dict(os.environ)
     try:
         with servers.prefect_api(Settings(Workspace(root), "", "")) as api:

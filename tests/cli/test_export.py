@@ -9,14 +9,14 @@ import pytest
 from safetensors.numpy import load_file
 
 from core.artifacts import ArtifactStore
-from tests.databases import copy_databases
+from tests.databases import CopyDatabases
 from tests.flows.commands import saeflow
 
 pytestmark = pytest.mark.timeout(900)
 
 
 def test_an_export_taken_as_a_studys_rows_gives_the_same_autoencoders(
-    mini_workspace: Path, tmp_path: Path, prefect_server: str
+    mini_workspace: Path, tmp_path: Path, prefect_server: str, copy_databases: CopyDatabases
 ) -> None:
     rows = tmp_path / "rows"
     exported = saeflow(mini_workspace, "export", "mini", "9,17", str(rows))
@@ -46,7 +46,7 @@ def decoders(workspace: Path) -> dict[int, bytes]:
 
 
 def test_rows_by_somebody_else_need_no_more_than_their_samples(
-    mini_workspace: Path, tmp_path: Path, prefect_server: str
+    mini_workspace: Path, tmp_path: Path, prefect_server: str, copy_databases: CopyDatabases
 ) -> None:
     rows = tmp_path / "rows"
     rows.mkdir()

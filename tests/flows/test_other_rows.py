@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from core.artifacts import ArtifactStore
-from tests.databases import copy_databases
+from tests.databases import CopyDatabases
 from tests.flows.commands import PROJECT, saeflow
 from tests.flows.test_mini import ANALYSES
 
@@ -27,6 +27,7 @@ def test_they_go_from_samples_to_the_report(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     prefect_server: str,
+    copy_databases: CopyDatabases,
     changes: tuple[str, ...],
     layers: int,
     width: int,

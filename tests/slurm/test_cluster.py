@@ -7,7 +7,7 @@ import yaml
 
 from flows.settings import PROJECT
 from flows.slurm import commands
-from tests.databases import copy_databases
+from tests.databases import CopyDatabases
 from tests.flows.commands import saeflow
 from tests.flows.surroundings import ODD_NAME, hostile
 from tests.slurm.conftest import wait_until
@@ -15,7 +15,9 @@ from tests.slurm.conftest import wait_until
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_a_profile_that_works_is_told_so_from_both_pools_workers(tmp_path: Path, slurm: Path) -> None:
+def test_a_profile_that_works_is_told_so_from_both_pools_workers(
+    tmp_path: Path, slurm: Path, copy_databases: CopyDatabases
+) -> None:
     surroundings = hostile(tmp_path / "home")
     copy_databases(tmp_path / ODD_NAME)
     told = saeflow(tmp_path / ODD_NAME, "cluster", "check", "slurm-one-node", limit_s=240, more=surroundings)
@@ -57,7 +59,7 @@ def test_a_wrong_partition_is_told_with_the_field_before_anything_runs(tmp_path:
     assert "Traceback" not in run.stderr + run.stdout
 
 
-def test_a_submitted_flow_is_a_job_of_its_own(tmp_path: Path, slurm: Path) -> None:
+def test_a_submitted_flow_is_a_job_of_its_own(tmp_path: Path, slurm: Path, copy_databases: CopyDatabases) -> None:
     copy_databases(tmp_path / ODD_NAME)
     told = saeflow(tmp_path / ODD_NAME, "run", "mini", "--cluster", "slurm-one-node", "--submit")
     assert told.returncode == 0, told.stdout + told.stderr

@@ -12,7 +12,7 @@ import pytest
 from core.ledger import JobCost, hours_by_stage, ledger_path, read
 from flows.slurm import commands
 from tests.chaos.kill import contents, kill_family
-from tests.databases import copy_databases
+from tests.databases import CopyDatabases
 from tests.flows.commands import environment, saeflow
 from tests.flows.surroundings import ODD_NAME, hostile
 from tests.slurm.conftest import wait_until
@@ -40,7 +40,7 @@ def running(stage: str) -> bool:
 
 
 def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
-    tmp_path: Path, slurm: Path, mini_workspace: Path
+    tmp_path: Path, slurm: Path, mini_workspace: Path, copy_databases: CopyDatabases
 ) -> None:
     workspace, surroundings = tmp_path / ODD_NAME, hostile(tmp_path / "home")
     copy_databases(workspace)

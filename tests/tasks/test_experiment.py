@@ -10,13 +10,13 @@ from mlflow import MlflowClient
 from core.errors import BadInput
 from tasks.experiment import check_database, check_experiment
 from tasks.tracking import is_deleted
-from tests.databases import copy_databases
+from tests.databases import CopyDatabases
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow and SQLAlchemy, while the database is made
 
 
 @pytest.fixture
-def uri(tmp_path: Path) -> str:
+def uri(tmp_path: Path, copy_databases: CopyDatabases) -> str:
     copy_databases(tmp_path / "a workspace")
     return f"sqlite:///{tmp_path / 'a workspace' / 'mlflow.db'}"
 
