@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
 from core.study import load_study, parse_study
 from flows.settings import PROJECT
 from flows.study_run import study_run
-from tasks.tracking import close_orphans
+from tasks.tracking import close_orphans, is_passing
 
 PARENT = "mlflow.parentRunId"
 
@@ -31,3 +33,10 @@ def test_a_stopped_study_leaves_no_run_open_and_is_remembered_as_alive_only_whil
         raise KeyboardInterrupt
     assert [client.get_run(run_id).info.status for run_id in (parent, child)] == ["KILLED", "KILLED"]
     assert list((tmp_path / "live").iterdir()) == []
+
+
+def test_a_busy_store_is_tried_again_and_a_wrong_value_is_not() -> None:
+    busy = MlflowException("database is locked", error_code=TEMPORARILY_UNAVAILABLE)
+    assert is_passing(busy) and is_passing(MlflowException("connection refused"))
+    wrong = MlflowException("no such experiment", error_code=INVALID_PARAMETER_VALUE)
+    assert not is_passing(wrong) and not is_passing(ValueError("INTERNAL_ERROR"))
