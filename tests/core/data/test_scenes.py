@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from core.data import scene_lexicon as lexicon
+from core.data.languages import LANGUAGES
 from core.data.scene_captions import CORNERS, Content, caption
 from core.data.scene_drawing import flipped
 from core.data.scenes import (
@@ -163,7 +164,7 @@ def test_gendered_words_of_truth_stand_where_they_say(world: tuple[Path, pl.Data
     rows = {row["sample_id"]: row for row in world[1].iter_rows(named=True)}
     for sample_id, sample in truth["samples"].items():
         row = rows[sample_id]
-        for language in lexicon.LANGUAGES:
+        for language in LANGUAGES:
             text, words = row[f"caption_{language}"], sample["gendered_words"][language]
             assert words
             assert all(text[word["start"] : word["end"]] == word["word"] for word in words)
@@ -174,7 +175,7 @@ def test_swapping_every_gendered_word_gives_the_twins_caption(
 ) -> None:
     rows = {row["sample_id"]: row for row in world[1].iter_rows(named=True)}
     for row in world[1].filter(pl.col("twin_id").is_not_null()).iter_rows(named=True):
-        for language in lexicon.LANGUAGES:
+        for language in LANGUAGES:
             text = row[f"caption_{language}"]
             for word in reversed(truth["samples"][row["sample_id"]]["gendered_words"][language]):
                 text = text[: word["start"]] + word["counterpart"] + text[word["end"] :]
