@@ -52,7 +52,7 @@ def _options(
 
 def main() -> None:
     """Run the command; what is the user's to mend is told in one line."""
-    from cli.terminal import plain_errors
+    from cli.terminal import ended_by_signals, plain_errors
 
-    with plain_errors():
+    with plain_errors(), ended_by_signals():
         app()

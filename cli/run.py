@@ -2,7 +2,6 @@
 
 import os
 import time
-from functools import partial
 from importlib import import_module
 from itertools import chain
 from typing import Annotated
@@ -113,15 +112,14 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
     from cli.servers import prefect_api
 
     work_in(settings.workspace.root / "prefect")
-    # The terminal belongs to the live table; Prefect's own lines are in its UI and in the units' logs.
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     served = addresses(settings)
     with LiveTable(seen, settings, layer=parameters.get("layer")) as table:
         table.say("starting the Prefect server, loading PyTorch")
-        with prefect_api(settings, meanwhile=partial(import_module, "cli.flow_call")) as api:
+        with prefect_api(settings, meanwhile=_load_flows) as api:
+            _load_flows()
             _tell_servers(served, api)
             close_left_over(settings, api)
-            from cli.flow_call import call_flow  # here it reads the settings of the API that is used
+            from cli.flow_call import call_flow
 
             table.say("")
             outcome = call_flow(flow, parameters)
@@ -129,6 +127,13 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
         complain(outcome.error)
         raise SystemExit(1)
     return outcome.value
+
+
+def _load_flows() -> None:
+    """Import Prefect, which reads its settings then: those of the API that is used."""
+    # The terminal belongs to the live table; Prefect's own lines are in its UI and in the units' logs.
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    import_module("cli.flow_call")
 
 
 def _tell_servers(served: Addresses, api: str) -> None:

@@ -1,20 +1,18 @@
 """`saeflow serve`: Prefect, MLflow and the deployments, until Ctrl-C."""
 
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
+import psutil
 import typer
 
 from cli.flow_runs import Failures, close_left_over
 from cli.servers import (
     STOP_DEPLOYMENTS_S,
-    STOP_LIMIT_S,
     check_port,
     healthy,
     mlflow_command,
@@ -25,6 +23,7 @@ from cli.servers import (
     serves,
     start,
     stop,
+    stop_alone,
     wait_for,
     write_note,
 )
@@ -63,7 +62,7 @@ def serve(
         "SAEFLOW_MLFLOW_URL": pages,
     }
     logs = settings.workspace.root / "logs"
-    with _ended_by_signals(), _children(settings) as children:
+    with _children(settings) as children:
         console.print("starting Prefect and MLflow (about 30 s) …")
         prefect = start(prefect_command(prefect_port), environment, logs / "prefect-server.log")
         children.append(prefect)
@@ -117,17 +116,20 @@ def _children(settings: Settings) -> Iterator[list["subprocess.Popen[bytes]"]]:
         console.print("stopping …")
     finally:
         remove_note(settings)
-        for child in reversed(children):  # the deployments first, while the servers they report to are there
-            stop(child, STOP_DEPLOYMENTS_S if len(children) == 3 and child is children[-1] else STOP_LIMIT_S)
+        try:
+            _stop(children)
+        except KeyboardInterrupt:
+            console.print("ended at once; the next start closes what is open")
+            for child in children:
+                stop(child, limit_s=0)
 
 
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    def end(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _stop(children: list["subprocess.Popen[bytes]"]) -> None:
+    """End the deployments first: their runs write checkpoints and report to the servers, which end after them."""
+    servers, deployments = children[:2], children[2:]
+    for child in deployments:
+        if psutil.Process(child.pid).children():
+            console.print("  runs under way write their checkpoints; Ctrl-C again ends them at once")
+        stop_alone(child, STOP_DEPLOYMENTS_S)
+    for child in reversed(servers):
+        stop(child)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+
 from cli import ONE_THREAD
 from core.errors import BadInput
 from flows.environment import LOOPBACK, for_servers, set_environment, settle, settled
@@ -26,8 +28,8 @@ from tasks.tracking_database import sqlite_url
 # The first start makes the database: 38 s were seen on two busy cores.
 START_LIMIT_S = 180.0
 STOP_LIMIT_S = 10.0
-# Flow runs checkpoint and close their MLflow runs.
-STOP_DEPLOYMENTS_S = 25.0
+# Runs checkpoint and report, one after the other: Prefect's runner gives each of two 30 s.
+STOP_DEPLOYMENTS_S = 75.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -129,6 +131,21 @@ def stop(child: subprocess.Popen[bytes], limit_s: float = STOP_LIMIT_S) -> None:
     """End a child and everything it started: asked first, then killed."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
+    _end_within(child, limit_s)
+
+
+def stop_alone(child: subprocess.Popen[bytes], limit_s: float) -> None:
+    """End a child that ends what it started itself; what is left of them after a while is killed."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = psutil.Process(child.pid).children(recursive=True)
+        child.terminate()
+        _end_within(child, limit_s)
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()  # psutil knows a later process of the same number from this one
+
+
+def _end_within(child: subprocess.Popen[bytes], limit_s: float) -> None:
     try:
         child.wait(limit_s)
     except subprocess.TimeoutExpired:
@@ -163,7 +180,7 @@ def served_deployments(api: str) -> int:
 
 def prefect_command(port: int) -> list[str]:
     """The command line of a Prefect server."""
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-m", "cli.prefect_server", str(port)]
 
 
 def mlflow_command(settings: Settings, port: int) -> list[str]:

@@ -13,6 +13,7 @@ from prefect.runtime import flow_run as prefect_flow_run
 from rich.markup import escape
 
 from core.errors import BadInput
+from flows.cancelling import end_as_cancelled
 from flows.stages import StageFailed
 
 _log = logging.getLogger("saeflow.flows")
@@ -75,5 +76,8 @@ def hide_tracebacks() -> None:
 
 def log_crash(flow: Any, flow_run: Any, state: Any) -> None:
     """Prefect's hook: the reason why a run's process ended, for whoever watches the run."""
-    reason = f"{flow_run.name} crashed: {escape(state.message or state.name)}"
+    if end_as_cancelled(flow_run):
+        reason = f"{flow_run.name} was cancelled"
+    else:
+        reason = f"{flow_run.name} crashed: {escape(state.message or state.name)}"
     _log.error(reason, extra={"flow_run_id": str(flow_run.id)})

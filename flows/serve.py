@@ -1,11 +1,12 @@
-"""Serve the deployments of prefect.yaml from this process: no work pool, no worker."""
+"""Serve the deployments of prefect.yaml from this process, until SIGTERM: no work pool, no worker."""
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
-from prefect import serve
+from prefect.runner import Runner
 from prefect.types.entrypoint import EntrypointType
 
 from flows.environment import settle
@@ -34,10 +35,25 @@ def served_deployments(path: Path) -> list[Any]:
     ]
 
 
+class _Runner(Runner):
+    """Prefect's runner. Told to stop, it starts no more runs, ends those under way as Cancelled, and waits for them."""
+
+    def handle_sigterm(self, *_: Any, **__: Any) -> None:
+        """Stop in the loop that runs here; Prefect's own handler does it in another, and leaves runs behind."""
+        self._stopped = asyncio.run_coroutine_threadsafe(self.astop(), asyncio.get_running_loop())
+
+
+async def _serve(deployments: list[Any]) -> None:
+    runner = _Runner(pause_on_shutdown=False, limit=2)
+    for deployment in deployments:
+        await runner.aadd_deployment(deployment)
+    await runner.start()
+
+
 if __name__ == "__main__":
     settle()
     workspace = read_settings().workspace.root
     for line in try_to_close(workspace, own_server=False):
         sys.stderr.write(f"{line}\n")
     with serving(workspace):
-        serve(*served_deployments(PROJECT / "prefect.yaml"), limit=2, pause_on_shutdown=False)
+        asyncio.run(_serve(served_deployments(PROJECT / "prefect.yaml")))

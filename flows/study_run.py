@@ -17,6 +17,7 @@ from core.plan import Plan
 from core.study import Study
 from core.survey import Survey, survey
 from core.units import Unit
+from flows.cancelling import cancellable
 from flows.dispatch import Steps
 from flows.environment import neutral_dask, settle
 from flows.failures import hide_tracebacks, logged_run
@@ -94,7 +95,7 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
     hide_tracebacks()
     settings = read_settings()
     settings.workspace.check_writable()
-    with _marked(settings, _name_of(study)):
+    with _marked(settings, _name_of(study)), cancellable():
         opened = open_study(study)
         with pipeline_log(settings.workspace.root, opened.name) as log, logged_run(opened.name, cluster, log):
             check_experiment(settings.tracking_uri, opened.tracking.experiment)

@@ -1,7 +1,9 @@
 """What a stage's units run on: threads of this process, worker processes of this machine, or SLURM jobs."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +17,8 @@ from tasks.step import STOPPING
 
 # Units that are there already cost a look each, not work: eight at once show them quickly.
 _SHOWN_AT_ONCE = 8
+# Time for units to write their checkpoints after a cancel, before their workers are ended: of 30 s in all.
+GRACE_S = 10.0
 
 
 class WorkersGone(RuntimeError):
@@ -107,27 +111,50 @@ def _local_workers(count: int) -> Iterator[Workers]:
     from distributed import Client
     from prefect_dask import DaskTaskRunner
 
+    # Dask's own pages, of which nothing is needed, would be open to every user of this machine.
+    no_pages: dict[str, object] = {f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker")}
     lost_at_once = {"distributed.scheduler.allowed-failures": 0}
-    with dask.config.set(lost_at_once), _started(count) as cluster:
+    with dask.config.set(no_pages | lost_at_once), _started(count) as cluster:
 
         def ask_to_stop() -> None:
             with Client(cluster, set_as_default=False) as client:
-                client.run(stop_units, wait=False)
+                stop_units_on(client, cluster)
 
-        yield _Here(DaskTaskRunner(address=cluster.scheduler_address), ask_to_stop)
+        options = {"security": cluster.security}
+        yield _Here(DaskTaskRunner(address=cluster.scheduler_address, client_kwargs=options), ask_to_stop)
 
 
 def _started(count: int) -> Any:
+    """Worker processes that speak TLS with certificates of their own, which are never written down: what Dask is sent
+    it unpickles, and other users of this machine reach its ports."""
     from distributed import LocalCluster
 
     try:
-        return LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+        return LocalCluster(
+            n_workers=count, threads_per_worker=1, security=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        )
     except RuntimeError as error:  # a process that starts imports Dask before it is told to look away from these files
         files = ", ".join(map(str, dask_files()))
         read = f"; Dask reads {files} as it is imported: correct them or move them away" if files else ""
         raise BadInput(f"the worker processes of this machine do not start: {error}{read}") from error
 
 
-def stop_units() -> None:
-    """Run on a worker: its units end at their next sign of progress, and keep their checkpoints."""
+def stop_units_on(client: Any, cluster: Any) -> None:
+    """Ask the units on a Dask cluster's workers to write their checkpoints and end; returns when they have, or after
+    ten seconds."""
+
+    def ask_and_wait() -> None:
+        with suppress(Exception):  # workers that are gone need no asking
+            client.run(_stop_units, wait=False, on_error="ignore")
+            while any(worker.processing for worker in list(cluster.scheduler.workers.values())):
+                time.sleep(0.2)
+
+    asking = threading.Thread(target=ask_and_wait, daemon=True)  # a worker out of reach would hold it up
+    asking.start()
+    asking.join(GRACE_S)
+
+
+async def _stop_units() -> None:
+    """Run on a worker: its units end at their next sign of progress, and keep their checkpoints. A coroutine, for a
+    plain function would wait behind the unit that it is to end."""
     STOPPING.set()

@@ -51,7 +51,7 @@ class JobOrder:
 
 
 def open_cluster(order: JobOrder) -> Any:
-    """A `SLURMCluster` with a scheduler and no workers yet; beyond loopback it speaks TLS only.
+    """A `SLURMCluster` with a scheduler and no workers yet; it speaks TLS only.
 
     Raises:
         BadInput: the host, interface or port is not this machine's.
@@ -88,8 +88,8 @@ def cluster_options(order: JobOrder) -> dict[str, Any]:
         "walltime": pool.walltime,
         "job_name": order.name,
         "interface": None if profile.host else profile.interface,
-        "security": None if order.private else True,
-        "shared_temp_directory": None if order.private else str(_private_folder(order.place.workspace)),
+        "security": True,  # on loopback, too, which other users of this machine reach
+        "shared_temp_directory": str(_private_folder(order.place.workspace)),
         "scheduler_options": scheduler,
         "job_extra_directives": _directives(order),
         "job_script_prologue": prologue(order),

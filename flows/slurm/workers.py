@@ -6,7 +6,6 @@ notices a job that ends before its worker has called, takes a full queue for an 
 
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from core.errors import BadInput
 from flows.slurm import commands
 from flows.slurm.job import JobOrder, job_script, open_cluster
 from flows.slurm.jobs import Jobs
-from flows.workers import Loss, WorkersGone, stop_units
+from flows.workers import Loss, WorkersGone, stop_units_on
 
 _log = logging.getLogger("saeflow.slurm")
 # SLURM is asked often while jobs start or end, seldom while all work: its controller serves a whole university.
@@ -31,8 +30,6 @@ LOOK_SELDOM_S = 20.0
 STILLBORN = 3
 # What SLURM writes into a job's .err where its state tells only that it was killed.
 _MEMORY = re.compile(r"oom.?kill|exceeded .*memory limit", re.IGNORECASE)
-# Time for units to write their checkpoints after a cancel, before their jobs are cancelled: of 30 s in all.
-GRACE_S = 10.0
 
 
 @contextmanager
@@ -69,8 +66,7 @@ class SlurmWorkers:
     @property
     def runner(self) -> TaskRunner[Any]:
         """What a stage's flow runs on."""
-        security = self._cluster.security if not self._order.private else None
-        options = {"security": security} if security is not None else {}
+        options = {"security": self._cluster.security}
         runner: TaskRunner[Any] = DaskTaskRunner(address=self._cluster.scheduler_address, client_kwargs=options)
         return runner
 
@@ -165,15 +161,7 @@ class SlurmWorkers:
 
     def stop(self) -> None:
         """Ask the units under way to write their checkpoints and end; returns when they have, or after a while."""
-        asking = threading.Thread(target=self._stop_units, daemon=True)  # a worker out of reach would hold it up
-        asking.start()
-        asking.join(GRACE_S)
-
-    def _stop_units(self) -> None:
-        with suppress(Exception):  # workers that are gone need no asking
-            self._client.run(stop_units, wait=False, on_error="ignore")
-            while any(worker.processing for worker in list(self._cluster.scheduler.workers.values())):
-                time.sleep(0.5)
+        stop_units_on(self._client, self._cluster)
 
     def close(self) -> None:
         """End every job."""
