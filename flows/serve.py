@@ -1,12 +1,19 @@
 """Serve the deployments of prefect.yaml from this process, until SIGTERM: no work pool, no worker."""
 
 import asyncio
+import os
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import yaml
 from prefect.runner import Runner
+from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
 from flows.environment import settle
@@ -16,6 +23,9 @@ from flows.running import serving
 from flows.settings import PROJECT, read_settings
 from flows.single_layer import single_layer
 
+# Prefect's runner ends runs one after the other, and gives each of two 30 s.
+_STOP_WITHIN_S = 70.0
+_CHECKPOINT_WITHIN_S = 20.0
 _FLOWS: dict[str, Any] = {flow.name: flow for flow in (full_analysis, single_layer)}
 
 
@@ -40,7 +50,29 @@ class _Runner(Runner):
 
     def handle_sigterm(self, *_: Any, **__: Any) -> None:
         """Stop in the loop that runs here; Prefect's own handler does it in another, and leaves runs behind."""
+        threading.Thread(target=_end_in_any_case, daemon=True).start()
         self._stopped = asyncio.run_coroutine_threadsafe(self.astop(), asyncio.get_running_loop())
+
+
+def _end_in_any_case() -> None:
+    """End this process and its runs once the runner cannot: its server is gone, or it takes too long."""
+    deadline = time.monotonic() + _STOP_WITHIN_S
+    while time.monotonic() < deadline and _server_answers():
+        time.sleep(1)
+    runs = psutil.Process().children()
+    for run in runs:
+        run.terminate()  # it writes its checkpoints
+    _, left = psutil.wait_procs(runs, _CHECKPOINT_WITHIN_S)
+    for process in (*left, *psutil.Process().children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    os._exit(1)
+
+
+def _server_answers() -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{PREFECT_API_URL.value()}/health", timeout=3).is_success
+    return False
 
 
 async def _serve(deployments: list[Any]) -> None:
