@@ -4,6 +4,9 @@ Families differ in ways that no name tells: Cohere and Granite scale their logit
 stream. Figures that rest on such a difference would be wrong without a word.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -15,12 +18,46 @@ from core.errors import BadInput
 from core.lm.hooks import observe
 from core.lm.loaded import LoadedModel
 from core.lm.prefix import run_base
+from core.lm.processors import fault
 from core.lm.sites import Point, points
 
+_STATES_AGREE = {torch.float32: 1e-3, torch.bfloat16: 0.15}
+"""Most that a token's state may differ, relative to its norm: rounding, which grows with the layers. What is masked,
+placed or cached otherwise differs by 0.3 and more."""
 # Beside rounding; what is scaled or normed otherwise was off by 100 % and more (Granite, GLM-4, Cohere).
 _AGREES = 0.05
 _TOKENS = 12
 _CHECKED: WeakSet[nn.Module] = WeakSet()
+
+
+@contextmanager
+def worded(beginning: str, image: Path | None = None) -> Iterator[None]:
+    """Whatever goes wrong within becomes one line: a model that is not known here may fail in any way.
+
+    Raises:
+        BadInput: something did, other than that memory ran out.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except BadInput as error:
+        raise BadInput(f"{beginning}: {str(error).replace(f'image {image}', 'a picture')}") from error
+    except Exception as error:
+        raise BadInput(f"{beginning} ({type(error).__name__}: {fault(error)[:200]})") from error
+
+
+def compare_states(ours: Float[Tensor, "T D"], theirs: Float[Tensor, "T D"], dtype: torch.dtype, where: str) -> None:
+    """Make sure that states are transformers' own, but for the rounding of `dtype`.
+
+    Raises:
+        BadInput: they are not; `where` says which.
+    """
+    difference = float(((ours - theirs).norm(dim=-1) / theirs.norm(dim=-1).clamp_min(1e-6)).max())
+    if not difference <= _STATES_AGREE[dtype]:
+        raise BadInput(
+            f"{where} a caption's states are off those of transformers' own forward pass by {difference:.0%}"
+        )
 
 
 def logits_of(loaded: LoadedModel, states: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
@@ -65,14 +102,18 @@ class _Answer:
 
 @torch.no_grad()
 def _check_head(loaded: LoadedModel, states: Float[Tensor, "n D"]) -> None:
-    """Compare our logits with those of the model's own forward pass; the base model is a stub that returns `states`."""
-    model, base = loaded.model, loaded.base
+    """Compare our logits with those of the model's own forward pass; the model without its head is a stub that
+    returns `states`."""
     ids = _some_tokens(loaded)[:, : len(states)]
-    base.forward = lambda *_inputs, **_options: _Answer(states[None])
+    stubs: set[Any] = {loaded.base, loaded.text_model}  # OPT's forward passes over its base
+    for stub in stubs:
+        stub.forward = lambda *_inputs, **_options: _Answer(states[None])
     try:
-        truth = model(input_ids=ids, use_cache=False).logits[0].float()
+        with worded(f"model {loaded.folder}: its vocabulary head cannot be read"):
+            truth = loaded.model(input_ids=ids, use_cache=False).logits[0].float()
     finally:
-        del base.forward
+        for stub in stubs:
+            del stub.forward
     ours = _head(loaded, states).float()
     if not (truth - ours).norm() <= _AGREES * truth.norm():
         raise BadInput(

@@ -76,7 +76,6 @@ class TokenBatch:
             position_ids=None if places is None else torch.cat([places] * times, dim=-2),
         )
 
-
     def apart(self) -> "TokenBatch":
         """The two continuations of every row as rows of their own: all first ones, then all second ones.
 

@@ -135,7 +135,7 @@ def stream_from(
 
 def _run_above(loaded: LoadedModel, batch: TokenBatch, layer: int, stream: Tensor) -> Any:
     _refuse_unresumable(loaded)
-    # The tokens go along, pictures do not: masks and angles come of tokens, and in Gemma 4 what each block adds of them.
+    # The tokens go along: masks and angles are made from them, and in Gemma 4 what each block adds.
     with torch.no_grad(), forked(loaded.blocks, batch.fork), _answering(loaded.blocks, layer, stream):
         return loaded.base(**_arguments(batch))
 
