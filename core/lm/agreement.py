@@ -20,8 +20,9 @@ from core.lm.loaded import LoadedModel
 from core.lm.prefix import run_base
 from core.lm.processors import fault
 from core.lm.sites import Point, points
+from core.study.sites import Site
 
-_STATES_AGREE = {torch.float32: 1e-3, torch.bfloat16: 0.15}
+STATES_AGREE = {torch.float32: 1e-3, torch.bfloat16: 0.15}
 """Most that a token's state may differ, relative to its norm: rounding, which grows with the layers. What is masked,
 placed or cached otherwise differs by 0.3 and more."""
 # Beside rounding; what is scaled or normed otherwise was off by 100 % and more (Granite, GLM-4, Cohere).
@@ -47,14 +48,16 @@ def worded(beginning: str, image: Path | None = None) -> Iterator[None]:
         raise BadInput(f"{beginning} ({type(error).__name__}: {fault(error)[:200]})") from error
 
 
-def compare_states(ours: Float[Tensor, "T D"], theirs: Float[Tensor, "T D"], dtype: torch.dtype, where: str) -> None:
-    """Make sure that states are transformers' own, but for the rounding of `dtype`.
+def compare_states(ours: Float[Tensor, "T D"], theirs: Float[Tensor, "T D"], most: float, where: str) -> None:
+    """Make sure that states are transformers' own, up to a difference of `most` of a row's norm.
 
     Raises:
         BadInput: they are not; `where` says which.
     """
+    if ours.shape != theirs.shape:
+        raise BadInput(f"{where} a caption's states are of another shape ({[*ours.shape]}) than {[*theirs.shape]}")
     difference = float(((ours - theirs).norm(dim=-1) / theirs.norm(dim=-1).clamp_min(1e-6)).max())
-    if not difference <= _STATES_AGREE[dtype]:
+    if not difference <= most:
         raise BadInput(
             f"{where} a caption's states are off those of transformers' own forward pass by {difference:.0%}"
         )
@@ -121,6 +124,27 @@ def _check_head(loaded: LoadedModel, states: Float[Tensor, "n D"]) -> None:
             f"(model_type {loaded.shape.model_type!r} makes them in a way not known here); leave out the analyses that "
             "read them (analyses: {ablation: null, …}), or take another model"
         )
+
+
+@torch.no_grad()
+def check_site(loaded: LoadedModel, site: Site) -> None:
+    """Make sure that a site of the decoder gives a row of its width per token in every block.
+
+    Raises:
+        BadInput: it does not; the first layer is named.
+    """
+    layers = range(loaded.shape.num_layers)
+    ids = _some_tokens(loaded)
+    with observe(loaded.points(site), layers) as states:
+        run_base(loaded, ids, torch.ones_like(ids), [])
+    expected = (*ids.shape, loaded.width(site))
+    for layer in layers:
+        found = tuple(states[layer].shape) if layer in states else "nothing"
+        if found != expected:
+            raise BadInput(
+                f"capture.site: block {layer} of model {loaded.folder} (model_type {loaded.shape.model_type!r}) gives "
+                f"{found} for {site}, not {expected} ([batch, tokens, width]); capture resid_post"
+            )
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from core.errors import BadInput
-from core.lm.agreement import compare_states, worded
+from core.lm.agreement import STATES_AGREE, compare_states, worded
 from core.lm.hooks import Reading, observe
 from core.lm.images import GRID
 from core.lm.loaded import LoadedModel
@@ -57,7 +57,9 @@ def _try(loaded: LoadedModel, image: Path | None) -> Findings:
         truth = _full_pass(loaded, short, inputs)
         shared, prefix = _shared_pass(loaded, short, longer)
         for layer, own in shared.items():
-            compare_states(own, truth.states[layer], loaded.dtype, f"behind a shared prompt, at layer {layer},")
+            compare_states(
+                own, truth.states[layer], STATES_AGREE[loaded.dtype], f"behind a shared prompt, at layer {layer},"
+            )
         _compare_norm(loaded, truth)
     return try_changes(loaded, truth, far, prefix)
 
@@ -119,7 +121,7 @@ def _full_pass(loaded: LoadedModel, sample: EncodedSample, inputs: Mapping[str, 
 
 def _compare_norm(loaded: LoadedModel, truth: Truth) -> None:
     normed = loaded.final_norm(truth.states[loaded.shape.num_layers - 1].to(loaded.dtype)).float()
-    compare_states(normed, truth.last, loaded.dtype, "behind the final norm,")
+    compare_states(normed, truth.last, STATES_AGREE[loaded.dtype], "behind the final norm,")
 
 
 def _shared_pass(loaded: LoadedModel, short: EncodedSample, longer: EncodedSample) -> tuple[States, Prefix | None]:

@@ -12,13 +12,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.errors import BadInput
-from core.lm.agreement import compare_states, logits_of, worded
+from core.lm.agreement import STATES_AGREE, compare_states, logits_of, worded
 from core.lm.batches import build_batch
 from core.lm.loaded import LoadedModel
 from core.lm.outcomes import WordSequence, forked
 from core.lm.patched import clean_run, embed, run_embedded, states_from
 from core.lm.prefix import Prefix, States, fork_cache, run_base
 from core.lm.prompts import EncodedSample
+
+_ONE_BLOCK = 0.01
+"""Most that block 0 may change a state by running forks in place. bfloat16 rounds by 0.0006 there, Bloom's positions
+make 0.05. Where a kernel rounds more, forks run apart, which is as right and takes twice as long."""
 
 
 class Findings(NamedTuple):
@@ -82,10 +86,10 @@ def _compare_resumed(loaded: LoadedModel, truth: Truth) -> None:
     blocks = loaded.shape.num_layers
     for layer in sorted({blocks // 2, max(blocks - 2, 0)}):
         resumed = states_from(loaded, batch, layer, truth.states[layer][None].to(loaded.dtype))
-        compare_states(resumed[0].float(), truth.last, loaded.dtype, f"above layer {layer},")
+        compare_states(resumed[0].float(), truth.last, STATES_AGREE[loaded.dtype], f"above layer {layer},")
     layer = min(1, blocks - 1)
     stream = run_embedded(loaded, batch, embed(loaded, batch), [layer])[layer]
-    compare_states(stream[0].float(), truth.states[layer], loaded.dtype, "from what enters block 0,")
+    compare_states(stream[0].float(), truth.states[layer], STATES_AGREE[loaded.dtype], "from what enters block 0,")
 
 
 def _compare_forked(loaded: LoadedModel, truth: Truth, longer: EncodedSample) -> None:
@@ -95,10 +99,13 @@ def _compare_forked(loaded: LoadedModel, truth: Truth, longer: EncodedSample) ->
     batch = build_batch(loaded, [row], [fork])
     streams = clean_run(loaded, batch, {0, _every_kind(loaded)})
     for layer, stream in streams.items():
+        most = STATES_AGREE[loaded.dtype]
+        if layer == 0 and not loaded.forks_apart:
+            most = min(most, _ONE_BLOCK)
         own = stream[0, fork[1] :].float()
-        compare_states(own, truth.states[layer][start:], loaded.dtype, f"behind a fork, at layer {layer},")
+        compare_states(own, truth.states[layer][start:], most, f"behind a fork, at layer {layer},")
     resumed = states_from(loaded, batch, 0, streams[0])[0, fork[1] :].float()
-    compare_states(resumed, truth.last[start:], loaded.dtype, "above layer 0, behind a fork,")
+    compare_states(resumed, truth.last[start:], STATES_AGREE[loaded.dtype], "above layer 0, behind a fork,")
 
 
 def _every_kind(loaded: LoadedModel) -> int:
@@ -119,4 +126,6 @@ def _compare_written(loaded: LoadedModel, truth: Truth, prefix: Prefix | None) -
         if begin < end:
             start = prefix.starts([0]) + (begin - prefix.length)
             output = run_base(loaded, ids[:, begin:end], torch.ones_like(ids[:, :end]), [], cache=cache, start=start)
-    compare_states(output.last_hidden_state[0].float(), truth.last[-1:], loaded.dtype, "a token at a time,")
+    compare_states(
+        output.last_hidden_state[0].float(), truth.last[-1:], STATES_AGREE[loaded.dtype], "a token at a time,"
+    )
