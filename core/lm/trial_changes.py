@@ -4,7 +4,10 @@ Models that pass over a mask, count places by themselves or look at tokens besid
 their states tell.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -20,6 +23,7 @@ from core.lm.patched import clean_run, embed, run_embedded, states_from
 from core.lm.prefix import Prefix, States, fork_cache, run_base
 from core.lm.prompts import EncodedSample
 
+_RESUMED = "it cannot be run on from a layer's stream"
 _ONE_BLOCK = 0.01
 """Most that block 0 may change a state by running forks in place. bfloat16 rounds by 0.0006 there, Bloom's positions
 make 0.05. Where a kernel rounds more, forks run apart, which is as right and takes twice as long."""
@@ -51,22 +55,23 @@ def try_changes(loaded: LoadedModel, truth: Truth, longer: EncodedSample, prefix
         longer: another caption behind the same prompt, so long that places counted in a forked row would show.
         prefix: keys and values of the sample's first tokens, where any are shared.
     """
-    found = Findings(unwritable=_fault(loaded, "nothing can be written with it", _compare_written, truth, prefix))
-    beginning = "it cannot be run on from a layer's stream"
-    if fault := _fault(loaded, beginning, _compare_resumed, truth):
-        return found._replace(unresumable=fault)
-    together = _keeps_mask(loaded) or _fault(loaded, beginning, _compare_forked, truth, longer)
-    if not together:
-        return found
-    apart = _fault(replace(loaded, forks_apart=True), beginning, _compare_forked, truth, longer)
-    return found._replace(forks_apart=not apart, unresumable=apart)
+    image = truth.sample.image
+    unwritable = _fault("nothing can be written with it", image, partial(_compare_written, loaded, truth, prefix))
+    unresumable, forks_apart = _fault(_RESUMED, image, partial(_compare_resumed, loaded, truth)), False
+    if not unresumable:
+        in_place = partial(_compare_forked, loaded, truth, longer)
+        forks_apart = _keeps_mask(loaded) or _fault(_RESUMED, image, in_place) != ""
+    if forks_apart:
+        apart = partial(_compare_forked, replace(loaded, forks_apart=True), truth, longer)
+        unresumable = _fault(_RESUMED, image, apart)
+    return Findings(unresumable, unwritable, forks_apart)
 
 
-def _fault(loaded: LoadedModel, beginning: str, compare: object, *inputs: object) -> str:
+def _fault(beginning: str, image: Path | None, compare: Callable[[], None]) -> str:
     """What goes wrong in a comparison, in one line; empty where nothing does."""
     try:
-        with worded(beginning, inputs[0].sample.image):  # type: ignore[attr-defined]
-            compare(loaded, *inputs)  # type: ignore[operator]
+        with worded(beginning, image):
+            compare()
     except BadInput as error:
         return str(error)
     return ""
