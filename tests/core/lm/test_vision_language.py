@@ -244,7 +244,9 @@ def test_paligemma_without_an_image_is_refused(tmp_path: Path) -> None:
         encode_sample(loaded, CaptionRequest("s", "i", "en", "A woman", "Describe."))
 
 
-def test_qwen3_vl_is_captured_although_no_pass_can_be_resumed_in_it(tmp_path: Path, images: list[Path]) -> None:
+def test_qwen3_vl_is_captured_and_writes_although_no_pass_can_be_resumed_in_it(
+    tmp_path: Path, images: list[Path]
+) -> None:
     """Its tower's blocks go into the decoder's first blocks, beside the stream."""
     loaded = load_model(save_tiny_qwen_vl(tmp_path, "qwen3_vl"), "float32", "cpu")
     assert worst_error(loaded, requests(images), LAYERS, 60) < 1e-5
@@ -252,6 +254,8 @@ def test_qwen3_vl_is_captured_although_no_pass_can_be_resumed_in_it(tmp_path: Pa
     batch = build_batch(loaded, [encode_sample(loaded, request) for request in requests(images)[:1]])
     with pytest.raises(BadInput, match="leave out what needs it"):
         run_embedded(loaded, batch, embed(loaded, batch), LAYERS)
+    prompts = [encode_sample(loaded, replace(request, caption="")) for request in requests(images)[::3]]
+    assert generate(loaded, prompts, 6) == [_without_a_cache(loaded, prompt) for prompt in prompts]
 
 
 def test_text_alone_runs_on_qwen2_vl(tmp_path: Path) -> None:
