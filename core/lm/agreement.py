@@ -40,7 +40,7 @@ def worded(beginning: str, image: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError):
         raise
     except BadInput as error:
         raise BadInput(f"{beginning}: {str(error).replace(f'image {image}', 'a picture')}") from error
