@@ -19,13 +19,13 @@ from core.activations.picking import PassRows
 from core.activations.requests import CaptureJob, Drop, encode_shard
 from core.activations.rows import Key, Layout, lay_out
 from core.activations.writing import ShardWriter
-from core.lm.agreement import check_added
+from core.lm.agreement import check_added, check_site
 from core.lm.loaded import LoadedModel
 from core.lm.prompts import spell
 from core.progress import Progress, silent
 from core.study.layers import resolve_layers
 from core.study.model import CaptureConfig
-from core.study.sites import ADDED, VISION, Site, extent
+from core.study.sites import ADDED, STREAM, VISION, Site, extent
 
 SUMMARY = "shard.json"
 
@@ -70,6 +70,8 @@ def capture_shard(loaded: LoadedModel, job: CaptureJob, out: Path, progress: Pro
     site = job.config.site
     part = extent(loaded.shape, site)
     loaded.points(site)  # a part that the model lacks is told before any caption is laid out
+    if site not in (STREAM, *VISION):
+        check_site(loaded, site)
     if site in ADDED:
         check_added(loaded)
     layers = resolve_layers(job.config.layers, part.layers, "capture.layers", part.name)

@@ -4,6 +4,9 @@ Families differ in ways that no name tells: Cohere and Granite scale their logit
 stream. Figures that rest on such a difference would be wrong without a word.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
@@ -15,12 +18,49 @@ from core.errors import BadInput
 from core.lm.hooks import observe
 from core.lm.loaded import LoadedModel
 from core.lm.prefix import run_base
+from core.lm.processors import fault
 from core.lm.sites import Point, points
+from core.study.sites import Site
 
+STATES_AGREE = {torch.float32: 1e-3, torch.bfloat16: 0.15}
+"""Most that a token's state may differ, relative to its norm: rounding, which grows with the layers. What is masked,
+placed or cached otherwise differs by 0.3 and more."""
 # Beside rounding; what is scaled or normed otherwise was off by 100 % and more (Granite, GLM-4, Cohere).
 _AGREES = 0.05
 _TOKENS = 12
 _CHECKED: WeakSet[nn.Module] = WeakSet()
+
+
+@contextmanager
+def worded(beginning: str, image: Path | None = None) -> Iterator[None]:
+    """Whatever goes wrong within becomes one line: a model that is not known here may fail in any way.
+
+    Raises:
+        BadInput: something did, other than that memory ran out.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except BadInput as error:
+        raise BadInput(f"{beginning}: {str(error).replace(f'image {image}', 'a picture')}") from error
+    except Exception as error:
+        raise BadInput(f"{beginning} ({type(error).__name__}: {fault(error)[:200]})") from error
+
+
+def compare_states(ours: Float[Tensor, "T D"], theirs: Float[Tensor, "T D"], most: float, where: str) -> None:
+    """Make sure that states are transformers' own, up to a difference of `most` of a row's norm.
+
+    Raises:
+        BadInput: they are not; `where` says which.
+    """
+    if ours.shape != theirs.shape:
+        raise BadInput(f"{where} a caption's states are of another shape ({[*ours.shape]}) than {[*theirs.shape]}")
+    difference = float(((ours - theirs).norm(dim=-1) / theirs.norm(dim=-1).clamp_min(1e-6)).max())
+    if not difference <= most:
+        raise BadInput(
+            f"{where} a caption's states are off those of transformers' own forward pass by {difference:.0%}"
+        )
 
 
 def logits_of(loaded: LoadedModel, states: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
@@ -65,14 +105,18 @@ class _Answer:
 
 @torch.no_grad()
 def _check_head(loaded: LoadedModel, states: Float[Tensor, "n D"]) -> None:
-    """Compare our logits with those of the model's own forward pass; the base model is a stub that returns `states`."""
-    model, base = loaded.model, loaded.base
+    """Compare our logits with those of the model's own forward pass; the model without its head is a stub that
+    returns `states`."""
     ids = _some_tokens(loaded)[:, : len(states)]
-    base.forward = lambda *_inputs, **_options: _Answer(states[None])
+    stubs: set[Any] = {loaded.base, loaded.text_model}  # OPT's forward passes over its base
+    for stub in stubs:
+        stub.forward = lambda *_inputs, **_options: _Answer(states[None])
     try:
-        truth = model(input_ids=ids, use_cache=False).logits[0].float()
+        with worded(f"model {loaded.folder}: its vocabulary head cannot be read"):
+            truth = loaded.model(input_ids=ids, use_cache=False).logits[0].float()
     finally:
-        del base.forward
+        for stub in stubs:
+            del stub.forward
     ours = _head(loaded, states).float()
     if not (truth - ours).norm() <= _AGREES * truth.norm():
         raise BadInput(
@@ -80,6 +124,27 @@ def _check_head(loaded: LoadedModel, states: Float[Tensor, "n D"]) -> None:
             f"(model_type {loaded.shape.model_type!r} makes them in a way not known here); leave out the analyses that "
             "read them (analyses: {ablation: null, …}), or take another model"
         )
+
+
+@torch.no_grad()
+def check_site(loaded: LoadedModel, site: Site) -> None:
+    """Make sure that a site of the decoder gives a row of its width per token in every block.
+
+    Raises:
+        BadInput: it does not; the first layer is named.
+    """
+    layers = range(loaded.shape.num_layers)
+    ids = _some_tokens(loaded)
+    with observe(loaded.points(site), layers) as states:
+        run_base(loaded, ids, torch.ones_like(ids), [])
+    expected = (*ids.shape, loaded.width(site))
+    for layer in layers:
+        found = tuple(states[layer].shape) if layer in states else "nothing"
+        if found != expected:
+            raise BadInput(
+                f"capture.site: block {layer} of model {loaded.folder} (model_type {loaded.shape.model_type!r}) gives "
+                f"{found} for {site}, not {expected} ([batch, tokens, width]); capture resid_post"
+            )
 
 
 @torch.no_grad()

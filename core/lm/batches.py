@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.errors import BadInput
+from core.lm.forks import Fork
 from core.lm.images import GRID, Picture, read_pictures, together
 from core.lm.inputs import positions, token_types
 from core.lm.loaded import LoadedModel
@@ -17,50 +18,6 @@ from core.lm.prompts import EncodedSample
 OUTSIDE, IMAGE, PROMPT, CAPTION, LAST_PROMPT = 0, 1, 2, 3, 4
 """Segment codes of a position: padding and control tokens, image, prompt, caption, and the last one of the prompt."""
 _CODES = {"image": IMAGE, "prompt": PROMPT, "caption": CAPTION}
-
-
-@dataclass(frozen=True)
-class Fork:
-    """Two continuations of one sequence in one row: neither sees the other, and both stand where the first one does.
-
-    `order` is each token's place among those that it can see, `side` 0 before the fork, 1 and 2 behind it.
-    """
-
-    order: Int[Tensor, "B T"]
-    side: Int[Tensor, "B T"]
-
-    @classmethod
-    def at(cls, forks: Sequence[tuple[int, int]], width: int, device: torch.device) -> "Fork":
-        """Rows whose tokens from `second` on continue what stands before `first`, for (first, second) of each row."""
-        first, second = torch.tensor(forks, device=device).reshape(-1, 2, 1).unbind(1)
-        place = torch.arange(width, device=device).expand(len(forks), -1)
-        side = (place >= first).long() + (place >= second).long()
-        return cls(torch.where(side == 2, place - second + first, place), side)
-
-    def rows(self, chosen: slice, width: int) -> "Fork":
-        """Some of the rows, cut to `width` tokens."""
-        return Fork(self.order[chosen, :width], self.side[chosen, :width])
-
-    def repeated(self, times: int) -> "Fork":
-        """All rows, `times` times over."""
-        return Fork(self.order.repeat(times, 1), self.side.repeat(times, 1))
-
-    def mask(self, plain: Tensor | None) -> Tensor:
-        """A block's attention mask [B, 1, T, T] (boolean or added to scores; null is causal), for the forked rows.
-
-        Whatever the mask says of two places, window and image block included, it says of two tokens that stand there.
-        """
-        batch, width = self.order.shape
-        if plain is None:
-            plain = torch.ones(width, width, dtype=torch.bool, device=self.order.device).tril()[None, None]
-        plain = plain.expand(batch, *plain.shape[1:])
-        heads = plain.shape[1]
-        rows = self.order[:, None, :, None].expand(-1, heads, -1, width)
-        columns = self.order[:, None, None, :].expand(-1, heads, width, -1)
-        moved = plain.gather(2, rows).gather(3, columns)
-        seen = (self.side[:, None, :] == 0) | (self.side[:, None, :] == self.side[:, :, None])
-        hidden = False if plain.dtype == torch.bool else torch.finfo(plain.dtype).min
-        return moved.masked_fill(~seen[:, None], hidden)
 
 
 @dataclass(frozen=True)
@@ -118,6 +75,40 @@ class TokenBatch:
             fork=None if self.fork is None else self.fork.repeated(times),
             position_ids=None if places is None else torch.cat([places] * times, dim=-2),
         )
+
+    def apart(self) -> "TokenBatch":
+        """The two continuations of every row as rows of their own: all first ones, then all second ones.
+
+        Raises:
+            ValueError: the rows are not forked.
+        """
+        if self.fork is None:
+            raise ValueError("rows that are not forked have no two continuations")
+        found = self.fork.sequences(self.attention_mask.bool())
+        real, width = found >= 0, found.shape[1]
+        # Padding repeats a row's last token, which is none of an image.
+        places = torch.where(real, found, (self.lengths - 1).repeat(2)[:, None])
+        types, pictures, where = self.token_type_ids, self.pictures, self.position_ids
+        return TokenBatch(
+            input_ids=self.input_ids.repeat(2, 1).gather(1, places),
+            attention_mask=real.long(),
+            token_type_ids=None if types is None else types.repeat(2, 1).gather(1, places),
+            pictures=None if pictures is None else pictures * 2,
+            segments=self.segments.repeat(2, 1).gather(1, places).masked_fill(~real, OUTSIDE),
+            lengths=real.sum(dim=1),
+            position_ids=None if where is None else torch.cat([where[..., :width]] * 2, dim=-2),
+        )
+
+    def parted(self, states: Float[Tensor, "B T D"]) -> Float[Tensor, "2B S D"]:
+        """The rows' states as those of `apart`.
+
+        Raises:
+            ValueError: the rows are not forked.
+        """
+        if self.fork is None:
+            raise ValueError("rows that are not forked have no two continuations")
+        places = self.fork.sequences(self.attention_mask.bool()).clamp(min=0)
+        return states.repeat(2, 1, 1)[torch.arange(len(places), device=places.device)[:, None], places]
 
 
 def build_batch(

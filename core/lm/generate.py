@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
+from core.errors import BadInput
 from core.lm.agreement import logits_of
 from core.lm.hooks import edit
 from core.lm.inputs import behind, model_inputs
@@ -42,7 +43,12 @@ def generate(
 
     The prompt's keys and values are made under the intervention, and so is every token that follows: an intervention
     reaches the prompt's image and instruction tokens, its last position, and all that is generated.
+
+    Raises:
+        BadInput: nothing can be written with the model.
     """
+    if loaded.unwritable:
+        raise BadInput(f"model {loaded.folder}: {loaded.unwritable}; leave out `analyses.qualitative`")
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
     texts: dict[int, str] = {}
     # Prompts of one length run together: no padding ever stands before a generated token.

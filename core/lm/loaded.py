@@ -21,7 +21,8 @@ class LoadedModel:
     `base` is the model without its vocabulary head (vision tower included); `text_model` is the decoder within it
     that holds the `blocks`. `processor` is null for a model of text only. `control_ids` are tokens that steer the model
     and stand for no text: BOS, turns, image markers, padding. `notes` say what is read otherwise than it is stored,
-    and `unresumable` why no pass can be resumed above a layer, where none can.
+    `unresumable` why no pass can be resumed above a layer, where none can, `unwritable` why nothing can be generated.
+    `forks_apart` tells that the two sides of a forked row (`core.lm.forks`) must run as rows of their own.
     """
 
     folder: Path
@@ -39,6 +40,8 @@ class LoadedModel:
     control_ids: frozenset[int]
     notes: tuple[str, ...] = ()
     unresumable: str = ""
+    unwritable: str = ""
+    forks_apart: bool = False
 
     def points(self, site: Site) -> Sequence[Point]:
         """Where `site` is read in each layer.

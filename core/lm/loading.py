@@ -24,7 +24,8 @@ from core.lm.sites import block_list
 from core.lm.templates import template_notes
 from core.lm.trial import try_model
 
-_NORMS = ("norm", "final_layer_norm", "final_layernorm", "ln_f")
+# The last three: MPT, XGLM and BioGPT, ModernBERT's decoder.
+_NORMS = ("norm", "final_layer_norm", "final_layernorm", "ln_f", "norm_f", "layer_norm", "final_norm")
 # What transformers and torch raise where a value of config.json is of the wrong kind or makes no model.
 _MISSHAPEN = (StrictDataclassError, TypeError, AttributeError, AssertionError, ArithmeticError, IndexError)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -47,7 +48,7 @@ def load_model(folder: Path, compute_dtype: str, device: str) -> LoadedModel:
     tokenizer = processor.tokenizer if processor is not None else read_tokenizer(folder)
     refuse_unable(folder, model, tokenizer)
     _refuse_nonfinite(folder, model)
-    text_model = model.get_decoder()
+    base, text_model, blocks = _parts(model, shape, folder)
     loaded = LoadedModel(
         folder=folder,
         model=model,
@@ -56,16 +57,17 @@ def load_model(folder: Path, compute_dtype: str, device: str) -> LoadedModel:
         device=torch.device(device),
         dtype=_DTYPES[compute_dtype],
         shape=shape,
-        base=model.base_model,
+        base=base,
         text_model=text_model,
-        blocks=_find_blocks(text_model, shape, folder),
+        blocks=blocks,
         final_norm=_find_norm(text_model, folder),
         unembedding=model.get_output_embeddings().weight.detach(),
         control_ids=control_ids(tokenizer),
         notes=(*checkpoint.notes, *untied, *template_notes(folder)),
     )
-    unresumable = try_model(loaded)
-    return replace(loaded, unresumable=unresumable, notes=(*loaded.notes, *filter(None, [unresumable])))
+    found = try_model(loaded)
+    lacks = filter(None, (found.unresumable, found.unwritable))
+    return replace(loaded, **found._asdict(), notes=(*loaded.notes, *lacks))
 
 
 def in_float32(loaded: LoadedModel) -> LoadedModel | None:
@@ -145,11 +147,18 @@ def _untied(model: Any) -> tuple[str, ...]:
     )
 
 
-def _find_blocks(text_model: nn.Module, shape: ModelShape, folder: Path) -> nn.ModuleList:
-    blocks = block_list(text_model, shape.num_layers)
-    if blocks is None:
-        raise BadInput(f"model {folder}: its decoder has no list of {shape.num_layers} blocks")
-    return blocks
+def _parts(model: Any, shape: ModelShape, folder: Path) -> tuple[nn.Module, nn.Module, nn.ModuleList]:
+    """The model without its vocabulary head, the decoder in it, and the decoder's blocks.
+
+    transformers takes all of Llama 4's text model for the first, and the head of ModernBERT's decoder for the second.
+    """
+    within = (model.base_model, getattr(model, "model", None))
+    base = next((part for part in within if isinstance(part, nn.Module) and part is not model), None)
+    for part in (model.get_decoder(), base):
+        blocks = None if part in (None, model) else block_list(part, shape.num_layers)
+        if base is not None and part is not None and blocks is not None:
+            return base, part, blocks
+    raise BadInput(f"model {folder}: its decoder has no list of {shape.num_layers} blocks")
 
 
 def _find_norm(text_model: nn.Module, folder: Path) -> nn.Module:

@@ -4,8 +4,8 @@ What lies above a patch is recomputed at every position, keys and values too (a 
 was 23 to 38 % off); what lies below, the vision tower included, is never computed again.
 """
 
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from core.errors import BadInput
 from core.lm.agreement import logits_of
-from core.lm.batches import CAPTION, IMAGE, LAST_PROMPT, OUTSIDE, PROMPT, Fork, TokenBatch, build_batch
+from core.lm.batches import CAPTION, IMAGE, LAST_PROMPT, OUTSIDE, PROMPT, TokenBatch, build_batch
+from core.lm.forks import Fork, forked
 from core.lm.hooks import as_answer, capture
 from core.lm.images import Picture, together
 from core.lm.loaded import LoadedModel
@@ -38,18 +39,23 @@ __all__ = [
     "run_from",
     "run_full",
     "states_from",
+    "stream_from",
 ]
 
 
 def clean_run(loaded: LoadedModel, batch: TokenBatch, layers: Collection[int]) -> dict[int, Float[Tensor, "B T D"]]:
     """The residual stream after each of `layers`; the pass ends after the last of them."""
-    with torch.no_grad(), _forked(loaded.blocks, batch.fork), capture(loaded.blocks, layers) as streams:
+    if fork := _parted_fork(loaded, batch):
+        return _joined(fork, clean_run(loaded, batch.apart(), layers))
+    with torch.no_grad(), forked(loaded.blocks, batch.fork), capture(loaded.blocks, layers) as streams:
         loaded.base(**_arguments(batch), **_pixels(batch))
     return streams
 
 
 def embed(loaded: LoadedModel, batch: TokenBatch) -> Float[Tensor, "B T D"]:
     """What enters block 0: the tokens' embeddings, the image's soft tokens in their places."""
+    if fork := _parted_fork(loaded, batch):
+        return fork.joined(embed(loaded, batch.apart()))
     entered: list[Tensor] = []
 
     def keep(_module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -72,19 +78,18 @@ def run_embedded(
         BadInput: the model cannot be run from there.
     """
     _refuse_unresumable(loaded)
+    if fork := _parted_fork(loaded, batch):
+        return _joined(fork, run_embedded(loaded, batch.apart(), batch.parted(entering), layers))
 
     def replace_input(_module: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         if inputs:
             return (entering, *inputs[1:]), options
         return inputs, {**options, "hidden_states": entering}
 
-    arguments = _arguments(batch)
-    del arguments["input_ids"]
-    # Some models scale what they are handed as embeddings, so the stream is put in place behind that.
     handle = loaded.blocks[0].register_forward_pre_hook(replace_input, with_kwargs=True)
     try:
-        with torch.no_grad(), _forked(loaded.blocks, batch.fork), capture(loaded.blocks, layers) as streams:
-            loaded.base(inputs_embeds=entering, **arguments)
+        with torch.no_grad(), forked(loaded.blocks, batch.fork), capture(loaded.blocks, layers) as streams:
+            loaded.base(**_arguments(batch))
     finally:
         handle.remove()
     return streams
@@ -92,7 +97,9 @@ def run_embedded(
 
 def run_full(loaded: LoadedModel, batch: TokenBatch) -> Float[Tensor, "B T D"]:
     """The final norm's output of the whole model; interventions through `core.lm.hooks.edit` take part."""
-    with torch.no_grad(), _forked(loaded.blocks, batch.fork):
+    if fork := _parted_fork(loaded, batch):
+        return fork.joined(run_full(loaded, batch.apart()))
+    with torch.no_grad(), forked(loaded.blocks, batch.fork):
         states: Tensor = loaded.base(**_arguments(batch), **_pixels(batch)).last_hidden_state
     return states
 
@@ -105,12 +112,41 @@ def states_from(
     Raises:
         BadInput: the model cannot be run from there.
     """
-    _refuse_unresumable(loaded)
-    arguments = _arguments(batch)
-    del arguments["input_ids"]
-    with torch.no_grad(), _forked(loaded.blocks, batch.fork), _answering(loaded.blocks, layer, stream):
-        states: Tensor = loaded.base(inputs_embeds=stream, **arguments).last_hidden_state
+    if fork := _parted_fork(loaded, batch):
+        return fork.joined(states_from(loaded, batch.apart(), layer, batch.parted(stream)))
+    states: Tensor = _run_above(loaded, batch, layer, stream).last_hidden_state
     return states
+
+
+def stream_from(
+    loaded: LoadedModel, batch: TokenBatch, layer: int, stream: Float[Tensor, "B T D"], above: int
+) -> Float[Tensor, "B T D"]:
+    """The residual stream after block `above` when that after the lower block `layer` is `stream`.
+
+    Raises:
+        BadInput: the model cannot be run from there.
+    """
+    if fork := _parted_fork(loaded, batch):
+        return fork.joined(stream_from(loaded, batch.apart(), layer, batch.parted(stream), above))
+    with capture(loaded.blocks, [above]) as streams:
+        _run_above(loaded, batch, layer, stream)
+    return streams[above]
+
+
+def _run_above(loaded: LoadedModel, batch: TokenBatch, layer: int, stream: Tensor) -> Any:
+    _refuse_unresumable(loaded)
+    # The tokens go along: masks and angles are made from them, and in Gemma 4 what each block adds.
+    with torch.no_grad(), forked(loaded.blocks, batch.fork), _answering(loaded.blocks, layer, stream):
+        return loaded.base(**_arguments(batch))
+
+
+def _parted_fork(loaded: LoadedModel, batch: TokenBatch) -> Fork | None:
+    """The batch's fork, where this model has to run its two sides as rows of their own."""
+    return batch.fork if loaded.forks_apart else None
+
+
+def _joined(fork: Fork, streams: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    return {layer: fork.joined(stream) for layer, stream in streams.items()}
 
 
 def run_from(
@@ -142,24 +178,6 @@ def _answering(blocks: nn.ModuleList, layer: int, stream: Tensor) -> Iterator[No
     finally:
         for block in skipped:
             del block.forward
-
-
-@contextmanager
-def _forked(blocks: nn.ModuleList, fork: Fork | None) -> Iterator[None]:
-    """Hand every block the forked rows' mask in place of the one that the model made."""
-    known: dict[int, tuple[Any, Tensor]] = {}  # the model makes one a kind of layer; held, so that no id is reused
-
-    def exchange(_module: nn.Module, inputs: Any, options: dict[str, Any]) -> Any:
-        assert fork is not None
-        plain = options["attention_mask"]
-        if id(plain) not in known:
-            known[id(plain)] = (plain, fork.mask(plain))
-        return inputs, {**options, "attention_mask": known[id(plain)][1]}
-
-    with ExitStack() as stack:
-        for block in blocks if fork is not None else ():
-            stack.callback(block.register_forward_pre_hook(exchange, with_kwargs=True).remove)
-        yield
 
 
 def _arguments(batch: TokenBatch) -> dict[str, Any]:

@@ -9,7 +9,7 @@ Scope 2's `mlp_out` is our `mlp_out_normed` (post_feedforward_layernorm's output
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
@@ -23,8 +23,8 @@ _TOWER = ("vision_tower", "vision_model", "vision_encoder", "visual")
 _PROJECTOR = ("multi_modal_projector", "projector")
 # By the norm behind the MLP: in Llama's blocks a post_attention_layernorm alone stands before the MLP.
 _NORMS = {
-    "post_feedforward_layernorm": "post_attention_layernorm",  # Gemma 2 and 3, OLMo 2
-    "post_mlp_layernorm": "post_self_attn_layernorm",  # GLM-4
+    "post_feedforward_layernorm": ("post_attention_layernorm",),  # Gemma 2 and 3, OLMo 2
+    "post_mlp_layernorm": ("post_self_attn_layernorm", "post_attention_layernorm"),  # GLM-4, AFMoE
 }
 
 
@@ -73,8 +73,14 @@ def width(blocks: nn.ModuleList, site: Site, d_model: int) -> int:
     """
     if site != "attn_z":
         return d_model
-    projection: Any = _point(blocks[0], 0, site).module
-    return int(projection.weight.shape[1 if isinstance(projection, nn.Linear) else 0])  # GPT-2's is transposed
+    projection = _point(blocks[0], 0, site).module
+    weight = getattr(projection, "weight", None)
+    if weight is None:  # Moshi
+        raise BadInput(
+            f"capture.site: the attention's output projection ({type(projection).__name__}) has no weight to read the "
+            f"width of {site} from; capture resid_post"
+        )
+    return int(weight.shape[1 if isinstance(projection, nn.Linear) else 0])  # GPT-2's is transposed
 
 
 def _point(block: nn.Module, number: int, site: Site) -> Point:
@@ -83,9 +89,9 @@ def _point(block: nn.Module, number: int, site: Site) -> Point:
     name = f"block {number}"
     if site == "attn_z":
         return Point(_part(_part(block, _ATTENTION, name, site), _PROJECTION, name, site), "input")
-    norms = next((pair for pair in _NORMS.items() if hasattr(block, pair[0])), None)
-    if norms is not None and site.endswith("_normed"):
-        return Point(getattr(block, norms[site.startswith("attn")]))
+    norm = next((name for name in _NORMS if hasattr(block, name)), None)
+    if norm is not None and site.endswith("_normed"):
+        return Point(_part(block, _NORMS[norm] if site.startswith("attn") else (norm,), name, site))
     return Point(_part(block, _ATTENTION if site.startswith("attn") else _MLP, name, site))
 
 

@@ -7,9 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.lm.batches import TokenBatch
-from core.lm.hooks import capture
 from core.lm.loaded import LoadedModel
-from core.lm.patched import clean_run, states_from
+from core.lm.patched import clean_run, stream_from
 
 KEPT_BYTES = 1 << 30
 """Most that is kept of a set of batches: 25 passes of 4096 tokens through gemma-3-4b-it in float32."""
@@ -35,9 +34,7 @@ class CleanStreams:
         if before > layer:
             stream = clean_run(self._loaded, self._batches[number], [layer])[layer]
         elif before < layer:
-            with capture(self._loaded.blocks, [layer]) as streams:
-                states_from(self._loaded, self._batches[number], before, stream)
-            stream = streams[layer]
+            stream = stream_from(self._loaded, self._batches[number], before, stream, layer)
         if stream.nbytes + sum(kept.nbytes for _, kept in self._kept.values()) <= self._limit:
             self._kept[number] = (layer, stream)
         return stream

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -29,19 +30,74 @@ from tests.core.lm.tiny import save_random, tiny_tokenizer
 
 TEXT_FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gpt_neox", "gpt2", "olmo2", "glm4")
 _SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
-_GPT2 = {"n_embd": 32, "n_inner": 48, "n_layer": 3, "n_head": 4}
 _GROUPED = {"num_key_value_heads": 2}
 _WIDE = {**_GROUPED, "head_dim": 16}  # heads side by side are wider than the stream
-_HEADS = {"llama": _WIDE, "qwen3": _WIDE, "gemma2": _WIDE, "qwen2": _GROUPED, "olmo2": _GROUPED, "glm4": _WIDE}
+_SLIDING = {**_GROUPED, "sliding_window": 5}
+_GPT2 = {"n_embd": 32, "n_inner": 48, "n_layer": 3, "n_head": 4}
+_GPTJ = {**_GPT2, "rotary_dim": 4}
+_EXPERTS = {**_GROUPED, "num_local_experts": 2, "num_experts_per_tok": 1}
+_LATENT = {"q_lora_rank": 16, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8}
+_DEEPSEEK = {
+    **_LATENT,
+    "num_key_value_heads": 4,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 1,
+    "moe_intermediate_size": 16,
+    "first_k_dense_replace": 1,
+    "n_group": 1,
+    "topk_group": 1,
+}
+_PER_LAYER = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 600, "num_kv_shared_layers": 0}
+LISTED: dict[str, dict[str, Any]] = {
+    "biogpt": {},
+    "bloom": {},
+    "codegen": _GPTJ,
+    "cohere": _GROUPED,
+    "cohere2": _SLIDING,
+    "deepseek_v3": _DEEPSEEK,
+    "exaone4": _SLIDING,
+    "falcon": {},
+    "gemma2": {**_WIDE, "sliding_window": 5},
+    "gemma3_text": {**_WIDE, "sliding_window": 5},
+    "gemma4_text": {**_SLIDING, **_PER_LAYER, "head_dim": 8},
+    "glm4": _WIDE,
+    "gpt2": _GPT2,
+    "gpt_neo": {
+        "num_layers": 3,
+        "num_heads": 4,
+        "window_size": 5,
+        "attention_types": [[["global", "local"], 1], [["global"], 1]],
+    },
+    "gpt_neox": {},
+    "gpt_neox_japanese": {"intermediate_multiple_size": 2},
+    "gpt_oss": {**_EXPERTS, "sliding_window": 5, "head_dim": 8},
+    "gptj": _GPTJ,
+    "granite": _GROUPED,
+    "llama": _WIDE,
+    "llama4_text": {**_EXPERTS, "head_dim": 8, "intermediate_size_mlp": 48},
+    "mistral": _SLIDING,
+    "mixtral": {**_EXPERTS, "sliding_window": 5},
+    "mpt": {"d_model": 32, "n_layers": 3, "n_heads": 4},
+    "nanochat": _GROUPED,
+    "olmo2": _GROUPED,
+    "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
+    "phi3": _SLIDING,
+    "qwen2": _GROUPED,
+    "qwen3": _WIDE,
+    "smollm3": _GROUPED,
+    "xglm": {"d_model": 32, "ffn_dim": 48, "num_layers": 3, "attention_heads": 4},
+}
+"""Families of text in docs/activations.md that are tested, and what their configuration names in its own way."""
+_OWN_SIZES = ("codegen", "gpt2", "gptj", "mpt", "xglm")
 
 
-def save_family(kind: str, folder: Path, **more: float) -> Path:
+def save_family(kind: str, folder: Path, **more: Any) -> Path:
     """A random decoder of `kind` with a tokenizer: 3 layers, D 32; `more` are further fields of its configuration."""
     tokenizer = tiny_tokenizer(chat=False)
-    sizes = _GPT2 if kind == "gpt2" else _SIZES | _HEADS.get(kind, {})
+    sizes = ({} if kind in _OWN_SIZES else _SIZES) | LISTED.get(kind, {})
     ids = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
     torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **sizes, **ids, **more)
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **ids, **(sizes | more))
     save_random(AutoModelForCausalLM.from_config(config), folder)
     tokenizer.save_pretrained(folder)
     return folder

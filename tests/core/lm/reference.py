@@ -76,7 +76,7 @@ def full_forward(loaded: LoadedModel, request: CaptionRequest) -> tuple[list[int
     finally:
         handle.remove()
     streams = [state[0] for state in output.hidden_states[1:-1]]
-    return inputs["input_ids"][0].tolist(), [*streams, before_norm[0]]
+    return inputs["input_ids"][0].tolist(), [*streams, before_norm[-1]]  # NanoChat norms what enters block 0, too
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from core.errors import BadInput
 from core.lm import trial
@@ -139,26 +140,35 @@ def test_a_model_whose_passes_cannot_be_resumed_is_captured_and_refused_where_th
         states_from(loaded, batch, 0, torch.zeros(1, 3, 32))
 
 
+@pytest.mark.parametrize("error", [ArithmeticError("odd"), StopIteration("odd"), KeyError("odd"), OSError("odd")])
+def test_whatever_a_model_raises_in_its_trial_is_one_line(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_inputs: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("transformers.models.llama.modeling_llama.LlamaMLP.forward", fail)
+    refusal(save_family("llama", tmp_path), rf"'llama'\) cannot be read here \({type(error).__name__}: .*odd")
+
+
+def test_a_block_that_takes_no_mask_is_captured_and_writes_but_is_not_forked_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = LlamaDecoderLayer.forward
+
+    def forward(self: LlamaDecoderLayer, hidden_states: torch.Tensor, **options: Any) -> Any:
+        return plain(self, hidden_states, **options)
+
+    monkeypatch.setattr(LlamaDecoderLayer, "forward", forward)
+    loaded = load_model(save_family("llama", tmp_path), "float32", "cpu")
+    assert (loaded.unresumable, loaded.unwritable, loaded.forks_apart) == ("", "", True)
+
+
 def test_a_model_is_tried_once_in_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = save_family("llama", tmp_path)
     load_model(folder, "float32", "cpu")
     monkeypatch.setattr(trial, "_try", lambda *_: pytest.fail("tried again"))
     load_model(folder, "float32", "cpu")
-
-
-@pytest.mark.parametrize("kind", ["bloom", "falcon", "gptj"])
-def test_blocks_that_answer_with_tuples_are_resumed_too(kind: str, tmp_path: Path) -> None:
-    sizes = {"gptj": {"n_embd": 32, "n_layer": 3, "n_head": 4, "rotary_dim": 4}, "bloom": {"n_layer": 3, "n_head": 4}}
-    tokenizer = tiny_tokenizer(chat=False)
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), **sizes.get(kind, SIZES), **_width(kind))
-    save_random(AutoModelForCausalLM.from_config(config), tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    assert load_model(tmp_path, "float32", "cpu").unresumable == ""
-
-
-def _width(kind: str) -> dict[str, int]:
-    return {"hidden_size": 32} if kind == "bloom" else {}
 
 
 def test_image_tokens_come_from_the_config_or_from_the_images_own_grid(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Families of vision-language models beside Gemma 3 and LLaVA: PaliGemma 1 and 2, whose prompts are seen both ways, and
+"""Families of vision-language models: Gemma 3, LLaVA, PaliGemma 1 and 2, whose prompts are seen both ways, and
 Qwen2-VL, whose images have grids of their own."""
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.lm.agreement import check_added, logits_of
-from core.lm.generate import generate, stop_ids
-from core.lm.hooks import Reading
+from core.lm.generate import Intervention, generate, stop_ids
+from core.lm.hooks import Reading, edit
 from core.lm.images import image_tokens
 from core.lm.loaded import LoadedModel
 from core.lm.loading import load_model
@@ -30,17 +30,21 @@ from tests.core.lm.reference import (
     requests_for,
 )
 from tests.core.lm.test_prefix import groups_of, worst_error
+from tests.core.lm.tiny import save_tiny_gemma
 
-FAMILIES = ("paligemma", "paligemma2", "qwen2_vl", "qwen2_5_vl", "llava")
+FAMILIES = ("gemma3", "paligemma", "paligemma2", "qwen2_vl", "qwen2_5_vl", "llava")
 CAPTIONS = [("en", "A woman sings in a park."), ("ar", "طبيبة تغني 😀 في حديقة"), ("en", "A")]
 # Grids of 2 × 2, 4 × 2, 2 × 4 and 2 × 3 soft tokens in the tiny Qwen2-VL; all 4 × 4 in the others.
 SIZES = [(60, 56), (112, 56), (50, 100), (56, 84)]
 LAYERS = [0, 1, 2]
+SHIFT = torch.randn(32, generator=torch.Generator().manual_seed(1)) * 3
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "gemma3":
+        return load_model(save_tiny_gemma(folder), "float32", "cpu")
     if request.param == "llava":
         return load_model(save_tiny_llava(folder), "float32", "cpu")
     if request.param.startswith("paligemma"):
@@ -75,10 +79,16 @@ def joined(first: EncodedSample, second: EncodedSample, start: int) -> EncodedSa
     )
 
 
-@torch.inference_mode()
-def full_logits(loaded: LoadedModel, request: CaptionRequest) -> Tensor:
-    """transformers' own logits of prompt and caption alone, [T, V]."""
-    logits: Tensor = loaded.model(**processor_inputs(loaded, request)).logits[0]
+@torch.no_grad()
+def full_logits(loaded: LoadedModel, request: CaptionRequest, changed: int | None = None) -> Tensor:
+    """transformers' own logits of prompt and caption alone, [T, V]; changed after one block by a plain hook."""
+    block = loaded.blocks[changed or 0]
+    handle = None if changed is None else block.register_forward_hook(lambda _block, _inputs, stream: stream + SHIFT)
+    try:
+        logits: Tensor = loaded.model(**processor_inputs(loaded, request)).logits[0]
+    finally:
+        if handle is not None:
+            handle.remove()
     return logits
 
 
@@ -146,7 +156,11 @@ def test_a_prompt_read_causally_would_have_shown(images: list[Path], tmp_path: P
     assert relative_error(clean_run(loaded, causal, [2])[2][0, -1:], truth[-1:]) > 0.05
 
 
-def test_resuming_and_forking_equal_full_forwards(loaded: LoadedModel, images: list[Path]) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_resuming_forking_and_patching_equal_full_forwards(
+    apart: bool, loaded: LoadedModel, images: list[Path]
+) -> None:
+    loaded = replace(loaded, forks_apart=apart)
     asked = requests(images[1:3])
     one, other, third = asked[0], replace(asked[0], caption="A woman cooks. She holds a ball"), asked[4]
     first, second, last = (encode_sample(loaded, request) for request in (one, other, third))
@@ -155,13 +169,15 @@ def test_resuming_and_forking_equal_full_forwards(loaded: LoadedModel, images: l
     forks = [(start, len(first.ids)), (len(last.ids), len(last.ids))]
     batch = build_batch(loaded, [joined(first, second, start), last], forks)
     for layer, stream in clean_run(loaded, batch, LAYERS).items():
-        logits = run_from(loaded, batch, layer, stream)
-        for rows, truth in (
-            (logits[0, : len(first.ids)], full_logits(loaded, one)),
-            (logits[0, len(first.ids) : len(first.ids) + len(second.ids) - start], full_logits(loaded, other)[start:]),
-            (logits[1, : len(last.ids)], full_logits(loaded, third)),
-        ):
-            torch.testing.assert_close(rows, truth, rtol=1e-5, atol=1e-4)
+        for changed in (None, layer):
+            logits = run_from(loaded, batch, layer, stream if changed is None else stream + SHIFT)
+            own = logits[0, len(first.ids) : len(first.ids) + len(second.ids) - start]
+            for rows, truth in (
+                (logits[0, : len(first.ids)], full_logits(loaded, one, changed)),
+                (own, full_logits(loaded, other, changed)[start:]),
+                (logits[1, : len(last.ids)], full_logits(loaded, third, changed)),
+            ):
+                torch.testing.assert_close(rows, truth, rtol=1e-5, atol=1e-4)
 
 
 def test_rows_repeated_and_run_from_what_enters_block_0_are_the_same(loaded: LoadedModel, images: list[Path]) -> None:
@@ -185,7 +201,12 @@ def test_greedy_captions_equal_those_written_without_a_cache(loaded: LoadedModel
     try:
         changed = replace(loaded, unembedding=own)
         prompts = [encode_sample(changed, replace(request, caption="")) for request in requests(images)[::3]]
-        assert generate(changed, prompts, 6) == [_without_a_cache(changed, prompt) for prompt in prompts]
+        clean = [_without_a_cache(changed, prompt) for prompt in prompts]
+        assert generate(changed, prompts, 6) == clean
+        force = Intervention(1, lambda stream, _reach: stream + SHIFT)
+        with edit(changed.blocks, 1, lambda stream: stream + SHIFT):
+            steered = [_without_a_cache(changed, prompt) for prompt in prompts]
+        assert generate(changed, prompts, 6, force) == steered != clean
     finally:
         loaded.model.set_output_embeddings(plain)
 
@@ -223,14 +244,18 @@ def test_paligemma_without_an_image_is_refused(tmp_path: Path) -> None:
         encode_sample(loaded, CaptionRequest("s", "i", "en", "A woman", "Describe."))
 
 
-def test_qwen3_vl_is_captured_although_no_pass_can_be_resumed_in_it(tmp_path: Path, images: list[Path]) -> None:
+def test_qwen3_vl_is_captured_and_writes_although_no_pass_can_be_resumed_in_it(
+    tmp_path: Path, images: list[Path]
+) -> None:
     """Its tower's blocks go into the decoder's first blocks, beside the stream."""
     loaded = load_model(save_tiny_qwen_vl(tmp_path, "qwen3_vl"), "float32", "cpu")
     assert worst_error(loaded, requests(images), LAYERS, 60) < 1e-5
-    assert "it cannot be run on from a layer's stream: above layer 0" in loaded.unresumable
+    assert "it cannot be run on from a layer's stream: above layer 1, a caption's states are off" in loaded.unresumable
     batch = build_batch(loaded, [encode_sample(loaded, request) for request in requests(images)[:1]])
     with pytest.raises(BadInput, match="leave out what needs it"):
         run_embedded(loaded, batch, embed(loaded, batch), LAYERS)
+    prompts = [encode_sample(loaded, replace(request, caption="")) for request in requests(images)[::3]]
+    assert generate(loaded, prompts, 6) == [_without_a_cache(loaded, prompt) for prompt in prompts]
 
 
 def test_text_alone_runs_on_qwen2_vl(tmp_path: Path) -> None:
