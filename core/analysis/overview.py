@@ -80,7 +80,7 @@ class _Findings:
         self.top += self._top_features(layer, features)
         if self.splicer is not None:
             means = sums.segment_means(opened.sae.b_dec.detach().float().cpu().numpy())
-            self.spliced.append(self.splicer.measure(layer, opened.sae, means))
+            self.spliced.append(self.splicer.measure(layer, opened.sae, means, opened.table.norm_limit))
 
     def _top_features(self, layer: int, features: FeatureCells) -> list[dict[str, Any]]:
         """Test-split AUROC, with intervals, of the features ranked first on the selection split."""
