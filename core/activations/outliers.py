@@ -81,8 +81,8 @@ class Outliers:
             return None
         named = "; ".join(self.named()) + (" …" if self.table.height > _LARGEST else "")
         return (
-            f"layer {layer}: {self.table.height:,} of {self.rows:,} rows exceed {self.multiple:g} times the median norm "
-            f"{self.median:.4g}, hold {self.share:.1%} of the squared norm, and are left out: {named}"
+            f"layer {layer}: {self.table.height:,} of {self.rows:,} rows exceed {self.multiple:g} times the median "
+            f"norm {self.median:.4g}, hold {self.share:.1%} of the squared norm, and are left out: {named}"
         )
 
     def warnings(self, layer: int) -> tuple[str, ...]:
