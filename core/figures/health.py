@@ -65,7 +65,8 @@ def outliers(layers: pl.DataFrame) -> Figure | None:
 def _two_lines(
     table: pl.DataFrame, names: dict[str, str], title: str, colours: tuple[str, str], unit: str = ""
 ) -> alt.Chart:
-    long = table.unpivot(list(names), index="layer", variable_name="rows", value_name="value").drop_nulls()
+    both = table.select("layer", *names)
+    long = both.unpivot(index="layer", variable_name="rows", value_name="value").drop_nulls()
     long = long.with_columns(pl.col("rows").replace(names)).sort("rows", "layer")
     scheme = alt.Scale(domain=list(names.values()), range=list(colours))
     axis = alt.Axis(format=unit) if unit else alt.Axis()
