@@ -42,8 +42,10 @@ def _fvu(sae: pl.DataFrame) -> Iterator[str]:
     both = sae.drop_nulls(_BOTH)
     if both.height:
         without, including = (float(both[name].median()) for name in _BOTH)  # type: ignore[arg-type]
-        where = f"in layer {both['layer'][0]}" if both.height == 1 else f"in the median of {both.height} layers"
-        yield f"Held-out FVU is {without:.3f} without outliers and {including:.3f} with them, {where} that hold some."
+        where = (
+            f"layer {both['layer'][0]}" if both.height == 1 else f"the median of {both.height} layers that hold some"
+        )
+        yield f"Held-out FVU is {without:.3f} without outliers and {including:.3f} with them in {where}."
 
 
 def _gamma(health: pl.DataFrame, sae: pl.DataFrame) -> Iterator[str]:
