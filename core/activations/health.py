@@ -40,7 +40,8 @@ class LayerHealth:
     Dividing by `scale` = sqrt(mean squared norm / D) gives rows a mean squared norm of D. `top_share` is the share of
     the total squared norm that the largest 0.1 % of rows hold; `samples` are those with a NaN or Inf row. `gamma` =
     ‖μ‖ / ‖σ‖ with μ [D] the mean row, σ [D] each dimension's standard deviation, both norms Euclidean: the outlier
-    severity of Simon, Adams & Zou 2026 (arXiv 2605.31518); null where all rows are equal.
+    severity of Simon, Adams & Zou 2026 (arXiv 2605.31518); null where all rows
+    are equal.
     """
 
     layer: int
@@ -83,9 +84,10 @@ def examine_layer(
     Raises:
         NonFinite: rows hold NaN or Inf and the policy is not `drop`; or no usable row is left.
     """
-    finite, squared = _squared_norms(table, progress)
+    special = table.tokens["special"].to_numpy()
+    finite, squared, total = _sums(table, ~special, progress)
     samples = _offenders(table, finite, policy)
-    ordinary = finite & ~table.tokens["special"].to_numpy()
+    ordinary = finite & ~special
     if not ordinary.any():
         raise NonFinite(f"layer {table.layer}: no row is left to measure; see the drops of the shards")
     outliers = find_outliers(table.tokens, np.sqrt(squared), ordinary, max_norm_multiple)
@@ -93,7 +95,9 @@ def examine_layer(
     counted = ordinary & ~np.isin(origin, outliers.table["origin"].to_numpy())
     norms = np.sqrt(squared[counted])
     top_share = _top_share(squared[counted])
-    mean, gamma = _mean_and_gamma(table, counted, progress)
+    if outliers.table.height:
+        _, _, total = _sums(table, counted, silent)
+    mean = total / len(norms)
     return LayerHealth(
         layer=table.layer,
         policy=policy,
@@ -104,47 +108,35 @@ def examine_layer(
         norm_quantiles={f"{level:g}": float(np.quantile(norms, level)) for level in QUANTILES},
         scale=float(np.sqrt(squared[counted].mean() / table.d_model)),
         top_share=top_share,
-        gamma=gamma,
+        gamma=_gamma(mean, float(squared[counted].mean())),
         warnings=(*outliers.warnings(table.layer), *_few_hold_much(table.layer, top_share, len(norms))),
-        mean=mean,
+        mean=mean.float(),
         kept=None if finite.all() else origin[finite],
         outliers=outliers,
     )
 
 
-def _squared_norms(table: LayerTable, progress: Progress) -> tuple[Bool[np.ndarray, " T"], Float[np.ndarray, " T"]]:
-    """Which rows are finite, and each one's squared norm (0 where it is not)."""
+def _sums(
+    table: LayerTable, counted: Bool[np.ndarray, " T"], progress: Progress
+) -> tuple[Bool[np.ndarray, " T"], Float[np.ndarray, " T"], Float[Tensor, " D"]]:
+    """Which rows are finite, each one's squared norm (0 where it is not), and the sum of those counted, in float64."""
     finite, squared = np.ones(len(table), dtype=bool), np.zeros(len(table))
+    total = torch.zeros(table.d_model, dtype=torch.float64)
     for start, block, usable in _blocks(table):
         stop = start + len(block)
         finite[start:stop] = usable.numpy()
-        squared[start:stop] = torch.where(usable[:, None], block.double(), 0.0).square().sum(dim=1).numpy()
-        progress(stop, 2 * len(table))
-    return finite, squared
+        block = torch.where(usable[:, None], block.double(), 0.0)
+        squared[start:stop] = block.square().sum(dim=1).numpy()
+        total += block[torch.from_numpy(counted[start:stop])].sum(dim=0)
+        progress(stop, len(table))
+    return finite, squared, total
 
 
-def _mean_and_gamma(
-    table: LayerTable, counted: Bool[np.ndarray, " T"], progress: Progress
-) -> tuple[Float[Tensor, " D"], float | None]:
-    """The mean of the rows counted, and ‖μ‖ / ‖σ‖; in float64, squares about a first row: a mean can be far larger than
-    the spread about it."""
-    first = int(counted.argmax())
-    origin = table.block(first, first + 1)[0].double()
-    total, moved, squares = (torch.zeros(table.d_model, dtype=torch.float64) for _ in range(3))
-    usual = torch.from_numpy(~table.tokens["special"].to_numpy())
-    for start in range(0, len(table), _BLOCK):
-        block = table.block(start, start + _BLOCK).double()
-        stop = start + len(block)
-        inside = torch.from_numpy(counted[start:stop])[:, None]
-        total += torch.where(inside, block, 0.0)[usual[start:stop]].sum(dim=0)
-        shifted = torch.where(inside, block - origin, 0.0)
-        moved += shifted.sum(dim=0)
-        squares += shifted.square_().sum(dim=0)
-        progress(len(table) + stop, 2 * len(table))
-    count = int(counted.sum())
-    mean = total / count
-    spread = float((squares / count - (moved / count).square()).clamp_min(0).sum()) ** 0.5
-    return mean.float(), float(mean.norm()) / spread if spread else None
+def _gamma(mean: Float[Tensor, " D"], mean_square: float) -> float | None:
+    """‖μ‖ / ‖σ‖, by ‖σ‖² = E‖x‖² − ‖μ‖² in float64: exact to nine digits up to γ = 1000, null beyond a million."""
+    squared = float(mean.square().sum())
+    spread = mean_square - squared
+    return (squared / spread) ** 0.5 if spread > 1e-12 * mean_square else None
 
 
 def _few_hold_much(layer: int, top_share: float, rows: int) -> tuple[str, ...]:

@@ -96,9 +96,12 @@ def gamma(layers: pl.DataFrame) -> Figure | None:
     tooltip = ["layer", alt.Tooltip("gamma:Q", format=".3~g")]
     panels = [alt.Chart(known).mark_line(point=True, color=SERIES[0]).encode(layer_x(), y, tooltip=tooltip)]
     caption = "How far the mean row outweighs the spread about it: γ = ‖μ‖ / ‖σ‖ of each layer's rows"
-    if "dead_fraction" in known.columns and known.height > 1:
+    dead = known["dead_fraction"].drop_nulls() if "dead_fraction" in known.columns else pl.Series([], dtype=pl.Float64)
+    if dead.len() > 1 and dead.sum() > 0:
         panels.append(_against_dead(known))
         caption += " (left), and against the share of dead features of its autoencoder (right), one point per layer"
+    elif dead.len() and dead.sum() == 0:
+        caption += "; no autoencoder has a dead feature"
     return Figure(alt.hconcat(*(panel.properties(**size) for panel in panels), spacing=30), f"{caption}.")
 
 

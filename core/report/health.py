@@ -29,10 +29,10 @@ def _outliers(health: pl.DataFrame, multiple: float | None) -> Iterator[str]:
         return
     most = some.sort("outlier_fraction", "layer", descending=[True, False]).row(0, named=True)
     yield (
-        f"Outliers, rows whose norm exceeds {multiple:g} times their layer's median, are left out of training and of "
-        f"every figure but one that names them: {some['outlier_rows'].sum():,} in {some.height} of {health.height} "
-        f"layers, most in layer {most['layer']} ({most['outlier_rows']:,}, {most['outlier_fraction']:.2%} of its rows, "
-        f"which hold {most['outlier_share']:.1%} of the squared norm)."
+        f"Outliers, rows whose norm exceeds {multiple:g} times the median of their layer, are left out of training and "
+        f"statistics: {some['outlier_rows'].sum():,} in {some.height} of {health.height} layers, most in layer "
+        f"{most['layer']} ({most['outlier_rows']:,}, {most['outlier_fraction']:.2%} of its rows, which hold "
+        f"{most['outlier_share']:.1%} of the squared norm)."
     )
 
 
@@ -42,9 +42,8 @@ def _fvu(sae: pl.DataFrame) -> Iterator[str]:
     both = sae.drop_nulls(_BOTH)
     if both.height:
         without, including = (float(both[name].median()) for name in _BOTH)  # type: ignore[arg-type]
-        where = (
-            f"layer {both['layer'][0]}" if both.height == 1 else f"the median of {both.height} layers that hold some"
-        )
+        median = f"the median of the {both.height} layers that hold some"
+        where = f"layer {both['layer'][0]}" if both.height == 1 else median
         yield f"Held-out FVU is {without:.3f} without outliers and {including:.3f} with them in {where}."
 
 

@@ -97,3 +97,6 @@ def test_outliers_are_drawn_where_there_are_some_and_gamma_beside_dead_features(
     assert values["with them"] == 0.107 and values["of the squared norm"] == 0.9
     points = [row for rows in to_spec(drawn["gamma"])["datasets"].values() for row in rows]
     assert {(row["gamma"], row["dead_fraction"]) for row in points} == {(2.0, 0.1), (2.0, 0.2)}
+    alive = figures({"health": some, "sae": sae.with_columns(dead_fraction=0.0)})["gamma"]
+    assert alive.caption.endswith("; no autoencoder has a dead feature.")
+    assert len(to_spec(alive)["hconcat"]) == 1
