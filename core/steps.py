@@ -39,7 +39,7 @@ VISUAL_PATTERNS = StepSpec(
     "visual_patterns", 3, "gpu", ("core.analysis.visual_patterns", "core.figures.visual_patterns")
 )
 AMPLIFICATION = StepSpec("amplification", 5, "gpu", ("core.analysis.amplification", "core.figures.amplification"))
-EVOLUTION = StepSpec("evolution", 2, "cpu", ("core.analysis.evolution", "core.figures.evolution"))
+EVOLUTION = StepSpec("evolution", 3, "cpu", ("core.analysis.evolution", "core.figures.evolution"))
 QUALITATIVE = StepSpec("qualitative", 3, "gpu", ("core.analysis.qualitative", "core.figures.qualitative"))
 REPORT = StepSpec("report", 7, "cpu", ("core.report", "core.figures.study"))
 

@@ -142,6 +142,6 @@ def outlier_notes(outliers: Mapping[int, int], layers: int) -> tuple[str, ...]:
     if not some:
         return ()
     return (
-        f"Outliers ({sum(some):,} rows in {len(some)} of {layers} layers; capture.max_norm_multiple) are in none of these "
-        "figures, and tokens beyond a layer's limit keep their stream where its SAE is spliced in.",
+        f"Outliers ({sum(some):,} rows in {len(some)} of {layers} layers; capture.max_norm_multiple) are in none of "
+        "these figures, and tokens beyond a layer's limit keep their stream where its SAE is spliced in.",
     )

@@ -163,7 +163,7 @@ def test_outliers_and_doubtful_layers_are_told_with_fvu_both_ways(inputs: Report
     for line in words:
         assert line in page
         assert line.split(" ", 1)[1][:20] in markdown
-    assert "Outliers caption ar" in page, "counted by segment and language"
+    assert "Outliers caption Arabic" in page, "counted by segment and language"
 
 
 def test_a_rank_correlation_of_gamma_and_dead_features_is_told_over_ten_layers(inputs: ReportInputs) -> None:

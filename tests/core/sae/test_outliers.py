@@ -62,6 +62,8 @@ def test_outliers_are_left_out_of_training_and_of_every_figure_but_one(world: Wo
     assert torch.equal(rows.train[:].float(), world.rows[FEW:ROWS])
     assert torch.equal(rows.held_out.float(), world.rows[ROWS + FEW :])
     assert rows.counts == {"caption_en": ROWS - FEW}
+    moved = rows.to("meta").with_outliers
+    assert moved is not None and moved.device.type == "meta"
     sae = random_sae(d_model=16)
     metrics = final_metrics(sae, rows).metrics
     assert metrics["held_out_fvu"] == evaluate(sae, world.rows[ROWS + FEW :].bfloat16()).fvu
