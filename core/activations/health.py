@@ -40,8 +40,7 @@ class LayerHealth:
     Dividing by `scale` = sqrt(mean squared norm / D) gives rows a mean squared norm of D. `top_share` is the share of
     the total squared norm that the largest 0.1 % of rows hold; `samples` are those with a NaN or Inf row. `gamma` =
     ‖μ‖ / ‖σ‖ with μ [D] the mean row, σ [D] each dimension's standard deviation, both norms Euclidean: the outlier
-    severity of Simon, Adams & Zou 2026 (arXiv 2605.31518); null where all rows
-    are equal.
+    severity of Simon, Adams & Zou 2026 (arXiv 2605.31518); null where all rows are equal.
     """
 
     layer: int
