@@ -125,7 +125,7 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
 
 
 def _extract_unit(study: Study, layer: int, capture: Sequence[Unit]) -> Unit:
-    recipe = {"layer": layer, "nonfinite": study.capture.nonfinite}
+    recipe = {"layer": layer, **study.capture.model_dump(mode="json", include={"nonfinite", "max_norm_multiple"})}
     return Unit(EXTRACT_LAYER.name, str(layer), recipe, {"shards": tuple(unit.artifact for unit in capture)})
 
 

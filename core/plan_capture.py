@@ -12,6 +12,8 @@ from core.units import Precomputed, Roots, Shape, Sources, Unit
 
 CAPTURE_SPEED = {"token_budget", "batch_size", "checkpoint_every", "layers"}
 """What decides how fast, not what comes out: left out of every recipe."""
+_READ_LATER = {"precomputed", "max_norm_multiple"}
+"""Fields of `capture` that decide nothing of a shard."""
 
 
 def layers_of(study: Study, sources: Sources, shape: Sized) -> tuple[int, ...]:
@@ -35,7 +37,7 @@ def capture_units(
     if sources.precomputed is not None:
         yield _import_unit(study, sources.precomputed, roots)
         return
-    config = study.capture.model_dump(mode="json", exclude=CAPTURE_SPEED | {"precomputed"})
+    config = study.capture.model_dump(mode="json", exclude=CAPTURE_SPEED | _READ_LATER)
     knobs = {"token_budget": study.capture.token_budget, "batch_size": study.capture.batch_size}
     size = study.capture.checkpoint_every
     inputs = {"samples": (roots.prepare.artifact,)}

@@ -107,7 +107,8 @@ def _record(same: list[str] | None) -> str:
         if moved and (same is None or same[0] not in (name, "all")):
             left.append(name)
             continue
-        recorded[name] = {**entry, **({"same_result": same[1]} if moved and same else {})}
+        why = same[1] if moved and same else before.get("same_result") if before.items() >= entry.items() else None
+        recorded[name] = {**entry, **({"same_result": why} if why else {})}
     _RECORD.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     fix = "bump its version in core/steps.py, or --same-result STEP 'why'"
     return "\n".join(f"{name}: its code changed; {fix}" for name in left) or "recorded"

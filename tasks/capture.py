@@ -56,17 +56,22 @@ def instructions(work: Work) -> dict[str, str]:
 def extract_layer(work: Work) -> Mapping[str, float]:
     """Validate, count and measure one layer's rows; the rows themselves stay in the shards."""
     table = LayerTable.open(work.inputs("shards"), work.recipe["layer"])
-    health = examine_layer(table, work.recipe["nonfinite"], work.progress)
+    health = examine_layer(table, work.recipe["nonfinite"], work.recipe["max_norm_multiple"], work.progress)
     health.save(work.out)
+    for warning in (*filter(None, [health.outliers.words(table.layer)]), *health.warnings):
+        work.logger.warning(warning)
     return {
         "rows": health.rows,
         "nonfinite_rows": health.nonfinite_rows,
+        "outlier_rows": health.outliers.table.height,
+        "outlier_share": health.outliers.share,
         "scale": health.scale,
         "top_share": health.top_share,
+        **({} if health.gamma is None else {"gamma": health.gamma}),
         **{f"mean_norm_{segment}": norm for segment, norm in health.mean_norm.items()},
     }
 
 
 def open_table(work: Work, unit_folder: Path, layer: int) -> LayerTable:
-    """One layer's table as `extract_layer` left it: without the rows that it dropped."""
+    """One layer's table as `extract_layer` left it: without the rows that it dropped, outliers marked."""
     return LayerTable.open(work.inputs("shards"), layer, keep=unit_folder)

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 
 from core.activations.exchange import TOKENS_FILE, Format, Index
 from core.activations.matrices import ACTIVATION, zarr_or_told
+from core.activations.outliers import is_outlier
 from core.activations.rows import TOKENS
 from core.activations.table import LayerTable
 from core.errors import BadInput
@@ -30,7 +31,8 @@ _BLOCK_NUMBERS = 2**22
 def export_layers(tables: Sequence[LayerTable], folder: Path, format: Format, progress: Progress = silent) -> Index:
     """Write `layer_{ℓ}.{npy|parquet|zarr}` ([T, D] float32) of every layer, `tokens.parquet` (T rows) and `index.json`.
 
-    Row i of every file is the same token. Rows that one of the layers has dropped are left out of all. The folder is
+    Row i of every file is the same token. Rows that one of the layers has dropped are left out of all; outliers are
+    in, and `special` tells control tokens alone. The folder is
     written beside its place and renamed into it; memory is bounded by blocks, whatever the number of rows.
 
     Raises:
@@ -41,7 +43,8 @@ def export_layers(tables: Sequence[LayerTable], folder: Path, format: Format, pr
     if format == "zarr":
         zarr_or_told()
     chosen = _rows_of_all(tables)
-    tokens = tables[0].tokens[chosen[0]].select(COLUMNS)
+    known = tables[0].tokens[chosen[0]]
+    tokens = known.with_columns(special=pl.col("special") & ~is_outlier(known)).select(COLUMNS)
     with renamed_into(folder) as staged:
         for number, (table, rows) in enumerate(zip(tables, chosen, strict=True)):
             layer = _Layer(table, rows, tokens, _Part(progress, number, len(tables)))

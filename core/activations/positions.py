@@ -6,12 +6,13 @@ the first gendered word); from `first-gendered` on it can be read off the captio
 
 import polars as pl
 
+from core.activations.outliers import is_outlier
 from core.data.gender import label_caption
 
 POSITION_SETS = ("image", "last-prompt", "pre-gender", "first-gendered", "later-gendered", "other")
 """The sets, in reading order. `other` are prompt words, caption words after gender is first spoken, every word of a
-caption that speaks of no gender, and rows pooled over a caption or a prompt, which stand for no place in it. Rows of a
-model of one's own are `item`, and in none of these."""
+caption that speaks of no gender, rows pooled over a caption or a prompt, which stand for no place in it, and outliers.
+Rows of a model of one's own are `item`, and in none of these."""
 
 _WORDS = {"sample_id": pl.String, "language": pl.String, "start": pl.Int32, "end": pl.Int32, "order": pl.UInt32}
 
@@ -26,7 +27,7 @@ def position_sets(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
     rows = tokens.select(
         "sample_id", "image_id", "language", "segment", "position", "char_start", "char_end", "special"
     ).with_row_index("index")
-    rows = rows.with_columns(pooled=_pooled(tokens, samples))
+    rows = rows.with_columns(is_outlier(tokens), pooled=_pooled(tokens, samples))
     decision = _decision_points(rows)
     gendered = _gendered_rows(rows, samples)
     known = rows.join(gendered, on="index", how="left", maintain_order="left").with_columns(
@@ -34,7 +35,7 @@ def position_sets(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
     )
     in_caption = (pl.col("segment") == "caption") & ~pl.col("special") & ~pl.col("pooled")
     name = (
-        pl.when(pl.col("decision"))
+        pl.when(pl.col("decision") & ~pl.col("outlier"))
         .then(pl.lit("last-prompt"))
         .when((pl.col("segment") == "image") & ~pl.col("special"))
         .then(pl.lit("image"))

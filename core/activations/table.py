@@ -1,6 +1,7 @@
 """One layer's rows over all shards: a memory-mapped matrix beside a table of tokens."""
 
 import json
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 from jaxtyping import BFloat16, Float
 from torch import Tensor
 
+from core.activations.outliers import mark_outliers, norm_limit
 from core.activations.rows import FILES
 from core.errors import BadInput
 from core.study.sites import STREAM, Site
@@ -52,12 +54,16 @@ class Read(NamedTuple):
 class LayerTable:
     """The rows of one layer, in one order for every layer: shards as given, in each shared, English, Arabic.
 
-    `tokens` has the columns of a shard's tokens.parquet, `shard`, `index` (0 … T-1, the row's number here) and
-    `origin` (its number before rows were dropped, by which layers line up).
+    `tokens` has the columns of a shard's tokens.parquet, `shard`, `index` (0 … T-1, the row's number here), `origin`
+    (its number before rows were dropped, by which layers line up) and `outlier`: outliers are special rows too.
+    `norm_limit` is the norm, in the stream's units, beyond which a row is one.
     """
 
-    def __init__(self, layer: int, tokens: pl.DataFrame, pieces: Sequence[_Piece], read: "Read") -> None:
+    def __init__(
+        self, layer: int, tokens: pl.DataFrame, pieces: Sequence[_Piece], read: "Read", limit: float = math.inf
+    ) -> None:
         self.layer = layer
+        self.norm_limit = limit
         self.tokens = tokens
         self.site, self.d_model, self.compute_dtype, self.nonfinite_from = read
         self._pieces = pieces
@@ -66,9 +72,9 @@ class LayerTable:
 
     @classmethod
     def open(cls, shards: Sequence[Path], layer: int, keep: Path | None = None) -> "LayerTable":
-        """Open layer `layer` of the shards' folders; `keep` is the layer's folder (or file) of the rows kept.
+        """Open layer `layer` of the shards' folders; `keep` is the folder that `extract_layer` wrote for the layer.
 
-        Without a `keep.parquet` there, all rows are kept.
+        Without a `keep.parquet` there, all rows are kept; without outliers there, none is marked.
 
         Raises:
             BadInput: a shard is not finished or has not captured the layer, or its matrices do not fit its tokens.
@@ -90,8 +96,8 @@ class LayerTable:
                     start += count
         tokens = pl.concat(frames).with_row_index("origin")
         kept = _kept_rows(keep)
-        tokens = tokens if kept is None else tokens[kept]
-        return cls(layer, tokens.with_row_index("index"), pieces, read)
+        tokens = mark_outliers(tokens if kept is None else tokens[kept], keep)
+        return cls(layer, tokens.with_row_index("index"), pieces, read, norm_limit(keep))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -140,7 +146,7 @@ def _memory(rows: int, width: int, dtype: torch.dtype) -> Float[Tensor, "n D"]:
 def _kept_rows(keep: Path | None) -> pl.Series | None:
     if keep is None:
         return None
-    path = keep / KEEP if keep.is_dir() else keep
+    path = keep / KEEP
     return pl.read_parquet(path, glob=False)["origin"] if path.is_file() else None
 
 

@@ -75,8 +75,8 @@ class LanguageRuns:
 
     def measure(self, target: Target) -> Measured:
         """Everything that is measured at one layer."""
-        layer, sae = target.layer, target.inputs.sae
-        sites = self._first.sites(layer, sae)
+        layer = target.layer
+        sites = self._first.sites(target.inputs)
         clean = self._first.log_odds(layer, [site.stream for site in sites])
         patches = _patches(target, self.language)
         effects = [
@@ -115,7 +115,7 @@ class LanguageRuns:
     def _later_effects(self, target: Target) -> list[pl.DataFrame]:
         if self._later is None:
             return []
-        sites = self._later.sites(target.layer, target.inputs.sae)
+        sites = self._later.sites(target.inputs)
         clean = self._later.log_odds(target.layer, [site.stream for site in sites])
         after = self._later.patched(target.layer, sites, Ablation(target.features))
         return [self._frame(self._later, LATER, ZERO, clean, after)]
@@ -125,7 +125,7 @@ class LanguageRuns:
         if self._own is None or self._twins is None:
             return []
         layer = target.layer
-        sites = self._own.sites(layer, target.inputs.sae)
+        sites = self._own.sites(target.inputs)
         twins = self._twins.streams(layer)
         clean = self._own.log_odds(layer, [site.stream for site in sites])
         swapped = {
@@ -152,7 +152,7 @@ class LanguageRuns:
     def _divergence(self, target: Target) -> pl.DataFrame:
         """KL at the words that do not differ between the genders, for the ablation and for some random sets."""
         layer = target.layer
-        sites = self._captions.sites(layer, target.inputs.sae)
+        sites = self._captions.sites(target.inputs)
         clean = self._captions.clean_states(layer, sites)
         sets = [target.features, *target.control.draws[:SPECIFICITY_DRAWS]]
         frames = []

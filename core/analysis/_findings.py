@@ -134,3 +134,14 @@ def notes(inputs: AnalysisInputs, tables: Mapping[str, pl.DataFrame]) -> tuple[s
 def _median(table: pl.DataFrame, column: str) -> float:
     value = table[column].median()
     return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def outlier_notes(outliers: Mapping[int, int], layers: int) -> tuple[str, ...]:
+    """What is to be said of outliers, by layer how many there are; nothing where there are none."""
+    some = [count for count in outliers.values() if count]
+    if not some:
+        return ()
+    return (
+        f"Outliers ({sum(some):,} rows in {len(some)} of {layers} layers; capture.max_norm_multiple) are in none of "
+        "these figures, and tokens beyond a layer's limit keep their stream where its SAE is spliced in.",
+    )

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
+from core.activations.outliers import is_outlier
 from core.analysis.result import AnalysisInputs, LayerInputs
 from core.errors import BadInput
 from core.pictures import BrokenImage, seen_size
@@ -42,7 +43,8 @@ class ImageGrid:
 def find_grid(tokens: pl.DataFrame, images: Sequence[str]) -> ImageGrid | None:
     """The image rows of some images; null when the layer has none, or they make no square.
 
-    Where image rows were captured once per caption, the first sample's in the first language are taken.
+    Where image rows were captured once per caption, the first sample's in the first language are taken. An outlier's
+    cell stays 0 in every map.
     """
     place = {image: number for number, image in enumerate(images)}
     frame = tokens.select("sample_id", "image_id", "language", "segment", "position").with_row_index("row")
@@ -58,6 +60,7 @@ def find_grid(tokens: pl.DataFrame, images: Sequence[str]) -> ImageGrid | None:
     if side == 0 or side**2 != counts.max():
         return None
     row_image, row_cell = (np.full(tokens.height, -1, dtype=np.int64) for _ in range(2))
+    kept = kept.filter(~is_outlier(tokens).gather(kept["row"]))
     rows = kept["row"].to_numpy()
     row_image[rows] = [place[image] for image in kept["image_id"]]
     row_cell[rows] = kept["cell"].to_numpy()

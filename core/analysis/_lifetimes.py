@@ -144,6 +144,6 @@ def notes(text_only: bool, missing: int) -> tuple[str, ...]:
         lines.append("Text only: no CKA on image tokens.")
     if missing:
         lines.append(
-            f"{missing} of the compared rows were dropped in some layer as not finite and count as silent there."
+            f"{missing} of the compared rows are not finite or outliers in some layer and count as silent there."
         )
     return tuple(lines)

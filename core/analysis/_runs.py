@@ -10,6 +10,7 @@ from torch import Tensor
 
 from core.analysis._pairs import MinimalPair
 from core.analysis.interventions import Site, open_site
+from core.analysis.result import LayerInputs
 from core.lm.loaded import LoadedModel
 from core.lm.outcomes import (
     Divergence,
@@ -24,7 +25,6 @@ from core.lm.outcomes import (
 from core.lm.patched import TokenBatch, build_batch, states_from
 from core.lm.prompts import EncodedSample
 from core.lm.streams import CleanStreams
-from core.sae.architectures import SparseAutoencoder
 
 TOKENS = 4096
 """Most tokens (padding included) in one pass, unless one sequence alone has more."""
@@ -64,10 +64,10 @@ class PairRuns:
         """The clean stream after block `layer`, portion by portion."""
         return self._clean.after(layer)
 
-    def sites(self, layer: int, sae: SparseAutoencoder) -> list[Site]:
-        """Where patches at `layer` apply, portion by portion."""
-        opened = zip(self._portions, self.streams(layer), strict=True)
-        return [open_site(sae, stream, part.batch.segments, part.batch.patchable()) for part, stream in opened]
+    def sites(self, opened: LayerInputs) -> list[Site]:
+        """Where patches at a layer apply, portion by portion."""
+        parts = zip(self._portions, self.streams(opened.layer), strict=True)
+        return [_site(opened, part.batch, stream) for part, stream in parts]
 
     def log_odds(self, layer: int, streams: Sequence[Float[Tensor, "B T D"]]) -> Float[np.ndarray, " N"]:
         """log p(female word) − log p(male word) of every pair, when the stream after `layer` is `streams`."""
@@ -111,10 +111,10 @@ class CaptionRuns:
         predictions = caption_predictions(samples, left_out, self._loaded.device)
         return _Captions(tuple(chosen), build_batch(self._loaded, samples), predictions)
 
-    def sites(self, layer: int, sae: SparseAutoencoder) -> list[Site]:
-        """Where patches at `layer` apply, portion by portion."""
-        opened = zip(self._portions, self._clean.after(layer), strict=True)
-        return [open_site(sae, stream, part.batch.segments, part.batch.patchable()) for part, stream in opened]
+    def sites(self, opened: LayerInputs) -> list[Site]:
+        """Where patches at a layer apply, portion by portion."""
+        parts = zip(self._portions, self._clean.after(opened.layer), strict=True)
+        return [_site(opened, part.batch, stream) for part, stream in parts]
 
     def batches(self) -> list[tuple[tuple[int, ...], TokenBatch]]:
         """Which captions run together, and their batch."""
@@ -136,6 +136,10 @@ class CaptionRuns:
             kl[list(part.samples)] = found.kl.cpu().numpy()
             entropy[list(part.samples)] = found.cross_entropy.cpu().numpy()
         return kl, entropy
+
+
+def _site(opened: LayerInputs, batch: TokenBatch, stream: Float[Tensor, "B T D"]) -> Site:
+    return open_site(opened.sae, stream, batch.segments, batch.patchable(), opened.table.norm_limit)
 
 
 def portions(lengths: Sequence[int], tokens: int) -> list[list[int]]:

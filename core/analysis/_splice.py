@@ -1,5 +1,6 @@
 """What the model's captions lose when one layer's stream is replaced by its SAE's reconstruction."""
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from core.analysis._pairs import request
 from core.analysis.intervals import bootstrap_mean, resamples
+from core.analysis.interventions import within
 from core.analysis.result import AnalysisInputs
 from core.lm.agreement import logits_of
 from core.lm.loaded import LoadedModel
@@ -37,15 +39,18 @@ class Splicer:
         self._streams = CleanStreams(self._loaded, self._batches)
         self._clean: list[Float[np.ndarray, " B"]] = []
 
-    def measure(self, layer: int, sae: SparseAutoencoder, means: Mapping[str, Float[np.ndarray, " D"]]) -> pl.DataFrame:
+    def measure(
+        self, layer: int, sae: SparseAutoencoder, means: Mapping[str, Float[np.ndarray, " D"]], limit: float = math.inf
+    ) -> pl.DataFrame:
         """Cross-entropy of the captions, in nats a token, clean, with the SAE spliced in, and with mean ablation.
 
-        Every segment is spliced; control tokens, which no SAE has seen, pass unchanged.
+        Every segment is spliced; control tokens and outliers, which no SAE has seen, pass unchanged.
 
         Args:
             layer: layer spliced.
             sae: its SAE.
             means: the stream's mean by segment, put at the same positions for the baseline.
+            limit: norm beyond which a position is an outlier.
 
         Returns:
             One row a language: layer, language, images, ce_clean, ce_spliced, ce_mean, delta_ce (spliced − clean)
@@ -57,7 +62,7 @@ class Splicer:
         if not self._clean:
             ends = [(batch, states_from(self._loaded, batch, layer, stream)) for batch, stream in streams]
             self._clean = [caption_loss(self._loaded, batch, states) for batch, states in ends]
-        losses = [self._losses(batch, layer, _changed(batch, stream, sae, means)) for batch, stream in streams]
+        losses = [self._losses(batch, layer, _changed(batch, stream, sae, means, limit)) for batch, stream in streams]
         frame = self._units.with_columns(
             pl.Series("ce_clean", np.concatenate(self._clean)),
             pl.Series("ce_spliced", np.concatenate([spliced for spliced, _ in losses])),
@@ -102,11 +107,13 @@ def _changed(
     stream: Float[Tensor, "B T D"],
     sae: SparseAutoencoder,
     means: Mapping[str, Float[np.ndarray, " D"]],
+    limit: float,
 ) -> Float[Tensor, "2B T D"]:
     """The stream with the SAE spliced in, and below it the stream of means."""
     spliced, ablated = stream.clone(), stream.clone()
+    ordinary = within(stream, limit)
     for name, code in _SEGMENTS.items():
-        at = batch.segments == code
+        at = (batch.segments == code) & ordinary
         if at.any():
             spliced[at] = sae(stream[at].float()).to(stream.dtype)
             ablated[at] = torch.as_tensor(means[name], dtype=stream.dtype, device=stream.device)

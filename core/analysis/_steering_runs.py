@@ -14,10 +14,9 @@ from core.analysis._controls import Control, GenderScores
 from core.analysis._pairs import MinimalPair
 from core.analysis._runs import CaptionRuns, PairRuns, relative_norms
 from core.analysis.associations import DECISION_SETS, image_labels, select_units
-from core.analysis.interventions import Site, Steering
+from core.analysis.interventions import Steering
 from core.analysis.result import AnalysisInputs, LayerInputs
 from core.lm.loaded import LoadedModel
-from core.sae.architectures import SparseAutoencoder
 
 FEATURES, DIFFERENCE = "features", "difference of means"
 QUANTILE = 0.995
@@ -98,10 +97,10 @@ class SteeringRuns:
         self.language = language
         self._pairs, self._captions = PairRuns(loaded, pairs, ends), CaptionRuns(loaded, pairs)
 
-    def respond(self, layer: int, sae: SparseAutoencoder, steer: Directions, doses: Sequence[float]) -> pl.DataFrame:
+    def respond(self, opened: LayerInputs, steer: Directions, doses: Sequence[float]) -> pl.DataFrame:
         """One row an image, vector and dose: log_odds, caption_ce (nats a token), relative_norm (of the dose)."""
-        sites = self._pairs.sites(layer, sae)
-        captions = self._captions.sites(layer, sae)
+        layer, sites = opened.layer, self._pairs.sites(opened)
+        captions = self._captions.sites(opened)
         clean = self._captions.clean_states(layer, captions)
         frames = []
         for name, vector in steer.vectors.items():
@@ -125,12 +124,10 @@ class SteeringRuns:
         }
         return pl.DataFrame(columns)
 
-    def random_slopes(
-        self, layer: int, sae: SparseAutoencoder, steer: Directions, between: tuple[float, float]
-    ) -> pl.DataFrame:
+    def random_slopes(self, opened: LayerInputs, steer: Directions, between: tuple[float, float]) -> pl.DataFrame:
         """One row an image and random vector: the slope between two doses, one below and one above 0."""
         low, high = between
-        sites: list[Site] = self._pairs.sites(layer, sae)
+        layer, sites = opened.layer, self._pairs.sites(opened)
         ids = [pair.image_id for pair in self._pairs.pairs]
         frames = []
         for number, vector in enumerate(steer.random):

@@ -12,6 +12,7 @@ import polars as pl
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from core.activations.outliers import is_outlier
 from core.analysis._cells import CellFinder, Cells, code_blocks, feature_cells, stream_cells, stream_units
 from core.analysis._inputs import chosen_layers
 from core.analysis._lifetimes import flow_table, headlines, lifetimes, metrics, notes, survival
@@ -148,8 +149,8 @@ def draw_rows(tokens: pl.DataFrame, rows: int, seed: int) -> pl.DataFrame:
 
 
 def find_rows(tokens: pl.DataFrame, rows: pl.DataFrame) -> Int[np.ndarray, " R"]:
-    """Where the drawn rows stand in a layer; −1 for rows dropped there as not finite."""
-    place = tokens.select(_KEYS).with_row_index("place")
+    """Where the drawn rows stand in a layer; −1 for rows that are not finite there, or outliers."""
+    place = tokens.with_row_index("place").filter(~is_outlier(tokens)).select(*_KEYS, "place")
     found = rows.join(place, on=_KEYS, how="left", nulls_equal=True, maintain_order="left")["place"]
     return found.cast(pl.Int64).fill_null(-1).to_numpy()
 

@@ -77,6 +77,30 @@ def _wins(scores: Float[np.ndarray, " units"], labels: np.ndarray) -> Float[np.n
     return np.asarray((ahead + 1) / 2)
 
 
+def bootstrap_spearman(
+    x: Float[np.ndarray, " units"], y: Float[np.ndarray, " units"], draws: int, seed: int
+) -> Interval:
+    """Spearman's rank correlation of two values a unit, ties averaged, with the bootstrap over units.
+
+    Resamples in which one of them is constant are left out; where one is constant in the data all three are NaN.
+    """
+    chosen = np.random.default_rng(seed).integers(len(x), size=(draws, len(x)))
+    whole = float(_rank_correlations(x[None], y[None])[0])
+    if not math.isfinite(whole):
+        return Interval(math.nan, math.nan, math.nan)
+    low, high = np.nanquantile(_rank_correlations(x[chosen], y[chosen]), [0.025, 0.975])
+    return Interval(float(low), whole, float(high))
+
+
+def _rank_correlations(x: Float[np.ndarray, "r n"], y: Float[np.ndarray, "r n"]) -> Float[np.ndarray, " r"]:
+    from scipy.stats import rankdata
+
+    first, second = (rankdata(values, axis=1) - (values.shape[1] + 1) / 2 for values in (x, y))
+    scale = np.sqrt(np.square(first).sum(axis=1) * np.square(second).sum(axis=1))
+    products = (first * second).sum(axis=1)
+    return np.asarray(np.divide(products, scale, out=np.full(len(scale), np.nan), where=scale > 0))
+
+
 def wilson(successes: int, trials: int) -> Interval:
     """A rate with its Wilson score interval (Wilson 1927); NaN without trials."""
     if trials == 0:

@@ -4,6 +4,7 @@ All activations are read once from the clean stream as it enters the patch; what
 was; decoder rows are in the stream's own units.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from core.lm.generate import Change
+from core.lm.patched import LAST_PROMPT
 from core.sae.architectures import SparseAutoencoder, SparseCode
 
 Stream = Float[Tensor, "B T D"]
@@ -48,11 +50,30 @@ class Site:
         return norms
 
 
-def open_site(sae: SparseAutoencoder, stream: Stream, segments: Int[Tensor, "B T"], reach: Bool[Tensor, "B T"]) -> Site:
-    """Read a stream's features where `reach` says; the autoencoder moves to the stream's device."""
+def open_site(
+    sae: SparseAutoencoder,
+    stream: Stream,
+    segments: Int[Tensor, "B T"],
+    reach: Bool[Tensor, "B T"],
+    limit: float = math.inf,
+) -> Site:
+    """Read a stream's features where `reach` says; the autoencoder moves to the stream's device.
+
+    A position whose norm exceeds `limit` is left as it is, for no autoencoder has learnt from such rows; but for the
+    last prompt position, usually a control token, from which nothing is said of an outlier.
+    """
     sae = sae.to(stream.device)
+    reach = reach & ((segments == LAST_PROMPT) | within(stream, limit))
     with torch.no_grad():
         return Site(stream, reach, segments[reach].long(), sae.encode(stream[reach].float()), sae.W_dec.detach())
+
+
+def within(stream: Stream, limit: float) -> Bool[Tensor, "B T"]:
+    """Which positions have a norm of at most `limit`."""
+    if math.isinf(limit):
+        return torch.ones(stream.shape[:2], dtype=torch.bool, device=stream.device)
+    inside: Tensor = stream.float().norm(dim=-1) <= limit
+    return inside
 
 
 def _pick(code: SparseCode, features: Int[Tensor, " n"]) -> Float[Tensor, "R n"]:
@@ -105,8 +126,9 @@ class Steering:
         return site.added(self.delta(site))
 
 
-def during_generation(sae: SparseAutoencoder, patch: Ablation | Steering) -> Change:
-    """The same patch for `core.lm.generate`: activations are read from each step's own stream.
+def during_generation(sae: SparseAutoencoder, patch: Ablation | Steering, limit: float = math.inf) -> Change:
+    """The same patch for `core.lm.generate`: activations are read from each step's own stream, and positions of a norm
+    beyond `limit` are left as they are.
 
     Segments are not told apart there, so an ablation limited to some of them, or with means by segment, is refused.
 
@@ -117,6 +139,9 @@ def during_generation(sae: SparseAutoencoder, patch: Ablation | Steering) -> Cha
         raise ValueError("a patch that depends on segments cannot run during generation")
 
     def change(stream: Stream, reach: Bool[Tensor, "B T"]) -> Stream:
-        return patch(open_site(sae, stream, torch.zeros_like(reach, dtype=torch.int8), reach))
+        segments = torch.zeros_like(reach, dtype=torch.int8)
+        if reach.shape[1] > 1:  # the prompt itself, whose last position has a code of its own
+            segments[:, -1] = LAST_PROMPT
+        return patch(open_site(sae, stream, segments, reach, limit))
 
     return change

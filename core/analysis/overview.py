@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from core.activations.outliers import is_outlier
 from core.analysis._cells import CellFinder, FeatureCells, feature_cells, stream_cells
 from core.analysis._emergence import EMERGENCE, READING_SETS, Reading, read_gender, summarise
 from core.analysis._family import ALPHA, Families
-from core.analysis._findings import headlines, metrics, notes
+from core.analysis._findings import headlines, metrics, notes, outlier_notes
 from core.analysis._gender_counts import agreement, attribute_odds, gender_counts
 from core.analysis._inputs import chosen_layers
 from core.analysis._quality import quality, sum_groups
@@ -43,7 +44,8 @@ def run(inputs: AnalysisInputs, config: OverviewConfig) -> Result:
         inputs.progress(number + 1, len(layers))
     tables = found.tables()
     shown = {name: heading for name, heading in SHOWN.items() if name in tables}
-    return Result(headlines(tables), metrics(tables), tables, shown, notes(inputs, tables))
+    said = (*notes(inputs, tables), *outlier_notes(found.outliers, len(layers)))
+    return Result(headlines(tables), metrics(tables), tables, shown, said)
 
 
 @dataclass
@@ -56,6 +58,7 @@ class _Findings:
     families: Families
     finder: CellFinder
     splicer: Splicer | None
+    outliers: dict[int, int] = field(default_factory=dict)
     quality: list[pl.DataFrame] = field(default_factory=list)
     emergence: list[dict[str, Any]] = field(default_factory=list)
     top: list[dict[str, Any]] = field(default_factory=list)
@@ -71,6 +74,7 @@ class _Findings:
 
     def add(self, layer: int) -> None:
         opened = self.inputs.open_layer(layer)
+        self.outliers[layer] = int(is_outlier(opened.table.tokens).sum())
         cells = self.finder(opened.table.tokens)
         features = feature_cells(opened, cells)
         sums = sum_groups(opened, next(iter(self.reading.labels.values())))
@@ -80,7 +84,7 @@ class _Findings:
         self.top += self._top_features(layer, features)
         if self.splicer is not None:
             means = sums.segment_means(opened.sae.b_dec.detach().float().cpu().numpy())
-            self.spliced.append(self.splicer.measure(layer, opened.sae, means))
+            self.spliced.append(self.splicer.measure(layer, opened.sae, means, opened.table.norm_limit))
 
     def _top_features(self, layer: int, features: FeatureCells) -> list[dict[str, Any]]:
         """Test-split AUROC, with intervals, of the features ranked first on the selection split."""

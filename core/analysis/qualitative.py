@@ -127,9 +127,9 @@ def _plan(inputs: AnalysisInputs, config: QualitativeConfig) -> _Plan | None:
 
 def _show(inputs: AnalysisInputs, plan: _Plan, pairs: Sequence[MinimalPair], most: int) -> _Shown:
     """Effects, generated captions and heat strips of one language's pairs."""
-    layer, sae = plan.opened.layer, plan.opened.sae
+    layer = plan.opened.layer
     runs = PairRuns(plan.loaded, pairs, plan.ends)
-    sites = runs.sites(layer, sae)
+    sites = runs.sites(plan.opened)
     ablation = Ablation(plan.features)
     before = runs.log_odds(layer, [site.stream for site in sites])
     effect = np.array([pair.sign for pair in pairs]) * (runs.patched(layer, sites, ablation) - before)
@@ -146,7 +146,7 @@ def _show(inputs: AnalysisInputs, plan: _Plan, pairs: Sequence[MinimalPair], mos
     }
     whole = CaptionRuns(plan.loaded, pairs)
     strips: dict[int, Strip] = {}
-    for (some, batch), site in zip(whole.batches(), whole.sites(layer, sae), strict=True):
+    for (some, batch), site in zip(whole.batches(), whole.sites(plan.opened), strict=True):
         strips |= dict(zip(some, read_strips([pairs[i] for i in some], batch, site, plan.features), strict=True))
     return _Shown(pl.DataFrame(columns, schema=CAPTIONS), [strips[i] for i in range(len(pairs))], dose)
 
@@ -164,10 +164,10 @@ def _captions(
     plan: _Plan, pairs: Sequence[MinimalPair], prompts: Sequence[EncodedSample], dose: float, most: int
 ) -> dict[str, list[str | None]]:
     """Generated captions by condition, in the pairs' order; null where there is no random set."""
-    layer, sae = plan.opened.layer, plan.opened.sae
+    layer, sae, limit = plan.opened.layer, plan.opened.sae, plan.opened.table.norm_limit
 
     def written(patch: Ablation | Steering | None, which: Sequence[int]) -> dict[int, str]:
-        force = None if patch is None else Intervention(layer, during_generation(sae, patch))
+        force = None if patch is None else Intervention(layer, during_generation(sae, patch, limit))
         return dict(zip(which, generate(plan.loaded, [prompts[i] for i in which], most, force), strict=True))
 
     everyone = range(len(pairs))

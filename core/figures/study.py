@@ -5,19 +5,8 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.figures import saes
-from core.figures.theme import (
-    CONTROLS,
-    GENDERS,
-    HALF,
-    HEIGHT,
-    INK,
-    SEGMENTS,
-    Figure,
-    gender_colour,
-    layer_x,
-    segment_colour,
-)
+from core.figures import health, saes
+from core.figures.theme import GENDERS, HALF, INK, Figure, gender_colour
 
 _LANGUAGE_TITLES = {"gender_en": "English captions", "gender_ar": "Arabic captions"}
 _SPLITS = ["train", "select", "test"]
@@ -27,7 +16,8 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     """The study's figures; a table that is missing or empty has none.
 
     `samples` as `prepare` wrote them; `sae` one row a layer of `core.sae.metrics.final_metrics`; `history` the
-    training curves with a column `layer`; `health` one row a layer (rows, scale, top_share, mean_norm_SEGMENT);
+    training curves with a column `layer`; `health` one row a layer (rows, outlier_rows, outlier_fraction,
+    outlier_share, scale, top_share, gamma, mean_norm_SEGMENT);
     `sweep` one row a layer and variant, where several autoencoders were trained; `density` one row a layer and bin of
     the features' firing rates (low: its lower end, log10; features: how many); `l0` the same of active features a
     held-out row (low: log2; rows: how many).
@@ -35,7 +25,9 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     makers = {
         "genders": ("samples", _genders),
         "agreement": ("samples", _agreement),
-        "stream": ("health", _stream),
+        "stream": ("health", health.stream),
+        "outliers": ("layers", health.outliers),
+        "gamma": ("layers", health.gamma),
         "sae_quality": ("sae", saes.quality),
         "sae_use": ("sae", saes.use),
         "sae_curves": ("history", saes.curves),
@@ -43,9 +35,19 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
         "sae_density": ("density", saes.density),
         "sae_l0": ("l0", saes.l0),
     }
+    tables = {**tables, "layers": _layers(tables)}
     present = {name: maker for name, maker in makers.items() if tables.get(maker[0], pl.DataFrame()).height}
     drawn = {name: maker(tables[table]) for name, (table, maker) in present.items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _layers(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The rows' health beside their autoencoder's figures, one row per layer."""
+    rows, sae = tables.get("health", pl.DataFrame()), tables.get("sae", pl.DataFrame())
+    if rows.is_empty() or sae.is_empty():
+        return rows
+    names = ("dead_fraction", "held_out_fvu", "held_out_fvu_with_outliers")
+    return rows.join(sae.select("layer", *(name for name in names if name in sae.columns)), on="layer", how="left")
 
 
 def gender_counts(samples: pl.DataFrame) -> pl.DataFrame:
@@ -105,35 +107,3 @@ def _agreement(samples: pl.DataFrame) -> Figure | None:
 
 def _blues() -> alt.Scale:
     return alt.Scale(scheme="blues", zero=True)
-
-
-def _stream(health: pl.DataFrame) -> Figure | None:
-    columns = [f"mean_norm_{segment}" for segment in SEGMENTS if f"mean_norm_{segment}" in health.columns]
-    norms = health.unpivot(columns, index="layer", variable_name="segment", value_name="norm").drop_nulls()
-    norms = norms.with_columns(pl.col("segment").str.strip_prefix("mean_norm_")).sort("segment", "layer")
-    present = [segment for segment in SEGMENTS if segment in set(norms["segment"])]
-    if not present:
-        return None
-    left = (
-        alt.Chart(norms)
-        .mark_line(point=True)
-        .encode(
-            x=layer_x(),
-            y=alt.Y("norm:Q", title="Mean norm of a row", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=5)),
-            color=segment_colour(present=present),
-            tooltip=["layer", "segment", alt.Tooltip("norm:Q", format=".4~g")],
-        )
-        .properties(width=HALF, height=HEIGHT - 50)
-    )
-    share = alt.Y("top_share:Q", title="Share of squared norm", axis=alt.Axis(format="%"), scale=alt.Scale(domainMin=0))
-    right = (
-        alt.Chart(health.select("layer", "top_share").sort("layer"))
-        .mark_line(point=True, color=CONTROLS[0])
-        .encode(x=layer_x(), y=share, tooltip=["layer", alt.Tooltip("top_share:Q", format=".2%")])
-        .properties(width=HALF, height=HEIGHT - 50)
-    )
-    caption = (
-        "Left: mean norm of the residual stream's rows by segment (log scale; control tokens left out). "
-        "Right: share of the total squared norm that the largest 0.1 % of rows hold."
-    )
-    return Figure(alt.hconcat(left, right, spacing=30), caption)

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import load_file
 
+from core.activations.outliers import HEALTH
 from core.artifacts import Artifact, ArtifactStore, read_json
 from core.data.samples import analysed, capture_drops
 from core.figures.saes import BIN
@@ -59,6 +60,7 @@ def collect(
         sweep=_sweep(store, manifests, roles, variants),
         history=_histories(store, {layers[unit]: unit for unit in roles.get("sae", [])}),
         health=_rows((layers[unit], _health(store.path(unit))) for unit in roles.get("layer", [])),
+        row_warnings=_row_warnings(store.path(unit) for unit in roles.get("layer", [])),
         capture_drops=drops,
         sections=sections,
         gallery=_gallery(store, roles.get("analyses", [])),
@@ -204,9 +206,17 @@ def _rows(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> pl.DataFrame:
 
 
 def _health(folder: Path) -> dict[str, Any]:
-    health = read_json(folder / "health.json")
-    kept = {name: health[name] for name in ("rows", "nonfinite_rows", "scale", "top_share")}
+    health = read_json(folder / HEALTH)
+    found = health["outliers"]
+    kept = {name: health[name] for name in ("rows", "nonfinite_rows", "scale", "top_share", "gamma")}
+    kept |= {"outlier_rows": found["rows"], "outlier_fraction": found["share_of_rows"]}
+    kept |= {"outlier_share": found["share_of_squared_norm"]}
+    kept |= {f"outliers_{kind}": count for kind, count in found["by_kind"].items()}
     return kept | {f"mean_norm_{segment}": norm for segment, norm in health["mean_norm"].items()}
+
+
+def _row_warnings(layers: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(warning for folder in layers for warning in read_json(folder / HEALTH)["warnings"])
 
 
 def _histories(store: ArtifactStore, units: Mapping[int, Artifact]) -> pl.DataFrame:

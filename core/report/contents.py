@@ -38,7 +38,17 @@ _BY_NAME = {chapter.name: chapter for chapter in CHAPTERS}
 EXAMPLES = {"contexts": "Where the features fire", "maps": "Images on which the features' maps are strongest"}
 LANGUAGES = {**LANGUAGE_NAMES, "shared": "shared"}
 # Names of core.figures.study, in the order in which the chapter on autoencoders shows them.
-SAE_FIGURES = ("sae_frontier", "sae_quality", "sae_use", "sae_density", "sae_l0", "sae_curves", "stream")
+SAE_FIGURES = (
+    "sae_frontier",
+    "sae_quality",
+    "sae_use",
+    "sae_density",
+    "sae_l0",
+    "sae_curves",
+    "stream",
+    "outliers",
+    "gamma",
+)
 
 _WORDS = {
     "auroc": "AUROC",

@@ -12,6 +12,7 @@ from core.report.cells import Column, columns_of
 from core.report.contents import LANGUAGES, SAE_FIGURES, chapter, place
 from core.report.examples import chosen_examples, described
 from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, origin_words, packages, revisions
+from core.report.health import health_words
 from core.report.model import Gallery, ReportInputs, Section
 from core.report.pictures import Picture, Pictures
 
@@ -56,6 +57,7 @@ class _Writer:
         yield "## SAE quality by layer\n"
         yield from [f"> {escaped(line)}\n" for line in origin_words(inputs)]
         yield from _figures("study", [own[name] for name in SAE_FIGURES if name in own])
+        yield from [f"> {escaped(line)}\n" for line in health_words(inputs)]
         if inputs.sweep.height:
             yield from self.table("Every autoencoder that was tried", inputs.sweep, most=inputs.sweep.height)
         if inputs.sae.height:

@@ -96,7 +96,8 @@ class ReportInputs:
     `dropped` rows of the source that were left out (row, sample_id, field, reason) and `capture_drops` captions that
     were (sample_id, language, reason); `sae`, `history`, `health`, `sweep`, `density`, `l0` as in
     `core.figures.study.figures`; `origins` the autoencoders that were trained elsewhere, and where (layer,
-    trained_on_…, used_on_…, differs); `skipped` what was left out, with the reason.
+    trained_on_…, used_on_…, differs); `row_warnings` what is doubtful in layers' rows; `skipped` what was left
+    out, with the reason.
     """
 
     study: Mapping[str, Any]
@@ -106,6 +107,7 @@ class ReportInputs:
     sae: pl.DataFrame
     history: pl.DataFrame
     health: pl.DataFrame
+    row_warnings: tuple[str, ...] = ()
     sweep: pl.DataFrame = field(default_factory=pl.DataFrame)
     origins: pl.DataFrame = field(default_factory=pl.DataFrame)
     density: pl.DataFrame = field(default_factory=pl.DataFrame)

@@ -27,6 +27,7 @@ from core.report.facts import (
     packages,
     revisions,
 )
+from core.report.health import health_words
 from core.report.model import ReportInputs, Section, ShownTable
 from core.report.pictures import Pictures
 
@@ -154,6 +155,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         if inputs.origins.height
         else None,
         "origin_words": origin_words(inputs),
+        "health_words": health_words(inputs),
         "health": shown("health", "Every layer's rows", inputs.health) if inputs.health.height else None,
         "sections": tuple(page.sections()),
         "steps": shown("steps", "Time by step", making_by_step(inputs.making)),

@@ -116,7 +116,8 @@ class Quality:
 def final_metrics(sae: SparseAutoencoder, rows: Rows) -> Quality:
     """Measure a finished autoencoder.
 
-    Dead: silent on every training row. Live: not dead. Held-out figures are left out when no row is held out.
+    Dead: silent on every training row. Live: not dead. Held-out figures are left out when no row is held out; outliers
+    are in no figure but `held_out_fvu_with_outliers`, which is left out when none is held out.
     """
     trained = evaluate(sae, rows.train, rows.train_target)
     rate = trained.firings / trained.rows
@@ -135,6 +136,8 @@ def final_metrics(sae: SparseAutoencoder, rows: Rows) -> Quality:
         held_out = evaluate(sae, rows.held_out, rows.held_out_target)
         metrics |= _reconstruction("held_out", held_out)
         l0.append(_histogram("held_out", held_out))
+    if rows.with_outliers is not None:
+        metrics["held_out_fvu_with_outliers"] = evaluate(sae, rows.with_outliers).fvu
     return Quality(metrics, rate.float(), pl.concat(l0))
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from core.activations.outliers import is_outlier
 from core.activations.table import LayerTable
 from core.sae.reading import Pairs, StoredRows
 from core.study.sae import SAEConfig
@@ -26,7 +27,8 @@ class Rows:
     """Training rows (split `train`) and held-out rows (split `select`) of one layer, in raw units.
 
     `counts` says how many training rows there are of each kind, such as caption_en or image. The targets are what a
-    transcoder should give for each row; an autoencoder has none but the rows themselves.
+    transcoder should give for each row; an autoencoder has none but the rows themselves. Outliers are in none of these:
+    `with_outliers` are the held-out rows that would be drawn if there were no limit, null where no outlier is drawn.
     """
 
     train: Float[Tensor, "T D"] | StoredRows
@@ -34,6 +36,7 @@ class Rows:
     counts: Mapping[str, int]
     train_target: Float[Tensor, "T O"] | None = None
     held_out_target: Float[Tensor, "H O"] | None = None
+    with_outliers: Float[Tensor, "W D"] | None = None
 
     @property
     def pairs(self) -> Pairs:
@@ -44,7 +47,7 @@ class Rows:
         """The same rows on another device."""
         moved = {
             name: rows.to(device)
-            for name in ("train", "held_out", "train_target", "held_out_target")
+            for name in ("train", "held_out", "train_target", "held_out_target", "with_outliers")
             if (rows := getattr(self, name)) is not None
         }
         return replace(self, **moved)
@@ -57,6 +60,7 @@ class Choice:
     train: Int[np.ndarray, " T"]
     held_out: Int[np.ndarray, " H"]
     counts: Mapping[str, int]
+    with_outliers: Int[np.ndarray, " W"] | None = None
 
 
 def load_rows(table: LayerTable, samples: pl.DataFrame, config: SAEConfig) -> Rows:
@@ -64,21 +68,26 @@ def load_rows(table: LayerTable, samples: pl.DataFrame, config: SAEConfig) -> Ro
     choice = choose_rows(table.tokens, samples, config)
     train, held_out = StoredRows(table, choice.train), StoredRows(table, choice.held_out)
     many = 2 * len(train) * table.d_model > _HELD_BYTES
-    return Rows(train if many else train[:], held_out[:], choice.counts)
+    beside = None if choice.with_outliers is None else StoredRows(table, choice.with_outliers)[:]
+    return Rows(train if many else train[:], held_out[:], choice.counts, with_outliers=beside)
 
 
 def choose_rows(tokens: pl.DataFrame, samples: pl.DataFrame, config: SAEConfig) -> Choice:
     """Draw the rows of the train and select splits in the stated proportions, by the study's seed.
 
     Caption rows are balanced between the languages, and so are the instruction's own words, beside those that the
-    languages share; image rows come to `image_share` of all where there are enough of them. Special rows, and rows
-    before the image (the same in every sample), are left out. A table without image rows or with one language gives
-    all it has.
+    languages share; image rows come to `image_share` of all where there are enough of them. Special rows, outliers and
+    rows before the image (the same in every sample) are left out. A table without image rows or with one language
+    gives all it has.
     """
     train, counts = _draw(tokens, samples, config, "train", config.max_rows)
     limit = MAX_HELD_OUT if config.max_rows is None else min(MAX_HELD_OUT, config.max_rows)
     held_out, _ = _draw(tokens, samples, config, "select", limit)
-    return Choice(train, held_out, counts)
+    outlier = is_outlier(tokens)
+    if not outlier.any():
+        return Choice(train, held_out, counts)
+    unlimited, _ = _draw(tokens.with_columns(special=pl.col("special") & ~outlier), samples, config, "select", limit)
+    return Choice(train, held_out, counts, unlimited if outlier.gather(unlimited).any() else None)
 
 
 def _draw(

@@ -71,6 +71,9 @@ class CaptureConfig(Section):
     nonfinite: Literal["fail", "drop", "recompute"] = "fail"
     """What to do with rows that hold NaN or Inf: fail naming the layer and samples, drop the rows, or compute the
     sample again in float32."""
+    max_norm_multiple: Annotated[float, Field(gt=1)] | None = 10.0
+    """Rows of a norm beyond this multiple of their layer's median are left out of training and statistics, and counted;
+    null keeps them (name and default of dictionary_learning's `max_activation_norm_multiple`)."""
 
     @field_validator("segments")
     @classmethod

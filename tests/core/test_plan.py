@@ -161,3 +161,10 @@ def test_a_list_of_settings_trains_one_sae_for_each_and_one_is_chosen_for_all_la
 def test_more_active_features_than_there_are_is_refused_before_anything_runs() -> None:
     with pytest.raises(BadInput, match=r"sae\.k: 512 exceeds the 128 features of sae\.expansion 2"):
         plan("sae.k=[8, 512]", "sae.expansion=2")
+
+
+def test_the_limit_of_norms_is_read_when_the_shards_are_there() -> None:
+    for value in ("20", "null"):
+        steps = changed(plan(), plan(f"capture.max_norm_multiple={value}"))
+        assert not steps & {"prepare", "capture"}
+        assert {"extract_layer", "train_sae", "index_features", "overview", "report"} <= steps

@@ -116,3 +116,12 @@ def test_zarr_that_is_not_installed_is_told_before_anything_is_written(
     with pytest.raises(BadInput, match=r"zarr is not installed: `pip install 'zarr>=3'`"):
         export_layers([captured.table(0)], tmp_path / "rows", "zarr")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_outliers_go_out_as_the_tokens_they_are(captured: Captured, tmp_path: Path) -> None:
+    whole = captured.table(0)
+    pl.DataFrame({"origin": [4, 8]}, schema={"origin": pl.UInt32}).write_parquet(tmp_path / "outliers.parquet")
+    marked = captured.table(0, tmp_path)
+    assert not marked.tokens["special"].equals(whole.tokens["special"])
+    export_layers([marked], tmp_path / "rows", "npy")
+    assert pl.read_parquet(tmp_path / "rows" / "tokens.parquet").equals(whole.tokens.select(COLUMNS))

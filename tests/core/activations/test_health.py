@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from core.activations.health import LayerHealth, NonFinite, examine_layer
+from core.activations.health import NonFinite, examine_layer
 from core.activations.table import LayerTable, Read
 
 
@@ -19,7 +20,10 @@ class _Table(LayerTable):
             {
                 "origin": range(count),
                 "sample_id": columns.get("samples", ["s"] * count),
+                "language": columns.get("languages", ["en"] * count),
                 "segment": columns.get("segments", ["caption"] * count),
+                "position": range(count),
+                "token": [f"t{index}" for index in range(count)],
                 "special": columns.get("special", [False] * count),
             }
         )
@@ -97,11 +101,67 @@ def test_a_layer_without_a_usable_row_fails() -> None:
         examine_layer(_Table(torch.full((4, 6), float("nan"))), "drop")
 
 
-def test_health_survives_its_files(rows: torch.Tensor, tmp_path: Path) -> None:
-    rows[5] = float("nan")
-    health = examine_layer(_Table(rows), "drop")
+def test_outliers_are_left_out_of_every_figure_and_named(rows: torch.Tensor, tmp_path: Path) -> None:
+    rows[[7, 500]] *= 300
+    rows[900] *= 1e30
+    special = [index == 4 for index in range(len(rows))]
+    rows[4] = 1e9  # a control token is none of them
+    segments = ["image" if index == 7 else "caption" for index in range(len(rows))]
+    languages = [None if index == 7 else "ar" for index in range(len(rows))]
+    health = examine_layer(_Table(rows, special=special, segments=segments, languages=languages), "fail", 10)
+    ordinary = np.delete(rows.double().numpy(), 4, axis=0)
+    norms = np.linalg.norm(ordinary, axis=1)
+    left = ordinary[norms <= 10 * np.median(norms)]
+    assert len(left) == len(ordinary) - 3
+    assert np.allclose(health.mean, left.mean(0), atol=1e-5)
+    assert health.scale == pytest.approx(np.sqrt(np.square(left).sum(1).mean() / 6))
+    assert health.gamma == pytest.approx(np.linalg.norm(left.mean(0)) / np.linalg.norm(left.std(0)))
+    assert health.norm_quantiles["1"] == pytest.approx(np.linalg.norm(left, axis=1).max())
+    assert health.outliers.counts() == {"caption_ar": 2, "image": 1}
+    assert health.outliers.limit == pytest.approx(10 * np.median(norms))
+    assert health.outliers.named()[0].startswith("s caption ar 900 't900' (")
+    assert "3 of 19,999 rows exceed 10 times the median norm" in str(health.outliers.words(7))
+    assert health.warnings == ()
     health.save(tmp_path)
-    read = LayerHealth.load(tmp_path)
-    assert torch.equal(read.mean, health.mean)
-    assert np.array_equal(read.kept, health.kept)
-    assert {**vars(read), "mean": 0, "kept": 0} == {**vars(health), "mean": 0, "kept": 0}
+    assert pl.read_parquet(tmp_path / "outliers.parquet")["origin"].to_list() == [7, 500, 900]
+
+
+def test_gamma_is_exact_where_the_mean_is_far_larger_than_the_spread(rows: torch.Tensor) -> None:
+    far = rows + 3000
+    exact = far.double().numpy()
+    found = examine_layer(_Table(far), "fail", 10).gamma
+    assert found == pytest.approx(np.linalg.norm(exact.mean(0)) / np.linalg.norm(exact.std(0)), rel=1e-9)
+    assert found == pytest.approx(1000, rel=0.01)
+
+
+def test_without_a_limit_few_rows_that_hold_much_are_warned_of(rows: torch.Tensor) -> None:
+    rows[:3] *= 300
+    health = examine_layer(_Table(rows), "fail")
+    assert (health.outliers.limit, health.outliers.table.height, health.outliers.words(7)) == (None, 0, None)
+    (warning,) = health.warnings
+    assert re.match(r"layer 7: the largest 0\.1% of its rows hold \d\d\.\d% of the squared norm", warning)
+
+
+def test_a_layer_in_which_many_rows_are_beyond_the_limit_is_warned_of(rows: torch.Tensor) -> None:
+    rows[:400] *= 300
+    (warning,) = examine_layer(_Table(rows), "fail", 10).warnings
+    assert warning.startswith("layer 7: 2.0% of the rows exceed capture.max_norm_multiple 10; so many are the layer's")
+
+
+def test_where_the_median_norm_is_zero_no_row_is_an_outlier() -> None:
+    rows = torch.zeros(9, 6)
+    rows[0] = 5
+    health = examine_layer(_Table(rows), "fail", 10)
+    assert (health.outliers.limit, health.outliers.table.height) == (None, 0)
+    assert health.warnings == (
+        "layer 7: the median norm is 0 (half of the rows are all zeros), so that capture.max_norm_multiple is not "
+        "applied",
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_equal_rows_have_no_outlier_and_no_gamma(count: int, tmp_path: Path) -> None:
+    health = examine_layer(_Table(torch.full((count, 6), 2.0)), "fail", 10)
+    assert (health.gamma, health.warnings, health.outliers.table.height) == (None, (), 0)
+    health.save(tmp_path)
+    assert json.loads((tmp_path / "health.json").read_text())["gamma"] is None

@@ -152,3 +152,13 @@ def test_another_prompt_row_does_not_take_the_place_of_a_decision_point_that_was
     prompt = [token("prompt", 3), token("prompt", 4, special=True)]
     assert sets([*prompt, word(5, "In the")]) == ["other", "last-prompt", "pre-gender"]
     assert sets([prompt[0], word(5, "In the")]) == ["other", "pre-gender"]
+
+
+def test_an_outlier_is_no_decision_point_and_in_no_set_of_claims() -> None:
+    rows = [token("image", 1, None), token("prompt", 3), word(4, "In the"), word(5, " a"), word(6, " wom")]
+    assert sets(rows) == ["image", "last-prompt", "pre-gender", "pre-gender", "first-gendered"]
+    for place in range(len(rows)):
+        marked = pl.DataFrame(rows, schema=TOKENS).with_columns(outlier=pl.int_range(pl.len()) == place)
+        marked = marked.with_columns(special=pl.col("special") | pl.col("outlier"))
+        found = position_sets(marked, SAMPLES).to_list()
+        assert found == [*sets(rows)[:place], "other", *sets(rows)[place + 1 :]]

@@ -1,3 +1,4 @@
+import math
 import os
 from pathlib import Path
 
@@ -82,6 +83,19 @@ def test_dropped_rows_are_gone_and_the_others_keep_their_origin(shards: list[Pat
     assert table.block(0, 6)[:, 0].tolist() == kept
     assert table.block(3, 5)[:, 0].tolist() == [8, 9]
     assert table.read(np.array([5, 0]))[:, 0].tolist() == [19, 0]
+
+
+def test_outliers_are_marked_special_and_the_limit_is_known(shards: list[Path], tmp_path: Path) -> None:
+    kept = [0, 1, 5, 8, 9, 19]
+    pl.DataFrame({"origin": kept}, schema={"origin": pl.UInt32}).write_parquet(tmp_path / "keep.parquet")
+    pl.DataFrame({"origin": [5, 19]}, schema={"origin": pl.UInt32}).write_parquet(tmp_path / "outliers.parquet")
+    (tmp_path / "health.json").write_text('{"outliers": {"limit": 12.5}}')
+    table = LayerTable.open(shards, 3, tmp_path)
+    assert table.tokens["origin"].filter(table.tokens["outlier"]).to_list() == [5, 19]
+    assert table.tokens["special"].equals(table.tokens["outlier"])
+    assert (table.norm_limit, len(table)) == (12.5, 6)
+    unmarked = LayerTable.open(shards, 3)
+    assert (unmarked.norm_limit, unmarked.tokens["outlier"].any()) == (math.inf, False)
 
 
 def test_open_tables_hold_no_files_open(shards: list[Path]) -> None:

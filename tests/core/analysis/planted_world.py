@@ -6,6 +6,7 @@ feature 1 on male ones at every row; feature 2 fires on English rows alone. Feat
 layer and fire on the same rows, but those of `reborn` are drawn anew in each layer.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ class World:
 class Table:
     def __init__(self, tokens: pl.DataFrame, stream: np.ndarray) -> None:
         self.tokens, self._stream, self.d_model = tokens, stream, stream.shape[1]
+        self.norm_limit = math.inf
 
     def __len__(self) -> int:
         return len(self._stream)

@@ -19,7 +19,7 @@ from core.figures.ablation import figures
 from core.lm.agreement import logits_of
 from core.lm.hooks import edit
 from core.lm.outcomes import word_ends
-from core.lm.patched import build_batch, clean_run, run_full
+from core.lm.patched import LAST_PROMPT, build_batch, clean_run, run_full
 from core.study.analyses import AblationConfig
 from tests.core.analysis.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld, causal_world
 
@@ -191,6 +191,28 @@ def test_ablation_replaces_activations_by_segment_and_keeps_the_rest(world: Caus
     torch.testing.assert_close(patched[at] @ said, torch.full((int(at.sum()),), 5.0), rtol=1e-4, atol=1e-3)
     rest = torch.eye(32) - torch.outer(said, said)
     torch.testing.assert_close(patched @ rest, stream @ rest, rtol=1e-4, atol=1e-3)
+
+
+def test_no_patch_reaches_a_norm_beyond_the_limit_but_the_last_prompt_position(world: CausalWorld) -> None:
+    inputs, loaded = world.inputs, world.loaded
+    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 2).rows, "en")
+    batch = build_batch(loaded, [pair.caption for pair in pairs])
+    stream = clean_run(loaded, batch, [LAYER])[LAYER]
+    last = batch.segments == LAST_PROMPT
+    far = torch.zeros_like(last)
+    far[:, -3:] = far[0, 2] = True
+    stream[far | last] *= 100
+    limit = float(stream[~(far | last)].norm(dim=-1).max())
+    sae, reach = inputs.open_layer(LAYER).sae, batch.patchable()
+    site = open_site(sae, stream, batch.segments, reach, limit)
+    assert (reach & far).any() and last.any()
+    assert torch.equal(site.reach, reach & ~far)
+    patched = Steering(torch.ones(32))(site)
+    assert torch.equal(patched[far], stream[far])
+    assert not torch.isclose(patched[last], stream[last]).all()
+    written = during_generation(sae, Steering(torch.ones(32)), limit)(stream, reach)
+    far[:, -1] = False  # where the caption is written from
+    assert torch.equal(written[far], stream[far]) and not torch.equal(written[:, -1], stream[:, -1])
 
 
 def test_a_patch_by_segment_is_refused_during_generation(world: CausalWorld) -> None:

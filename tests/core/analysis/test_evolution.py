@@ -8,6 +8,7 @@ from scipy import sparse
 from core.analysis import evolution
 from core.analysis._matching import Codes, Pairs, chain, match_activations, match_decoders, permuted_threshold
 from core.analysis._similarity import centred_gram, cka
+from core.analysis.evolution import draw_rows, find_rows, read_codes
 from core.analysis.result import AnalysisInputs
 from core.errors import BadInput
 from core.figures.evolution import figures
@@ -132,3 +133,16 @@ def test_a_massive_dimension_does_not_decide_cka():
     shared = 1000 * rng.normal(size=80)
     x[:, 0], y[:, 0] = shared, shared
     assert cka([centred_gram(x), centred_gram(y)])[0, 1] < 0.4
+
+
+def test_rows_that_are_outliers_in_a_layer_are_missing_there(world: AnalysisInputs):
+    tokens = world.open_layer(0).table.tokens
+    rows = draw_rows(tokens, 200, 0)
+    there = find_rows(tokens, rows)
+    lost = there[[3, 50]]
+    marked = tokens.with_columns(outlier=pl.int_range(pl.len()).is_in(lost.tolist()))
+    found = find_rows(marked, rows)
+    assert found[[3, 50]].tolist() == [-1, -1]
+    assert np.delete(found, [3, 50]).tolist() == np.delete(there, [3, 50]).tolist()
+    codes = read_codes(world.open_layer(0), found)
+    assert codes[[3, 50]].nnz == 0

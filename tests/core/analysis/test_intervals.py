@@ -7,7 +7,15 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from core.analysis.intervals import Interval, auroc, bootstrap_auroc, bootstrap_mean, permutation_p, wilson
+from core.analysis.intervals import (
+    Interval,
+    auroc,
+    bootstrap_auroc,
+    bootstrap_mean,
+    bootstrap_spearman,
+    permutation_p,
+    wilson,
+)
 
 
 def test_wilson_equals_scipy():
@@ -57,3 +65,14 @@ def test_a_permutation_p_is_never_zero():
 
 def test_an_interval_reads_as_a_sentence_part():
     assert str(Interval(0.25, 0.5, 0.75)) == "0.500 [0.250, 0.750]"
+
+
+def test_rank_correlation_equals_scipys_with_ties():
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 9, 34).astype(float)
+    y = x + rng.normal(0, 4, 34).round()
+    found = bootstrap_spearman(x, y, 500, 0)
+    assert found.mean == pytest.approx(stats.spearmanr(x, y).statistic)
+    draws = [stats.spearmanr(x[chosen], y[chosen]).statistic for chosen in rng.integers(34, size=(500, 34))]
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.05)
+    assert math.isnan(bootstrap_spearman(x, np.ones(34), 10, 0).mean)

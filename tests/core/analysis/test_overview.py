@@ -9,6 +9,7 @@ from core.analysis import overview
 from core.analysis._cells import find_cells
 from core.analysis._emergence import EMERGENCE, first_sustained, summarise
 from core.analysis._family import discoveries, shuffled_images
+from core.analysis._findings import outlier_notes
 from core.analysis._quality import quality, sum_groups
 from core.analysis.associations import image_labels
 from core.analysis.result import AnalysisInputs, Result
@@ -171,3 +172,11 @@ def test_too_few_labelled_images_leave_empty_tables_and_no_crash(planted_sets: N
     assert result.tables["emergence"].height == 0
     assert "quality" in figures(result.tables)
     assert any("Too few images" in note for note in result.notes)
+
+
+def test_outliers_are_noted_where_there_are_some(result: Result):
+    assert not any("Outliers" in note for note in result.notes)
+    (note,) = outlier_notes({0: 0, 9: 1200, 17: 3}, 3)
+    assert note.startswith(
+        "Outliers (1,203 rows in 2 of 3 layers; capture.max_norm_multiple) are in none of these figures"
+    )

@@ -82,6 +82,13 @@ def test_an_sae_that_knows_only_the_mean_recovers_nothing(loaded: LoadedModel, t
     assert table["ce_spliced"].to_list() == pytest.approx(table["ce_mean"].to_list())
 
 
+def test_outliers_pass_unchanged(loaded: LoadedModel, tmp_path: Path):
+    means = dict.fromkeys(("image", "prompt", "caption"), np.zeros(loaded.unembedding.shape[1]))
+    wrong: Any = lambda x: 0 * x  # noqa: E731
+    table = Splicer(make_study(loaded, tmp_path), images=5, bootstrap=20).measure(0, wrong, means, limit=1e-6)
+    assert table["ce_spliced"].to_list() == table["ce_clean"].to_list() == table["ce_mean"].to_list()
+
+
 def test_without_test_images_nothing_is_measured(loaded: LoadedModel, tmp_path: Path):
     study = make_study(loaded, tmp_path)
     study = replace(study, samples=study.samples.with_columns(split=pl.lit("train")))

@@ -153,3 +153,16 @@ def test_headlines_and_figures(result: Result) -> None:
     drawn = figures(result.tables)
     assert set(drawn) == {"pointing", "maps", "causal"}
     assert all(figure.chart.to_dict() and figure.caption for figure in drawn.values())
+
+
+def test_an_outliers_cell_is_in_no_map_and_the_others_keep_their_places(world: CausalWorld) -> None:
+    tokens = world.inputs.open_layer(LAYER).table.tokens
+    image = tokens["image_id"][0]
+    whole = find_grid(tokens, [image])
+    assert whole is not None
+    lost = int(np.flatnonzero(whole.row_image >= 0)[5])
+    grid = find_grid(tokens.with_columns(outlier=pl.int_range(pl.len()) == lost), [image])
+    assert grid is not None and grid.side == whole.side
+    assert (grid.row_image[lost], grid.row_cell[lost]) == (-1, -1)
+    kept = np.arange(tokens.height) != lost
+    np.testing.assert_array_equal(grid.row_cell[kept], whole.row_cell[kept])

@@ -1,14 +1,18 @@
 """Each statistic of a feature against a plain loop over the dense activations."""
 
+import copy
 import math
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 from core.activations.positions import position_sets
-from core.features.index import FeatureIndex
+from core.features.examples import examples
+from core.features.index import FeatureIndex, build_index
 from core.features.statistics import BINS, FEATURES, LANGUAGES, POSITIONS, QUANTILES, SEGMENTS
+from core.study.model import IndexConfig
 from tests.core.features.planted_layer import Layer
 
 
@@ -87,3 +91,25 @@ def test_position_sets_by_language(index: FeatureIndex, layer: Layer, feature: i
     for row in found.iter_rows():
         assert row[3:] == pytest.approx(expected[row[1:3]], rel=1e-5)
     assert feature != 4 or ("ar", "last-prompt") in expected
+
+
+def test_outliers_are_in_no_statistic_and_no_example(layer: Layer, tmp_path: Path) -> None:
+    loudest = np.flatnonzero(layer.dense[:, 7])[:3]
+    marked = copy.copy(layer.table)
+    marked.tokens = layer.tokens.with_columns(outlier=pl.int_range(pl.len()).is_in(loudest.tolist())).with_columns(
+        special=pl.col("special") | pl.col("outlier")
+    )
+    build_index(layer.sae, marked, layer.samples, IndexConfig(), tmp_path)
+    index = FeatureIndex.open(tmp_path)
+    active = np.flatnonzero((layer.dense[:, 7] > 0) & ~marked.tokens["special"].to_numpy())
+    found = index.features.row(7, named=True)
+    assert found["count"] == len(active)
+    assert not set(found["top_rows"]) & set(loudest)
+    assert index.positions.filter(feature=7)["count"].sum() == len(active) + _of_decision_points(layer, marked.tokens)
+    assert not set(examples(index, marked, 7)["row"]) & set(loudest)
+    assert set(index.csc(7)[0].tolist()) >= set(loudest.tolist()), "the index itself has them"
+
+
+def _of_decision_points(layer: Layer, tokens: pl.DataFrame) -> int:
+    sets = position_sets(tokens, layer.samples)
+    return int((layer.dense[:, 7] > 0)[(tokens["special"] & (sets == "last-prompt")).to_numpy()].sum())

@@ -82,3 +82,21 @@ def test_the_frontier_rings_what_is_used_at_the_layers_median() -> None:
     spec = to_spec(figures({"sweep": table})["sae_frontier"])
     (rows, *_) = spec["datasets"].values()
     assert [(row["variant"], row["fvu"], row["chosen"]) for row in rows] == [("k4", 0.4, False), ("k8", 0.2, True)]
+
+
+def test_outliers_are_drawn_where_there_are_some_and_gamma_beside_dead_features() -> None:
+    none = {"outlier_rows": [0, 0], "outlier_fraction": [0.0, 0.0], "outlier_share": [0.0, 0.0]}
+    health = pl.DataFrame({"layer": [0, 1], "rows": [9, 9], "gamma": [0.5, None], **none})
+    assert set(figures({"health": health})) == {"gamma"}
+    some = health.with_columns(outlier_rows=pl.Series([0, 3]), outlier_share=pl.Series([0.0, 0.9]), gamma=pl.lit(2.0))
+    assert set(figures({"health": some})) == {"gamma", "outliers"}
+    sae = pl.DataFrame({"layer": [0, 1], "dead_fraction": [0.1, 0.2], "held_out_fvu": [0.3, 0.19]})
+    sae = sae.with_columns(held_out_fvu_with_outliers=pl.Series([None, 0.107]))
+    drawn = figures({"health": some, "sae": sae})
+    values = {row["rows"]: row["value"] for rows in to_spec(drawn["outliers"])["datasets"].values() for row in rows}
+    assert values["with them"] == 0.107 and values["of the squared norm"] == 0.9
+    points = [row for rows in to_spec(drawn["gamma"])["datasets"].values() for row in rows]
+    assert {(row["gamma"], row["dead_fraction"]) for row in points} == {(2.0, 0.1), (2.0, 0.2)}
+    alive = figures({"health": some, "sae": sae.with_columns(dead_fraction=0.0)})["gamma"]
+    assert alive.caption.endswith("; no autoencoder has a dead feature.")
+    assert len(to_spec(alive)["hconcat"]) == 1

@@ -26,7 +26,7 @@ STUDY = {
     "description": "Which features of a captioner carry gender in English and Arabic captions of the same scenes?",
     "data": {"source": "scenes", "num_samples": 240, "seed": 0},
     "model": {"compute_dtype": "float32", "instruction_en": "Describe.", "instruction_ar": HOSTILE},
-    "capture": {"layers": "all", "segments": ["image", "prompt", "caption"]},
+    "capture": {"layers": "all", "segments": ["image", "prompt", "caption"], "max_norm_multiple": 10.0},
     "sae": {"expansion": 8, "k": 16, "epochs": 10, "learning_rate": None},
 }
 
@@ -107,12 +107,18 @@ class SampleStudy:
 
     def _layer(self, layer: int) -> Any:
         norms = {"image": 40.0 + 9 * layer, "prompt": 21.0 + 2 * layer, "caption": 12.0 * 1.06**layer}
+        some = {"rows": 3, "share_of_rows": 3 / 2767, "share_of_squared_norm": 0.915, "by_kind": {"caption_ar": 3}}
+        none = {"rows": 0, "share_of_rows": 0.0, "share_of_squared_norm": 0.0, "by_kind": {}}
+        outliers = some if layer == 2 else none
         health = {
             "rows": 48_211,
             "nonfinite_rows": 0,
             "scale": 1.4,
             "top_share": 0.01 + 0.002 * layer,
+            "gamma": None if layer == 1 else 0.4 + 0.1 * layer,
             "mean_norm": norms,
+            "outliers": outliers,
+            "warnings": ["layer 2: the largest 0.1% of its rows hold 31.0% of the squared norm"] if layer == 2 else [],
         }
         return lambda folder: write_json(folder / "health.json", health)
 
@@ -126,6 +132,8 @@ class SampleStudy:
             "held_out_cosine": 0.955 - 0.002 * layer, "held_out_l0": 15.0, "dead_fraction": 0.02 + 0.001 * layer,
             "dense_fraction": 0.011, "rows_per_latent": 88.0, "median_firings_per_live_latent": 900.0 - 15 * layer,
         }  # fmt: skip
+        if layer == 2:
+            figures["held_out_fvu_with_outliers"] = 0.061
         history = pl.DataFrame(
             {
                 "step": steps.astype(np.uint32),

@@ -1,9 +1,11 @@
 import html
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from PIL import Image
 from core.artifacts import Artifact, DamagedArtifact
 from core.figures.writers import script_bundle
 from core.report import ReportInputs, collect, write_report
+from core.report.health import health_words
 from core.report.write import without_provenance
 from tests.core.report.sample_study import AR, HOST, HOSTILE, STUDY, SampleStudy
 
@@ -144,6 +147,32 @@ def test_words_that_an_intervention_changed_are_marked(page: str) -> None:
 def test_what_was_left_out_is_counted_with_its_reason(page: str) -> None:
     assert "picture is missing" in page and "131 tokens, at most 128" in page
     assert "Evolution over layers</b>: one layer only" in page
+
+
+def test_outliers_and_doubtful_layers_are_told_with_fvu_both_ways(inputs: ReportInputs, page: str, out: Path) -> None:
+    words = health_words(inputs)
+    assert words[0] == (
+        "Outliers, rows whose norm exceeds 10 times the median of their layer, are left out of training and "
+        "statistics: 3 in 1 of 3 layers, most in layer 2 (3, 0.11% of its rows, which hold 91.5% of the squared norm)."
+    )
+    assert words[1:] == [
+        "Held-out FVU is 0.108 without outliers and 0.061 with them in layer 2.",
+        "Layer 2: the largest 0.1% of its rows hold 31.0% of the squared norm.",
+    ], "three layers are too few for a correlation"
+    markdown = (out / "report.md").read_text("utf-8")
+    for line in words:
+        assert line in page
+        assert line.split(" ", 1)[1][:20] in markdown
+    assert "Outliers caption Arabic" in page, "counted by segment and language"
+
+
+def test_a_rank_correlation_of_gamma_and_dead_features_is_told_over_ten_layers(inputs: ReportInputs) -> None:
+    gamma = np.random.default_rng(0).permutation(12).astype(float)
+    health = pl.DataFrame({"layer": range(12), "gamma": gamma})
+    sae = pl.DataFrame({"layer": range(12), "dead_fraction": np.exp(gamma)})
+    (line,) = health_words(replace(inputs, health=health, sae=sae, row_warnings=()))
+    assert "Over 12 layers" in line and "rank correlation of 1.000 [1.000, 1.000]" in line
+    assert health_words(replace(inputs, health=health.head(9), sae=sae, row_warnings=())) == []
 
 
 def test_an_empty_table_leaves_no_empty_panel(page: str) -> None:

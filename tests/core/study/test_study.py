@@ -32,6 +32,7 @@ def test_production_study_has_the_numbers_it_is_known_by() -> None:
         ("analyses.ablation.imagse=3", "analyses.ablation.imagse: unknown key; did you mean 'images'?"),
         ("data.num_sampels=9", "data.num_sampels: unknown key; did you mean 'num_samples'?"),
         ("sae.k=0", "sae.k: 0 is wrong: Input should be greater than or equal to 1"),
+        ("capture.max_norm_multiple=1", "capture.max_norm_multiple: 1 is wrong: Input should be greater than 1"),
         ("capture.layers=9-3", "the range '9-3' runs backwards; write 3-9"),
         ("capture.layers=foo", "'foo' is no layer range"),
         ("sae.k", "write section.key=value"),
