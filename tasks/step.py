@@ -20,7 +20,7 @@ from prefect.context import TaskRunContext
 from prefect.logging.handlers import APILogWorker
 from prefect.serializers import JSONSerializer
 
-from core.artifacts import RECORD, SEEN_WITHIN_S, ArtifactStore
+from core.artifacts import RECORD, SEEN_WITHIN_S, ArtifactStore, DamagedArtifact
 from core.progress import Progress, Stopped
 from core.steps import StepSpec
 from core.units import Unit
@@ -167,8 +167,18 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
 
 
 def _await_inputs(work: Work) -> None:
+    """Wait for the unit's inputs, and see to it that they hold what their manifests say.
+
+    Raises:
+        FileNotFoundError: some are not there.
+        DamagedArtifact: some hold something else.
+    """
+    store = work.context.store
     needed = [artifact for role in work.unit.inputs.values() for artifact in role]
-    absent = work.context.store.missing(needed, SEEN_WITHIN_S if this_job() else 0.0)
+    absent = store.missing(needed, SEEN_WITHIN_S if this_job() else 0.0)
+    changed = [fault for faults in store.faulty(absent).values() for fault in faults if fault.changed]
+    if changed:
+        raise DamagedArtifact(f"an input was damaged during the run: {changed[0]}; run again to make it anew")
     if absent:
         raise FileNotFoundError(f"inputs are not there: {', '.join(artifact.ref for artifact in absent)}")
 
