@@ -38,7 +38,7 @@ def verify(
         console.print(f"[green]✓[/green] {len(artifacts)} artefacts equal their manifests.")
         return
     tainted = made_from(store, damaged)
-    for line in chain(*damaged.values(), (f"{made.ref}: made from what is damaged" for made in tainted)):
+    for line in chain(*damaged.values(), (_made_from(store, made) for made in tainted)):
         complain(line)
     for study in workspace.reports_among([*damaged, *tainted]):
         complain(f"reports/{study}: the study's published report is one of these")
@@ -47,6 +47,11 @@ def verify(
     else:
         _tell_mend(len(damaged), len(tainted))
     raise SystemExit(1)
+
+
+def _made_from(store: ArtifactStore, made: Artifact) -> str:
+    manifest = store.manifest(made)
+    return f"{made.ref}: made from what is damaged ({manifest.get('label')} of {manifest.get('study')})"
 
 
 def _mend(workspace: Workspace, artifacts: list[Artifact]) -> None:
