@@ -20,7 +20,7 @@ from prefect.context import TaskRunContext
 from prefect.logging.handlers import APILogWorker
 from prefect.serializers import JSONSerializer
 
-from core.artifacts import RECORD, SEEN_WITHIN_S, ArtifactStore, DamagedArtifact
+from core.artifacts import RECORD, SEEN_WITHIN_S, Artifact, ArtifactStore, DamagedArtifact
 from core.progress import Progress, Stopped
 from core.steps import StepSpec
 from core.units import Unit
@@ -156,6 +156,7 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
             logger.info("%s begins%s: %s", unit.label, where, unit.artifact.ref)
             _await_inputs(work)
             metrics = dict(body(work))
+            _refuse_damaged(work)  # it may have read on after a change
             made = provenance(watch, device, gpu.read() if gpu is not None else None)
             _publish(work, metrics, made)
             tracked.finish(metrics, made)
@@ -173,14 +174,21 @@ def _await_inputs(work: Work) -> None:
         FileNotFoundError: some are not there.
         DamagedArtifact: some hold something else.
     """
-    store = work.context.store
-    needed = [artifact for role in work.unit.inputs.values() for artifact in role]
-    absent = store.missing(needed, SEEN_WITHIN_S if this_job() else 0.0)
-    changed = [fault for faults in store.faulty(absent).values() for fault in faults if fault.changed]
+    absent = work.context.store.missing(_inputs(work), SEEN_WITHIN_S if this_job() else 0.0)
+    if absent:
+        _refuse_damaged(work)
+        raise FileNotFoundError(f"inputs are not there: {', '.join(artifact.ref for artifact in absent)}")
+
+
+def _refuse_damaged(work: Work) -> None:
+    faulty = work.context.store.faulty(_inputs(work))
+    changed = [fault for faults in faulty.values() for fault in faults if fault.changed]
     if changed:
         raise DamagedArtifact(f"an input was damaged during the run: {changed[0]}; run again to make it anew")
-    if absent:
-        raise FileNotFoundError(f"inputs are not there: {', '.join(artifact.ref for artifact in absent)}")
+
+
+def _inputs(work: Work) -> list[Artifact]:
+    return [artifact for role in work.unit.inputs.values() for artifact in role]
 
 
 def _publish(work: Work, metrics: Mapping[str, float], made: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Damaged inputs: no unit reads them, and a run makes them anew."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ class Bench:
         self.weights = self.store.path(SAE.artifact) / "weights.bin"
         self.ran: list[str] = []
         self.read: list[bytes] = []
+        self.harm: Callable[[], None] | None = None
         STOPPING.clear()
 
     def _train(self, work: Work) -> Mapping[str, float]:
@@ -38,6 +40,8 @@ class Bench:
 
     def _index(self, work: Work) -> Mapping[str, float]:
         self.ran.append(work.unit.label)
+        if self.harm is not None:
+            self.harm()
         self.read.append((work.input("sae") / "weights.bin").read_bytes())
         (work.out / "index.bin").write_bytes(self.read[-1] * 2)
         return {}
@@ -82,6 +86,14 @@ def test_an_input_damaged_during_the_run_fails_the_unit_that_would_read_it(bench
     with pytest.raises(StageFailed, match=r"damaged during the run: train_sae/\w+/weights.bin: content changed; run"):
         bench.make(INDEX)
     assert bench.read == []
+
+
+def test_nothing_is_published_that_read_an_input_while_it_was_damaged(bench: Bench) -> None:
+    bench.make(SAE)
+    bench.harm = partial(flip, bench.weights)
+    with pytest.raises(StageFailed, match="damaged during the run"):
+        bench.make(INDEX)
+    assert len(bench.read) == 1 and not bench.store.intact(INDEX.artifact)
 
 
 def test_an_input_that_nobody_has_looked_at_is_read_once(bench: Bench) -> None:
