@@ -20,12 +20,13 @@ from prefect.context import TaskRunContext
 from prefect.logging.handlers import APILogWorker
 from prefect.serializers import JSONSerializer
 
-from core.artifacts import RECORD, SEEN_WITHIN_S, Artifact, ArtifactStore, DamagedArtifact
+from core.artifacts import RECORD, ArtifactStore
 from core.progress import Progress, Stopped
 from core.steps import StepSpec
 from core.units import Unit
 from tasks.context import RunContext, Work
 from tasks.gpu_usage import device_of_step, watch_gpu
+from tasks.inputs import await_inputs, refuse_damaged
 from tasks.job import leave_in_time, this_job
 from tasks.lease import Lease, held
 from tasks.provenance import Stopwatch, provenance
@@ -154,9 +155,9 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
             )
             where = f" in {job}" if (job := this_job()) else ""
             logger.info("%s begins%s: %s", unit.label, where, unit.artifact.ref)
-            _await_inputs(work)
+            await_inputs(work)
             metrics = dict(body(work))
-            _refuse_damaged(work)  # it may have read on after a change
+            refuse_damaged(work)  # it may have read on after a change
             made = provenance(watch, device, gpu.read() if gpu is not None else None)
             _publish(work, metrics, made)
             tracked.finish(metrics, made)
@@ -165,30 +166,6 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
             logger.info("%s ended early: %s: %s", unit.label, type(error).__name__, error)
             shutil.rmtree(staged, ignore_errors=True)
             raise
-
-
-def _await_inputs(work: Work) -> None:
-    """Wait for the unit's inputs, and see to it that they hold what their manifests say.
-
-    Raises:
-        FileNotFoundError: some are not there.
-        DamagedArtifact: some hold something else.
-    """
-    absent = work.context.store.missing(_inputs(work), SEEN_WITHIN_S if this_job() else 0.0)
-    if absent:
-        _refuse_damaged(work)
-        raise FileNotFoundError(f"inputs are not there: {', '.join(artifact.ref for artifact in absent)}")
-
-
-def _refuse_damaged(work: Work) -> None:
-    faulty = work.context.store.faulty(_inputs(work))
-    changed = [fault for faults in faulty.values() for fault in faults if fault.changed]
-    if changed:
-        raise DamagedArtifact(f"an input was damaged during the run: {changed[0]}; run again to make it anew")
-
-
-def _inputs(work: Work) -> list[Artifact]:
-    return [artifact for role in work.unit.inputs.values() for artifact in role]
 
 
 def _publish(work: Work, metrics: Mapping[str, float], made: Mapping[str, Any]) -> None:
