@@ -16,6 +16,8 @@ from uuid import uuid4
 
 CHECKED = "checked.json"
 _NEVER = -1
+Stamp = tuple[int, int, int]
+"""Size, modification time in ns, inode."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,18 @@ class Checked:
         self._seen = _read_memo(folder / CHECKED)
         self._before = dict(self._seen)
 
-    def look(self, name: str, sha256: str, reread: bool = False) -> Seen:
-        """What the file holds, which should be `sha256`; it is read where the memo does not know it as it is now.
+    def look(self, name: str, sha256: str, stamp: Stamp | None) -> Seen:
+        """What the file holds, which should be `sha256`; it is read where the memo does not know it by this
+        `stamp`, and always without one: then its past counts no more.
 
         Raises:
             OSError: it is not there or cannot be read.
         """
         before = self._seen.get(name)
-        if before is not None and not reread and before[:3] == _stamp((self._folder / name).stat()):
+        if before is not None and before[:3] == stamp:
             return before
         seen = self.read(name)
-        was_right = not reread and before is not None and (before.was_right or before.sha256 == sha256)
+        was_right = stamp is not None and before is not None and (before.was_right or before.sha256 == sha256)
         return self._keep(name, seen._replace(was_right=was_right))
 
     def read(self, name: str) -> Seen:
@@ -106,36 +109,38 @@ def faults(folder: Path, ref: str, files: Mapping[str, Any], reread: bool = Fals
     Raises:
         KeyError, TypeError: `files` is none of a manifest.
     """
-    sizes = [fault for name, entry in sorted(files.items()) if (fault := _missing(folder, ref, name, entry))]
+    stamps = {name: _stamp_of(f"{folder}/{name}") for name in sorted(files)}
+    sizes = {
+        name: Fault(f"{ref}/{name}", "missing" if stamp is None else f"{stamp[0]} bytes, manifest says {size}")
+        for name, stamp in stamps.items()
+        if stamp is None or stamp[0] != (size := files[name]["size"])
+    }
     if sizes and not reread:
-        return sizes
+        return list(sizes.values())
     memo = Checked(folder)
-    wrong = {fault.place for fault in sizes}
-    there = {name: entry["sha256"] for name, entry in sorted(files.items()) if f"{ref}/{name}" not in wrong}
-    contents = [fault for name, sha256 in there.items() if (fault := _content(memo, ref, name, sha256, reread))]
+    there = {name: None if reread else stamp for name, stamp in stamps.items() if name not in sizes}
+    contents = (_content(memo, f"{ref}/{name}", name, files[name]["sha256"], stamp) for name, stamp in there.items())
+    found = [*sizes.values(), *(fault for fault in contents if fault is not None)]
     memo.save()
-    return [*sizes, *contents]
+    return found
 
 
-def _missing(folder: Path, ref: str, name: str, entry: Mapping[str, Any]) -> Fault | None:
+def _content(memo: Checked, place: str, name: str, sha256: str, stamp: Stamp | None) -> Fault | None:
     try:
-        size = (folder / name).stat().st_size
-    except OSError:
-        return Fault(f"{ref}/{name}", "missing")
-    return None if size == entry["size"] else Fault(f"{ref}/{name}", f"{size} bytes, manifest says {entry['size']}")
-
-
-def _content(memo: Checked, ref: str, name: str, sha256: str, reread: bool) -> Fault | None:
-    try:
-        seen = memo.look(name, sha256, reread)
+        seen = memo.look(name, sha256, stamp)
     except OSError as error:
-        return Fault(f"{ref}/{name}", f"cannot be read ({error.strerror})")
-    if seen.sha256 == sha256:
+        return Fault(place, f"cannot be read ({error.strerror})")
+    return None if seen.sha256 == sha256 else Fault(place, "content changed", True, doubtful=not seen.was_right)
+
+
+def _stamp_of(path: str) -> Stamp | None:
+    try:
+        return _stamp(os.stat(path))  # noqa: PTH116  # a Path costs as much again, and there are thousands
+    except OSError:
         return None
-    return Fault(f"{ref}/{name}", "content changed", changed=True, doubtful=not seen.was_right)
 
 
-def _stamp(stat: os.stat_result) -> tuple[int, int, int]:
+def _stamp(stat: os.stat_result) -> Stamp:
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
