@@ -11,11 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.addresses import Addresses, addresses
-from cli.run import ClusterOption, SetOption, StudyArgument, tell_notes
+from cli.run import ClusterOption, SetOption, StudyArgument, look_over, tell_notes
 from cli.terminal import console, warn
 from core.data.drops import row_counts
 from core.errors import BadInput
 from core.estimate import Estimate, estimate
+from core.lineage import Look
+from core.plan import Plan
 from core.steps import STEPS
 from core.survey import Survey, survey
 from core.units import Unit
@@ -31,26 +33,26 @@ def plan(study: StudyArgument, set_: SetOption = None, cluster: ClusterOption = 
     seen = survey(open_study(study, set_ or ()), settings.workspace)
     console.print(f"[bold]{seen.study.name}[/bold]  {escape(seen.study.description)}")
     warn(seen.warnings)
+    found = look_over(seen, settings)
     if seen.plan is None:
         console.print("  The samples (and the model) are not prepared yet: shards and layers are named after that.")
     else:
-        console.print(_plan_table(seen, settings, cluster))
+        console.print(_plan_table(seen.plan, found, settings, cluster))
         for name, reason in seen.plan.skipped.items():
             console.print(f"  skipped  {name}: {reason}", markup=False)
     _tell_estimate(seen, settings)
     tell_notes(seen)
 
 
-def _plan_table(seen: Survey, settings: Settings, cluster: str) -> Table:
-    assert seen.plan is not None
+def _plan_table(plan: Plan, found: Look, settings: Settings, cluster: str) -> Table:
     table = Table("stage", "units", "cached", "to make", "other revision", "where", box=None, padding=(0, 2, 0, 0))
-    for stage, units in seen.plan.stages.items():
-        present = settings.workspace.present(units)
-        older = sum(_other_revision(unit, settings) for unit in units if unit.artifact in present)
+    for stage, units in plan.stages.items():
+        cached = [unit for unit in units if unit.artifact in found.whole]
+        older = sum(_other_revision(unit, settings) for unit in cached)
         where = " + ".join(sorted({STEPS[unit.step].needs for unit in units}))
-        missing = len(units) - len(present)
+        missing = len(units) - len(cached)
         table.add_row(
-            stage, str(len(units)), str(len(present)), str(missing or ""), str(older or ""), f"{cluster}: {where}"
+            stage, str(len(units)), str(len(cached)), str(missing or ""), str(older or ""), f"{cluster}: {where}"
         )
     return table
 

@@ -11,6 +11,7 @@ import typer
 from cli.addresses import Addresses, addresses
 from cli.flow_runs import close_left_over
 from cli.terminal import complain, console, warn
+from core.lineage import Look
 from core.study import Study, find_study
 from core.survey import Survey, survey
 from flows.environment import work_in
@@ -48,7 +49,8 @@ def run(
     settings.workspace.check_writable()
     seen = survey(opened, settings.workspace)
     warn(seen.warnings)
-    if not record and seen.whole(settings.workspace):
+    found = look_over(seen, settings)
+    if not record and seen.plan is not None and {unit.artifact for unit in seen.plan} <= found.whole:
         _tell_whole(seen, settings)
         return
     _preflight(seen, settings, cluster)
@@ -87,6 +89,14 @@ def _tell_whole(seen: Survey, settings: Settings) -> None:
 def _tell_done(study: Study, settings: Settings, seconds: float) -> None:
     console.print(f"[green]✓[/green] {study.name} is done after {seconds:.0f} s.")
     _tell_links(settings.workspace.report(study.name) / "report.html", settings)
+
+
+def look_over(seen: Survey, settings: Settings) -> Look:
+    """What of the study is there; what is damaged is told. The first look may have to read files."""
+    with console.status("checking what is there"):
+        found = seen.look(settings.workspace)
+    warn(found.damage)
+    return found
 
 
 def tell_notes(seen: Survey) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from rich.progress import track
 
 from cli.terminal import complain, console
 from core.artifacts import Artifact, ArtifactStore
+from core.lineage import made_from
+from core.workspace import Workspace
 from flows.settings import Settings, read_settings
 
 # Younger things may belong to a run that has not recorded itself yet.
@@ -19,26 +22,51 @@ _YOUNG_S = 24 * 3600.0
 
 def verify(
     mend: Annotated[
-        bool, typer.Option("--mend", help="Set damaged artefacts aside, so that the next run makes them anew.")
+        bool,
+        typer.Option(
+            "--mend", help="Set damaged artefacts and all made from them aside, so that the next run makes them anew."
+        ),
     ] = False,
 ) -> None:
-    """Hash every file of every artefact and compare with its manifest."""
-    store = read_settings().workspace.store
+    """Hash every file of every artefact and compare with its manifest; list what was made from a damaged one."""
+    workspace = read_settings().workspace
+    store = workspace.store
     artifacts = list(store)
     shown = track(artifacts, description="verifying", console=console, transient=True)
     damaged = {artifact: faults for artifact in shown if (faults := store.verify(artifact))}
-    for artifact, faults in damaged.items():
-        for fault in faults:
-            complain(fault)
-        if mend:
-            store.set_aside(artifact)
-    if damaged and mend:
-        console.print("They are set aside; the next run of their study makes them anew.")
-    elif damaged:
-        console.print("`saeflow verify --mend` sets them aside; the next run of their study then makes them anew.")
-    if damaged:
-        raise SystemExit(1)
-    console.print(f"[green]✓[/green] {len(artifacts)} artefacts equal their manifests.")
+    if not damaged:
+        console.print(f"[green]✓[/green] {len(artifacts)} artefacts equal their manifests.")
+        return
+    tainted = made_from(store, damaged)
+    for line in chain(*damaged.values(), (_made_from(store, made) for made in tainted)):
+        complain(line)
+    for study in workspace.reports_among([*damaged, *tainted]):
+        complain(f"reports/{study}: the study's published report is one of these")
+    if mend:
+        _mend(workspace, [*damaged, *tainted])
+    else:
+        _tell_mend(len(damaged), len(tainted))
+    raise SystemExit(1)
+
+
+def _made_from(store: ArtifactStore, made: Artifact) -> str:
+    manifest = store.manifest(made)
+    return f"{made.ref}: made from what is damaged ({manifest.get('label')} of {manifest.get('study')})"
+
+
+def _mend(workspace: Workspace, artifacts: list[Artifact]) -> None:
+    for artifact in artifacts:
+        workspace.store.set_aside(artifact)
+    for study in workspace.drop_dangling_reports():
+        console.print(f"reports/{study} is taken away until the next run of the study.", markup=False)
+    console.print(f"{len(artifacts)} artefacts are set aside; the next run of their study makes them anew.")
+
+
+def _tell_mend(damaged: int, tainted: int) -> None:
+    console.print(
+        f"{damaged} artefacts are damaged and {tainted} were made from them: `saeflow verify --mend` sets all of them "
+        "aside; the next run of their study then makes them anew."
+    )
 
 
 def gc(
@@ -62,7 +90,7 @@ def gc(
     else:
         for path in found:
             shutil.rmtree(path)
-        _drop_dangling(settings)
+        settings.workspace.drop_dangling_reports()
         console.print(f"Removed {len(found)} folders, {total:.1f} MB.")
 
 
@@ -72,13 +100,6 @@ def _forget(settings: Settings, key: str) -> None:
         complain(f"no study {key!r}; `saeflow status` lists them")
         raise SystemExit(1)
     path.unlink()
-
-
-def _drop_dangling(settings: Settings) -> None:
-    """Remove the links to reports that are no more."""
-    for link in settings.workspace.report("any").parent.glob("*"):
-        if link.is_symlink() and not link.exists():
-            link.unlink()
 
 
 def _unneeded(settings: Settings) -> Iterator[Path]:

@@ -12,12 +12,16 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.checked import CHECKED, Checked, Fault, faults
+
 MANIFEST = "manifest.json"
 RECORD = "prefect.json"
+_BESIDE = (MANIFEST, RECORD, CHECKED)
 SEEN_WITHIN_S = 60.0
 """A network file system may show a file that another machine wrote only after its caches expire."""
 
@@ -98,48 +102,43 @@ class ArtifactStore:
             raise DamagedArtifact(f"{artifact.ref}: manifest.json is missing or unreadable ({error})") from error
 
     def intact(self, artifact: Artifact) -> bool:
-        """Whether every file of the manifest is there with its size (`verify` hashes too)."""
+        """Whether every file of the manifest is there and holds what it says."""
+        return not self.faults(artifact)
+
+    def faults(self, artifact: Artifact, reread: bool = False) -> list[Fault]:
+        """What is wrong with the artefact; empty when it equals its manifest.
+
+        A file is read once, and again when its size, time or inode is another; with `reread` all are.
+        """
         try:
-            files = self.manifest(artifact)["files"]
-            place = self.path(artifact)
-            return all((place / name).stat().st_size == entry["size"] for name, entry in files.items())
-        except (DamagedArtifact, OSError, KeyError, TypeError, AttributeError):
-            return False
+            return faults(self.path(artifact), artifact.ref, self.manifest(artifact)["files"], reread)
+        except DamagedArtifact as error:
+            return [Fault(artifact.ref, str(error).removeprefix(f"{artifact.ref}: "))]
+        except (KeyError, TypeError, AttributeError):
+            return [Fault(artifact.ref, "manifest.json is no manifest")]
+
+    def faulty(self, artifacts: Iterable[Artifact]) -> dict[Artifact, list[Fault]]:
+        """Those that are not there or damaged, with what is wrong; several are read at once, where they must be."""
+        looked_at = list(artifacts)
+        with ThreadPoolExecutor(os.cpu_count() or 1, "checking") as threads:
+            found = zip(looked_at, threads.map(self.faults, looked_at), strict=True)
+            return {artifact: wrong for artifact, wrong in found if wrong}
 
     def missing(self, artifacts: Iterable[Artifact], patience_s: float = 0.0) -> list[Artifact]:
         """Those that are not intact, looked for again for `patience_s`: a network file system shows late what another
-        machine wrote."""
-        absent = [artifact for artifact in artifacts if not self.intact(artifact)]
+        machine wrote. What holds something else is not waited for."""
+        absent = self.faulty(artifacts)
         deadline = time.monotonic() + patience_s
-        while absent and time.monotonic() < deadline:
+        while time.monotonic() < deadline and not all(map(_is_changed, absent.values())):
             time.sleep(1.0)
             for step in {artifact.step for artifact in absent}:
                 list((self.root / step).glob("*"))  # a listing makes the client ask the server again
-            absent = [artifact for artifact in absent if not self.intact(artifact)]
-        return absent
+            absent = self.faulty(absent)
+        return list(absent)
 
     def verify(self, artifact: Artifact) -> list[str]:
-        """What is wrong with the artefact, a line a file; empty when it equals its manifest byte for byte."""
-        try:
-            files = self.manifest(artifact)["files"]
-            return [line for name, entry in sorted(files.items()) if (line := self._fault(artifact, name, entry))]
-        except DamagedArtifact as error:
-            return [str(error)]
-        except (KeyError, TypeError, AttributeError):
-            return [f"{artifact.ref}: manifest.json is no manifest"]
-
-    def _fault(self, artifact: Artifact, name: str, entry: Mapping[str, Any]) -> str | None:
-        path = self.path(artifact) / name
-        try:
-            size = path.stat().st_size
-        except OSError:
-            return f"{artifact.ref}/{name}: missing"
-        if size != entry["size"]:
-            return f"{artifact.ref}/{name}: {size} bytes, manifest says {entry['size']}"
-        try:
-            return None if sha256_file(path) == entry["sha256"] else f"{artifact.ref}/{name}: content changed"
-        except OSError as error:
-            return f"{artifact.ref}/{name}: cannot be read ({error.strerror})"
+        """What is wrong with the artefact, a line a file, by reading every byte; empty when it equals its manifest."""
+        return [str(fault) for fault in self.faults(artifact, reread=True)]
 
     def staging(self, artifact: Artifact) -> Path:
         """A new empty directory beside the artefact's place, for this process and thread alone."""
@@ -202,12 +201,17 @@ class ArtifactStore:
                 yield Artifact(step.name, place.name)
 
 
+def _is_changed(wrong: list[Fault]) -> bool:
+    return any(fault.changed for fault in wrong)
+
+
 def _measure(folder: Path) -> dict[str, dict[str, Any]]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Size and SHA-256 of each file; the memo of what was just read goes into the folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _BESIDE)
     for path in files:
         path.chmod(0o644)  # safetensors writes 0600, and a workspace is read by more people than its writer
-    return {
-        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_file(path)}
-        for path in files
-        if path.name not in (MANIFEST, RECORD)
-    }
+    memo = Checked(folder)
+    names = [path.relative_to(folder).as_posix() for path in files]
+    measured = {name: {"size": (folder / name).stat().st_size, "sha256": memo.read(name).sha256} for name in names}
+    memo.save()
+    return measured

@@ -89,4 +89,5 @@ def _missing_share(plan: Plan | None, workspace: Workspace) -> float:
     if plan is None:
         return 1.0
     units = [*plan.capture, *plan.train_sae, *plan.index_features]
-    return 1 - len(workspace.present(units)) / len(units)
+    present = workspace.present(plan)
+    return sum(unit.artifact not in present for unit in units) / len(units)

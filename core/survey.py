@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.lineage import Look, look
 from core.lm.checkpoint import read_checkpoint
 from core.lm.shape import ModelShape, read_shape
 from core.lm.templates import template_notes
@@ -36,9 +37,16 @@ class Survey:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def look(self, workspace: Workspace) -> Look:
+        """What of the units that can be named is there."""
+        if self.plan is not None:
+            return look(workspace.store, self.plan)
+        roots = (self.roots.prepare, self.roots.convert_model)
+        return look(workspace.store, [unit for unit in roots if unit is not None])
+
     def whole(self, workspace: Workspace) -> bool:
-        """Whether every artefact of the study is there."""
-        return self.plan is not None and all(workspace.store.intact(unit.artifact) for unit in self.plan)
+        """Whether every artefact of the study is there, as its manifest says."""
+        return self.plan is not None and {unit.artifact for unit in self.plan} <= self.look(workspace).whole
 
 
 def survey(study: Study, workspace: Workspace) -> Survey:

@@ -10,6 +10,7 @@ from typing import Any
 
 from core.artifacts import Artifact, ArtifactStore
 from core.errors import BadInput
+from core.lineage import look
 from core.lm.shape import ModelShape
 from core.plan import Plan
 from core.units import Roots, Shape, Unit
@@ -102,10 +103,21 @@ class Workspace:
         found = [_read_record(path) for path in self.studies.glob("[!.]*.json")]
         return sorted(found, key=lambda record: -record["time"])
 
-    def present(self, units: Iterable[Unit]) -> set[Artifact]:
-        """The artefacts of these units that are there and intact."""
-        store = self.store
-        return {unit.artifact for unit in units if store.intact(unit.artifact)}
+    def present(self, units: Iterable[Unit]) -> frozenset[Artifact]:
+        """The artefacts of these units that are there, as their manifests say."""
+        return look(self.store, units).whole
+
+    def drop_dangling_reports(self) -> list[str]:
+        """Remove the links to reports that are no more, and name their studies."""
+        dangling = [link for link in self.report("any").parent.glob("*") if link.is_symlink() and not link.exists()]
+        for link in dangling:
+            link.unlink()
+        return sorted(link.name for link in dangling)
+
+    def reports_among(self, artifacts: Iterable[Artifact]) -> list[str]:
+        """The studies whose published report is one of these artefacts."""
+        places = {self.store.path(artifact) for artifact in artifacts}
+        return sorted(link.name for link in self.report("any").parent.glob("*") if link.resolve() in places)
 
     def publish_report(self, plan: Plan) -> Path:
         """Point `reports/<study>` at the study's report and return the HTML file's place."""

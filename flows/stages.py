@@ -10,6 +10,7 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
 from core.artifacts import SEEN_WITHIN_S
+from core.lineage import look
 from core.steps import CAPTURE
 from core.units import Unit
 from flows.dispatch import Dispatch, Outcome, Steps, note_down, show
@@ -47,6 +48,7 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
     """
     if not units:
         return
+    _make_way(units, context)
     whole = {unit.label for unit in units if forget_if_damaged(context.store, unit)}
     failed: list[str] = []
     began = time.monotonic()
@@ -64,6 +66,16 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
     if failed:
         raise StageFailed("\n".join(failed))
     _log.info("stage %s is done after %.1f s", name, time.monotonic() - began)
+
+
+def _make_way(units: Sequence[Unit], context: RunContext) -> None:
+    """Tell what is damaged, and set aside what a damaged unit puts in doubt: later stages then make it anew. The
+    damaged one itself is set aside by whoever makes it anew, who alone holds its lease."""
+    found = look(context.store, units)
+    for line in found.damage:
+        _log.warning("%s", line)
+    for artifact in found.doubtful:
+        context.store.set_aside(artifact)
 
 
 def _rounds(units: Sequence[Unit], whole: set[str], profile: Profile) -> Iterator[_Round]:

@@ -19,14 +19,15 @@ Everything lies in the workspace: `artifacts/<step>/<fingerprint>/` (one folder 
 all its runs: at most 2 MB, and four earlier ones), `studies/<key>.json` (what a study refers to),
 `accounting/<study>.jsonl` and `<study>.units.jsonl` (what jobs held and units used), `running/` (study runs that go
 on), `mlflow.db` and `mlartifacts/`, `prefect/`. Every folder of an artefact has `manifest.json` (recipe, provenance,
-size and SHA-256 of each file) and `prefect.json` (Prefect's record; not in the manifest). Matrices are safetensors or
-.npy, tables Parquet, words JSON; nothing is a pickle. This page is made from a finished run:
+size and SHA-256 of each file). Beside it lie `checked.json` ([what each file held when it was
+read](concepts.md#damaged-files)) and `prefect.json` (Prefect's record), which are not in the manifest. Matrices are
+safetensors or .npy, tables Parquet, words JSON; nothing is a pickle. This page is made from a finished run:
 `python -m infra.outputs_page WORKSPACE > docs/outputs.md`.
 
 Intervals are 95 %, over images unless it is said otherwise; a null says that the figure does not exist there.
 """
 _WORDS = yaml.safe_load(Path(__file__).with_name("outputs_words.yaml").read_text(encoding="utf-8"))
-_EVERYWHERE = ("manifest.json", "prefect.json")
+_EVERYWHERE = ("manifest.json", "prefect.json", "checked.json")
 
 
 def page(workspace: Path) -> str:

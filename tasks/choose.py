@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from core.artifacts import MANIFEST, RECORD
+from core.artifacts import MANIFEST, read_json
 from core.errors import BadInput
 from core.sae.choice import choose
 from core.steps import CHOOSE_SAE
@@ -24,9 +24,8 @@ def choose_sae(work: Work) -> Mapping[str, float]:
     table = pl.DataFrame([_row(folder, place, variants) for place, folder in enumerate(folders)])
     chosen = choose(table, work.recipe["choose"])
     source = folders[work.recipe["place"] * len(variants) + variants.index(chosen)]
-    for path in sorted(source.iterdir()):
-        if path.is_file() and path.name not in (MANIFEST, RECORD):
-            _take(path, work.out / path.name)
+    for name in read_json(source / MANIFEST)["files"]:
+        _take(source / name, work.out / name)
     words = {"variant": chosen, "rule": work.recipe["choose"], "variants": variants}
     (work.out / "choice.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
     return _metrics(source)

@@ -20,12 +20,13 @@ from prefect.context import TaskRunContext
 from prefect.logging.handlers import APILogWorker
 from prefect.serializers import JSONSerializer
 
-from core.artifacts import RECORD, SEEN_WITHIN_S, ArtifactStore
+from core.artifacts import RECORD, ArtifactStore
 from core.progress import Progress, Stopped
 from core.steps import StepSpec
 from core.units import Unit
 from tasks.context import RunContext, Work
 from tasks.gpu_usage import device_of_step, watch_gpu
+from tasks.inputs import await_inputs, refuse_damaged
 from tasks.job import leave_in_time, this_job
 from tasks.lease import Lease, held
 from tasks.provenance import Stopwatch, provenance
@@ -154,8 +155,9 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
             )
             where = f" in {job}" if (job := this_job()) else ""
             logger.info("%s begins%s: %s", unit.label, where, unit.artifact.ref)
-            _await_inputs(work)
+            await_inputs(work)
             metrics = dict(body(work))
+            refuse_damaged(work)  # it may have read on after a change
             made = provenance(watch, device, gpu.read() if gpu is not None else None)
             _publish(work, metrics, made)
             tracked.finish(metrics, made)
@@ -164,13 +166,6 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
             logger.info("%s ended early: %s: %s", unit.label, type(error).__name__, error)
             shutil.rmtree(staged, ignore_errors=True)
             raise
-
-
-def _await_inputs(work: Work) -> None:
-    needed = [artifact for role in work.unit.inputs.values() for artifact in role]
-    absent = work.context.store.missing(needed, SEEN_WITHIN_S if this_job() else 0.0)
-    if absent:
-        raise FileNotFoundError(f"inputs are not there: {', '.join(artifact.ref for artifact in absent)}")
 
 
 def _publish(work: Work, metrics: Mapping[str, float], made: Mapping[str, Any]) -> None:

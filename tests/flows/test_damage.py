@@ -1,0 +1,34 @@
+"""One byte of an SAE's weights changes: what `plan`, `run` and `layer` make of it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.artifacts import ArtifactStore
+from tests.core.test_checked import flip
+from tests.flows.commands import saeflow
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_a_changed_byte_is_a_miss_for_plan_and_run_and_made_anew(
+    mini_workspace: Path, tmp_path: Path, prefect_server: str
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(mini_workspace, workspace, symlinks=True)
+    store = ArtifactStore(workspace / "artifacts")
+    sae = next(made for made in store if made.step == "train_sae" and store.manifest(made)["unit"]["name"] == "17")
+    weights, was = store.path(sae) / "sae_weights.safetensors", store.manifest(sae)["files"]
+    before = set(store)
+    flip(weights)
+    planned = saeflow(workspace, "plan", "mini")
+    told = f"train_sae[17] is damaged, and made anew by a run: {sae.ref}/{weights.name}: content changed"
+    assert told in planned.stderr
+    (row,) = [line.split() for line in planned.stdout.splitlines() if line.startswith("train_sae")]
+    assert row[1:4] == ["4", "3", "1"]
+    made = saeflow(workspace, "layer", "mini", "17", api=prefect_server)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert store.manifest(sae)["files"] == was and store.verify(sae) == []
+    assert set(store) == before, "what was made from the right bytes stays"
+    assert "everything is there already" in saeflow(workspace, "run", "mini").stdout
