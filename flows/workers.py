@@ -21,6 +21,15 @@ _SHOWN_AT_ONCE = 8
 GRACE_S = 10.0
 
 
+OF_DASK: dict[str, Any] = {
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
+"""Settings of Dask's clusters: a lost unit comes back at once, as lost, instead of being sent again unseen; and none of
+Dask's own pages, which would be open to every user of the machine."""
+
+
 class WorkersGone(RuntimeError):
     """No worker is left, and none will come; the message says why."""
 
@@ -111,10 +120,7 @@ def _local_workers(count: int) -> Iterator[Workers]:
     from distributed import Client
     from prefect_dask import DaskTaskRunner
 
-    # Dask's own pages, of which nothing is needed, would be open to every user of this machine.
-    no_pages: dict[str, object] = {f"distributed.{role}.http.routes": [] for role in ("scheduler", "worker")}
-    lost_at_once = {"distributed.scheduler.allowed-failures": 0}
-    with dask.config.set(no_pages | lost_at_once), _started(count) as cluster:
+    with dask.config.set(OF_DASK), _started(count) as cluster:
 
         def ask_to_stop() -> None:
             with Client(cluster, set_as_default=False) as client:
@@ -131,7 +137,11 @@ def _started(count: int) -> Any:
 
     try:
         return LocalCluster(
-            n_workers=count, threads_per_worker=1, security=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            n_workers=count,
+            threads_per_worker=1,
+            security=True,
+            host="127.0.0.1",
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         )
     except RuntimeError as error:  # a process that starts imports Dask before it is told to look away from these files
         files = ", ".join(map(str, dask_files()))

@@ -187,6 +187,7 @@ def prologue(order: JobOrder) -> list[str]:
     ends = int(order.pool.walltime_s - retire_before_s(order.pool.walltime_s))
     fixed = {
         "PYTHONSAFEPATH": "1",  # a folder `core` where the job starts must not shadow ours
+        "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",  # no pages
         "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "false",  # SLURM counts memory; a paused worker would hang
         "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "false",
         "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "false",

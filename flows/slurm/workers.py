@@ -20,7 +20,7 @@ from core.errors import BadInput
 from flows.slurm import commands
 from flows.slurm.job import JobOrder, job_script, open_cluster
 from flows.slurm.jobs import Jobs
-from flows.workers import Loss, WorkersGone, stop_units_on
+from flows.workers import OF_DASK, Loss, WorkersGone, stop_units_on
 
 _log = logging.getLogger("saeflow.slurm")
 # SLURM is asked often while jobs start or end, seldom while all work: its controller serves a whole university.
@@ -39,8 +39,7 @@ def slurm_workers(order: JobOrder, say: Callable[[str], None]) -> "Iterator[Slur
     Raises:
         BadInput: SLURM refuses the job, in its own words, before anything waits.
     """
-    # A lost unit comes back at once, as lost, instead of being sent again unseen.
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), open_cluster(order) as cluster:
+    with dask.config.set(OF_DASK), open_cluster(order) as cluster:
         script = job_script(cluster)
         commands.would_start(script)
         with Client(cluster, set_as_default=False) as client:

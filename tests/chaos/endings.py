@@ -1,93 +1,177 @@
-"""End a study in the middle of its training in every way, and look at what is left.
+"""End a study in the middle of its training in every way, at every place, and look at what is left.
 
-python -m tests.chaos.endings --base WORKSPACE-OF-MINI --folder EMPTY --place threads
+python -m tests.chaos.endings --mini WORKSPACE-IN-WHICH-MINI-IS-DONE --folder EMPTY [--place local] [--way cancel]
+
+A way is a signal, Cancel in Prefect's pages, or kill -9; to `saeflow run`, to `saeflow serve`, or to the process of a
+deployment's run. The SLURM place needs SLURM_CONF.
 """
 
+import argparse
 import json
-import sqlite3
+import os
+import re
+import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import psutil
-from safetensors import SafetensorError, safe_open
+import httpx
 
-from core.sae.state import CHECKPOINT
-from tests.flows.commands import PROJECT, environment
+from cli.servers import free_port
+from tests.chaos.scene import Scene, long_training, wait_until
+from tests.databases import copy_from
 
-# Minutes of training in two layers, with a checkpoint every second; nothing after it.
-LEFT_OUT = ("overview", "interpretation", "ablation", "amplification", "visual_patterns", "evolution", "qualitative")
-FIELDS = {"sae.epochs": 150, "sae.checkpoint_every": 20}
-CHANGES = [f"{name}={value}" for name, value in FIELDS.items()] + [f"analyses.{name}=null" for name in LEFT_OUT]
-OPEN = "('RUNNING', 'PENDING', 'CANCELLING')"
-
-
-def wait_until(true: Callable[[], bool], limit_s: float = 120.0, what: str = "") -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + limit_s
-    while not true():
-        assert time.monotonic() < deadline, f"waited in vain {limit_s:.0f} s: {what}"
-        time.sleep(0.1)
+PLACES = ("threads", "local", "slurm-one-node")
+SIGNALS = {"kill": signal.SIGKILL, "sigint": signal.SIGINT, "sigterm": signal.SIGTERM}
+RUN_WAYS = ("kill", "sigint", "sigterm", "cancel")
+SERVE_WAYS = ("kill", "sigint", "sigterm", "cancel", "kill-run")
+# SLURM's workers notice after 45 s that their scheduler is gone; the controller takes a while to close their jobs.
+GONE_WITHIN_S = 90.0
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A workspace in which everything before the training is made."""
-
-    workspace: Path
-
-    def start(self, *words: str) -> "subprocess.Popen[bytes]":
-        """Start a `saeflow` command as a shell does."""
-        with (self.workspace / "terminal.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "cli", *words],
-                cwd=PROJECT,
-                env=environment(self.workspace),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def steps(self) -> dict[str, int]:
-        """How far the checkpoints of the training are, by artefact."""
-        found = {}
-        for path in (self.workspace / "artifacts" / "train_sae").glob(f".*.checkpoint/{CHECKPOINT}"):
-            with suppress(OSError, SafetensorError), safe_open(path, "pt") as file:
-                found[path.parent.name] = int(json.loads(file.metadata()["scalars"])["step"])
-        return found
-
-    def processes(self) -> list[psutil.Process]:
-        """Every process that works for this workspace."""
-        return [process for process in psutil.process_iter() if _works_for(process, self.workspace)]
-
-    def open_in_prefect(self) -> list[str]:
-        """Runs and tasks that Prefect shows as going on."""
-        found = []
-        with sqlite3.connect(self.workspace / "prefect" / "prefect.db") as database:
-            for table in ("flow_run", "task_run"):
-                rows = database.execute(f"select name, state_name from {table} where state_type in {OPEN}")
-                found += [f"{name}: {state}" for name, state in rows]
-        return found
-
-    def states_in_prefect(self) -> list[str]:
-        with sqlite3.connect(self.workspace / "prefect" / "prefect.db") as database:
-            top = "select name, state_name from flow_run where parent_task_run_id is null order by start_time desc"
-            return [f"{name}: {state}" for name, state in database.execute(top)]
-
-    def open_in_mlflow(self) -> list[str]:
-        with sqlite3.connect(self.workspace / "mlflow.db") as database:
-            return [str(name) for (name,) in database.execute("select name from runs where status = 'RUNNING'")]
-
-    def leases(self) -> list[str]:
-        return [path.name for path in (self.workspace / "artifacts").glob("*/.*.lease*")]
+def end_run(scene: Scene, place: str, way: str) -> str:
+    """Start `saeflow run`, end it once it trains, and check what is left; a line of figures."""
+    before = scene.steps()
+    child = scene.start("run", str(scene.workspace / "study.yaml"), "--cluster", place)
+    scene.wait_for_training(before)
+    assert scene.open_in_mlflow()
+    began = time.monotonic()
+    if way == "cancel":
+        ports = re.findall(r"Prefect (http://127.0.0.1:\d+)", scene.terminal())
+        (run,) = _running(f"{ports[-1]}/api")
+        _cancel(f"{ports[-1]}/api", run)
+    else:
+        child.send_signal(SIGNALS[way])
+    code = child.wait(GONE_WITHIN_S)
+    told = f"code {code} after {time.monotonic() - began:.1f} s"
+    gone = wait_until(lambda: not scene.processes(), f"processes to end: {scene.processes()}", GONE_WITHIN_S)
+    told += f", no process after {time.monotonic() - began:.1f} s" if gone > 1 else ""
+    if way == "kill":
+        assert scene.open_in_prefect(), "the next start has something to close"
+        return told
+    assert code == 130 and "stopped; what was finished or checkpointed stays" in scene.terminal()[-300:]
+    assert scene.latest_state() == ("Cancelled" if way == "cancel" else "Crashed")
+    check_closed(scene)
+    return told
 
 
-def _works_for(process: psutil.Process, workspace: Path) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get("SAEFLOW_WORKSPACE") == str(workspace)
-    except psutil.Error:
-        return False
+def check_closed(scene: Scene) -> None:
+    """Nothing is shown as going on, and nobody holds a unit."""
+    assert scene.open_in_prefect() == []
+    assert scene.open_in_mlflow() == []
+    assert scene.leases() == []
+
+
+@dataclass
+class Serve:
+    """`saeflow serve` over a scene, started anew after each end."""
+
+    scene: Scene
+    api: str = ""
+    child: "subprocess.Popen[bytes] | None" = None
+    runs: dict[str, str] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Start the servers and deployments; what a kill left open is closed then."""
+        ports = [str(free_port()), str(free_port())]
+        self.child = self.scene.start("serve", "--prefect-port", ports[0], "--mlflow-port", ports[1])
+        note = self.scene.workspace / "servers.json"
+        wait_until(lambda: note.exists() and json.loads(note.read_text())["pid"] == self.child_pid, "serve to start")
+        self.api, self.runs = f"http://127.0.0.1:{ports[0]}/api", {}
+        assert self.scene.open_in_prefect() == []
+
+    @property
+    def child_pid(self) -> int:
+        """The process id of `saeflow serve`."""
+        assert self.child is not None
+        return self.child.pid
+
+    def train_at(self, places: Sequence[str]) -> None:
+        """Start a deployment's run at each place, and wait until each trains in two layers."""
+        before, asked = self.scene.steps(), f"{self.api}/deployments/name/full-analysis/local"
+        deployment = httpx.get(asked).raise_for_status().json()["id"]
+        for place in places:
+            study = long_training(PLACES.index(place))
+            wanted = {"parameters": {"study": study, "cluster": place}, "state": {"type": "SCHEDULED"}}
+            self.runs[place] = _post(f"{self.api}/deployments/{deployment}/create_flow_run", wanted)["id"]
+        self.scene.wait_for_training(before, layers=2 * len(places))
+
+    def end_one(self, place: str, way: str) -> str:
+        """Cancel a run in Prefect, or kill its process; the servers and other runs go on."""
+        run, began = self.runs.pop(place), time.monotonic()
+        wanted = "Cancelled" if way == "cancel" else "Crashed"
+        if way == "cancel":
+            _cancel(self.api, run)
+        else:
+            mark = json.loads((self.scene.workspace / "running" / f"{run}.json").read_text(encoding="utf-8"))
+            os.kill(mark["pid"], signal.SIGKILL)
+        wait_until(lambda: _state(self.api, run) == wanted, f"{place} to be {wanted}", GONE_WITHIN_S)
+        return f"{wanted} after {time.monotonic() - began:.1f} s"
+
+    def end(self, way: str) -> str:
+        """End `saeflow serve`, and look at the runs that were under way."""
+        assert self.child is not None
+        began = time.monotonic()
+        self.child.send_signal(SIGNALS[way])
+        code = self.child.wait(120)
+        wait_until(lambda: not self.scene.processes(), "processes to end", GONE_WITHIN_S)
+        if way != "kill":
+            assert code == 0
+            check_closed(self.scene)
+        return f"code {code}, no process after {time.monotonic() - began:.1f} s"
+
+
+def _post(url: str, what: dict[str, Any]) -> Any:
+    answer = httpx.post(url, json=what)
+    if answer.status_code == 503:  # SQLite is busy: Prefect's own clients ask again, too
+        time.sleep(1)
+        return _post(url, what)
+    return answer.raise_for_status().json()
+
+
+def _running(api: str) -> list[str]:
+    wanted = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}, "parent_task_run_id": {"is_null_": True}}}
+    return [run["id"] for run in _post(f"{api}/flow_runs/filter", wanted)]
+
+
+def _cancel(api: str, run: str) -> None:
+    """What the button in Prefect's pages sends."""
+    _post(f"{api}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+
+
+def _state(api: str, run: str) -> str:
+    return str(httpx.get(f"{api}/flow_runs/{run}").raise_for_status().json()["state"]["name"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mini", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--place", choices=PLACES, action="append")
+    parser.add_argument("--way", choices=SERVE_WAYS, action="append")
+    arguments = parser.parse_args()
+    copy = partial(copy_from, arguments.folder / "databases")
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    ways = arguments.way or SERVE_WAYS
+    for place in arguments.place or PLACES:
+        scene = Scene.beside(arguments.mini.resolve(), (arguments.folder / f"run-{place}").resolve(), copy)
+        for way in (way for way in RUN_WAYS if way in ways):
+            print(f"run    {place:15} {way:9} {end_run(scene, place, way)}", flush=True)
+        scene = Scene.beside(arguments.mini.resolve(), (arguments.folder / f"serve-{place}").resolve(), copy)
+        served = Serve(scene)
+        for way in ways:
+            served.begin()
+            served.train_at([place])
+            one = way in ("cancel", "kill-run")
+            told = served.end_one(place, way) if one else served.end(way)
+            print(f"serve  {place:15} {way:9} {told}", flush=True)
+            if one:
+                served.end("sigint")
+
+
+if __name__ == "__main__":
+    main()

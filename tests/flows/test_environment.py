@@ -185,7 +185,7 @@ def test_the_profile_decides_over_the_user_s_dask_configuration(hostile_dask: Pa
     for script in scripts:
         assert script.startswith("#!/usr/bin/env bash\n")
         assert "#SBATCH --mem=4G\n" in script and "#SBATCH --cpus-per-task=1\n" in script
-        assert f"\n{sys.executable} -m flows.slurm.worker tcp://" in script
+        assert f"\n{sys.executable} -m flows.slurm.worker tls://" in script
         assert not [word for word in ("tcsh", "/opt/old", "100G", "=24", "nobody", "--nworkers") if word in script]
 
 
@@ -195,7 +195,7 @@ def test_worker_processes_do_not_load_what_the_user_s_dask_configuration_names(h
     place = Place("demo", "capture", hostile_dask)
     with open_workers(LocalProfile(kind="local"), Pool(workers=1), place, 1, print) as workers:
         assert dask.config.get("distributed.scheduler.allowed-failures") == 0
-        with Client(workers.runner.address) as client:
+        with Client(workers.runner.address, **workers.runner.client_kwargs) as client:
             assert client.submit(dask.config.get, "distributed.worker.preload").result(60) == []
 
 
