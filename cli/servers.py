@@ -197,6 +197,8 @@ def mlflow_command(settings: Settings, port: int) -> list[str]:
         str(port),
         "--workers",
         "1",
+        "--allowed-hosts",
+        ",".join(pattern for name in ("127.0.0.1", "localhost") for pattern in (name, f"{name}:*")),
         "--backend-store-uri",
         settings.tracking_uri,
         "--default-artifact-root",

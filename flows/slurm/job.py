@@ -122,7 +122,7 @@ def example_script(order: JobOrder) -> str:
     scheduler_only = ("scheduler_options", "shared_temp_directory", "security")
     options = {name: value for name, value in cluster_options(order).items() if name not in scheduler_only}
     job: Any = SLURMJob
-    script: str = job("tcp://SCHEDULER:PORT", name="$SLURM_JOB_ID", **options).job_script()
+    script: str = job("tls://SCHEDULER:PORT", name="$SLURM_JOB_ID", **options).job_script()
     return script
 
 

@@ -1,3 +1,5 @@
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +123,22 @@ def test_workers_retire_before_their_walltime() -> None:
     assert retire_before_s(36_000) == 1800
 
 
-def test_beyond_loopback_an_open_door_is_refused(tmp_path: Path, prefect_server: str) -> None:
+class _AnswersAnybody(BaseHTTPRequestHandler):
+    """In place of a Prefect server without a password: `saeflow`'s own refuses other machines' requests."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+
+def test_beyond_loopback_an_open_door_is_refused(tmp_path: Path) -> None:
     refuse_open_doors(slurm(tmp_path, host="127.0.0.1"), "", "sqlite:///x.db")
     reachable = slurm(tmp_path, host="login1")
     with pytest.raises(BadInput, match=r"PREFECT_API_URL is .* which nodes of the cluster cannot reach"):
-        refuse_open_doors(reachable, prefect_server, "http://login1:5000")
-    open_to_all = prefect_server.replace("127.0.0.1", "0.0.0.0")  # this machine, by a name that is not loopback's
-    with pytest.raises(BadInput, match=r"Prefect at .* answers anybody"):
-        refuse_open_doors(reachable, open_to_all, "http://login1:5000")
+        refuse_open_doors(reachable, "http://127.0.0.1:4200/api", "http://login1:5000")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _AnswersAnybody) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        open_to_all = f"http://0.0.0.0:{server.server_port}/api"  # this machine, by a name that is not loopback's
+        with pytest.raises(BadInput, match=r"Prefect at .* answers anybody"):
+            refuse_open_doors(reachable, open_to_all, "http://login1:5000")
+        server.shutdown()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -101,3 +102,17 @@ def test_status_prints_the_ports_in_use(served: Served) -> None:
     told = saeflow(served.workspace, "status").stdout
     assert f"servers  Prefect {served.api.removesuffix('/api')} · MLflow {served.mlflow}" in told
     assert f"MLflow  {served.mlflow}/#/experiments/" in told and "127.0.0.1:5000" not in told
+
+
+@pytest.mark.parametrize(
+    "foreign", [{"Origin": "http://evil.example"}, {"Host": "evil.example"}, {"Host": "10.0.0.1:5000"}], ids=str
+)
+def test_no_server_answers_another_site_s_page(served: Served, foreign: dict[str, str]) -> None:
+    asked = (f"{served.api}/flow_runs/filter", f"{served.mlflow}/api/2.0/mlflow/experiments/create")
+    for url in asked:
+        answer = httpx.post(url, json={"name": "theirs"}, headers=foreign)
+        assert answer.status_code in (400, 403)
+        assert "access-control-allow-origin" not in answer.headers
+    read = httpx.get(f"{served.mlflow}/api/2.0/mlflow/experiments/get?experiment_id=0", headers=foreign)
+    assert "access-control-allow-origin" not in read.headers  # the browser keeps the answer from the page
+    assert read.status_code == (403 if "Host" in foreign else 200)
