@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -79,7 +79,7 @@ def serve(
         write_note(settings, api, pages)
         _tell(api, pages, logs)
         named = {"the Prefect server": prefect, "the MLflow server": mlflow, "the deployments": deployments}
-        _watch(named, Failures(api))
+        _watch(named, Failures(api), lambda: close_left_over(settings, api))
 
 
 def _tell(api: str, pages: str, logs: Path) -> None:
@@ -93,11 +93,13 @@ def _tell(api: str, pages: str, logs: Path) -> None:
     console.print("Ctrl-C ends all of it.")
 
 
-def _watch(children: dict[str, "subprocess.Popen[bytes]"], failures: Failures) -> None:
+def _watch(children: dict[str, "subprocess.Popen[bytes]"], failures: Failures, close: Callable[[], None]) -> None:
     while True:
-        for reason in failures.new():
-            console.print("[red]✗[/red]", end=" ")
-            console.print(reason, markup=False)
+        if failed := failures.new():
+            for reason in failed:
+                console.print("[red]✗[/red]", end=" ")
+                console.print(reason, markup=False)
+            close()  # of a process that was killed Prefect closes only the run at its top
         for name, child in children.items():
             try:
                 code = child.wait(timeout=1.0)
