@@ -39,5 +39,6 @@ fi
 "$VENV/bin/uv" pip install -q --compile-bytecode --python "$VENV/bin/python" -r requirements.txt
 "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps --no-build-isolation -e . 2>/dev/null ||
   "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps -e .
+"$VENV/bin/python" -m compileall -q core tasks flows cli explorer
 touch "$VENV/.installed"
 say "done in $((SECONDS - began)) s (downloads included)"
