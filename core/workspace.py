@@ -123,6 +123,8 @@ class Workspace:
         """Point `reports/<study>` at the study's report and return the HTML file's place."""
         link = self.report(plan.study.name)
         link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_dir() and not link.is_symlink():  # a workspace copied without its links; nothing of it is lost
+            link.rename(link.with_name(f"{link.name}.copied-{time.time_ns()}"))
         temporary = link.with_name(f".{link.name}.{os.getpid()}")
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(os.path.relpath(self.store.path(plan.report.artifact), link.parent))
