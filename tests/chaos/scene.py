@@ -21,8 +21,8 @@ from core.sae.state import CHECKPOINT
 from tests.databases import CopyDatabases
 from tests.flows.commands import PROJECT, environment
 
-# Minutes of training with a checkpoint about every second, and nothing to analyse after it.
-_SAE = {"epochs": 400, "checkpoint_every": 20}
+# Many minutes of training with a checkpoint about every second, and nothing to analyse after it.
+_SAE = {"epochs": 5000, "checkpoint_every": 20}
 _OPEN = "('RUNNING', 'PENDING', 'CANCELLING', 'SCHEDULED')"
 
 
