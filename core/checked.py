@@ -136,7 +136,7 @@ def _content(memo: Checked, place: str, name: str, sha256: str, stamp: Stamp | N
 def _stamp_of(path: str) -> Stamp | None:
     try:
         return _stamp(os.stat(path))  # noqa: PTH116  # a Path costs as much again, and there are thousands
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file can have such a name
         return None
 
 
@@ -157,5 +157,5 @@ def _read_memo(path: Path) -> dict[str, Seen]:
         if memo["sha256"] != hashlib.sha256(memo["files"].encode()).hexdigest():
             return {}
         return {name: Seen(*entry) for name, entry in json.loads(memo["files"]).items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}

@@ -110,8 +110,16 @@ def _of_another(text: str) -> str:
 
 @pytest.mark.parametrize(
     "harm",
-    [_cut, lambda _: "", lambda _: "[]", lambda _: "null", lambda _: '{"files": 3, "sha256": 4}', _of_another],
-    ids=["cut", "empty", "list", "null", "foreign", "changed"],
+    [
+        _cut,
+        lambda _: "",
+        lambda _: "[]",
+        lambda _: "null",
+        lambda _: '{"files": 3, "sha256": 4}',
+        lambda _: "[" * 100_000,
+        _of_another,
+    ],
+    ids=["cut", "empty", "list", "null", "foreign", "deep", "changed"],
 )
 def test_a_damaged_memo_costs_a_reading_and_condemns_nothing(
     store: ArtifactStore, read: list[str], harm: Callable[[str], str]
