@@ -24,7 +24,7 @@ def verify(
     mend: Annotated[
         bool,
         typer.Option(
-            "--mend", help="Set damaged artefacts and all made from them aside, so that the next run makes them anew."
+            "--mend", help="Set damaged artefacts and all made from them aside; the next run recomputes them."
         ),
     ] = False,
 ) -> None:
@@ -67,13 +67,13 @@ def _mend(workspace: Workspace, damaged: Iterable[Artifact]) -> None:
     artifacts = set_aside_damaged(workspace.store, damaged)
     for study in workspace.drop_dangling_reports():
         console.print(f"reports/{study} is taken away until the next run of the study.", markup=False)
-    console.print(f"{len(artifacts)} artefacts are set aside; the next run of their study makes them anew.")
+    console.print(f"{len(artifacts)} artefacts are set aside; the next run of their study recomputes them.")
 
 
 def _tell_mend(damaged: int, tainted: int) -> None:
     console.print(
         f"{damaged} artefacts are damaged and {tainted} were made from them: `saeflow verify --mend` sets all of them "
-        "aside; the next run of their study then makes them anew."
+        "aside; the next run of their study then recomputes them."
     )
 
 

@@ -53,7 +53,9 @@ def look(store: ArtifactStore, units: Iterable[Unit]) -> Look:
     there = {artifact: faults for artifact, faults in faulty.items() if store.path(artifact).is_dir()}
     sources = [artifact for artifact, faults in there.items() if any(fault.doubtful for fault in faults)]
     doubtful = made_from(store, sources) if sources else []
-    lines = [f"{labels[made]} is damaged, and made anew by a run: {fault}" for made in there for fault in there[made]]
+    lines = [f"{labels[made]} is damaged; a run recomputes it: {fault}" for made in there for fault in there[made]]
     if doubtful:
-        lines.append(f"{len(doubtful)} artefacts are made anew with it, for it may have been damaged when they read it")
+        lines.append(
+            f"{len(doubtful)} artefacts made from damaged ones are recomputed too: they may have read what is wrong"
+        )
     return Look(frozenset(labels.keys() - faulty.keys() - {*doubtful}), tuple(lines), tuple(doubtful))

@@ -1,4 +1,4 @@
-"""Damaged inputs: no unit reads them, and a run makes them anew."""
+"""Damaged inputs: no unit reads them, and a run recomputes them."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -70,18 +70,18 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_a_damaged_input_is_made_anew_before_it_is_read(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_input_is_recomputed_before_it_is_read(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.make(SAE)
     flip(bench.weights)
     assert bench.make(SAE, INDEX) == ["train_sae[0]", "index_features[0]"]
     assert bench.read == [b"right" * 1000]
-    assert f"train_sae[0] is damaged, and made anew by a run: {SAE.artifact.ref}/weights.bin" in caplog.text
+    assert f"train_sae[0] is damaged; a run recomputes it: {SAE.artifact.ref}/weights.bin" in caplog.text
     assert len(list(bench.store.root.glob("train_sae/.*.aside0/weights.bin"))) == 1
     flip(bench.weights)
     assert bench.make(SAE, INDEX) == ["train_sae[0]"], "what was made from the right content stays"
 
 
-def test_what_may_have_been_made_from_the_wrong_content_is_made_anew(bench: Bench) -> None:
+def test_what_may_have_been_made_from_the_wrong_content_is_recomputed(bench: Bench) -> None:
     bench.make(SAE, INDEX)
     flip(bench.weights, keep_time=True)
     assert bench.store.verify(SAE.artifact) != []
