@@ -40,10 +40,10 @@ def _await(work: Work) -> None:
 
 
 def _refuse_faulty(work: Work, cause: Exception | None = None) -> None:
-    faulty = work.context.store.faulty(_inputs(work))
-    if faulty:
-        fault = next(iter(faulty.values()))[0]
-        raise DamagedArtifact(f"an input changed during the run: {fault}; run again to recompute it") from cause
+    store = work.context.store
+    for artifact, faults in store.faulty(_inputs(work)).items():
+        what = faults[0] if store.path(artifact).is_dir() else f"{artifact.ref}: set aside or removed"
+        raise DamagedArtifact(f"an input changed during the run: {what}; run again to recompute it") from cause
 
 
 def _inputs(work: Work) -> list[Artifact]:

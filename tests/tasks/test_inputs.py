@@ -1,17 +1,22 @@
 """Damaged inputs: no unit reads them, and a run recomputes them."""
 
+import logging
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from core.artifacts import DamagedArtifact
 from core.checked import CHECKED
+from core.progress import Stopped, silent
 from core.steps import STEPS
 from core.units import Unit
 from flows.profiles import ThreadsProfile
 from flows.stages import StageFailed, run_stage
 from tasks.context import RunContext, Work
+from tasks.inputs import checked_inputs
 from tasks.step import STOPPING, step
 from tests.core.test_checked import flip
 
@@ -66,6 +71,16 @@ def _set_aside(path: Path) -> None:
 
 
 @pytest.fixture
+def work(tmp_path: Path) -> Work:
+    """An attempt at the index, whose input is there."""
+    context = RunContext(workspace=str(tmp_path), study="toy", data_base="", model_folder="")
+    staged = context.store.staging(SAE.artifact)
+    (staged / "weights.bin").write_bytes(bytes(100))
+    context.store.publish(staged, SAE.artifact, {})
+    return Work(INDEX, context, tmp_path / "out", tmp_path / "checkpoint", silent, logging.getLogger("toy"))
+
+
+@pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
@@ -77,8 +92,6 @@ def test_a_damaged_input_is_recomputed_before_it_is_read(bench: Bench, caplog: p
     assert bench.read == [b"right" * 1000]
     assert f"train_sae[0] is damaged; a run recomputes it: {SAE.artifact.ref}/weights.bin" in caplog.text
     assert len(list(bench.store.root.glob("train_sae/.*.aside0/weights.bin"))) == 1
-    flip(bench.weights)
-    assert bench.make(SAE, INDEX) == ["train_sae[0]"], "what was made from the right content stays"
 
 
 def test_what_may_have_been_made_from_the_wrong_content_is_recomputed(bench: Bench) -> None:
@@ -99,13 +112,39 @@ def test_an_input_damaged_during_the_run_fails_the_unit_that_would_read_it(bench
     assert bench.read == []
 
 
-@pytest.mark.parametrize("harm", [flip, _cut_short, Path.unlink, _set_aside])
-def test_nothing_is_published_that_read_an_input_while_it_changed(harm: Callable[[Path], None], bench: Bench) -> None:
+def test_nothing_is_published_that_read_an_input_while_it_was_damaged(bench: Bench) -> None:
     bench.make(SAE)
-    bench.harm = partial(harm, bench.weights)
-    with pytest.raises(StageFailed, match=rf"an input changed during the run: {SAE.artifact.ref}"):
+    bench.harm = partial(flip, bench.weights)
+    with pytest.raises(StageFailed, match="an input changed during the run"):
         bench.make(INDEX)
-    assert not bench.store.intact(INDEX.artifact)
+    assert len(bench.read) == 1 and not bench.store.intact(INDEX.artifact)
+
+
+@pytest.mark.parametrize("raised", [None, ValueError("header too short")])
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (_cut_short, "/weights.bin: 10 bytes, manifest says 100;"),
+        (Path.unlink, "/weights.bin: missing;"),
+        (_set_aside, ": set aside or removed;"),
+    ],
+)
+def test_a_change_during_the_body_is_the_reason_whatever_the_body_raises(
+    harm: Callable[[Path], None], told: str, raised: Exception | None, work: Work
+) -> None:
+    with (
+        pytest.raises(DamagedArtifact, match=re.escape(f"during the run: {SAE.artifact.ref}{told} run again")),
+        checked_inputs(work),
+    ):
+        harm(work.input("sae") / "weights.bin")
+        if raised is not None:
+            raise raised
+
+
+def test_a_stop_stays_a_stop(work: Work) -> None:
+    with pytest.raises(Stopped), checked_inputs(work):
+        (work.input("sae") / "weights.bin").unlink()
+        raise Stopped
 
 
 def test_an_input_that_nobody_has_looked_at_is_read_once(bench: Bench) -> None:
