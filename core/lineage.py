@@ -34,11 +34,10 @@ def _inputs(store: ArtifactStore, artifact: Artifact) -> Iterator[Artifact]:
 
 @dataclass(frozen=True)
 class Look:
-    """What of some units is there: `whole` are as their manifests say and in no doubt; `damage` has a line a file.
+    """What of some units is there: `whole` are as their manifests say and not in doubt; `damage` has one line per file.
 
-    A file that was found right once and has changed since puts nothing in doubt: whatever read it after the change
-    would have looked again. Of one that nobody had found right, all that was made from it is `doubtful`, the artefacts
-    of other studies too.
+    A file that was found right and changed later puts nothing in doubt: a unit that reads it after the change looks
+    first. What was made from a file that nobody had found right is `doubtful`, artefacts of other studies included.
     """
 
     whole: frozenset[Artifact]

@@ -148,7 +148,7 @@ def test_a_workspace_that_cannot_be_written_is_read_each_time(store: ArtifactSto
     assert {path.name for path in store.path(ARTIFACT).iterdir()} == {"a.bin", "deep", CHECKED, MANIFEST}
 
 
-def test_files_that_the_manifest_does_not_name_are_nobodys_affair(store: ArtifactStore) -> None:
+def test_files_that_the_manifest_does_not_name_are_ignored(store: ArtifactStore) -> None:
     (store.path(ARTIFACT) / "notes.txt").write_text("mine")
     (store.path(ARTIFACT) / f".{CHECKED}.half").write_text("{")
     assert store.intact(ARTIFACT) and store.verify(ARTIFACT) == []
