@@ -77,7 +77,9 @@ def _refuse_missing(units: Sequence[Unit], plan: Plan, workspace: Workspace, stu
     present = workspace.present([*plan.capture, *units])
     missing = [unit.label for unit in (*plan.capture, *units) if unit.artifact not in present]
     if missing:
-        raise BadInput(f"{', '.join(missing[:3])}: not made yet; `saeflow run {study}` makes what is missing")
+        raise BadInput(
+            f"{', '.join(missing[:3])}: not made yet or damaged; `saeflow run {study}` makes what is missing"
+        )
 
 
 @contextmanager

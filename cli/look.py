@@ -137,14 +137,16 @@ def _tell_queue() -> None:
 def _tell_record(record: dict[str, Any], settings: Settings, served: Addresses) -> None:
     from core.artifacts import Artifact
 
-    refs = [str(ref) for ref in record["artifacts"]]
+    artifacts = [Artifact.from_ref(str(ref)) for ref in record["artifacts"]]
     store = settings.workspace.store
-    there = sum(store.intact(Artifact.from_ref(ref)) for ref in refs)
-    state = "[green]complete[/green]" if there == len(refs) else f"[yellow]{there} of {len(refs)} artefacts[/yellow]"
+    with console.status("checking what is there"):  # the first look may have to read files
+        faulty = store.faulty(artifacts)
+    there, count = len(artifacts) - len(faulty), len(artifacts)
+    state = f"[yellow]{there} of {count} artefacts[/yellow]" if faulty else "[green]complete[/green]"
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(str(record["time"]))))
     console.print(f"[bold]{record['key']}[/bold]  {when}  {state}")
     report = Artifact.from_ref(str(record["report"]))
-    if store.intact(report):
+    if report not in faulty:
         console.print(f"  report  {store.path(report) / 'report.html'}", markup=False)
     log = pipeline_log_path(settings.workspace.root, str(record["study"]["name"]))
     if log.is_file():

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +24,7 @@ def verify(
     mend: Annotated[
         bool,
         typer.Option(
-            "--mend", help="Set damaged artefacts and all made from them aside, so that the next run makes them anew."
+            "--mend", help="Set damaged artefacts and all made from them aside; the next run recomputes them."
         ),
     ] = False,
 ) -> None:
@@ -43,7 +43,7 @@ def verify(
     for study in workspace.reports_among([*damaged, *tainted]):
         complain(f"reports/{study}: the study's published report is one of these")
     if mend:
-        _mend(workspace, [*damaged, *tainted])
+        _mend(workspace, damaged)
     else:
         _tell_mend(len(damaged), len(tainted))
     raise SystemExit(1)
@@ -54,18 +54,26 @@ def _made_from(store: ArtifactStore, made: Artifact) -> str:
     return f"{made.ref}: made from what is damaged ({manifest.get('label')} of {manifest.get('study')})"
 
 
-def _mend(workspace: Workspace, artifacts: list[Artifact]) -> None:
+def set_aside_damaged(store: ArtifactStore, damaged: Iterable[Artifact]) -> list[Artifact]:
+    """Set aside what is still damaged, for a run may have recomputed some meanwhile, and what was made from it."""
+    still = [artifact for artifact in damaged if not store.intact(artifact)]
+    artifacts = [*still, *made_from(store, still)]
     for artifact in artifacts:
-        workspace.store.set_aside(artifact)
+        store.set_aside(artifact)
+    return artifacts
+
+
+def _mend(workspace: Workspace, damaged: Iterable[Artifact]) -> None:
+    artifacts = set_aside_damaged(workspace.store, damaged)
     for study in workspace.drop_dangling_reports():
         console.print(f"reports/{study} is taken away until the next run of the study.", markup=False)
-    console.print(f"{len(artifacts)} artefacts are set aside; the next run of their study makes them anew.")
+    console.print(f"{len(artifacts)} artefacts are set aside; the next run of their study recomputes them.")
 
 
 def _tell_mend(damaged: int, tainted: int) -> None:
     console.print(
         f"{damaged} artefacts are damaged and {tainted} were made from them: `saeflow verify --mend` sets all of them "
-        "aside; the next run of their study then makes them anew."
+        "aside; the next run of their study then recomputes them."
     )
 
 

@@ -22,6 +22,9 @@ from core.checked import CHECKED, Checked, Fault, faults
 MANIFEST = "manifest.json"
 RECORD = "prefect.json"
 _BESIDE = (MANIFEST, RECORD, CHECKED)
+_SEAL = "manifest_sha256"
+_MOST_THREADS = 8
+"""A node may have a hundred cores, of which a job owns a few; eight hash 10 GB/s, more than a disk gives."""
 SEEN_WITHIN_S = 60.0
 """A network file system may show a file that another machine wrote only after its caches expire."""
 
@@ -90,16 +93,21 @@ class ArtifactStore:
         return self.root / artifact.step / artifact.fingerprint
 
     def manifest(self, artifact: Artifact) -> dict[str, Any]:
-        """The artefact's manifest.
+        """The artefact's manifest, without its seal.
 
         Raises:
-            DamagedArtifact: the manifest is missing or is not JSON.
+            DamagedArtifact: the manifest is missing, is not JSON or is not as it was written.
         """
         try:
-            manifest: dict[str, Any] = json.loads((self.path(artifact) / MANIFEST).read_text(encoding="utf-8"))
-            return manifest
-        except (OSError, ValueError) as error:
+            manifest = json.loads((self.path(artifact) / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
             raise DamagedArtifact(f"{artifact.ref}: manifest.json is missing or unreadable ({error})") from error
+        if not isinstance(manifest, dict):
+            raise DamagedArtifact(f"{artifact.ref}: manifest.json is no manifest")
+        seal = manifest.pop(_SEAL, None)  # manifests of earlier versions have none
+        if seal is not None and seal != _seal(manifest):
+            raise DamagedArtifact(f"{artifact.ref}: manifest.json changed")
+        return manifest
 
     def intact(self, artifact: Artifact) -> bool:
         """Whether every file of the manifest is there and holds what it says."""
@@ -120,7 +128,7 @@ class ArtifactStore:
     def faulty(self, artifacts: Iterable[Artifact]) -> dict[Artifact, list[Fault]]:
         """Those that are not there or damaged, with what is wrong; several are read at once, where they must be."""
         looked_at = list(artifacts)
-        with ThreadPoolExecutor(os.cpu_count() or 1, "checking") as threads:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS), "checking") as threads:
             found = zip(looked_at, threads.map(self.faults, looked_at), strict=True)
             return {artifact: wrong for artifact, wrong in found if wrong}
 
@@ -164,10 +172,9 @@ class ArtifactStore:
         Raises:
             DamagedArtifact: the place stays taken by a directory that is not intact.
         """
-        content = {**manifest, "files": _measure(staged)}
-        (staged / MANIFEST).write_text(
-            json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8"
-        )
+        content = json.loads(json.dumps({**manifest, "files": _measure(staged)}))  # as it will be read
+        text = json.dumps({**content, _SEAL: _seal(content)}, indent=1, sort_keys=True, ensure_ascii=False)
+        (staged / MANIFEST).write_text(text + "\n", "utf-8")
         place = self.path(artifact)
         for _ in range(3):
             try:
@@ -199,6 +206,11 @@ class ArtifactStore:
         for step in sorted(path for path in self.root.glob("*") if path.is_dir()):
             for place in sorted(path for path in step.iterdir() if path.is_dir() and not path.name.startswith(".")):
                 yield Artifact(step.name, place.name)
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of the rest of a manifest: its metrics and inputs are read as the files are."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _is_changed(wrong: list[Fault]) -> bool:

@@ -1,7 +1,7 @@
-"""Which files of an artefact were found to hold what its manifest says: remembered beside them by size, time and inode.
+"""What each file of an artefact held when it was last read: recorded beside it by size, modification time and inode.
 
-A memo only. Losing it costs a reading of the files; it never speaks for a file whose size, time or inode is another.
-Times come from the file system alone and are compared with no clock: hosts that share a workspace have their own.
+The record is a cache: without it files are read again, and it does not apply to a file of another size, time or inode.
+Times come from the file system and are compared with no clock, because hosts that share a workspace have their own.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ Stamp = tuple[int, int, int]
 class Fault:
     """What is wrong with a file.
 
-    `changed` tells that its content is another; `doubtful`, that in addition nobody had found it right before it
-    changed, so that what was made from it may have been made from the wrong content.
+    `changed`: its content differs from the manifest. `doubtful`: in addition nobody had found it right before, so that
+    units may have read the wrong content.
     """
 
     place: str
@@ -57,8 +57,9 @@ class Checked:
         self._before = dict(self._seen)
 
     def look(self, name: str, sha256: str, stamp: Stamp | None) -> Seen:
-        """What the file holds, which should be `sha256`; it is read where the memo does not know it by this
-        `stamp`, and always without one: then its past counts no more.
+        """What the file holds, which should be `sha256`; it is read where the memo does not have this `stamp`.
+
+        Without a stamp it is always read, and what earlier readings found no longer counts.
 
         Raises:
             OSError: it is not there or cannot be read.
@@ -103,8 +104,8 @@ class Checked:
 def faults(folder: Path, ref: str, files: Mapping[str, Any], reread: bool = False) -> list[Fault]:
     """What is wrong with the files of the artefact in `folder`, of which its manifest says `files`.
 
-    A file whose size is right is read unless the memo speaks for it; with `reread` every file is, and what was known
-    of its past counts no more. Files that the manifest does not name are nobody's affair.
+    A file of the right size is read unless the memo has its stamp; with `reread` every file is read, and what earlier
+    readings found no longer counts. Files that the manifest does not name are ignored.
 
     Raises:
         KeyError, TypeError: `files` is none of a manifest.
@@ -136,7 +137,7 @@ def _content(memo: Checked, place: str, name: str, sha256: str, stamp: Stamp | N
 def _stamp_of(path: str) -> Stamp | None:
     try:
         return _stamp(os.stat(path))  # noqa: PTH116  # a Path costs as much again, and there are thousands
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file can have such a name
         return None
 
 
@@ -157,5 +158,5 @@ def _read_memo(path: Path) -> dict[str, Seen]:
         if memo["sha256"] != hashlib.sha256(memo["files"].encode()).hexdigest():
             return {}
         return {name: Seen(*entry) for name, entry in json.loads(memo["files"]).items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}

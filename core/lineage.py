@@ -34,11 +34,10 @@ def _inputs(store: ArtifactStore, artifact: Artifact) -> Iterator[Artifact]:
 
 @dataclass(frozen=True)
 class Look:
-    """What of some units is there: `whole` are as their manifests say and in no doubt; `damage` has a line a file.
+    """What of some units is there: `whole` are as their manifests say and not in doubt; `damage` has one line per file.
 
-    A file that was found right once and has changed since puts nothing in doubt: whatever read it after the change
-    would have looked again. Of one that nobody had found right, all that was made from it is `doubtful`, the artefacts
-    of other studies too.
+    A file that was found right and changed later puts nothing in doubt: a unit that reads it after the change looks
+    first. What was made from a file that nobody had found right is `doubtful`, artefacts of other studies included.
     """
 
     whole: frozenset[Artifact]
@@ -53,7 +52,9 @@ def look(store: ArtifactStore, units: Iterable[Unit]) -> Look:
     there = {artifact: faults for artifact, faults in faulty.items() if store.path(artifact).is_dir()}
     sources = [artifact for artifact, faults in there.items() if any(fault.doubtful for fault in faults)]
     doubtful = made_from(store, sources) if sources else []
-    lines = [f"{labels[made]} is damaged, and made anew by a run: {fault}" for made in there for fault in there[made]]
+    lines = [f"{labels[made]} is damaged; a run recomputes it: {fault}" for made in there for fault in there[made]]
     if doubtful:
-        lines.append(f"{len(doubtful)} artefacts are made anew with it, for it may have been damaged when they read it")
+        lines.append(
+            f"{len(doubtful)} artefacts made from damaged ones are recomputed too: they may have read what is wrong"
+        )
     return Look(frozenset(labels.keys() - faulty.keys() - {*doubtful}), tuple(lines), tuple(doubtful))

@@ -69,8 +69,8 @@ def run_stage(name: str, units: Sequence[Unit], steps: Steps, context: RunContex
 
 
 def _make_way(units: Sequence[Unit], context: RunContext) -> None:
-    """Tell what is damaged, and set aside what a damaged unit puts in doubt: later stages then make it anew. The
-    damaged one itself is set aside by whoever makes it anew, who alone holds its lease."""
+    """Log what is damaged, and set aside what a damaged unit puts in doubt: later stages then recompute it. The
+    damaged one itself is set aside by the process that recomputes it, which alone holds its lease."""
     found = look(context.store, units)
     for line in found.damage:
         _log.warning("%s", line)

@@ -19,7 +19,7 @@ Everything lies in the workspace: `artifacts/<step>/<fingerprint>/` (one folder 
 all its runs: at most 2 MB, and four earlier ones), `studies/<key>.json` (what a study refers to),
 `accounting/<study>.jsonl` and `<study>.units.jsonl` (what jobs held and units used), `running/` (study runs that go
 on), `mlflow.db` and `mlartifacts/`, `prefect/`. Every folder of an artefact has `manifest.json` (recipe, provenance,
-size and SHA-256 of each file). Beside it lie `checked.json` ([what each file held when it was
+size and SHA-256 of each file and of itself). Beside it lie `checked.json` ([what each file held when it was
 read](concepts.md#damaged-files)) and `prefect.json` (Prefect's record), which are not in the manifest. Matrices are
 safetensors or .npy, tables Parquet, words JSON; nothing is a pickle. This page is made from a finished run:
 `python -m infra.outputs_page WORKSPACE > docs/outputs.md`.

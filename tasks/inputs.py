@@ -1,33 +1,49 @@
-"""A unit's inputs: there, and what their manifests say."""
+"""A unit's inputs: there, and what their manifests say, before and after its body reads them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from core.artifacts import SEEN_WITHIN_S, Artifact, DamagedArtifact
+from core.progress import Stopped
 from tasks.context import Work
 from tasks.job import this_job
 
 
-def await_inputs(work: Work) -> None:
-    """Wait for the unit's inputs, and see to it that they hold what their manifests say.
+@contextmanager
+def checked_inputs(work: Work) -> Iterator[None]:
+    """Wait for the unit's inputs, and hold them against their manifests before and after the block.
 
     Raises:
         FileNotFoundError: some are not there.
-        DamagedArtifact: some hold something else.
+        DamagedArtifact: some hold something else, or were set aside meanwhile; also in place of what the block raises
+            then.
     """
-    absent = work.context.store.missing(_inputs(work), SEEN_WITHIN_S if this_job() else 0.0)
+    _await(work)
+    try:
+        yield
+    except Stopped:
+        raise
+    except Exception as error:
+        _refuse_faulty(work, error)
+        raise
+    _refuse_faulty(work)
+
+
+def _await(work: Work) -> None:
+    store = work.context.store
+    faulty = store.missing(_inputs(work), SEEN_WITHIN_S if this_job() else 0.0)
+    absent = [artifact.ref for artifact in faulty if not store.path(artifact).is_dir()]
     if absent:
-        refuse_damaged(work)
-        raise FileNotFoundError(f"inputs are not there: {', '.join(artifact.ref for artifact in absent)}")
+        raise FileNotFoundError(f"inputs are not there: {', '.join(absent)}; run again to make them")
+    if faulty:
+        _refuse_faulty(work)
 
 
-def refuse_damaged(work: Work) -> None:
-    """Look whether the unit's inputs still hold what their manifests say.
-
-    Raises:
-        DamagedArtifact: some hold something else.
-    """
-    faulty = work.context.store.faulty(_inputs(work))
-    changed = [fault for faults in faulty.values() for fault in faults if fault.changed]
-    if changed:
-        raise DamagedArtifact(f"an input was damaged during the run: {changed[0]}; run again to make it anew")
+def _refuse_faulty(work: Work, cause: Exception | None = None) -> None:
+    store = work.context.store
+    for artifact, faults in store.faulty(_inputs(work)).items():
+        what = faults[0] if store.path(artifact).is_dir() else f"{artifact.ref}: set aside or removed"
+        raise DamagedArtifact(f"an input changed during the run: {what}; run again to recompute it") from cause
 
 
 def _inputs(work: Work) -> list[Artifact]:

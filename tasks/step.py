@@ -26,7 +26,7 @@ from core.steps import StepSpec
 from core.units import Unit
 from tasks.context import RunContext, Work
 from tasks.gpu_usage import device_of_step, watch_gpu
-from tasks.inputs import await_inputs, refuse_damaged
+from tasks.inputs import checked_inputs
 from tasks.job import leave_in_time, this_job
 from tasks.lease import Lease, held
 from tasks.provenance import Stopwatch, provenance
@@ -155,9 +155,8 @@ def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
             )
             where = f" in {job}" if (job := this_job()) else ""
             logger.info("%s begins%s: %s", unit.label, where, unit.artifact.ref)
-            await_inputs(work)
-            metrics = dict(body(work))
-            refuse_damaged(work)  # it may have read on after a change
+            with checked_inputs(work):
+                metrics = dict(body(work))
             made = provenance(watch, device, gpu.read() if gpu is not None else None)
             _publish(work, metrics, made)
             tracked.finish(metrics, made)

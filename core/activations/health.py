@@ -143,7 +143,7 @@ def _few_hold_much(layer: int, top_share: float, rows: int) -> tuple[str, ...]:
     if top_share < TOP_SHARE * equal:
         return ()
     words = f"layer {layer}: the largest {equal:.1%} of its rows hold {top_share:.1%} of the squared norm"
-    return (f"{words}, so that FVU speaks of few rows; lower capture.max_norm_multiple to leave them out",)
+    return (f"{words}, so that FVU mostly measures these; a lower capture.max_norm_multiple leaves them out",)
 
 
 def _blocks(table: LayerTable) -> Iterator[tuple[int, Tensor, Bool[Tensor, " n"]]]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def find_outliers(
     At least half of the ordinary rows are never among them.
     """
     median = float(np.median(norms[ordinary]))
-    limit = multiple * median if multiple is not None and median > 0 else None
+    limit = min(multiple * median, sys.float_info.max) if multiple is not None and median > 0 else None
     beyond = ordinary & (norms > (math.inf if limit is None else limit))
     table = tokens.with_columns(pl.Series("norm", norms)).filter(pl.Series(beyond)).select(list(TABLE)).cast(TABLE)
     squared = np.square(norms[ordinary])

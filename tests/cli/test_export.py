@@ -76,7 +76,10 @@ def test_what_cannot_be_exported_is_told(mini_workspace: Path, tmp_path: Path) -
         (("mini", "3", str(tmp_path / "x")), "layer 3 is not among the study's layers (0, 9, 17, 33)"),
         (("mini", "9-3", str(tmp_path / "x")), "the range '9-3' runs backwards"),
         (("mini", "9", str(mini_workspace)), "is there already; name a new folder, or an empty one"),
-        (("mini", "9", str(tmp_path / "x"), "--set", "capture.segments=[caption]"), "not made yet; `saeflow run mini`"),
+        (
+            ("mini", "9", str(tmp_path / "x"), "--set", "capture.segments=[caption]"),
+            "not made yet or damaged; `saeflow run mini`",
+        ),
         (("mini", "9", str(tmp_path / "x"), "--set", "data.num_samples=16"), "nothing of the study is captured yet"),
     ]:
         result = saeflow(mini_workspace, "export", *words)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.store import set_aside_damaged
 from core.artifacts import Artifact, ArtifactStore
 from core.units import Unit
 from core.workspace import Workspace
@@ -54,3 +55,9 @@ def test_what_was_made_from_a_damaged_artefact_is_listed_and_mended_with_it(work
     assert set(ArtifactStore(workspace.store.root)) == {SHARD.artifact, TABLE.artifact, APART.artifact}
     assert [link.name for link in sorted((workspace.root / "reports").iterdir())] == ["apart"]
     assert saeflow(workspace.root, "verify").returncode == 0
+
+
+def test_what_a_run_has_recomputed_meanwhile_is_left(workspace: Workspace) -> None:
+    flip(place(workspace, REPORTS["one"].artifact))
+    assert set_aside_damaged(workspace.store, [SAE.artifact, REPORTS["one"].artifact]) == [REPORTS["one"].artifact]
+    assert len(list(workspace.store)) == 5

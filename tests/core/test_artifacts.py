@@ -82,6 +82,35 @@ def test_racing_publishers_leave_one_whole_artifact(store: ArtifactStore) -> Non
     assert [path.name for path in (store.root / "train_sae").iterdir()] == [ARTIFACT.fingerprint]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("0.25", "0.35"), ("train_sae/aa", "train_sae/ab"), ('"size": 7', '"size": 6')]
+)
+def test_a_changed_manifest_is_damage(old: str, new: str, store: ArtifactStore) -> None:
+    staged = store.staging(ARTIFACT)
+    (staged / "w.bin").write_text("weights")
+    store.publish(staged, ARTIFACT, {"metrics": {"loss": 0.25, 3: float("nan")}, "inputs": ("train_sae/aa",)})
+    manifest = store.path(ARTIFACT) / MANIFEST
+    assert store.intact(ARTIFACT) and store.manifest(ARTIFACT)["metrics"]["loss"] == 0.25
+    text = manifest.read_text()
+    assert text.count(old) == 1
+    manifest.write_text(text.replace(old, new))
+    assert store.verify(ARTIFACT) == [f"{ARTIFACT.ref}: manifest.json changed"]
+
+
+def test_a_manifest_of_an_earlier_version_has_no_seal(store: ArtifactStore) -> None:
+    publish(store)
+    path = store.path(ARTIFACT) / MANIFEST
+    path.write_text(json.dumps(store.manifest(ARTIFACT)))
+    assert store.intact(ARTIFACT)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", '{"files": {"a\\u0000b": {"size": 1, "sha256": "x"}}}'])
+def test_a_manifest_that_is_none_is_told_in_a_line(text: str, store: ArtifactStore) -> None:
+    publish(store)
+    (store.path(ARTIFACT) / MANIFEST).write_text(text)
+    assert len(store.verify(ARTIFACT)) == 1
+
+
 def test_the_prefect_record_is_no_part_of_the_manifest(store: ArtifactStore) -> None:
     publish(store)
     (store.path(ARTIFACT) / RECORD).write_text(json.dumps({}))

@@ -110,8 +110,16 @@ def _of_another(text: str) -> str:
 
 @pytest.mark.parametrize(
     "harm",
-    [_cut, lambda _: "", lambda _: "[]", lambda _: "null", lambda _: '{"files": 3, "sha256": 4}', _of_another],
-    ids=["cut", "empty", "list", "null", "foreign", "changed"],
+    [
+        _cut,
+        lambda _: "",
+        lambda _: "[]",
+        lambda _: "null",
+        lambda _: '{"files": 3, "sha256": 4}',
+        lambda _: "[" * 100_000,
+        _of_another,
+    ],
+    ids=["cut", "empty", "list", "null", "foreign", "deep", "changed"],
 )
 def test_a_damaged_memo_costs_a_reading_and_condemns_nothing(
     store: ArtifactStore, read: list[str], harm: Callable[[str], str]
@@ -140,7 +148,7 @@ def test_a_workspace_that_cannot_be_written_is_read_each_time(store: ArtifactSto
     assert {path.name for path in store.path(ARTIFACT).iterdir()} == {"a.bin", "deep", CHECKED, MANIFEST}
 
 
-def test_files_that_the_manifest_does_not_name_are_nobodys_affair(store: ArtifactStore) -> None:
+def test_files_that_the_manifest_does_not_name_are_ignored(store: ArtifactStore) -> None:
     (store.path(ARTIFACT) / "notes.txt").write_text("mine")
     (store.path(ARTIFACT) / f".{CHECKED}.half").write_text("{")
     assert store.intact(ARTIFACT) and store.verify(ARTIFACT) == []

@@ -54,7 +54,7 @@ def test_damage_of_unknown_age_puts_in_doubt_what_was_made_from_it(store: Artifa
     found = look(store, UNITS)
     assert found.doubtful == (SAES[0].artifact, REPORT.artifact)
     assert found.whole == {unit.artifact for unit in (SHARD, TABLES[1], SAES[1])}
-    assert "2 artefacts are made anew with it" in found.damage[-1]
+    assert "2 artefacts made from damaged ones are recomputed too" in found.damage[-1]
 
 
 def test_what_is_not_there_is_no_damage(store: ArtifactStore) -> None:

@@ -12,7 +12,7 @@ from tests.flows.commands import saeflow
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_a_changed_byte_is_a_miss_for_plan_and_run_and_made_anew(
+def test_a_changed_byte_is_a_miss_for_plan_and_run_and_is_recomputed(
     mini_workspace: Path, tmp_path: Path, prefect_server: str
 ) -> None:
     workspace = tmp_path / "workspace"
@@ -23,7 +23,7 @@ def test_a_changed_byte_is_a_miss_for_plan_and_run_and_made_anew(
     before = set(store)
     flip(weights)
     planned = saeflow(workspace, "plan", "mini")
-    told = f"train_sae[17] is damaged, and made anew by a run: {sae.ref}/{weights.name}: content changed"
+    told = f"train_sae[17] is damaged; a run recomputes it: {sae.ref}/{weights.name}: content changed"
     assert told in planned.stderr
     (row,) = [line.split() for line in planned.stdout.splitlines() if line.startswith("train_sae")]
     assert row[1:4] == ["4", "3", "1"]

@@ -1,17 +1,22 @@
-"""Damaged inputs: no unit reads them, and a run makes them anew."""
+"""Damaged inputs: no unit reads them, and a run recomputes them."""
 
+import logging
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from core.artifacts import DamagedArtifact
 from core.checked import CHECKED
+from core.progress import Stopped, silent
 from core.steps import STEPS
 from core.units import Unit
 from flows.profiles import ThreadsProfile
 from flows.stages import StageFailed, run_stage
 from tasks.context import RunContext, Work
+from tasks.inputs import checked_inputs
 from tasks.step import STOPPING, step
 from tests.core.test_checked import flip
 
@@ -56,23 +61,40 @@ class Bench:
         return list(self.ran)
 
 
+def _cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:10])
+
+
+def _set_aside(path: Path) -> None:
+    """As `verify --mend` does, or another run that doubts it."""
+    path.parent.rename(path.parent.with_name(".aside0"))
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    """An attempt at the index, whose input is there."""
+    context = RunContext(workspace=str(tmp_path), study="toy", data_base="", model_folder="")
+    staged = context.store.staging(SAE.artifact)
+    (staged / "weights.bin").write_bytes(bytes(100))
+    context.store.publish(staged, SAE.artifact, {})
+    return Work(INDEX, context, tmp_path / "out", tmp_path / "checkpoint", silent, logging.getLogger("toy"))
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_a_damaged_input_is_made_anew_before_it_is_read(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_input_is_recomputed_before_it_is_read(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.make(SAE)
     flip(bench.weights)
     assert bench.make(SAE, INDEX) == ["train_sae[0]", "index_features[0]"]
     assert bench.read == [b"right" * 1000]
-    assert f"train_sae[0] is damaged, and made anew by a run: {SAE.artifact.ref}/weights.bin" in caplog.text
+    assert f"train_sae[0] is damaged; a run recomputes it: {SAE.artifact.ref}/weights.bin" in caplog.text
     assert len(list(bench.store.root.glob("train_sae/.*.aside0/weights.bin"))) == 1
-    flip(bench.weights)
-    assert bench.make(SAE, INDEX) == ["train_sae[0]"], "what was made from the right content stays"
 
 
-def test_what_may_have_been_made_from_the_wrong_content_is_made_anew(bench: Bench) -> None:
+def test_what_may_have_been_made_from_the_wrong_content_is_recomputed(bench: Bench) -> None:
     bench.make(SAE, INDEX)
     flip(bench.weights, keep_time=True)
     assert bench.store.verify(SAE.artifact) != []
@@ -83,7 +105,9 @@ def test_what_may_have_been_made_from_the_wrong_content_is_made_anew(bench: Benc
 def test_an_input_damaged_during_the_run_fails_the_unit_that_would_read_it(bench: Bench) -> None:
     bench.make(SAE)
     flip(bench.weights)
-    with pytest.raises(StageFailed, match=r"damaged during the run: train_sae/\w+/weights.bin: content changed; run"):
+    with pytest.raises(
+        StageFailed, match=r"an input changed during the run: train_sae/\w+/weights.bin: content changed; run"
+    ):
         bench.make(INDEX)
     assert bench.read == []
 
@@ -91,9 +115,36 @@ def test_an_input_damaged_during_the_run_fails_the_unit_that_would_read_it(bench
 def test_nothing_is_published_that_read_an_input_while_it_was_damaged(bench: Bench) -> None:
     bench.make(SAE)
     bench.harm = partial(flip, bench.weights)
-    with pytest.raises(StageFailed, match="damaged during the run"):
+    with pytest.raises(StageFailed, match="an input changed during the run"):
         bench.make(INDEX)
     assert len(bench.read) == 1 and not bench.store.intact(INDEX.artifact)
+
+
+@pytest.mark.parametrize("raised", [None, ValueError("header too short")])
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (_cut_short, "/weights.bin: 10 bytes, manifest says 100;"),
+        (Path.unlink, "/weights.bin: missing;"),
+        (_set_aside, ": set aside or removed;"),
+    ],
+)
+def test_a_change_during_the_body_is_the_reason_whatever_the_body_raises(
+    harm: Callable[[Path], None], told: str, raised: Exception | None, work: Work
+) -> None:
+    with (
+        pytest.raises(DamagedArtifact, match=re.escape(f"during the run: {SAE.artifact.ref}{told} run again")),
+        checked_inputs(work),
+    ):
+        harm(work.input("sae") / "weights.bin")
+        if raised is not None:
+            raise raised
+
+
+def test_a_stop_stays_a_stop(work: Work) -> None:
+    with pytest.raises(Stopped), checked_inputs(work):
+        (work.input("sae") / "weights.bin").unlink()
+        raise Stopped
 
 
 def test_an_input_that_nobody_has_looked_at_is_read_once(bench: Bench) -> None:

@@ -159,9 +159,9 @@ def test_where_the_median_norm_is_zero_no_row_is_an_outlier() -> None:
     )
 
 
-@pytest.mark.parametrize("count", [1, 2, 50])
-def test_equal_rows_have_no_outlier_and_no_gamma(count: int, tmp_path: Path) -> None:
-    health = examine_layer(_Table(torch.full((count, 6), 2.0)), "fail", 10)
+@pytest.mark.parametrize(("count", "multiple"), [(1, 10), (2, 1.0001), (50, 1e308)])
+def test_equal_rows_have_no_outlier_and_no_gamma(count: int, multiple: float, tmp_path: Path) -> None:
+    health = examine_layer(_Table(torch.full((count, 6), 2.0)), "fail", multiple)
     assert (health.gamma, health.warnings, health.outliers.table.height) == (None, (), 0)
     health.save(tmp_path)
     assert json.loads((tmp_path / "health.json").read_text())["gamma"] is None

@@ -14,7 +14,7 @@ from core.activations.rows import TOKENS
 from core.activations.table import LayerTable
 from core.sae.metrics import evaluate, final_metrics
 from core.sae.rows import Rows, choose_rows, load_rows
-from core.sae.training import train
+from core.sae.training import TrainedSAE, train
 from core.study.sae import SAEConfig
 from tests.core.sae.dictionary import plant, random_sae
 
@@ -29,6 +29,7 @@ class World:
     rows: Tensor
     samples: pl.DataFrame
     shard: Path
+    features: Tensor
 
     def rows_of(self, folder: Path, max_norm_multiple: float | None) -> Rows:
         """What an SAE is given once `extract_layer` has looked at the layer."""
@@ -39,7 +40,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("layer")
-    rows = plant(d_model=16, atoms=24, rows=2 * ROWS, active=2)[1]
+    features, rows = plant(d_model=16, atoms=24, rows=2 * ROWS, active=2)
     rows += 0.1 * rows.std() * torch.randn(rows.shape, generator=torch.Generator().manual_seed(1))
     for first in (0, ROWS):
         rows[first : first + FEW] *= TIMES
@@ -54,7 +55,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     )
     tokens.select(list(TOKENS)).cast(pl.Schema(TOKENS)).write_parquet(folder / "tokens.parquet")  # type: ignore[arg-type]
     splits = {"image_id": names, "split": ["train"] * ROWS + ["select"] * ROWS}
-    return World(rows.float(), pl.DataFrame(splits), folder)
+    return World(rows.float(), pl.DataFrame(splits), folder, features)
+
+
+@pytest.fixture(scope="module")
+def without(world: World, tmp_path_factory: pytest.TempPathFactory) -> TrainedSAE:
+    """An SAE that has seen no outlier."""
+    folder = tmp_path_factory.mktemp("without")
+    return train(world.rows_of(folder, 10), CONFIG, folder / "checkpoints")
 
 
 def test_outliers_are_left_out_of_training_and_of_every_figure_but_one(world: World, tmp_path: Path) -> None:
@@ -71,9 +79,18 @@ def test_outliers_are_left_out_of_training_and_of_every_figure_but_one(world: Wo
     assert metrics["held_out_rows"] == ROWS - FEW
 
 
-def test_learning_from_them_worsens_ordinary_rows_and_flatters_the_figure(world: World, tmp_path: Path) -> None:
+def test_outliers_along_a_feature_flatter_the_sae_that_has_not_seen_them(world: World, without: TrainedSAE) -> None:
     ordinary = world.rows[ROWS + FEW :]
-    without = train(world.rows_of(tmp_path / "without", 10), CONFIG, tmp_path / "a")
+    norm = TIMES * ordinary.norm(dim=1).median()
+    included = [torch.cat([(norm * feature).expand(FEW, -1), ordinary]) for feature in world.features]
+    told = torch.tensor([evaluate(without.sae, rows).fvu for rows in included])
+    assert told.median() < 0.7 * evaluate(without.sae, ordinary).fvu
+
+
+def test_learning_from_them_worsens_ordinary_rows_and_flatters_the_figure(
+    world: World, without: TrainedSAE, tmp_path: Path
+) -> None:
+    ordinary = world.rows[ROWS + FEW :]
     included = train(world.rows_of(tmp_path / "with", None), CONFIG, tmp_path / "b")
     assert "held_out_fvu_with_outliers" not in included.quality.metrics
     assert included.quality.metrics["held_out_rows"] == ROWS
