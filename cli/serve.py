@@ -10,10 +10,11 @@ from typing import Annotated
 import psutil
 import typer
 
+from cli.children import STOP_DEPLOYMENTS_S, start, stop, stop_alone, wait_for
 from cli.flow_runs import Failures, close_left_over
 from cli.servers import (
-    STOP_DEPLOYMENTS_S,
     check_port,
+    check_prefect_database,
     healthy,
     mlflow_command,
     prefect_command,
@@ -21,10 +22,6 @@ from cli.servers import (
     remove_note,
     served_deployments,
     serves,
-    start,
-    stop,
-    stop_alone,
-    wait_for,
     write_note,
 )
 from cli.terminal import console
@@ -51,6 +48,7 @@ def serve(
     settings = read_settings()
     settings.workspace.check_writable()
     check_database(settings.tracking_uri)
+    check_prefect_database(settings)
     check_port(prefect_port, "Prefect", "--prefect-port")
     check_port(mlflow_port, "MLflow", "--mlflow-port")
     work_in(settings.workspace.root / "prefect")

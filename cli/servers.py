@@ -1,36 +1,23 @@
 """Prefect and MLflow servers on loopback, as child processes that end with this one."""
 
-import contextlib
-import ctypes
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
-
 from cli import ONE_THREAD
+from cli.children import start, stop, wait_for
 from core.errors import BadInput
 from flows.environment import LOOPBACK, for_servers, set_environment, settle, settled
 from flows.settings import Settings
-from tasks.tracking_database import sqlite_url
-
-# The first start makes the database: 38 s were seen on two busy cores.
-START_LIMIT_S = 180.0
-STOP_LIMIT_S = 10.0
-# `flows.serve` ends by itself within 90 s, whatever its runs do.
-STOP_DEPLOYMENTS_S = 100.0
-_PR_SET_PDEATHSIG = 1
+from tasks.tracking_database import damage_of, sqlite_url
 
 
 def quiet_environment(settings: Settings, own_prefect: bool = True) -> dict[str, str]:
@@ -108,64 +95,18 @@ def serves(api: str, settings: Settings) -> bool:
     return Path(home) == settings.workspace.root / "prefect"
 
 
-def start(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own that dies with this process, its output going to `log`."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            command,
-            env=dict(environment),
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def stop(child: subprocess.Popen[bytes], limit_s: float = STOP_LIMIT_S) -> None:
-    """End a child and everything it started: asked first, then killed."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGTERM)
-    _end_within(child, limit_s)
-
-
-def stop_alone(child: subprocess.Popen[bytes], limit_s: float) -> None:
-    """End a child that ends what it started itself; what is left of them after a while is killed."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        family = psutil.Process(child.pid).children(recursive=True)
-        child.terminate()
-        _end_within(child, limit_s)
-        for process in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()  # psutil knows a later process of the same number from this one
-
-
-def _end_within(child: subprocess.Popen[bytes], limit_s: float) -> None:
-    try:
-        child.wait(limit_s)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-
-
-def wait_for(child: subprocess.Popen[bytes], ready: Callable[[], bool], name: str, log: Path) -> None:
-    """Wait until a child is ready.
+def check_prefect_database(settings: Settings) -> None:
+    """Make sure that Prefect's database, where it is there, is whole: from a damaged one its server starts, and hangs.
 
     Raises:
-        BadInput: it ended, or took longer than three minutes; the message names its log.
+        BadInput: it is damaged.
     """
-    deadline = time.monotonic() + START_LIMIT_S
-    while not ready():
-        if child.poll() is not None or time.monotonic() > deadline:
-            tail = " / ".join(log.read_text("utf-8", "replace").splitlines()[-3:])
-            raise BadInput(f"{name} did not start; its log is {log}: {tail}")
-        time.sleep(0.2)
+    database = settings.workspace.root / "prefect" / "prefect.db"
+    if damage := damage_of(database):
+        raise BadInput(
+            f"Prefect's database {database} is damaged ({damage}); move it away with its -wal and -shm: the record of "
+            "earlier runs is lost, no result is"
+        )
 
 
 def served_deployments(api: str) -> int:
@@ -259,6 +200,7 @@ def prefect_api(settings: Settings, meanwhile: Callable[[], object] = lambda: No
     if api is not None:
         yield api
         return
+    check_prefect_database(settings)
     port = free_port()
     api, log = f"http://127.0.0.1:{port}/api", settings.workspace.root / "logs" / "prefect-server.log"
     os.environ["PREFECT_API_URL"] = api

@@ -23,6 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import BadInput
+from tasks.tracking_database import damage_of
 
 _ANOTHER = "--set tracking.experiment=NAME"
 _ELSEWHERE = "SAEFLOW_TRACKING_URI=sqlite:////FOLDER/mlflow.db keeps the runs elsewhere"
@@ -70,6 +71,10 @@ def check_database(tracking_uri: str) -> None:
         return
     except sqlite3.DatabaseError as error:
         raise BadInput(f"MLflow's database {path}: {error}; move it away, or {_ELSEWHERE}") from error
+    if damage := damage_of(path):
+        raise BadInput(
+            f"MLflow's database {path} is damaged ({damage}); put a copy back, move it away, or {_ELSEWHERE}"
+        )
     if revision is not None and not _is_known(revision):
         raise BadInput(_of_a_newer_mlflow(str(path), revision))
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from cli import servers
+from cli.children import start, stop, wait_for
 from core.workspace import Workspace
 from flows.settings import Settings
 
@@ -21,12 +22,12 @@ def main() -> None:
         with servers.prefect_api(settings) as api:
             print(f"prefect server: {api} after {time.monotonic() - began:.0f} s")
             log = root / "logs" / "mlflow.log"
-            child = servers.start(servers.mlflow_command(settings, port), os.environ, log)
+            child = start(servers.mlflow_command(settings, port), os.environ, log)
             try:
-                servers.wait_for(child, lambda: servers.healthy(f"http://127.0.0.1:{port}/health"), "MLflow", log)
+                wait_for(child, lambda: servers.healthy(f"http://127.0.0.1:{port}/health"), "MLflow", log)
                 print(f"mlflow server: port {port} after {time.monotonic() - began:.0f} s")
             finally:
-                servers.stop(child)
+                stop(child)
 
 
 if __name__ == "__main__":

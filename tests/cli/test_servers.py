@@ -8,10 +8,13 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cli.flow_call import call_flow
-from cli.servers import free_port, remove_note, served_api, write_note
+from cli.servers import check_prefect_database, free_port, remove_note, served_api, write_note
+from core.errors import BadInput
 from core.study import load_study
 from core.workspace import Workspace
 from flows.settings import PROJECT, Settings
+from tasks.experiment import check_database
+from tests.databases import CopyDatabases
 
 
 def settings(root: Path) -> Settings:
@@ -44,3 +47,19 @@ def test_a_server_that_went_away_is_told_in_a_line(tmp_path: Path, monkeypatch: 
     assert outcome.error is not None
     assert outcome.error.startswith(f"the Prefect server at {api} went away in the middle")
     assert "\n" not in outcome.error
+
+
+def test_a_damaged_database_is_told_in_a_line_before_its_server_starts(
+    tmp_path: Path, copy_databases: CopyDatabases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    copy_databases(tmp_path)
+    check_prefect_database(settings(tmp_path))
+    for name in ("prefect/prefect.db", "mlflow.db"):
+        with (tmp_path / name).open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\xff" * 8192)
+    with pytest.raises(BadInput, match=r"prefect\.db is damaged .* move it away with its -wal and -shm"):
+        check_prefect_database(settings(tmp_path))
+    with pytest.raises(BadInput, match=r"mlflow\.db"):
+        check_database(f"sqlite:///{tmp_path / 'mlflow.db'}")
