@@ -128,7 +128,7 @@ def _stop(children: list["subprocess.Popen[bytes]"]) -> None:
     """End the deployments first: their runs write checkpoints and report to the servers, which end after them."""
     servers, deployments = children[:2], children[2:]
     for child in deployments:
-        if psutil.Process(child.pid).children():
+        if child.poll() is None and psutil.Process(child.pid).children():
             console.print("  runs under way write their checkpoints; Ctrl-C again ends them at once")
         stop_alone(child, STOP_DEPLOYMENTS_S)
     for child in reversed(servers):
