@@ -11,14 +11,16 @@ from flows.settings import Settings
 
 
 def close_left_over(settings: Settings, api: str) -> None:
-    """Close what killed processes left open in Prefect, naming each run in a line."""
+    """Close what killed processes left open in Prefect and MLflow, naming each run in a line."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    from flows.left_in_mlflow import try_to_close_in_mlflow
     from flows.left_running import try_to_close
 
     with temporary_settings({PREFECT_API_URL: api}):
-        for line in try_to_close(settings.workspace.root, own_server=serves(api, settings)):
-            console.print(line, markup=False)
+        lines = try_to_close(settings.workspace.root, own_server=serves(api, settings))
+    for line in (*lines, *try_to_close_in_mlflow(settings)):
+        console.print(line, markup=False)
 
 
 class Failures:

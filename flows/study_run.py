@@ -1,6 +1,5 @@
 """One run of a study: survey, MLflow parent run, stages; closed as finished, failed or killed."""
 
-import fcntl
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -21,6 +20,7 @@ from flows.cancelling import cancellable
 from flows.dispatch import Steps
 from flows.environment import neutral_dask, settle
 from flows.failures import hide_tracebacks, logged_run
+from flows.left_in_mlflow import close_left_in_mlflow, one_at_a_time
 from flows.left_running import log_left_running
 from flows.pipeline_log import pipeline_log
 from flows.profiles import Profile, SlurmProfile, load_profile
@@ -31,10 +31,10 @@ from flows.slurm.doors import refuse_open_doors
 from flows.stages import run_stage
 from tasks.context import RunContext
 from tasks.experiment import check_experiment, mlflow_errors_in_a_line
-from tasks.lease import live_mark, read_lease, sign_of_life
+from tasks.lease import live_mark, sign_of_life
 from tasks.provenance import git_revision
 from tasks.step import STOPPING
-from tasks.tracking import close_orphans, close_parent, flatten, is_deleted, log_by_layer, open_parent
+from tasks.tracking import close_parent, flatten, is_deleted, log_by_layer, open_parent
 from tasks.tracking_database import make_tracking_database
 
 _log = logging.getLogger("saeflow.flows")
@@ -149,18 +149,10 @@ def _tracked(settings: Settings, seen: Survey) -> Iterator[RunContext]:
     with mlflow_errors_in_a_line(settings.tracking_uri):
         make_tracking_database(settings.tracking_uri, settings.workspace.root / "mlartifacts")
     with ExitStack() as alive:
-        with _one_at_a_time(settings), mlflow_errors_in_a_line(settings.tracking_uri):
+        with one_at_a_time(settings), mlflow_errors_in_a_line(settings.tracking_uri):
             context = _context(settings, seen)
             alive.enter_context(sign_of_life(live_mark(settings.workspace.root, str(context.parent_run_id))))
         yield context
-
-
-@contextmanager
-def _one_at_a_time(settings: Settings) -> Iterator[None]:
-    """Alone among the studies of this workspace: one would close the runs of another that is not marked alive yet."""
-    with (settings.workspace.root / ".tracking.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _context(settings: Settings, seen: Survey) -> RunContext:
@@ -169,9 +161,8 @@ def _context(settings: Settings, seen: Survey) -> RunContext:
     flow_url = prefect_flow_run.ui_url or ""
     links = {"prefect.flow_run_id": flow_id or "", "prefect.url": flow_url}
     workspace = settings.workspace.root
-    closed = close_orphans(settings.tracking_uri, study.tracking.experiment, _alive_runs(settings))
-    if closed:
-        _log.warning("closed %d MLflow runs that a killed process had left open", closed)
+    for line in close_left_in_mlflow(settings):
+        _log.warning(line)
     tags = {
         "mlflow.runName": study.name,
         "saeflow.study": study.name,
@@ -201,19 +192,6 @@ def _context(settings: Settings, seen: Survey) -> RunContext:
 def _revision_tags() -> dict[str, str]:
     revision = git_revision()
     return {"saeflow.git": revision["revision"] or "", "saeflow.dirty": str(revision["dirty"]).lower()}
-
-
-def _alive_folder(settings: Settings) -> Path:
-    return live_mark(settings.workspace.root, "any").parent
-
-
-def _alive_runs(settings: Settings) -> set[str]:
-    marks = list(_alive_folder(settings).glob("*"))
-    alive = {path.name for path in marks if read_lease(path) is not None}
-    for path in marks:
-        if path.name not in alive:
-            path.unlink(missing_ok=True)
-    return alive
 
 
 def _close_early(run: StudyRun, status: str) -> None:

@@ -42,7 +42,7 @@ def check_experiment(tracking_uri: str, name: str) -> None:
         raise BadInput("tracking.experiment: it is empty; give MLflow's experiment a name")
     check_database(tracking_uri)
     with mlflow_errors_in_a_line(tracking_uri):
-        database = _database_file(tracking_uri)
+        database = database_file(tracking_uri)
         if database is not None and not database.exists():
             return
         found = MlflowClient(tracking_uri=tracking_uri).get_experiment_by_name(name)
@@ -60,7 +60,7 @@ def check_database(tracking_uri: str) -> None:
         BadInput: it is not.
     """
     with mlflow_errors_in_a_line(tracking_uri):
-        path = _database_file(tracking_uri)
+        path = database_file(tracking_uri)
     if path is None or not path.exists():
         return
     if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
@@ -72,9 +72,7 @@ def check_database(tracking_uri: str) -> None:
     except sqlite3.DatabaseError as error:
         raise BadInput(f"MLflow's database {path}: {error}; move it away, or {_ELSEWHERE}") from error
     if damage := damage_of(path):
-        raise BadInput(
-            f"MLflow's database {path} is damaged ({damage}); put a copy back, move it away, or {_ELSEWHERE}"
-        )
+        raise BadInput(f"MLflow's database {path} is damaged ({damage}); move it away, or {_ELSEWHERE}")
     if revision is not None and not _is_known(revision):
         raise BadInput(_of_a_newer_mlflow(str(path), revision))
 
@@ -126,7 +124,8 @@ def _folder(location: str) -> Path | None:
     return Path(unquote(url.path) if url.scheme else location)
 
 
-def _database_file(tracking_uri: str) -> Path | None:
+def database_file(tracking_uri: str) -> Path | None:
+    """The SQLite database that an MLflow URI names, there or not; null for any other store."""
     if not tracking_uri.startswith("sqlite"):
         return None
     name = make_url(tracking_uri).database

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 _log = logging.getLogger("saeflow.tracking")
-_PARENT = "mlflow.parentRunId"
+PARENT = "mlflow.parentRunId"
 # Steps that MLflow shows as runs of their own; the rest stands in the parent run.
 TRACKED_STEPS = (
     "train_sae",
@@ -72,7 +72,8 @@ class UnitRun:
             self.client.log_batch(self.run_id, metrics=pending[start : start + _BATCH])
 
 
-def _client(tracking_uri: str | None) -> "MlflowClient":
+def client_of(tracking_uri: str | None) -> "MlflowClient":
+    """A client of the MLflow store at a URI."""
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=tracking_uri)
@@ -121,7 +122,7 @@ def unit_run(unit: Unit, context: RunContext) -> Iterator[UnitRun]:
         return
     from mlflow.exceptions import MlflowException
 
-    client = _client(context.tracking_uri)
+    client = client_of(context.tracking_uri)
     run_id = _find_or_create(client, unit, context)
     tracked = UnitRun(client, run_id)
     try:
@@ -137,13 +138,13 @@ def unit_run(unit: Unit, context: RunContext) -> Iterator[UnitRun]:
 
 def _find_or_create(client: "MlflowClient", unit: Unit, context: RunContext) -> str:
     assert context.experiment_id is not None
-    query = f"tags.`saeflow.artifact` = '{unit.artifact.ref}' and tags.`{_PARENT}` = '{context.parent_run_id}'"
+    query = f"tags.`saeflow.artifact` = '{unit.artifact.ref}' and tags.`{PARENT}` = '{context.parent_run_id}'"
     found: "list[Run]" = list(client.search_runs([context.experiment_id], query, max_results=1))
     if found:
         client.update_run(found[0].info.run_id, status="RUNNING")
         return str(found[0].info.run_id)
     tags = {
-        _PARENT: context.parent_run_id,
+        PARENT: context.parent_run_id,
         "mlflow.runName": unit.label,
         "saeflow.artifact": unit.artifact.ref,
         "saeflow.step": unit.step,
@@ -177,7 +178,7 @@ def open_parent(
     Returns:
         The experiment's id and the run's id.
     """
-    client = _client(tracking_uri)
+    client = client_of(tracking_uri)
     experiment_id = _experiment(client, tracking_uri, experiment, artifact_root)
     run = client.create_run(experiment_id, tags=dict(tags))
     _log_params(client, run.info.run_id, params)
@@ -203,31 +204,16 @@ def _experiment(client: "MlflowClient", tracking_uri: str, name: str, artifact_r
         return str(created.experiment_id)
 
 
-def close_orphans(tracking_uri: str, experiment: str, alive: set[str]) -> int:
-    """Mark KILLED every open run of the experiment whose study run is not in `alive`; returns how many."""
-    client = _client(tracking_uri)
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        return 0
-    closed = 0
-    for run in client.search_runs([found.experiment_id], "attributes.status = 'RUNNING'"):
-        parent = run.data.tags.get(_PARENT, run.info.run_id)
-        if parent not in alive:
-            client.set_terminated(run.info.run_id, "KILLED")
-            closed += 1
-    return closed
-
-
 def is_deleted(tracking_uri: str, run_id: str) -> bool:
     """Whether somebody has deleted the run, by itself or with its experiment; MLflow then takes no more of it."""
-    return str(_client(tracking_uri).get_run(run_id).info.lifecycle_stage) != "active"
+    return str(client_of(tracking_uri).get_run(run_id).info.lifecycle_stage) != "active"
 
 
 def close_parent(tracking_uri: str, run_id: str, status: str, metrics: Mapping[str, float]) -> None:
     """Write the study's own metrics and end its run, with units a lost worker left open, FINISHED, FAILED or KILLED."""
-    client = _client(tracking_uri)
+    client = client_of(tracking_uri)
     experiment_id = client.get_run(run_id).info.experiment_id
-    query = f"attributes.status = 'RUNNING' and tags.`{_PARENT}` = '{run_id}'"
+    query = f"attributes.status = 'RUNNING' and tags.`{PARENT}` = '{run_id}'"
     for child in client.search_runs([experiment_id], query):
         client.set_terminated(child.info.run_id, "KILLED")
     for start in range(0, len(points := _metrics(metrics, 0)), _BATCH):
@@ -242,7 +228,7 @@ def log_by_layer(tracking_uri: str, run_id: str, metrics: Mapping[int, Mapping[s
         for layer, values in sorted(metrics.items())
         for point in _metrics({f"by_layer/{name}": value for name, value in values.items()}, layer)
     ]
-    client = _client(tracking_uri)
+    client = client_of(tracking_uri)
     for start in range(0, len(points), _BATCH):
         client.log_batch(run_id, metrics=points[start : start + _BATCH])
 
@@ -251,10 +237,10 @@ def tag_run(tracking_uri: str, run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags on a run."""
     from mlflow.entities import RunTag
 
-    _client(tracking_uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    client_of(tracking_uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
 def log_folder(context: RunContext, run_id: str | None, folder: Path, name: str) -> None:
     """Attach a folder's files to a unit's run, where there is one."""
     if run_id is not None and folder.is_dir():
-        _client(context.tracking_uri).log_artifacts(run_id, str(folder), name)
+        client_of(context.tracking_uri).log_artifacts(run_id, str(folder), name)

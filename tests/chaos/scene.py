@@ -18,6 +18,7 @@ import yaml
 from safetensors import SafetensorError, safe_open
 
 from core.sae.state import CHECKPOINT
+from tasks.lease import read_lease
 from tests.databases import CopyDatabases
 from tests.flows.commands import PROJECT, environment
 
@@ -117,8 +118,8 @@ class Scene:
             return [str(name) for (name,) in database.execute("select name from runs where status = 'RUNNING'")]
 
     def leases(self) -> list[str]:
-        """The units that somebody holds."""
-        return [path.name for path in (self.workspace / "artifacts").glob("*/.*.lease*")]
+        """The units that a living process holds."""
+        return [path.name for path in (self.workspace / "artifacts").glob("*/.*.lease") if read_lease(path)]
 
 
 _TABLES = ("flow_run", "task_run")

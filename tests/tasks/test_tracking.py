@@ -10,7 +10,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UN
 from core.study import load_study, parse_study
 from flows.settings import PROJECT
 from flows.study_run import study_run
-from tasks.tracking import close_orphans, is_passing
+from tasks.left_open import close_left_open
+from tasks.tracking import is_passing
 
 PARENT = "mlflow.parentRunId"
 
@@ -29,7 +30,7 @@ def test_a_stopped_study_leaves_no_run_open_and_is_remembered_as_alive_only_whil
         client = MlflowClient(uri)
         child = client.create_run(str(run.context.experiment_id), tags={PARENT: parent}).info.run_id
         assert json.loads((tmp_path / "live" / parent).read_text())["since"] <= time.time()
-        assert close_orphans(uri, "stopped", {parent}) == 0
+        assert close_left_open(uri, {parent}, []) == {}
         raise KeyboardInterrupt
     assert [client.get_run(run_id).info.status for run_id in (parent, child)] == ["KILLED", "KILLED"]
     assert list((tmp_path / "live").iterdir()) == []
