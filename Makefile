@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STUDY ?= demo
 
-.PHONY: help setup demo serve test check types captioner requirements clean
+.PHONY: help setup demo serve test endings check types captioner requirements clean
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -23,7 +23,10 @@ serve: setup ## Prefect, MLflow and the deployments on loopback, until Ctrl-C
 
 test: check ## Lint, types, import contracts, servers, all tests
 	$(BIN)/python -m tests.start_servers
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --no-loadscope-reorder --durations=15 # three: SLURM's tests mostly wait
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --no-loadscope-reorder --durations=15 # four: servers and SLURM mostly wait
+
+endings: setup ## Every way a run ends, at every place; half an hour
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m endings -rP tests/slurm/test_every_ending.py
 
 check: setup ## Lint, types and import contracts alone
 	$(BIN)/ruff check .

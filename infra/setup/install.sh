@@ -35,10 +35,10 @@ if ! "$VENV/bin/python" -c "import importlib.metadata as m; assert m.version('to
     *) fail "TORCH=$TORCH is unknown; choose auto, cpu or cuda" ;;
   esac
 fi
-# Compiled now: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would compile all it imports.
-"$VENV/bin/uv" pip install -q --compile-bytecode --python "$VENV/bin/python" -r requirements.txt
+# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would compile all it imports: compiled now.
+"$VENV/bin/uv" pip install -q ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} --python "$VENV/bin/python" -r requirements.txt
 "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps --no-build-isolation -e . 2>/dev/null ||
   "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps -e .
-"$VENV/bin/python" -m compileall -q core tasks flows cli explorer
+[ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || "$VENV/bin/python" -m compileall -q core tasks flows cli explorer
 touch "$VENV/.installed"
 say "done in $((SECONDS - began)) s (downloads included)"

@@ -1,12 +1,9 @@
-"""End a study in the middle of its training in every way, at every place, and look at what is left.
-
-python -m tests.chaos.endings --mini WORKSPACE-IN-WHICH-MINI-IS-DONE --folder EMPTY [--place local] [--way cancel]
+"""End a study in the middle of its training, and look at what is left.
 
 A way is a signal, Cancel in Prefect's pages, or kill -9; to `saeflow run`, to `saeflow serve`, or to the process of a
-deployment's run. The SLURM place needs SLURM_CONF.
+deployment's run.
 """
 
-import argparse
 import json
 import os
 import re
@@ -15,15 +12,12 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from cli.servers import free_port
 from tests.chaos.scene import Scene, long_training, wait_until
-from tests.databases import copy_from
 
 PLACES = ("threads", "local", "slurm-one-node")
 SIGNALS = {"kill": signal.SIGKILL, "sigint": signal.SIGINT, "sigterm": signal.SIGTERM}
@@ -149,33 +143,3 @@ def _cancel(api: str, run: str) -> None:
 
 def _state(api: str, run: str) -> str:
     return str(httpx.get(f"{api}/flow_runs/{run}").raise_for_status().json()["state"]["name"])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mini", type=Path, required=True)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--place", choices=PLACES, action="append")
-    parser.add_argument("--way", choices=SERVE_WAYS, action="append")
-    arguments = parser.parse_args()
-    copy = partial(copy_from, arguments.folder / "databases")
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    ways = arguments.way or SERVE_WAYS
-    for place in arguments.place or PLACES:
-        scene = Scene.beside(arguments.mini.resolve(), (arguments.folder / f"run-{place}").resolve(), copy)
-        for way in (way for way in RUN_WAYS if way in ways):
-            print(f"run    {place:15} {way:9} {end_run(scene, place, way)}", flush=True)
-        scene = Scene.beside(arguments.mini.resolve(), (arguments.folder / f"serve-{place}").resolve(), copy)
-        served = Serve(scene)
-        for way in ways:
-            served.begin()
-            served.train_at([place])
-            one = way in ("cancel", "kill-run")
-            told = served.end_one(place, way) if one else served.end(way)
-            print(f"serve  {place:15} {way:9} {told}", flush=True)
-            if one:
-                served.end("sigint")
-
-
-if __name__ == "__main__":
-    main()

@@ -43,12 +43,21 @@ def attack(address: str, how: str) -> str:
     return told.stdout.strip()
 
 
+def listening() -> set[tuple[str, int]]:
+    """Where this process and those that it started listen."""
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    found = [place for one in family for place in one.net_connections("tcp") if place.status == psutil.CONN_LISTEN]
+    return {(place.laddr.ip, place.laddr.port) for place in found}
+
+
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, set[tuple[str, int]]]]:
+    """The address of the scheduler of running workers, and every door that they opened."""
+    before = listening()  # of servers that other tests share
     profile = LocalProfile(kind="local", cpu=Pool(workers=1), gpu=Pool(workers=1))
     place = Place("toy", "train_sae", tmp_path_factory.mktemp("workspace"))
     with open_workers(profile, profile.gpu, place, 1, print) as workers:
-        yield workers.runner.address  # type: ignore[attr-defined]  # a DaskTaskRunner
+        yield workers.runner.address, listening() - before  # type: ignore[attr-defined]  # a DaskTaskRunner
 
 
 def test_the_attack_works_on_workers_that_ask_for_no_certificate() -> None:
@@ -59,17 +68,17 @@ def test_the_attack_works_on_workers_that_ask_for_no_certificate() -> None:
 
 
 @pytest.mark.parametrize("how", ["plain", "own-certificate"])
-def test_another_user_is_refused(address: str, how: str) -> None:
+def test_another_user_is_refused(opened: tuple[str, set[tuple[str, int]]], how: str) -> None:
+    address, _ = opened
     assert address.startswith("tls://127.0.0.1:")
     given = address if how == "own-certificate" else address.replace("tls://", "tcp://")
     assert attack(given, how).startswith("refused: ")
 
 
-def test_every_port_is_on_loopback_and_answers_http_with_nothing(address: str) -> None:
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    listening = [place.laddr for one in family for place in one.net_connections("tcp") if place.status == "LISTEN"]
-    ports = {place.port for place in listening}
-    assert {place.ip for place in listening} <= {"127.0.0.1", "::1"}
+def test_every_port_is_on_loopback_and_answers_http_with_nothing(opened: tuple[str, set[tuple[str, int]]]) -> None:
+    address, doors = opened
+    assert {ip for ip, _ in doors} == {"127.0.0.1"}
+    ports = {port for _, port in doors}
     assert urlsplit(address).port in ports and 8787 not in ports
     for port in ports:
         for page in ("/", "/status", "/info/main/workers.html", "/json/counts.json", "/metrics", "/health"):

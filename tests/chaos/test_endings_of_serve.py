@@ -1,0 +1,38 @@
+"""However `saeflow serve` ends, and its runs: nothing is left running, and no slot of a deployment is held."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.endings import Serve
+from tests.chaos.scene import Scene
+from tests.databases import CopyDatabases
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_its_runs_end_before_its_servers_and_a_third_run_starts(
+    mini_workspace: Path, tmp_path: Path, copy_databases: CopyDatabases
+) -> None:
+    served = Serve(Scene.beside(mini_workspace, tmp_path, copy_databases))
+    served.begin()
+    served.train_at(["threads"])
+    served.end_one("threads", "kill-run")
+    served.train_at(["threads"])
+    served.end_one("threads", "cancel")
+    served.train_at(["threads"])  # two slots, and two runs that had them
+    served.end("sigint")
+
+
+def test_a_kill_leaves_no_process_and_the_next_start_closes_what_it_left(
+    mini_workspace: Path, tmp_path: Path, copy_databases: CopyDatabases
+) -> None:
+    served = Serve(Scene.beside(mini_workspace, tmp_path, copy_databases))
+    served.begin()
+    served.train_at(["threads"])
+    served.end("kill")
+    assert "full-analysis mini: Running" in served.scene.open_in_prefect()
+    served.begin()
+    told = served.scene.terminal()
+    assert "full-analysis mini was left Running in Prefect and its process" in told
+    served.end("sigterm")
