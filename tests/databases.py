@@ -4,6 +4,7 @@ tests/start_servers.py, the mini study and the killed one make their own.
 """
 
 import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,13 @@ def copy_from(folder: Path, workspace: Path) -> None:
     for name in _FILES:
         (workspace / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / name, workspace / name)
+
+
+def linked_copy(done: Path, workspace: Path, copy_databases: CopyDatabases) -> None:
+    """Give a workspace what was made in another, as links, and databases in which nothing has run."""
+    for name in ("artifacts", "studies", "reports"):
+        shutil.copytree(done / name, workspace / name, symlinks=True, copy_function=os.link)
+    copy_databases(workspace)
 
 
 def _make(folder: Path) -> None:

@@ -16,6 +16,8 @@ _log = logging.getLogger("saeflow.slurm")
 CALL_WITHIN_S = 180.0 + DEATH_TIMEOUT_S
 # How long the end of a job that was cancelled is waited for.
 END_WITHIN_S = 10.0
+# A job ends soon after its worker; cancelled before that, it would be shown as cancelled, whatever ended it.
+ENDS_BY_ITSELF_S = 3.0
 TAIL_LINES = 15
 
 
@@ -129,12 +131,15 @@ class Jobs:
         return len(waiting)
 
     def end(self, job_id: str) -> Job | None:
-        """Cancel a job and wait until SLURM says how it ended, for a while; null where nobody knows it."""
+        """Wait until SLURM says how a job ended, and cancel it where it goes on; null where nobody knows it."""
         if job_id in self._ended and self._ended[job_id].settled:
             return self._ended[job_id]
-        job = commands.look_up(job_id)
-        if job is not None and job.alive:
-            commands.cancel([job_id])
+        deadline = time.monotonic() + ENDS_BY_ITSELF_S
+        while (job := commands.look_up(job_id)) is not None and job.alive:
+            if time.monotonic() > deadline:
+                commands.cancel([job_id])
+                break
+            time.sleep(0.5)
         return self._await_end(job_id, time.monotonic() + END_WITHIN_S)
 
     def close(self) -> None:

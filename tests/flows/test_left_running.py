@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.states import Cancelling, Completed, Crashed, Pending, Running, Scheduled
 
 from flows import left_running
@@ -87,6 +88,14 @@ class Server:
     def task_state(self, key: UUID) -> str:
         return str(self.client.read_task_run(key).state_name)
 
+    def has_unit_of(self, root: UUID) -> bool:
+        """Whether a unit below the run's stage is shown as Running."""
+        stages = self.client.read_flow_runs(
+            flow_run_filter=FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [root]}})
+        )
+        below = {"flow_run_id": {"any_": [run.id for run in stages]}, "state": {"type": {"any_": ["RUNNING"]}}}
+        return bool(stages and self.client.read_task_runs(task_run_filter=TaskRunFilter.model_validate(below)))
+
     def mark(self, run: UUID, **about: Any) -> None:
         """A sign of life as a process left it: by default of one that has ended."""
         mark = RunMark(**{**asdict(own_lease()), "pid": _ended(), "flow_run": str(run), "name": "toy", **about})
@@ -121,6 +130,9 @@ def test_a_killed_study_is_crashed_with_its_stages_and_units_and_named_in_a_line
         time.sleep(0.1)
     ((mark, alive),) = read_marks(server.workspace)
     assert alive and mark.pid == child.pid
+    while not server.has_unit_of(UUID(mark.flow_run)):  # Prefect learns of a unit a moment after it began
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     assert server.close() == [], "it goes on"
     os.killpg(child.pid, signal.SIGKILL)  # a zombie from here on, until it is waited for
     while next(read_marks(server.workspace))[1]:

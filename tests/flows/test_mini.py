@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sqlite3
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from core.artifacts import ArtifactStore
 from tasks.tracking_database import sqlite_url
+from tests.databases import CopyDatabases, linked_copy
 from tests.flows.commands import saeflow
 
 pytestmark = pytest.mark.timeout(1200)
@@ -97,10 +97,10 @@ def test_a_logged_sae_loads_back_and_reconstructs_the_same(
 
 
 def test_one_layer_with_another_k_trains_one_sae_and_reuses_the_rest(
-    mini_workspace: Path, tmp_path: Path, prefect_server: str
+    mini_workspace: Path, tmp_path: Path, prefect_server: str, copy_databases: CopyDatabases
 ) -> None:
     workspace = tmp_path / "workspace"
-    shutil.copytree(mini_workspace, workspace, symlinks=True)
+    linked_copy(mini_workspace, workspace, copy_databases)
     before = set(ArtifactStore(workspace / "artifacts"))
     result = saeflow(workspace, "layer", "mini", "17", "--set", "sae.k=4", api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -16,7 +16,9 @@ import psutil
 import pytest
 
 from cli.servers import free_port
+from tests.databases import CopyDatabases, linked_copy
 from tests.flows.commands import PROJECT, environment, saeflow
+from tests.flows.surroundings import ODD_NAME
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -35,22 +37,26 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(mini_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(
+    mini_workspace: Path, tmp_path_factory: pytest.TempPathFactory, copy_databases: CopyDatabases
+) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("serve")
+    workspace, terminal = folder / ODD_NAME, folder / "terminal"
+    linked_copy(mini_workspace, workspace, copy_databases)
     ports = [str(free_port()), str(free_port())]
     command = [sys.executable, "-m", "cli", "serve", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
-    terminal = tmp_path_factory.mktemp("serve") / "terminal"
     with terminal.open("wb") as output:
         # Of another Prefect: read by serve itself, every client would fail.
-        shell = {**environment(mini_workspace), "PREFECT_API_SSL_CERT_FILE": "/nowhere/ca.pem"}
+        shell = {**environment(workspace), "PREFECT_API_SSL_CERT_FILE": "/nowhere/ca.pem"}
         child = subprocess.Popen(command, cwd=PROJECT, env=shell, stdout=output, stderr=output, start_new_session=True)
-    note = mini_workspace / "servers.json"
+    note = workspace / "servers.json"
     try:
         deadline = time.monotonic() + 240
         while not note.exists():
             assert child.poll() is None and time.monotonic() < deadline
             time.sleep(0.5)
         urls = json.loads(note.read_text())
-        yield Served(mini_workspace, urls["api"], urls["mlflow"], terminal)
+        yield Served(workspace, urls["api"], urls["mlflow"], terminal)
     finally:
         family = psutil.Process(child.pid).children(recursive=True)
         os.kill(child.pid, signal.SIGINT)

@@ -1,7 +1,6 @@
 """Studies that train several SAEs a layer, measure others' beside them, or use others' in their place."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from core.study import load_study
 from core.units import Shape, Sources
 from flows.settings import PROJECT
 from flows.single_layer import _units_of
+from tests.databases import CopyDatabases, linked_copy
 from tests.flows.commands import saeflow
 from tests.flows.test_mini import ANALYSES
 
@@ -44,10 +44,16 @@ def scope(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def swept(mini_workspace: Path, scope: Path, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def swept(
+    mini_workspace: Path,
+    scope: Path,
+    prefect_server: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    copy_databases: CopyDatabases,
+) -> Path:
     """The mini study with two k, and others' SAEs beside them."""
     workspace = tmp_path_factory.mktemp("swept") / "workspace"
-    shutil.copytree(mini_workspace, workspace, symlinks=True)
+    linked_copy(mini_workspace, workspace, copy_databases)
     beside = ("--set", f"sae.beside={scope}/layer_{{layer}}")
     result = saeflow(workspace, "run", "mini", *SWEEP, *beside, *WITHOUT, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
