@@ -1,7 +1,9 @@
 """Studies that train several SAEs a layer, measure others' beside them, or use others' in their place."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,11 @@ def swept(
     """The mini study with two k, and others' SAEs beside them."""
     workspace = tmp_path_factory.mktemp("swept") / "workspace"
     linked_copy(mini_workspace, workspace, copy_databases)
+    with (
+        closing(sqlite3.connect(mini_workspace / "mlflow.db")) as of_k8,
+        closing(sqlite3.connect(workspace / "mlflow.db")) as mine,
+    ):
+        of_k8.backup(mine)
     beside = ("--set", f"sae.beside={scope}/layer_{{layer}}")
     result = saeflow(workspace, "run", "mini", *SWEEP, *beside, *WITHOUT, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
