@@ -152,11 +152,11 @@ class Dispatch:
         _log.error("%s failed: %s (log: %s)", unit.label, why, self._context.log_file(unit))
 
     def _failed(self, future: PrefectFuture[Any], sent: _Sent) -> None:
-        error = future.state.result(raise_on_failure=False)
+        error = _error_of(future)
         if isinstance(error, OutOfTime):
             self._go_on(error, sent)
             return
-        if isinstance(error, BaseException) and out_of_memory(error):
+        if out_of_memory(error):
             self.outcome.out_of_memory.append(sent.unit)
         message = future.state.message or future.state.name or "no reason was recorded"
         self._record_failure(sent.unit, message.removeprefix("Task run encountered an exception ").strip())
@@ -237,6 +237,15 @@ def _killed_on(future: PrefectFuture[Any]) -> str | None:
     error = wrapped.exception() if wrapped is not None else None
     worker = getattr(error, "last_worker", None)  # distributed's KilledWorker
     return str(worker.name) if worker is not None else None
+
+
+def _error_of(future: PrefectFuture[Any]) -> BaseException:
+    """What a unit failed with; where Prefect cannot make the stored exception again, what that failed with."""
+    try:
+        error = future.state.result(raise_on_failure=False)
+    except Exception as failed:
+        return failed
+    return error if isinstance(error, BaseException) else RuntimeError(str(error))
 
 
 def _mark_crashed(future: PrefectFuture[Any], why: str) -> None:

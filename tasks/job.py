@@ -1,25 +1,33 @@
 """The SLURM job that this process works in, where it does."""
 
 import os
+import re
 import time
 from dataclasses import dataclass
 from functools import lru_cache
 
 from core.progress import Stopped
 
+_OUT_OF_TIME = "job {} is near its walltime; stopped at {} of {}, after {:.1f} % of its time"
+_READ = re.compile(r"job (.+) is near its walltime; stopped at (.+) of (.+), after (.+) % of its time")
+
 
 class OutOfTime(Stopped):
     """The worker's job is about to reach its walltime; the unit goes on, from its checkpoint, in another one.
 
-    `share` is the part of the job's time that the unit had.
+    `share` is the part of the job's time that the unit had. It is made of its message alone: Prefect may store no more.
     """
 
-    def __init__(self, job: str, done: int, total: int, share: float) -> None:
-        super().__init__(job, done, total, share)
-        self.job, self.done, self.total, self.share = job, done, total, share
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        found = _READ.fullmatch(message)
+        assert found is not None, f"not the message of `OutOfTime.at`: {message}"
+        self.job, self.done, self.total, self.share = found[1], int(found[2]), int(found[3]), float(found[4]) / 100
 
-    def __str__(self) -> str:
-        return f"job {self.job} is near its walltime; stopped at {self.done} of {self.total}"
+    @classmethod
+    def at(cls, job: str, done: int, total: int, share: float) -> "OutOfTime":
+        """The unit stopped at `done` of `total`, when it had had `share` of the job's time."""
+        return cls(_OUT_OF_TIME.format(job, done, total, 100 * share))
 
 
 @dataclass(frozen=True)
@@ -54,4 +62,4 @@ def leave_in_time(done: int, total: int, since: float) -> None:
     """Raise `OutOfTime` once the job nears its walltime; `since` is when the unit began (Unix time)."""
     job = this_job()
     if job is not None and time.time() > job.ends:
-        raise OutOfTime(job.job_id, done, total, (time.time() - since) / job.seconds)
+        raise OutOfTime.at(job.job_id, done, total, (time.time() - since) / job.seconds)
