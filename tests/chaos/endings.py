@@ -62,7 +62,7 @@ def check_closed(scene: Scene) -> None:
 
 @dataclass
 class Serve:
-    """`saeflow serve` over a scene, started anew after each end."""
+    """`saeflow serve` over a scene; `begin` starts it again after each end."""
 
     scene: Scene
     api: str = ""
@@ -124,10 +124,11 @@ class Serve:
 
 
 def _post(url: str, what: dict[str, Any]) -> Any:
-    answer = httpx.post(url, json=what)
-    if answer.status_code == 503:  # SQLite is busy: Prefect's own clients ask again, too
+    for _ in range(30):
+        answer = httpx.post(url, json=what)
+        if answer.status_code != 503:  # SQLite is busy: Prefect's own clients ask again, too
+            break
         time.sleep(1)
-        return _post(url, what)
     return answer.raise_for_status().json()
 
 

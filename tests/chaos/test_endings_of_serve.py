@@ -11,11 +11,15 @@ from tests.databases import CopyDatabases
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_its_runs_end_before_its_servers_and_a_third_run_starts(
-    mini_workspace: Path, tmp_path: Path, copy_databases: CopyDatabases
-) -> None:
-    served = Serve(Scene.beside(mini_workspace, tmp_path, copy_databases))
-    served.begin()
+@pytest.fixture
+def served(mini_workspace: Path, tmp_path: Path, copy_databases: CopyDatabases) -> Serve:
+    """`saeflow serve` that has begun, over a workspace of its own."""
+    serve = Serve(Scene.beside(mini_workspace, tmp_path, copy_databases))
+    serve.begin()
+    return serve
+
+
+def test_its_runs_end_before_its_servers_and_a_third_run_starts(served: Serve) -> None:
     served.train_at(["threads"])
     served.end_one("threads", "kill-run")
     served.train_at(["threads"])
@@ -24,11 +28,7 @@ def test_its_runs_end_before_its_servers_and_a_third_run_starts(
     served.end("sigint")
 
 
-def test_a_kill_leaves_no_process_and_the_next_start_closes_what_it_left(
-    mini_workspace: Path, tmp_path: Path, copy_databases: CopyDatabases
-) -> None:
-    served = Serve(Scene.beside(mini_workspace, tmp_path, copy_databases))
-    served.begin()
+def test_a_kill_leaves_no_process_and_the_next_start_closes_what_it_left(served: Serve) -> None:
     served.train_at(["threads"])
     served.end("kill")
     assert "full-analysis mini: Running" in served.scene.open_in_prefect()
