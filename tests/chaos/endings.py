@@ -123,6 +123,16 @@ class Serve:
         return f"code {code}, no process after {time.monotonic() - began:.1f} s"
 
 
+def end_at_once(served: Serve) -> None:
+    """Ctrl-C, and again while the runs write their checkpoints."""
+    assert served.child is not None
+    served.child.send_signal(signal.SIGINT)
+    wait_until(lambda: "Ctrl-C again" in served.scene.terminal(), "serve to say that it waits for its runs", 30)
+    served.child.send_signal(signal.SIGINT)
+    served.child.wait(30)
+    wait_until(lambda: not served.scene.processes(), "processes to end", GONE_WITHIN_S)
+
+
 def _post(url: str, what: dict[str, Any]) -> Any:
     for _ in range(30):
         answer = httpx.post(url, json=what)

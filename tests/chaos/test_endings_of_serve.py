@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.endings import Serve
+from tests.chaos.endings import Serve, end_at_once
 from tests.chaos.scene import Scene
 from tests.databases import CopyDatabases
 
@@ -35,4 +35,6 @@ def test_a_kill_leaves_no_process_and_the_next_start_closes_what_it_left(served:
     served.begin()
     told = served.scene.terminal()
     assert "full-analysis mini was left Running in Prefect and its process" in told
-    served.end("sigterm")
+    served.train_at(["threads"])
+    end_at_once(served)
+    assert "ended at once; the next start closes what is open" in served.scene.terminal()
