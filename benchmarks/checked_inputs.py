@@ -12,8 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from core.artifacts import Artifact, ArtifactStore, sha256_file
-from core.checked import CHECKED
+from core.store.artifacts import Artifact, ArtifactStore, sha256_file
+from core.store.checked import CHECKED
 
 SHARDS, FILES = 40, 102
 ROUNDS = 5

@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cli.servers import prefect_api
-from core.workspace import Workspace
+from core.store.workspace import Workspace
 from flows.settings import Settings
 
 Span = tuple[datetime, datetime]

@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cli.servers import prefect_api
-from core.steps import TRAIN_SAE, StepSpec
-from core.units import Unit
-from core.workspace import Workspace
+from core.store.steps import TRAIN_SAE, StepSpec
+from core.store.workspace import Workspace
 from flows.profiles import load_profile
 from flows.settings import Settings, open_profile_path
 from tasks.context import RunContext, Work
@@ -32,7 +31,7 @@ def measure(name: str, units: int, folder: Path) -> tuple[float, float]:
         return {}
 
     context = RunContext(workspace=str(folder), study="overhead", data_base="", model_folder="")
-    made = [Unit(TRAIN_SAE.name, str(number), {"number": number}) for number in range(units)]
+    made = [TRAIN_SAE.unit(str(number), {"number": number}) for number in range(units)]
     steps = {TRAIN_SAE.name: step(StepSpec(TRAIN_SAE.name, 1, "gpu", ()))(nothing)}
     began, clock = time.time(), time.monotonic()
     run_stage(TRAIN_SAE.name, made, steps, context, load_profile(open_profile_path(name)))

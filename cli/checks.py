@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cli.terminal import console
 from core.errors import BadInput
-from core.estimate import estimate
 from core.lm.shape import weight_files
-from core.survey import Survey
+from core.planning.cost import estimate
+from core.planning.survey import Survey
 from flows.environment import neutral_dask
 from flows.profiles import SlurmProfile, load_profile
 from flows.settings import Settings, open_profile_path
@@ -117,16 +117,16 @@ def _existing(path: Path) -> Path:
 
 
 def _model(seen: Survey) -> Check:
-    if seen.located.factory is not None:
-        return Check("model", True, f"made by {seen.located.factory}")
-    if seen.located.model is None:
-        return Check("model", True, f"package {seen.located.package}, converted at the first run")
+    if seen.sources.factory is not None:
+        return Check("model", True, f"made by {seen.sources.factory}")
+    if seen.sources.folder is None:
+        return Check("model", True, f"package {seen.sources.package}, converted at the first run")
     try:
-        files = weight_files(seen.located.model)
+        files = weight_files(seen.sources.folder)
     except BadInput as error:
         return Check("model", False, str(error))
     size = sum(path.stat().st_size for path in files)
-    return Check("model", True, f"{seen.located.model}: {len(files)} files, {size / 1e6:.1f} MB")
+    return Check("model", True, f"{seen.sources.folder}: {len(files)} files, {size / 1e6:.1f} MB")
 
 
 def _tracking(seen: Survey | None, settings: Settings) -> Check:

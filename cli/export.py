@@ -12,12 +12,12 @@ from cli.run import SetOption, StudyArgument
 from cli.terminal import console
 from core.activations.exchange import Format
 from core.errors import BadInput
-from core.plan import Plan
+from core.planning.graph import Plan
+from core.planning.survey import survey
 from core.progress import Progress as Told
+from core.store.units import Unit
+from core.store.workspace import Workspace
 from core.study.layers import parse_layers
-from core.survey import survey
-from core.units import Unit
-from core.workspace import Workspace
 from flows.settings import open_study, read_settings
 
 
@@ -40,7 +40,7 @@ def export(
     chosen = _layers(layers, seen.layers)
     if seen.plan is None:
         raise BadInput(f"nothing of the study is captured yet; `saeflow run {study}` does it")
-    units = [seen.plan.extract_layer[seen.plan.layers.index(layer)] for layer in chosen]
+    units = [seen.plan.stage("extract_layer")[seen.plan.layers.index(layer)] for layer in chosen]
     _refuse_missing(units, seen.plan, settings.workspace, study)
     folder = folder.expanduser().resolve()
     from core.activations.export import export_layers, refuse_filled  # torch: a second or two
@@ -48,7 +48,7 @@ def export(
 
     refuse_filled(folder)
     store = settings.workspace.store
-    shards = [store.path(unit.artifact) for unit in seen.plan.capture]
+    shards = [store.path(unit.artifact) for unit in seen.plan.stage("capture")]
     tables = [
         LayerTable.open(shards, layer, keep=store.path(unit.artifact))
         for layer, unit in zip(chosen, units, strict=True)
@@ -74,8 +74,8 @@ def _layers(text: str, there: Sequence[int] | None) -> list[int]:
 
 
 def _refuse_missing(units: Sequence[Unit], plan: Plan, workspace: Workspace, study: str) -> None:
-    present = workspace.present([*plan.capture, *units])
-    missing = [unit.label for unit in (*plan.capture, *units) if unit.artifact not in present]
+    present = workspace.present([*plan.stage("capture"), *units])
+    missing = [unit.label for unit in (*plan.stage("capture"), *units) if unit.artifact not in present]
     if missing:
         raise BadInput(
             f"{', '.join(missing[:3])}: not made yet or damaged; `saeflow run {study}` makes what is missing"

@@ -9,7 +9,7 @@ from cli.checks import check_tracking
 from cli.run import ClusterOption, SetOption, StudyArgument, execute
 from cli.terminal import console, warn
 from core.errors import BadInput
-from core.survey import survey
+from core.planning.survey import survey
 from flows.settings import open_profile_path, open_study, read_settings
 
 

@@ -13,11 +13,11 @@ from rich.live import Live
 from rich.table import Table
 
 from cli.terminal import console
-from core.artifacts import Artifact
 from core.errors import BadInput
-from core.plan import Plan
-from core.survey import Survey, survey
-from core.units import Unit
+from core.planning.graph import Plan
+from core.planning.survey import Survey, survey
+from core.store.artifacts import Artifact
+from core.store.units import Unit
 from flows.settings import Settings
 from tasks.lease import lease_path, read_lease
 
@@ -99,7 +99,7 @@ class LiveTable:
         if plan is None:
             return {"prepare": (self._seen.roots.prepare,)}
         if self._layer is None:
-            return plan.stages
+            return dict(plan.stages)
         layered = ("extract_layer", "train_sae", "import_sae", "index_features")
         return {
             stage: tuple(unit for unit in units if stage not in layered or unit.name == str(self._layer))

@@ -15,12 +15,12 @@ from cli.run import ClusterOption, SetOption, StudyArgument, look_over, tell_not
 from cli.terminal import console, warn
 from core.data.drops import row_counts
 from core.errors import BadInput
-from core.estimate import Estimate, estimate
-from core.lineage import Look
-from core.plan import Plan
-from core.steps import STEPS
-from core.survey import Survey, survey
-from core.units import Unit
+from core.planning.cost import Estimate, estimate
+from core.planning.graph import Plan
+from core.planning.steps import STEPS
+from core.planning.survey import Survey, survey
+from core.store.lineage import Look
+from core.store.units import Unit
 from flows.pipeline_log import pipeline_log_path
 from flows.running import read_marks
 from flows.settings import Settings, open_profile_path, open_study, read_settings
@@ -70,7 +70,7 @@ def _tell_estimate(seen: Survey, settings: Settings) -> None:
         console.print(f"  {line}", markup=False, highlight=False)
     samples = f"{'at most ' if cost.table else ''}{cost.samples:,} samples"
     if not cost.rows:
-        when = "is its factory's affair" if seen.located.factory else "can be told once the model is converted"
+        when = "is its factory's affair" if seen.sources.factory else "can be told once the model is converted"
         console.print(f"  {samples}; how many rows and bytes they give {when}")
         return
     console.print(
@@ -135,7 +135,7 @@ def _tell_queue() -> None:
 
 
 def _tell_record(record: dict[str, Any], settings: Settings, served: Addresses) -> None:
-    from core.artifacts import Artifact
+    from core.store.artifacts import Artifact
 
     artifacts = [Artifact.from_ref(str(ref)) for ref in record["artifacts"]]
     store = settings.workspace.store

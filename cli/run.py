@@ -11,9 +11,10 @@ import typer
 from cli.addresses import Addresses, addresses
 from cli.flow_runs import close_left_over
 from cli.terminal import complain, console, warn
-from core.lineage import Look
-from core.study import Study, find_study
-from core.survey import Survey, survey
+from core.planning.loading import find_study
+from core.planning.study import Study
+from core.planning.survey import Survey, survey
+from core.store.lineage import Look
 from flows.environment import work_in
 from flows.profiles import load_profile
 from flows.settings import Settings, open_profile_path, open_study, read_settings, study_folders
@@ -77,7 +78,7 @@ def _submit(study: Study, settings: Settings, cluster: str, words: list[str]) ->
 
 def _tell_whole(seen: Survey, settings: Settings) -> None:
     assert seen.plan is not None
-    report = settings.workspace.publish_report(seen.plan)
+    report = settings.workspace.publish_report(seen.plan.study.name, seen.plan.report.artifact)
     count = sum(1 for _ in seen.plan)
     console.print(
         f"[green]✓[/green] {seen.study.name}: everything is there already ({count} artefacts); nothing to do."

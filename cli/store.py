@@ -11,9 +11,9 @@ import typer
 from rich.progress import track
 
 from cli.terminal import complain, console
-from core.artifacts import Artifact, ArtifactStore
-from core.lineage import made_from
-from core.workspace import Workspace
+from core.store.artifacts import Artifact, ArtifactStore
+from core.store.lineage import made_from
+from core.store.workspace import Workspace
 from flows.settings import Settings, read_settings
 
 # Younger things may belong to a run that has not recorded itself yet.

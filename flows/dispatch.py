@@ -17,9 +17,9 @@ from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture
 from prefect.states import Crashed
 
-from core.ledger import UnitCost, enter, unit_ledger_path
-from core.steps import STEPS
-from core.units import Unit
+from core.planning.steps import STEPS
+from core.store.ledger import UnitCost, enter, unit_ledger_path
+from core.store.units import Unit
 from flows.workers import Workers, WorkersGone
 from tasks.context import RunContext
 from tasks.job import OutOfTime

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from core.study import Study
+from core.planning.study import Study
 from flows.failures import log_crash
 from flows.study_run import StudyRun, run_name, study_run
 from tasks.registry import STEPS
@@ -21,17 +21,12 @@ def full_analysis(study: Study | str = "demo", cluster: str = "threads") -> str:
     """
     with study_run(study, cluster, STEPS) as run:
         prepare_and_capture(run)
-        run.make("extract_layer", run.plan.extract_layer)
-        run.make("train_sae", run.plan.train_sae)
-        run.make("import_sae", run.plan.import_sae)
-        run.make("choose_sae", run.plan.choose_sae)
-        run.make("index_features", run.plan.index_features)
-        run.make("analyse", run.plan.analyses)
-        run.make("report", (run.plan.report,))
+        for stage in run.plan.stages:  # one after the other, as far as the study takes that way
+            run.make(stage, run.plan.stages[stage])
         return run.plan.report.artifact.ref
 
 
 def prepare_and_capture(run: StudyRun) -> None:
     """Prepare the samples (and convert the model, where it comes as a package), then run the model once over them."""
-    run.make("prepare", run.roots())
-    run.make("capture", run.plan.capture)
+    run.make("prepare", run.survey.roots.units)
+    run.make("capture", run.plan.stage("capture"))

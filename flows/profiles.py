@@ -13,7 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from core.errors import BadInput
-from core.steps import STEPS
+from core.planning.steps import STEPS
 from flows.environment import neutral_dask
 
 _CLOSED = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import BadInput
-from core.precomputed_source import pin_precomputed
-from core.sae_sources import pin_saes
-from core.sources import pin
-from core.study import Study, find_study, load_study
-from core.workspace import Workspace
+from core.planning.loading import find_study, load_study
+from core.planning.sources import pin
+from core.planning.study import Study
+from core.store.workspace import Workspace
 from tasks.tracking_database import sqlite_url
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -88,13 +87,9 @@ def open_study(study: Study | str, overrides: Sequence[str] = ()) -> Study:
         BadInput: no such file, a field is wrong, or the table or model is nowhere.
     """
     if isinstance(study, Study):
-        return _pinned(study, [*study_folders(), PROJECT])
+        return pin(study, [*study_folders(), PROJECT])
     path = find_study(study, study_folders())
-    return _pinned(load_study(path, overrides), [path.parent, *study_folders(), PROJECT])
-
-
-def _pinned(study: Study, bases: Sequence[Path]) -> Study:
-    return pin_precomputed(pin_saes(pin(study, bases), bases), bases)
+    return pin(load_study(path, overrides), [path.parent, *study_folders(), PROJECT])
 
 
 def open_profile_path(name: str) -> Path:

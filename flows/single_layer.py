@@ -7,9 +7,9 @@ from prefect import flow
 from pydantic import Field
 
 from core.errors import BadInput
-from core.plan import Plan
-from core.study import Study
-from core.units import Unit
+from core.planning.graph import Plan
+from core.planning.study import Study
+from core.store.units import Unit
 from flows.failures import log_crash
 from flows.full_analysis import prepare_and_capture
 from flows.study_run import StudyRun, study_run
@@ -53,10 +53,10 @@ def _check(layer: int, layers: Sequence[int]) -> None:
 
 def _units_of(plan: Plan, layer: int) -> tuple[Unit, Unit, Unit]:
     _check(layer, plan.layers)
-    if plan.choose_sae:
+    if plan.stage("choose_sae"):
         raise BadInput("sae: the study trains several SAEs a layer; say which one is meant, as in --set sae.k=16")
     place = plan.layers.index(layer)
-    return plan.extract_layer[place], plan.saes[place], plan.index_features[place]
+    return plan.stage("extract_layer")[place], plan.saes[place], plan.stage("index_features")[place]
 
 
 def _set_aside(run: StudyRun, units: tuple[Unit, ...]) -> dict[str, object]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from core.artifacts import SEEN_WITHIN_S
-from core.lineage import look
-from core.steps import CAPTURE
-from core.units import Unit
+from core.store.artifacts import SEEN_WITHIN_S
+from core.store.lineage import look
+from core.store.steps import CAPTURE
+from core.store.units import Unit
 from flows.dispatch import Dispatch, Outcome, Steps, note_down, show
 from flows.place import Place
 from flows.profiles import Pool, Profile, SlurmPool, pool_of

@@ -11,11 +11,11 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as prefect_flow_run
 from prefect.settings import PREFECT_API_URL
 
-from core.ledger import JobCost, hours_by_stage, ledger_path, read
-from core.plan import Plan
-from core.study import Study
-from core.survey import Survey, survey
-from core.units import Unit
+from core.planning.graph import Plan
+from core.planning.study import Study
+from core.planning.survey import Survey, survey
+from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
+from core.store.units import Unit
 from flows.cancelling import cancellable
 from flows.dispatch import Steps
 from flows.environment import neutral_dask, settle
@@ -61,17 +61,12 @@ class StudyRun:
         return self.survey.plan
 
     def _learn(self) -> None:
-        workspace, roots = self.settings.workspace, self.survey.roots
-        summary = workspace.samples_summary(roots.prepare)
+        workspace, folder = self.settings.workspace, self.survey.sources.folder
+        summary = workspace.samples_summary(self.survey.roots.prepare)
         assert summary is not None
-        model = workspace.model_folder(roots, self.survey.located.model)
-        self.context = replace(self.context, languages=tuple(summary["languages"]), model_folder=str(model or ""))
-        workspace.remember(self.plan, _links(self))  # now, for `gc` must not take what a stopped study left
-
-    def roots(self) -> tuple[Unit, ...]:
-        """The units that need no other."""
-        roots = self.survey.roots
-        return (roots.prepare, roots.convert_model) if roots.convert_model else (roots.prepare,)
+        self.context = replace(self.context, languages=tuple(summary["languages"]), model_folder=str(folder or ""))
+        # Now, for `gc` must not take what a stopped study left.
+        workspace.remember(self.plan.key, self.plan.record() | _links(self))
 
     def make(self, name: str, units: Sequence[Unit]) -> None:
         """Run one stage over its units."""
@@ -178,9 +173,9 @@ def _context(settings: Settings, seen: Survey) -> RunContext:
     return RunContext(
         workspace=str(workspace),
         study=study.name,
-        data_base=str(seen.located.data_base),
-        model_folder=str(seen.located.model or ""),
-        factory=seen.located.factory,
+        data_base=str(seen.sources.data_base),
+        model_folder=str(seen.sources.folder or ""),
+        factory=seen.sources.factory,
         tracking_uri=settings.tracking_uri,
         experiment_id=experiment_id,
         parent_run_id=run_id,
@@ -244,8 +239,8 @@ def _links(run: StudyRun) -> dict[str, str | None]:
 
 def _announce(run: StudyRun) -> None:
     workspace = run.settings.workspace
-    workspace.remember(run.plan, _links(run))
+    workspace.remember(run.plan.key, run.plan.record() | _links(run))
     lines = [f"[MLflow run]({mlflow_page(run)})"]
     if workspace.store.intact(run.plan.report.artifact):
-        lines.append(f"Report: `{workspace.publish_report(run.plan)}`")
+        lines.append(f"Report: `{workspace.publish_report(run.plan.study.name, run.plan.report.artifact)}`")
     create_markdown_artifact("\n\n".join(lines), key="study-links", description="Where the results are")

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import yaml
 
-from core.steps import STEPS
+from core.planning.steps import STEPS
 
 _HEAD = """# Outputs
 

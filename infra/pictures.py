@@ -12,7 +12,7 @@ from typing import Any
 from mlflow import MlflowClient
 from playwright.sync_api import Page, sync_playwright
 
-from core.workspace import Workspace
+from core.store.workspace import Workspace
 from flows.settings import PROJECT, Settings, read_settings
 
 _WAIT_MS = 9000  # both pages draw long after they have loaded

@@ -6,14 +6,13 @@ from typing import Any
 
 from prefect import Task
 
-from core.analysis.registry import ANALYSES
+from core.analysis.registry import declared
 from core.analysis.result import AnalysisInputs, LayerInputs, Result
 from core.data.samples import analysed, capture_drops, read_samples
 from core.features.index import FeatureIndex
 from core.figures.writers import write_figure
+from core.planning.steps import STEPS
 from core.sae.formats import load_sae
-from core.steps import STEPS
-from core.study.analyses import Analyses
 from tasks.capture import instructions, open_table
 from tasks.context import Work
 from tasks.models import open_model
@@ -23,27 +22,26 @@ from tasks.tracking import log_folder
 
 def analysis_task(name: str) -> Task[..., dict[str, Any]]:
     """The Prefect task of one analysis of the registry."""
-    entry = ANALYSES[name]
+    analysis = declared()[name]
 
     def analyse(work: Work) -> Mapping[str, float]:
-        config_type = type(getattr(Analyses(), entry.config))
-        config = config_type.model_validate(work.recipe["config"])
-        result: Result = entry.load().run(_inputs(work), config)
+        config = analysis.config.model_validate(work.recipe["config"])
+        result: Result = analysis.load_run()(_inputs(work), config)
         _write(work, result)
-        charts = entry.load_figures().figures(result.tables)
+        charts = analysis.load_figures()(result.tables)
         for key, figure in charts.items():
             write_figure(figure, key, work.out / "figures")
         log_folder(work.context, work.run_id, work.out / "figures", "figures")
         return result.metrics
 
-    analyse.__doc__ = entry.question
+    analyse.__doc__ = analysis.question
     return step(STEPS[name])(analyse)
 
 
 def _write(work: Work, result: Result) -> None:
     for name, table in result.tables.items():
         table.write_parquet(work.out / f"{name}.parquet", statistics=False)
-    question = ANALYSES[work.unit.step].question
+    question = declared()[work.unit.step].question
     summary = {"question": question, **{key: value for key, value in vars(result).items() if key != "tables"}}
     text = json.dumps(summary, indent=1, ensure_ascii=False, default=dict)
     (work.out / "summary.json").write_text(text + "\n", encoding="utf-8")
@@ -75,4 +73,4 @@ def _open_layer(work: Work, place: int, layer: int) -> LayerInputs:
     )
 
 
-ANALYSIS_STEPS = {name: analysis_task(name) for name in ANALYSES}
+ANALYSIS_STEPS = {name: analysis_task(name) for name in declared()}

@@ -10,7 +10,7 @@ from core.activations.health import examine_layer
 from core.activations.requests import CaptureJob, images_between
 from core.activations.table import LayerTable
 from core.data.samples import read_samples
-from core.steps import CAPTURE, EXTRACT_LAYER
+from core.store.steps import CAPTURE, EXTRACT_LAYER
 from core.study.model import CaptureConfig
 from tasks.context import Work
 from tasks.models import open_model, open_own

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
-from core.artifacts import MANIFEST, read_json
 from core.errors import BadInput
 from core.sae.choice import choose
-from core.steps import CHOOSE_SAE
+from core.store.artifacts import MANIFEST, read_json
+from core.store.steps import CHOOSE_SAE
 from tasks.context import Work
 from tasks.step import step
 

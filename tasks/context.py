@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.artifacts import ArtifactStore
 from core.progress import Progress
-from core.units import Unit
+from core.store.artifacts import ArtifactStore
+from core.store.units import Unit
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from statistics import fmean
 from typing import Any
 
-from core.steps import INDEX_FEATURES, STEPS
+from core.planning.steps import STEPS
+from core.store.steps import INDEX_FEATURES
 
 EVERY_S = 0.5
 _MIB = 2**20

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from core.activations.precomputed import ImportJob, import_shard
 from core.data.samples import read_samples
-from core.steps import IMPORT_ACTIVATIONS
+from core.store.steps import IMPORT_ACTIVATIONS
 from tasks.context import Work
 from tasks.step import step
 

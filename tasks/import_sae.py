@@ -12,7 +12,7 @@ from core.sae.origins import Trained, origin_warnings, read_trained
 from core.sae.pretrained import open_pretrained
 from core.sae.rows import load_rows
 from core.sae.training import HISTORY
-from core.steps import IMPORT_SAE
+from core.store.steps import IMPORT_SAE
 from core.study.sae import SAEConfig
 from tasks.capture import open_table
 from tasks.context import Work

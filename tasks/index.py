@@ -7,7 +7,7 @@ from core.data.samples import read_samples
 from core.features.index import build_index
 from core.sae.formats import load_sae
 from core.sae.origins import ORIGIN, read_origin
-from core.steps import INDEX_FEATURES
+from core.store.steps import INDEX_FEATURES
 from core.study.model import IndexConfig
 from tasks.capture import open_table
 from tasks.context import Work

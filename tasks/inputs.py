@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from core.artifacts import SEEN_WITHIN_S, Artifact, DamagedArtifact
 from core.progress import Stopped
+from core.store.artifacts import SEEN_WITHIN_S, Artifact, DamagedArtifact
 from tasks.context import Work
 from tasks.job import this_job
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from core.artifacts import Artifact, ArtifactStore
 from core.progress import Stopped
+from core.store.artifacts import Artifact, ArtifactStore
 from tasks.job import this_job
 
 # A holder that has not been heard of for two minutes is dead; it is heard of every five seconds.

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from core.data.samples import prepare
 from core.lm.gguf import convert_package
-from core.steps import CONVERT_MODEL, PREPARE
+from core.store.steps import CONVERT_MODEL, PREPARE
 from core.study.data import DataSource
 from tasks.context import Work
 from tasks.step import step

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from core.report import collect
 from core.report import write_report as write
-from core.steps import REPORT
+from core.store.steps import REPORT
 from tasks.context import Work
 from tasks.step import step
 

@@ -20,10 +20,10 @@ from prefect.context import TaskRunContext
 from prefect.logging.handlers import APILogWorker
 from prefect.serializers import JSONSerializer
 
-from core.artifacts import RECORD, ArtifactStore
 from core.progress import Progress, Stopped
-from core.steps import StepSpec
-from core.units import Unit
+from core.store.artifacts import RECORD, ArtifactStore
+from core.store.steps import StepSpec
+from core.store.units import Unit
 from tasks.context import RunContext, Work
 from tasks.gpu_usage import device_of_step, watch_gpu
 from tasks.inputs import checked_inputs

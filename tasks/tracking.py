@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.artifacts import canonical_json
-from core.units import Unit
+from core.store.artifacts import canonical_json
+from core.store.units import Unit
 from tasks.context import RunContext
 
 if TYPE_CHECKING:

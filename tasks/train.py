@@ -10,7 +10,7 @@ from core.sae.formats import Origin, save_sae
 from core.sae.metrics import Quality
 from core.sae.rows import load_rows
 from core.sae.training import train
-from core.steps import TRAIN_SAE
+from core.store.steps import TRAIN_SAE
 from core.study.sae import SAEConfig
 from tasks.capture import open_table
 from tasks.context import Work

@@ -77,7 +77,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory, copy_databases: Cop
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     from cli import servers
-    from core.workspace import Workspace
+    from core.store.workspace import Workspace
     from flows.settings import Settings
 
     root = tmp_path_factory.mktemp("server").resolve()

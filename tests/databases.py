@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli.servers import quiet_environment
-from core.workspace import Workspace
+from core.store.workspace import Workspace
 from flows.settings import Settings
 from tasks.tracking_database import sqlite_url
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cli import servers
 from cli.children import start, stop, wait_for
-from core.workspace import Workspace
+from core.store.workspace import Workspace
 from flows.settings import Settings
 
 

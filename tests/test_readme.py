@@ -12,7 +12,7 @@ def test_the_file_map_is_the_tree_of_today() -> None:
 
 
 def test_every_file_of_the_house_says_what_it_is() -> None:
-    assert "core/plan.py " in file_map()
+    assert "core/planning/graph.py " in file_map()
     assert "cli/main.py " in file_map()
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from core.activations.outliers import mark_outliers, norm_limit
 from core.activations.rows import FILES
 from core.errors import BadInput
+from core.lm.tensor_header import read_header
 from core.study.sites import STREAM, Site
-from core.tensor_header import read_header
 
 KEEP = "keep.parquet"
 _PORTION = 256

@@ -1,1 +1,1 @@
-"""One module an analysis, one verb each: `run(inputs, config) -> Result`."""
+"""The analyses: one folder each, which declares itself in its `__init__`."""

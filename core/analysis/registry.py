@@ -1,59 +1,64 @@
-"""Every analysis there is, in the order of the report; nothing heavy is imported until one is run."""
+"""Every analysis there is, in the order of the report: saeflow's own folders, and what installed packages register."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import import_module
-from types import MappingProxyType, ModuleType
+from importlib.metadata import EntryPoint, entry_points
+from pkgutil import iter_modules
+from types import MappingProxyType
+
+import core.analysis
+from core.analysis.declaration import Analysis
+from core.errors import BadInput
+
+GROUP = "saeflow.analyses"
+"""The entry points by which a package outside the repository registers its analyses."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One analysis: `module` has `run(inputs, config) -> Result`; `figures` has `figures(tables)`.
+@cache
+def declared() -> Mapping[str, Analysis]:
+    """Analyses by name.
 
-    `config` is its field in `study.analyses` (null there: not run); `question` is what it answers, for readers.
+    Raises:
+        BadInput: a package's analysis cannot be imported, is none, or has a name that is taken.
     """
-
-    module: str
-    figures: str
-    config: str
-    needs_images: bool
-    needs_model: bool
-    question: str
-
-    def load(self) -> ModuleType:
-        """The analysis' module, imported now."""
-        return import_module(self.module)
-
-    def load_figures(self) -> ModuleType:
-        """The module that draws its figures, imported now."""
-        return import_module(self.figures)
+    found: dict[str, Analysis] = {analysis.name: analysis for analysis in _own()}
+    for analysis in _installed():
+        assert analysis.distribution is not None
+        if analysis.name in found:
+            other = found[analysis.name].distribution
+            raise BadInput(
+                f"analysis {analysis.name}: {analysis.distribution[0]} registers a name that "
+                f"{other[0] if other else 'saeflow'} has; uninstall one of them, or rename its entry point"
+            )
+        found[analysis.name] = analysis
+    ordered = sorted(found.values(), key=lambda analysis: (analysis.place, analysis.name))
+    return MappingProxyType({analysis.name: analysis for analysis in ordered})
 
 
-def _entry(name: str, question: str, *, needs_images: bool = False, needs_model: bool = True) -> Entry:
-    return Entry(f"core.analysis.{name}", f"core.figures.{name}", name, needs_images, needs_model, question)
+def _own() -> Iterator[Analysis]:
+    for module in iter_modules(core.analysis.__path__):
+        if module.ispkg:
+            declaration: Analysis = import_module(f"core.analysis.{module.name}").ANALYSIS
+            yield declaration.named(module.name)
 
 
-ANALYSES: Mapping[str, Entry] = MappingProxyType(
-    {
-        "overview": _entry("overview", "How good are the SAEs, and in which layers and features does gender show?"),
-        "interpretation": _entry(
-            "interpretation", "What do the features that go with gender fire on, and what do they promote?"
-        ),
-        "ablation": _entry(
-            "ablation", "What happens to the gendered word when the features that go with gender are taken out?"
-        ),
-        "visual_patterns": _entry(
-            "visual_patterns", "Where in the image do the features that go with gender fire?", needs_images=True
-        ),
-        "amplification": _entry(
-            "amplification", "How does the output answer to the dose when a gender direction is turned up or down?"
-        ),
-        "evolution": _entry(
-            "evolution", "Which features persist from layer to layer, and which are born and die?", needs_model=False
-        ),
-        "qualitative": _entry(
-            "qualitative", "What do captions look like before and after features are ablated or amplified?"
-        ),
-    }
-)
-"""Analyses by name."""
+def _installed() -> Iterator[Analysis]:
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        yield _open(point)
+
+
+def _open(point: EntryPoint) -> Analysis:
+    package = point.dist
+    assert package is not None  # only points that are looked up by hand have none
+    came_from = f"{package.name} {package.version}"
+    try:
+        analysis = point.load()
+    except Exception as error:  # whatever the package's code raises
+        told = f"{type(error).__name__}: {error}"
+        raise BadInput(f"analysis {point.name} of {came_from}: {point.value} cannot be imported ({told})") from error
+    if not isinstance(analysis, Analysis):
+        raise BadInput(f"analysis {point.name} of {came_from}: {point.value} is no saeflow.Analysis")
+    if not point.name.isidentifier():
+        raise BadInput(f"analysis {point.name!r} of {came_from}: its name must be a word of letters, digits and _")
+    return analysis.named(point.name, (package.name, package.version))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 
-from core.artifacts import read_json
 from core.data.drops import DROPPED
 from core.data.emoji_source import read_emoji
 from core.data.gender_ambiguous import ambiguous_captions
@@ -17,6 +16,7 @@ from core.data.scenes import generate_scenes
 from core.data.splits import SPLITS
 from core.data.table_source import Drawn, read_table
 from core.progress import Progress
+from core.store.artifacts import read_json
 from core.study.data import DataSource, EmojiSource, TableSource
 
 __all__ = ["SCHEMA", "SamplesSummary", "prepare", "read_samples"]

@@ -11,7 +11,7 @@ from core.errors import BadInput
 from core.legacy.config_keys import AS_HERE, COPIED, LEFT, SAE_COPIED, SAE_SECTIONS, SPARSITY
 from core.legacy.config_sae import choose_kind, sparsity_setting
 from core.legacy.converted import Converted
-from core.study import parse_study
+from core.planning.loading import parse_study
 
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 _PROMPTS = {"data.english_prompt": "model.instruction_en", "data.arabic_prompt": "model.instruction_ar"}

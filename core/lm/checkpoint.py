@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import BadInput
 from core.lm.shape import indexed_tensors, weight_files
-from core.tensor_header import TensorEntry, read_header
+from core.lm.tensor_header import TensorEntry, read_header
 
 _WRAPPERS = ("_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 """What torch.compile, DataParallel, FSDP, activation checkpointing and Lightning put before a module's own name."""

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from core.artifacts import sha256_file
 from core.errors import BadInput, first_line
 from core.lm.shape import ModelShape
+from core.store.artifacts import sha256_file
 from core.study.sites import Site
 
 FIELD = "model.factory"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
-from core.hub import hub_name
+from core.lm.hub import hub_name
 
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 _WIDTH = ("hidden_size", "n_embd", "n_embed", "d_model")

@@ -9,16 +9,16 @@ import polars as pl
 from safetensors.numpy import load_file
 
 from core.activations.outliers import HEALTH
-from core.artifacts import Artifact, ArtifactStore, read_json
 from core.data.samples import analysed, capture_drops
-from core.figures.saes import BIN
 from core.figures.writers import read_figures
-from core.ledger import JobCost, ledger_path, read
 from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
+from core.report.sae_figures import BIN
 from core.sae.configs import CONFIG, SPARSITY
 from core.sae.origins import USED_ON
-from core.steps import CAPTURE, IMPORT_ACTIVATIONS, IMPORT_SAE
+from core.store.artifacts import Artifact, ArtifactStore, read_json
+from core.store.ledger import JobCost, ledger_path, read
+from core.store.steps import CAPTURE, IMPORT_ACTIVATIONS, IMPORT_SAE
 
 _LEAST_RATE = -9.0  # SAELens writes the log10 of a feature that never fires as -10
 UNKNOWN = "unknown"

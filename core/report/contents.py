@@ -37,7 +37,7 @@ _BY_NAME = {chapter.name: chapter for chapter in CHAPTERS}
 # Tables of examples, which no analysis names among those to be shown: a report shows some of their rows.
 EXAMPLES = {"contexts": "Where the features fire", "maps": "Images on which the features' maps are strongest"}
 LANGUAGES = {**LANGUAGE_NAMES, "shared": "shared"}
-# Names of core.figures.study, in the order in which the chapter on autoencoders shows them.
+# Names of core.report.study_figures, in the order in which the chapter on autoencoders shows them.
 SAE_FIGURES = (
     "sae_frontier",
     "sae_quality",

@@ -7,11 +7,12 @@ from typing import Any
 import polars as pl
 
 from core.data.drops import row_counts
-from core.ledger import STAGES, hours_by_stage
 from core.report import text
 from core.report.model import Making, ReportInputs
 from core.sae.origins import Elsewhere
 from core.sae.origins import origin_words as words_of
+from core.store.ledger import hours_by_stage
+from core.store.steps import stage_of
 
 
 def facts(inputs: ReportInputs) -> list[tuple[str, str]]:
@@ -95,7 +96,7 @@ def asked_and_used(making: Making) -> pl.DataFrame:
     """What the cluster's jobs of all runs of this study held, beside what the units in this report used, by stage."""
     rows = []
     for stage, (jobs, cpu, gpu) in hours_by_stage(making.jobs).items():
-        units = [unit for unit in making.units if STAGES.get(unit.step, unit.step) == stage]
+        units = [unit for unit in making.units if stage_of(unit.step) == stage]
         rows.append(
             {
                 "stage": stage,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from core.analysis.intervals import bootstrap_spearman
 from core.report.model import ReportInputs
+from core.stats.intervals import bootstrap_spearman
 
 LEAST_LAYERS = 10
 """A correlation over fewer layers has an interval too wide to say anything."""

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from core.figures.writers import FigureFile
-from core.ledger import JobCost
+from core.store.ledger import JobCost
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class ReportInputs:
     `study` is the study's `model_dump`; `summary` what `prepare` counted; `samples` those that the model was run on;
     `dropped` rows of the source that were left out (row, sample_id, field, reason) and `capture_drops` captions that
     were (sample_id, language, reason); `sae`, `history`, `health`, `sweep`, `density`, `l0` as in
-    `core.figures.study.figures`; `origins` the autoencoders that were trained elsewhere, and where (layer,
+    `core.report.study_figures.figures`; `origins` the autoencoders that were trained elsewhere, and where (layer,
     trained_on_…, used_on_…, differs); `row_warnings` what is doubtful in layers' rows; `skipped` what was left
     out, with the reason.
     """

@@ -126,7 +126,7 @@ def _height(spec: Mapping[str, Any]) -> int:
 
 
 def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> str:
-    """The whole page. `own_figures` are those of `core.figures.study`, by name.
+    """The whole page. `own_figures` are those of `core.report.study_figures`, by name.
 
     Raises:
         ValueError: a figure's JSON is broken.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from core.figures import study
 from core.figures.writers import FigureFile, write_figure
+from core.report import study_figures as study
 from core.report.markdown import PROVENANCE_BEGINS, PROVENANCE_ENDS, render_markdown
 from core.report.model import ReportInputs
 from core.report.page import render_page

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from core.errors import BadInput
-from core.hub import hub_name
+from core.lm.hub import hub_name
 from core.lm.shape import KIND
 from core.sae.configs import (
     CONFIG,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from core.errors import BadInput
-from core.hub import hub_name
+from core.lm.hub import hub_name
 from core.sae import formats
 from core.sae.architectures import SparseAutoencoder
 from core.sae.configs import (

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import BadInput
-from core.tensor_header import read_header
+from core.lm.tensor_header import read_header
 
 WRAPPERS = ("_orig_mod.", "module.")
 """What torch.compile and DataParallel put before every name."""

@@ -1,7 +1,1 @@
-"""The study: what is asked, of which model, on which samples."""
-
-from core.study.layers import resolve_layers
-from core.study.loading import find_study, load_study, parse_study
-from core.study.model import Study
-
-__all__ = ["Study", "find_study", "load_study", "parse_study", "resolve_layers"]
+"""The sections of a study, but for its analyses': each analysis declares its own."""

@@ -1,13 +1,10 @@
-"""The study: every knob there is, validated when it is built."""
+"""The sections on the model, on what is captured of it, on the feature index and on tracking."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from core.study.analyses import Analyses
-from core.study.data import DataSource
 from core.study.layers import Layers
-from core.study.sae import SAESection
 from core.study.section import Positive, Section
 from core.study.sites import STREAM, VISION, Site
 
@@ -100,26 +97,3 @@ class TrackingConfig(Section):
 
     experiment: str = "saeflow"
     """MLflow experiment."""
-
-
-class Study(Section):
-    """One question, asked of one model on one set of samples: everything that decides the result."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    """Short name, used in runs, reports and folders."""
-    description: str = ""
-    """What is asked, in a sentence; opens the report."""
-    data: DataSource
-    """Samples."""
-    model: ModelConfig
-    """Model."""
-    capture: CaptureConfig = CaptureConfig()
-    """Activations."""
-    sae: SAESection = SAESection()
-    """Sparse autoencoders."""
-    index: IndexConfig = IndexConfig()
-    """Feature index."""
-    analyses: Analyses = Analyses()
-    """Analyses."""
-    tracking: TrackingConfig = TrackingConfig()
-    """MLflow."""

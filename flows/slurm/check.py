@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from core.artifacts import SEEN_WITHIN_S
 from core.errors import BadInput
+from core.store.artifacts import SEEN_WITHIN_S
 from flows.place import Place
 from flows.profiles import SlurmPool, SlurmProfile
 from flows.slurm import commands

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from core.errors import BadInput
-from core.ledger import JobCost
+from core.store.ledger import JobCost
 from flows.environment import for_slurm
 
 # sinfo and squeue on a busy controller may take many seconds; beyond this it is called unreachable.

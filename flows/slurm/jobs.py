@@ -5,8 +5,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from core import ledger
 from core.errors import BadInput
+from core.store import ledger
 from flows.slurm import commands
 from flows.slurm.commands import Job, QueueFull
 from flows.slurm.job import DEATH_TIMEOUT_S, JobOrder

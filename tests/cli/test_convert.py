@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from core.errors import BadInput
+from core.planning.loading import load_study
 from core.sae.pretrained import open_pretrained
-from core.study import load_study
 
 RUNNER = CliRunner()
 

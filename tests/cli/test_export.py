@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import load_file
 
-from core.artifacts import ArtifactStore
+from core.store.artifacts import ArtifactStore
 from tests.databases import CopyDatabases
 from tests.flows.commands import saeflow
 

@@ -10,8 +10,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from cli.flow_call import call_flow
 from cli.servers import check_prefect_database, free_port, remove_note, served_api, write_note
 from core.errors import BadInput
-from core.study import load_study
-from core.workspace import Workspace
+from core.planning.loading import load_study
+from core.store.workspace import Workspace
 from flows.settings import PROJECT, Settings
 from tasks.experiment import check_database
 from tests.databases import CopyDatabases

@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 
 from cli.store import set_aside_damaged
-from core.artifacts import Artifact, ArtifactStore
-from core.units import Unit
-from core.workspace import Workspace
-from tests.core.test_checked import flip
+from core.store.artifacts import Artifact, ArtifactStore
+from core.store.units import Unit
+from core.store.workspace import Workspace
+from tests.core.store.test_checked import flip
 from tests.flows.commands import saeflow
 
-SHARD = Unit("import_activations", "", {"content": "rows"})
-TABLE = Unit("extract_layer", "3", {"layer": 3}, {"shards": (SHARD.artifact,)})
-SAE = Unit("import_sae", "3", {"content": "theirs"}, {"layer": (TABLE.artifact,)})
-REPORTS = {name: Unit("report", "", {"study": name}, {"sae": (SAE.artifact,)}) for name in ("one", "two")}
-APART = Unit("report", "", {"study": "apart"}, {"layer": (TABLE.artifact,)})
+SHARD = Unit("import_activations", 1, "", {"content": "rows"})
+TABLE = Unit("extract_layer", 1, "3", {"layer": 3}, {"shards": (SHARD.artifact,)})
+SAE = Unit("import_sae", 1, "3", {"content": "theirs"}, {"layer": (TABLE.artifact,)})
+REPORTS = {name: Unit("report", 1, "", {"study": name}, {"sae": (SAE.artifact,)}) for name in ("one", "two")}
+APART = Unit("report", 1, "", {"study": "apart"}, {"layer": (TABLE.artifact,)})
 
 
 @pytest.fixture

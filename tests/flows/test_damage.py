@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from core.artifacts import ArtifactStore
-from tests.core.test_checked import flip
+from core.store.artifacts import ArtifactStore
+from tests.core.store.test_checked import flip
 from tests.databases import CopyDatabases, linked_copy
 from tests.flows.commands import saeflow
 

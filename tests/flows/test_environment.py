@@ -18,7 +18,7 @@ import requests
 from websockets.asyncio.server import serve
 
 from core.errors import BadInput
-from core.workspace import Workspace
+from core.store.workspace import Workspace
 from flows.environment import direct_hosts, for_servers, for_slurm, neutral_dask, settle, settled, taken
 from flows.place import Place
 from flows.profiles import LocalProfile, Pool, SlurmProfile, load_profile
@@ -227,7 +227,7 @@ import json, os
 from flows.environment import work_in
 from cli.servers import adopt
 from core.errors import BadInput
-from core.workspace import Workspace
+from core.store.workspace import Workspace
 from flows.settings import Settings, started_in
 from pathlib import Path
 adopt(Settings(Workspace(Path.home() / "workspace"), "", ""), os.environ.get("SERVED"))

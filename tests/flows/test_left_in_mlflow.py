@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from core.workspace import Workspace
+from core.store.workspace import Workspace
 from flows.left_in_mlflow import close_left_in_mlflow, try_to_close_in_mlflow
 from flows.settings import Settings
 from tasks.lease import live_mark, own_lease, sign_of_life

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.artifacts import ArtifactStore
+from core.store.artifacts import ArtifactStore
 from tasks.tracking_database import sqlite_url
 from tests.databases import CopyDatabases, linked_copy
 from tests.flows.commands import saeflow

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from core.artifacts import ArtifactStore
+from core.store.artifacts import ArtifactStore
 from tests.databases import CopyDatabases
 from tests.flows.commands import PROJECT, saeflow
 from tests.flows.test_mini import ANALYSES

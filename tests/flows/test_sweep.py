@@ -12,11 +12,11 @@ import torch
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
-from core.artifacts import ArtifactStore
 from core.errors import BadInput
-from core.plan import plan_study
-from core.study import load_study
-from core.units import Shape, Sources
+from core.planning.graph import plan_study
+from core.planning.loading import load_study
+from core.planning.located import Shape, Sources
+from core.store.artifacts import ArtifactStore
 from flows.settings import PROJECT
 from flows.single_layer import _units_of
 from tests.databases import CopyDatabases, linked_copy

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cli.servers import free_port
-from core.steps import StepSpec
-from core.units import Unit
+from core.store.steps import StepSpec
+from core.store.units import Unit
 from flows.profiles import SlurmProfile
 from flows.settings import PROJECT
 from flows.slurm import commands
@@ -63,7 +63,7 @@ def profile(**changes: Any) -> SlurmProfile:
 
 
 def units(count: int, step_name: str = "train_sae") -> list[Unit]:
-    return [Unit(step_name, str(number), {"layer": number}) for number in range(count)]
+    return [Unit(step_name, 1, str(number), {"layer": number}) for number in range(count)]
 
 
 class Bench:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.ledger import JobCost, hours_by_stage, ledger_path, read
+from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
 from flows.slurm import commands
 from tests.chaos.kill import contents, kill_family
 from tests.databases import CopyDatabases

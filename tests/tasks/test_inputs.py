@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from core.artifacts import DamagedArtifact
-from core.checked import CHECKED
+from core.planning.steps import STEPS
 from core.progress import Stopped, silent
-from core.steps import STEPS
-from core.units import Unit
+from core.store.artifacts import DamagedArtifact
+from core.store.checked import CHECKED
+from core.store.units import Unit
 from flows.profiles import ThreadsProfile
 from flows.stages import StageFailed, run_stage
 from tasks.context import RunContext, Work
 from tasks.inputs import checked_inputs
 from tasks.step import STOPPING, step
-from tests.core.test_checked import flip
+from tests.core.store.test_checked import flip
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 PROFILE = ThreadsProfile(kind="threads")
-SAE = Unit("train_sae", "0", {"layer": 0})
-INDEX = Unit("index_features", "0", {"layer": 0}, {"sae": (SAE.artifact,)})
+SAE = Unit("train_sae", 1, "0", {"layer": 0})
+INDEX = Unit("index_features", 1, "0", {"layer": 0}, {"sae": (SAE.artifact,)})
 
 
 class Bench:

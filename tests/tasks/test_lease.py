@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.artifacts import Artifact, ArtifactStore
 from core.progress import Stopped
+from core.store.artifacts import Artifact, ArtifactStore
 from tasks import lease as leases
 from tasks.lease import Lease, held, lease_path, read_lease
 

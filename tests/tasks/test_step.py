@@ -7,10 +7,10 @@ import httpx
 import pytest
 from prefect import Task
 
-from core.artifacts import RECORD
-from core.ledger import UnitCost, read, unit_ledger_path
-from core.steps import StepSpec
-from core.units import Unit
+from core.store.artifacts import RECORD
+from core.store.ledger import UnitCost, read, unit_ledger_path
+from core.store.steps import StepSpec
+from core.store.units import Unit
 from flows.pipeline_log import pipeline_log
 from flows.profiles import ThreadsProfile
 from flows.stages import StageFailed, run_stage
@@ -22,7 +22,7 @@ PROFILE = ThreadsProfile(kind="threads")
 
 
 def units(count: int) -> list[Unit]:
-    return [Unit("train_sae", str(layer), {"layer": layer}) for layer in range(count)]
+    return [Unit("train_sae", 1, str(layer), {"layer": layer}) for layer in range(count)]
 
 
 class Bench:

@@ -7,21 +7,21 @@ import polars as pl
 import pytest
 import torch
 
-from core.analysis import ablation
-from core.analysis._ablation_summary import headlines
-from core.analysis._controls import gender_scores, matched_controls, profile_features
-from core.analysis._counterparts import swaps_by_lexicon, swaps_by_truth, swaps_by_twin, words_of
-from core.analysis._pairs import choose_samples, find_pairs
-from core.analysis._runs import PairRuns, portions
-from core.analysis.interventions import Ablation, Steering, during_generation, open_site
+from core.analysis.ablation import Config as AblationConfig
+from core.analysis.ablation.figures import figures
+from core.analysis.ablation.run import run as ablation
+from core.analysis.ablation.summary import headlines
 from core.analysis.result import Result
-from core.figures.ablation import figures
+from core.causal.controls import gender_scores, matched_controls, profile_features
+from core.causal.counterparts import swaps_by_lexicon, swaps_by_truth, swaps_by_twin, words_of
+from core.causal.interventions import Ablation, Steering, during_generation, open_site
+from core.causal.pairs import choose_samples, find_pairs
+from core.causal.runs import PairRuns, portions
 from core.lm.agreement import logits_of
 from core.lm.hooks import edit
 from core.lm.outcomes import word_ends
 from core.lm.patched import LAST_PROMPT, build_batch, clean_run, run_full
-from core.study.analyses import AblationConfig
-from tests.core.analysis.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld, causal_world
+from tests.core.causal.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld, causal_world
 
 CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100)
 
@@ -34,7 +34,7 @@ def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def result(world: CausalWorld) -> Result:
-    return ablation.run(world.inputs, CONFIG)
+    return ablation(world.inputs, CONFIG)
 
 
 def primary(result: Result, intervention: str = "zero ablation") -> pl.DataFrame:
@@ -117,7 +117,7 @@ def test_people_who_show_no_gender_are_left_out_and_counted(world: CausalWorld) 
 
 def test_without_any_pair_the_result_says_so(world: CausalWorld) -> None:
     samples = world.samples.with_columns(pl.lit("neutral").alias("visible_gender"))
-    found = ablation.run(replace(world.inputs, samples=samples), CONFIG)
+    found = ablation(replace(world.inputs, samples=samples), CONFIG)
     assert found.headlines == ()
     assert found.tables["effects"].is_empty()
     assert any("No ablation" in note for note in found.notes)
@@ -125,7 +125,7 @@ def test_without_any_pair_the_result_says_so(world: CausalWorld) -> None:
 
 
 def test_the_same_run_gives_the_same_tables(world: CausalWorld, result: Result) -> None:
-    again = ablation.run(world.inputs, CONFIG)
+    again = ablation(world.inputs, CONFIG)
     assert all(again.tables[name].equals(table) for name, table in result.tables.items())
 
 

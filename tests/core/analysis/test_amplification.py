@@ -7,13 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.analysis import amplification
-from core.analysis._dose_response import isotonic_r2, near_zero, slopes_at_zero
-from core.analysis._steering_runs import difference_of_means, feature_vector, upper_quantile
+from core.analysis.amplification import Config as AmplificationConfig
+from core.analysis.amplification.dose_response import isotonic_r2, near_zero, slopes_at_zero
+from core.analysis.amplification.figures import figures
+from core.analysis.amplification.run import run as amplification
 from core.analysis.result import Result
-from core.figures.amplification import figures
-from core.study.analyses import AmplificationConfig
-from tests.core.analysis.causal_world import LAYER, MALE, SAID, STRENGTH, CausalWorld, causal_world
+from core.causal.steering import difference_of_means, feature_vector, upper_quantile
+from tests.core.causal.causal_world import LAYER, MALE, SAID, STRENGTH, CausalWorld, causal_world
 
 CONFIG = AmplificationConfig(
     layers=(LAYER,), features=2, images=6, doses=(-1, -0.5, 0, 0.5, 1), draws=19, bootstrap=100
@@ -28,7 +28,7 @@ def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def result(world: CausalWorld) -> Result:
-    return amplification.run(world.inputs, CONFIG)
+    return amplification(world.inputs, CONFIG)
 
 
 def own(table: pl.DataFrame) -> pl.DataFrame:
@@ -104,6 +104,6 @@ def test_headlines_and_figures(result: Result) -> None:
 
 def test_without_any_pair_the_result_says_so(world: CausalWorld) -> None:
     samples = world.samples.with_columns(pl.lit("neutral").alias("visible_gender"))
-    found = amplification.run(replace(world.inputs, samples=samples), CONFIG)
+    found = amplification(replace(world.inputs, samples=samples), CONFIG)
     assert found.headlines == ()
     assert figures(found.tables) == {}

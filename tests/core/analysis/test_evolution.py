@@ -5,21 +5,21 @@ import polars as pl
 import pytest
 from scipy import sparse
 
-from core.analysis import evolution
-from core.analysis._matching import Codes, Pairs, chain, match_activations, match_decoders, permuted_threshold
-from core.analysis._similarity import centred_gram, cka
-from core.analysis.evolution import draw_rows, find_rows, read_codes
+from core.analysis.evolution import Config as EvolutionConfig
+from core.analysis.evolution.figures import figures
+from core.analysis.evolution.run import draw_rows, find_rows, read_codes
+from core.analysis.evolution.run import run as evolution
 from core.analysis.result import AnalysisInputs
 from core.errors import BadInput
-from core.figures.evolution import figures
-from core.study.analyses import EvolutionConfig
-from tests.core.analysis.planted_world import World
+from core.stats.matching import Codes, Pairs, chain, match_activations, match_decoders, permuted_threshold
+from core.stats.similarity import centred_gram, cka
+from tests.core.features.planted_world import World
 
 CONFIG = EvolutionConfig(permutations=10, rows=1500)
 
 
 def test_planted_features_persist_and_features_drawn_anew_are_born_and_die(world: AnalysisInputs):
-    tables = evolution.run(world, CONFIG).tables
+    tables = evolution(world, CONFIG).tables
     matched = tables["matches"]
     assert (matched["feature"] == matched["next_feature"]).all()
     reborn = set(World().reborn)
@@ -34,7 +34,7 @@ def test_planted_features_persist_and_features_drawn_anew_are_born_and_die(world
 
 
 def test_survival_headlines_and_figures(world: AnalysisInputs):
-    result = evolution.run(world, CONFIG)
+    result = evolution(world, CONFIG)
     own = result.tables["survival"].filter(pl.col("layer") == pl.col("later_layer"))
     assert (own["share"] == 1).all()
     assert len(result.headlines) == 3
@@ -46,7 +46,7 @@ def test_survival_headlines_and_figures(world: AnalysisInputs):
 
 def test_one_layer_cannot_evolve(world: AnalysisInputs):
     with pytest.raises(BadInput, match=r"analyses\.evolution\.layers"):
-        evolution.run(world, EvolutionConfig(layers=(2,)))
+        evolution(world, EvolutionConfig(layers=(2,)))
 
 
 def codes(seed: int, rows: int = 400, features: int = 12, density: float = 0.2) -> np.ndarray:
@@ -82,7 +82,7 @@ def test_silent_features_match_nothing():
 
 
 def test_decoders_match_by_cosine_over_blocks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("core.analysis._matching._BLOCK", 3)
+    monkeypatch.setattr("core.stats.matching._BLOCK", 3)
     rng = np.random.default_rng(0)
     lower, order = rng.normal(size=(10, 6)), rng.permutation(10)
     live = np.ones(10, dtype=bool)

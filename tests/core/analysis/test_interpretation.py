@@ -9,15 +9,15 @@ import polars as pl
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from core.analysis import interpretation
-from core.analysis._enrichment import balanced_accuracy, enrich
+from core.analysis.interpretation import Config as InterpretationConfig
+from core.analysis.interpretation.figures import figures
+from core.analysis.interpretation.run import run as interpretation
 from core.analysis.result import AnalysisInputs
 from core.features.examples import EXAMPLES
 from core.features.influence import PROMOTED
-from core.figures.interpretation import figures
 from core.lm.loading import load_model
-from core.study.analyses import InterpretationConfig
-from tests.core.analysis.planted_world import World, make_inputs
+from core.stats.enrichment import balanced_accuracy, enrich
+from tests.core.features.planted_world import World, make_inputs
 
 CONFIG = InterpretationConfig(features=3, promoted=4)
 
@@ -29,7 +29,7 @@ def study(planted_sets: None, tiny_text_gemma: Path) -> AnalysisInputs:
 
 
 def test_planted_features_are_described_by_gender_and_held_out_scores_say_so(study: AnalysisInputs):
-    result = interpretation.run(study, CONFIG)
+    result = interpretation(study, CONFIG)
     tables = result.tables
     planted = tables["explanations"].filter((pl.col("layer") == 1) & pl.col("feature").is_in([0, 1]))
     assert planted.height == 2
@@ -44,7 +44,7 @@ def test_planted_features_are_described_by_gender_and_held_out_scores_say_so(stu
 
 
 def test_tables_have_their_columns_and_figures_draw(study: AnalysisInputs):
-    tables = interpretation.run(study, CONFIG).tables
+    tables = interpretation(study, CONFIG).tables
     assert tables["contexts"].columns == ["layer", *EXAMPLES.names(), "image"]
     assert tables["contexts"]["image"].null_count() == 0
     assert tables["promoted"].columns == ["layer", *PROMOTED.names()]
@@ -57,7 +57,7 @@ def test_tables_have_their_columns_and_figures_draw(study: AnalysisInputs):
 def test_a_study_of_text_without_supported_features_is_described_as_such(study: AnalysisInputs):
     bare = make_inputs(World(images=12, layers=1, image_rows=0), study.open_model)
     bare = replace(bare, samples=bare.samples.drop("image"))
-    result = interpretation.run(bare, CONFIG)
+    result = interpretation(bare, CONFIG)
     assert result.tables["features"].height == 0
     assert figures(result.tables) == {}
     assert {"Text only", "No feature passed"} <= {note[: len("Text only")] for note in result.notes} | {

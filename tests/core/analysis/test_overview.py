@@ -5,17 +5,17 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from core.analysis import overview
-from core.analysis._cells import find_cells
-from core.analysis._emergence import EMERGENCE, first_sustained, summarise
-from core.analysis._family import discoveries, shuffled_images
-from core.analysis._findings import outlier_notes
-from core.analysis._quality import quality, sum_groups
-from core.analysis.associations import image_labels
+from core.analysis.overview import Config as OverviewConfig
+from core.analysis.overview.emergence import EMERGENCE, first_sustained, summarise
+from core.analysis.overview.figures import figures
+from core.analysis.overview.findings import outlier_notes
+from core.analysis.overview.quality import quality, sum_groups
+from core.analysis.overview.run import run as overview
 from core.analysis.result import AnalysisInputs, Result
-from core.figures.overview import figures
-from core.study.analyses import OverviewConfig
-from tests.core.analysis.planted_world import World, make_inputs, make_samples, make_tokens
+from core.features.associations import image_labels
+from core.features.families import discoveries, shuffled_images
+from core.features.row_groups import find_cells
+from tests.core.features.planted_world import World, make_inputs, make_samples, make_tokens
 
 CONFIG = OverviewConfig(bootstrap=50, spliced_images=0, shuffles=20, top_features=5)
 
@@ -23,8 +23,8 @@ CONFIG = OverviewConfig(bootstrap=50, spliced_images=0, shuffles=20, top_feature
 @pytest.fixture(scope="module")
 def result() -> Result:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("core.analysis._cells.position_sets", lambda tokens, samples: tokens["position_set"])
-        return overview.run(make_inputs(World(images=240)), CONFIG)
+        patch.setattr("core.features.row_groups.position_sets", lambda tokens, samples: tokens["position_set"])
+        return overview(make_inputs(World(images=240)), CONFIG)
 
 
 def test_gender_emerges_at_the_planted_layer_and_not_before(result: Result):
@@ -82,7 +82,7 @@ def test_every_sentence_number_and_figure_is_there(result: Result):
 
 def test_the_same_inputs_give_the_same_tables(world: AnalysisInputs):
     config = CONFIG.model_copy(update={"layers": (2,), "shuffles": 2})
-    first, second = overview.run(world, config), overview.run(world, config)
+    first, second = overview(world, config), overview(world, config)
     assert all(first.tables[name].equals(second.tables[name]) for name in first.tables)
 
 
@@ -159,7 +159,7 @@ def test_emergence_must_last_three_layers():
 
 def test_a_study_of_text_in_one_language_says_what_it_skipped(planted_sets: None):
     inputs = make_inputs(World(languages=("en",), image_rows=0, images=80, layers=2))
-    result = overview.run(inputs, CONFIG)
+    result = overview(inputs, CONFIG)
     notes = " ".join(result.notes)
     assert "Text only" in notes and "One language" in notes
     assert result.tables["emergence"]["position_set"].eq("image").sum() == 0
@@ -168,7 +168,7 @@ def test_a_study_of_text_in_one_language_says_what_it_skipped(planted_sets: None
 
 def test_too_few_labelled_images_leave_empty_tables_and_no_crash(planted_sets: None):
     inputs = make_inputs(World(images=16, layers=2))
-    result = overview.run(inputs, CONFIG)
+    result = overview(inputs, CONFIG)
     assert result.tables["emergence"].height == 0
     assert "quality" in figures(result.tables)
     assert any("Too few images" in note for note in result.notes)

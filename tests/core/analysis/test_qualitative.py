@@ -5,13 +5,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from core.analysis import qualitative
-from core.analysis._gallery import RULES, pick_images
-from core.analysis._gender_changes import away_from, gender_changes
+from core.analysis.qualitative import Config as QualitativeConfig
+from core.analysis.qualitative.figures import figures
+from core.analysis.qualitative.gallery import RULES, pick_images
+from core.analysis.qualitative.gender_changes import away_from, gender_changes
+from core.analysis.qualitative.run import GALLERY
+from core.analysis.qualitative.run import run as qualitative
 from core.analysis.result import Result
-from core.figures.qualitative import figures
-from core.study.analyses import QualitativeConfig
-from tests.core.analysis.causal_world import BOX, CAPTIONS, LAYER, SIDE, CausalWorld, causal_world
+from tests.core.causal.causal_world import BOX, CAPTIONS, LAYER, SIDE, CausalWorld, causal_world
 
 CONFIG = QualitativeConfig(layer=LAYER, features=2, images=4, max_new_tokens=4)
 
@@ -24,12 +25,12 @@ def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def result(world: CausalWorld) -> Result:
-    return qualitative.run(world.inputs, CONFIG)
+    return qualitative(world.inputs, CONFIG)
 
 
 def test_the_gallery_has_the_contracts_columns_and_a_row_a_language(result: Result) -> None:
     gallery = result.tables["gallery"]
-    assert gallery.schema == qualitative.GALLERY
+    assert gallery.schema == GALLERY
     assert gallery.group_by("sample_id").len()["len"].to_list() == [2] * 4
     assert set(gallery["rule"]) <= set(RULES)
     assert gallery["sample_id"].str.starts_with("test-").all()
@@ -60,7 +61,7 @@ def test_amplification_names_its_dose(result: Result) -> None:
 
 
 def test_the_same_run_gives_the_same_gallery(world: CausalWorld, result: Result) -> None:
-    assert qualitative.run(world.inputs, CONFIG).tables["gallery"].equals(result.tables["gallery"])
+    assert qualitative(world.inputs, CONFIG).tables["gallery"].equals(result.tables["gallery"])
 
 
 def test_changes_count_captions_that_speak_of_the_other_gender() -> None:
@@ -92,7 +93,7 @@ def test_images_are_picked_by_rule() -> None:
 
 def test_without_any_pair_the_result_says_so(world: CausalWorld) -> None:
     samples = world.samples.with_columns(pl.lit("neutral").alias("visible_gender"))
-    found = qualitative.run(replace(world.inputs, samples=samples), CONFIG)
+    found = qualitative(replace(world.inputs, samples=samples), CONFIG)
     assert found.tables["gallery"].is_empty()
     assert found.headlines == ()
     assert figures(found.tables) == {}

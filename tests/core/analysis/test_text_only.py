@@ -8,14 +8,18 @@ import torch
 from core.activations.capture import capture_shard
 from core.activations.requests import CaptureJob
 from core.activations.table import LayerTable
-from core.analysis import ablation, amplification, qualitative
+from core.analysis.ablation import Config as AblationConfig
+from core.analysis.ablation.run import run as ablation
+from core.analysis.amplification import Config as AmplificationConfig
+from core.analysis.amplification.run import run as amplification
+from core.analysis.qualitative import Config as QualitativeConfig
+from core.analysis.qualitative.run import run as qualitative
 from core.analysis.result import AnalysisInputs, LayerInputs
 from core.data.samples import prepare, read_samples
 from core.features.index import FeatureIndex, build_index
 from core.lm.loading import load_model
 from core.progress import silent
 from core.sae.architectures import SparseAutoencoder
-from core.study.analyses import AblationConfig, AmplificationConfig, QualitativeConfig
 from core.study.data import EmojiSource
 from core.study.model import CaptureConfig, IndexConfig
 
@@ -57,7 +61,7 @@ def random_sae() -> SparseAutoencoder:
 
 def test_ablation_measures_pairs_of_words_and_leaves_images_out(inputs: AnalysisInputs) -> None:
     config = AblationConfig(layers=(LAYER,), features=3, images=6, draws=19, bootstrap=50)
-    found = ablation.run(inputs, config)
+    found = ablation(inputs, config)
     interventions = set(found.tables["effects"]["intervention"])
     assert "zero ablation" in interventions
     assert not any("interchange" in name or "image" in name for name in interventions)
@@ -69,14 +73,14 @@ def test_ablation_measures_pairs_of_words_and_leaves_images_out(inputs: Analysis
 
 def test_amplification_steers_text(inputs: AnalysisInputs) -> None:
     config = AmplificationConfig(layers=(LAYER,), features=2, images=6, doses=(-1, 0, 1), draws=19, bootstrap=50)
-    found = amplification.run(inputs, config)
+    found = amplification(inputs, config)
     assert found.tables["slopes"]["slope"].is_finite().all()
     assert found.headlines
 
 
 def test_the_gallery_continues_texts_and_has_no_maps(inputs: AnalysisInputs) -> None:
     config = QualitativeConfig(layer=LAYER, features=2, images=3, max_new_tokens=2)
-    found = qualitative.run(inputs, config)
+    found = qualitative(inputs, config)
     gallery = found.tables["gallery"]
     assert gallery.height > 0
     assert gallery["map"].list.len().to_list() == [0] * gallery.height

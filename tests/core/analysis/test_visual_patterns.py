@@ -9,13 +9,20 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from core.analysis import visual_patterns
-from core.analysis._causal_maps import block_of_cell
-from core.analysis._image_maps import box_cells, centre_prior, chance_overlap, find_grid, overlap, pointing
 from core.analysis.result import Result
-from core.figures.visual_patterns import figures
-from core.study.analyses import VisualPatternsConfig
-from tests.core.analysis.causal_world import BOX, LAYER, MALE, SEEN, SIDE, CausalWorld, causal_world
+from core.analysis.visual_patterns import Config as VisualPatternsConfig
+from core.analysis.visual_patterns.figures import figures
+from core.analysis.visual_patterns.image_maps import (
+    box_cells,
+    centre_prior,
+    chance_overlap,
+    find_grid,
+    overlap,
+    pointing,
+)
+from core.analysis.visual_patterns.run import run as visual_patterns
+from core.causal.maps import block_of_cell
+from tests.core.causal.causal_world import BOX, LAYER, MALE, SEEN, SIDE, CausalWorld, causal_world
 
 CONFIG = VisualPatternsConfig(layers=(LAYER,), features=2, top_images=3, occluded_images=3, bootstrap=100)
 
@@ -28,7 +35,7 @@ def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def result(world: CausalWorld) -> Result:
-    return visual_patterns.run(world.inputs, CONFIG)
+    return visual_patterns(world.inputs, CONFIG)
 
 
 def test_the_planted_features_point_at_the_box(result: Result) -> None:
@@ -69,7 +76,7 @@ def test_top_images_are_the_strongest_test_images(world: CausalWorld, result: Re
 
 
 def test_a_study_of_text_is_skipped_and_says_so(world: CausalWorld) -> None:
-    found = visual_patterns.run(replace(world.inputs, images=None), CONFIG)
+    found = visual_patterns(replace(world.inputs, images=None), CONFIG)
     assert "no images" in found.notes[0]
     assert found.tables == {}
     assert figures(found.tables) == {}
@@ -77,7 +84,7 @@ def test_a_study_of_text_is_skipped_and_says_so(world: CausalWorld) -> None:
 
 def test_without_boxes_maps_are_shown_and_not_scored(world: CausalWorld) -> None:
     samples = world.samples.drop("person_box")
-    found = visual_patterns.run(replace(world.inputs, samples=samples), replace_config(occluded_images=0))
+    found = visual_patterns(replace(world.inputs, samples=samples), replace_config(occluded_images=0))
     assert found.tables["localisation"].is_empty()
     assert found.tables["maps"].height > 0
     assert any("No boxes" in note for note in found.notes)

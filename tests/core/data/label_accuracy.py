@@ -9,9 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
-from core.analysis.intervals import wilson
 from core.data.gender import label_caption
 from core.data.languages import LANGUAGE_NAMES, LANGUAGES, Language
+from core.stats.intervals import wilson
 
 GENDERS = ("female", "male", "both", "neutral", "none")
 FIRST_CONTACT = "first_contact"

@@ -4,9 +4,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from core.artifacts import DamagedArtifact
 from core.data.samples import SCHEMA, analysed, capture_drops, prepare, read_samples
 from core.progress import silent
+from core.store.artifacts import DamagedArtifact
 from core.study.data import Columns, SceneSource, TableSource
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from core.errors import BadInput
 from core.legacy.config_file import convert_config
-from core.study import load_study
+from core.planning.loading import load_study
 
 OLD = """
 paths: {processed_data: ./data/processed, results: ./results}

@@ -12,8 +12,10 @@ from core.errors import BadInput
 from core.lm.loading import load_model
 from core.lm.prompts import CaptionRequest, encode_sample
 from core.lm.templates import CLOCK, held_still, template_notes
-from core.sources import HashMemo, Located, hash_sources
-from core.study import load_study
+from core.planning.loading import load_study
+from core.planning.located import Reader, Sources
+from core.planning.model_source import read_model
+from core.store.hashes import HashMemo
 from tests.core.lm.reference import noise_images
 
 PROJECT = Path(__file__).parents[3]
@@ -33,8 +35,9 @@ def dated(tmp_path: Path) -> Path:
 
 
 def content(folder: Path, tmp_path: Path) -> str:
-    study = load_study(PROJECT / "deployments" / "studies" / "mini.yaml")
-    return hash_sources(study, Located(tmp_path, folder, None), HashMemo(tmp_path / "memo.json")).model
+    study = load_study(PROJECT / "deployments" / "studies" / "mini.yaml", [f"model.path={folder}"])
+    reader = Reader(HashMemo(tmp_path / "memo.json"), lambda package, content: None)
+    return read_model(study, Sources("", ""), reader).model
 
 
 def test_a_template_that_writes_the_time_gives_the_same_prompt_for_ever(dated: Path, tmp_path: Path) -> None:
@@ -52,7 +55,7 @@ def test_the_time_that_a_template_is_told_is_in_the_fingerprint(
 ) -> None:
     """Captures that an older version made with the day's own date are not taken for these."""
     before, plain = content(dated, tmp_path), content(CAPTIONER, tmp_path)
-    monkeypatch.setattr("core.sources.CLOCK", CLOCK + timedelta(days=1))
+    monkeypatch.setattr("core.planning.model_source.CLOCK", CLOCK + timedelta(days=1))
     assert content(dated, tmp_path) != before
     assert content(CAPTIONER, tmp_path) == plain
 

@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw
 from safetensors.numpy import save_file
 
 from core.analysis.result import Result
-from core.artifacts import Artifact, ArtifactStore
 from core.figures import Figure, write_figure
 from core.figures.theme import BAND, HEIGHT, WIDTH, language_colour, layer_x, rule
+from core.store.artifacts import Artifact, ArtifactStore
 
 EN = "In the kitchen a woman is cooking her dinner with a red pan."
 AR = "في المطبخ امرأة تطبخ عشاءها بمقلاة حمراء"

@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from core.artifacts import Artifact, DamagedArtifact
 from core.figures.writers import script_bundle
 from core.report import ReportInputs, collect, write_report
 from core.report.health import health_words
 from core.report.write import without_provenance
+from core.store.artifacts import Artifact, DamagedArtifact
 from tests.core.report.sample_study import AR, HOST, HOSTILE, STUDY, SampleStudy
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}

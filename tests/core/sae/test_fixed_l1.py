@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from core.errors import BadInput
-from core.plan import plan_study
+from core.planning.graph import plan_study
+from core.planning.loading import load_study
+from core.planning.located import Shape, Sources
+from core.planning.study import Study
 from core.sae.penalised import FixedL1, selection_of
 from core.sae.training import Run, train
-from core.study import Study, load_study
 from core.study.sae import SAEConfig
-from core.units import Shape, Sources
 from tests.core.sae.dictionary import planted_rows
 
 STUDIES = Path(__file__).parents[3] / "deployments" / "studies"

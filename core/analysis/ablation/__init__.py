@@ -1,0 +1,38 @@
+"""What happens to the gendered word when gender-associated features are taken out of the stream."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.analysis.declaration import Analysis
+from core.study.layers import Layers
+from core.study.section import Positive, Section
+
+
+class Config(Section):
+    """What happens to the gendered word when gender-associated features are taken out of the stream."""
+
+    layers: Layers = (8, 17, 26)
+    """Layers patched, one at a time; causal work on few layers keeps it affordable."""
+    features: Positive = 5
+    """Features ablated together at a layer."""
+    images: Positive = 32
+    """Test images on which the effect is measured."""
+    draws: Annotated[int, Field(ge=19)] = 100
+    """Draws of the random controls a layer; 19 is the least that can reach p = 0.05."""
+    bootstrap: Positive = 1000
+    """Bootstrap draws over images for each interval."""
+
+
+ANALYSIS = Analysis(
+    config=Config,
+    run="core.analysis.ablation.run:run",
+    figures="core.analysis.ablation.figures:figures",
+    version=6,
+    title="Ablation",
+    question="What happens to the gendered word when the features that go with gender are taken out?",
+    needs=frozenset({"gpu", "stream"}),
+    place=30,
+    chapter=30,
+    concept="gender",
+)

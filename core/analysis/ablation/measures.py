@@ -1,0 +1,191 @@
+"""Ablations, random controls and interchanges of one layer and language, image by image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.analysis.result import LayerInputs
+from core.causal.controls import Control, Profile
+from core.causal.interventions import Ablation, Site
+from core.causal.pairs import MinimalPair
+from core.causal.runs import CaptionRuns, PairRuns, relative_norms
+from core.lm.loaded import LoadedModel
+from core.lm.patched import IMAGE, LAST_PROMPT
+
+ZERO, MEAN = "zero ablation", "mean ablation"
+ZERO_IMAGE, ZERO_LAST = "zero ablation, image only", "zero ablation, last prompt token only"
+SWAP_ALL = "interchange, every position"
+SWAP_IMAGE, SWAP_TEXT = "interchange, image", "interchange, prompt and caption"
+FIRST, LATER = "first-gendered", "later-gendered"
+SPECIFICITY_DRAWS = 10
+"""Random sets whose effect on the other words is measured as well: whole captions are dearer than prefixes."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is ablated at a layer, and what it is compared with."""
+
+    inputs: LayerInputs
+    features: tuple[int, ...]
+    profile: Profile
+    control: Control
+    association: float
+    """How strongly the features go with gender on the selection split."""
+
+    @property
+    def layer(self) -> int:
+        """The layer patched."""
+        return self.inputs.layer
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`effects` (one row an image and intervention), `draws` (an image and random set), `divergence` (an image and
+    what was taken out), and the mean ‖Δx‖/‖x‖ of the ablation and of its controls."""
+
+    effects: pl.DataFrame
+    draws: pl.DataFrame
+    divergence: pl.DataFrame
+    norm: float
+    control_norm: float
+
+
+class LanguageRuns:
+    """All runs of one language's minimal pairs: their words, later words, twins and whole captions."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        language: str,
+        first: Sequence[MinimalPair],
+        later: Sequence[MinimalPair],
+        ends: Bool[Tensor, " V"],
+    ) -> None:
+        self.language = language
+        self._first, self._captions = PairRuns(loaded, first, ends), CaptionRuns(loaded, first)
+        self._later = PairRuns(loaded, later, ends) if later else None
+        twins = [pair for pair in first if _is_swappable(pair)]
+        self._own = PairRuns(loaded, twins, ends) if twins else None
+        self._twins = PairRuns(loaded, [pair.with_twin_image() for pair in twins], ends) if twins else None
+
+    def measure(self, target: Target) -> Measured:
+        """Everything that is measured at one layer."""
+        layer = target.layer
+        sites = self._first.sites(target.inputs)
+        clean = self._first.log_odds(layer, [site.stream for site in sites])
+        patches = _patches(target, self.language)
+        effects = [
+            self._frame(self._first, FIRST, name, clean, self._first.patched(layer, sites, patch))
+            for name, patch in patches.items()
+        ]
+        effects += self._later_effects(target)
+        effects += self._swaps(target)
+        drawn = [Ablation(features) for features in target.control.draws]
+        moved = [self._first.patched(layer, sites, patch) - clean for patch in drawn]
+        norms = [relative_norms(sites, patch.delta) for patch in drawn[:SPECIFICITY_DRAWS]]
+        return Measured(
+            effects=pl.concat(effects),
+            draws=self._draw_frame(layer, moved),
+            divergence=self._divergence(target),
+            norm=relative_norms(sites, patches[ZERO].delta),
+            control_norm=float(np.mean(norms)) if norms else float("nan"),
+        )
+
+    def _frame(
+        self, runs: PairRuns, outcome: str, name: str, clean: Float[np.ndarray, " N"], after: Float[np.ndarray, " N"]
+    ) -> pl.DataFrame:
+        pairs = runs.pairs
+        signs = np.array([pair.sign for pair in pairs])
+        columns = {
+            "language": [self.language] * len(pairs),
+            "outcome": [outcome] * len(pairs),
+            "intervention": [name] * len(pairs),
+            "image_id": [pair.image_id for pair in pairs],
+            "gender": [pair.gender for pair in pairs],
+            "clean": clean,
+            "effect": signs * (after - clean),
+        }
+        return pl.DataFrame(columns)
+
+    def _later_effects(self, target: Target) -> list[pl.DataFrame]:
+        if self._later is None:
+            return []
+        sites = self._later.sites(target.inputs)
+        clean = self._later.log_odds(target.layer, [site.stream for site in sites])
+        after = self._later.patched(target.layer, sites, Ablation(target.features))
+        return [self._frame(self._later, LATER, ZERO, clean, after)]
+
+    def _swaps(self, target: Target) -> list[pl.DataFrame]:
+        """The twin's stream put in place of the image's own: what a perfect intervention there could do."""
+        if self._own is None or self._twins is None:
+            return []
+        layer = target.layer
+        sites = self._own.sites(target.inputs)
+        twins = self._twins.streams(layer)
+        clean = self._own.log_odds(layer, [site.stream for site in sites])
+        swapped = {
+            SWAP_ALL: twins,
+            SWAP_IMAGE: [_swapped(site, twin, image=True) for site, twin in zip(sites, twins, strict=True)],
+            SWAP_TEXT: [_swapped(site, twin, image=False) for site, twin in zip(sites, twins, strict=True)],
+        }
+        return [
+            self._frame(self._own, FIRST, name, clean, self._own.log_odds(layer, streams))
+            for name, streams in swapped.items()
+        ]
+
+    def _draw_frame(self, layer: int, moved: Sequence[Float[np.ndarray, " N"]]) -> pl.DataFrame:
+        pairs = self._first.pairs
+        signs = np.array([pair.sign for pair in pairs])
+        columns = {
+            "language": [self.language] * (len(pairs) * len(moved)),
+            "draw": np.repeat(np.arange(len(moved)), len(pairs)),
+            "image_id": [pair.image_id for pair in pairs] * len(moved),
+            "effect": np.concatenate([signs * change for change in moved]) if moved else np.empty(0),
+        }
+        return pl.DataFrame(columns)
+
+    def _divergence(self, target: Target) -> pl.DataFrame:
+        """KL at the words that do not differ between the genders, for the ablation and for some random sets."""
+        layer = target.layer
+        sites = self._captions.sites(target.inputs)
+        clean = self._captions.clean_states(layer, sites)
+        sets = [target.features, *target.control.draws[:SPECIFICITY_DRAWS]]
+        frames = []
+        for number, features in enumerate(sets):
+            kl, _ = self._captions.divergence(layer, sites, clean, Ablation(features))
+            columns = {
+                "language": [self.language] * len(kl),
+                "kind": ["features" if number == 0 else "random"] * len(kl),
+                "draw": [max(number - 1, 0)] * len(kl),
+                "image_id": [pair.image_id for pair in self._first.pairs],
+                "kl": kl,
+            }
+            frames.append(pl.DataFrame(columns))
+        return pl.concat(frames)
+
+
+def _patches(target: Target, language: str) -> dict[str, Ablation]:
+    features = target.features
+    variants = {
+        ZERO: Ablation(features),
+        MEAN: Ablation(features, replacement=target.profile.means(features, language)),
+        ZERO_LAST: Ablation(features, segments=(LAST_PROMPT,)),
+    }
+    if target.profile.rows[0].any():  # rows of the image segment
+        variants[ZERO_IMAGE] = Ablation(features, segments=(IMAGE,))
+    return variants
+
+
+def _is_swappable(pair: MinimalPair) -> bool:
+    return pair.twin_image is not None and pair.twin_image != pair.caption.image
+
+
+def _swapped(site: Site, twin: Float[Tensor, "B T D"], *, image: bool) -> Float[Tensor, "B T D"]:
+    at = torch.zeros_like(site.reach)
+    at[site.reach] = (site.segments == IMAGE) == image
+    return torch.where(at[..., None], twin, site.stream)

@@ -1,0 +1,89 @@
+"""What an analysis says of itself; its code is named by strings, so that reading this imports nothing heavy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any, Literal
+
+from core.errors import BadInput
+from core.study.section import Section
+
+Need = Literal["gpu", "images", "stream", "head", "layers"]
+"""What an analysis cannot do without.
+
+gpu: a GPU worker, where there are any. images: pictures, all on one grid of patches. stream: the residual stream token
+by token, and the model that made it. head: rows that the vocabulary head can read. layers: two layers at least.
+"""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One analysis: its section of the study, its code, and what it needs.
+
+    Args:
+        config: its section, a field of the study's `analyses`; every field has a default.
+        run: `module:function` with `run(inputs: AnalysisInputs, config) -> Result`.
+        figures: `module:function` with `figures(tables) -> dict[str, Figure]`.
+        version: bumped when its result changes.
+        title: its heading in the report.
+        question: what it answers, for readers; ends with a question mark.
+        needs: what it cannot do without; a study that lacks it leaves the analysis out and says why.
+        place: where it stands in a study and in a run; the lower comes first, then the order of names.
+        chapter: where it stands in the report, likewise.
+        concept: the only concept that its words speak of; null for any.
+        name: its field in the study, filled in by the registry.
+        distribution: name and version of the package that it comes from; null for saeflow's own.
+    """
+
+    config: type[Section]
+    run: str
+    figures: str
+    version: int
+    title: str
+    question: str
+    needs: frozenset[Need] = frozenset()
+    place: int = 1000
+    chapter: int = 1000
+    concept: str | None = None
+    name: str = ""
+    distribution: tuple[str, str] | None = None
+
+    def named(self, name: str, distribution: tuple[str, str] | None = None) -> "Analysis":
+        """The analysis under its name, and with the package that it comes from."""
+        return replace(self, name=name, distribution=distribution)
+
+    def default(self) -> Section | None:
+        """Its section where a study says nothing: an analysis from elsewhere is then left out."""
+        return self.config() if self.distribution is None else None
+
+    def load_run(self) -> Callable[..., Any]:
+        """`run`, imported now.
+
+        Raises:
+            BadInput: there is no such function.
+        """
+        return _load(self.name, "run", self.run)
+
+    def load_figures(self) -> Callable[..., Any]:
+        """`figures`, imported now.
+
+        Raises:
+            BadInput: there is no such function.
+        """
+        return _load(self.name, "figures", self.figures)
+
+    @property
+    def modules(self) -> tuple[str, str]:
+        """The modules of its code."""
+        return self.run.partition(":")[0], self.figures.partition(":")[0]
+
+
+def _load(name: str, field: str, place: str) -> Callable[..., Any]:
+    module, _, function = place.partition(":")
+    try:
+        found = getattr(import_module(module), function, None)
+    except ImportError as error:
+        raise BadInput(f"analysis {name}: {field} {place!r} cannot be imported ({error})") from error
+    if not callable(found):
+        raise BadInput(f"analysis {name}: {field} {place!r} is no function; write module:function")
+    return found  # type: ignore[no-any-return]

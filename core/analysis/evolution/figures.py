@@ -1,0 +1,180 @@
+"""The evolution's figures: births, deaths and persistence of features, and the layers' likeness."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import polars as pl
+
+from core.figures.heat_map import layer_cells
+from core.figures.theme import (
+    BAND,
+    CONTROLS,
+    HALF,
+    HEIGHT,
+    MEASURED,
+    SEQUENTIAL,
+    SERIES,
+    WIDTH,
+    Figure,
+    by_panel,
+    layer_x,
+    rule,
+)
+
+_SHARE = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1], clamp=True)
+
+
+def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
+    """The figures that the tables have something for."""
+    found = {"flow": _flow(tables["flow"]), "persistence": _persistence(tables["flow"])}
+    if tables["survival"].height:
+        found["survival"] = _survival(tables["survival"])
+    if tables["lifetimes"].height:
+        found["lifetimes"] = _lifetimes(tables["lifetimes"])
+    if tables["cka"].drop_nulls().height:
+        found["cka"] = _cka(tables["cka"])
+    return found
+
+
+def _flow(flow: pl.DataFrame) -> Figure:
+    parts = {"persist": "matched", "are born": "births", "die": "deaths"}
+    table = pl.concat(
+        [
+            flow.select(
+                "next_layer",
+                pl.lit(name).alias("what"),
+                (pl.col(column) * (-1 if name == "die" else 1)).cast(pl.Int64).alias("features"),
+            )
+            for name, column in parts.items()
+        ]
+    )
+    colour = alt.Color(
+        "what:N",
+        title="Features that",
+        scale=alt.Scale(domain=list(parts), range=[CONTROLS[1], SERIES[2], SERIES[1]]),
+    )
+    bars = (
+        alt.Chart(table)
+        .mark_bar()
+        .encode(
+            x=alt.X("next_layer:O", axis=layer_cells(flow["next_layer"], "Layer (against the one before)")),
+            y=alt.Y("features:Q", title="Features"),
+            color=colour,
+            order=alt.Order("what:N", sort="descending"),
+        )
+    )
+    return Figure(
+        (bars + rule(0)).properties(width=WIDTH, height=HEIGHT),
+        "Live features of each layer: those with a match in the layer before, those without (born), and below zero "
+        "those of the layer before that have no match here (die). A match is mutual nearest in activation and above "
+        "the 99.9th percentile of permuted rows.",
+    )
+
+
+def _persistence(flow: pl.DataFrame) -> Figure:
+    both = ["all live features", "gender features"]
+    whole = flow.select(
+        "layer",
+        pl.lit(both[0]).alias("which"),
+        pl.col("persistence").alias("share"),
+        "persistence_low",
+        "persistence_high",
+    )
+    none = pl.lit(None, pl.Float64)
+    gender = flow.select(
+        "layer",
+        pl.lit(both[1]).alias("which"),
+        pl.col("gender_persistence").cast(pl.Float64).alias("share"),
+        none.alias("persistence_low"),
+        none.alias("persistence_high"),
+    ).drop_nulls("share")
+    colour = alt.Color("which:N", title="", scale=alt.Scale(domain=both, range=[SERIES[0], MEASURED]))
+    title = "Matched in the next layer (%)"
+    y_axis = alt.Axis(format="%")
+    base = alt.Chart(pl.concat([whole, gender])).encode(x=layer_x(), color=colour)
+    line = base.mark_line(point=alt.OverlayMarkDef(size=18)).encode(y=alt.Y("share:Q", title=title, axis=y_axis))
+    band = base.mark_area(opacity=BAND).encode(y=alt.Y("persistence_low:Q", title=title), y2="persistence_high:Q")
+    return Figure(
+        (band + line).properties(width=WIDTH, height=HEIGHT),
+        "Share of a layer's live features with a match in the next layer (band: 95 % Wilson interval over features), "
+        "and of the features that go most with gender on selection images. No seed ceiling was measured: two SAEs of "
+        "one layer would not share all features either.",
+    )
+
+
+def _survival(survival: pl.DataFrame) -> Figure:
+    names = {"all": "All live features", "gender": "Gender features"}
+    table = survival.select(pl.col("features").replace(names), "layer", "later_layer", "share")
+    chart = (
+        alt.Chart(table)
+        .mark_rect()
+        .encode(
+            x=alt.X("later_layer:O", axis=layer_cells(table["later_layer"], "Later layer")),
+            y=alt.Y("layer:O", axis=layer_cells(table["layer"])),
+            color=alt.Color("share:Q", title="Still there", scale=_SHARE, legend=alt.Legend(format="%")),
+            tooltip=["layer", "later_layer", alt.Tooltip("share:Q", format=".0%")],
+        )
+        .properties(width=HALF, height=HALF)
+        .facet(column=alt.Column("features:N", title=None, sort=list(names.values())))
+    )
+    return Figure(
+        chart,
+        "Share of a layer's features whose chain of matches reaches a later layer: all live ones, and those that go "
+        "most with gender on selection images.",
+    )
+
+
+def _lifetimes(lifetimes: pl.DataFrame) -> Figure:
+    parts = {
+        "whole": pl.col("tracks") - pl.col("cut_short"),
+        "cut short by the first or last layer": pl.col("cut_short"),
+    }
+    table = pl.concat(
+        [
+            lifetimes.select("lifetime", pl.lit(name).alias("seen"), value.cast(pl.Int64).alias("tracks"))
+            for name, value in parts.items()
+        ]
+    )
+    lengths = pl.Series(range(1, int(lifetimes["lifetime"].max() or 1) + 1))  # type: ignore[arg-type]
+    colour = alt.Color("seen:N", title="Seen", scale=alt.Scale(domain=list(parts), range=[SERIES[0], CONTROLS[1]]))
+    chart = (
+        alt.Chart(table)
+        .mark_bar()
+        .encode(
+            x=alt.X(
+                "lifetime:O",
+                axis=layer_cells(lengths, "Lifetime (measured layers)"),
+                scale=alt.Scale(domain=lengths.to_list()),
+            ),
+            y=alt.Y("tracks:Q", title="Chains of matched features"),
+            color=colour,
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+    )
+    return Figure(
+        chart,
+        "How many measured layers a feature lasts, followed by its matches. Grey: chains that begin in the first "
+        "layer or end in the last one, which may be longer.",
+    )
+
+
+def _cka(cka: pl.DataFrame) -> Figure:
+    places = cka["place"].unique(maintain_order=True).to_list()
+    panel = (
+        alt.Chart(cka.drop_nulls().select("place", "layer", "other_layer", pl.col("cka").round(4)))
+        .mark_rect()
+        .encode(
+            x=alt.X("layer:O", axis=layer_cells(cka["layer"])),
+            y=alt.Y("other_layer:O", axis=layer_cells(cka["other_layer"])),
+            color=alt.Color("cka:Q", title="CKA", scale=_SHARE),
+            tooltip=["layer", "other_layer", "cka"],
+        )
+        .properties(width=HALF, height=HALF)
+    )
+    chart = by_panel(panel, "place", {place: place for place in places})
+    images = int(cka["images"].max() or 0)  # type: ignore[arg-type]
+    return Figure(
+        chart,
+        f"Debiased linear CKA between the layers' streams, averaged over the tokens of each of {images:,} images; 1 "
+        "is the same geometry, 0 none in common. Dimensions of massive variance are standardised first.",
+    )

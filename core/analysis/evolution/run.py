@@ -1,0 +1,172 @@
+"""Which features persist from layer to layer, and which are born and die?
+
+Features of consecutive layers are matched one to one by what they fire on; chains of matches are tracks with a birth,
+a death and a lifetime. CKA compares the layers' geometry without any SAE.
+"""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+from scipy import sparse
+
+from core.activations.outliers import is_outlier
+from core.analysis._inputs import chosen_layers
+from core.analysis.evolution import Config
+from core.analysis.evolution.lifetimes import flow_table, headlines, lifetimes, metrics, notes, survival
+from core.analysis.result import AnalysisInputs, LayerInputs, Result
+from core.errors import BadInput
+from core.features.associations import DECISION_SETS, rank_gender_features
+from core.features.row_groups import CellFinder, Cells, code_blocks, feature_cells, stream_cells, stream_units
+from core.stats.matching import Codes, Pairs, chain, cosines, match_activations, match_decoders, permuted_threshold
+from core.stats.similarity import centred_gram, cka, cka_table, pick_images
+
+GENDER_FEATURES = 20
+"""Features a layer, ranked first on the selection split, whose persistence is told apart."""
+CAPTION_SETS = ("pre-gender", "first-gendered", "later-gendered", "other")
+SHOWN = {"flow": "Features from layer to layer", "lifetimes": "Lifetimes of features"}
+_KEYS = ["sample_id", "language", "position"]
+
+
+def run(inputs: AnalysisInputs, config: Config) -> Result:
+    """Match each layer asked for with the next one.
+
+    Raises:
+        BadInput: fewer than two of the layers were captured.
+    """
+    layers = chosen_layers(inputs, config.layers, "evolution")
+    if len(layers) < 2:
+        raise BadInput("analyses.evolution.layers: two layers at least are needed to compare; name more or set it null")
+    walk = _Walk(inputs, config, CellFinder(inputs.samples))
+    for number, layer in enumerate(layers):
+        walk.add(inputs.open_layer(layer))
+        inputs.progress(number + 1, len(layers))
+    tables = walk.tables(layers)
+    return Result(headlines(tables), metrics(tables), tables, SHOWN, notes(inputs.images is None, walk.missing))
+
+
+@dataclass(frozen=True)
+class _Layer:
+    codes: Codes
+    decoder: Float[np.ndarray, "F D"]
+    gender: list[int]
+
+
+@dataclass
+class _Walk:
+    """Goes up the layers with the layer below in hand."""
+
+    inputs: AnalysisInputs
+    config: Config
+    finder: CellFinder
+    rows: pl.DataFrame | None = None
+    missing: int = 0
+    layers: list[_Layer] = field(default_factory=list)
+    live: list[np.ndarray] = field(default_factory=list)
+    gender: list[list[int]] = field(default_factory=list)
+    matches: list[Pairs] = field(default_factory=list)
+    measured: list[dict[str, float]] = field(default_factory=list)
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    grams: dict[str, list[Float[np.ndarray, "n n"]]] = field(default_factory=dict)
+
+    def add(self, opened: LayerInputs) -> None:
+        if self.rows is None:
+            self.rows = draw_rows(opened.table.tokens, self.config.rows, self.inputs.seed)
+        cells = self.finder(opened.table.tokens)
+        features = feature_cells(opened, cells)
+        ranked = rank_gender_features(features, self.inputs.samples, self.inputs.languages, DECISION_SETS)
+        rows = find_rows(opened.table.tokens, self.rows)
+        self.missing += int((rows < 0).sum())
+        codes = Codes.of(read_codes(opened, rows))
+        current = _Layer(codes, opened.sae.W_dec.detach().float().cpu().numpy(), ranked[:GENDER_FEATURES])
+        self.live.append(codes.live)
+        self.gender.append(current.gender)
+        self._compare(current)
+        self.layers = [current]  # the one below is all that the next comparison needs
+        self._add_grams(opened, cells)
+
+    def _compare(self, upper: _Layer) -> None:
+        if not self.layers or self.rows is None:
+            return
+        lower, seed = self.layers[-1], self.inputs.seed
+        strata = self.rows["stratum"].to_numpy()
+        threshold = permuted_threshold(lower.codes, upper.codes, strata, self.config.permutations, seed)
+        found = match_activations(lower.codes, upper.codes)
+        above = found.value > threshold
+        pairs = Pairs(found.first[above], found.second[above], found.value[above])
+        written = match_decoders(lower.decoder, upper.decoder, (lower.codes.live, upper.codes.live))
+        agree = set(zip(written.first.tolist(), written.second.tolist(), strict=True))
+        both = [pair in agree for pair in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)]
+        self.matches.append(pairs)
+        self.measured.append({"threshold": threshold, "unmatched_by_chance": float((~above).sum())})
+        columns = {"feature": pairs.first, "next_feature": pairs.second, "correlation": pairs.value}
+        cosine = cosines(lower.decoder, upper.decoder, pairs)
+        self.frames.append(pl.DataFrame({**columns, "cosine": cosine, "decoder_agrees": np.array(both, dtype=bool)}))
+
+    def _add_grams(self, opened: LayerInputs, cells: Cells) -> None:
+        sums = stream_cells(opened.table, cells)
+        first = self.inputs.languages[0]
+        places = {"image tokens": (first, "image")} if self.inputs.images is not None else {}
+        places["items"] = (first, "item")
+        sets = {**places, **{f"captions ({language})": (language, *CAPTION_SETS) for language in self.inputs.languages}}
+        for place, (language, *position_sets) in sets.items():
+            images, means = stream_units(sums, cells, language, *position_sets)
+            if len(images) > 3:
+                self.grams.setdefault(place, []).append(centred_gram(means[pick_images(len(images), self.inputs.seed)]))
+
+    def tables(self, layers: tuple[int, ...]) -> dict[str, pl.DataFrame]:
+        steps = list(pairwise(layers))
+        for number, (lower, upper) in enumerate(steps):
+            place = (pl.lit(lower, dtype=pl.UInt16).alias("layer"), pl.lit(upper, dtype=pl.UInt16).alias("next_layer"))
+            self.frames[number] = self.frames[number].select(*place, pl.all())
+        tracks = chain(layers, self.live, self.matches)
+        matched = pl.concat(self.frames)
+        gender = _gender_table(layers, self.gender)
+        similar = [
+            cka_table(place, list(layers), cka(grams), grams[0].shape[0])
+            for place, grams in self.grams.items()
+            if len(grams) == len(layers) and len({gram.shape for gram in grams}) == 1
+        ]
+        empty = cka_table("", [], np.zeros((0, 0)), 0)
+        return {
+            "flow": flow_table(steps, self.live, matched, self.measured, gender),
+            "lifetimes": lifetimes(tracks, layers),
+            "survival": survival(tracks, gender, layers),
+            "cka": pl.concat([empty, *similar]),
+            "matches": matched,
+            "tracks": tracks,
+        }
+
+
+def draw_rows(tokens: pl.DataFrame, rows: int, seed: int) -> pl.DataFrame:
+    """At most `rows` rows that enter statistics: sample_id, language, position, and stratum (segment and language)."""
+    usable = tokens.filter(~pl.col("special"))
+    chosen = np.sort(np.random.default_rng(seed).permutation(usable.height)[:rows])
+    stratum = pl.struct("segment", "language").rank("dense").cast(pl.Int64).alias("stratum")
+    return usable[chosen].select(*_KEYS, stratum)
+
+
+def find_rows(tokens: pl.DataFrame, rows: pl.DataFrame) -> Int[np.ndarray, " R"]:
+    """Where the drawn rows stand in a layer; −1 for rows that are not finite there, or outliers."""
+    place = tokens.with_row_index("place").filter(~is_outlier(tokens)).select(*_KEYS, "place")
+    found = rows.join(place, on=_KEYS, how="left", nulls_equal=True, maintain_order="left")["place"]
+    return found.cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+def read_codes(opened: LayerInputs, rows: Int[np.ndarray, " R"]) -> sparse.csr_array:
+    """The layer's features [R, F] on the rows, in their order; rows that are not there are silent."""
+    codes = sparse.csr_array((rows.size, opened.index.num_features), dtype=np.float32)
+    for start, stop, block in code_blocks(opened):
+        inside = np.flatnonzero((rows >= start) & (rows < stop))
+        ones = np.ones(inside.size, dtype=np.float32)
+        codes = (
+            codes + sparse.csr_array((ones, (inside, rows[inside] - start)), shape=(rows.size, stop - start)) @ block
+        )
+    return sparse.csr_array(codes)
+
+
+def _gender_table(layers: tuple[int, ...], gender: list[list[int]]) -> pl.DataFrame:
+    rows = [(layer, feature) for layer, chosen in zip(layers, gender, strict=True) for feature in chosen]
+    return pl.DataFrame(rows, schema={"layer": pl.UInt16, "feature": pl.UInt32}, orient="row")

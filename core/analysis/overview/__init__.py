@@ -1,0 +1,38 @@
+"""How good are the SAEs, and where, in which features, does gender show?"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.analysis.declaration import Analysis
+from core.study.layers import Layers
+from core.study.section import Positive, Section
+
+
+class Config(Section):
+    """SAE quality, gender association by feature, gender directions and probes by layer, language and position set."""
+
+    layers: Layers = "all"
+    """Layers to measure."""
+    bootstrap: Positive = 200
+    """Bootstrap draws over images for each interval."""
+    spliced_images: Annotated[int, Field(ge=0)] = 32
+    """Test images on which the loss recovered with the SAE spliced in is measured; 0 leaves it out."""
+    top_features: Positive = 20
+    """Features a layer in the heat map and the tables."""
+    shuffles: Positive = 20
+    """Runs with labels shuffled by image, the false-discovery check."""
+
+
+ANALYSIS = Analysis(
+    config=Config,
+    run="core.analysis.overview.run:run",
+    figures="core.analysis.overview.figures:figures",
+    version=3,
+    title="Gender by layer and language",
+    question="How good are the SAEs, and in which layers and features does gender show?",
+    needs=frozenset({"gpu", "stream"}),
+    place=10,
+    chapter=10,
+    concept="gender",
+)

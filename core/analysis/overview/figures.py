@@ -1,0 +1,196 @@
+"""The overview's figures: gender's emergence, the features that carry it, the SAEs' quality."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import polars as pl
+
+from core.figures.heat_map import LANGUAGES, layer_cells, spelled
+from core.figures.theme import (
+    BAND,
+    DIVERGING,
+    HALF,
+    HEIGHT,
+    REFERENCE,
+    SERIES,
+    WIDTH,
+    Figure,
+    by_panel,
+    language_colour,
+    layer_x,
+    position_colour,
+    rule,
+)
+
+_ORDER = ["image", "last-prompt", "pre-gender", "first-gendered", "later-gendered"]
+_METHODS = ["difference of means", "LDA", "logistic", "1 feature", "5 features", "20 features"]
+_SPLITS = ["train", "held-out"]
+
+
+def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
+    """The figures that the tables have something for."""
+    found: dict[str, Figure] = {}
+    emergence = tables["emergence"]
+    if emergence.height:
+        found["emergence"] = _emergence(emergence)
+    if emergence.filter("decision").height:
+        found["probes"] = _probes(emergence.filter("decision"))
+    if tables["top_features"].height:
+        found["top_features"] = _top_features(tables["top_features"])
+    if tables["associations"].height:
+        found["discoveries"] = _discoveries(tables["associations"])
+    found["quality"] = _quality(tables["quality"])
+    if "splice" in tables and tables["splice"].height:
+        found["splice"] = _splice(tables["splice"])
+    return found
+
+
+def _languages(table: pl.DataFrame) -> list[str]:
+    return [language for language in ("en", "ar") if language in table["language"].unique().to_list()]
+
+
+def _emergence(emergence: pl.DataFrame) -> Figure:
+    table = emergence.filter(pl.col("method") == "logistic").select(
+        "layer", "language", "position_set", "auroc", "low", "high", "shuffled_high"
+    )
+    table = table.with_columns(pl.lit(0.5).alias("chance"))
+    base = alt.Chart(table).encode(x=layer_x())
+    colour = language_colour(present=_languages(table))
+    scale = alt.Scale(domain=[min(0.35, float(table["low"].min() or 0.35)), 1], nice=False)  # type: ignore[arg-type]
+    null = base.mark_line(color=REFERENCE, strokeDash=[2, 2], strokeWidth=1).encode(
+        y=alt.Y("max(shuffled_high):Q", title="Held-out AUROC", scale=scale)
+    )
+    chance = base.mark_line(color=REFERENCE, strokeDash=[4, 3], strokeWidth=1).encode(y=alt.Y("chance:Q", scale=scale))
+    band = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour)
+    line = base.mark_line(strokeWidth=2).encode(y=alt.Y("auroc:Q", scale=scale), color=colour)
+    present = [name for name in _ORDER if name in table["position_set"].unique().to_list()]
+    panel = (chance + null + band + line).properties(width=HALF, height=HALF * 2 // 3)
+    chart = by_panel(panel, "position_set", {name: name for name in present})
+    return Figure(
+        chart,
+        "How well the caption's gender is read off the residual stream by a logistic probe, by layer, language and "
+        "position set; trained on train images, scored on test images. Band: 95 % interval over images. Dashed: "
+        "chance; dotted: 97.5th percentile with labels shuffled by image. Only the last prompt token and the caption "
+        "before gender is spoken speak of emergence.",
+    )
+
+
+def _probes(emergence: pl.DataFrame) -> Figure:
+    methods = [name for name in _METHODS if name in emergence["method"].unique().to_list()]
+    table = emergence.filter(pl.col("method").is_in(methods)).select(
+        "layer", "language", "position_set", "method", "auroc"
+    )
+    table = spelled(table)
+    colour = alt.Color("method:N", title="Reading", scale=alt.Scale(domain=methods, range=list(SERIES)))
+    line = (
+        alt.Chart(table)
+        .mark_line(strokeWidth=1.6)
+        .encode(
+            x=layer_x(),
+            y=alt.Y("auroc:Q", title="Held-out AUROC", scale=alt.Scale(zero=False)),
+            color=colour,
+        )
+    )
+    chart = line.properties(width=HALF, height=HALF * 2 // 3).facet(
+        column=alt.Column("position_set:N", title=None, sort=_ORDER),
+        row=alt.Row("language:N", title=None, sort=list(LANGUAGES)),
+    )
+    return Figure(
+        chart,
+        "Gender read by a single direction, by a probe on the whole stream and by sparse probes on 1, 5 and 20 SAE "
+        "features (chosen on train images), on test images. Where a few features do as well as the stream, the SAE "
+        "has gender in few features.",
+    )
+
+
+def _top_features(top: pl.DataFrame) -> Figure:
+    decision = top.filter(pl.col("position_set").is_in(["last-prompt", "pre-gender"]))
+    table = decision if decision.height else top.filter(pl.col("position_set") == "first-gendered")
+    table = table.select("layer", "rank", "feature", "language", "position_set", "auroc", "low", "high", "q")
+    table = spelled(table).with_columns(pl.col("auroc", "low", "high").round(3), pl.col("q").round(5))
+    most = int(table["rank"].max() or 1)  # type: ignore[arg-type]
+    chart = (
+        alt.Chart(table)
+        .mark_rect()
+        .encode(
+            x=alt.X("layer:O", axis=layer_cells(table["layer"])),
+            y=alt.Y("rank:O", title="Rank on selection images"),
+            color=alt.Color(
+                "auroc:Q",
+                title="AUROC",
+                scale=alt.Scale(scheme=DIVERGING, domain=[0, 1], domainMid=0.5),
+            ),
+            tooltip=["layer", "feature", "auroc", "low", "high", "q"],
+        )
+        .properties(width=HALF, height=max(60, 9 * most))
+        .facet(
+            column=alt.Column("position_set:N", title=None, sort=_ORDER),
+            row=alt.Row("language:N", title=None, sort=list(LANGUAGES)),
+        )
+    )
+    return Figure(
+        chart,
+        "The features of each layer that go most with the caption's gender on selection images, and their AUROC on "
+        "test images (above ½: more active on female captions). Unit: image; empty cells are features that could not "
+        "be tested there.",
+    )
+
+
+def _discoveries(associations: pl.DataFrame) -> Figure:
+    keys = ["layer", "position_set", "language"]
+    table = associations.group_by(keys).agg((pl.col("q") <= 0.05).mean().alias("share")).sort(keys)
+    table = spelled(table)
+    present = [name for name in _ORDER if name in table["position_set"].unique().to_list()]
+    chart = (
+        alt.Chart(table)
+        .mark_line()
+        .encode(
+            x=layer_x(),
+            y=alt.Y("share:Q", title="Features found (% of those tested)", axis=alt.Axis(format="%")),
+            color=position_colour(present=present),
+        )
+        .properties(width=HALF, height=HALF)
+        .facet(column=alt.Column("language:N", title=None, sort=list(LANGUAGES)))
+    )
+    return Figure(
+        chart,
+        "Share of tested features whose activity goes with the caption's gender at a false discovery rate of 5 % "
+        "over all features, layers and languages of one question (before gender is spoken, on the picture, on the "
+        "gendered words). Unit: test image.",
+    )
+
+
+def _quality(quality: pl.DataFrame) -> Figure:
+    table = quality.filter(pl.col("segment") == "all").select("layer", "split", "fvu", "l0", "dead")
+    colour = alt.Color("split:N", title="Images", scale=alt.Scale(domain=_SPLITS, range=[REFERENCE, SERIES[0]]))
+    panels = []
+    titles = {
+        "fvu": ("Variance unexplained (%)", "%"),
+        "l0": ("Active features a token", "~g"),
+        "dead": ("Silent features (%)", "%"),
+    }
+    for name, (title, number) in titles.items():
+        y = alt.Y(f"{name}:Q", title=title, axis=alt.Axis(format=number, tickCount=5), scale=alt.Scale(zero=True))
+        line = alt.Chart(table).mark_line(point=alt.OverlayMarkDef(size=18)).encode(x=layer_x(), y=y, color=colour)
+        panels.append(line.properties(width=WIDTH, height=HEIGHT // 2))
+    return Figure(
+        alt.vconcat(*panels),
+        "Quality of each layer's SAE on all its tokens (control tokens left out): share of variance it leaves "
+        "unexplained, active features a token, and features that never fire, on the images it was trained on and on "
+        "held-out ones.",
+    )
+
+
+def _splice(splice: pl.DataFrame) -> Figure:
+    base = alt.Chart(splice.select("layer", "language", "delta_ce", "delta_ce_low", "delta_ce_high")).encode(
+        x=layer_x(), color=language_colour(present=_languages(splice))
+    )
+    title = "Rise of caption loss (nats a token)"
+    line = base.mark_line(point=alt.OverlayMarkDef(size=18)).encode(y=alt.Y("delta_ce:Q", title=title))
+    band = base.mark_area(opacity=BAND).encode(y=alt.Y("delta_ce_low:Q", title=title), y2="delta_ce_high:Q")
+    images = int(splice["images"].max() or 0)  # type: ignore[arg-type]
+    return Figure(
+        (rule(0) + band + line).properties(width=WIDTH, height=HEIGHT),
+        "What captions lose when the layer's stream is replaced by the SAE's reconstruction on image, prompt and "
+        f"caption tokens. Band: 95 % interval over {images} test images; dashed: no loss.",
+    )

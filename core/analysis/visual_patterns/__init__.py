@@ -1,0 +1,38 @@
+"""Where in the image a feature fires, against boxes, chance, the image's middle, and other features."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.analysis.declaration import Analysis
+from core.study.layers import Layers
+from core.study.section import Positive, Section
+
+
+class Config(Section):
+    """Where in the image a feature fires, against boxes and chance."""
+
+    layers: Layers = (8, 17, 26)
+    """Layers mapped."""
+    features: Positive = 5
+    """Features a layer."""
+    top_images: Positive = 8
+    """Images shown a feature."""
+    occluded_images: Annotated[int, Field(ge=0)] = 6
+    """Images on which the map is checked against a causal map; 0 leaves the check out."""
+    bootstrap: Positive = 1000
+    """Bootstrap draws over images for each interval."""
+
+
+ANALYSIS = Analysis(
+    config=Config,
+    run="core.analysis.visual_patterns.run:run",
+    figures="core.analysis.visual_patterns.figures:figures",
+    version=3,
+    title="Maps over images",
+    question="Where in the image do the features that go with gender fire?",
+    needs=frozenset({"gpu", "images", "stream"}),
+    place=40,
+    chapter=50,
+    concept="gender",
+)

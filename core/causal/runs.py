@@ -1,0 +1,163 @@
+"""Runs of minimal pairs and of whole captions, clean and patched, batched so that many patches are affordable."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.analysis.result import LayerInputs
+from core.causal.interventions import Site, open_site
+from core.causal.pairs import MinimalPair
+from core.lm.loaded import LoadedModel
+from core.lm.outcomes import (
+    Divergence,
+    Predictions,
+    WordTargets,
+    caption_predictions,
+    divergence,
+    forked,
+    word_log_probs,
+    word_targets,
+)
+from core.lm.patched import TokenBatch, build_batch, states_from
+from core.lm.prompts import EncodedSample
+from core.lm.streams import CleanStreams
+
+TOKENS = 4096
+"""Most tokens (padding included) in one pass, unless one sequence alone has more."""
+Patch = Callable[[Site], Float[Tensor, "B T D"]]
+
+
+@dataclass(frozen=True)
+class _Portion:
+    """Pairs that run together, a row each: the prefix once, then both words, neither of which sees the other."""
+
+    pairs: tuple[int, ...]
+    batch: TokenBatch
+    female: WordTargets
+    male: WordTargets
+
+
+class PairRuns:
+    """Minimal pairs in batches; every number comes in the pairs' order."""
+
+    def __init__(self, loaded: LoadedModel, pairs: Sequence[MinimalPair], ends: Bool[Tensor, " V"]) -> None:
+        self._loaded, self._ends = loaded, ends
+        self.pairs = tuple(pairs)
+        lengths = [len(pair.female.sample.ids) + len(pair.male.sample.ids) - pair.male.start for pair in pairs]
+        self._portions = [self._portion(chosen) for chosen in portions(lengths, TOKENS)]
+        self._clean = CleanStreams(loaded, [portion.batch for portion in self._portions])
+
+    def _portion(self, chosen: list[int]) -> _Portion:
+        pairs = [self.pairs[index] for index in chosen]
+        rows = [forked(pair.female, pair.male) for pair in pairs]
+        batch = build_batch(self._loaded, [row for row, _ in rows], [fork for _, fork in rows])
+        female = word_targets([pair.female for pair in pairs], self._loaded.device)
+        seconds = [second for _, (_, second) in rows]
+        male = word_targets([pair.male for pair in pairs], self._loaded.device, seconds)
+        return _Portion(tuple(chosen), batch, female, male)
+
+    def streams(self, layer: int) -> list[Float[Tensor, "B T D"]]:
+        """The clean stream after block `layer`, portion by portion."""
+        return self._clean.after(layer)
+
+    def sites(self, opened: LayerInputs) -> list[Site]:
+        """Where patches at a layer apply, portion by portion."""
+        parts = zip(self._portions, self.streams(opened.layer), strict=True)
+        return [_site(opened, part.batch, stream) for part, stream in parts]
+
+    def log_odds(self, layer: int, streams: Sequence[Float[Tensor, "B T D"]]) -> Float[np.ndarray, " N"]:
+        """log p(female word) − log p(male word) of every pair, when the stream after `layer` is `streams`."""
+        odds = np.empty(len(self.pairs), dtype=np.float64)
+        for portion, stream in zip(self._portions, streams, strict=True):
+            states = states_from(self._loaded, portion.batch, layer, stream)
+            female, male = (
+                word_log_probs(self._loaded, states, targets, self._ends).double()
+                for targets in (portion.female, portion.male)
+            )
+            odds[list(portion.pairs)] = (female - male).cpu().numpy()
+        return odds
+
+    def patched(self, layer: int, sites: Sequence[Site], patch: Patch) -> Float[np.ndarray, " N"]:
+        """`log_odds` with a patch applied at every site."""
+        return self.log_odds(layer, [patch(site) for site in sites])
+
+
+@dataclass(frozen=True)
+class _Captions:
+    """Whole captions that run together, and the predictions compared."""
+
+    samples: tuple[int, ...]
+    batch: TokenBatch
+    predictions: Predictions
+
+
+class CaptionRuns:
+    """Whole captions in batches, watched at all words that do not differ between the genders."""
+
+    def __init__(self, loaded: LoadedModel, pairs: Sequence[MinimalPair]) -> None:
+        self._loaded = loaded
+        self._count = len(pairs)
+        lengths = [len(pair.caption.ids) for pair in pairs]
+        self._portions = [self._portion([pairs[index] for index in some], some) for some in portions(lengths, TOKENS)]
+        self._clean = CleanStreams(loaded, [portion.batch for portion in self._portions])
+
+    def _portion(self, pairs: Sequence[MinimalPair], chosen: list[int]) -> _Captions:
+        samples: list[EncodedSample] = [pair.caption for pair in pairs]
+        left_out = [[(swap.start, swap.end) for swap in pair.swaps] for pair in pairs]
+        predictions = caption_predictions(samples, left_out, self._loaded.device)
+        return _Captions(tuple(chosen), build_batch(self._loaded, samples), predictions)
+
+    def sites(self, opened: LayerInputs) -> list[Site]:
+        """Where patches at a layer apply, portion by portion."""
+        parts = zip(self._portions, self._clean.after(opened.layer), strict=True)
+        return [_site(opened, part.batch, stream) for part, stream in parts]
+
+    def batches(self) -> list[tuple[tuple[int, ...], TokenBatch]]:
+        """Which captions run together, and their batch."""
+        return [(part.samples, part.batch) for part in self._portions]
+
+    def clean_states(self, layer: int, sites: Sequence[Site]) -> list[Float[Tensor, "B T D"]]:
+        """The final norm's clean output, portion by portion."""
+        parts = zip(self._portions, sites, strict=True)
+        return [states_from(self._loaded, part.batch, layer, site.stream) for part, site in parts]
+
+    def divergence(
+        self, layer: int, sites: Sequence[Site], clean: Sequence[Float[Tensor, "B T D"]], patch: Patch
+    ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+        """KL(clean ‖ patched) and cross-entropy at the ungendered words, in nats a token, caption by caption."""
+        kl, entropy = np.empty(self._count), np.empty(self._count)
+        for part, site, before in zip(self._portions, sites, clean, strict=True):
+            after = states_from(self._loaded, part.batch, layer, patch(site))
+            found: Divergence = divergence(self._loaded, before, after, part.predictions)
+            kl[list(part.samples)] = found.kl.cpu().numpy()
+            entropy[list(part.samples)] = found.cross_entropy.cpu().numpy()
+        return kl, entropy
+
+
+def _site(opened: LayerInputs, batch: TokenBatch, stream: Float[Tensor, "B T D"]) -> Site:
+    return open_site(opened.sae, stream, batch.segments, batch.patchable(), opened.table.norm_limit)
+
+
+def portions(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Sort sequences by length and cut them into portions of at most `tokens` tokens once padded."""
+    cut: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
+        if cut and (len(cut[-1]) + 1) * lengths[index] <= tokens:
+            cut[-1].append(index)
+        else:
+            cut.append([index])
+    return cut
+
+
+def relative_norms(sites: Sequence[Site], delta: Callable[[Site], Float[Tensor, "R D"]]) -> float:
+    """Mean ‖Δx‖ / ‖x‖ over all positions that the patches reach."""
+    total, count = 0.0, 0
+    for site in sites:
+        share = torch.nan_to_num(delta(site).float().norm(dim=-1) / site.norms().clamp(min=1e-30))
+        total += float(share.double().sum())
+        count += share.numel()
+    return total / max(count, 1)

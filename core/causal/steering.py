@@ -1,0 +1,143 @@
+"""Vectors to steer with, and the response to them at one layer and in one language."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from core.analysis.result import AnalysisInputs, LayerInputs
+from core.causal.controls import Control, GenderScores
+from core.causal.interventions import Steering
+from core.causal.pairs import MinimalPair
+from core.causal.runs import CaptionRuns, PairRuns, relative_norms
+from core.features.associations import DECISION_SETS, image_labels, select_units
+from core.features.row_groups import find_cells, stream_cells, stream_units
+from core.lm.loaded import LoadedModel
+
+FEATURES, DIFFERENCE = "features", "difference of means"
+QUANTILE = 0.995
+
+
+@dataclass(frozen=True)
+class Directions:
+    """What is added at dose 1, by name: every vector toward female, the comparators as long as the features'.
+
+    `random` are sets of matched, unassociated features with random signs, scaled alike.
+    """
+
+    vectors: Mapping[str, Float[Tensor, " D"]]
+    random: tuple[Float[Tensor, " D"], ...]
+    quantiles: tuple[float, ...]
+    signs: tuple[int, ...]
+
+
+def feature_vector(layer_inputs: LayerInputs, features: Sequence[int], signs: Sequence[int]) -> Float[Tensor, " D"]:
+    """Σ_f sign_f · q_f · d_f, q_f being the feature's 99.5th percentile when active."""
+    scales = torch.tensor([sign * upper_quantile(layer_inputs, f) for sign, f in zip(signs, features, strict=True)])
+    decoder = layer_inputs.sae.W_dec.detach()[list(features)].float().cpu()
+    vector: Tensor = scales.to(decoder) @ decoder
+    return vector
+
+
+def upper_quantile(layer_inputs: LayerInputs, feature: int) -> float:
+    """The feature's 99.5th percentile over the rows, special ones left out, on which it is active; 0 if it never is."""
+    rows, values = layer_inputs.index.csc(feature)
+    usable = ~layer_inputs.table.tokens["special"].to_numpy()[np.asarray(rows, dtype=np.int64)]
+    active = np.asarray(values, dtype=np.float64)[usable]
+    return float(np.quantile(active, QUANTILE)) if active.size else 0.0
+
+
+def difference_of_means(inputs: AnalysisInputs, layer_inputs: LayerInputs) -> Float[Tensor, " D"] | None:
+    """Female minus male mean of the stream at the decision positions of the selection split, languages averaged."""
+    cells = find_cells(layer_inputs.table.tokens, inputs.samples)
+    sums = stream_cells(layer_inputs.table, cells)
+    for names in (DECISION_SETS, ("first-gendered",)):
+        found = []
+        for language in inputs.languages:
+            for name in names:
+                images, means = stream_units(sums, cells, language, name)
+                known = select_units(images, image_labels(inputs.samples, language), "select")
+                if known is not None:
+                    rows = means[known.rows]
+                    found.append(rows[known.female].mean(axis=0) - rows[~known.female].mean(axis=0))
+        if found:
+            return torch.from_numpy(np.mean(found, axis=0)).float()
+    return None
+
+
+def directions(
+    inputs: AnalysisInputs, layer_inputs: LayerInputs, features: Sequence[int], scores: GenderScores, control: Control
+) -> Directions:
+    """The vectors of one layer."""
+    signs = scores.signs(features)
+    own = feature_vector(layer_inputs, features, signs)
+    vectors = {FEATURES: own}
+    difference = difference_of_means(inputs, layer_inputs)
+    if difference is not None and float(difference.norm()) > 0:
+        vectors[DIFFERENCE] = difference / difference.norm() * own.norm()
+    generator = np.random.default_rng(inputs.seed)
+    random = []
+    for drawn in control.draws:
+        vector = feature_vector(layer_inputs, drawn, generator.choice([-1, 1], size=len(drawn)).tolist())
+        random.append(vector / vector.norm().clamp(min=1e-12) * own.norm())
+    quantiles = tuple(upper_quantile(layer_inputs, feature) for feature in features)
+    return Directions(vectors, tuple(random), quantiles, tuple(signs))
+
+
+class SteeringRuns:
+    """Minimal pairs and whole captions of one language, steered."""
+
+    def __init__(
+        self, loaded: LoadedModel, language: str, pairs: Sequence[MinimalPair], ends: Bool[Tensor, " V"]
+    ) -> None:
+        self.language = language
+        self._pairs, self._captions = PairRuns(loaded, pairs, ends), CaptionRuns(loaded, pairs)
+
+    def respond(self, opened: LayerInputs, steer: Directions, doses: Sequence[float]) -> pl.DataFrame:
+        """One row an image, vector and dose: log_odds, caption_ce (nats a token), relative_norm (of the dose)."""
+        layer, sites = opened.layer, self._pairs.sites(opened)
+        captions = self._captions.sites(opened)
+        clean = self._captions.clean_states(layer, captions)
+        frames = []
+        for name, vector in steer.vectors.items():
+            for dose in doses:
+                patch = Steering(vector * dose)
+                odds = self._pairs.patched(layer, sites, patch)
+                _, entropy = self._captions.divergence(layer, captions, clean, patch)
+                frames.append(self._frame(name, dose, (odds, entropy), relative_norms(sites, patch.delta)))
+        return pl.concat(frames)
+
+    def _frame(self, name: str, dose: float, found: tuple[np.ndarray, np.ndarray], norm: float) -> pl.DataFrame:
+        pairs = self._pairs.pairs
+        columns = {
+            "language": [self.language] * len(pairs),
+            "vector": [name] * len(pairs),
+            "dose": [float(dose)] * len(pairs),
+            "image_id": [pair.image_id for pair in pairs],
+            "log_odds": found[0],
+            "caption_ce": found[1],
+            "relative_norm": [norm] * len(pairs),
+        }
+        return pl.DataFrame(columns)
+
+    def random_slopes(self, opened: LayerInputs, steer: Directions, between: tuple[float, float]) -> pl.DataFrame:
+        """One row an image and random vector: the slope between two doses, one below and one above 0."""
+        low, high = between
+        layer, sites = opened.layer, self._pairs.sites(opened)
+        ids = [pair.image_id for pair in self._pairs.pairs]
+        frames = []
+        for number, vector in enumerate(steer.random):
+            up, down = (self._pairs.patched(layer, sites, Steering(vector * dose)) for dose in (high, low))
+            columns = {
+                "language": [self.language] * len(ids),
+                "draw": [number] * len(ids),
+                "image_id": ids,
+                "slope": (up - down) / (high - low),
+            }
+            frames.append(pl.DataFrame(columns))
+        empty = {"language": pl.String, "draw": pl.Int64, "image_id": pl.String, "slope": pl.Float64}
+        return pl.concat(frames) if frames else pl.DataFrame(schema=empty)

@@ -1,0 +1,116 @@
+"""The units that read features: each layer's index, the analyses, and the report."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from core.analysis.declaration import Analysis
+from core.analysis.registry import declared
+from core.errors import BadInput
+from core.planning.builders.rows import CAPTURE_SPEED
+from core.planning.naming import Naming, is_beside, model_recipe
+from core.planning.steps import ANALYSES
+from core.store.steps import CHOOSE_SAE, EXTRACT_LAYER, IMPORT_SAE, INDEX_FEATURES, REPORT, TRAIN_SAE
+from core.store.units import Unit
+
+
+def index_features(naming: Naming) -> Iterator[Unit]:
+    """One unit a layer: its feature index."""
+    for layer in naming.layers:
+        table = naming.of_layer(EXTRACT_LAYER, layer)
+        recipe = {"layer": layer, "index": naming.study.index.model_dump(mode="json")}
+        inputs = {"layer": (table.artifact,), "sae": (naming.sae(layer).artifact,), "samples": naming.samples}
+        yield INDEX_FEATURES.unit(str(layer), recipe, {**inputs, **table.inputs})
+
+
+def analyses(naming: Naming) -> Iterator[Unit]:
+    """One unit an analysis that the study runs.
+
+    Raises:
+        BadInput: an analysis asks for a layer that is not captured.
+    """
+    for name, analysis in declared().items():
+        if name not in naming.skipped and getattr(naming.study.analyses, name) is not None:
+            yield _analysis_unit(naming, analysis)
+
+
+def _analysis_unit(naming: Naming, analysis: Analysis) -> Unit:
+    layers = analysis_layers(naming, analysis)
+    config = {**getattr(naming.study.analyses, analysis.name).model_dump(mode="json")}
+    config |= {"layer": layers[0]} if "layer" in config else {"layers": list(layers)}
+    recipe = {"config": config, "layers": list(layers), "model": model_recipe(naming.study, naming.sources)}
+    if analysis.distribution is not None:
+        recipe["distribution"] = list(analysis.distribution)
+    inputs = {
+        "samples": naming.samples,
+        "layer": tuple(naming.of_layer(EXTRACT_LAYER, layer).artifact for layer in layers),
+        "sae": tuple(naming.sae(layer).artifact for layer in layers),
+        "index": tuple(naming.of_layer(INDEX_FEATURES, layer).artifact for layer in layers),
+        "shards": naming.shards,
+    }
+    return ANALYSES[analysis.name].unit("", recipe, inputs)
+
+
+def analysis_layers(naming: Naming, analysis: Analysis) -> tuple[int, ...]:
+    """The layers that an analysis reads: those of its section, or all where it names none.
+
+    Raises:
+        BadInput: one is not captured.
+    """
+    config = getattr(naming.study.analyses, analysis.name)
+    name = "layer" if hasattr(config, "layer") else "layers"
+    named: Any = getattr(config, name, "all")
+    if named == "all":
+        return naming.layers
+    wanted: Sequence[int] = (int(named),) if name == "layer" else named
+    if getattr(config, name) == type(config).model_fields[name].default:  # named by nobody: what is nearest will do
+        wanted = sorted({min(naming.layers, key=lambda layer: abs(layer - one)) for one in wanted})
+    missing = [layer for layer in wanted if layer not in naming.layers]
+    if missing:
+        field, there = f"analyses.{analysis.name}.{name}", _short(naming.layers)
+        raise BadInput(f"{field}: layer {missing[0]} is not among capture.layers ({there})")
+    return tuple(wanted)
+
+
+def _short(layers: Sequence[int]) -> str:
+    if len(layers) <= 6:
+        return ", ".join(map(str, layers))
+    gaps = [place for place in range(1, len(layers)) if layers[place] != layers[place - 1] + 1]
+    runs = [layers[start:end] for start, end in zip([0, *gaps], [*gaps, len(layers)], strict=True)]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def report(naming: Naming) -> Iterator[Unit]:
+    """One unit: the report on all that the study made."""
+    beside = [unit for unit in naming.of(IMPORT_SAE) if is_beside(unit)]
+    sweep = (*naming.of(TRAIN_SAE), *beside) if naming.of(CHOOSE_SAE) or beside else ()
+    units = {
+        "layer": naming.of(EXTRACT_LAYER),
+        "sae": naming.saes,
+        "sweep": sweep,
+        "analyses": naming.of(*ANALYSES.values()),
+    }
+    made = {role: tuple(unit.artifact for unit in several) for role, several in units.items() if several}
+    # A unit's own name is that of whichever study made it first.
+    recipe = {
+        "study": _told(naming),
+        "skipped": dict(naming.skipped),
+        "sweep": ["beside" if is_beside(unit) else unit.name.partition("-")[2] or "trained" for unit in sweep],
+    }
+    yield REPORT.unit("", recipe, {"samples": naming.samples, **made})
+
+
+def _told(naming: Naming) -> dict[str, Any]:
+    """The study as its report tells it: without places (what lies there is hashed in the inputs), without what only
+    decides how fast, and without packages' analyses that it does not run."""
+    told = naming.study.model_dump(mode="json", exclude={"tracking"})
+    told["model"].pop("path")
+    if naming.study.model.factory is None:
+        told["model"].pop("factory")
+    told["data"].pop("path", None)
+    dropped = (CAPTURE_SPEED - {"layers"}) | {"precomputed"}
+    told["capture"] = {key: value for key, value in told["capture"].items() if key not in dropped}
+    for name in ("checkpoint_every", "pretrained", "beside"):
+        told["sae"].pop(name)
+    foreign = {name for name, analysis in declared().items() if analysis.distribution is not None}
+    told["analyses"] = {k: v for k, v in told["analyses"].items() if v is not None or k not in foreign}
+    return told

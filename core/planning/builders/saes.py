@@ -1,0 +1,72 @@
+"""The units that give each layer its SAE: trained, made by someone else, or chosen among several."""
+
+from collections.abc import Iterator
+
+from core.errors import BadInput
+from core.planning.naming import Inputs, Naming
+from core.store.steps import CHOOSE_SAE, EXTRACT_LAYER, IMPORT_SAE, TRAIN_SAE
+from core.store.units import Unit
+from core.study.sites import extent
+
+_SPEED = {"checkpoint_every"}
+"""What decides how fast, not what comes out: left out of every recipe."""
+
+
+def train_sae(naming: Naming) -> Iterator[Unit]:
+    """One unit a layer and variant.
+
+    Raises:
+        BadInput: more features are to be active than there are.
+    """
+    _refuse_too_dense(naming)
+    study = naming.study
+    knobs = {"checkpoint_every": study.sae.checkpoint_every}
+    for layer in naming.layers:
+        for name, config in study.sae.variants().items():
+            recipe = {"layer": layer, "sae": config.model_dump(mode="json", exclude=_SPEED)}
+            label = f"{layer}-{name}" if name else str(layer)
+            yield TRAIN_SAE.unit(label, recipe, _rows(naming, layer), knobs)
+
+
+def _rows(naming: Naming, layer: int) -> Inputs:
+    table = naming.of_layer(EXTRACT_LAYER, layer)
+    return {"layer": (table.artifact,), "samples": naming.samples, **table.inputs}
+
+
+def _refuse_too_dense(naming: Naming) -> None:
+    made = naming.sources.precomputed
+    d_model = made.d_model if made else extent(naming.shape, naming.study.capture.site).width
+    for config in naming.study.sae.variants().values():
+        features = config.expansion * d_model
+        if config.k > features and config.l1_coefficient is None:
+            raise BadInput(f"sae.k: {config.k} exceeds the {features} features of sae.expansion {config.expansion}")
+
+
+def import_sae(naming: Naming) -> Iterator[Unit]:
+    """One unit a layer and field: someone else's SAE, measured on the rows that ours is trained on."""
+    rows = naming.study.sae.model_dump(mode="json", include={"image_share", "max_rows", "seed"})
+    rows["seed"] = rows["seed"][0] if isinstance(rows["seed"], list) else rows["seed"]
+    for field in ("pretrained", "beside"):
+        for layer, source in naming.sources.saes.get(field, {}).items():
+            was = source.trained
+            trained = {
+                "model": was.model,
+                "hook": was.hook,
+                "differs": list(was.differs),
+                "other_model": was.other_model,
+            }
+            recipe = {"layer": layer, "rows": rows, "content": source.content, "trained": trained}
+            name = f"{layer}-beside" if field == "beside" else str(layer)
+            yield IMPORT_SAE.unit(name, recipe, _rows(naming, layer), {"folder": str(source.folder)})
+
+
+def choose_sae(naming: Naming) -> Iterator[Unit]:
+    """A unit a layer that takes the chosen variant's SAE over; none where there is nothing to choose."""
+    variants = list(naming.study.sae.variants())
+    if len(variants) < 2:
+        return
+    # Layer by layer, each in the variants' order.
+    inputs = {"candidates": tuple(unit.artifact for unit in naming.of(TRAIN_SAE))}
+    for place, layer in enumerate(naming.layers):
+        recipe = {"layer": layer, "place": place, "variants": variants, "choose": naming.study.sae.choose}
+        yield CHOOSE_SAE.unit(str(layer), recipe, inputs)

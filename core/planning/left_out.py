@@ -1,0 +1,83 @@
+"""Which analyses a study leaves out, and the reason that its report gives."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from core.analysis.declaration import Analysis, Need
+from core.analysis.registry import declared
+from core.planning.located import Shape, Sources
+from core.planning.study import Study
+from core.study.sites import ADDED, STREAM
+
+
+@dataclass(frozen=True)
+class _Known:
+    study: Study
+    sources: Sources
+    shape: Shape
+    layers: Sequence[int]
+
+
+def left_out(study: Study, sources: Sources, shape: Shape, layers: Sequence[int]) -> dict[str, str]:
+    """The analyses that are not run on these captured layers, each with its reason."""
+    known = _Known(study, sources, shape, layers)
+    reasons = {name: _reason(analysis, known) for name, analysis in declared().items()}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _reason(analysis: Analysis, known: _Known) -> str | None:
+    if getattr(known.study.analyses, analysis.name) is None:
+        return "not in the study" if analysis.distribution is None else None
+    return next((reason for need, lacks in _LACKS if need in analysis.needs and (reason := lacks(known))), None)
+
+
+def _lacks_language_model(known: _Known) -> str | None:
+    if known.study.model.factory is not None:
+        return "it needs a language model, and model.factory makes another"
+    return None
+
+
+def _lacks_images(known: _Known) -> str | None:
+    if not known.shape.has_images:
+        return "the study has no images"
+    if not known.shape.even_images:
+        return "it lays all images on one grid, and in this model each has a grid of its own"
+    return None
+
+
+def _lacks_layers(known: _Known) -> str | None:
+    return "it compares layers, and one is captured" if len(known.layers) == 1 else None
+
+
+def _lacks_stream(known: _Known) -> str | None:
+    """What changes the residual stream token by token has nothing to change it by elsewhere; and of rows made
+    elsewhere nobody knows which input they belong to."""
+    site, pool = known.study.capture.site, known.study.capture.pool
+    if site != STREAM:
+        return f"it changes the residual stream, and capture.site is {site}"
+    if pool != "none":
+        return f"it changes the residual stream, and capture.pool is {pool}"
+    if known.sources.precomputed is not None:
+        return "it runs the model over its rows' tokens, and capture.precomputed has only the rows"
+    return None
+
+
+def _lacks_head(known: _Known) -> str | None:
+    """The vocabulary head reads the stream, and what is added to it."""
+    site, rows = known.study.capture.site, known.sources.precomputed
+    if site != STREAM and site not in ADDED:
+        return f"the vocabulary head reads what is added to the stream, which {site} is not"
+    width = known.shape.d_model
+    if rows is not None and rows.d_model != width:
+        return f"the vocabulary head reads {width} numbers, and rows of capture.precomputed have {rows.d_model}"
+    return None
+
+
+_LACKS: tuple[tuple[Need, Callable[[_Known], str | None]], ...] = (
+    ("stream", _lacks_language_model),
+    ("head", _lacks_language_model),
+    ("images", _lacks_images),
+    ("layers", _lacks_layers),
+    ("stream", _lacks_stream),
+    ("head", _lacks_head),
+)

@@ -1,0 +1,88 @@
+"""What the builders of units read: the study, what lies outside it, and the units that were named before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from core.errors import BadInput
+from core.planning.located import Shape, Sources
+from core.planning.study import Study
+from core.store.artifacts import Artifact
+from core.store.steps import CAPTURE, CHOOSE_SAE, IMPORT_ACTIVATIONS, IMPORT_SAE, PREPARE, TRAIN_SAE, StepSpec
+from core.store.units import Unit
+from core.study.layers import resolve_layers
+from core.study.sites import Sized, extent
+
+Inputs = dict[str, tuple[Artifact, ...]]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """A study whose units are being named.
+
+    `layers` are those captured; `units` are by step, in the order in which builders ran; `skipped` tells why an
+    analysis is left out.
+    """
+
+    study: Study
+    sources: Sources
+    shape: Shape
+    layers: tuple[int, ...]
+    skipped: Mapping[str, str]
+    units: dict[str, tuple[Unit, ...]] = field(default_factory=dict)
+
+    def of(self, *steps: StepSpec) -> tuple[Unit, ...]:
+        """The units of some steps."""
+        return tuple(unit for spec in steps for unit in self.units.get(spec.name, ()))
+
+    def of_layer(self, spec: StepSpec, layer: int) -> Unit:
+        """The only unit of a step that is made once a layer."""
+        return self.units[spec.name][self.layers.index(layer)]
+
+    @property
+    def samples(self) -> tuple[Artifact, ...]:
+        """The prepared samples."""
+        return (self.of(PREPARE)[0].artifact,)
+
+    @property
+    def shards(self) -> tuple[Artifact, ...]:
+        """The artefacts that hold the rows of every layer."""
+        return tuple(unit.artifact for unit in self.of(CAPTURE, IMPORT_ACTIVATIONS))
+
+    @property
+    def saes(self) -> tuple[Unit, ...]:
+        """The unit that gives each layer's SAE: the chosen one where several are trained, or someone else's."""
+        imported = tuple(unit for unit in self.of(IMPORT_SAE) if not is_beside(unit))
+        return self.of(CHOOSE_SAE) or self.of(TRAIN_SAE) or imported
+
+    def sae(self, layer: int) -> Unit:
+        """The unit that gives the layer's SAE."""
+        return self.saes[self.layers.index(layer)]
+
+
+def is_beside(unit: Unit) -> bool:
+    """Whether an imported SAE is only compared with the study's own."""
+    return unit.name.endswith("-beside")
+
+
+def layers_of(study: Study, sources: Sources, shape: Sized) -> tuple[int, ...]:
+    """The layers that the study captures.
+
+    Raises:
+        BadInput: one is beyond the model, or its images are to be read and there are none.
+    """
+    part = extent(shape, study.capture.site)
+    wanted = sources.precomputed.layers if sources.precomputed else study.capture.layers
+    try:
+        return resolve_layers(wanted, part.layers, "capture.layers", part.name)
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+
+
+def model_recipe(study: Study, sources: Sources) -> dict[str, Any]:
+    """The weights and how they are asked; transformers' version too, for it decides masks and attention kernels."""
+    if study.model.factory is not None:
+        return {"factory": study.model.factory, "weights": sources.model}
+    config = study.model.model_dump(mode="json", exclude={"path", "factory"})
+    return {**config, "weights": sources.model, "transformers": version("transformers")}

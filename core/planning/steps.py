@@ -1,0 +1,21 @@
+"""The steps there are: the fixed ones, and one an analysis."""
+
+from core.analysis.declaration import Analysis
+from core.analysis.registry import declared
+from core.store.steps import ANALYSE, FIXED_STEPS, REPORT, StepSpec
+
+
+def analysis_step(analysis: Analysis) -> StepSpec:
+    """The step that makes an analysis."""
+    needs = "gpu" if "gpu" in analysis.needs else "cpu"
+    return StepSpec(analysis.name, analysis.version, needs, analysis.modules, stage=ANALYSE)  # type: ignore[arg-type]
+
+
+ANALYSES = {name: analysis_step(analysis) for name, analysis in declared().items()}
+"""The analyses' steps by name, in the order of the report."""
+STEPS: dict[str, StepSpec] = {
+    **{spec.name: spec for spec in FIXED_STEPS if spec is not REPORT},
+    **ANALYSES,
+    REPORT.name: REPORT,
+}
+"""Every step by name, in the order in which they run."""

@@ -1,0 +1,50 @@
+"""The study: every knob there is, validated when it is built. Its analyses are those that are declared."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, create_model
+
+from core.analysis.registry import declared
+from core.study.data import DataSource
+from core.study.model import CaptureConfig, IndexConfig, ModelConfig, TrackingConfig
+from core.study.sae import SAESection
+from core.study.section import Section
+
+
+def _sections() -> dict[str, Any]:
+    """One field an analysis: the section that it declares, or null, which leaves it out."""
+    return {
+        name: (analysis.config | None, Field(analysis.default(), description=f"{analysis.title}."))
+        for name, analysis in declared().items()
+    }
+
+
+if TYPE_CHECKING:
+    Analyses = Section
+else:
+    Analyses = create_model(
+        "Analyses", __base__=Section, __module__=__name__, __doc__="The analyses a study runs.", **_sections()
+    )
+
+
+class Study(Section):
+    """One question, asked of one model on one set of samples: everything that decides the result."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Short name, used in runs, reports and folders."""
+    description: str = ""
+    """What is asked, in a sentence; opens the report."""
+    data: DataSource
+    """Samples."""
+    model: ModelConfig
+    """Model."""
+    capture: CaptureConfig = CaptureConfig()
+    """Activations."""
+    sae: SAESection = SAESection()
+    """Sparse autoencoders."""
+    index: IndexConfig = IndexConfig()
+    """Feature index."""
+    analyses: Analyses = Analyses()
+    """Analyses."""
+    tracking: TrackingConfig = TrackingConfig()
+    """MLflow."""

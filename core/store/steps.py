@@ -1,0 +1,73 @@
+"""The steps whose code is saeflow's own but for the analyses': name, version, kind of worker, code that decides.
+
+This module imports nothing heavy: whether a study is done is read from fingerprints and manifests before torch,
+Prefect or anything else is loaded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from core.store.artifacts import Artifact
+from core.store.units import Unit
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One kind of unit of work.
+
+    `version` is bumped by hand when the step's result changes; `roots` are the modules whose import closure decides
+    that result, and a test compares its digest with the one recorded for this version. `stage` is the part of a run
+    in which its units are made, null where the stage has the step's own name.
+    """
+
+    name: str
+    version: int
+    needs: Literal["cpu", "gpu"]
+    roots: tuple[str, ...]
+    retries: int = 2
+    stage: str = ""
+
+    def unit(
+        self,
+        name: str,
+        recipe: Mapping[str, Any],
+        inputs: Mapping[str, tuple[Artifact, ...]] | None = None,
+        knobs: Mapping[str, Any] | None = None,
+    ) -> Unit:
+        """A unit of this step."""
+        return Unit(self.name, self.version, name, recipe, inputs or {}, knobs or {})
+
+
+PREPARE = StepSpec("prepare", 2, "cpu", ("core.data.samples",))
+CONVERT_MODEL = StepSpec("convert_model", 1, "cpu", ("core.lm.gguf",), stage="prepare")
+CAPTURE = StepSpec("capture", 3, "gpu", ("core.activations.capture",))
+IMPORT_ACTIVATIONS = StepSpec("import_activations", 1, "cpu", ("core.activations.precomputed",), stage="capture")
+EXTRACT_LAYER = StepSpec("extract_layer", 2, "cpu", ("core.activations.health", "core.activations.table"))
+TRAIN_SAE = StepSpec("train_sae", 8, "gpu", ("core.sae.training", "core.sae.rows", "core.sae.formats"))
+IMPORT_SAE = StepSpec("import_sae", 4, "gpu", ("core.sae.pretrained", "core.sae.metrics", "core.sae.rows"))
+CHOOSE_SAE = StepSpec("choose_sae", 3, "cpu", ("core.sae.choice",))
+INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.index", "core.features.neighbours"))
+REPORT = StepSpec("report", 7, "cpu", ("core.report", "core.report.study_figures"))
+
+FIXED_STEPS = (
+    PREPARE,
+    CONVERT_MODEL,
+    CAPTURE,
+    IMPORT_ACTIVATIONS,
+    EXTRACT_LAYER,
+    TRAIN_SAE,
+    IMPORT_SAE,
+    CHOOSE_SAE,
+    INDEX_FEATURES,
+    REPORT,
+)
+"""Every step but the analyses'."""
+ANALYSE = "analyse"
+"""The stage of every analysis."""
+_STAGES = {spec.name: spec.stage or spec.name for spec in FIXED_STEPS}
+
+
+def stage_of(step: str) -> str:
+    """The part of a run in which the step's units are made."""
+    return _STAGES.get(step, ANALYSE)

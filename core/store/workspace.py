@@ -1,0 +1,120 @@
+"""The folder that holds everything saeflow makes: artefacts, logs, reports, databases and what studies refer to."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import BadInput
+from core.store.artifacts import Artifact, ArtifactStore
+from core.store.lineage import look
+from core.store.units import Unit
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace below `root`."""
+
+    root: Path
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The artefacts."""
+        return ArtifactStore(self.root / "artifacts")
+
+    @property
+    def hashes(self) -> Path:
+        """The memo of file hashes."""
+        return self.root / "hashes.json"
+
+    @property
+    def studies(self) -> Path:
+        """One JSON file a study ever run here, with every artefact it refers to."""
+        return self.root / "studies"
+
+    def report(self, study: str) -> Path:
+        """Where the study's latest report is found."""
+        return self.root / "reports" / study
+
+    def check_writable(self) -> None:
+        """Make the workspace and try to write into it.
+
+        Raises:
+            BadInput: it cannot be made or written to.
+        """
+        probe = self.root / f".probe-{os.getpid()}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_text("x")
+            probe.unlink()
+        except OSError as error:
+            raise BadInput(
+                f"workspace {self.root}: cannot be written to ({error.strerror}); choose another with --workspace"
+            ) from error
+
+    def samples_summary(self, prepare: Unit) -> dict[str, Any] | None:
+        """The summary of the prepared samples, or null while they are not there."""
+        if not self.store.intact(prepare.artifact):
+            return None
+        text = (self.store.path(prepare.artifact) / "summary.json").read_text(encoding="utf-8")
+        summary: dict[str, Any] = json.loads(text)
+        return summary
+
+    def remember(self, key: str, record: Mapping[str, Any]) -> Path:
+        """Record what a variant of a study refers to (`artifacts`, a list of references), so that `gc` keeps it and
+        `status` shows it."""
+        self.studies.mkdir(parents=True, exist_ok=True)
+        path = self.studies / f"{key}.json"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        text = json.dumps({**record, "time": time.time()}, indent=1, ensure_ascii=False)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+        return path
+
+    def records(self) -> list[dict[str, Any]]:
+        """What was remembered of every study, the latest first.
+
+        Raises:
+            BadInput: a record is damaged; without it nobody knows what that study still needs.
+        """
+        found = [_read_record(path) for path in self.studies.glob("[!.]*.json")]
+        return sorted(found, key=lambda record: -record["time"])
+
+    def present(self, units: Iterable[Unit]) -> frozenset[Artifact]:
+        """The artefacts of these units that are there, as their manifests say."""
+        return look(self.store, units).whole
+
+    def drop_dangling_reports(self) -> list[str]:
+        """Remove the links to reports that are no more, and name their studies."""
+        dangling = [link for link in self.report("any").parent.glob("*") if link.is_symlink() and not link.exists()]
+        for link in dangling:
+            link.unlink()
+        return sorted(link.name for link in dangling)
+
+    def reports_among(self, artifacts: Iterable[Artifact]) -> list[str]:
+        """The studies whose published report is one of these artefacts."""
+        places = {self.store.path(artifact) for artifact in artifacts}
+        return sorted(link.name for link in self.report("any").parent.glob("*") if link.resolve() in places)
+
+    def publish_report(self, study: str, report: Artifact) -> Path:
+        """Point `reports/<study>` at the study's report and return the HTML file's place."""
+        link = self.report(study)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_dir() and not link.is_symlink():  # a workspace copied without its links; nothing of it is lost
+            link.rename(link.with_name(f"{link.name}.copied-{time.time_ns()}"))
+        temporary = link.with_name(f".{link.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(os.path.relpath(self.store.path(report), link.parent))
+        temporary.replace(link)
+        return link / "report.html"
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = {"key": path.stem, **json.loads(path.read_text("utf-8"))}
+        return {**record, "time": float(record["time"]), "artifacts": list(record["artifacts"])}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadInput(f"{path}: damaged ({error}); remove it and run its study again") from error

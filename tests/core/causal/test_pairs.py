@@ -1,0 +1,54 @@
+"""The words that the other gender changes, found by a counterpart of the user's own or without it."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from core.analysis.result import AnalysisInputs
+from core.causal.pairs import find_swaps
+
+
+@pytest.fixture
+def inputs() -> AnalysisInputs:
+    def closed(*_: object) -> Any:
+        raise AssertionError("nothing is opened")
+
+    return AnalysisInputs(
+        pl.DataFrame(),
+        None,
+        None,
+        layers=(),
+        languages=("en", "ar"),
+        open_layer=closed,
+        open_model=closed,
+        instructions={},
+    )
+
+
+def row(language: str, caption: str, gender: str) -> dict[str, Any]:
+    return {"sample_id": "s", f"caption_{language}": caption, f"gender_{language}": gender}
+
+
+@pytest.mark.parametrize(
+    ("language", "female", "male", "words"),
+    [
+        ("en", "A woman reads her book.", "A man reads his book.", [("woman", "man"), ("her", "his")]),
+        ("en", "The stewardess smiles.", "The steward smiles.", [("stewardess", "steward")]),
+        ("ar", "هذه طبيبة تقرأ", "هذا طبيب يقرأ", [("هذه", "هذا"), ("طبيبة", "طبيب"), ("تقرأ", "يقرأ")]),
+        # Not minimal: what differs first is no gendered word, so the lexicon says what does.
+        ("en", "In Paris a woman reads.", "In Rome a man reads.", [("woman", "man")]),
+        ("en", "Two cats and a woman.", "Three dogs and a man.", [("woman", "man")]),
+    ],
+)
+def test_a_counterpart_shows_the_gendered_words(
+    inputs: AnalysisInputs, language: str, female: str, male: str, words: list[tuple[str, str]]
+) -> None:
+    found = find_swaps(inputs, row(language, female, "female"), row(language, male, "male"), language)
+    assert [(female[swap.start : swap.end], swap.other) for swap in found] == words
+
+
+def test_a_counterpart_of_the_same_gender_shows_none(inputs: AnalysisInputs) -> None:
+    caption = "A woman reads."
+    found = find_swaps(inputs, row("en", caption, "female"), row("en", "A girl reads.", "female"), "en")
+    assert [(swap.other) for swap in found] == ["man"]

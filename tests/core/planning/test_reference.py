@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from core.planning.reference import reference
+
+PAGE = Path(__file__).parents[3] / "docs" / "study.md"
+
+
+def test_the_page_is_the_model_of_today() -> None:
+    assert PAGE.read_text(encoding="utf-8") == reference(), "python -m core.planning.reference > docs/study.md"
+
+
+def test_every_field_has_its_sentence() -> None:
+    rows = [line for line in reference().splitlines() if line.startswith("| `") and line.count("|") > 4]
+    assert len(rows) > 60
+    assert all(row.rstrip("| ").rsplit("|", 1)[1].strip() for row in rows)

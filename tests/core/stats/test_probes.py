@@ -1,0 +1,87 @@
+"""Probes on planted directions, against scikit-learn and against nothing."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from core.stats.probes import (
+    Units,
+    choose_strength,
+    control_accuracy,
+    difference_of_means,
+    discriminant,
+    groups_out_auroc,
+    logistic,
+    logistic_at,
+    shuffled_aurocs,
+    sparse_probe,
+)
+
+
+def planted(n: int, dims: int, seed: int, strength: float = 2.0) -> Units:
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 2 == 0
+    x = rng.normal(5, 1, (n, dims)) * np.linspace(1, 2, dims)
+    x[:, 3] += strength * np.where(y, 1, -1) * np.linspace(1, 2, dims)[3]
+    return Units(x, y, groups=np.arange(n) // 2 % 6, words=np.arange(n) // 2 % 8)
+
+
+@pytest.mark.parametrize("dims", [12, 150])
+def test_every_method_finds_a_planted_direction_on_unseen_images(dims: int):
+    train, test = planted(100, dims, 0), planted(80, dims, 1)
+    for probe in (difference_of_means(train), discriminant(train), logistic(train, 0)):
+        assert roc_auc_score(test.y, probe.score(test.x)) > 0.7
+        assert probe.accuracy(test) > 0.6
+        assert int(np.argmax(np.abs(probe.direction * train.x.std(axis=0)))) == 3
+
+
+@pytest.mark.parametrize("dims", [12, 150])
+def test_logistic_equals_scikit_learn_on_standardised_dimensions(dims: int):
+    train = planted(100, dims, 0)
+    scaled = (train.x - train.x.mean(axis=0)) / train.x.std(axis=0)
+    reference = LogisticRegression(C=0.01, max_iter=1000, tol=1e-8).fit(scaled, train.y)
+    ours = logistic_at(train, 0.01).score(train.x)
+    assert ours == pytest.approx(reference.decision_function(scaled), abs=2e-3)
+
+
+def test_nothing_is_found_where_nothing_is():
+    train, test = planted(200, 10, 0, strength=0), planted(200, 10, 1, strength=0)
+    assert abs(roc_auc_score(test.y, logistic(train, 0).score(test.x)) - 0.5) < 0.12
+
+
+def test_shuffled_labels_give_chance():
+    train, test = planted(200, 10, 0), planted(200, 10, 1)
+    null = shuffled_aurocs(train, test, choose_strength(train, 0), seed=2)
+    assert abs(null.mean() - 0.5) < 0.02
+    assert 0.55 < np.quantile(null, 0.975) < 0.62  # U's standard deviation here is 0.04
+
+
+def test_control_task_is_learned_by_memorising_words_and_undefined_with_one_word():
+    train, test = planted(100, 10, 0), planted(100, 10, 1)
+    for units in (train, test):
+        units.x[:, 0] += 100 * (np.isin(units.words, np.flatnonzero(np.random.default_rng(4).random(8) < 0.5)))
+    assert control_accuracy(train, test, 1.0, seed=4) > 0.9
+    same = Units(train.x, train.y, words=np.zeros(100, int))
+    assert math.isnan(control_accuracy(same, same, 1.0, seed=4))
+
+
+def test_leaving_professions_out_sees_through_a_probe_that_knows_only_professions():
+    rng = np.random.default_rng(0)
+    groups = np.arange(240) // 2 % 12
+    y = (groups % 2 == 0) ^ (rng.random(240) < 0.1)  # each profession has a gender; nothing else does
+    x = np.eye(12)[groups] + 0.01 * rng.normal(size=(240, 12))
+    half = np.arange(240) < 120
+    train, test = Units(x[half], y[half], groups[half]), Units(x[~half], y[~half], groups[~half])
+    assert roc_auc_score(test.y, logistic_at(train, 1.0).score(test.x)) > 0.85
+    assert groups_out_auroc(train, test, 1.0) < 0.65
+    assert math.isnan(groups_out_auroc(Units(x, y), Units(x, y), 1.0))
+
+
+def test_a_sparse_probe_chooses_the_planted_feature_first():
+    chosen, probe = sparse_probe(planted(100, 30, 0), 2)
+    assert chosen[0] == 3 and len(chosen) == 2
+    test = planted(80, 30, 1)
+    assert roc_auc_score(test.y, probe.score(test.x[:, chosen])) > 0.9
