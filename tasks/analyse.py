@@ -7,14 +7,15 @@ from typing import Any
 from prefect import Task
 
 from core.analysis.registry import declared
-from core.analysis.result import AnalysisInputs, LayerInputs, Result
-from core.data.samples import analysed, capture_drops, read_samples
-from core.features.index import FeatureIndex
+from core.analysis.result import Result
+from core.data.concepts import THE_CONCEPT
+from core.features.inputs import AnalysisInputs
+from core.features.row_groups import RowGrouper
 from core.figures.writers import write_figure
 from core.planning.steps import STEPS
-from core.sae.formats import load_sae
-from tasks.capture import instructions, open_table
+from tasks.capture import instructions
 from tasks.context import Work
+from tasks.layer import analysed_samples, open_view
 from tasks.models import open_model
 from tasks.step import step
 from tasks.tracking import log_folder
@@ -49,27 +50,20 @@ def _write(work: Work, result: Result) -> None:
 
 def _inputs(work: Work) -> AnalysisInputs:
     folder = work.input("samples")
-    samples = analysed(read_samples(folder), capture_drops(work.inputs("shards")))
-    truth = folder / "truth.json"
-    layers = tuple(int(layer) for layer in work.recipe["layers"])
+    samples, truth = analysed_samples(work), folder / "truth.json"
+    grouper = RowGrouper(samples, THE_CONCEPT)
     return AnalysisInputs(
         samples=samples,
         images=folder if samples["image"].is_not_null().any() else None,
         truth=json.loads(truth.read_text(encoding="utf-8")) if truth.is_file() else None,
-        layers=layers,
+        layers=tuple(int(layer) for layer in work.recipe["layers"]),
         languages=work.context.languages,
-        open_layer=lambda layer: _open_layer(work, layers.index(layer), layer),
+        open_layer=lambda layer: open_view(work, layer, grouper, samples),
         open_model=lambda: open_model(work),
         instructions=instructions(work),
         seed=0,
         progress=work.progress,
-    )
-
-
-def _open_layer(work: Work, place: int, layer: int) -> LayerInputs:
-    table = open_table(work, work.inputs("layer")[place], layer)
-    return LayerInputs(
-        layer, table, load_sae(work.inputs("sae")[place]), FeatureIndex.open(work.inputs("index")[place])
+        concept=THE_CONCEPT,
     )
 
 

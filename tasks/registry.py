@@ -11,6 +11,7 @@ from tasks.import_activations import import_activations
 from tasks.import_sae import import_sae
 from tasks.index import index_features
 from tasks.prepare import convert_model, prepare_samples
+from tasks.rank import rank_features
 from tasks.report import write_report
 from tasks.train import train_sae
 
@@ -24,6 +25,7 @@ STEPS: dict[str, Task[..., dict[str, Any]]] = {
     "import_sae": import_sae,
     "choose_sae": choose_sae,
     "index_features": index_features,
+    "rank_features": rank_features,
     **ANALYSIS_STEPS,
     "report": write_report,
 }

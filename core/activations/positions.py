@@ -1,55 +1,67 @@
 """Which position set each row belongs to: what a measure taken there can claim.
 
-Gender can be said to *emerge* only at `last-prompt` (before any caption token) and `pre-gender` (caption tokens before
-the first gendered word); from `first-gendered` on it can be read off the caption.
+A concept can be said to *emerge* only at the last prompt row (before any caption token) and on caption tokens before
+its first word; from that word on it can be read off the caption. A concept names its sets: `core.data.concept`.
+
+`other` are prompt words, caption words after the concept is first spoken, every word of a caption that does not speak
+of it, rows pooled over a caption or a prompt, which stand for no place in it, and outliers. Rows of a model of one's
+own are `item`.
 """
 
 import polars as pl
 
 from core.activations.outliers import is_outlier
-from core.data.gender import label_caption
-
-POSITION_SETS = ("image", "last-prompt", "pre-gender", "first-gendered", "later-gendered", "other")
-"""The sets, in reading order. `other` are prompt words, caption words after gender is first spoken, every word of a
-caption that speaks of no gender, rows pooled over a caption or a prompt, which stand for no place in it, and outliers.
-Rows of a model of one's own are `item`, and in none of these."""
+from core.data.concept import IMAGE, ITEM, LAST_PROMPT, OTHER, Concept
+from core.data.languages import LANGUAGES
 
 _WORDS = {"sample_id": pl.String, "language": pl.String, "start": pl.Int32, "end": pl.Int32, "order": pl.UInt32}
 
 
-def position_sets(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
+def position_sets(tokens: pl.DataFrame, samples: pl.DataFrame, concept: Concept) -> pl.Series:
     """Return each row's position set, aligned with `tokens` (T rows).
 
     Args:
         tokens: rows with the columns of a shard's tokens.parquet (`core.activations.rows.TOKENS`).
-        samples: sample_id and caption_en, caption_ar; gendered words are found in the captions.
+        samples: sample_id and caption_en, caption_ar.
+        concept: its words are found in the captions.
     """
-    rows = tokens.select(
-        "sample_id", "image_id", "language", "segment", "position", "char_start", "char_end", "special"
-    ).with_row_index("index")
-    rows = rows.with_columns(is_outlier(tokens), pooled=_pooled(tokens, samples))
+    rows = _numbered(tokens, samples)
     decision = _decision_points(rows)
-    gendered = _gendered_rows(rows, samples)
-    known = rows.join(gendered, on="index", how="left", maintain_order="left").with_columns(
+    spoken = _spoken_rows(rows, samples, concept)
+    known = rows.join(spoken, on="index", how="left", maintain_order="left").with_columns(
         decision=pl.col("index").is_in(decision.implode())
     )
     in_caption = (pl.col("segment") == "caption") & ~pl.col("special") & ~pl.col("pooled")
     name = (
         pl.when(pl.col("decision") & ~pl.col("outlier"))
-        .then(pl.lit("last-prompt"))
+        .then(pl.lit(LAST_PROMPT))
         .when((pl.col("segment") == "image") & ~pl.col("special"))
-        .then(pl.lit("image"))
-        .when(pl.col("segment") == "item")
-        .then(pl.lit("item"))
+        .then(pl.lit(IMAGE))
+        .when(pl.col("segment") == ITEM)
+        .then(pl.lit(ITEM))
         .when(in_caption & (pl.col("order") == 0))
-        .then(pl.lit("first-gendered"))
+        .then(pl.lit(concept.positions.first))
         .when(in_caption & (pl.col("order") > 0))
-        .then(pl.lit("later-gendered"))
-        .when(in_caption & pl.col("before_gender"))
-        .then(pl.lit("pre-gender"))
-        .otherwise(pl.lit("other"))
+        .then(pl.lit(concept.positions.later))
+        .when(in_caption & pl.col("before"))
+        .then(pl.lit(concept.positions.before))
+        .otherwise(pl.lit(OTHER))
     )
     return known.select(name.alias("position_set")).to_series()
+
+
+def last_prompt_rows(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
+    """Whether each row is the last one before a caption, outliers left out: the set `LAST_PROMPT` alone."""
+    rows = _numbered(tokens, samples)
+    decision = _decision_points(rows)
+    return rows.select(pl.col("index").is_in(decision.implode()) & ~pl.col("outlier")).to_series()
+
+
+def _numbered(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
+    rows = tokens.select(
+        "sample_id", "image_id", "language", "segment", "position", "char_start", "char_end", "special"
+    ).with_row_index("index")
+    return rows.with_columns(is_outlier(tokens), pooled=_pooled(tokens, samples))
 
 
 def _pooled(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
@@ -92,9 +104,10 @@ def _next_to_captions(prompt: pl.DataFrame, captions: pl.DataFrame, keys: list[s
     return known.filter(pl.col("first").is_null() | (pl.col("first") <= pl.col("position") + 1))["index"]
 
 
-def _gendered_rows(rows: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
-    """Caption rows by index: which gendered word they overlap (`order`), and whether they come before the first."""
-    words = _gendered_words(samples.filter(pl.col("sample_id").is_in(rows["sample_id"].unique().implode())))
+def _spoken_rows(rows: pl.DataFrame, samples: pl.DataFrame, concept: Concept) -> pl.DataFrame:
+    """Caption rows by index: which of the concept's words they overlap (`order`), and whether they come before the
+    first."""
+    words = _words(samples.filter(pl.col("sample_id").is_in(rows["sample_id"].unique().implode())), concept)
     spans = rows.filter(pl.col("segment") == "caption", pl.col("char_start").is_not_null()).select(
         "index", "sample_id", "language", "char_start", "char_end"
     )
@@ -102,15 +115,15 @@ def _gendered_rows(rows: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
     overlaps = (pl.col("char_start") < pl.col("end")) & (pl.col("char_end") > pl.col("start"))
     return pairs.group_by("index").agg(
         pl.col("order").filter(overlaps).min(),
-        before_gender=(pl.col("char_end") <= pl.col("start").min()).first(),
+        before=(pl.col("char_end") <= pl.col("start").min()).first(),
     )
 
 
-def _gendered_words(samples: pl.DataFrame) -> pl.DataFrame:
+def _words(samples: pl.DataFrame, concept: Concept) -> pl.DataFrame:
     found = [
         (sample_id, language, word.start, word.end, order)
-        for language in ("en", "ar")
+        for language in LANGUAGES
         for sample_id, caption in samples.select("sample_id", f"caption_{language}").drop_nulls().iter_rows()
-        for order, word in enumerate(label_caption(caption, language).tokens)
+        for order, word in enumerate(concept.words(caption, language))
     ]
     return pl.DataFrame(found, schema=_WORDS, orient="row")

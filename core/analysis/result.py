@@ -1,49 +1,9 @@
-"""What every analysis takes and gives."""
+"""What every analysis gives."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import polars as pl
-
-from core.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from core.activations.table import LayerTable
-    from core.features.index import FeatureIndex
-    from core.lm.loaded import LoadedModel
-    from core.sae.architectures import SparseAutoencoder
-
-
-@dataclass(frozen=True)
-class LayerInputs:
-    """One layer: its rows, its SAE and its feature index, rows and features aligned."""
-
-    layer: int
-    table: "LayerTable"
-    sae: "SparseAutoencoder"
-    index: "FeatureIndex"
-
-
-@dataclass(frozen=True)
-class AnalysisInputs:
-    """What the analyses read; layers and the model are opened when asked for.
-
-    `images` is the folder that the `image` column of `samples` is relative to, null for a study of text only;
-    `truth` is what was planted, where it is known.
-    """
-
-    samples: pl.DataFrame
-    images: Path | None
-    truth: Mapping[str, Any] | None
-    layers: tuple[int, ...]
-    languages: tuple[str, ...]
-    open_layer: Callable[[int], LayerInputs]
-    open_model: Callable[[], "LoadedModel"]
-    instructions: Mapping[str, str]
-    seed: int = 0
-    progress: Progress = silent
 
 
 @dataclass(frozen=True)

@@ -1,44 +1,17 @@
-"""The same caption in the other gender: by its twin, by what was planted, or by a lexicon of gendered words."""
+"""The same caption on a concept's other side: by its twin, by what was planted, or by a lexicon."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.data.gender import label_caption
+from core.data.concept import Concept
 from core.lm.outcomes import continues_word
-
-_ENGLISH = (
-    "woman man, women men, girl boy, girls boys, lady gentleman, ladies gentlemen, she he, her his, hers his, "
-    "herself himself, mother father, mothers fathers, mom dad, mum dad, daughter son, daughters sons, sister brother, "
-    "sisters brothers, wife husband, aunt uncle, niece nephew, grandmother grandfather, grandma grandpa, bride groom, "
-    "queen king, princess prince, actress actor, waitress waiter, hostess host, stewardess steward, female male, "
-    "females males, policewoman policeman, businesswoman businessman, sportswoman sportsman, firewoman fireman, "
-    "saleswoman salesman, fisherwoman fisherman, cowgirl cowboy, schoolgirl schoolboy, bridesmaid groomsman, nun monk"
-)
-_ARABIC = (
-    "امرأة رجل, إمرأة رجل, المرأة الرجل, نساء رجال, النساء الرجال, سيدة رجل, السيدة الرجل, فتاة فتى, الفتاة الفتى, "
-    "بنت ولد, البنت الولد, بنات أولاد, أم أب, الأم الأب, ابنة ابن, أخت أخ, زوجة زوج, جدة جد, هي هو, وهي وهو, "
-    "هذه هذا, طفلة طفل, الطفلة الطفل, ملكة ملك, أميرة أمير, عروس عريس"
-)
-
-
-def _table(pairs: str) -> dict[str, str]:
-    """Each word's counterpart; of several, the one that stands first."""
-    table: dict[str, str] = {}
-    for pair in pairs.split(", "):
-        female, male = pair.split(" ")
-        table.setdefault(female, male)
-        table.setdefault(male, female)
-    return table
-
-
-_LEXICON: Mapping[str, Mapping[str, str]] = {"en": _table(_ENGLISH), "ar": _table(_ARABIC)}
 
 
 @dataclass(frozen=True)
 class Swap:
-    """A word of a caption, `caption[start:end]`, and the word that the other gender has in its place."""
+    """A word of a caption, `caption[start:end]`, and the word that the other side has in its place."""
 
     start: int
     end: int
@@ -72,20 +45,20 @@ def swaps_by_twin(caption: str, twin: str) -> list[Swap]:
     return swaps if len(own) == len(other) else swaps[:1]
 
 
-def swaps_by_truth(truth: Mapping[str, Any] | None, sample_id: str, language: str) -> list[Swap]:
+def swaps_by_truth(concept: Concept, truth: Mapping[str, Any] | None, sample_id: str, language: str) -> list[Swap]:
     """The words that the known-answer world says it planted."""
-    planted = (truth or {}).get("samples", {}).get(sample_id, {}).get("gendered_words", {}).get(language, [])
+    planted = (truth or {}).get("samples", {}).get(sample_id, {}).get(concept.planted, {}).get(language, [])
     return [Swap(int(word["start"]), int(word["end"]), str(word["counterpart"])) for word in planted]
 
 
-def swaps_by_lexicon(caption: str, language: str) -> list[Swap]:
-    """The words that a short list of everyday gendered words has a counterpart for.
+def swaps_by_lexicon(concept: Concept, caption: str, language: str) -> list[Swap]:
+    """The words that the concept's short list of everyday words has a counterpart for.
 
     Words that speak of nobody in the caption (king-size) are none of them. A given name has no counterpart, and what
-    follows it is no word that tells the gender first: there are no swaps behind it.
+    follows it is no word that tells the side first: there are no swaps behind it.
     """
-    table = _LEXICON.get(language, {})
-    told = label_caption(caption, language).tokens
+    table = concept.counterparts.get(language, {})
+    told = concept.words(caption, language)
     names = [word.start for word in told if word.kind == "name"]
     swaps = []
     for start, end in words_of(caption):

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.analysis.result import AnalysisInputs, LayerInputs
 from core.causal.pairs import request
+from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
 from core.lm.patched import IMAGE, TokenBatch, build_batch, embed, run_embedded
 from core.lm.prompts import EncodedSample, encode_sample
@@ -66,7 +67,7 @@ def _other_picture(inputs: AnalysisInputs, sample: EncodedSample, twin: Mapping[
 
 
 def causal_maps(
-    loaded: LoadedModel, chosen: Sequence[Replacement], layers: Mapping[int, tuple[LayerInputs, Sequence[int]]]
+    loaded: LoadedModel, chosen: Sequence[Replacement], layers: Mapping[int, tuple[LayerView, Sequence[int]]]
 ) -> list[CausalMap]:
     """The causal maps of some features at some layers, all layers from one pass an image."""
     found: list[CausalMap] = []
@@ -109,7 +110,7 @@ def _totals(
     loaded: LoadedModel,
     batch: TokenBatch,
     entering: Float[Tensor, "B T D"],
-    layers: Mapping[int, tuple[LayerInputs, Sequence[int]]],
+    layers: Mapping[int, tuple[LayerView, Sequence[int]]],
 ) -> dict[tuple[int, int], Float[np.ndarray, " B"]]:
     """Each feature's activation summed over the image rows of each sequence, by layer and feature."""
     parts: dict[tuple[int, int], list[np.ndarray]] = {}

@@ -1,4 +1,4 @@
-"""Minimal pairs: a caption's gendered word and its counterpart, behind one and the same prefix."""
+"""Minimal pairs: a caption's word for a concept and its counterpart, behind one and the same prefix."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from core.analysis.result import AnalysisInputs
 from core.causal.counterparts import Swap, swaps_by_lexicon, swaps_by_truth, swaps_by_twin
-from core.data.gender import label_caption
+from core.data.concept import Concept
+from core.features.inputs import AnalysisInputs
 from core.lm.loaded import LoadedModel
 from core.lm.outcomes import WordSequence, cut_after_word
 from core.lm.prompts import CaptionRequest, EncodedSample, UnusableText, encode_sample
@@ -21,16 +21,18 @@ Which = Literal["first", "later"]
 
 @dataclass(frozen=True)
 class MinimalPair:
-    """One image's caption in one language, cut after its gendered word in either gender.
+    """One image's caption in one language, cut after its word for the concept, on either side.
 
-    `sign` is +1 where the other gender is the female one; `swaps` are all words that differ between the genders;
-    `twin_image` is the same scene with the other gender, where there is one.
+    `positive` ends in the word of the concept's first side, `negative` in that of the other; the caption itself is on
+    `side`, and `sign` is +1 where the other side is the first. `swaps` are all words that differ between the sides;
+    `twin_image` is the same scene on the other side, where there is one.
     """
 
     caption: EncodedSample
-    female: WordSequence
-    male: WordSequence
-    gender: str
+    positive: WordSequence
+    negative: WordSequence
+    side: str
+    sign: int
     swaps: tuple[Swap, ...]
     twin_image: Path | None
 
@@ -40,79 +42,79 @@ class MinimalPair:
         return self.caption.image_id
 
     @property
-    def sign(self) -> int:
-        """+1 where "toward the other gender" means toward female, else −1."""
-        return 1 if self.gender == "male" else -1
-
-    @property
     def prefix_length(self) -> int:
         """Tokens before the word."""
-        return self.female.start
+        return self.positive.start
 
     def with_twin_image(self) -> "MinimalPair":
         """The same words behind the twin's image."""
-        female = replace(self.female, sample=replace(self.female.sample, image=self.twin_image))
-        male = replace(self.male, sample=replace(self.male.sample, image=self.twin_image))
-        return replace(self, female=female, male=male)
+        positive, negative = (
+            replace(word, sample=replace(word.sample, image=self.twin_image)) for word in (self.positive, self.negative)
+        )
+        return replace(self, positive=positive, negative=negative)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Test samples, one of each twin pair, alternating in gender, and what was left out, counted by reason."""
+    """Test samples, one of each twin pair, alternating in side, and what was left out, counted by reason."""
 
     rows: pl.DataFrame
     left_out: Mapping[str, int]
 
 
 def choose_samples(inputs: AnalysisInputs, images: int) -> Chosen:
-    """Draw up to `images` test images whose person shows a gender (by seed), as many of either as can be had."""
+    """Draw up to `images` test images that show the concept (by seed), as many of either side as can be had."""
     test = inputs.samples.filter(pl.col("split") == "test").unique("image_id", keep="first", maintain_order=True)
-    gender = pl.coalesce(*(_clear(f"gender_{language}") for language in inputs.languages)).alias("_gender")
-    test = test.with_columns(gender)
-    left_out = Counter({"caption names no single gender": int(test["_gender"].null_count())})
-    known = test.filter(pl.col("_gender").is_not_null())
-    if "visible_gender" in known.columns:
-        shown = pl.col("visible_gender") != "neutral"
-        left_out["person shows no gender"] = known.filter(~shown).height
+    concept = inputs.concept
+    side = pl.coalesce(*(_clear(concept, language) for language in inputs.languages)).alias("_side")
+    test = test.with_columns(side)
+    left_out = Counter({f"caption names no single {concept.name}": int(test["_side"].null_count())})
+    known = test.filter(pl.col("_side").is_not_null())
+    column, hidden = concept.shown
+    if column in known.columns:
+        shown = pl.col(column) != hidden
+        left_out[f"person shows no {concept.name}"] = known.filter(~shown).height
         known = known.filter(shown)
-    picked = _one_a_pair(known, images, inputs.seed)
-    return Chosen(picked.drop("_gender").sort("image_id"), {key: n for key, n in left_out.items() if n})
+    picked = _one_a_pair(known, concept.sides, images, inputs.seed)
+    return Chosen(picked.drop("_side").sort("image_id"), {key: n for key, n in left_out.items() if n})
 
 
-def _clear(column: str) -> pl.Expr:
-    return pl.when(pl.col(column).is_in(["female", "male"])).then(pl.col(column))
+def _clear(concept: Concept, language: str) -> pl.Expr:
+    label = pl.col(concept.label_column(language))
+    return pl.when(label.is_in(list(concept.sides))).then(label)
 
 
-def _one_a_pair(known: pl.DataFrame, images: int, seed: int) -> pl.DataFrame:
-    """Twins are one observation twice: one of each pair is taken, the gender that has fewer so far first."""
+def _one_a_pair(known: pl.DataFrame, sides: tuple[str, str], images: int, seed: int) -> pl.DataFrame:
+    """Twins are one observation twice: one of each pair is taken, the side that has fewer so far first."""
     order = np.random.default_rng(seed).permutation(known.height)
     taken: list[int] = []
     seen: set[str] = set()
-    counts = Counter({"female": 0, "male": 0})
-    rows = known.select("sample_id", "twin_id", "_gender").rows()
-    for rare_first in (True, False):  # a second round takes what is left, though it be of the commoner gender
+    counts = Counter(dict.fromkeys(sides, 0))
+    rows = known.select("sample_id", "twin_id", "_side").rows()
+    for rare_first in (True, False):  # a second round takes what is left, though it be on the commoner side
         for index in map(int, order):
-            sample, twin, gender = rows[index]
-            commoner = counts[gender] > min(counts.values())
+            sample, twin, side = rows[index]
+            commoner = counts[side] > min(counts.values())
             if len(taken) == images or sample in seen or (rare_first and commoner):
                 continue
             taken.append(index)
             seen |= {sample, twin or sample}
-            counts[gender] += 1
+            counts[side] += 1
     return known[sorted(taken)]
 
 
 def find_pairs(
     inputs: AnalysisInputs, loaded: LoadedModel, rows: pl.DataFrame, language: str, which: Which = "first"
 ) -> tuple[list[MinimalPair], Counter[str]]:
-    """The samples' first (or second) gendered word and its counterpart; and the reasons why some have none."""
+    """The samples' first (or second) word for the concept and its counterpart; and the reasons why some have none."""
     pairs: list[MinimalPair] = []
     reasons: Counter[str] = Counter()
+    concept = inputs.concept
     twins = {row["sample_id"]: row for row in inputs.samples.iter_rows(named=True)}
     for row in rows.iter_rows(named=True):
         twin = twins.get(row["twin_id"]) if row.get("twin_id") else None
-        if row[f"caption_{language}"] is None or row[f"gender_{language}"] not in ("female", "male"):
-            reasons[f"{language}: no caption of one gender"] += 1
+        if row[f"caption_{language}"] is None or row[concept.label_column(language)] not in concept.sides:
+            reasons[f"{language}: no caption of one {concept.name}"] += 1
             continue
         swaps = find_swaps(inputs, row, twin, language)
         pair = _pair(inputs, loaded, (row, twin), language, swaps, which)
@@ -128,7 +130,7 @@ def shared_contexts(pairs: Sequence[MinimalPair], language: str) -> list[str]:
 
     What an intervention does there differs by the word alone, so that an interval over images is too narrow.
     """
-    contexts = {(str(pair.caption.image), tuple(pair.female.sample.ids[: pair.female.start])) for pair in pairs}
+    contexts = {(str(pair.caption.image), tuple(pair.positive.sample.ids[: pair.prefix_length])) for pair in pairs}
     if len(contexts) == len(pairs):
         return []
     return [
@@ -140,21 +142,22 @@ def shared_contexts(pairs: Sequence[MinimalPair], language: str) -> list[str]:
 def find_swaps(
     inputs: AnalysisInputs, row: Mapping[str, Any], twin: Mapping[str, Any] | None, language: str
 ) -> list[Swap]:
-    """The words that the other gender changes: by the twin's caption, the planted truth, or a lexicon.
+    """The words that the other side changes: by the twin's caption, the planted truth, or a lexicon.
 
-    A twin whose caption differs before the gendered word (in another place, by another name) shows no such words.
+    A twin whose caption differs before the concept's word (in another place, by another name) shows no such words.
     """
-    caption, gender = row[f"caption_{language}"], row[f"gender_{language}"]
-    if twin is not None and {gender, twin[f"gender_{language}"]} == {"female", "male"}:
+    concept, caption, label = inputs.concept, row[f"caption_{language}"], inputs.concept.label_column(language)
+    if twin is not None and {row[label], twin[label]} == set(concept.sides):
         other = twin[f"caption_{language}"]
         swaps = swaps_by_twin(caption, other) if other is not None else []
-        if swaps and _is_gendered(caption, swaps[0], language):
+        if swaps and _is_spoken(concept, caption, swaps[0], language):
             return swaps
-    return swaps_by_truth(inputs.truth, row["sample_id"], language) or swaps_by_lexicon(caption, language)
+    planted = swaps_by_truth(concept, inputs.truth, row["sample_id"], language)
+    return planted or swaps_by_lexicon(concept, caption, language)
 
 
-def _is_gendered(caption: str, swap: Swap, language: str) -> bool:
-    words = label_caption(caption, language).tokens
+def _is_spoken(concept: Concept, caption: str, swap: Swap, language: str) -> bool:
+    words = concept.words(caption, language)
     return any(word.start < swap.end and swap.start < word.end for word in words)
 
 
@@ -174,10 +177,10 @@ def _pair(
     which: Which,
 ) -> MinimalPair | str:
     """The pair, or why there is none."""
-    row, twin = samples
+    concept, (row, twin) = inputs.concept, samples
     number = 0 if which == "first" else 1
     if len(swaps) <= number:
-        return f"no {which} gendered word with a counterpart"
+        return f"no {which} {concept.adjective} word with a counterpart"
     swap, caption = swaps[number], row[f"caption_{language}"]
     other = caption[: swap.start] + swap.other + caption[swap.end :]
     try:
@@ -189,11 +192,12 @@ def _pair(
     own_word = cut_after_word(own_encoded, swap.start, swap.end)
     other_word = cut_after_word(other_encoded, swap.start, swap.start + len(swap.other))
     if own_word is None or other_word is None:
-        return "the gendered word shares a token with the word before it"
+        return f"the {concept.adjective} word shares a token with the word before it"
     if own_word.sample.ids[: own_word.start] != other_word.sample.ids[: other_word.start]:
-        return "the two genders are tokenised apart before the word"
-    gender = row[f"gender_{language}"]
-    female, male = (own_word, other_word) if gender == "female" else (other_word, own_word)
+        return f"the two {concept.plural} are tokenised apart before the word"
+    side = row[concept.label_column(language)]
+    positive, negative = (own_word, other_word) if side == concept.sides[0] else (other_word, own_word)
     other_image = twin.get("image") if twin else None  # a pair of captions may speak of one image
     shown = inputs.images / other_image if inputs.images and other_image and other_image != row["image"] else None
-    return MinimalPair(own_encoded, female, male, gender, tuple(swaps), shown)
+    sign = 1 if side == concept.sides[1] else -1
+    return MinimalPair(own_encoded, positive, negative, side, sign, tuple(swaps), shown)

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.analysis.result import LayerInputs
 from core.causal.interventions import Site, open_site
 from core.causal.pairs import MinimalPair
+from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
 from core.lm.outcomes import (
     Divergence,
@@ -37,8 +37,8 @@ class _Portion:
 
     pairs: tuple[int, ...]
     batch: TokenBatch
-    female: WordTargets
-    male: WordTargets
+    positive: WordTargets
+    negative: WordTargets
 
 
 class PairRuns:
@@ -47,38 +47,41 @@ class PairRuns:
     def __init__(self, loaded: LoadedModel, pairs: Sequence[MinimalPair], ends: Bool[Tensor, " V"]) -> None:
         self._loaded, self._ends = loaded, ends
         self.pairs = tuple(pairs)
-        lengths = [len(pair.female.sample.ids) + len(pair.male.sample.ids) - pair.male.start for pair in pairs]
+        lengths = [
+            len(pair.positive.sample.ids) + len(pair.negative.sample.ids) - pair.negative.start for pair in pairs
+        ]
         self._portions = [self._portion(chosen) for chosen in portions(lengths, TOKENS)]
         self._clean = CleanStreams(loaded, [portion.batch for portion in self._portions])
 
     def _portion(self, chosen: list[int]) -> _Portion:
         pairs = [self.pairs[index] for index in chosen]
-        rows = [forked(pair.female, pair.male) for pair in pairs]
+        rows = [forked(pair.positive, pair.negative) for pair in pairs]
         batch = build_batch(self._loaded, [row for row, _ in rows], [fork for _, fork in rows])
-        female = word_targets([pair.female for pair in pairs], self._loaded.device)
+        positive = word_targets([pair.positive for pair in pairs], self._loaded.device)
         seconds = [second for _, (_, second) in rows]
-        male = word_targets([pair.male for pair in pairs], self._loaded.device, seconds)
-        return _Portion(tuple(chosen), batch, female, male)
+        negative = word_targets([pair.negative for pair in pairs], self._loaded.device, seconds)
+        return _Portion(tuple(chosen), batch, positive, negative)
 
     def streams(self, layer: int) -> list[Float[Tensor, "B T D"]]:
         """The clean stream after block `layer`, portion by portion."""
         return self._clean.after(layer)
 
-    def sites(self, opened: LayerInputs) -> list[Site]:
+    def sites(self, opened: LayerView) -> list[Site]:
         """Where patches at a layer apply, portion by portion."""
         parts = zip(self._portions, self.streams(opened.layer), strict=True)
         return [_site(opened, part.batch, stream) for part, stream in parts]
 
     def log_odds(self, layer: int, streams: Sequence[Float[Tensor, "B T D"]]) -> Float[np.ndarray, " N"]:
-        """log p(female word) − log p(male word) of every pair, when the stream after `layer` is `streams`."""
+        """log p(word of the first side) − log p(word of the other), pair by pair, where the stream after `layer` is
+        `streams`."""
         odds = np.empty(len(self.pairs), dtype=np.float64)
         for portion, stream in zip(self._portions, streams, strict=True):
             states = states_from(self._loaded, portion.batch, layer, stream)
-            female, male = (
+            positive, negative = (
                 word_log_probs(self._loaded, states, targets, self._ends).double()
-                for targets in (portion.female, portion.male)
+                for targets in (portion.positive, portion.negative)
             )
-            odds[list(portion.pairs)] = (female - male).cpu().numpy()
+            odds[list(portion.pairs)] = (positive - negative).cpu().numpy()
         return odds
 
     def patched(self, layer: int, sites: Sequence[Site], patch: Patch) -> Float[np.ndarray, " N"]:
@@ -96,7 +99,7 @@ class _Captions:
 
 
 class CaptionRuns:
-    """Whole captions in batches, watched at all words that do not differ between the genders."""
+    """Whole captions in batches, watched at all words that do not differ between the sides."""
 
     def __init__(self, loaded: LoadedModel, pairs: Sequence[MinimalPair]) -> None:
         self._loaded = loaded
@@ -111,7 +114,7 @@ class CaptionRuns:
         predictions = caption_predictions(samples, left_out, self._loaded.device)
         return _Captions(tuple(chosen), build_batch(self._loaded, samples), predictions)
 
-    def sites(self, opened: LayerInputs) -> list[Site]:
+    def sites(self, opened: LayerView) -> list[Site]:
         """Where patches at a layer apply, portion by portion."""
         parts = zip(self._portions, self._clean.after(opened.layer), strict=True)
         return [_site(opened, part.batch, stream) for part, stream in parts]
@@ -128,7 +131,7 @@ class CaptionRuns:
     def divergence(
         self, layer: int, sites: Sequence[Site], clean: Sequence[Float[Tensor, "B T D"]], patch: Patch
     ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-        """KL(clean ‖ patched) and cross-entropy at the ungendered words, in nats a token, caption by caption."""
+        """KL(clean ‖ patched) and cross-entropy at the words that do not differ, nats a token, caption by caption."""
         kl, entropy = np.empty(self._count), np.empty(self._count)
         for part, site, before in zip(self._portions, sites, clean, strict=True):
             after = states_from(self._loaded, part.batch, layer, patch(site))
@@ -138,7 +141,7 @@ class CaptionRuns:
         return kl, entropy
 
 
-def _site(opened: LayerInputs, batch: TokenBatch, stream: Float[Tensor, "B T D"]) -> Site:
+def _site(opened: LayerView, batch: TokenBatch, stream: Float[Tensor, "B T D"]) -> Site:
     return open_site(opened.sae, stream, batch.segments, batch.patchable(), opened.table.norm_limit)
 
 

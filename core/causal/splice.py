@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.analysis.result import AnalysisInputs
 from core.causal.interventions import within
 from core.causal.pairs import request
+from core.features.inputs import AnalysisInputs
 from core.lm.agreement import logits_of
 from core.lm.loaded import LoadedModel
 from core.lm.patched import CAPTION, IMAGE, PROMPT, TokenBatch, build_batch, states_from

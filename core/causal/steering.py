@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.analysis.result import AnalysisInputs, LayerInputs
-from core.causal.controls import Control, GenderScores
+from core.causal.controls import Control
 from core.causal.interventions import Steering
 from core.causal.pairs import MinimalPair
 from core.causal.runs import CaptionRuns, PairRuns, relative_norms
-from core.features.associations import DECISION_SETS, image_labels, select_units
-from core.features.row_groups import find_cells, stream_cells, stream_units
+from core.features.associations import Labels, labelled_images
+from core.features.layer_view import LayerView
+from core.features.row_groups import stream_means
 from core.lm.loaded import LoadedModel
 
 FEATURES, DIFFERENCE = "features", "difference of means"
@@ -24,7 +24,8 @@ QUANTILE = 0.995
 
 @dataclass(frozen=True)
 class Directions:
-    """What is added at dose 1, by name: every vector toward female, the comparators as long as the features'.
+    """What is added at dose 1, by name: every vector toward the concept's first side, the comparators as long as the
+    features'.
 
     `random` are sets of matched, unassociated features with random signs, scaled alike.
     """
@@ -35,56 +36,55 @@ class Directions:
     signs: tuple[int, ...]
 
 
-def feature_vector(layer_inputs: LayerInputs, features: Sequence[int], signs: Sequence[int]) -> Float[Tensor, " D"]:
+def feature_vector(view: LayerView, features: Sequence[int], signs: Sequence[int]) -> Float[Tensor, " D"]:
     """Σ_f sign_f · q_f · d_f, q_f being the feature's 99.5th percentile when active."""
-    scales = torch.tensor([sign * upper_quantile(layer_inputs, f) for sign, f in zip(signs, features, strict=True)])
-    decoder = layer_inputs.sae.W_dec.detach()[list(features)].float().cpu()
+    scales = torch.tensor([sign * upper_quantile(view, f) for sign, f in zip(signs, features, strict=True)])
+    decoder = view.sae.W_dec.detach()[list(features)].float().cpu()
     vector: Tensor = scales.to(decoder) @ decoder
     return vector
 
 
-def upper_quantile(layer_inputs: LayerInputs, feature: int) -> float:
+def upper_quantile(view: LayerView, feature: int) -> float:
     """The feature's 99.5th percentile over the rows, special ones left out, on which it is active; 0 if it never is."""
-    rows, values = layer_inputs.index.csc(feature)
-    usable = ~layer_inputs.table.tokens["special"].to_numpy()[np.asarray(rows, dtype=np.int64)]
+    rows, values = view.index.csc(feature)
+    usable = ~view.table.tokens["special"].to_numpy()[np.asarray(rows, dtype=np.int64)]
     active = np.asarray(values, dtype=np.float64)[usable]
     return float(np.quantile(active, QUANTILE)) if active.size else 0.0
 
 
-def difference_of_means(inputs: AnalysisInputs, layer_inputs: LayerInputs) -> Float[Tensor, " D"] | None:
-    """Female minus male mean of the stream at the decision positions of the selection split, languages averaged."""
-    cells = find_cells(layer_inputs.table.tokens, inputs.samples)
-    sums = stream_cells(layer_inputs.table, cells)
-    for names in (DECISION_SETS, ("first-gendered",)):
+def difference_of_means(view: LayerView) -> Float[Tensor, " D"] | None:
+    """Mean of the stream on the first side minus that on the other, at the decision positions of the selection split,
+    languages averaged."""
+    concept = view.concept
+    for names in (concept.decision_sets, (concept.positions.first,)):
         found = []
-        for language in inputs.languages:
+        for language in view.languages:
+            labels = Labels.of(concept, view.samples, language)
             for name in names:
-                images, means = stream_units(sums, cells, language, name)
-                known = select_units(images, image_labels(inputs.samples, language), "select")
+                images, means = stream_means(view.stream_sums, view.groups, language, name)
+                known = labelled_images(images, labels, "select")
                 if known is not None:
                     rows = means[known.rows]
-                    found.append(rows[known.female].mean(axis=0) - rows[~known.female].mean(axis=0))
+                    found.append(rows[known.positive].mean(axis=0) - rows[~known.positive].mean(axis=0))
         if found:
             return torch.from_numpy(np.mean(found, axis=0)).float()
     return None
 
 
-def directions(
-    inputs: AnalysisInputs, layer_inputs: LayerInputs, features: Sequence[int], scores: GenderScores, control: Control
-) -> Directions:
+def directions(view: LayerView, features: Sequence[int], control: Control, seed: int) -> Directions:
     """The vectors of one layer."""
-    signs = scores.signs(features)
-    own = feature_vector(layer_inputs, features, signs)
+    signs = view.ranking.signs(features)
+    own = feature_vector(view, features, signs)
     vectors = {FEATURES: own}
-    difference = difference_of_means(inputs, layer_inputs)
+    difference = difference_of_means(view)
     if difference is not None and float(difference.norm()) > 0:
         vectors[DIFFERENCE] = difference / difference.norm() * own.norm()
-    generator = np.random.default_rng(inputs.seed)
+    generator = np.random.default_rng(seed)
     random = []
     for drawn in control.draws:
-        vector = feature_vector(layer_inputs, drawn, generator.choice([-1, 1], size=len(drawn)).tolist())
+        vector = feature_vector(view, drawn, generator.choice([-1, 1], size=len(drawn)).tolist())
         random.append(vector / vector.norm().clamp(min=1e-12) * own.norm())
-    quantiles = tuple(upper_quantile(layer_inputs, feature) for feature in features)
+    quantiles = tuple(upper_quantile(view, feature) for feature in features)
     return Directions(vectors, tuple(random), quantiles, tuple(signs))
 
 
@@ -97,7 +97,7 @@ class SteeringRuns:
         self.language = language
         self._pairs, self._captions = PairRuns(loaded, pairs, ends), CaptionRuns(loaded, pairs)
 
-    def respond(self, opened: LayerInputs, steer: Directions, doses: Sequence[float]) -> pl.DataFrame:
+    def respond(self, opened: LayerView, steer: Directions, doses: Sequence[float]) -> pl.DataFrame:
         """One row an image, vector and dose: log_odds, caption_ce (nats a token), relative_norm (of the dose)."""
         layer, sites = opened.layer, self._pairs.sites(opened)
         captions = self._captions.sites(opened)
@@ -124,7 +124,7 @@ class SteeringRuns:
         }
         return pl.DataFrame(columns)
 
-    def random_slopes(self, opened: LayerInputs, steer: Directions, between: tuple[float, float]) -> pl.DataFrame:
+    def random_slopes(self, opened: LayerView, steer: Directions, between: tuple[float, float]) -> pl.DataFrame:
         """One row an image and random vector: the slope between two doses, one below and one above 0."""
         low, high = between
         layer, sites = opened.layer, self._pairs.sites(opened)

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from core.activations.positions import position_sets
 from core.activations.table import LayerTable
+from core.data.concepts import THE_CONCEPT
 from core.errors import BadInput
 from core.features.columns import ArrayWriter, map_array, transpose
 from core.features.neighbours import coactivation, decoder_neighbours
@@ -46,7 +47,7 @@ def build_index(
     entries = _encode(sae, table, out, _Portions(progress, block, portions))
     transpose(out, sae.num_features, block)
     progress(portions - 2, portions)
-    kinds = RowKinds.of(table.tokens, position_sets(table.tokens, samples))
+    kinds = RowKinds.of(table.tokens, position_sets(table.tokens, samples, THE_CONCEPT))
     occurrences = Occurrences(*(map_array(out / f"csc_{name}.npy") for name in ("indptr", "rows", "values")))
     features = feature_statistics(occurrences, kinds, config.top_rows)
     _write(features, out / "features.parquet")

@@ -1,4 +1,4 @@
-"""Cells: the rows of one image in one language and position set, averaged before anything is tested."""
+"""Row groups: the rows of one image in one language and position set, averaged before anything is tested."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from scipy import sparse
 
 from core.activations.positions import position_sets
 from core.activations.table import LayerTable
-from core.analysis.result import LayerInputs
+from core.data.concept import LAST_PROMPT, Concept
+from core.features.index import FeatureIndex
 
 BLOCK = 65_536
 """Rows read at a time."""
@@ -18,27 +19,27 @@ _KEYS = ["image_id", "language", "position_set"]
 
 
 @dataclass(frozen=True)
-class Cells:
+class RowGroups:
     """Which rows are averaged together.
 
-    `table` has one row a cell: image_id, language (null: rows shared by all languages), position_set, rows, and word,
+    `table` has one row a group: image_id, language (null: rows shared by all languages), position_set, rows, and word,
     the token id of its last row.
-    `of_row` [T] names each row's cell, −1 for rows in no statistic (special rows other than the last-prompt one).
+    `of_row` [T] names each row's group, −1 for rows in no statistic (special rows other than the last-prompt one).
     """
 
     table: pl.DataFrame
     of_row: Int[np.ndarray, " T"]
 
     def grouping(self, start: int, stop: int) -> sparse.csr_array:
-        """[C, stop − start] ones where a row of the block belongs to a cell."""
-        cells = self.of_row[start:stop]
-        rows = np.flatnonzero(cells >= 0)
+        """[G, stop − start] ones where a row of the block belongs to a group."""
+        groups = self.of_row[start:stop]
+        rows = np.flatnonzero(groups >= 0)
         ones = np.ones(rows.size, dtype=np.float32)
-        return sparse.csr_array((ones, (cells[rows], rows)), shape=(self.table.height, stop - start))
+        return sparse.csr_array((ones, (groups[rows], rows)), shape=(self.table.height, stop - start))
 
     def images(self, language: str, *position_sets: str) -> tuple[list[str], sparse.csr_array]:
-        """The images that have rows in any of the sets, sorted, and the [N, C] selection that adds their cells up."""
-        chosen = self.table.with_row_index("cell").filter(
+        """The images that have rows in any of the sets, sorted, and the [N, G] selection that adds their groups up."""
+        chosen = self.table.with_row_index("group").filter(
             pl.col("position_set").is_in(position_sets)
             & (pl.col("language").is_null() | (pl.col("language") == language))
         )
@@ -47,49 +48,49 @@ class Cells:
         rows = np.array([place[image] for image in chosen["image_id"]], dtype=np.int64)
         ones = np.ones(rows.size, dtype=np.float32)
         shape = (len(ids), self.table.height)
-        return ids, sparse.csr_array((ones, (rows, chosen["cell"].to_numpy())), shape=shape)
+        return ids, sparse.csr_array((ones, (rows, chosen["group"].to_numpy())), shape=shape)
 
     def words(self, language: str, position_set: str) -> Int[np.ndarray, " N"]:
-        """The last token id of each image there; that of the last cell where an image has several."""
+        """The last token id of each image there; that of the last group where an image has several."""
         _, selection = self.images(language, position_set)
         last = selection.indices[selection.indptr[1:] - 1]
         return np.asarray(self.table["word"].to_numpy().astype(np.int64)[last])
 
-    def rows(self) -> Float[np.ndarray, " C"]:
-        """Rows in each cell."""
+    def rows(self) -> Float[np.ndarray, " G"]:
+        """Rows in each group."""
         return self.table["rows"].to_numpy().astype(np.float32)
 
 
-def find_cells(tokens: pl.DataFrame, samples: pl.DataFrame) -> Cells:
-    """Sort a layer's rows into cells."""
+def group_rows(tokens: pl.DataFrame, samples: pl.DataFrame, concept: Concept) -> RowGroups:
+    """Sort a layer's rows into groups."""
     frame = tokens.select("image_id", "language", "special", "position", "token_id").with_columns(
-        position_sets(tokens, samples).alias("position_set")
+        position_sets(tokens, samples, concept).alias("position_set")
     )
-    counted = ~pl.col("special") | (pl.col("position_set") == "last-prompt")
+    counted = ~pl.col("special") | (pl.col("position_set") == LAST_PROMPT)
     word = pl.col("token_id").sort_by("position").last().alias("word")
     table = frame.filter(counted).group_by(_KEYS).agg(pl.len().alias("rows"), word).sort(_KEYS)
-    numbered = table.select(_KEYS).with_row_index("cell")
+    numbered = table.select(_KEYS).with_row_index("group")
     joined = frame.join(numbered, on=_KEYS, how="left", nulls_equal=True, maintain_order="left")
-    of_row = joined.select(pl.when(counted).then(pl.col("cell").cast(pl.Int64)).otherwise(-1).fill_null(-1))
-    return Cells(table, of_row.to_series().to_numpy())
+    of_row = joined.select(pl.when(counted).then(pl.col("group").cast(pl.Int64)).otherwise(-1).fill_null(-1))
+    return RowGroups(table, of_row.to_series().to_numpy())
 
 
-class CellFinder:
-    """Finds cells once for layers whose rows are the same, which is all of them unless rows were dropped."""
+class RowGrouper:
+    """Groups rows once for layers whose rows are the same, which is all of them unless rows were dropped."""
 
-    def __init__(self, samples: pl.DataFrame) -> None:
-        self._samples = samples
-        self._known: tuple[pl.DataFrame, Cells] | None = None
+    def __init__(self, samples: pl.DataFrame, concept: Concept) -> None:
+        self._samples, self._concept = samples, concept
+        self._known: tuple[pl.DataFrame, RowGroups] | None = None
 
-    def __call__(self, tokens: pl.DataFrame) -> Cells:
-        """The cells of `tokens`."""
+    def __call__(self, tokens: pl.DataFrame) -> RowGroups:
+        """The groups of `tokens`."""
         if self._known is None or not self._known[0].equals(tokens):
-            self._known = (tokens, find_cells(tokens, self._samples))
+            self._known = (tokens, group_rows(tokens, self._samples, self._concept))
         return self._known[1]
 
 
 @dataclass(frozen=True)
-class UnitFeatures:
+class ImageFeatures:
     """Features by image within one language and position set.
 
     `means` [N, F] over the image's rows; `fired` [N, F] rows on which the feature is active; `totals` [N, F] summed
@@ -103,37 +104,36 @@ class UnitFeatures:
 
 
 @dataclass(frozen=True)
-class FeatureCells:
-    """Feature activations of one layer summed (`sums`) and counted (`fired`) within each cell, both [C, F]."""
+class FeatureSums:
+    """Feature activations of one layer summed (`sums`) and counted (`fired`) within each group, both [G, F]."""
 
-    cells: Cells
+    groups: RowGroups
     sums: sparse.csr_array
     fired: sparse.csr_array
 
-    def units(self, language: str, position_set: str) -> UnitFeatures:
+    def by_image(self, language: str, position_set: str) -> ImageFeatures:
         """Features by image there."""
-        images, selection = self.cells.images(language, position_set)
-        rows = np.maximum(selection @ self.cells.rows(), 1)[:, None]
+        images, selection = self.groups.images(language, position_set)
+        rows = np.maximum(selection @ self.groups.rows(), 1)[:, None]
         totals = (selection @ self.sums).toarray()
-        return UnitFeatures(images, totals / rows, (selection @ self.fired).toarray(), totals)
+        return ImageFeatures(images, totals / rows, (selection @ self.fired).toarray(), totals)
 
 
-def feature_cells(inputs: LayerInputs, cells: Cells) -> FeatureCells:
-    """Sum a layer's feature activations within cells, in one pass over the index."""
-    shape = (cells.table.height, inputs.index.num_features)
+def sum_features(index: FeatureIndex, groups: RowGroups) -> FeatureSums:
+    """Sum a layer's feature activations within groups, in one pass over the index."""
+    shape = (groups.table.height, index.num_features)
     sums = sparse.csr_array(shape, dtype=np.float32)
     fired = sparse.csr_array(shape, dtype=np.float32)
-    for start, stop, block in code_blocks(inputs):
-        grouping = cells.grouping(start, stop)
+    for start, stop, block in code_blocks(index):
+        grouping = groups.grouping(start, stop)
         sums = sums + grouping @ block
         block.data = (block.data != 0).astype(np.float32)
         fired = fired + grouping @ block
-    return FeatureCells(cells, sparse.csr_array(sums), sparse.csr_array(fired))
+    return FeatureSums(groups, sparse.csr_array(sums), sparse.csr_array(fired))
 
 
-def code_blocks(inputs: LayerInputs) -> Iterator[tuple[int, int, sparse.csr_array]]:
-    """The layer's sparse codes [rows, F], block by block, with the block's first row and end."""
-    index = inputs.index
+def code_blocks(index: FeatureIndex) -> Iterator[tuple[int, int, sparse.csr_array]]:
+    """A layer's sparse codes [rows, F], block by block, with the block's first row and end."""
     for start in range(0, index.num_rows, BLOCK):
         stop = min(start + BLOCK, index.num_rows)
         indptr, features, values = index.csr(start, stop)
@@ -141,19 +141,19 @@ def code_blocks(inputs: LayerInputs) -> Iterator[tuple[int, int, sparse.csr_arra
         yield start, stop, sparse.csr_array(parts, shape=(stop - start, index.num_features))
 
 
-def stream_cells(table: LayerTable, cells: Cells) -> Float[np.ndarray, "C D"]:
-    """The residual stream summed within each cell."""
-    sums = np.zeros((cells.table.height, table.d_model), dtype=np.float32)
+def sum_stream(table: LayerTable, groups: RowGroups) -> Float[np.ndarray, "G D"]:
+    """The residual stream summed within each group."""
+    sums = np.zeros((groups.table.height, table.d_model), dtype=np.float32)
     for start in range(0, len(table), BLOCK):
         stop = min(start + BLOCK, len(table))
-        sums += cells.grouping(start, stop) @ table.block(start, stop).numpy()
+        sums += groups.grouping(start, stop) @ table.block(start, stop).numpy()
     return sums
 
 
-def stream_units(
-    sums: Float[np.ndarray, "C D"], cells: Cells, language: str, *position_sets: str
+def stream_means(
+    sums: Float[np.ndarray, "G D"], groups: RowGroups, language: str, *position_sets: str
 ) -> tuple[list[str], Float[np.ndarray, "N D"]]:
     """The images there, and the mean of the residual stream over each one's rows."""
-    images, selection = cells.images(language, *position_sets)
-    rows = np.maximum(selection @ cells.rows(), 1)[:, None]
+    images, selection = groups.images(language, *position_sets)
+    rows = np.maximum(selection @ groups.rows(), 1)[:, None]
     return images, (selection @ sums) / rows

@@ -21,7 +21,7 @@ How to draw a figure (`core/figures/<analysis>.py`):
   many rows). 520 px are a full column of text: the report shows it as drawn, the PNG prints it at 200 dpi.
 - Every axis has a title with its unit ("ΔP(female), points", "Layer", "Rows"). The caption is a finding's legend: what
   is drawn, the unit, the interval, the control, n. No chart title that repeats the caption.
-- Colours have fixed meanings: `language_colour`, `gender_colour`, `control_colour`, `segment_colour`; `SEQUENTIAL` for
+- Colours have fixed meanings: `language_colour`, `label_colour`, `control_colour`, `segment_colour`; `SEQUENTIAL` for
   amounts, `DIVERGING` with `domainMid=0` for signed values. `REFERENCE` draws zero or chance: `rule(0.5)`.
 - A control is grey and dashed, its interval a grey band; what was measured has colour.
 - Arabic text needs nothing: the font has it, and the renderer joins and orders it. Numbers stay in Western digits.
@@ -49,16 +49,9 @@ GRID = "#e7eaee"
 
 # Okabe & Ito 2008 and Paul Tol's muted scheme: told apart with every common colour blindness, and in print.
 LANGUAGES = {"en": "#0072B2", "ar": "#D55E00", "shared": "#5B3A8C", "image": "#5B3A8C"}
-GENDERS = {"female": "#AA3377", "male": "#228833", "both": "#CCAA22", "neutral": "#66AACC", "none": "#BBBBBB"}
 SEGMENTS = {"image": "#5B3A8C", "prompt": "#999933", "caption": "#0072B2", "item": "#5B3A8C"}
-POSITIONS = {
-    "image": "#5B3A8C",
-    "last-prompt": "#D55E00",
-    "pre-gender": "#0072B2",
-    "first-gendered": "#8C510A",
-    "later-gendered": "#BF9B6A",
-    "other": "#9AA5B1",
-}
+POSITIONS = ("#5B3A8C", "#D55E00", "#0072B2", "#8C510A", "#BF9B6A", "#9AA5B1")
+"""By position set, in reading order: image, last prompt row, before the concept's word, on it, on later ones, other."""
 MEASURED = "#C03A2B"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#AA3377", "#E69F00", "#56B4E9", "#5B3A8C", "#8C510A")
 CONTROLS = ("#6E7781", "#A8B0B8", "#8A7F70", "#C4B9A6")
@@ -98,9 +91,9 @@ def language_colour(field: str = "language", present: Sequence[str] = ("en", "ar
     return _fixed(field, {code: LANGUAGES[code] for code in present}, "Language", names)
 
 
-def gender_colour(field: str = "gender", present: Sequence[str] = ("female", "male")) -> alt.Color:
-    """Colour by gender label."""
-    return _fixed(field, {gender: GENDERS[gender] for gender in present}, "Gender")
+def label_colour(field: str, colours: Mapping[str, str], present: Sequence[str]) -> alt.Color:
+    """Colour by a concept's label, in the concept's `colours`; the legend is titled as the field."""
+    return _fixed(field, {label: colours[label] for label in present}, field.capitalize())
 
 
 def segment_colour(field: str = "segment", present: Sequence[str] = ("image", "prompt", "caption")) -> alt.Color:
@@ -108,9 +101,10 @@ def segment_colour(field: str = "segment", present: Sequence[str] = ("image", "p
     return _fixed(field, {segment: SEGMENTS[segment] for segment in present}, "Segment")
 
 
-def position_colour(field: str = "position_set", present: Sequence[str] = tuple(POSITIONS)) -> alt.Color:
-    """Colour by position set; the two that claim emergence have the strong colours."""
-    return _fixed(field, {name: POSITIONS[name] for name in present}, "Positions")
+def position_colour(field: str, names: Sequence[str], present: Sequence[str]) -> alt.Color:
+    """Colour by position set; `names` are all of the concept's, in reading order."""
+    colours = dict(zip(names, POSITIONS, strict=True))
+    return _fixed(field, {name: colours[name] for name in present}, "Positions")
 
 
 def control_colour(field: str, measured: Sequence[str], controls: Sequence[str], title: str = "") -> alt.Color:

@@ -26,6 +26,7 @@ BUILDERS: tuple[Callable[[Naming], Iterator[Unit]], ...] = (
     saes.import_sae,
     saes.choose_sae,
     features.index_features,
+    features.rank_features,
     features.analyses,
     features.report,
 )

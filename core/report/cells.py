@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup, escape
 
-from core.figures.theme import GENDERS, LANGUAGES
+from core.data.concepts import THE_CONCEPT
+from core.figures.theme import LANGUAGES
 from core.report import text
 from core.report.contents import LANGUAGES as LANGUAGE_NAMES
 from core.report.contents import label
@@ -17,7 +18,8 @@ from core.report.pictures import Picture, Pictures
 MOST_ROWS = 200
 MOST_PICTURED_ROWS = 48
 _PROBABILITIES = {"p", "q", "p_value", "q_value"}
-_TAGGED = {"language", "gender", "gender_en", "gender_ar", "visible_gender"}
+_LABELS = (THE_CONCEPT.name, *map(THE_CONCEPT.label_column, LANGUAGE_NAMES), THE_CONCEPT.shown[0])
+_TAGGED = {"language", *_LABELS}
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,8 @@ def powers(words: str) -> Markup:
 
 
 def tag(value: str) -> Markup:
-    """A language or gender with its colour beside it."""
-    colour = {**GENDERS, **LANGUAGES}.get(value, "#BBBBBB")
+    """A language or a concept's label with its colour beside it."""
+    colour = {**THE_CONCEPT.colours, **LANGUAGES}.get(value, "#BBBBBB")
     return Markup('<span class="tag"><i style="background:{}"></i>{}</span>').format(
         colour, LANGUAGE_NAMES.get(value, value)
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from core.analysis.registry import declared
 from core.data.languages import LANGUAGE_NAMES
 
 
@@ -15,25 +16,6 @@ class Chapter:
     question: str
 
 
-# Reading order; an analysis that is not named here follows after them under its own name.
-CHAPTERS = (
-    Chapter(
-        "overview",
-        "Gender by layer and language",
-        "In which layers, at which positions and in which features does the gender of the caption show?",
-    ),
-    Chapter(
-        "interpretation",
-        "Top features and their examples",
-        "What do the gender-associated features fire on, and which words do they promote?",
-    ),
-    Chapter("ablation", "Ablation", "What happens to the gendered word when the features are taken out of the stream?"),
-    Chapter("amplification", "Dose and response", "What happens when gender directions are turned up or down?"),
-    Chapter("visual_patterns", "Maps over images", "Where in the image do the features fire, against chance?"),
-    Chapter("evolution", "Evolution over layers", "Which features persist, are born and die from layer to layer?"),
-    Chapter("qualitative", "Gallery", "What do captions look like before and after an intervention?"),
-)
-_BY_NAME = {chapter.name: chapter for chapter in CHAPTERS}
 # Tables of examples, which no analysis names among those to be shown: a report shows some of their rows.
 EXAMPLES = {"contexts": "Where the features fire", "maps": "Images on which the features' maps are strongest"}
 LANGUAGES = {**LANGUAGE_NAMES, "shared": "shared"}
@@ -74,17 +56,17 @@ _SMALL = {"p", "q", "n", "k"}
 
 
 def chapter(name: str, question: str = "") -> Chapter:
-    """The chapter of an analysis, known or not."""
-    known = _BY_NAME.get(name)
+    """The chapter of an analysis, declared here or not."""
+    known = declared().get(name)
     if known is None:
         return Chapter(name, label(name), question)
     return Chapter(name, known.title, question or known.question)
 
 
 def place(name: str) -> int:
-    """Where an analysis stands in the report."""
-    order = [known.name for known in CHAPTERS]
-    return order.index(name) if name in order else len(order)
+    """Where an analysis stands in the report; those that are not declared here come last."""
+    order = sorted(declared().values(), key=lambda analysis: (analysis.chapter, analysis.name))
+    return next((number for number, known in enumerate(order) if known.name == name), len(order))
 
 
 def label(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from core.data.concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.report import text
 from core.report.cells import Column, columns_of
@@ -50,7 +51,7 @@ class _Writer:
         yield f"{escaped(inputs.study.get('description', ''))}\n"
         yield from (f"- {name}: **{value}**" for value, name in facts(inputs))
         yield "\n## The data\n"
-        yield from _figures("study", [own[name] for name in ("genders", "agreement") if name in own])
+        yield from _figures("study", [own[name] for name in (THE_CONCEPT.plural, "agreement") if name in own])
         drops = drop_counts(inputs)
         yield from self.table("Left out, by reason", drops) if drops.height else ["Nothing was left out.\n"]
         yield from (f"> {escaped(line)}\n>" for line in inputs.summary.get("notes", ()))

@@ -10,6 +10,7 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
+from core.data.concepts import THE_CONCEPT
 from core.figures.theme import FONT
 from core.figures.writers import EMBED_OPTIONS, POLICY, FigureFile, font_faces, script_bundle, script_json
 from core.report import text
@@ -144,7 +145,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "study": inputs.study,
         "facts": facts(inputs),
         "settings": flat(dict(inputs.study)),
-        "data_figures": own("genders", "agreement"),
+        "data_figures": own(THE_CONCEPT.plural, "agreement"),
         "notes": tuple(text.mixed(line) for line in inputs.summary.get("notes", ())),
         "drops": shown("drops", "Left out, by reason", drop_counts(inputs)) if drop_counts(inputs).height else None,
         "dropped": shown("dropped", "Rows left out", inputs.dropped) if inputs.dropped.height else None,

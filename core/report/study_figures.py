@@ -1,15 +1,18 @@
-"""The study itself in figures: its captions' genders, the stream by layer; the autoencoders' are in `saes`."""
+"""The study itself in figures: its captions' labels, the stream by layer; the autoencoders' are in `sae_figures`."""
 
 from collections.abc import Mapping
 
 import altair as alt
 import polars as pl
 
-from core.figures.theme import GENDERS, HALF, INK, Figure, gender_colour
+from core.data.concepts import THE_CONCEPT
+from core.data.languages import LANGUAGE_NAMES
+from core.figures.theme import HALF, INK, Figure, label_colour
 from core.report import health_figures as health
 from core.report import sae_figures as saes
 
-_LANGUAGE_TITLES = {"gender_en": "English captions", "gender_ar": "Arabic captions"}
+_LABEL = THE_CONCEPT.name
+_COLUMNS = {THE_CONCEPT.label_column(code): f"{name} captions" for code, name in LANGUAGE_NAMES.items()}
 _SPLITS = ["train", "select", "test"]
 
 
@@ -24,7 +27,7 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     held-out row (low: log2; rows: how many).
     """
     makers = {
-        "genders": ("samples", _genders),
+        THE_CONCEPT.plural: ("samples", _labels),
         "agreement": ("samples", _agreement),
         "stream": ("health", health.stream),
         "outliers": ("layers", health.outliers),
@@ -51,58 +54,60 @@ def _layers(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return rows.join(sae.select("layer", *(name for name in names if name in sae.columns)), on="layer", how="left")
 
 
-def gender_counts(samples: pl.DataFrame) -> pl.DataFrame:
-    """Captions by language column, split and gender: `captions`, `split`, `gender`, `count`."""
-    columns = [column for column in _LANGUAGE_TITLES if column in samples.columns]
-    long = samples.unpivot(columns, index="split", variable_name="captions", value_name="gender").drop_nulls("gender")
-    counts = long.group_by("captions", "split", "gender").len("count")
-    return counts.with_columns(pl.col("count").cast(pl.Int64)).sort("captions", "split", "gender", descending=True)
+def label_counts(samples: pl.DataFrame) -> pl.DataFrame:
+    """Captions by language column, split and label: `captions`, `split`, the concept's name, `count`."""
+    columns = [column for column in _COLUMNS if column in samples.columns]
+    long = samples.unpivot(columns, index="split", variable_name="captions", value_name=_LABEL).drop_nulls(_LABEL)
+    counts = long.group_by("captions", "split", _LABEL).len("count")
+    return counts.with_columns(pl.col("count").cast(pl.Int64)).sort("captions", "split", _LABEL, descending=True)
 
 
-def _genders(samples: pl.DataFrame) -> Figure | None:
-    counts = gender_counts(samples)
+def _labels(samples: pl.DataFrame) -> Figure | None:
+    counts = label_counts(samples)
     if counts.is_empty():
         return None
-    present = [gender for gender in GENDERS if gender in set(counts["gender"])]
-    order = pl.DataFrame({"gender": present, "order": range(len(present))})
-    counts = counts.join(order, on="gender", maintain_order="left")
+    present = [label for label in THE_CONCEPT.colours if label in set(counts[_LABEL])]
+    order = pl.DataFrame({_LABEL: present, "order": range(len(present))})
+    counts = counts.join(order, on=_LABEL, maintain_order="left")
     panels = [
-        alt.Chart(counts.filter(captions=captions), title=_LANGUAGE_TITLES[captions])
+        alt.Chart(counts.filter(captions=captions), title=_COLUMNS[captions])
         .mark_bar(stroke="white", strokeWidth=0.5)
         .encode(
             y=alt.Y("split:N", title=None, sort=_SPLITS, axis=alt.Axis(domain=False, ticks=False)),
             x=alt.X("count:Q", title="Captions", axis=alt.Axis(tickMinStep=1, format="~s")),
-            color=gender_colour(present=present),
+            color=label_colour(_LABEL, THE_CONCEPT.colours, present),
             order="order:Q",
-            tooltip=["split", "gender", "count"],
+            tooltip=["split", _LABEL, "count"],
         )
         .properties(width=HALF + 30, height=100)
-        for captions in _LANGUAGE_TITLES
+        for captions in _COLUMNS
         if captions in set(counts["captions"])
     ]
-    caption = "Captions by split and gender label. Labels are read off the captions by lexicon and agreement."
+    caption = f"Captions by split and {_LABEL} label. Labels are read off the captions by lexicon and agreement."
     return Figure(alt.hconcat(*panels, spacing=30), caption)
 
 
 def _agreement(samples: pl.DataFrame) -> Figure | None:
-    both = samples.drop_nulls(["gender_en", "gender_ar"])
+    english, arabic = _COLUMNS
+    both = samples.drop_nulls([english, arabic])
     if both.is_empty():
         return None
-    counts = both.group_by("gender_en", "gender_ar").len("count").sort("gender_en", "gender_ar")
+    counts = both.group_by(english, arabic).len("count").sort(english, arabic)
     counts = counts.with_columns(pl.col("count").cast(pl.Int64))
-    present = [name for name in GENDERS if name in {*counts["gender_en"], *counts["gender_ar"]}]
+    present = [label for label in THE_CONCEPT.colours if label in {*counts[english], *counts[arabic]}]
     domain = alt.Scale(domain=present)
     straight = alt.Axis(labelAngle=0)
     base = alt.Chart(counts).encode(
-        x=alt.X("gender_ar:N", title="Arabic caption", scale=domain, axis=straight),
-        y=alt.Y("gender_en:N", title="English caption", scale=domain),
+        x=alt.X(f"{arabic}:N", title="Arabic caption", scale=domain, axis=straight),
+        y=alt.Y(f"{english}:N", title="English caption", scale=domain),
     )
     top = int(counts["count"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
     cells = base.mark_rect(stroke="white").encode(color=alt.Color("count:Q", title="Samples", scale=_blues()))
     white = alt.when(alt.datum.count > top * 0.55).then(alt.value("white")).otherwise(alt.value(INK))
     numbers = base.mark_text(fontSize=12).encode(text="count:Q", color=white)
     size = 62 * len(present)
-    caption = "Gender of the English against the Arabic caption of the same sample; off the diagonal they disagree."
+    told = "of the English against the Arabic caption of the same sample; off the diagonal they disagree."
+    caption = f"{_LABEL.capitalize()} {told}"
     return Figure((cells + numbers).properties(width=size, height=min(size, 46 * len(present))), caption)
 
 

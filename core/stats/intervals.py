@@ -57,9 +57,9 @@ def bootstrap_auroc(
         return Interval(math.nan, math.nan, math.nan)
     wins = _wins(np.asarray(scores, dtype=np.float64), labels)
     counts = resamples(labels.size, draws, seed)
-    females, males = counts[:, labels].astype(np.float64), counts[:, ~labels].astype(np.float64)
-    pairs = females.sum(axis=1) * males.sum(axis=1)
-    won = np.einsum("bi,bi->b", females @ wins, males)
+    ones, zeros = counts[:, labels].astype(np.float64), counts[:, ~labels].astype(np.float64)
+    pairs = ones.sum(axis=1) * zeros.sum(axis=1)
+    won = np.einsum("bi,bi->b", ones @ wins, zeros)
     low, high = np.quantile(won[pairs > 0] / pairs[pairs > 0], [0.025, 0.975])
     return Interval(float(low), float(wins.mean()), float(high))
 

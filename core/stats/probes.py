@@ -1,4 +1,4 @@
-"""How well gender is read off one layer: directions and linear probes, scored on images they have not seen.
+"""How well a label is read off one layer: directions and linear probes, scored on images they have not seen.
 
 Everything is fitted on the train split and scored on another; the unit is the image (its rows averaged).
 """
@@ -31,7 +31,7 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Units:
-    """Images of one split: `x` [n, D], `y` [n] (true: female), `groups` [n] to hold out together, if there are any."""
+    """Images of one split: `x` [n, D], `y` [n] (true: the first side), `groups` [n] to hold out together, if any."""
 
     x: Float[np.ndarray, "n D"]
     y: Bool[np.ndarray, " n"]
@@ -41,7 +41,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Probe:
-    """A direction with its threshold in the units of the stream: female where x·direction + bias > 0."""
+    """A direction with its threshold in the units of the stream: the first side where x·direction + bias > 0."""
 
     direction: Vector
     bias: float
@@ -56,7 +56,7 @@ class Probe:
 
 
 def difference_of_means(train: Units) -> Probe:
-    """Mean of female minus mean of male, cut half-way between them."""
+    """Mean of the first side minus mean of the other, cut half-way between them."""
     return _halfway(train, train.x[train.y].mean(axis=0) - train.x[~train.y].mean(axis=0))
 
 
@@ -128,7 +128,7 @@ def control_accuracy(train: Units, test: Units, strength: float, seed: int) -> f
 def groups_out_auroc(train: Units, test: Units, strength: float, folds: int = 4) -> float:
     """Mean AUROC on test units of groups (professions) that the probe was trained without, over folds of groups.
 
-    NaN without groups, or where a fold holds one gender only on either side.
+    NaN without groups, or where a fold holds one label only in either split.
     """
     if train.groups is None or test.groups is None:
         return math.nan

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.analysis.result import AnalysisInputs
+from core.features.inputs import AnalysisInputs
 from tests.core.features.planted_world import World, make_inputs, read_planted_sets
 
 

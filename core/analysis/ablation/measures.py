@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.analysis.result import LayerInputs
-from core.causal.controls import Control, Profile
+from core.causal.controls import Control
 from core.causal.interventions import Ablation, Site
 from core.causal.pairs import MinimalPair
 from core.causal.runs import CaptionRuns, PairRuns, relative_norms
+from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
 from core.lm.patched import IMAGE, LAST_PROMPT
 
@@ -30,9 +30,8 @@ SPECIFICITY_DRAWS = 10
 class Target:
     """What is ablated at a layer, and what it is compared with."""
 
-    inputs: LayerInputs
+    view: LayerView
     features: tuple[int, ...]
-    profile: Profile
     control: Control
     association: float
     """How strongly the features go with gender on the selection split."""
@@ -40,7 +39,7 @@ class Target:
     @property
     def layer(self) -> int:
         """The layer patched."""
-        return self.inputs.layer
+        return self.view.layer
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class LanguageRuns:
     def measure(self, target: Target) -> Measured:
         """Everything that is measured at one layer."""
         layer = target.layer
-        sites = self._first.sites(target.inputs)
+        sites = self._first.sites(target.view)
         clean = self._first.log_odds(layer, [site.stream for site in sites])
         patches = _patches(target, self.language)
         effects = [
@@ -106,7 +105,7 @@ class LanguageRuns:
             "outcome": [outcome] * len(pairs),
             "intervention": [name] * len(pairs),
             "image_id": [pair.image_id for pair in pairs],
-            "gender": [pair.gender for pair in pairs],
+            "gender": [pair.side for pair in pairs],
             "clean": clean,
             "effect": signs * (after - clean),
         }
@@ -115,7 +114,7 @@ class LanguageRuns:
     def _later_effects(self, target: Target) -> list[pl.DataFrame]:
         if self._later is None:
             return []
-        sites = self._later.sites(target.inputs)
+        sites = self._later.sites(target.view)
         clean = self._later.log_odds(target.layer, [site.stream for site in sites])
         after = self._later.patched(target.layer, sites, Ablation(target.features))
         return [self._frame(self._later, LATER, ZERO, clean, after)]
@@ -125,7 +124,7 @@ class LanguageRuns:
         if self._own is None or self._twins is None:
             return []
         layer = target.layer
-        sites = self._own.sites(target.inputs)
+        sites = self._own.sites(target.view)
         twins = self._twins.streams(layer)
         clean = self._own.log_odds(layer, [site.stream for site in sites])
         swapped = {
@@ -152,7 +151,7 @@ class LanguageRuns:
     def _divergence(self, target: Target) -> pl.DataFrame:
         """KL at the words that do not differ between the genders, for the ablation and for some random sets."""
         layer = target.layer
-        sites = self._captions.sites(target.inputs)
+        sites = self._captions.sites(target.view)
         clean = self._captions.clean_states(layer, sites)
         sets = [target.features, *target.control.draws[:SPECIFICITY_DRAWS]]
         frames = []
@@ -173,10 +172,10 @@ def _patches(target: Target, language: str) -> dict[str, Ablation]:
     features = target.features
     variants = {
         ZERO: Ablation(features),
-        MEAN: Ablation(features, replacement=target.profile.means(features, language)),
+        MEAN: Ablation(features, replacement=target.view.profile.means(features, language)),
         ZERO_LAST: Ablation(features, segments=(LAST_PROMPT,)),
     }
-    if target.profile.rows[0].any():  # rows of the image segment
+    if target.view.profile.rows[0].any():  # rows of the image segment
         variants[ZERO_IMAGE] = Ablation(features, segments=(IMAGE,))
     return variants
 

@@ -11,21 +11,20 @@ from collections import Counter
 
 import polars as pl
 
-from core.analysis._inputs import chosen_layers
 from core.analysis.ablation import Config
 from core.analysis.ablation.measures import LanguageRuns, Measured, Target
 from core.analysis.ablation.summary import EFFECTS, headlines, metrics, specificity, summarise, with_q
-from core.analysis.result import AnalysisInputs, Result
-from core.causal.controls import gender_scores, matched_controls, profile_features
+from core.analysis.result import Result
+from core.causal.controls import matched_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
-from core.features.associations import top_gender_features
+from core.features.inputs import AnalysisInputs
 from core.lm.outcomes import word_ends
 
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
     """Ablate each layer's gender features, one layer at a time, and compare with random features and interchange."""
     runs, notes = _open_runs(inputs, config)
-    layers = chosen_layers(inputs, config.layers, "ablation")
+    layers = inputs.chosen_layers(config.layers, "ablation")
     effects, side, features, images, draws = [], [], [], [], []
     for number, layer in enumerate(layers if runs else ()):
         target = _target(inputs, config, layer)
@@ -79,13 +78,12 @@ def _open_runs(inputs: AnalysisInputs, config: Config) -> tuple[list[LanguageRun
 
 
 def _target(inputs: AnalysisInputs, config: Config, layer: int) -> Target | None:
-    opened = inputs.open_layer(layer)
-    features = tuple(top_gender_features(inputs, layer, config.features))
+    view = inputs.open_layer(layer)
+    features = tuple(view.ranking.strongest()[: config.features])
     if not features:
         return None
-    profile, scores = profile_features(inputs, opened), gender_scores(inputs, opened)
-    control = matched_controls(profile, scores, features, config.draws, inputs.seed)
-    return Target(opened, features, profile, control, scores.association(features))
+    control = matched_controls(view, features, config.draws, inputs.seed)
+    return Target(view, features, control, view.ranking.association(features))
 
 
 def _describe(target: Target) -> pl.DataFrame:
@@ -96,7 +94,7 @@ def _describe(target: Target) -> pl.DataFrame:
         "feature": chosen,
         "rank": range(1, len(chosen) + 1),
         "association": [target.association] * len(chosen),
-        "strength": target.profile.strength()[chosen],
+        "strength": target.view.profile.strength()[chosen],
         "control_strength": [_drawn_strength(target, place) for place in range(len(chosen))],
         "control_pool": [target.control.pool] * len(chosen),
     }
@@ -106,7 +104,7 @@ def _describe(target: Target) -> pl.DataFrame:
 
 def _drawn_strength(target: Target, place: int) -> float | None:
     """Mean squared contribution of the features drawn in the place of one chosen feature."""
-    strength = target.profile.strength()
+    strength = target.view.profile.strength()
     drawn = [float(strength[features[place]]) for features in target.control.draws]
     return sum(drawn) / len(drawn) if drawn else None
 

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from core.analysis._inputs import of_layers, picked_layer
 from core.analysis.ablation.measures import FIRST, SWAP_ALL, ZERO, Measured
 from core.stats.intervals import bootstrap_mean, permutation_p, resamples
+from core.stats.picking import of_layers, picked_layer
 
 ALL = "all"
 """The language of rows in which an image's captions were averaged."""
@@ -176,9 +176,9 @@ def headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
     layer = picked_layer(tables["features"])
     best = primary_row(effects, layer)
     layers = effects["layer"].n_unique()
-    features = tables["features"].filter(pl.col("layer") == layer).height
+    features, picked = tables["features"].filter(pl.col("layer") == layer).height, of_layers(layers, "gender")
     sentences = [
-        f"Taking {features} gender features out at layer {layer} {of_layers(layers)} moves the first gendered "
+        f"Taking {features} gender features out at layer {layer} {picked} moves the first gendered "
         f"word by {_interval(best)} nats toward the other gender ({best['images']} test images); {_control(best)}."
     ]
     own = effects.filter((pl.col("layer") == layer) & (pl.col("outcome") == FIRST))

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from scipy import optimize
 
-from core.analysis._inputs import of_layers, picked_layer
 from core.causal.steering import FEATURES
 from core.stats.intervals import bootstrap_mean, permutation_p, wilson
+from core.stats.picking import of_layers, picked_layer
 
 RESPONSE = pl.Schema(
     {
@@ -136,7 +136,7 @@ def isotonic_r2(doses: np.ndarray, odds: np.ndarray) -> float:
 def headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
     """Slopes, and the rate at the largest dose in range, at the layer that the selection split picks."""
     layer = picked_layer(tables["features"])
-    picked = f"{layer} {of_layers(tables['features']['layer'].n_unique())}".strip()
+    picked = f"{layer} {of_layers(tables['features']['layer'].n_unique(), 'gender')}".strip()
     own = tables["slopes"].filter((pl.col("vector") == FEATURES) & (pl.col("layer") == layer))
     sentences = [_slope_sentence(row, tables["slopes"], picked) for row in own.rows(named=True)]
     usable = tables["response"].filter(

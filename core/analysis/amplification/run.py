@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from core.analysis._inputs import chosen_layers
 from core.analysis.amplification import Config
 from core.analysis.amplification.dose_response import (
     RESPONSE,
@@ -20,33 +19,32 @@ from core.analysis.amplification.dose_response import (
     summarise_responses,
     summarise_slopes,
 )
-from core.analysis.result import AnalysisInputs, Result
-from core.causal.controls import gender_scores, matched_controls, profile_features
+from core.analysis.result import Result
+from core.causal.controls import matched_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
 from core.causal.steering import Directions, SteeringRuns, directions
-from core.features.associations import top_gender_features
+from core.features.inputs import AnalysisInputs
 from core.lm.outcomes import word_ends
 
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
     """Steer each layer with its gender features, one layer at a time, and compare with random features."""
     runs, notes = _open_runs(inputs, config)
-    layers = chosen_layers(inputs, config.layers, "amplification")
+    layers = inputs.chosen_layers(config.layers, "amplification")
     responses, slopes, features, images = [], [], [], []
     for number, layer in enumerate(layers if runs else ()):
         opened = inputs.open_layer(layer)
-        chosen = top_gender_features(inputs, layer, config.features)
+        chosen = opened.ranking.strongest()[: config.features]
         if not chosen:
             notes.append(f"layer {layer}: no feature passes the support filter on the selection split; not steered.")
             continue
-        scores = gender_scores(inputs, opened)
-        control = matched_controls(profile_features(inputs, opened), scores, chosen, config.draws, inputs.seed)
-        steer = directions(inputs, opened, chosen, scores, control)
+        control = matched_controls(opened, chosen, config.draws, inputs.seed)
+        steer = directions(opened, chosen, control, inputs.seed)
         found = pl.concat([part.respond(opened, steer, config.doses) for part in runs])
         random = pl.concat([part.random_slopes(opened, steer, near_zero(config.doses)) for part in runs])
         responses.append(summarise_responses(layer, found, config.bootstrap, inputs.seed))
         slopes.append(summarise_slopes(layer, found, random, config.bootstrap, inputs.seed))
-        features.append(_describe(layer, chosen, steer, scores.association(chosen)))
+        features.append(_describe(layer, chosen, steer, opened.ranking.association(chosen)))
         images.append(found.with_columns(pl.lit(layer, pl.UInt16).alias("layer")))
         inputs.progress(number + 1, len(layers))
     if not responses:

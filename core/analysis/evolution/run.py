@@ -13,13 +13,13 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from core.activations.outliers import is_outlier
-from core.analysis._inputs import chosen_layers
 from core.analysis.evolution import Config
 from core.analysis.evolution.lifetimes import flow_table, headlines, lifetimes, metrics, notes, survival
-from core.analysis.result import AnalysisInputs, LayerInputs, Result
+from core.analysis.result import Result
 from core.errors import BadInput
-from core.features.associations import DECISION_SETS, rank_gender_features
-from core.features.row_groups import CellFinder, Cells, code_blocks, feature_cells, stream_cells, stream_units
+from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
+from core.features.row_groups import code_blocks, stream_means
 from core.stats.matching import Codes, Pairs, chain, cosines, match_activations, match_decoders, permuted_threshold
 from core.stats.similarity import centred_gram, cka, cka_table, pick_images
 
@@ -36,10 +36,10 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     Raises:
         BadInput: fewer than two of the layers were captured.
     """
-    layers = chosen_layers(inputs, config.layers, "evolution")
+    layers = inputs.chosen_layers(config.layers, "evolution")
     if len(layers) < 2:
         raise BadInput("analyses.evolution.layers: two layers at least are needed to compare; name more or set it null")
-    walk = _Walk(inputs, config, CellFinder(inputs.samples))
+    walk = _Walk(inputs, config)
     for number, layer in enumerate(layers):
         walk.add(inputs.open_layer(layer))
         inputs.progress(number + 1, len(layers))
@@ -60,7 +60,6 @@ class _Walk:
 
     inputs: AnalysisInputs
     config: Config
-    finder: CellFinder
     rows: pl.DataFrame | None = None
     missing: int = 0
     layers: list[_Layer] = field(default_factory=list)
@@ -71,12 +70,10 @@ class _Walk:
     frames: list[pl.DataFrame] = field(default_factory=list)
     grams: dict[str, list[Float[np.ndarray, "n n"]]] = field(default_factory=dict)
 
-    def add(self, opened: LayerInputs) -> None:
+    def add(self, opened: LayerView) -> None:
         if self.rows is None:
             self.rows = draw_rows(opened.table.tokens, self.config.rows, self.inputs.seed)
-        cells = self.finder(opened.table.tokens)
-        features = feature_cells(opened, cells)
-        ranked = rank_gender_features(features, self.inputs.samples, self.inputs.languages, DECISION_SETS)
+        ranked = opened.ranking.strongest()
         rows = find_rows(opened.table.tokens, self.rows)
         self.missing += int((rows < 0).sum())
         codes = Codes.of(read_codes(opened, rows))
@@ -85,7 +82,7 @@ class _Walk:
         self.gender.append(current.gender)
         self._compare(current)
         self.layers = [current]  # the one below is all that the next comparison needs
-        self._add_grams(opened, cells)
+        self._add_grams(opened)
 
     def _compare(self, upper: _Layer) -> None:
         if not self.layers or self.rows is None:
@@ -105,14 +102,13 @@ class _Walk:
         cosine = cosines(lower.decoder, upper.decoder, pairs)
         self.frames.append(pl.DataFrame({**columns, "cosine": cosine, "decoder_agrees": np.array(both, dtype=bool)}))
 
-    def _add_grams(self, opened: LayerInputs, cells: Cells) -> None:
-        sums = stream_cells(opened.table, cells)
+    def _add_grams(self, opened: LayerView) -> None:
         first = self.inputs.languages[0]
         places = {"image tokens": (first, "image")} if self.inputs.images is not None else {}
         places["items"] = (first, "item")
         sets = {**places, **{f"captions ({language})": (language, *CAPTION_SETS) for language in self.inputs.languages}}
         for place, (language, *position_sets) in sets.items():
-            images, means = stream_units(sums, cells, language, *position_sets)
+            images, means = stream_means(opened.stream_sums, opened.groups, language, *position_sets)
             if len(images) > 3:
                 self.grams.setdefault(place, []).append(centred_gram(means[pick_images(len(images), self.inputs.seed)]))
 
@@ -155,10 +151,10 @@ def find_rows(tokens: pl.DataFrame, rows: pl.DataFrame) -> Int[np.ndarray, " R"]
     return found.cast(pl.Int64).fill_null(-1).to_numpy()
 
 
-def read_codes(opened: LayerInputs, rows: Int[np.ndarray, " R"]) -> sparse.csr_array:
+def read_codes(opened: LayerView, rows: Int[np.ndarray, " R"]) -> sparse.csr_array:
     """The layer's features [R, F] on the rows, in their order; rows that are not there are silent."""
     codes = sparse.csr_array((rows.size, opened.index.num_features), dtype=np.float32)
-    for start, stop, block in code_blocks(opened):
+    for start, stop, block in code_blocks(opened.index):
         inside = np.flatnonzero((rows >= start) & (rows < stop))
         ones = np.ones(inside.size, dtype=np.float32)
         codes = (

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
-from core.analysis._inputs import attribute_columns
-from core.analysis.result import AnalysisInputs
+from core.data.attributes import attribute_columns
 from core.features.index import FeatureIndex
+from core.features.inputs import AnalysisInputs
 from core.stats.enrichment import STRONG, Enrichment, balanced_accuracy, enrich
 from core.stats.intervals import Interval
 
@@ -64,7 +64,7 @@ class Explainer:
         self._rows_of_image = np.bincount(self._image_of_row, weights=self._usable, minlength=len(images))
         self._caption = self._usable & (tokens["segment"] == "caption").to_numpy()
         self._words, self._word_of_row = _code(tokens["token"].str.strip_chars(" ▁").str.to_lowercase())
-        self._attributes = {name: _code(_by_image(samples, name, images)) for name in attribute_columns(inputs)}
+        self._attributes = {name: _code(_by_image(samples, name, images)) for name in attribute_columns(inputs.samples)}
 
     def explain(self, index: FeatureIndex, features: list[int]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Enrichment and explanations of some features of one layer."""

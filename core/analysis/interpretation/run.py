@@ -4,19 +4,20 @@ Contexts by quantile, promoted tokens (direct path), over-represented tokens and
 made of these, scored on test images against the explanation of another feature.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from core.analysis._inputs import chosen_layers
 from core.analysis.interpretation import Config
 from core.analysis.interpretation.explaining import ENRICHMENT, EXPLANATIONS, Explainer
-from core.analysis.result import AnalysisInputs, LayerInputs, Result
-from core.features.associations import DECISION_SETS, associate, image_labels, rank_gender_features
+from core.analysis.result import Result
+from core.features.associations import Labels, associate
 from core.features.examples import EXAMPLES, examples
 from core.features.influence import PROMOTED, promoted_tokens
-from core.features.row_groups import CellFinder, feature_cells
+from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
 from core.stats.intervals import bootstrap_mean
 
 WINDOW = 32
@@ -28,8 +29,9 @@ SHOWN = {"described": "What gender-associated features fire on and promote"}
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
     """Describe the features of each layer that go most with gender on the selection split."""
-    layers = chosen_layers(inputs, config.layers, "interpretation")
-    notebook = _Notebook(inputs, config, CellFinder(inputs.samples))
+    layers = inputs.chosen_layers(config.layers, "interpretation")
+    labels = {language: Labels.of(inputs.concept, inputs.samples, language) for language in inputs.languages}
+    notebook = _Notebook(inputs, config, labels)
     for number, layer in enumerate(layers):
         notebook.add(inputs.open_layer(layer))
         inputs.progress(number + 1, len(layers))
@@ -43,26 +45,24 @@ class _Notebook:
 
     inputs: AnalysisInputs
     config: Config
-    finder: CellFinder
+    labels: Mapping[str, Labels]
     explainer: Explainer | None = None
     seen: pl.DataFrame | None = None
     frames: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
 
-    def add(self, opened: LayerInputs) -> None:
-        cells = feature_cells(opened, self.finder(opened.table.tokens))
-        ranked = rank_gender_features(cells, self.inputs.samples, self.inputs.languages, DECISION_SETS)
-        features = ranked[: self.config.features]
+    def add(self, opened: LayerView) -> None:
+        features = opened.ranking.strongest()[: self.config.features]
         if not features:
             return
         if self.explainer is None or self.seen is None or not self.seen.equals(opened.table.tokens):
             self.explainer, self.seen = Explainer(opened.table.tokens, self.inputs), opened.table.tokens
         enriched, explained = self.explainer.explain(opened.index, features)
         tested = [
-            associate(cells, image_labels(self.inputs.samples, language), language, place, "test")
+            associate(opened.feature_sums, labels, language, place, "test")
             .filter(pl.col("feature").is_in(features))
             .with_columns(pl.lit(language).alias("language"), pl.lit(place).alias("position_set"))
-            for language in self.inputs.languages
-            for place in (*DECISION_SETS, "first-gendered")
+            for language, labels in self.labels.items()
+            for place in (*self.inputs.concept.decision_sets, self.inputs.concept.positions.first)
         ]
         self._keep(opened.layer, "enrichment", enriched)
         self._keep(opened.layer, "explanations", explained)
@@ -74,7 +74,7 @@ class _Notebook:
         known = place.cast(pl.UInt32).join(opened.index.features.select(_STATISTICS), on="feature", how="left")
         self._keep(opened.layer, "features", known)
 
-    def _contexts(self, opened: LayerInputs, features: list[int]) -> pl.DataFrame:
+    def _contexts(self, opened: LayerView, features: list[int]) -> pl.DataFrame:
         quantiles, contexts = self.config.quantiles, self.config.contexts
         parts = [examples(opened.index, opened.table, f, quantiles, contexts, WINDOW) for f in features]
         found = pl.concat(parts)

@@ -2,9 +2,8 @@
 
 import polars as pl
 
-from core.analysis._inputs import attribute_columns
-from core.analysis.result import AnalysisInputs
-from core.features.associations import image_labels
+from core.data.attributes import attribute_columns
+from core.features.inputs import AnalysisInputs
 
 
 def gender_counts(inputs: AnalysisInputs) -> pl.DataFrame:
@@ -35,8 +34,8 @@ def attribute_odds(inputs: AnalysisInputs) -> pl.DataFrame:
     """
     rows = []
     for language in inputs.languages:
-        labels = image_labels(inputs.samples, language).filter(pl.col("female").is_not_null())
-        for attribute in attribute_columns(inputs):
+        labels = inputs.concept.image_labels(inputs.samples, language).filter(pl.col("positive").is_not_null())
+        for attribute in attribute_columns(inputs.samples):
             if not attribute.startswith("gender_"):
                 values = inputs.samples.group_by("image_id").agg(
                     pl.col(attribute).first().cast(pl.String).alias("value")
@@ -49,7 +48,7 @@ def attribute_odds(inputs: AnalysisInputs) -> pl.DataFrame:
 
 
 def _odds(frame: pl.DataFrame, language: str, attribute: str) -> pl.DataFrame:
-    all_female, all_male = int(frame["female"].sum()), int((~frame["female"]).sum())
+    all_female, all_male = int(frame["positive"].sum()), int((~frame["positive"]).sum())
     female, male = pl.col("female").cast(pl.Float64) + 0.5, pl.col("male").cast(pl.Float64) + 0.5
     other_female, other_male = all_female + 1 - female, all_male + 1 - male
     log_odds = (female / male).log() - (other_female / other_male).log()
@@ -58,8 +57,8 @@ def _odds(frame: pl.DataFrame, language: str, attribute: str) -> pl.DataFrame:
         frame.drop_nulls("value")
         .group_by("value")
         .agg(
-            pl.col("female").sum().cast(pl.UInt32).alias("female"),
-            (~pl.col("female")).sum().cast(pl.UInt32).alias("male"),
+            pl.col("positive").sum().cast(pl.UInt32).alias("female"),
+            (~pl.col("positive")).sum().cast(pl.UInt32).alias("male"),
         )
     )
     return counts.select(

@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from core.features.associations import DECISION_SETS, select_units
-from core.features.row_groups import Cells, FeatureCells, stream_units
+from core.data.concept import Concept
+from core.features.associations import Labels, labelled_images
+from core.features.layer_view import LayerView
+from core.features.row_groups import stream_means
 from core.stats.intervals import auroc, bootstrap_auroc, wilson
 from core.stats.probes import (
     SPARSE_K,
@@ -26,8 +28,6 @@ from core.stats.probes import (
     sparse_probe,
 )
 
-READING_SETS = ("image", "last-prompt", "pre-gender", "first-gendered", "later-gendered")
-"""Position sets that are probed; *other* rows come before no decision and after no gendered word."""
 SUSTAINED = 3
 """Measured layers in a row that must lie above chance for "emerges"."""
 
@@ -36,7 +36,7 @@ SUSTAINED = 3
 class Reading:
     """What probes need beside the rows: labels by language, groups by image (professions), draws and seed."""
 
-    labels: Mapping[str, pl.DataFrame]
+    labels: Mapping[str, Labels]
     groups: Mapping[str, str]
     bootstrap: int
     seed: int
@@ -58,34 +58,39 @@ def split_units(
     groups = np.array([reading.groups[image] for image in images]) if reading.groups else None
     parts: list[Units | None] = []
     for split in ("train", "select", "test"):
-        known = select_units(images, reading.labels[language], split)
+        known = labelled_images(images, reading.labels[language], split)
         if known is None:
             parts.append(None)
             continue
         of = [values[known.rows] if values is not None else None for values in (groups, words)]
-        parts.append(Units(x[known.rows].astype(np.float64), known.female, of[0], of[1]))
+        parts.append(Units(x[known.rows].astype(np.float64), known.positive, of[0], of[1]))
     train, select, test = parts
     return SplitUnits(train, select, test) if train is not None and test is not None else None
 
 
-def read_gender(
-    layer: int, cells: Cells, stream: Float[np.ndarray, "C D"], features: FeatureCells, reading: Reading
-) -> list[dict[str, Any]]:
+def reading_sets(concept: Concept) -> tuple[str, ...]:
+    """Position sets that are probed; *other* rows come before no decision and after no gendered word."""
+    return concept.position_sets[:-1]
+
+
+def read_gender(view: LayerView, reading: Reading) -> list[dict[str, Any]]:
     """Rows of the emergence table for one layer."""
+    decision_sets = view.concept.decision_sets
     rows = []
     for language in sorted(reading.labels):
-        for position_set in READING_SETS:
-            images, x = stream_units(stream, cells, language, position_set)
-            units = split_units(images, x, reading, language, cells.words(language, position_set)) if images else None
+        for position_set in reading_sets(view.concept):
+            images, x = stream_means(view.stream_sums, view.groups, language, position_set)
+            words = view.groups.words(language, position_set) if images else None
+            units = split_units(images, x, reading, language, words) if images else None
             if units is None:
                 continue
             found = _dense_methods(units, reading)
-            if position_set in DECISION_SETS:
-                by_feature = features.units(language, position_set)
+            if position_set in decision_sets:
+                by_feature = view.feature_sums.by_image(language, position_set)
                 coded = split_units(by_feature.images, by_feature.means, reading, language)
                 found += _sparse_methods(coded, reading) if coded is not None else []
-            place = {"layer": layer, "language": language, "position_set": position_set}
-            rows += [{**place, "decision": position_set in DECISION_SETS, **row} for row in found]
+            place = {"layer": view.layer, "language": language, "position_set": position_set}
+            rows += [{**place, "decision": position_set in decision_sets, **row} for row in found]
     return rows
 
 

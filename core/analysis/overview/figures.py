@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
+from core.data.gender_concept import GENDER
 from core.figures.heat_map import LANGUAGES, layer_cells, spelled
 from core.figures.theme import (
     BAND,
@@ -147,7 +148,7 @@ def _discoveries(associations: pl.DataFrame) -> Figure:
         .encode(
             x=layer_x(),
             y=alt.Y("share:Q", title="Features found (% of those tested)", axis=alt.Axis(format="%")),
-            color=position_colour(present=present),
+            color=position_colour("position_set", GENDER.position_sets, present),
         )
         .properties(width=HALF, height=HALF)
         .facet(column=alt.Column("language:N", title=None, sort=list(LANGUAGES)))

@@ -5,8 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from core.analysis.result import AnalysisInputs
 from core.data.languages import LANGUAGE_NAMES
+from core.features.inputs import AnalysisInputs
 from core.stats.intervals import Interval
 
 _PLACES = {

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 from torch import Tensor
 
-from core.analysis.result import LayerInputs
+from core.features.layer_view import LayerView
 from core.features.row_groups import code_blocks
 
 DENSE = 0.1
@@ -92,7 +92,7 @@ class GroupSums:
         }
 
 
-def sum_groups(inputs: LayerInputs, splits: pl.DataFrame) -> GroupSums:
+def sum_groups(inputs: LayerView, splits: pl.DataFrame) -> GroupSums:
     """Measure a layer's SAE in one pass over its rows; `splits` has image_id and split."""
     group_of_row = _group_of_row(inputs.table.tokens, splits)
     shape = len(_GROUPS)
@@ -100,7 +100,7 @@ def sum_groups(inputs: LayerInputs, splits: pl.DataFrame) -> GroupSums:
     stream_sum, offset = (np.zeros((shape, inputs.table.d_model)) for _ in range(2))
     active = np.zeros((shape, inputs.index.num_features))
     decoder, bias = (_array(weights) for weights in (inputs.sae.W_dec, inputs.sae.b_dec))
-    for start, stop, codes in code_blocks(inputs):
+    for start, stop, codes in code_blocks(inputs.index):
         grouping = _grouping(group_of_row[start:stop])
         stream = inputs.table.block(start, stop).numpy() - bias
         rebuilt = codes @ decoder

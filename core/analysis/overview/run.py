@@ -12,17 +12,19 @@ import numpy as np
 import polars as pl
 
 from core.activations.outliers import is_outlier
-from core.analysis._inputs import chosen_layers
 from core.analysis.overview import Config
 from core.analysis.overview.counts import agreement, attribute_odds, gender_counts
-from core.analysis.overview.emergence import EMERGENCE, READING_SETS, Reading, read_gender, summarise
+from core.analysis.overview.emergence import EMERGENCE, Reading, read_gender, reading_sets, summarise
 from core.analysis.overview.findings import headlines, metrics, notes, outlier_notes
 from core.analysis.overview.quality import quality, sum_groups
-from core.analysis.result import AnalysisInputs, Result
+from core.analysis.result import Result
 from core.causal.splice import Splicer
-from core.features.associations import DECISION_SETS, image_labels, rank_gender_features, select_units
-from core.features.families import ALPHA, Families
-from core.features.row_groups import CellFinder, FeatureCells, feature_cells, stream_cells
+from core.data.gender_concept import GENDER
+from core.features.associations import Labels, labelled_images
+from core.features.families import Families
+from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
+from core.stats.families import ALPHA
 from core.stats.intervals import bootstrap_auroc
 
 SHOWN = {
@@ -38,7 +40,7 @@ SHOWN = {
 def run(inputs: AnalysisInputs, config: Config) -> Result:
     """Measure every layer asked for; features and peak layers are chosen on `select`, effects are those of `test`."""
     found = _Findings.start(inputs, config)
-    layers = chosen_layers(inputs, config.layers, "overview")
+    layers = inputs.chosen_layers(config.layers, "overview")
     for number, layer in enumerate(layers):
         found.add(layer)
         inputs.progress(number + 1, len(layers))
@@ -56,7 +58,6 @@ class _Findings:
     config: Config
     reading: Reading
     families: Families
-    finder: CellFinder
     splicer: Splicer | None
     outliers: dict[int, int] = field(default_factory=dict)
     quality: list[pl.DataFrame] = field(default_factory=list)
@@ -66,44 +67,41 @@ class _Findings:
 
     @classmethod
     def start(cls, inputs: AnalysisInputs, config: Config) -> "_Findings":
-        labels = {language: image_labels(inputs.samples, language) for language in inputs.languages}
+        labels = {language: Labels.of(inputs.concept, inputs.samples, language) for language in inputs.languages}
         reading = Reading(labels, _professions(inputs.samples), config.bootstrap, inputs.seed)
-        families = Families(labels, config.shuffles, inputs.seed)
+        families = Families(inputs.concept, labels, config.shuffles, inputs.seed)
         splicer = Splicer(inputs, config.spliced_images, config.bootstrap) if config.spliced_images else None
-        return cls(inputs, config, reading, families, CellFinder(inputs.samples), splicer)
+        return cls(inputs, config, reading, families, splicer)
 
     def add(self, layer: int) -> None:
         opened = self.inputs.open_layer(layer)
         self.outliers[layer] = int(is_outlier(opened.table.tokens).sum())
-        cells = self.finder(opened.table.tokens)
-        features = feature_cells(opened, cells)
-        sums = sum_groups(opened, next(iter(self.reading.labels.values())))
+        sums = sum_groups(opened, next(iter(self.reading.labels.values())).table)
         self.quality.append(quality(sums, layer))
-        self.families.add(layer, features, READING_SETS)
-        self.emergence += read_gender(layer, cells, stream_cells(opened.table, cells), features, self.reading)
-        self.top += self._top_features(layer, features)
+        self.families.add(layer, opened.feature_sums, reading_sets(self.inputs.concept))
+        self.emergence += read_gender(opened, self.reading)
+        self.top += self._top_features(opened)
         if self.splicer is not None:
             means = sums.segment_means(opened.sae.b_dec.detach().float().cpu().numpy())
             self.spliced.append(self.splicer.measure(layer, opened.sae, means, opened.table.norm_limit))
 
-    def _top_features(self, layer: int, features: FeatureCells) -> list[dict[str, Any]]:
+    def _top_features(self, opened: LayerView) -> list[dict[str, Any]]:
         """Test-split AUROC, with intervals, of the features ranked first on the selection split."""
         rows = []
-        chosen = rank_gender_features(features, self.inputs.samples, self.inputs.languages, DECISION_SETS)
-        chosen = chosen[: self.config.top_features]
+        chosen = opened.ranking.strongest()[: self.config.top_features]
         for language in self.inputs.languages:
-            for position_set in READING_SETS:
-                units = features.units(language, position_set)
-                known = select_units(units.images, self.reading.labels[language], "test")
+            for position_set in reading_sets(self.inputs.concept):
+                units = opened.feature_sums.by_image(language, position_set)
+                known = labelled_images(units.images, self.reading.labels[language], "test")
                 for rank, feature in enumerate(chosen if known is not None else []):
                     assert known is not None  # the loop is empty otherwise
                     area = bootstrap_auroc(
                         units.means[known.rows, feature],
-                        known.female.astype(np.int64),
+                        known.positive.astype(np.int64),
                         self.config.bootstrap,
                         self.inputs.seed,
                     )
-                    row = {"layer": layer, "rank": rank + 1, "feature": feature, "language": language}
+                    row = {"layer": opened.layer, "rank": rank + 1, "feature": feature, "language": language}
                     ends = {"auroc": area.mean, "low": area.low, "high": area.high}
                     rows.append({**row, "position_set": position_set, **ends})
         return rows
@@ -179,6 +177,6 @@ def _shuffled_summary(shuffled: pl.DataFrame) -> pl.DataFrame:
 def _top_summary(top: pl.DataFrame, rows: int = 20) -> pl.DataFrame:
     """The ten strongest discoveries a language at positions before gender is spoken (all, where there are none)."""
     significant = top.filter(pl.col("q") <= ALPHA)
-    decided = significant.filter(pl.col("position_set").is_in(DECISION_SETS))
+    decided = significant.filter(pl.col("position_set").is_in(list(GENDER.decision_sets)))
     chosen = (decided if decided.height else significant).sort((pl.col("auroc") - 0.5).abs(), descending=True)
     return chosen.group_by("language", maintain_order=True).head(rows // 2)

@@ -17,13 +17,14 @@ from torch import Tensor
 from core.analysis.qualitative import Config
 from core.analysis.qualitative.gallery import Strip, pick_images, read_strips
 from core.analysis.qualitative.gender_changes import away_from, gender_changes, headlines
-from core.analysis.result import AnalysisInputs, LayerInputs, Result
-from core.causal.controls import gender_scores, matched_controls, profile_features
+from core.analysis.result import Result
+from core.causal.controls import matched_controls
 from core.causal.interventions import Ablation, Steering, during_generation
 from core.causal.pairs import MinimalPair, choose_samples, find_pairs
 from core.causal.runs import CaptionRuns, PairRuns, relative_norms
 from core.causal.steering import feature_vector
-from core.features.associations import top_gender_features
+from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
 from core.lm.generate import Intervention, generate
 from core.lm.loaded import LoadedModel
 from core.lm.outcomes import word_ends
@@ -66,7 +67,7 @@ class _Plan:
     """What is done to the stream at one layer."""
 
     loaded: LoadedModel
-    opened: LayerInputs
+    opened: LayerView
     features: tuple[int, ...]
     random: tuple[int, ...] | None
     toward_female: Tensor
@@ -114,12 +115,11 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
 
 def _plan(inputs: AnalysisInputs, config: Config) -> _Plan | None:
     opened = inputs.open_layer(config.layer)
-    features = tuple(top_gender_features(inputs, config.layer, config.features))
+    features = tuple(opened.ranking.strongest()[: config.features])
     if not features:
         return None
-    scores = gender_scores(inputs, opened)
-    control = matched_controls(profile_features(inputs, opened), scores, features, 1, inputs.seed)
-    vector = feature_vector(opened, features, scores.signs(features))
+    control = matched_controls(opened, features, 1, inputs.seed)
+    vector = feature_vector(opened, features, opened.ranking.signs(features))
     loaded = inputs.open_model()
     random = control.draws[0] if control.draws else None
     return _Plan(loaded, opened, features, random, vector, word_ends(loaded))
@@ -140,7 +140,7 @@ def _show(inputs: AnalysisInputs, plan: _Plan, pairs: Sequence[MinimalPair], mos
         "sample_id": [pair.caption.sample_id for pair in pairs],
         "image_id": [pair.image_id for pair in pairs],
         "language": [pair.caption.language for pair in pairs],
-        "gender": [pair.gender for pair in pairs],
+        "gender": [pair.side for pair in pairs],
         "effect": effect,
         **texts,
     }

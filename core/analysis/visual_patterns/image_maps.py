@@ -10,8 +10,9 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from core.activations.outliers import is_outlier
-from core.analysis.result import AnalysisInputs, LayerInputs
 from core.errors import BadInput
+from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
 from core.pictures import BrokenImage, seen_size
 
 PERMUTATIONS = 20
@@ -30,7 +31,7 @@ class ImageGrid:
     row_cell: Int[np.ndarray, " T"]
     side: int
 
-    def maps(self, layer_inputs: LayerInputs, feature: int) -> Float[np.ndarray, "N P"]:
+    def maps(self, layer_inputs: LayerView, feature: int) -> Float[np.ndarray, "N P"]:
         """A feature's activation over the cells of every image."""
         rows, values = layer_inputs.index.csc(feature)
         images = self.row_image[np.asarray(rows, dtype=np.int64)]

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
 
-from core.analysis.result import LayerInputs
 from core.analysis.visual_patterns.image_maps import ImageGrid, centre_prior, chance_overlap, overlap, pointing
+from core.features.layer_view import LayerView
 from core.stats.intervals import bootstrap_mean
 
 _SCORES: dict[str, Any] = {
@@ -51,7 +51,7 @@ class MappedLayer:
     """A layer's chosen features, matched controls, the maps' grid over the test images, and how strongly the features
     go with gender on the selection split."""
 
-    opened: LayerInputs
+    opened: LayerView
     features: tuple[int, ...]
     controls: tuple[int, ...]
     grid: ImageGrid

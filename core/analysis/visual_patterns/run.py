@@ -14,16 +14,16 @@ import polars as pl
 from jaxtyping import Float
 from scipy import stats
 
-from core.analysis._inputs import chosen_layers, of_layers, picked_layer
-from core.analysis.result import AnalysisInputs, Result
+from core.analysis.result import Result
 from core.analysis.visual_patterns import Config
 from core.analysis.visual_patterns.image_maps import box_cells, find_grid
 from core.analysis.visual_patterns.localisation import LOCALISATION, Boxes, MappedLayer, localise, top_maps
-from core.causal.controls import gender_scores, matched_controls, profile_features
+from core.causal.controls import matched_controls
 from core.causal.maps import CausalMap, block_of_cell, causal_maps, replacements
 from core.causal.pairs import choose_samples
-from core.features.associations import top_gender_features
+from core.features.inputs import AnalysisInputs
 from core.stats.intervals import bootstrap_mean
+from core.stats.picking import of_layers, picked_layer
 
 CONTROLS = 20
 """Random features, matched and not associated, whose maps are measured beside a layer's."""
@@ -60,7 +60,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     test = test.unique("image_id", keep="first", maintain_order=True).sort("image_id")
     layers: list[MappedLayer] = []
     notes: list[str] = []
-    for layer in chosen_layers(inputs, config.layers, "visual_patterns"):
+    for layer in inputs.chosen_layers(config.layers, "visual_patterns"):
         mapped = _map_layer(inputs, config, layer, test)
         if isinstance(mapped, str):
             notes.append(f"layer {layer}: {mapped}.")
@@ -87,16 +87,15 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
 def _map_layer(inputs: AnalysisInputs, config: Config, layer: int, test: pl.DataFrame) -> MappedLayer | str:
     """The layer's features and grid, or why it cannot be mapped."""
     opened = inputs.open_layer(layer)
-    features = top_gender_features(inputs, layer, config.features, position_sets=("image",))
+    features = opened.ranking.strongest(("image",))[: config.features]
     grid = find_grid(opened.table.tokens, test["image_id"].to_list())
     if grid is None:
         return "its image rows make no square grid"
     if not features:
         return "no feature passes the support filter on the selection split"
-    profile, scores = profile_features(inputs, opened), gender_scores(inputs, opened)
-    control = matched_controls(profile, scores, features, CONTROLS, inputs.seed)
+    control = matched_controls(opened, features, CONTROLS, inputs.seed)
     drawn = list(dict.fromkeys(feature for features in control.draws for feature in features))[:CONTROLS]
-    return MappedLayer(opened, tuple(features), tuple(drawn), grid, scores.association(features, ("image",)))
+    return MappedLayer(opened, tuple(features), tuple(drawn), grid, opened.ranking.association(features, ("image",)))
 
 
 def _boxes(inputs: AnalysisInputs, test: pl.DataFrame, layers: list[MappedLayer]) -> Boxes:
@@ -175,7 +174,7 @@ def _headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
         row = person.row(0, named=True)
         excess = f"{row['excess'] * 100:+.0f} points [{row['excess_low'] * 100:+.0f}, {row['excess_high'] * 100:+.0f}]"
         sentences.append(
-            f"At layer {layer} {of_layers(count)} the gender features' strongest cell lies on the "
+            f"At layer {layer} {of_layers(count, 'gender')} the gender features' strongest cell lies on the "
             f"person in {row['pointing']:.0%} of {row['images']} test images: {excess} above a random cell; the "
             f"image's middle scores {row['centre']:.0%}, matched other features {row['control']:.0%}."
         )

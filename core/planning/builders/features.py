@@ -5,11 +5,12 @@ from typing import Any
 
 from core.analysis.declaration import Analysis
 from core.analysis.registry import declared
+from core.data.concepts import THE_CONCEPT
 from core.errors import BadInput
 from core.planning.builders.rows import CAPTURE_SPEED
 from core.planning.naming import Naming, is_beside, model_recipe
 from core.planning.steps import ANALYSES
-from core.store.steps import CHOOSE_SAE, EXTRACT_LAYER, IMPORT_SAE, INDEX_FEATURES, REPORT, TRAIN_SAE
+from core.store.steps import CHOOSE_SAE, EXTRACT_LAYER, IMPORT_SAE, INDEX_FEATURES, RANK_FEATURES, REPORT, TRAIN_SAE
 from core.store.units import Unit
 
 
@@ -22,19 +23,38 @@ def index_features(naming: Naming) -> Iterator[Unit]:
         yield INDEX_FEATURES.unit(str(layer), recipe, {**inputs, **table.inputs})
 
 
+def rank_features(naming: Naming) -> Iterator[Unit]:
+    """One unit a layer that an analysis reads: its features ranked by the concept, and their profile."""
+    wanted = {layer for analysis in _run(naming) for layer in analysis_layers(naming, analysis)}
+    for layer in sorted(wanted):
+        index, table = naming.of_layer(INDEX_FEATURES, layer), naming.of_layer(EXTRACT_LAYER, layer)
+        inputs = {"layer": (table.artifact,), "sae": (naming.sae(layer).artifact,), "index": (index.artifact,)}
+        shared = {"samples": naming.samples, "shards": naming.shards}
+        recipe = {"layer": layer, "concept": THE_CONCEPT.name}
+        yield RANK_FEATURES.unit(str(layer), recipe, {**inputs, **shared})
+
+
+def _run(naming: Naming) -> list[Analysis]:
+    return [
+        analysis
+        for name, analysis in declared().items()
+        if name not in naming.skipped and getattr(naming.study.analyses, name) is not None
+    ]
+
+
 def analyses(naming: Naming) -> Iterator[Unit]:
     """One unit an analysis that the study runs.
 
     Raises:
         BadInput: an analysis asks for a layer that is not captured.
     """
-    for name, analysis in declared().items():
-        if name not in naming.skipped and getattr(naming.study.analyses, name) is not None:
-            yield _analysis_unit(naming, analysis)
+    for analysis in _run(naming):
+        yield _analysis_unit(naming, analysis)
 
 
 def _analysis_unit(naming: Naming, analysis: Analysis) -> Unit:
     layers = analysis_layers(naming, analysis)
+    ranked = {int(unit.name): unit for unit in naming.of(RANK_FEATURES)}
     config = {**getattr(naming.study.analyses, analysis.name).model_dump(mode="json")}
     config |= {"layer": layers[0]} if "layer" in config else {"layers": list(layers)}
     recipe = {"config": config, "layers": list(layers), "model": model_recipe(naming.study, naming.sources)}
@@ -45,6 +65,7 @@ def _analysis_unit(naming: Naming, analysis: Analysis) -> Unit:
         "layer": tuple(naming.of_layer(EXTRACT_LAYER, layer).artifact for layer in layers),
         "sae": tuple(naming.sae(layer).artifact for layer in layers),
         "index": tuple(naming.of_layer(INDEX_FEATURES, layer).artifact for layer in layers),
+        "ranked": tuple(ranked[layer].artifact for layer in layers),
         "shards": naming.shards,
     }
     return ANALYSES[analysis.name].unit("", recipe, inputs)

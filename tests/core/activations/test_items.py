@@ -15,6 +15,7 @@ from core.activations.positions import position_sets
 from core.activations.requests import CaptureJob
 from core.activations.rows import TOKENS
 from core.activations.table import LayerTable
+from core.data.gender_concept import GENDER
 from core.errors import BadInput
 from core.features.index import FeatureIndex, build_index
 from core.lm.factory import Encoded, FactoryModel, open_factory
@@ -87,7 +88,7 @@ def test_rows_are_items_of_no_language_and_in_no_caption(model: FactoryModel, tm
     assert tokens["language"].is_null().all() and tokens["token_id"].is_null().all()
     assert tokens["segment"].unique().to_list() == ["item"]
     samples = SAMPLES.with_columns(caption_ar=pl.lit(None, pl.String))
-    assert position_sets(tokens, samples).unique().to_list() == ["item"]
+    assert position_sets(tokens, samples, GENDER).unique().to_list() == ["item"]
 
 
 def test_the_pass_ends_after_the_last_layer_asked_for(model: FactoryModel, tmp_path: Path) -> None:

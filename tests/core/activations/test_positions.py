@@ -4,9 +4,10 @@ from typing import Any
 
 import polars as pl
 
-from core.activations.positions import POSITION_SETS, position_sets
+from core.activations.positions import position_sets
 from core.activations.rows import TOKENS
 from core.data.gender import label_caption
+from core.data.gender_concept import GENDER
 from core.data.samples import prepare, read_samples
 from core.progress import silent
 from core.study.data import SceneSource
@@ -35,7 +36,7 @@ def word(position: int, text: str, caption: str = CAPTION, **values: Any) -> dic
 
 
 def sets(rows: list[dict[str, Any]]) -> list[str]:
-    return position_sets(pl.DataFrame(rows, schema=TOKENS), SAMPLES).to_list()
+    return position_sets(pl.DataFrame(rows, schema=TOKENS), SAMPLES, GENDER).to_list()
 
 
 def test_a_caption_is_cut_at_the_first_word_that_tells_gender() -> None:
@@ -133,9 +134,9 @@ def test_the_sets_of_scenes_agree_with_a_walk_through_each_caption(tmp_path: Pat
                     if before
                     else "other"
                 )
-    found = position_sets(pl.DataFrame(rows, schema=TOKENS), samples).to_list()
+    found = position_sets(pl.DataFrame(rows, schema=TOKENS), samples, GENDER).to_list()
     assert found == wanted
-    assert set(Counter(found)) <= set(POSITION_SETS)
+    assert set(Counter(found)) <= set(GENDER.position_sets)
 
 
 def test_a_row_pooled_over_a_caption_or_a_prompt_stands_for_no_place_in_it() -> None:
@@ -160,5 +161,5 @@ def test_an_outlier_is_no_decision_point_and_in_no_set_of_claims() -> None:
     for place in range(len(rows)):
         marked = pl.DataFrame(rows, schema=TOKENS).with_columns(outlier=pl.int_range(pl.len()) == place)
         marked = marked.with_columns(special=pl.col("special") | pl.col("outlier"))
-        found = position_sets(marked, SAMPLES).to_list()
+        found = position_sets(marked, SAMPLES, GENDER).to_list()
         assert found == [*sets(rows)[:place], "other", *sets(rows)[place + 1 :]]

@@ -12,7 +12,7 @@ from core.analysis.ablation.figures import figures
 from core.analysis.ablation.run import run as ablation
 from core.analysis.ablation.summary import headlines
 from core.analysis.result import Result
-from core.causal.controls import gender_scores, matched_controls, profile_features
+from core.causal.controls import matched_controls
 from core.causal.counterparts import swaps_by_lexicon, swaps_by_truth, swaps_by_twin, words_of
 from core.causal.interventions import Ablation, Steering, during_generation, open_site
 from core.causal.pairs import choose_samples, find_pairs
@@ -154,18 +154,17 @@ def test_figures_are_valid(result: Result) -> None:
 
 def test_controls_are_unassociated_distinct_and_seeded(world: CausalWorld) -> None:
     opened = world.inputs.open_layer(LAYER)
-    profile, scores = profile_features(world.inputs, opened), gender_scores(world.inputs, opened)
-    control = matched_controls(profile, scores, [SAID, MALE + SAID], 30, seed=4)
-    assert control == matched_controls(profile, scores, [SAID, MALE + SAID], 30, seed=4)
+    control = matched_controls(opened, [SAID, MALE + SAID], 30, seed=4)
+    assert control == matched_controls(opened, [SAID, MALE + SAID], 30, seed=4)
     assert all(len(set(features)) == 2 for features in control.draws)
     drawn = {feature for features in control.draws for feature in features}
     assert not drawn & {SAID, MALE + SAID, SEEN, MALE + SEEN}
-    assert scores.signs([SAID, MALE + SAID]) == [1, -1]
+    assert opened.ranking.signs([SAID, MALE + SAID]) == [1, -1]
 
 
 def test_profiles_average_over_rows_of_a_segment_and_language(world: CausalWorld) -> None:
     opened = world.inputs.open_layer(LAYER)
-    profile = profile_features(world.inputs, opened)
+    profile = opened.profile
     dense = opened.index.activations(list(range(64)))
     tokens = opened.table.tokens
     chosen = (

@@ -72,7 +72,7 @@ def test_the_vector_is_quantiles_times_signed_decoder_rows(world: CausalWorld) -
 
 
 def test_difference_of_means_finds_the_planted_direction(world: CausalWorld) -> None:
-    difference = difference_of_means(world.inputs, world.inputs.open_layer(LAYER))
+    difference = difference_of_means(world.inputs.open_layer(LAYER))
     assert difference is not None
     cosine = float(difference @ world.basis[SAID] / difference.norm())
     assert cosine > 0.9

@@ -9,8 +9,8 @@ from core.analysis.evolution import Config as EvolutionConfig
 from core.analysis.evolution.figures import figures
 from core.analysis.evolution.run import draw_rows, find_rows, read_codes
 from core.analysis.evolution.run import run as evolution
-from core.analysis.result import AnalysisInputs
 from core.errors import BadInput
+from core.features.inputs import AnalysisInputs
 from core.stats.matching import Codes, Pairs, chain, match_activations, match_decoders, permuted_threshold
 from core.stats.similarity import centred_gram, cka
 from tests.core.features.planted_world import World

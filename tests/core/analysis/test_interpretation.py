@@ -12,9 +12,9 @@ from sklearn.metrics import balanced_accuracy_score
 from core.analysis.interpretation import Config as InterpretationConfig
 from core.analysis.interpretation.figures import figures
 from core.analysis.interpretation.run import run as interpretation
-from core.analysis.result import AnalysisInputs
 from core.features.examples import EXAMPLES
 from core.features.influence import PROMOTED
+from core.features.inputs import AnalysisInputs
 from core.lm.loading import load_model
 from core.stats.enrichment import balanced_accuracy, enrich
 from tests.core.features.planted_world import World, make_inputs

@@ -11,9 +11,11 @@ from core.analysis.overview.figures import figures
 from core.analysis.overview.findings import outlier_notes
 from core.analysis.overview.quality import quality, sum_groups
 from core.analysis.overview.run import run as overview
-from core.analysis.result import AnalysisInputs, Result
-from core.features.associations import image_labels
+from core.analysis.result import Result
+from core.data.gender_concept import GENDER
+from core.features.associations import Labels
 from core.features.families import discoveries, shuffled_images
+from core.features.inputs import AnalysisInputs
 from core.features.row_groups import find_cells
 from tests.core.features.planted_world import World, make_inputs, make_samples, make_tokens
 
@@ -23,7 +25,7 @@ CONFIG = OverviewConfig(bootstrap=50, spliced_images=0, shuffles=20, top_feature
 @pytest.fixture(scope="module")
 def result() -> Result:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("core.features.row_groups.position_sets", lambda tokens, samples: tokens["position_set"])
+        patch.setattr("core.features.row_groups.position_sets", lambda tokens, samples, concept: tokens["position_set"])
         return overview(make_inputs(World(images=240)), CONFIG)
 
 
@@ -88,7 +90,7 @@ def test_the_same_inputs_give_the_same_tables(world: AnalysisInputs):
 
 def test_quality_equals_a_dense_computation(world: AnalysisInputs):
     layer = world.open_layer(2)
-    measured = quality(sum_groups(layer, image_labels(world.samples, "en")), 2)
+    measured = quality(sum_groups(layer, GENDER.image_labels(world.samples, "en")), 2)
     tokens = layer.table.tokens.join(world.samples.select("image_id", "split"), on="image_id", maintain_order="left")
     rows = np.flatnonzero(((tokens["split"] != "train") & ~tokens["special"]).to_numpy())
     x = layer.table.read(rows).numpy().astype(np.float64)
@@ -128,7 +130,7 @@ def test_shuffles_move_an_images_languages_together():
     samples = make_samples(World(images=40)).with_columns(
         gender_ar=pl.when(pl.col("gender_en") == "female").then(pl.lit("male")).otherwise(pl.lit("female"))
     )
-    labels = {language: image_labels(samples, language) for language in ("en", "ar")}
+    labels = {language: Labels.of(GENDER, samples, language) for language in ("en", "ar")}
     for order in shuffled_images(labels, "test", 5, seed=0):
         assert all(order["en"][image] != order["ar"][image] for image in order["en"])
         assert sum(order["en"].values()) == 5

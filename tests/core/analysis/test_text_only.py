@@ -14,9 +14,12 @@ from core.analysis.amplification import Config as AmplificationConfig
 from core.analysis.amplification.run import run as amplification
 from core.analysis.qualitative import Config as QualitativeConfig
 from core.analysis.qualitative.run import run as qualitative
-from core.analysis.result import AnalysisInputs, LayerInputs
+from core.data.gender_concept import GENDER
 from core.data.samples import prepare, read_samples
 from core.features.index import FeatureIndex, build_index
+from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
+from core.features.row_groups import RowGrouper
 from core.lm.loading import load_model
 from core.progress import silent
 from core.sae.architectures import SparseAutoencoder
@@ -38,7 +41,8 @@ def inputs(tiny_text_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> A
     table = LayerTable.open([folder / "shard"], LAYER)
     sae = random_sae()
     build_index(sae, table, samples, IndexConfig(), folder / "index")
-    opened = LayerInputs(LAYER, table, sae, FeatureIndex.open(folder / "index"))
+    index, grouper = FeatureIndex.open(folder / "index"), RowGrouper(samples, GENDER)
+    opened = LayerView(LAYER, table, sae, index, samples, ("en", "ar"), GENDER, grouper)
     return AnalysisInputs(
         samples=samples,
         images=None,

@@ -20,8 +20,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from core.analysis.result import AnalysisInputs, LayerInputs
+from core.data.gender_concept import GENDER
 from core.features.index import FeatureIndex, build_index
+from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
+from core.features.row_groups import RowGrouper
 from core.lm.hooks import edit
 from core.lm.loaded import LoadedModel
 from core.lm.loading import load_model
@@ -93,7 +96,8 @@ class CausalWorld:
         table: Any = read_whole_sequences(self.loaded, self.folder, self.samples)
         sae = signed_basis(self.basis)
         build_index(sae, table, self.samples, IndexConfig(), self.folder / "index")
-        opened = LayerInputs(LAYER, table, sae, FeatureIndex.open(self.folder / "index"))
+        index, grouper = FeatureIndex.open(self.folder / "index"), RowGrouper(self.samples, GENDER)
+        opened = LayerView(LAYER, table, sae, index, self.samples, ("en", "ar"), GENDER, grouper)
         return AnalysisInputs(
             samples=self.samples,
             images=self.folder,

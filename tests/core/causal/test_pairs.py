@@ -5,8 +5,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from core.analysis.result import AnalysisInputs
 from core.causal.pairs import find_swaps
+from core.features.inputs import AnalysisInputs
 
 
 @pytest.fixture

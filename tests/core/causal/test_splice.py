@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 import torch
 
-from core.analysis.result import AnalysisInputs
 from core.causal.splice import Splicer
+from core.features.inputs import AnalysisInputs
 from core.lm.loaded import LoadedModel
 from core.lm.loading import load_model
 from core.lm.prompts import CaptionRequest

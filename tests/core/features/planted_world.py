@@ -18,7 +18,11 @@ import polars as pl
 import torch
 from scipy import sparse
 
-from core.analysis.result import AnalysisInputs, LayerInputs
+from core.data.concept import Concept
+from core.data.gender_concept import GENDER
+from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
+from core.features.row_groups import RowGrouper
 
 LAYOUT = [
     "last-prompt",
@@ -148,7 +152,7 @@ def make_codes(world: World, tokens: pl.DataFrame, female: np.ndarray, layer: in
     return sparse.csr_array(codes)
 
 
-def make_layer(world: World, tokens: pl.DataFrame, samples: pl.DataFrame, layer: int) -> LayerInputs:
+def make_layer(world: World, tokens: pl.DataFrame, samples: pl.DataFrame, layer: int) -> LayerView:
     gender = dict(samples.select("image_id", "gender_en").iter_rows())
     female = np.array([gender[image] == "female" for image in tokens["image_id"]])
     codes = make_codes(world, tokens, female, layer)
@@ -168,7 +172,8 @@ def make_layer(world: World, tokens: pl.DataFrame, samples: pl.DataFrame, layer:
     )
     table: Any = Table(tokens, stream)
     index: Any = Index(codes)
-    return LayerInputs(layer, table, sae, index)  # type: ignore[arg-type]
+    grouper = RowGrouper(samples, GENDER)
+    return LayerView(layer, table, sae, index, samples, world.languages, GENDER, grouper)  # type: ignore[arg-type]
 
 
 def no_model() -> Any:
@@ -192,6 +197,6 @@ def make_inputs(world: World, open_model: Callable[[], Any] = no_model) -> Analy
     )
 
 
-def read_planted_sets(tokens: pl.DataFrame, samples: pl.DataFrame) -> pl.Series:
+def read_planted_sets(tokens: pl.DataFrame, samples: pl.DataFrame, concept: Concept) -> pl.Series:
     """Stands in for `position_sets`: the sets are a column of the planted tokens."""
     return tokens["position_set"]

@@ -1,18 +1,23 @@
 """Gender association against scipy, on planted features."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 from scipy import sparse, stats
 from sklearn.metrics import roc_auc_score
 
-from core.features.associations import associate, image_labels, rank, rank_gender_features, rank_test
-from core.features.row_groups import Cells, FeatureCells
+from core.data.gender_concept import GENDER
+from core.features.associations import Labels, associate
+from core.features.ranking import Ranking, rank_features
+from core.features.row_groups import FeatureSums, RowGroups
+from core.stats.ranks import rank, rank_test
 
 N = 240
 
 
-def planted() -> tuple[FeatureCells, pl.DataFrame]:
+def planted() -> tuple[FeatureSums, pl.DataFrame]:
     """240 images; feature 0 fires on female, 1 on male in Arabic only, 2 at random, 3 on five images."""
     rng = np.random.default_rng(1)
     female = np.arange(N) % 2 == 0
@@ -36,7 +41,7 @@ def planted() -> tuple[FeatureCells, pl.DataFrame]:
     table = pl.concat(tables).with_columns(pl.col("rows").cast(pl.UInt32))
     sums = sparse.csr_array(np.concatenate(blocks).astype(np.float32))
     fired = sparse.csr_array((sums.toarray() > 0).astype(np.float32))
-    return FeatureCells(Cells(table, np.zeros(0, np.int64)), sums, fired), samples
+    return FeatureSums(RowGroups(table, np.zeros(0, np.int64)), sums, fired), samples
 
 
 def test_rank_test_equals_scipys_mann_whitney_with_ties():
@@ -59,9 +64,9 @@ def test_a_constant_feature_has_p_one():
 
 
 def test_planted_features_are_found_in_the_right_language_and_direction():
-    cells, samples = planted()
-    english = associate(cells, image_labels(samples, "en"), "en", "pre-gender", "test")
-    arabic = associate(cells, image_labels(samples, "ar"), "ar", "pre-gender", "test")
+    sums, samples = planted()
+    english = associate(sums, Labels.of(GENDER, samples, "en"), "en", "pre-gender", "test")
+    arabic = associate(sums, Labels.of(GENDER, samples, "ar"), "ar", "pre-gender", "test")
     assert english.filter(pl.col("q") < 0.05)["feature"].to_list() == [0]
     assert arabic.filter(pl.col("q") < 0.05)["feature"].to_list() == [0, 1]
     first, second = arabic.filter(pl.col("feature").is_in([0, 1])).rows(named=True)
@@ -70,21 +75,47 @@ def test_planted_features_are_found_in_the_right_language_and_direction():
 
 
 def test_unsupported_features_are_not_tested_and_the_rest_is():
-    cells, samples = planted()
-    tested = associate(cells, image_labels(samples, "en"), "en", "pre-gender", "test")
+    sums, samples = planted()
+    tested = associate(sums, Labels.of(GENDER, samples, "en"), "en", "pre-gender", "test")
     assert tested["feature"].to_list() == [0, 1, 2]
     assert tested["support"].min() >= 20
 
 
 def test_features_are_ranked_on_the_selection_split_over_both_languages():
-    cells, samples = planted()
-    assert rank_gender_features(cells, samples, ("en", "ar"), ("pre-gender",))[:2] == [0, 1]
-    assert rank_gender_features(cells, samples.with_columns(split=pl.lit("test")), ("en", "ar"), ("pre-gender",)) == []
+    sums, samples = planted()
+    ranking = rank_features(sums, samples, ("en", "ar"), GENDER)
+    assert ranking.strongest()[:2] == [0, 1]
+    assert ranking.signs([0, 1]) == [1, -1]
+    assert rank_features(sums, samples.with_columns(split=pl.lit("test")), ("en", "ar"), GENDER).strongest() == []
+
+
+def test_a_ranking_is_the_same_when_it_is_read_again(tmp_path: Path):
+    ranking = rank_features(*planted(), ("en", "ar"), GENDER)
+    ranking.save(tmp_path)
+    read = Ranking.load(tmp_path, GENDER)
+    assert read.associations.equals(ranking.associations)
+    assert (read.strongest(), read.association([0])) == (ranking.strongest(), ranking.association([0]))
+    assert (read.least_p == ranking.least_p).all() and (read.lean == ranking.lean).all()
+
+
+def test_strength_and_lean_are_those_of_the_tests_themselves():
+    """Against the sums over languages and position sets, done here feature by feature."""
+    sums, samples = planted()
+    ranking = rank_features(sums, samples, ("en", "ar"), GENDER)
+    areas = {
+        language: associate(sums, Labels.of(GENDER, samples, language), language, "pre-gender", "select")
+        for language in ("en", "ar")
+    }
+    for feature in range(3):
+        each = [table.filter(feature=feature)["auroc"].item() - 0.5 for table in areas.values()]
+        assert ranking.lean[feature] == pytest.approx(sum(each) / 2)
+        assert ranking.least_p[feature] == min(table.filter(feature=feature)["p"].item() for table in areas.values())
+    assert ranking.least_p[3] == 1 and ranking.lean[3] == 0
 
 
 def test_an_empty_position_set_gives_an_empty_table_with_the_schema():
-    cells, samples = planted()
-    empty = associate(cells, image_labels(samples, "en"), "en", "image", "test")
+    sums, samples = planted()
+    empty = associate(sums, Labels.of(GENDER, samples, "en"), "en", "image", "test")
     assert empty.height == 0 and "auroc" in empty.columns
 
 
@@ -96,4 +127,4 @@ def test_an_image_whose_captions_disagree_has_no_label():
             "gender_en": ["female", "male", "male", "neutral", "neutral", "both"],
         }
     )
-    assert image_labels(samples, "en")["female"].to_list() == [None, False, None, None]
+    assert GENDER.image_labels(samples, "en")["positive"].to_list() == [None, False, None, None]

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from core.activations.positions import position_sets
+from core.data.gender_concept import GENDER
 from core.features.examples import examples
 from core.features.index import FeatureIndex, build_index
 from core.features.statistics import BINS, FEATURES, LANGUAGES, POSITIONS, QUANTILES, SEGMENTS
@@ -73,7 +74,7 @@ def test_share_and_mean_square_by_segment(index: FeatureIndex, layer: Layer, fea
 
 
 def test_position_sets_by_language(index: FeatureIndex, layer: Layer, feature: int) -> None:
-    names = position_sets(layer.tokens, layer.samples)
+    names = position_sets(layer.tokens, layer.samples, GENDER)
     special = layer.tokens["special"]
     expected = {}
     for language in (None, "en", "ar"):
@@ -111,5 +112,5 @@ def test_outliers_are_in_no_statistic_and_no_example(layer: Layer, tmp_path: Pat
 
 
 def _of_decision_points(layer: Layer, tokens: pl.DataFrame) -> int:
-    sets = position_sets(tokens, layer.samples)
+    sets = position_sets(tokens, layer.samples, GENDER)
     return int((layer.dense[:, 7] > 0)[(tokens["special"] & (sets == "last-prompt")).to_numpy()].sum())

@@ -3,7 +3,7 @@ import pytest
 
 from core.figures.writers import to_spec
 from core.report.sae_figures import thinned
-from core.report.study_figures import figures, gender_counts
+from core.report.study_figures import figures, label_counts
 
 SAMPLES = pl.DataFrame(
     {
@@ -24,7 +24,7 @@ HISTORY = pl.DataFrame(
 
 
 def test_captions_are_counted_by_language_split_and_gender() -> None:
-    counts = gender_counts(SAMPLES)
+    counts = label_counts(SAMPLES)
     assert counts["count"].sum() == 5
     assert counts.filter(captions="gender_ar", split="train", gender="female")["count"].item() == 2
 

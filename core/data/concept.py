@@ -1,0 +1,93 @@
+"""A concept that captions express: its two sides, its words, and where in a caption it can be read."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+
+IMAGE, LAST_PROMPT, OTHER, ITEM = "image", "last-prompt", "other", "item"
+"""Position sets that need no concept: image rows, the last row before a caption, rows in no statistic, and rows of a
+model of one's own."""
+
+
+class ConceptWord(Protocol):
+    """A stretch of a caption, `caption[start:end]`, that tells a side; a `name` is the weakest kind."""
+
+    @property
+    def start(self) -> int:
+        """First character."""
+
+    @property
+    def end(self) -> int:
+        """The character after the last."""
+
+    @property
+    def kind(self) -> str:
+        """Noun, pronoun, name and so on."""
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Names of a concept's position sets: caption rows before its first word, on that word, and on later ones."""
+
+    before: str
+    first: str
+    later: str
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A concept with two sides, which a caption expresses by words.
+
+    `sides` are the labels of the two sides, the one that scores point to first. `shown` is the column of the samples
+    that tells whether the picture shows the concept, and the value that says that it does not. `words` finds a
+    caption's words, in reading order; `label` names what the caption as a whole expresses. `counterparts` give, by
+    language, everyday words and what the other side has in their place; `planted` is the key of a known-answer world's
+    truth that lists such words. `adjective` and `plural` are for sentences.
+    """
+
+    name: str
+    plural: str
+    adjective: str
+    sides: tuple[str, str]
+    positions: Positions
+    shown: tuple[str, str]
+    planted: str
+    words: Callable[[str, str], Sequence[ConceptWord]]
+    label: Callable[[str, str], str]
+    counterparts: Mapping[str, Mapping[str, str]]
+    colours: Mapping[str, str]
+    """The colour of each label, in the order of legends."""
+
+    @property
+    def position_sets(self) -> tuple[str, ...]:
+        """Every position set, in reading order, rows in no statistic last."""
+        return (IMAGE, LAST_PROMPT, self.positions.before, self.positions.first, self.positions.later, OTHER)
+
+    @property
+    def decision_sets(self) -> tuple[str, str]:
+        """Where the concept cannot be read off the caption: only here "it emerges" is claimed."""
+        return LAST_PROMPT, self.positions.before
+
+    @property
+    def questions(self) -> Mapping[str, str]:
+        """What is asked at a position set: does the concept show in the picture, before it is spoken, or in the words
+        themselves? Thousands of sure finds on its words would otherwise lend their false discovery rate to the
+        decision positions."""
+        own = self.positions
+        asked = {IMAGE: "picture", LAST_PROMPT: "decision", own.before: "decision"}
+        return {**asked, own.first: "words", own.later: "words"}
+
+    def label_column(self, language: str) -> str:
+        """The column of the samples with the label of the caption in that language."""
+        return f"{self.name}_{language}"
+
+    def image_labels(self, samples: pl.DataFrame, language: str) -> pl.DataFrame:
+        """One row an image: image_id, split, positive (whether it is on the first side; null where its captions
+        disagree, or are on neither side)."""
+        label, (one, other) = pl.col(self.label_column(language)), self.sides
+        positive, negative = (label == one).any(), (label == other).any()
+        clear = (positive != negative) & ~(label == "both").any()
+        told = pl.when(clear).then(positive).otherwise(None).alias("positive")
+        return samples.group_by("image_id").agg(pl.col("split").first(), told).sort("image_id")
