@@ -5,6 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from core.analysis.registry import declared
+from core.planning.versions import closure
+from core.store.steps import CAPTURE, INDEX_FEATURES, TRAIN_SAE, StepSpec
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -68,3 +74,42 @@ def test_no_module_beside_the_flows_is_named_like_one_of_python() -> None:
     # Prefect loads a deployment's flow with its folder first on the path: `profile` there broke `import torch`.
     names = {path.stem for path in (PROJECT / "flows").iterdir()} - {"__init__"}
     assert not names & sys.stdlib_module_names
+
+
+SPEAKS_OF_GENDER = (
+    "core/data/gender*",
+    "core/data/arabic*",
+    "core/data/scene*",
+    "core/data/sample*",
+    "core/analysis/*/*",  # those declared for gender: the next test looks at the declarations
+    "core/data/english*",  # what arabic* is for Arabic
+    "core/data/given_names.py",  # weak evidence of gender in a caption
+    "core/data/emoji_source.py",  # woman and man minimal pairs
+    "core/data/table_source.py",  # labels and pairs a user's captions
+    "core/data/table_look.py",
+    "core/data/table_checks.py",
+    "core/data/concepts.py",  # names the only concept there is
+    "core/legacy/config_keys.py",  # keys and column names of the old scripts
+    "core/legacy/sae_beside.py",
+)
+"""Everything else knows a `Concept` alone."""
+
+
+def test_only_these_files_know_that_the_concept_is_gender() -> None:
+    code = [path.relative_to(PROJECT) for path in python_files() if path.is_relative_to(PROJECT / "core")]
+    others = [path for path in code if not any(path.match(pattern) for pattern in SPEAKS_OF_GENDER)]
+    assert not [str(path) for path in others if "gender" in (PROJECT / path).read_text("utf-8").lower()]
+    assert len(others) > 150
+
+
+def test_analyses_that_speak_of_gender_are_declared_for_it() -> None:
+    for name, analysis in declared().items():
+        files = (PROJECT / "core" / "analysis" / name).glob("*.py")
+        says = any("gender" in path.read_text("utf-8").lower() for path in files)
+        assert not says or analysis.concept == "gender", name
+
+
+@pytest.mark.parametrize("step", [CAPTURE, TRAIN_SAE, INDEX_FEATURES])
+def test_a_new_analysis_changes_the_digest_of_no_heavy_step(step: StepSpec) -> None:
+    reached = closure(step.roots)
+    assert not [name for name in reached if name.startswith(("core.analysis", "core.planning", "core.report"))]

@@ -20,7 +20,7 @@ Stream = Float[Tensor, "B T D"]
 
 
 @dataclass(frozen=True)
-class Site:
+class EditSite:
     """A clean stream about to be patched, and the sparse code of the R positions that the patch may reach.
 
     `segments` [R] are those positions' segment codes (`core.lm.patched`).
@@ -50,13 +50,13 @@ class Site:
         return norms
 
 
-def open_site(
+def open_edit_site(
     sae: SparseAutoencoder,
     stream: Stream,
     segments: Int[Tensor, "B T"],
     reach: Bool[Tensor, "B T"],
     limit: float = math.inf,
-) -> Site:
+) -> EditSite:
     """Read a stream's features where `reach` says; the autoencoder moves to the stream's device.
 
     A position whose norm exceeds `limit` is left as it is, for no autoencoder has learnt from such rows; but for the
@@ -65,7 +65,7 @@ def open_site(
     sae = sae.to(stream.device)
     reach = reach & ((segments == LAST_PROMPT) | within(stream, limit))
     with torch.no_grad():
-        return Site(stream, reach, segments[reach].long(), sae.encode(stream[reach].float()), sae.W_dec.detach())
+        return EditSite(stream, reach, segments[reach].long(), sae.encode(stream[reach].float()), sae.W_dec.detach())
 
 
 def within(stream: Stream, limit: float) -> Bool[Tensor, "B T"]:
@@ -95,7 +95,7 @@ class Ablation:
     replacement: Mapping[int, Float[Tensor, " n"]] | None = None
     segments: tuple[int, ...] | None = None
 
-    def delta(self, site: Site) -> Float[Tensor, "R D"]:
+    def delta(self, site: EditSite) -> Float[Tensor, "R D"]:
         """What is added to the stream at the positions reached."""
         difference = site.activations(self.features)
         for segment, values in (self.replacement or {}).items():
@@ -106,7 +106,7 @@ class Ablation:
         delta: Tensor = -difference @ site.decoder[list(self.features)]
         return delta
 
-    def __call__(self, site: Site) -> Stream:
+    def __call__(self, site: EditSite) -> Stream:
         """The patched stream."""
         return site.added(self.delta(site))
 
@@ -117,11 +117,11 @@ class Steering:
 
     vector: Float[Tensor, " D"]
 
-    def delta(self, site: Site) -> Float[Tensor, "R D"]:
+    def delta(self, site: EditSite) -> Float[Tensor, "R D"]:
         """What is added to the stream at the positions reached."""
         return self.vector.to(site.stream.device).expand(int(site.segments.numel()), -1)
 
-    def __call__(self, site: Site) -> Stream:
+    def __call__(self, site: EditSite) -> Stream:
         """The patched stream."""
         return site.added(self.delta(site))
 
@@ -142,6 +142,6 @@ def during_generation(sae: SparseAutoencoder, patch: Ablation | Steering, limit:
         segments = torch.zeros_like(reach, dtype=torch.int8)
         if reach.shape[1] > 1:  # the prompt itself, whose last position has a code of its own
             segments[:, -1] = LAST_PROMPT
-        return patch(open_site(sae, stream, segments, reach, limit))
+        return patch(open_edit_site(sae, stream, segments, reach, limit))
 
     return change

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.causal.interventions import Site, open_site
+from core.causal.interventions import EditSite, open_edit_site
 from core.causal.pairs import MinimalPair
 from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
@@ -28,7 +28,7 @@ from core.lm.streams import CleanStreams
 
 TOKENS = 4096
 """Most tokens (padding included) in one pass, unless one sequence alone has more."""
-Patch = Callable[[Site], Float[Tensor, "B T D"]]
+Patch = Callable[[EditSite], Float[Tensor, "B T D"]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class PairRuns:
         """The clean stream after block `layer`, portion by portion."""
         return self._clean.after(layer)
 
-    def sites(self, opened: LayerView) -> list[Site]:
+    def sites(self, opened: LayerView) -> list[EditSite]:
         """Where patches at a layer apply, portion by portion."""
         parts = zip(self._portions, self.streams(opened.layer), strict=True)
         return [_site(opened, part.batch, stream) for part, stream in parts]
@@ -84,7 +84,7 @@ class PairRuns:
             odds[list(portion.pairs)] = (positive - negative).cpu().numpy()
         return odds
 
-    def patched(self, layer: int, sites: Sequence[Site], patch: Patch) -> Float[np.ndarray, " N"]:
+    def patched(self, layer: int, sites: Sequence[EditSite], patch: Patch) -> Float[np.ndarray, " N"]:
         """`log_odds` with a patch applied at every site."""
         return self.log_odds(layer, [patch(site) for site in sites])
 
@@ -114,7 +114,7 @@ class CaptionRuns:
         predictions = caption_predictions(samples, left_out, self._loaded.device)
         return _Captions(tuple(chosen), build_batch(self._loaded, samples), predictions)
 
-    def sites(self, opened: LayerView) -> list[Site]:
+    def sites(self, opened: LayerView) -> list[EditSite]:
         """Where patches at a layer apply, portion by portion."""
         parts = zip(self._portions, self._clean.after(opened.layer), strict=True)
         return [_site(opened, part.batch, stream) for part, stream in parts]
@@ -123,13 +123,13 @@ class CaptionRuns:
         """Which captions run together, and their batch."""
         return [(part.samples, part.batch) for part in self._portions]
 
-    def clean_states(self, layer: int, sites: Sequence[Site]) -> list[Float[Tensor, "B T D"]]:
+    def clean_states(self, layer: int, sites: Sequence[EditSite]) -> list[Float[Tensor, "B T D"]]:
         """The final norm's clean output, portion by portion."""
         parts = zip(self._portions, sites, strict=True)
         return [states_from(self._loaded, part.batch, layer, site.stream) for part, site in parts]
 
     def divergence(
-        self, layer: int, sites: Sequence[Site], clean: Sequence[Float[Tensor, "B T D"]], patch: Patch
+        self, layer: int, sites: Sequence[EditSite], clean: Sequence[Float[Tensor, "B T D"]], patch: Patch
     ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
         """KL(clean ‖ patched) and cross-entropy at the words that do not differ, nats a token, caption by caption."""
         kl, entropy = np.empty(self._count), np.empty(self._count)
@@ -141,8 +141,8 @@ class CaptionRuns:
         return kl, entropy
 
 
-def _site(opened: LayerView, batch: TokenBatch, stream: Float[Tensor, "B T D"]) -> Site:
-    return open_site(opened.sae, stream, batch.segments, batch.patchable(), opened.table.norm_limit)
+def _site(opened: LayerView, batch: TokenBatch, stream: Float[Tensor, "B T D"]) -> EditSite:
+    return open_edit_site(opened.sae, stream, batch.segments, batch.patchable(), opened.table.norm_limit)
 
 
 def portions(lengths: Sequence[int], tokens: int) -> list[list[int]]:
@@ -156,7 +156,7 @@ def portions(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     return cut
 
 
-def relative_norms(sites: Sequence[Site], delta: Callable[[Site], Float[Tensor, "R D"]]) -> float:
+def relative_norms(sites: Sequence[EditSite], delta: Callable[[EditSite], Float[Tensor, "R D"]]) -> float:
     """Mean ‖Δx‖ / ‖x‖ over all positions that the patches reach."""
     total, count = 0.0, 0
     for site in sites:

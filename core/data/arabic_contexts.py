@@ -2,7 +2,7 @@
 
 from core.data.arabic import Stripped
 from core.data.arabic_lexicon import Person, arabic_lexicon
-from core.data.arabic_readings import Reading
+from core.data.arabic_words import ParsedWord
 from core.data.gender_words import Gender
 
 _PARENTS = frozenset({"ابو", "ام"})
@@ -13,7 +13,7 @@ _HOUSE = frozenset({"بيت", "البيت", "الكل", "البنات", "كبي�
 _BEARER = "حامل"
 
 
-def candidates(readings: list[Reading], nobody: frozenset[int]) -> list[tuple[Stripped, Person] | None]:
+def candidates(readings: list[ParsedWord], nobody: frozenset[int]) -> list[tuple[Stripped, Person] | None]:
     """For each word the person it can be, with the clitics taken off to read it so.
 
     Args:
@@ -23,7 +23,7 @@ def candidates(readings: list[Reading], nobody: frozenset[int]) -> list[tuple[St
     return [None if index in nobody else _candidate(readings, index) for index in range(len(readings))]
 
 
-def _candidate(readings: list[Reading], index: int) -> tuple[Stripped, Person] | None:
+def _candidate(readings: list[ParsedWord], index: int) -> tuple[Stripped, Person] | None:
     for stripped in readings[index].lexeme.bearers:
         gender = _bearer(readings, index, stripped)
         return (stripped, Person(gender)) if gender is not None else None
@@ -42,12 +42,12 @@ def _candidate(readings: list[Reading], index: int) -> tuple[Stripped, Person] |
     return None
 
 
-def neighbour(readings: list[Reading], index: int) -> Reading | None:
+def neighbour(readings: list[ParsedWord], index: int) -> ParsedWord | None:
     """The word at `index`, if there is one."""
     return readings[index] if 0 <= index < len(readings) else None
 
 
-def _fits(readings: list[Reading], index: int, way: Stripped) -> bool:
+def _fits(readings: list[ParsedWord], index: int, way: Stripped) -> bool:
     lexicon = arabic_lexicon()
     if way.stem not in lexicon.people and not way.owner:  # a construct: the noun that it needs comes next
         after = neighbour(readings, index + 1)
@@ -60,12 +60,12 @@ def _fits(readings: list[Reading], index: int, way: Stripped) -> bool:
     return not _follows(readings, index, way.stem, "unless_before")
 
 
-def _follows(readings: list[Reading], index: int, stem: str, name: str) -> bool:
+def _follows(readings: list[ParsedWord], index: int, stem: str, name: str) -> bool:
     after = neighbour(readings, index + 1)
     return after is not None and after.word.folded in arabic_lexicon().contexts[name].get(stem, frozenset())
 
 
-def is_or(readings: list[Reading], index: int) -> bool:
+def is_or(readings: list[ParsedWord], index: int) -> bool:
     """Whether أم is `or`, not a mother: a question asks, or it stands between two nouns, both definite or neither."""
     reading, before, after = readings[index], neighbour(readings, index - 1), neighbour(readings, index + 1)
     if reading.word.folded != _MOTHER or before is None or after is None:
@@ -82,7 +82,7 @@ def is_or(readings: list[Reading], index: int) -> bool:
     return before.lexeme.is_definite == after.lexeme.is_definite
 
 
-def _bearer(readings: list[Reading], index: int, stripped: Stripped) -> Gender | None:
+def _bearer(readings: list[ParsedWord], index: int, stripped: Stripped) -> Gender | None:
     """حامل alone is pregnant, with what is carried a man who carries it or a holder; حاملة carries, or is a carrier."""
     reading, before, after = readings[index], neighbour(readings, index - 1), neighbour(readings, index + 1)
     if after is not None and (after.clause != reading.clause or after.lexeme.joins):
@@ -99,16 +99,16 @@ def _bearer(readings: list[Reading], index: int, stripped: Stripped) -> Gender |
     return None if is_shown and not stripped.is_definite and not reading.lexeme.joins else "female"
 
 
-def _is_verb(reading: Reading | None) -> bool:
+def _is_verb(reading: ParsedWord | None) -> bool:
     return reading is not None and bool(reading.lexeme.verbs) and not _is_noun(reading)
 
 
-def _is_noun(reading: Reading) -> bool:
+def _is_noun(reading: ParsedWord) -> bool:
     lexeme = reading.lexeme
     return bool(lexeme.people or lexeme.being or lexeme.owned)
 
 
-def _goes_on(after: Reading) -> bool:
+def _goes_on(after: ParsedWord) -> bool:
     """Whether a word is no noun: a preposition, a verb, an adjective."""
     lexeme = after.lexeme
     if lexeme.is_preposition or lexeme.prepositional is not None or lexeme.preposition:
@@ -116,7 +116,7 @@ def _goes_on(after: Reading) -> bool:
     return bool(lexeme.verbs or lexeme.adjective) and not _is_noun(after)
 
 
-def _is_number(readings: list[Reading], index: int) -> bool:
+def _is_number(readings: list[ParsedWord], index: int) -> bool:
     """Whether ست is `six`: what it counts comes next."""
     after = neighbour(readings, index + 1)
     if after is None or after.clause != readings[index].clause or after.word.folded in _HOUSE:
@@ -124,7 +124,7 @@ def _is_number(readings: list[Reading], index: int) -> bool:
     return not _goes_on(after) and not after.lexeme.joins and not after.lexeme.is_definite
 
 
-def named_nobody(readings: list[Reading]) -> frozenset[int]:
+def named_nobody(readings: list[ParsedWord]) -> frozenset[int]:
     """Words of expressions, places and animal families that name nobody, and of who is said not to be there."""
     found: set[int] = set()
     for index in range(len(readings)):
@@ -134,7 +134,7 @@ def named_nobody(readings: list[Reading]) -> frozenset[int]:
     return frozenset(found)
 
 
-def _is_absent(readings: list[Reading], index: int) -> bool:
+def _is_absent(readings: list[ParsedWord], index: int) -> bool:
     """Whether somebody who is not there is spoken of: بلا سائق, لا يوجد أي رجل, خالية من الناس."""
     known, before = arabic_lexicon().sets, [reading.word.folded for reading in readings[:index]]
     if len(before) > 1 and before[-1] == "من" and readings[index - 2].within("empty"):
@@ -148,7 +148,7 @@ def _is_absent(readings: list[Reading], index: int) -> bool:
     return bool(before) and before[-1] in known["absence"]
 
 
-def _fixed(readings: list[Reading], index: int) -> set[int]:
+def _fixed(readings: list[ParsedWord], index: int) -> set[int]:
     rows = arabic_lexicon().fixed
     for stem in readings[index].lexeme.stems:
         for row in rows.get(stem, ()):
@@ -158,7 +158,7 @@ def _fixed(readings: list[Reading], index: int) -> set[int]:
     return set()
 
 
-def _named_place(readings: list[Reading], index: int) -> set[int]:
+def _named_place(readings: list[ParsedWord], index: int) -> set[int]:
     """King Fahd Street: a title with the article, right behind a place, and the name that follows it."""
     reading, after = readings[index], neighbour(readings, index + 1)
     if after is None or reading.lexeme.is_definite:
@@ -169,7 +169,7 @@ def _named_place(readings: list[Reading], index: int) -> set[int]:
     return {index, index + 1, index + 2} & set(range(len(readings)))
 
 
-def _kin_of_animals(readings: list[Reading], index: int) -> set[int]:
+def _kin_of_animals(readings: list[ParsedWord], index: int) -> set[int]:
     """Mother cat, male lion, queen of the bees: a word of the family beside an animal, in one phrase."""
     reading, after = readings[index], neighbour(readings, index + 1)
     if after is None or after.clause != reading.clause or after.lexeme.joins:

@@ -6,7 +6,7 @@ from core.data.arabic import OWNER_GENDERS, Stripped
 from core.data.arabic_contexts import candidates, named_nobody, neighbour
 from core.data.arabic_lexicon import Person, arabic_lexicon
 from core.data.arabic_phrases import Phrases
-from core.data.arabic_readings import Reading
+from core.data.arabic_words import ParsedWord
 from core.data.gender_words import Gender
 
 _ONE = "احد"
@@ -30,7 +30,7 @@ class People:
     It begins with those whose noun leaves no doubt; `core.data.arabic_doubts` and `core.data.arabic_names` add others.
     """
 
-    def __init__(self, readings: list[Reading]) -> None:
+    def __init__(self, readings: list[ParsedWord]) -> None:
         self.readings = readings
         self.phrases = Phrases(readings)
         self.nobody = named_nobody(readings)

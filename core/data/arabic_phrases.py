@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from core.data.arabic_contexts import is_or
 from core.data.arabic_lexicon import Verb
-from core.data.arabic_readings import Reading
+from core.data.arabic_words import ParsedWord
 from core.data.gender_words import Gender
 from core.data.given_names import given_name
 
@@ -25,7 +25,7 @@ class Phrase(NamedTuple):
     """What stands right before it: a verb, whose subject or object it is, a preposition, or neither."""
 
 
-def roles(readings: list[Reading]) -> list[Role]:
+def roles(readings: list[ParsedWord]) -> list[Role]:
     """What each word does in its sentence."""
     found: list[Role] = []
     for index in range(len(readings)):
@@ -33,7 +33,7 @@ def roles(readings: list[Reading]) -> list[Role]:
     return found
 
 
-def _role(readings: list[Reading], index: int, before: list[Role]) -> Role:
+def _role(readings: list[ParsedWord], index: int, before: list[Role]) -> Role:
     lexeme = readings[index].lexeme
     if lexeme.prepositional is not None:
         return "governed pronoun"
@@ -50,13 +50,13 @@ def _role(readings: list[Reading], index: int, before: list[Role]) -> Role:
     return "particle" if readings[index].within("particles") else "noun"
 
 
-def _is_ali(readings: list[Reading], index: int) -> bool:
+def _is_ali(readings: list[ParsedWord], index: int) -> bool:
     """Whether علي, which is also how على is written without care, is the name: a verb comes next."""
     after = readings[index + 1].lexeme if index + 1 < len(readings) else None
     return readings[index].word.spelt == "علي" and after is not None and bool(after.verbs) and not after.people
 
 
-def is_finite(readings: list[Reading], index: int, before: list[Role]) -> bool:
+def is_finite(readings: list[ParsedWord], index: int, before: list[Role]) -> bool:
     """Whether a word that looks like a verb is one here: تسلق is climbing behind `in`, and climbs behind a person."""
     lexeme = readings[index].lexeme
     is_name = given_name(readings[index].word.folded, "ar") is not None
@@ -79,13 +79,13 @@ def is_finite(readings: list[Reading], index: int, before: list[Role]) -> bool:
     return follows == "particle" or (is_present and follows == "noun" and bool(names_somebody))
 
 
-def _is_of_either_gender(reading: Reading) -> bool:
+def _is_of_either_gender(reading: ParsedWord) -> bool:
     """Whether a word names somebody whose gender its verb has to tell."""
     people = reading.lexeme.people
     return bool(people) and people[0][1].gender is None
 
 
-def _precedes_its_subject(readings: list[Reading], index: int) -> bool:
+def _precedes_its_subject(readings: list[ParsedWord], index: int) -> bool:
     """Whether a person of the verb's gender comes next: تتسلق and تسلق طفلة."""
     after = readings[index + 1].lexeme if index + 1 < len(readings) else None
     if after is None or after.joins or after.preposition:
@@ -97,7 +97,7 @@ def _precedes_its_subject(readings: list[Reading], index: int) -> bool:
 class Phrases:
     """The phrases of one caption."""
 
-    def __init__(self, readings: list[Reading]) -> None:
+    def __init__(self, readings: list[ParsedWord]) -> None:
         self.readings = readings
         self.roles = roles(readings)
         self.all = self._chunk()
@@ -254,18 +254,18 @@ class Phrases:
         return reading.lexeme.being in ("animal", "figure") and not verb.of_animals and can_agree(reading, verb.gender)
 
 
-def is_manner(reading: Reading) -> bool:
+def is_manner(reading: ParsedWord) -> bool:
     """Whether a word behind a verb says how it is done: تسير وحيدة."""
     lexeme = reading.lexeme
     return lexeme.adjective is not None and not lexeme.being and not lexeme.people and not lexeme.is_definite
 
 
-def looks_feminine(reading: Reading) -> bool:
+def looks_feminine(reading: ParsedWord) -> bool:
     """Whether a noun's ending is feminine: ة, ات, اء, or a ه that stands for ة."""
     folded = reading.word.folded
     return folded.endswith(("ة", "ات", "اء")) or reading.lexeme.heh is not None
 
 
-def can_agree(reading: Reading, gender: Gender) -> bool:
+def can_agree(reading: ParsedWord, gender: Gender) -> bool:
     """Whether a noun of no known gender can have a verb of `gender`; one without ة may be feminine or a plural."""
     return gender == "female" or not looks_feminine(reading)

@@ -10,7 +10,7 @@ from core.data.arabic_lexicon import arabic_lexicon
 from core.data.arabic_names import add_names
 from core.data.arabic_owners import owner
 from core.data.arabic_people import People
-from core.data.arabic_readings import read
+from core.data.arabic_words import read
 from core.data.gender_words import Gender, GenderedWord, GenderLabel, Kind, Referent, label_of
 from core.data.given_names import weigh_names
 

@@ -9,8 +9,8 @@ from core.data.arabic import normalise
 from core.data.drops import Drop
 from core.data.images import content_name
 from core.data.sample_frame import Sample, prefixed
-from core.data.table_cells import Row, WrongCell, as_name, as_picture, is_missing, shown
 from core.data.table_columns import PAIR, TWIN
+from core.data.table_values import Row, WrongCell, as_name, as_picture, is_missing, shown
 from core.study.data import Columns
 
 _BLANK = frozenset("\u2800\u3164\u115f\u1160\uffa0")

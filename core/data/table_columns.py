@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from core.data.table_cells import shown
 from core.data.table_csv import SEPARATORS
 from core.data.table_parquet import holds_bytes, is_text, unreadable_columns
 from core.data.table_rows import table_columns, table_types
+from core.data.table_values import shown
 from core.errors import BadInput
 from core.study.data import Columns, TableSource
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TextIO
 
 from core.data.sample_frame import free_column
 from core.data.signatures import HEAD_BYTES, signature
-from core.data.table_cells import Row, shown
+from core.data.table_values import Row, shown
 from core.errors import BadInput
 
 SEPARATORS = ",;\t|"

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.data.table_cells import Row, shown
 from core.data.table_csv import refuse_foreign
+from core.data.table_values import Row, shown
 from core.errors import BadInput
 
 _ONE_PER_LINE = "write one object per line, as"
@@ -63,8 +63,8 @@ def _refuse_other_json(path: Path, first: bytes, row: Row) -> None:
         raise BadInput(f"{path.name}: a JSON array, not JSON Lines; {JSON_LINES_FIX}")
     if start == b"{":
         raise BadInput(f"{path.name}: an object over several lines, not JSON Lines; {JSON_LINES_FIX}")
-    cells = list(row.values.values())
-    if cells and all(isinstance(cell, dict) and cell and all(key.isdigit() for key in cell) for cell in cells):
+    entries = list(row.values.values())
+    if entries and all(isinstance(entry, dict) and entry and all(key.isdigit() for key in entry) for entry in entries):
         raise BadInput(f"{path.name}: one object of whole columns, not JSON Lines; {JSON_LINES_FIX}")
     inner = next((key for key in _ROWS_WITHIN if _is_table(row.values.get(key))), None)
     if inner is not None and path.stat().st_size <= len(first) + _LINE_END:
@@ -72,8 +72,8 @@ def _refuse_other_json(path: Path, first: bytes, row: Row) -> None:
         raise BadInput(f"{path.name}: one object whose rows are under {inner!r}, not JSON Lines; {fix}")
 
 
-def _is_table(cell: object) -> bool:
-    return isinstance(cell, list) and bool(cell) and all(isinstance(row, dict) for row in cell)
+def _is_table(entry: object) -> bool:
+    return isinstance(entry, list) and bool(entry) and all(isinstance(row, dict) for row in entry)
 
 
 def _row(number: int, line: bytes) -> Row:

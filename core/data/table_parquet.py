@@ -1,4 +1,4 @@
-"""Parquet tables, streamed in batches, and the pictures that stand in their cells."""
+"""Parquet tables, streamed in batches, and the pictures that stand in their values."""
 
 import re
 from bisect import bisect_right
@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from core.data.signatures import HEAD_BYTES, signature
-from core.data.table_cells import Row, as_picture, named_path, shown
+from core.data.table_values import Row, as_picture, named_path, shown
 from core.errors import BadInput
 
 _BATCH = 8192
@@ -91,7 +91,7 @@ def is_text(kind: Any) -> bool:
 
 
 def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """Stream these columns; a row with a cell that is no text, or no date of the calendar, has a fault.
+    """Stream these columns; a row with a value that is no text, or no date of the calendar, has a fault.
 
     Raises:
         BadInput: the file is damaged.
@@ -125,10 +125,10 @@ def _group_pictures(
 ) -> Iterator[tuple[int, bytes]]:
     number = group[1]
     for batch in _batches(path, [column], _PICTURES_BATCH, [group[0]]):
-        cells = batch.column(batch.schema.get_field_index(column))
+        values = batch.column(batch.schema.get_field_index(column))
         for place in range(batch.num_rows):
             if number + place + 1 in rows:
-                picture = as_picture(cells[place].as_py())
+                picture = as_picture(values[place].as_py())
                 if picture is not None and picture.content is not None:
                     yield number + place + 1, picture.content
         number += batch.num_rows
@@ -151,8 +151,8 @@ def stored_paths(path: Path, column: str) -> Iterator[str]:
         return
     for batch in _batches(path, [leaf], _BATCH):
         for _, part in _valid_parts(batch):
-            cells = [] if part is None else part.column(part.schema.get_field_index(column)).to_pylist()
-            yield from (name for cell in cells if (name := named_path(cell)) is not None)
+            values = [] if part is None else part.column(part.schema.get_field_index(column)).to_pylist()
+            yield from (name for value in values if (name := named_path(value)) is not None)
 
 
 def _open(path: Path) -> Any:

@@ -8,8 +8,8 @@ from core.data.drops import Drop
 from core.data.images import FOLDER, read_image, store_image
 from core.data.sample_frame import Sample
 from core.data.splits import Group
-from core.data.table_cells import shown
 from core.data.table_parquet import stored_pictures
+from core.data.table_values import shown
 from core.pictures import BrokenImage
 from core.progress import Progress
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.data.table_cells import Row, named_path
 from core.data.table_csv import csv_columns, csv_rows
 from core.data.table_jsonl import JSON_LINES_FIX, jsonl_columns, jsonl_rows
 from core.data.table_parquet import parquet_rows, parquet_schema, stored_paths
+from core.data.table_values import Row, named_path
 from core.errors import BadInput
 
 ENDINGS = (".csv", ".parquet", ".jsonl", ".tsv")

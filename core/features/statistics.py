@@ -60,16 +60,16 @@ _CHUNK_ENTRIES = 1 << 22
 
 @dataclass(frozen=True)
 class RowKinds:
-    """What kind each of the T rows is, as small integers: `cell` numbers the rows of `cells` (language, position_set,
-    rows), −1 for a row in no cell."""
+    """What kind each of the T rows is, as small integers: `group` numbers the rows of `groups` (language, position_set,
+    rows), −1 for a row in no group."""
 
     counted: Bool[np.ndarray, " T"]
     sample: Int[np.ndarray, " T"]
     image: Int[np.ndarray, " T"]
     language: Int[np.ndarray, " T"]
     segment: Int[np.ndarray, " T"]
-    cell: Int[np.ndarray, " T"]
-    cells: pl.DataFrame
+    group: Int[np.ndarray, " T"]
+    groups: pl.DataFrame
     num_samples: int
 
     @classmethod
@@ -78,18 +78,18 @@ class RowKinds:
         frame = tokens.select("language", "special").with_columns(sets.alias("position_set"))
         inside = ~pl.col("special") | (pl.col("position_set") == "last-prompt")
         keys = ["language", "position_set"]
-        cells = frame.filter(inside).group_by(keys).agg(pl.len().alias("rows")).sort(keys)
-        numbered = cells.with_row_index("cell").drop("rows")
+        groups = frame.filter(inside).group_by(keys).agg(pl.len().alias("rows")).sort(keys)
+        numbered = groups.with_row_index("group").drop("rows")
         joined = frame.join(numbered, on=keys, how="left", nulls_equal=True, maintain_order="left")
-        cell = joined.select(pl.when(inside).then(pl.col("cell").cast(pl.Int64)).otherwise(-1)).to_series()
+        group = joined.select(pl.when(inside).then(pl.col("group").cast(pl.Int64)).otherwise(-1)).to_series()
         return cls(
             counted=~tokens["special"].to_numpy(),
             sample=_codes(tokens["sample_id"]),
             image=_codes(tokens["image_id"]),
             language=_places(tokens["language"].fill_null("shared"), LANGUAGES),
             segment=_places(tokens["segment"], SEGMENTS, default=-1),  # a model of one's own has segments of its own
-            cell=cell.fill_null(-1).to_numpy(),
-            cells=cells,
+            group=group.fill_null(-1).to_numpy(),
+            groups=groups,
             num_samples=tokens["sample_id"].n_unique(),
         )
 
@@ -216,26 +216,26 @@ def _histograms(chunk: Chunk, maximum: Float[np.ndarray, " f"]) -> list[list[int
 
 def position_statistics(occurrences: Occurrences, kinds: RowKinds) -> pl.DataFrame:
     """Count, density, mean and maximum when active by feature, language and position set: `POSITIONS`."""
-    width = kinds.cells.height
-    parts = [_in_cells(chunk.where(kinds.cell[chunk.rows] >= 0), kinds, width) for chunk in occurrences.chunks()]
+    width = kinds.groups.height
+    parts = [_in_cells(chunk.where(kinds.group[chunk.rows] >= 0), kinds, width) for chunk in occurrences.chunks()]
     return pl.concat(parts) if parts else POSITIONS.to_frame()
 
 
 def _in_cells(chunk: Chunk, kinds: RowKinds, width: int) -> pl.DataFrame:
     size = (chunk.stop - chunk.first) * width
-    key = chunk.feature * width + kinds.cell[chunk.rows]
+    key = chunk.feature * width + kinds.group[chunk.rows]
     count = np.bincount(key, minlength=size)
     total = np.bincount(key, chunk.values.astype(np.float64), minlength=size)
     largest = np.zeros(size, np.float32)
     np.maximum.at(largest, key, chunk.values)
     some = np.flatnonzero(count)
-    cells = kinds.cells[some % width if width else some]
+    groups = kinds.groups[some % width if width else some]
     frame = pl.DataFrame(
         {"feature": chunk.first + some // max(width, 1), "count": count[some], "max": largest[some]}
     ).with_columns(
-        cells["language"],
-        cells["position_set"],
-        pl.Series("density", count[some] / cells["rows"].to_numpy()),
+        groups["language"],
+        groups["position_set"],
+        pl.Series("density", count[some] / groups["rows"].to_numpy()),
         pl.Series("mean", total[some] / count[some]),
     )
     return frame.select(POSITIONS.names()).cast(POSITIONS)

@@ -1,4 +1,4 @@
-"""Axes of heat maps over layers, where one cell is one layer."""
+"""Axes of heat maps over layers, where one square is one layer."""
 
 import altair as alt
 import polars as pl
@@ -7,8 +7,8 @@ LANGUAGES = ("English", "Arabic")
 """Languages in the order of panels."""
 
 
-def layer_cells(layers: pl.Series, title: str = "Layer") -> alt.Axis:
-    """An axis of one cell a layer, labelled at about every fifth of many."""
+def layer_axis(layers: pl.Series, title: str = "Layer") -> alt.Axis:
+    """An axis of one square a layer, labelled at about every fifth of many."""
     names = sorted(set(layers.to_list()))
     step = 1 if len(names) <= 10 else 5
     values = [name for name in names if name % step == 0]

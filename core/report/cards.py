@@ -8,7 +8,7 @@ import polars as pl
 from markupsafe import Markup
 
 from core.report import text
-from core.report.cells import Column, cell, columns_of, picture, strip
+from core.report.columns import Column, columns_of, entry, picture, strip
 from core.report.contents import LANGUAGES, label
 from core.report.examples import KEYS, chosen_examples
 from core.report.model import Gallery, ShownTable
@@ -80,26 +80,28 @@ def feature_cards(shown: ShownTable, facts: pl.DataFrame | None, pictures: Pictu
     cards = []
     for group in chosen.partition_by(KEYS, maintain_order=True):
         row = known.get((group["layer"][0], group["feature"][0]), {})
-        cells = {column.heading: cell(column, row, pictures) for column in columns if row.get(column.name) is not None}
-        cards.append(_feature_card(group, cells, pictures))
+        entries = {
+            column.heading: entry(column, row, pictures) for column in columns if row.get(column.name) is not None
+        }
+        cards.append(_feature_card(group, entries, pictures))
     features = shown.table.select(KEYS).n_unique()
     return FeatureCards(shown.name, shown.heading, tuple(cards), features - len(cards))
 
 
-def _feature_card(group: pl.DataFrame, cells: Mapping[str, Markup], pictures: Pictures) -> FeatureCard:
+def _feature_card(group: pl.DataFrame, entries: Mapping[str, Markup], pictures: Pictures) -> FeatureCard:
     first = group.row(0, named=True)
     columns = [column for column in columns_of(group) if column.name not in KEYS]
     fixed = [column for column in columns if column.name not in _DRAWN and _is_constant(group[column.name])]
     varied = tuple(column for column in columns if column not in fixed)
-    constant = {column.heading: cell(column, first, pictures) for column in fixed if first[column.name] is not None}
-    facts = {**constant, **cells}
+    constant = {column.heading: entry(column, first, pictures) for column in fixed if first[column.name] is not None}
+    facts = {**constant, **entries}
     filmed = "map" in group.columns and "strip" not in group.columns
     rows = list(group.iter_rows(named=True))
     return FeatureCard(
         title=f"Layer {first['layer']} · feature {first['feature']}",
         facts=tuple((name, value) for name, value in facts.items() if name not in ("Layer", "Feature")),
         headings=() if filmed else varied,
-        examples=() if filmed else tuple(tuple(cell(column, row, pictures) for column in varied) for row in rows),
+        examples=() if filmed else tuple(tuple(entry(column, row, pictures) for column in varied) for row in rows),
         film=tuple(_frame(row, columns, pictures) for row in rows) if filmed else (),
     )
 

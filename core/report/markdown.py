@@ -9,7 +9,7 @@ import polars as pl
 from core.data.concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.report import text
-from core.report.cells import Column, columns_of
+from core.report.columns import Column, columns_of
 from core.report.contents import LANGUAGES, SAE_FIGURES, chapter, place
 from core.report.examples import chosen_examples, described
 from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, origin_words, packages, revisions
@@ -99,12 +99,12 @@ class _Writer:
         yield "| " + " | ".join(escaped(column.heading) for column in columns) + " |"
         yield "|" + "|".join("---:" if column.numeric else "---" for column in columns) + "|"
         for row in head.iter_rows(named=True):
-            yield "| " + " | ".join(self._cell(column, row) for column in columns) + " |"
+            yield "| " + " | ".join(self._entry(column, row) for column in columns) + " |"
         if table.height > most:
             yield f"\n{table.height - most} more rows in the table's file."
         yield ""
 
-    def _cell(self, column: Column, row: Mapping[str, Any]) -> str:
+    def _entry(self, column: Column, row: Mapping[str, Any]) -> str:
         value = row[column.name]
         if value is None:
             return "–"

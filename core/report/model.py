@@ -6,7 +6,7 @@ Columns that the report draws, in any shown table:
 - `map` (list of numbers): a square grid, row by row, laid over the row's `image`;
 - `strip` or `context` (list of {token, value}): a caption coloured by value, right to left where it is Arabic;
 - `language`, and the columns of the concept's labels: coloured by meaning;
-- other lists: their items one beside the other. Arabic is found by its letters, in every cell.
+- other lists: their items one beside the other. Arabic is found by its letters, in every entry.
 """
 
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ from core.figures.theme import FONT
 from core.figures.writers import EMBED_OPTIONS, POLICY, FigureFile, font_faces, script_bundle, script_json
 from core.report import text
 from core.report.cards import FeatureCards, GalleryCard, feature_cards, gallery_cards
-from core.report.cells import TableView, table_view
+from core.report.columns import TableView, table_view
 from core.report.contents import SAE_FIGURES, chapter, flat, place
 from core.report.examples import described
 from core.report.facts import (

@@ -166,7 +166,7 @@ def _curves(table: pl.DataFrame, field: str, title: str) -> alt.Chart:
 
 
 def density(table: pl.DataFrame) -> Figure | None:
-    """How often features fire: a column a layer, a cell a bin of the firing rate, dead features left out."""
+    """How often features fire: a column a layer, a square a bin of the firing rate, dead features left out."""
     y = alt.Y("low:Q", title="Firing rate of a feature (log10)", scale=alt.Scale(zero=False, nice=False))
     chart = _by_layer(table.with_columns(high=pl.col("low") + BIN), y, "features", "Features")
     caption = (
@@ -177,24 +177,24 @@ def density(table: pl.DataFrame) -> Figure | None:
 
 
 def l0(table: pl.DataFrame) -> Figure | None:
-    """How many features fire on a row: a column a layer, a cell a bin of the number; none where it is always k."""
+    """How many features fire on a row: a column a layer, a square a bin of the number; none where it is always k."""
     if table.group_by("layer").len()["len"].max() == 1:
         return None
-    cells = table.with_columns(low=2 ** pl.col("low"), high=2 ** (pl.col("low") + BIN))
+    squares = table.with_columns(low=2 ** pl.col("low"), high=2 ** (pl.col("low") + BIN))
     y = alt.Y("low:Q", title="Active features a token", scale=alt.Scale(type="log", nice=False))
     caption = (
         "L0: of each layer's held-out rows, the share on which a given number of features is active (log scale; rows "
         "without any are counted with one)."
     )
-    return Figure(_by_layer(cells, y, "rows", "Rows"), caption)
+    return Figure(_by_layer(squares, y, "rows", "Rows"), caption)
 
 
-def _by_layer(cells: pl.DataFrame, y: alt.Y, count: str, title: str) -> alt.Chart:
-    """A column a layer, a cell a bin from `low` to `high`, its colour the share of the layer's `count`."""
+def _by_layer(squares: pl.DataFrame, y: alt.Y, count: str, title: str) -> alt.Chart:
+    """A column a layer, a square a bin from `low` to `high`, its colour the share of the layer's `count`."""
     share = pl.col(count) / pl.col(count).sum().over("layer")
     scale, percent = alt.Scale(scheme=SEQUENTIAL), alt.Legend(format="%")
     chart: alt.Chart = (
-        alt.Chart(cells.with_columns(share=share))
+        alt.Chart(squares.with_columns(share=share))
         .mark_rect()
         .encode(
             x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelOverlap=True, labelAngle=0)),

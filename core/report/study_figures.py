@@ -102,13 +102,13 @@ def _agreement(samples: pl.DataFrame) -> Figure | None:
         y=alt.Y(f"{english}:N", title="English caption", scale=domain),
     )
     top = int(counts["count"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
-    cells = base.mark_rect(stroke="white").encode(color=alt.Color("count:Q", title="Samples", scale=_blues()))
+    squares = base.mark_rect(stroke="white").encode(color=alt.Color("count:Q", title="Samples", scale=_blues()))
     white = alt.when(alt.datum.count > top * 0.55).then(alt.value("white")).otherwise(alt.value(INK))
     numbers = base.mark_text(fontSize=12).encode(text="count:Q", color=white)
     size = 62 * len(present)
     told = "of the English against the Arabic caption of the same sample; off the diagonal they disagree."
     caption = f"{_LABEL.capitalize()} {told}"
-    return Figure((cells + numbers).properties(width=size, height=min(size, 46 * len(present))), caption)
+    return Figure((squares + numbers).properties(width=size, height=min(size, 46 * len(present))), caption)
 
 
 def _blues() -> alt.Scale:

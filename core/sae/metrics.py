@@ -43,6 +43,12 @@ class Evaluation:
         return float((self.l0_rows.cumsum(0) < share * self.rows).sum())
 
 
+def unexplained_share(error: float, variance: float) -> float:
+    """Squared error over the rows' variance: the fraction of variance unexplained, or, of an error whose mean is taken
+    out, 1 − explained variance. NaN where nothing varies."""
+    return error / variance if variance > 0 else float("nan")
+
+
 def encode_blocks(
     sae: SparseAutoencoder, x: Float[Tensor, "T D"] | StoredRows
 ) -> Iterator[tuple[Float[Tensor, "t D"], SparseCode]]:
@@ -78,11 +84,11 @@ def evaluate(
         firings += torch.bincount(code.indices[code.values > 0], minlength=sae.num_features)
         l0.append((code.values > 0).sum(1))
     y1, y2, r1, r2 = sums / len(x)
-    spread = float((y2 - y1.square()).sum().clamp_min(1e-30))
+    variance = float((y2 - y1.square()).sum().clamp_min(1e-30))
     return Evaluation(
         rows=len(x),
-        fvu=float(r2.sum()) / spread,
-        explained_variance=1 - float((r2 - r1.square()).sum()) / spread,
+        fvu=unexplained_share(float(r2.sum()), variance),
+        explained_variance=1 - unexplained_share(float((r2 - r1.square()).sum()), variance),
         mse=float(r2.mean()),
         cosine=float(cosine) / len(x),
         l0=float(firings.sum()) / len(x),

@@ -55,8 +55,8 @@ def balanced_accuracy(
     NaN where the feature is always or never active.
     """
     _, codes = np.unique(units, return_inverse=True)
-    cells = [predicted & active, active, ~predicted & ~active, ~active]
-    counts = np.stack([np.bincount(codes, weights=cell) for cell in cells], axis=1)
+    counted = [predicted & active, active, ~predicted & ~active, ~active]
+    counts = np.stack([np.bincount(codes, weights=cell) for cell in counted], axis=1)
     whole = _balance(counts.sum(axis=0, keepdims=True))
     if not counts.size or not np.isfinite(whole[0]):
         return Interval(float("nan"), float("nan"), float("nan"))

@@ -30,7 +30,7 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Units:
+class Labelled:
     """Images of one split: `x` [n, D], `y` [n] (true: the first side), `groups` [n] to hold out together, if any."""
 
     x: Float[np.ndarray, "n D"]
@@ -50,29 +50,29 @@ class Probe:
         """Signed score of each unit."""
         return np.asarray(x @ self.direction + self.bias)
 
-    def accuracy(self, units: Units) -> float:
+    def accuracy(self, units: Labelled) -> float:
         """Share of units on the right side."""
         return float(((self.score(units.x) > 0) == units.y).mean())
 
 
-def difference_of_means(train: Units) -> Probe:
+def difference_of_means(train: Labelled) -> Probe:
     """Mean of the first side minus mean of the other, cut half-way between them."""
     return _halfway(train, train.x[train.y].mean(axis=0) - train.x[~train.y].mean(axis=0))
 
 
-def discriminant(train: Units) -> Probe:
+def discriminant(train: Labelled) -> Probe:
     """Linear discriminant with Ledoit–Wolf shrinkage of the within-class covariance (Ledoit & Wolf 2004)."""
     scaled, basis = _reduce(train)
     fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(scaled, train.y)
     return _halfway(train, basis @ fitted.coef_[0])
 
 
-def logistic(train: Units, seed: int) -> Probe:
+def logistic(train: Labelled, seed: int) -> Probe:
     """Logistic regression on standardised dimensions, its strength chosen by inner cross-validation."""
     return logistic_at(train, choose_strength(train, seed))
 
 
-def logistic_at(train: Units, strength: float) -> Probe:
+def logistic_at(train: Labelled, strength: float) -> Probe:
     """Logistic regression at one regularisation strength."""
     scaled, basis = _reduce(train)
     with config_context(assume_finite=True, skip_parameter_validation=True):  # a third of the time of small fits
@@ -81,7 +81,7 @@ def logistic_at(train: Units, strength: float) -> Probe:
     return Probe(direction, float(fitted.intercept_[0] - train.x.mean(axis=0) @ direction))
 
 
-def choose_strength(train: Units, seed: int) -> float:
+def choose_strength(train: Labelled, seed: int) -> float:
     """The strength with the best inner AUROC; the stronger regularisation at a tie."""
     smallest = min(int(train.y.sum()), int((~train.y).sum()))
     if smallest < FOLDS:
@@ -91,13 +91,13 @@ def choose_strength(train: Units, seed: int) -> float:
     return STRENGTHS[int(np.argmax(means))]
 
 
-def _inner(train: Units, fold: tuple[np.ndarray, np.ndarray], strength: float) -> float:
+def _inner(train: Labelled, fold: tuple[np.ndarray, np.ndarray], strength: float) -> float:
     inside, outside = fold
-    probe = logistic_at(Units(train.x[inside], train.y[inside]), strength)
+    probe = logistic_at(Labelled(train.x[inside], train.y[inside]), strength)
     return auroc(probe.score(train.x[outside]), train.y[outside].astype(np.int64))
 
 
-def shuffled_aurocs(train: Units, test: Units, strength: float, seed: int) -> Float[np.ndarray, " draws"]:
+def shuffled_aurocs(train: Labelled, test: Labelled, strength: float, seed: int) -> Float[np.ndarray, " draws"]:
     """Held-out AUROCs when the labels of both splits are shuffled by image: what the procedure finds in nothing.
 
     Five probes are trained, each scored under 40 shuffles of the test labels.
@@ -105,12 +105,12 @@ def shuffled_aurocs(train: Units, test: Units, strength: float, seed: int) -> Fl
     rng = np.random.default_rng(seed)
     draws = []
     for _ in range(SHUFFLES):
-        scores = logistic_at(Units(train.x, rng.permutation(train.y)), strength).score(test.x)
+        scores = logistic_at(Labelled(train.x, rng.permutation(train.y)), strength).score(test.x)
         draws += [auroc(scores, rng.permutation(test.y).astype(np.int64)) for _ in range(40)]
     return np.array(draws)
 
 
-def control_accuracy(train: Units, test: Units, strength: float, seed: int) -> float:
+def control_accuracy(train: Labelled, test: Labelled, strength: float, seed: int) -> float:
     """Held-out accuracy on random labels per word type (Hewitt & Liang 2019): what memorising words gives.
 
     A unit's word is the last token of its rows. NaN where all units have the same word, so nothing can be memorised.
@@ -122,10 +122,10 @@ def control_accuracy(train: Units, test: Units, strength: float, seed: int) -> f
     learned, unseen = coins[np.searchsorted(types, train.words)], coins[np.searchsorted(types, test.words)]
     if learned.all() or not learned.any():
         return math.nan
-    return logistic_at(Units(train.x, learned), strength).accuracy(Units(test.x, unseen))
+    return logistic_at(Labelled(train.x, learned), strength).accuracy(Labelled(test.x, unseen))
 
 
-def groups_out_auroc(train: Units, test: Units, strength: float, folds: int = 4) -> float:
+def groups_out_auroc(train: Labelled, test: Labelled, strength: float, folds: int = 4) -> float:
     """Mean AUROC on test units of groups (professions) that the probe was trained without, over folds of groups.
 
     NaN without groups, or where a fold holds one label only in either split.
@@ -138,12 +138,12 @@ def groups_out_auroc(train: Units, test: Units, strength: float, folds: int = 4)
         out = names[fold::folds]
         inside, outside = ~np.isin(train.groups, out), np.isin(test.groups, out)
         if len(np.unique(train.y[inside])) == 2 and len(np.unique(test.y[outside])) == 2:
-            probe = logistic_at(Units(train.x[inside], train.y[inside]), strength)
+            probe = logistic_at(Labelled(train.x[inside], train.y[inside]), strength)
             areas.append(auroc(probe.score(test.x[outside]), test.y[outside].astype(np.int64)))
     return float(np.mean(areas)) if areas else math.nan
 
 
-def sparse_probe(train: Units, k: int) -> tuple[list[int], Probe]:
+def sparse_probe(train: Labelled, k: int) -> tuple[list[int], Probe]:
     """Logistic regression on the `k` features whose standardised means differ most in the training units.
 
     Args:
@@ -157,15 +157,15 @@ def sparse_probe(train: Units, k: int) -> tuple[list[int], Probe]:
     gap = np.abs(train.x[train.y].mean(axis=0) - train.x[~train.y].mean(axis=0))
     strength = np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0)
     chosen = np.argsort(-strength, kind="stable")[:k]
-    return chosen.tolist(), logistic_at(Units(train.x[:, chosen], train.y), SPARSE_STRENGTH)
+    return chosen.tolist(), logistic_at(Labelled(train.x[:, chosen], train.y), SPARSE_STRENGTH)
 
 
-def _halfway(train: Units, direction: Vector) -> Probe:
+def _halfway(train: Labelled, direction: Vector) -> Probe:
     cut = (train.x[train.y].mean(axis=0) + train.x[~train.y].mean(axis=0)) / 2
     return Probe(direction, -float(cut @ direction))
 
 
-def _reduce(train: Units) -> tuple[Float[np.ndarray, "n R"], Float[np.ndarray, "D R"]]:
+def _reduce(train: Labelled) -> tuple[Float[np.ndarray, "n R"], Float[np.ndarray, "D R"]]:
     """Standardised units, rotated into their row space where D > n (exact: the penalty is rotation invariant).
 
     Returns:

@@ -31,7 +31,7 @@ class SceneSource(Section):
     source: Literal["scenes"]
     """Generated scenes."""
     num_samples: Annotated[int, Field(ge=8)] = 400
-    """Samples to generate, gender-flipped twins included."""
+    """Samples to generate, each person's twin on the concept's other side included."""
     seed: int = 0
     """Seed of the generator."""
 
@@ -52,7 +52,7 @@ class Columns(Section):
     caption_ar: str | None = "caption_ar"
     """Column of Arabic captions."""
     pair: str | None = None
-    """Column whose equal values pair rows: they share a split, and two of opposite gender are counterparts; null takes
+    """Column whose equal values pair rows: they share a split, and two on opposite sides are counterparts; null takes
     `pair_id` where there is one."""
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class TableSource(Section):
     columns: Columns = Columns()
     """How the table's columns are called."""
     num_samples: Annotated[int, Field(ge=1)] | None = None
-    """Samples to draw, stratified by gender; null takes all."""
+    """Samples to draw, stratified by the captions' label; null takes all."""
     seed: int = 0
     """Seed of the draw and of the split."""
     splits: Splits = Splits()

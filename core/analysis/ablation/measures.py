@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from core.causal.controls import Control
-from core.causal.interventions import Ablation, Site
+from core.causal.interventions import Ablation, EditSite
 from core.causal.pairs import MinimalPair
 from core.causal.runs import CaptionRuns, PairRuns, relative_norms
 from core.features.layer_view import LayerView
@@ -184,7 +184,7 @@ def _is_swappable(pair: MinimalPair) -> bool:
     return pair.twin_image is not None and pair.twin_image != pair.caption.image
 
 
-def _swapped(site: Site, twin: Float[Tensor, "B T D"], *, image: bool) -> Float[Tensor, "B T D"]:
+def _swapped(site: EditSite, twin: Float[Tensor, "B T D"], *, image: bool) -> Float[Tensor, "B T D"]:
     at = torch.zeros_like(site.reach)
     at[site.reach] = (site.segments == IMAGE) == image
     return torch.where(at[..., None], twin, site.stream)

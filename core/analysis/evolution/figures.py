@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.figures.heat_map import layer_cells
+from core.figures.heat_map import layer_axis
 from core.figures.theme import (
     BAND,
     CONTROLS,
@@ -57,7 +57,7 @@ def _flow(flow: pl.DataFrame) -> Figure:
         alt.Chart(table)
         .mark_bar()
         .encode(
-            x=alt.X("next_layer:O", axis=layer_cells(flow["next_layer"], "Layer (against the one before)")),
+            x=alt.X("next_layer:O", axis=layer_axis(flow["next_layer"], "Layer (against the one before)")),
             y=alt.Y("features:Q", title="Features"),
             color=colour,
             order=alt.Order("what:N", sort="descending"),
@@ -109,8 +109,8 @@ def _survival(survival: pl.DataFrame) -> Figure:
         alt.Chart(table)
         .mark_rect()
         .encode(
-            x=alt.X("later_layer:O", axis=layer_cells(table["later_layer"], "Later layer")),
-            y=alt.Y("layer:O", axis=layer_cells(table["layer"])),
+            x=alt.X("later_layer:O", axis=layer_axis(table["later_layer"], "Later layer")),
+            y=alt.Y("layer:O", axis=layer_axis(table["layer"])),
             color=alt.Color("share:Q", title="Still there", scale=_SHARE, legend=alt.Legend(format="%")),
             tooltip=["layer", "later_layer", alt.Tooltip("share:Q", format=".0%")],
         )
@@ -143,7 +143,7 @@ def _lifetimes(lifetimes: pl.DataFrame) -> Figure:
         .encode(
             x=alt.X(
                 "lifetime:O",
-                axis=layer_cells(lengths, "Lifetime (measured layers)"),
+                axis=layer_axis(lengths, "Lifetime (measured layers)"),
                 scale=alt.Scale(domain=lengths.to_list()),
             ),
             y=alt.Y("tracks:Q", title="Chains of matched features"),
@@ -164,8 +164,8 @@ def _cka(cka: pl.DataFrame) -> Figure:
         alt.Chart(cka.drop_nulls().select("place", "layer", "other_layer", pl.col("cka").round(4)))
         .mark_rect()
         .encode(
-            x=alt.X("layer:O", axis=layer_cells(cka["layer"])),
-            y=alt.Y("other_layer:O", axis=layer_cells(cka["other_layer"])),
+            x=alt.X("layer:O", axis=layer_axis(cka["layer"])),
+            y=alt.Y("other_layer:O", axis=layer_axis(cka["other_layer"])),
             color=alt.Color("cka:Q", title="CKA", scale=_SHARE),
             tooltip=["layer", "other_layer", "cka"],
         )

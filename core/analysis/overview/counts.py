@@ -29,7 +29,7 @@ def attribute_odds(inputs: AnalysisInputs) -> pl.DataFrame:
     """Log odds ratio of a female caption inside against outside each attribute value, images as units.
 
     Returns:
-        language, attribute, value, female, male (images), log_odds (½ added to each cell), z (log_odds over its
+        language, attribute, value, female, male (images), log_odds (½ added to each count), z (log_odds over its
         standard error, Woolf 1955); the strongest |z| first within a language.
     """
     rows = []

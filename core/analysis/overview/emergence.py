@@ -16,8 +16,8 @@ from core.features.row_groups import stream_means
 from core.stats.intervals import auroc, bootstrap_auroc, wilson
 from core.stats.probes import (
     SPARSE_K,
+    Labelled,
     Probe,
-    Units,
     choose_strength,
     control_accuracy,
     difference_of_means,
@@ -33,7 +33,7 @@ SUSTAINED = 3
 
 
 @dataclass(frozen=True)
-class Reading:
+class ProbeSetup:
     """What probes need beside the rows: labels by language, groups by image (professions), draws and seed."""
 
     labels: Mapping[str, Labels]
@@ -43,29 +43,29 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class SplitUnits:
+class LabelledSplits:
     """The units of the three splits; `select` is null where a gender has fewer than 5 images there."""
 
-    train: Units
-    select: Units | None
-    test: Units
+    train: Labelled
+    select: Labelled | None
+    test: Labelled
 
 
 def split_units(
-    images: list[str], x: Float[np.ndarray, "N D"], reading: Reading, language: str, words: np.ndarray | None = None
-) -> SplitUnits | None:
+    images: list[str], x: Float[np.ndarray, "N D"], setup: ProbeSetup, language: str, words: np.ndarray | None = None
+) -> LabelledSplits | None:
     """Sort units into splits; null when train or test has fewer than 5 images of a gender."""
-    groups = np.array([reading.groups[image] for image in images]) if reading.groups else None
-    parts: list[Units | None] = []
+    groups = np.array([setup.groups[image] for image in images]) if setup.groups else None
+    parts: list[Labelled | None] = []
     for split in ("train", "select", "test"):
-        known = labelled_images(images, reading.labels[language], split)
+        known = labelled_images(images, setup.labels[language], split)
         if known is None:
             parts.append(None)
             continue
         of = [values[known.rows] if values is not None else None for values in (groups, words)]
-        parts.append(Units(x[known.rows].astype(np.float64), known.positive, of[0], of[1]))
+        parts.append(Labelled(x[known.rows].astype(np.float64), known.positive, of[0], of[1]))
     train, select, test = parts
-    return SplitUnits(train, select, test) if train is not None and test is not None else None
+    return LabelledSplits(train, select, test) if train is not None and test is not None else None
 
 
 def reading_sets(concept: Concept) -> tuple[str, ...]:
@@ -73,51 +73,51 @@ def reading_sets(concept: Concept) -> tuple[str, ...]:
     return concept.position_sets[:-1]
 
 
-def read_gender(view: LayerView, reading: Reading) -> list[dict[str, Any]]:
+def read_gender(view: LayerView, setup: ProbeSetup) -> list[dict[str, Any]]:
     """Rows of the emergence table for one layer."""
     decision_sets = view.concept.decision_sets
     rows = []
-    for language in sorted(reading.labels):
+    for language in sorted(setup.labels):
         for position_set in reading_sets(view.concept):
             images, x = stream_means(view.stream_sums, view.groups, language, position_set)
             words = view.groups.words(language, position_set) if images else None
-            units = split_units(images, x, reading, language, words) if images else None
+            units = split_units(images, x, setup, language, words) if images else None
             if units is None:
                 continue
-            found = _dense_methods(units, reading)
+            found = _dense_methods(units, setup)
             if position_set in decision_sets:
                 by_feature = view.feature_sums.by_image(language, position_set)
-                coded = split_units(by_feature.images, by_feature.means, reading, language)
-                found += _sparse_methods(coded, reading) if coded is not None else []
+                coded = split_units(by_feature.images, by_feature.means, setup, language)
+                found += _sparse_methods(coded, setup) if coded is not None else []
             place = {"layer": view.layer, "language": language, "position_set": position_set}
             rows += [{**place, "decision": position_set in decision_sets, **row} for row in found]
     return rows
 
 
-def _dense_methods(units: SplitUnits, reading: Reading) -> list[dict[str, Any]]:
-    strength = choose_strength(units.train, reading.seed)
-    logistic = _score("logistic", logistic_at(units.train, strength), units, reading)
-    null = shuffled_aurocs(units.train, units.test, strength, reading.seed)
+def _dense_methods(units: LabelledSplits, setup: ProbeSetup) -> list[dict[str, Any]]:
+    strength = choose_strength(units.train, setup.seed)
+    logistic = _score("logistic", logistic_at(units.train, strength), units, setup)
+    null = shuffled_aurocs(units.train, units.test, strength, setup.seed)
     logistic.update(shuffled=float(null.mean()), shuffled_high=float(np.quantile(null, 0.975)))
-    logistic["control"] = control_accuracy(units.train, units.test, strength, reading.seed)
+    logistic["control"] = control_accuracy(units.train, units.test, strength, setup.seed)
     logistic["professions_out"] = groups_out_auroc(units.train, units.test, strength)
-    means = _score("difference of means", difference_of_means(units.train), units, reading)
-    return [means, _score("LDA", discriminant(units.train), units, reading), logistic]
+    means = _score("difference of means", difference_of_means(units.train), units, setup)
+    return [means, _score("LDA", discriminant(units.train), units, setup), logistic]
 
 
-def _sparse_methods(units: SplitUnits, reading: Reading) -> list[dict[str, Any]]:
+def _sparse_methods(units: LabelledSplits, setup: ProbeSetup) -> list[dict[str, Any]]:
     rows = []
     for k in SPARSE_K:
         chosen, probe = sparse_probe(units.train, k)
-        select = Units(units.select.x[:, chosen], units.select.y) if units.select else None
-        narrow = SplitUnits(units.train, select, Units(units.test.x[:, chosen], units.test.y))
-        rows.append(_score(f"{k} feature{'s' if k > 1 else ''}", probe, narrow, reading))
+        select = Labelled(units.select.x[:, chosen], units.select.y) if units.select else None
+        narrow = LabelledSplits(units.train, select, Labelled(units.test.x[:, chosen], units.test.y))
+        rows.append(_score(f"{k} feature{'s' if k > 1 else ''}", probe, narrow, setup))
     return rows
 
 
-def _score(method: str, probe: Probe, units: SplitUnits, reading: Reading) -> dict[str, Any]:
+def _score(method: str, probe: Probe, units: LabelledSplits, setup: ProbeSetup) -> dict[str, Any]:
     test = units.test
-    area = bootstrap_auroc(probe.score(test.x), test.y.astype(np.int64), reading.bootstrap, reading.seed)
+    area = bootstrap_auroc(probe.score(test.x), test.y.astype(np.int64), setup.bootstrap, setup.seed)
     accuracy = wilson(round(probe.accuracy(test) * len(test.y)), len(test.y))
     select = units.select
     return {

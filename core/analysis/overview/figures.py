@@ -6,7 +6,7 @@ import altair as alt
 import polars as pl
 
 from core.data.gender_concept import GENDER
-from core.figures.heat_map import LANGUAGES, layer_cells, spelled
+from core.figures.heat_map import LANGUAGES, layer_axis, spelled
 from core.figures.theme import (
     BAND,
     DIVERGING,
@@ -114,7 +114,7 @@ def _top_features(top: pl.DataFrame) -> Figure:
         alt.Chart(table)
         .mark_rect()
         .encode(
-            x=alt.X("layer:O", axis=layer_cells(table["layer"])),
+            x=alt.X("layer:O", axis=layer_axis(table["layer"])),
             y=alt.Y("rank:O", title="Rank on selection images"),
             color=alt.Color(
                 "auroc:Q",

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from core.features.layer_view import LayerView
 from core.features.row_groups import code_blocks
+from core.sae.metrics import DENSE_RATE, unexplained_share
 
-DENSE = 0.1
-"""A feature that fires on a larger share of rows is called dense."""
 _SEGMENTS = ("image", "prompt", "caption")
 _GROUPS = [(split, segment) for split in ("train", "held-out") for segment in _SEGMENTS]
 
@@ -77,9 +76,7 @@ class GroupSums:
         rows, squares, residual, cosine, entries = (float(v) for v in self.scalars[groups].sum(axis=0))
         variance = squares - float(np.square(self.stream[groups].sum(axis=0)).sum()) / rows
         forgiven = float(np.square(self.offset[groups].sum(axis=0)).sum()) / rows
-        fvu, unexplained = (
-            (error / variance if variance > 0 else float("nan")) for error in (residual, residual - forgiven)
-        )
+        fvu, unexplained = (unexplained_share(error, variance) for error in (residual, residual - forgiven))
         rates = self.active[groups].sum(axis=0) / rows
         return {
             "rows": int(rows),
@@ -88,7 +85,7 @@ class GroupSums:
             "explained_variance": 1 - unexplained,
             "cosine": cosine / rows,
             "dead": float((rates == 0).mean()),
-            "dense": float((rates > DENSE).mean()),
+            "dense": float((rates > DENSE_RATE).mean()),
         }
 
 

@@ -14,7 +14,7 @@ import polars as pl
 from core.activations.outliers import is_outlier
 from core.analysis.overview import Config
 from core.analysis.overview.counts import agreement, attribute_odds, gender_counts
-from core.analysis.overview.emergence import EMERGENCE, Reading, read_gender, reading_sets, summarise
+from core.analysis.overview.emergence import EMERGENCE, ProbeSetup, read_gender, reading_sets, summarise
 from core.analysis.overview.findings import headlines, metrics, notes, outlier_notes
 from core.analysis.overview.quality import quality, sum_groups
 from core.analysis.result import Result
@@ -56,7 +56,7 @@ class _Findings:
 
     inputs: AnalysisInputs
     config: Config
-    reading: Reading
+    setup: ProbeSetup
     families: Families
     splicer: Splicer | None
     outliers: dict[int, int] = field(default_factory=dict)
@@ -68,18 +68,18 @@ class _Findings:
     @classmethod
     def start(cls, inputs: AnalysisInputs, config: Config) -> "_Findings":
         labels = {language: Labels.of(inputs.concept, inputs.samples, language) for language in inputs.languages}
-        reading = Reading(labels, _professions(inputs.samples), config.bootstrap, inputs.seed)
+        setup = ProbeSetup(labels, _professions(inputs.samples), config.bootstrap, inputs.seed)
         families = Families(inputs.concept, labels, config.shuffles, inputs.seed)
         splicer = Splicer(inputs, config.spliced_images, config.bootstrap) if config.spliced_images else None
-        return cls(inputs, config, reading, families, splicer)
+        return cls(inputs, config, setup, families, splicer)
 
     def add(self, layer: int) -> None:
         opened = self.inputs.open_layer(layer)
         self.outliers[layer] = int(is_outlier(opened.table.tokens).sum())
-        sums = sum_groups(opened, next(iter(self.reading.labels.values())).table)
+        sums = sum_groups(opened, next(iter(self.setup.labels.values())).table)
         self.quality.append(quality(sums, layer))
         self.families.add(layer, opened.feature_sums, reading_sets(self.inputs.concept))
-        self.emergence += read_gender(opened, self.reading)
+        self.emergence += read_gender(opened, self.setup)
         self.top += self._top_features(opened)
         if self.splicer is not None:
             means = sums.segment_means(opened.sae.b_dec.detach().float().cpu().numpy())
@@ -92,7 +92,7 @@ class _Findings:
         for language in self.inputs.languages:
             for position_set in reading_sets(self.inputs.concept):
                 units = opened.feature_sums.by_image(language, position_set)
-                known = labelled_images(units.images, self.reading.labels[language], "test")
+                known = labelled_images(units.images, self.setup.labels[language], "test")
                 for rank, feature in enumerate(chosen if known is not None else []):
                     assert known is not None  # the loop is empty otherwise
                     area = bootstrap_auroc(

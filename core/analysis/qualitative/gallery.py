@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from core.causal.interventions import Site
+from core.causal.interventions import EditSite
 from core.causal.pairs import MinimalPair
 from core.lm.patched import IMAGE, TokenBatch
 from core.lm.prompts import EncodedSample
@@ -53,7 +53,9 @@ class Strip:
     cells: tuple[float, ...]
 
 
-def read_strips(pairs: Sequence[MinimalPair], batch: TokenBatch, site: Site, features: Sequence[int]) -> list[Strip]:
+def read_strips(
+    pairs: Sequence[MinimalPair], batch: TokenBatch, site: EditSite, features: Sequence[int]
+) -> list[Strip]:
     """The strips of captions that ran together, in their order."""
     heat = torch.zeros(site.reach.shape, device=site.stream.device)
     heat[site.reach] = site.activations(features).sum(dim=1)

@@ -14,7 +14,7 @@ from core.analysis.ablation.summary import headlines
 from core.analysis.result import Result
 from core.causal.controls import matched_controls
 from core.causal.counterparts import swaps_by_lexicon, swaps_by_truth, swaps_by_twin, words_of
-from core.causal.interventions import Ablation, Steering, during_generation, open_site
+from core.causal.interventions import Ablation, Steering, during_generation, open_edit_site
 from core.causal.pairs import choose_samples, find_pairs
 from core.causal.runs import PairRuns, portions
 from core.lm.agreement import logits_of
@@ -181,7 +181,7 @@ def test_ablation_replaces_activations_by_segment_and_keeps_the_rest(world: Caus
     pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 2).rows, "en")
     batch = build_batch(loaded, [pair.caption for pair in pairs])
     stream = clean_run(loaded, batch, [LAYER])[LAYER]
-    site = open_site(inputs.open_layer(LAYER).sae, stream, batch.segments, batch.patchable())
+    site = open_edit_site(inputs.open_layer(LAYER).sae, stream, batch.segments, batch.patchable())
     means = {3: torch.tensor([7.0, 2.0])}
     patched = Ablation((SAID, MALE + SAID), replacement=means, segments=(3,))(site)
     at = batch.segments == 3
@@ -203,7 +203,7 @@ def test_no_patch_reaches_a_norm_beyond_the_limit_but_the_last_prompt_position(w
     stream[far | last] *= 100
     limit = float(stream[~(far | last)].norm(dim=-1).max())
     sae, reach = inputs.open_layer(LAYER).sae, batch.patchable()
-    site = open_site(sae, stream, batch.segments, reach, limit)
+    site = open_edit_site(sae, stream, batch.segments, reach, limit)
     assert (reach & far).any() and last.any()
     assert torch.equal(site.reach, reach & ~far)
     patched = Steering(torch.ones(32))(site)

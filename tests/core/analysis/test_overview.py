@@ -16,7 +16,7 @@ from core.data.gender_concept import GENDER
 from core.features.associations import Labels
 from core.features.families import discoveries, shuffled_images
 from core.features.inputs import AnalysisInputs
-from core.features.row_groups import find_cells
+from core.features.row_groups import group_rows
 from tests.core.features.planted_world import World, make_inputs, make_samples, make_tokens
 
 CONFIG = OverviewConfig(bootstrap=50, spliced_images=0, shuffles=20, top_features=5)
@@ -114,15 +114,15 @@ def _dense(index: object, row: int) -> np.ndarray:
     return dense
 
 
-def test_special_rows_are_in_no_cell_but_the_last_prompt_one(planted_sets: None):
+def test_special_rows_are_in_no_group_but_the_last_prompt_one(planted_sets: None):
     world = World(images=20)
     samples = make_samples(world)
     tokens = make_tokens(world, samples)
     tokens = tokens.with_columns(special=pl.col("special") | (pl.col("position_set") == "other"))
-    cells = find_cells(tokens, samples)
-    assert "other" not in cells.table["position_set"].to_list()
-    assert ((cells.of_row < 0) == (tokens["position_set"] == "other").to_numpy()).all()
-    images, selection = cells.images("en", "image")
+    groups = group_rows(tokens, samples, GENDER)
+    assert "other" not in groups.table["position_set"].to_list()
+    assert ((groups.of_row < 0) == (tokens["position_set"] == "other").to_numpy()).all()
+    images, selection = groups.images("en", "image")
     assert len(images) == 20 and selection.sum() == 20
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from core.data.arabic_people import People
-from core.data.arabic_readings import read
+from core.data.arabic_words import read
 
 
 @pytest.mark.parametrize(

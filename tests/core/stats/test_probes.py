@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from core.stats.probes import (
-    Units,
+    Labelled,
     choose_strength,
     control_accuracy,
     difference_of_means,
@@ -21,12 +21,12 @@ from core.stats.probes import (
 )
 
 
-def planted(n: int, dims: int, seed: int, strength: float = 2.0) -> Units:
+def planted(n: int, dims: int, seed: int, strength: float = 2.0) -> Labelled:
     rng = np.random.default_rng(seed)
     y = np.arange(n) % 2 == 0
     x = rng.normal(5, 1, (n, dims)) * np.linspace(1, 2, dims)
     x[:, 3] += strength * np.where(y, 1, -1) * np.linspace(1, 2, dims)[3]
-    return Units(x, y, groups=np.arange(n) // 2 % 6, words=np.arange(n) // 2 % 8)
+    return Labelled(x, y, groups=np.arange(n) // 2 % 6, words=np.arange(n) // 2 % 8)
 
 
 @pytest.mark.parametrize("dims", [12, 150])
@@ -64,7 +64,7 @@ def test_control_task_is_learned_by_memorising_words_and_undefined_with_one_word
     for units in (train, test):
         units.x[:, 0] += 100 * (np.isin(units.words, np.flatnonzero(np.random.default_rng(4).random(8) < 0.5)))
     assert control_accuracy(train, test, 1.0, seed=4) > 0.9
-    same = Units(train.x, train.y, words=np.zeros(100, int))
+    same = Labelled(train.x, train.y, words=np.zeros(100, int))
     assert math.isnan(control_accuracy(same, same, 1.0, seed=4))
 
 
@@ -74,10 +74,10 @@ def test_leaving_professions_out_sees_through_a_probe_that_knows_only_profession
     y = (groups % 2 == 0) ^ (rng.random(240) < 0.1)  # each profession has a gender; nothing else does
     x = np.eye(12)[groups] + 0.01 * rng.normal(size=(240, 12))
     half = np.arange(240) < 120
-    train, test = Units(x[half], y[half], groups[half]), Units(x[~half], y[~half], groups[~half])
+    train, test = Labelled(x[half], y[half], groups[half]), Labelled(x[~half], y[~half], groups[~half])
     assert roc_auc_score(test.y, logistic_at(train, 1.0).score(test.x)) > 0.85
     assert groups_out_auroc(train, test, 1.0) < 0.65
-    assert math.isnan(groups_out_auroc(Units(x, y), Units(x, y), 1.0))
+    assert math.isnan(groups_out_auroc(Labelled(x, y), Labelled(x, y), 1.0))
 
 
 def test_a_sparse_probe_chooses_the_planted_feature_first():

@@ -1,4 +1,4 @@
-"""A table's cells as HTML: numbers aligned, Arabic right to left, strips, pictures and maps drawn."""
+"""A table's columns and entries as HTML: numbers aligned, Arabic right to left, strips, pictures and maps drawn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,12 +44,12 @@ class TableView:
 
 
 def table_view(shown: ShownTable, pictures: Pictures) -> TableView:
-    """The first rows of a table, every cell escaped or drawn."""
+    """The first rows of a table, every entry escaped or drawn."""
     table = shown.table
     most = MOST_PICTURED_ROWS if {"image", "strip", "map"} & set(table.columns) else MOST_ROWS
     head = table.head(most)
     columns = columns_of(head)
-    rows = tuple(tuple(cell(column, row, pictures) for column in columns) for row in head.iter_rows(named=True))
+    rows = tuple(tuple(entry(column, row, pictures) for column in columns) for row in head.iter_rows(named=True))
     return TableView(shown.name, shown.heading, columns, rows, table.height - head.height)
 
 
@@ -62,8 +62,8 @@ def columns_of(table: pl.DataFrame) -> tuple[Column, ...]:
     return tuple(found)
 
 
-def cell(column: Column, row: Mapping[str, Any], pictures: Pictures) -> Markup:
-    """One cell of a row."""
+def entry(column: Column, row: Mapping[str, Any], pictures: Pictures) -> Markup:
+    """One entry of a row."""
     value = row[column.name]
     if value is None:
         return Markup('<span class="none">–</span>')

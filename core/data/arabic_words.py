@@ -14,7 +14,7 @@ _QUESTIONS = frozenset({"هل", "سواء", "ادري", "يدري", "تدري"})
 _POINTED = frozenset({"هو", "هي", "هذا", "هذه", "ام"})
 
 
-class Reading(NamedTuple):
+class ParsedWord(NamedTuple):
     """One word of a caption and where it stands."""
 
     word: Word
@@ -33,7 +33,7 @@ class Reading(NamedTuple):
         return not self.lexeme.stems.isdisjoint(arabic_lexicon().sets[name])
 
 
-def read(text: str) -> list[Reading]:
+def read(text: str) -> list[ParsedWord]:
     """Read every word of a caption."""
     seen = fold(text)  # the line's end within a broken word ends no sentence
     sentences, clauses = (
@@ -47,7 +47,7 @@ def read(text: str) -> list[Reading]:
         asked = _asked(word, written[index + 1 : index + 2]) if asks else None
         meant = asked or lexeme(word.folded, word.spelt, word.has_shadda)
         opens = asked is not None or word.folded in _QUESTIONS or (is_question and index == 0)
-        found.append(Reading(word, sentence, clause, meant, opens))
+        found.append(ParsedWord(word, sentence, clause, meant, opens))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The reference of a study's fields, out of the model itself: `python -m core.planning.reference > docs/study.md`."""
+"""The reference of a study's fields, out of the model itself: `python -m infra.study_page > docs/study.md`."""
 
 import json
 from collections.abc import Iterator
@@ -178,4 +178,4 @@ def _default(field: FieldInfo, models: list[type[BaseModel]]) -> str:
 
 
 if __name__ == "__main__":
-    print(reference(), end="")  # noqa: T201  # a command's answer
+    print(reference(), end="")  # a command's answer

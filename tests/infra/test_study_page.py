@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from core.planning.reference import reference
+from infra.study_page import reference
 
-PAGE = Path(__file__).parents[3] / "docs" / "study.md"
+PAGE = Path(__file__).parents[2] / "docs" / "study.md"
 
 
 def test_the_page_is_the_model_of_today() -> None:
-    assert PAGE.read_text(encoding="utf-8") == reference(), "python -m core.planning.reference > docs/study.md"
+    assert PAGE.read_text(encoding="utf-8") == reference(), "python -m infra.study_page > docs/study.md"
 
 
 def test_every_field_has_its_sentence() -> None:

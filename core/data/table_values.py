@@ -1,4 +1,4 @@
-"""Rows and cells of a table: what a cell is taken for, and how much of it a message shows."""
+"""Rows and values of a table: what a value is taken for, and how much of it a message shows."""
 
 import math
 import re
@@ -22,14 +22,14 @@ class Row(NamedTuple):
 
 
 class PictureCell(NamedTuple):
-    """What a cell says of a picture: its content, or where it lies; `path` is its name where the content is there."""
+    """What a value says of a picture: its content, or where it lies; `path` is its name where the content is there."""
 
     content: bytes | None
     path: str | None
 
 
 class WrongCell(ValueError):
-    """A cell holds nothing of the kind that its column is for; the message is a reason to drop its row."""
+    """A value is nothing of the kind that its column is for; the message is a reason to drop its row."""
 
 
 def shown(value: object, most: int = _MOST_SHOWN) -> str:
@@ -45,7 +45,7 @@ def is_missing(value: object) -> bool:
 
 
 def as_name(value: object, what: str) -> str | None:
-    """An id or another name as text; null where the cell is empty.
+    """An id or another name as text; null where the value is empty.
 
     Raises:
         WrongCell: it holds bytes, a list or a struct; the message calls it `what`.
@@ -60,7 +60,7 @@ def as_name(value: object, what: str) -> str | None:
 
 
 def as_picture(value: object) -> PictureCell | None:
-    """A picture's path, bytes, or struct of both as the `datasets` library stores it; null where the cell is empty.
+    """A picture's path, bytes, or struct of both as the `datasets` library stores it; null where the value is empty.
 
     Raises:
         WrongCell: it holds something else.
@@ -85,7 +85,7 @@ def as_picture(value: object) -> PictureCell | None:
 
 
 def named_path(value: object) -> str | None:
-    """The path in a picture's cell; null where the cell holds none, or something that is no picture."""
+    """The path in a picture's value; null where it holds none, or something that is no picture."""
     try:
         picture = as_picture(value)
     except WrongCell:
