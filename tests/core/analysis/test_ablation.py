@@ -17,6 +17,7 @@ from core.causal.counterparts import swaps_by_lexicon, swaps_by_truth, swaps_by_
 from core.causal.interventions import Ablation, Steering, during_generation, open_edit_site
 from core.causal.pairs import choose_samples, find_pairs
 from core.causal.runs import PairRuns, portions
+from core.data.gender_concept import GENDER
 from core.lm.agreement import logits_of
 from core.lm.hooks import edit
 from core.lm.outcomes import word_ends
@@ -86,7 +87,7 @@ def test_effects_equal_the_same_ablation_by_a_hook_in_the_full_model(world: Caus
         odds = {}
         for patched in (False, True):
             scores = []
-            for word in (pair.female, pair.male):
+            for word in (pair.positive, pair.negative):
                 batch = build_batch(loaded, [word.sample])
                 reach = batch.patchable()[..., None] * float(patched)
                 removed = lambda stream, reach=reach: stream - (stream @ said)[..., None] * said * reach  # noqa: E731
@@ -247,10 +248,15 @@ def test_words_differ_by_twin_by_truth_and_by_lexicon() -> None:
         (15, 19, "يقرأ"),
     ]
     truth = {"samples": {"7": {"gendered_words": {"en": [{"start": 2, "end": 7, "counterpart": "man"}]}}}}
-    assert swaps_by_truth(truth, "7", "en")[0].other == "man"
-    assert swaps_by_truth(truth, "8", "en") == swaps_by_truth(None, "7", "en") == []
-    found = swaps_by_lexicon("She sees a human boy.", "en")
+    assert swaps_by_truth(GENDER, truth, "7", "en")[0].other == "man"
+    assert swaps_by_truth(GENDER, truth, "8", "en") == swaps_by_truth(GENDER, None, "7", "en") == []
+    found = swaps_by_lexicon(GENDER, "She sees a human boy.", "en")
     assert [swap.other for swap in found] == ["He", "girl"]
-    assert [swap.other for swap in swaps_by_lexicon("A king-size bed; a woman with her book.", "en")] == ["man", "his"]
-    assert swaps_by_lexicon("Sarah reads her book.", "en") == [], "the name tells the gender before any word can"
+    assert [swap.other for swap in swaps_by_lexicon(GENDER, "A king-size bed; a woman with her book.", "en")] == [
+        "man",
+        "his",
+    ]
+    assert swaps_by_lexicon(GENDER, "Sarah reads her book.", "en") == [], (
+        "the name tells the gender before any word can"
+    )
     assert words_of("a b'c-d") == [(0, 1), (2, 3), (4, 5), (6, 7)]
