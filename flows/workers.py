@@ -8,9 +8,9 @@ from typing import Any
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from core.errors import BadInput
-from flows.environment import dask_files, neutral_dask
-from flows.place import Place
-from flows.profiles import LocalProfile, Pool, Profile, SlurmPool, SlurmProfile
+from flows.runtime.environment import dask_files, neutral_dask
+from flows.runtime.place import Place
+from flows.runtime.profiles import LocalProfile, Pool, Profile, SlurmPool, SlurmProfile
 from flows.runtime.worker_protocol import OF_DASK, Loss, Workers, stop_units_on
 
 # Units that are there already cost a look each, not work: eight at once show them quickly.
