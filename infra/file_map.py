@@ -42,7 +42,7 @@ def _told(contracts: list[dict[str, list[str]]]) -> Iterator[str]:
         yield from (f"    {layer}" for layer in contract.get("layers", ()))
         if "forbidden_modules" in contract:
             sources, others = contract["source_modules"], contract["forbidden_modules"]
-            yield f"    {', '.join(sources)} never import {', '.join(others)}"
+            yield f"    not from {', '.join(sources)} to {', '.join(others)}"
 
 
 def _top(room: str) -> str:
