@@ -24,7 +24,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cli.servers import prefect_api
 from core.store.workspace import Workspace
-from flows.settings import Settings
+from flows.runtime.settings import Settings
 
 Span = tuple[datetime, datetime]
 _PAGE = 200  # Prefect's own limit on a request

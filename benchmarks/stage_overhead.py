@@ -16,8 +16,8 @@ from pathlib import Path
 from cli.servers import prefect_api
 from core.store.steps import TRAIN_SAE, StepSpec
 from core.store.workspace import Workspace
-from flows.profiles import load_profile
-from flows.settings import Settings, open_profile_path
+from flows.runtime.profiles import load_profile
+from flows.runtime.settings import Settings, open_profile_path
 from tasks.context import RunContext, Work
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from cli.servers import healthy, read_note, served_api, serves
 from core.errors import BadInput
-from flows.settings import MLFLOW_PAGES, Settings
+from flows.runtime.settings import MLFLOW_PAGES, Settings
 
 PREFECT_PAGES = "http://127.0.0.1:4200"
 """Where `saeflow serve` shows Prefect unless it is told another port."""

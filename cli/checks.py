@@ -11,9 +11,9 @@ from core.errors import BadInput
 from core.lm.shape import weight_files
 from core.planning.cost import estimate
 from core.planning.survey import Survey
-from flows.environment import neutral_dask
-from flows.profiles import SlurmProfile, load_profile
-from flows.settings import Settings, open_profile_path
+from flows.runtime.environment import neutral_dask
+from flows.runtime.profiles import SlurmProfile, load_profile
+from flows.runtime.settings import Settings, open_profile_path
 
 _PACKAGES = ("prefect", "mlflow", "torch", "transformers", "polars", "altair")
 

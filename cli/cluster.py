@@ -8,9 +8,9 @@ from rich.table import Table
 
 from cli.terminal import console
 from core.errors import BadInput
-from flows.environment import work_in
-from flows.profiles import SlurmProfile, load_profile
-from flows.settings import Settings, open_profile_path, read_settings
+from flows.runtime.environment import work_in
+from flows.runtime.profiles import SlurmProfile, load_profile
+from flows.runtime.settings import Settings, open_profile_path, read_settings
 
 app = typer.Typer(no_args_is_help=True, help="SLURM: check a profile, list a study's jobs.")
 _SIGNS = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "wrong": "[red]✗[/red]"}

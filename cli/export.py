@@ -18,7 +18,7 @@ from core.progress import Progress as Told
 from core.store.units import Unit
 from core.store.workspace import Workspace
 from core.study.layers import parse_layers
-from flows.settings import open_study, read_settings
+from flows.runtime.settings import open_study, read_settings
 
 
 def export(

@@ -7,7 +7,7 @@ import httpx
 
 from cli.servers import serves
 from cli.terminal import console
-from flows.settings import Settings
+from flows.runtime.settings import Settings
 
 
 def close_left_over(settings: Settings, api: str) -> None:

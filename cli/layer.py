@@ -10,7 +10,7 @@ from cli.run import ClusterOption, SetOption, StudyArgument, execute
 from cli.terminal import console, warn
 from core.errors import BadInput
 from core.planning.survey import survey
-from flows.settings import open_profile_path, open_study, read_settings
+from flows.runtime.settings import open_profile_path, open_study, read_settings
 
 
 def layer(

@@ -18,7 +18,7 @@ from core.planning.graph import Plan
 from core.planning.survey import Survey, survey
 from core.store.artifacts import Artifact
 from core.store.units import Unit
-from flows.settings import Settings
+from flows.runtime.settings import Settings
 from tasks.lease import lease_path, read_lease
 
 _EVERY_S = 1.0

@@ -23,7 +23,7 @@ from core.store.lineage import Look
 from core.store.units import Unit
 from flows.pipeline_log import pipeline_log_path
 from flows.running import read_marks
-from flows.settings import Settings, open_profile_path, open_study, read_settings
+from flows.runtime.settings import Settings, open_profile_path, open_study, read_settings
 
 
 def plan(study: StudyArgument, set_: SetOption = None, cluster: ClusterOption = "threads") -> None:

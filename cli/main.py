@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import cluster, convert, export, layer, look, notify, run, serve, store
-from flows.environment import settle
+from flows.runtime.environment import settle
 
 app = typer.Typer(
     name="saeflow",

@@ -6,8 +6,8 @@ import typer
 
 from cli.terminal import console
 from core.errors import BadInput
-from flows.environment import work_in
-from flows.settings import read_settings
+from flows.runtime.environment import work_in
+from flows.runtime.settings import read_settings
 
 
 def notify(

@@ -11,7 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from flows.environment import LOOPBACK
+from flows.runtime.environment import LOOPBACK
 
 _NAMES = [f"[{name}]" if ":" in name else name for name in LOOPBACK]
 _REFUSED = "A page of another origin may not use this server; open the server's own pages at http://127.0.0.1:{port}\n"

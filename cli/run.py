@@ -15,9 +15,9 @@ from core.planning.loading import find_study
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
 from core.store.lineage import Look
-from flows.environment import work_in
-from flows.profiles import load_profile
-from flows.settings import Settings, open_profile_path, open_study, read_settings, study_folders
+from flows.runtime.environment import work_in
+from flows.runtime.profiles import load_profile
+from flows.runtime.settings import Settings, open_profile_path, open_study, read_settings, study_folders
 
 StudyArgument = Annotated[
     str, typer.Argument(help="A study file, or the name of one in deployments/studies.", show_default=False)

@@ -25,8 +25,8 @@ from cli.servers import (
     write_note,
 )
 from cli.terminal import console
-from flows.environment import set_environment, work_in
-from flows.settings import Settings, read_settings
+from flows.runtime.environment import set_environment, work_in
+from flows.runtime.settings import Settings, read_settings
 from tasks.tracking_database import make_tracking_database
 
 # `prefect deployment run --watch` prints what the server streams of a run's log; sent soon, for it leaves soon after

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from cli import ONE_THREAD
 from cli.children import start, stop, wait_for
 from core.errors import BadInput
-from flows.environment import LOOPBACK, for_servers, set_environment, settle, settled
-from flows.settings import Settings
+from flows.runtime.environment import LOOPBACK, for_servers, set_environment, settle, settled
+from flows.runtime.settings import Settings
 from tasks.tracking_database import damage_of, sqlite_url
 
 

@@ -14,7 +14,7 @@ from cli.terminal import complain, console
 from core.store.artifacts import Artifact, ArtifactStore
 from core.store.lineage import made_from
 from core.store.workspace import Workspace
-from flows.settings import Settings, read_settings
+from flows.runtime.settings import Settings, read_settings
 
 # Younger things may belong to a run that has not recorded itself yet.
 _YOUNG_S = 24 * 3600.0

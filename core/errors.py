@@ -1,4 +1,4 @@
-"""What is the user's to correct."""
+"""The error for what the user can correct, and one-line messages."""
 
 
 class BadInput(ValueError):

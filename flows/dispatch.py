@@ -20,7 +20,7 @@ from prefect.states import Crashed
 from core.planning.steps import STEPS
 from core.store.ledger import UnitCost, enter, unit_ledger_path
 from core.store.units import Unit
-from flows.workers import Workers, WorkersGone
+from flows.runtime.worker_protocol import Workers, WorkersGone
 from tasks.context import RunContext
 from tasks.job import OutOfTime
 from tasks.lease import Lease, forget_holder, last_holder

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import BadInput
-from flows.settings import Settings
+from flows.runtime.settings import Settings
 from tasks.experiment import database_file, mlflow_errors_in_a_line
 from tasks.lease import live_mark, read_lease
 from tasks.left_open import close_left_open

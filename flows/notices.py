@@ -12,7 +12,7 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from pydantic import SecretStr
 
 from core.errors import BadInput
-from flows.settings import PROJECT
+from flows.runtime.settings import PROJECT
 
 BLOCK = "saeflow-notices"
 PREFIX = "saeflow: "

@@ -16,11 +16,11 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
-from flows.environment import settle
 from flows.full_analysis import full_analysis
 from flows.left_running import try_to_close
 from flows.running import serving
-from flows.settings import PROJECT, read_settings
+from flows.runtime.environment import settle
+from flows.runtime.settings import PROJECT, read_settings
 from flows.single_layer import single_layer
 
 # Prefect's runner ends runs one after the other, and gives each of two 30 s.

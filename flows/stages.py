@@ -14,8 +14,8 @@ from core.store.lineage import look
 from core.store.steps import CAPTURE
 from core.store.units import Unit
 from flows.dispatch import Dispatch, Outcome, Steps, note_down, show
-from flows.place import Place
-from flows.profiles import Pool, Profile, SlurmPool, pool_of
+from flows.runtime.place import Place
+from flows.runtime.profiles import Pool, Profile, SlurmPool, pool_of
 from flows.workers import open_workers
 from tasks.context import RunContext
 from tasks.lease import live_mark

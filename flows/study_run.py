@@ -18,14 +18,14 @@ from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
 from core.store.units import Unit
 from flows.cancelling import cancellable
 from flows.dispatch import Steps
-from flows.environment import neutral_dask, settle
 from flows.failures import hide_tracebacks, logged_run
 from flows.left_in_mlflow import close_left_in_mlflow, one_at_a_time
 from flows.left_running import log_left_running
 from flows.pipeline_log import pipeline_log
-from flows.profiles import Profile, SlurmProfile, load_profile
 from flows.running import running
-from flows.settings import Settings, open_profile_path, open_study, read_settings
+from flows.runtime.environment import neutral_dask, settle
+from flows.runtime.profiles import Profile, SlurmProfile, load_profile
+from flows.runtime.settings import Settings, open_profile_path, open_study, read_settings
 from flows.slurm.check import ask_slurm
 from flows.slurm.doors import refuse_open_doors
 from flows.stages import run_stage

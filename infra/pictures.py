@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from playwright.sync_api import Page, sync_playwright
 
 from core.store.workspace import Workspace
-from flows.settings import PROJECT, Settings, read_settings
+from flows.runtime.settings import PROJECT, Settings, read_settings
 
 _WAIT_MS = 9000  # both pages draw long after they have loaded
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

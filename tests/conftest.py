@@ -78,7 +78,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory, copy_databases: Cop
 
     from cli import servers
     from core.store.workspace import Workspace
-    from flows.settings import Settings
+    from flows.runtime.settings import Settings
 
     root = tmp_path_factory.mktemp("server").resolve()
     copy_databases(root)

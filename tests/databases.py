@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cli.servers import quiet_environment
 from core.store.workspace import Workspace
-from flows.settings import Settings
+from flows.runtime.settings import Settings
 from tasks.tracking_database import sqlite_url
 
 CopyDatabases = Callable[[Path], None]

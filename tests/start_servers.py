@@ -8,7 +8,7 @@ from pathlib import Path
 from cli import servers
 from cli.children import start, stop, wait_for
 from core.store.workspace import Workspace
-from flows.settings import Settings
+from flows.runtime.settings import Settings
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import pytest
 from core.analysis.registry import declared
 from core.planning.versions import closure
 from core.store.steps import CAPTURE, INDEX_FEATURES, TRAIN_SAE, StepSpec
+from infra.import_graph import circles, read_house
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -44,6 +45,14 @@ def test_core_reads_no_environment_and_knows_no_orchestrator() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not [name for name in names if name.split(".")[0] in forbidden], path
+
+
+def test_neither_rooms_nor_files_import_each_other_in_a_circle() -> None:
+    house = read_house(PROJECT)
+    assert {"core.store", "core.analysis.overview", "flows.slurm"} <= set(house.rooms.values())
+    assert house.room_circles() == []
+    assert circles(house.files) == []
+    assert house.against_floors() == []
 
 
 PICKLES = PROJECT / "core" / "legacy" / "pickles.py"

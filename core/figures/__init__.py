@@ -1,6 +1,6 @@
-"""Figures: Altair charts in one theme, one module an analysis, and the writers of their files.
+"""Figures: one Altair theme, parts that several figures share, and the writers of their files.
 
-A module here takes the tables its analysis wrote and returns `{name: Figure}`; see `core.figures.theme`.
+An analysis' own figures are in its folder; `core.figures.theme` says how to draw one.
 """
 
 from core.figures.theme import Figure

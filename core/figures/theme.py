@@ -1,6 +1,6 @@
 """One look for every figure: a font with Arabic, fixed colours by meaning, axes with units.
 
-How to draw a figure (`core/figures/<analysis>.py`):
+How to draw a figure (`core/analysis/NAME/figures.py`):
 
     from core.figures.theme import HEIGHT, WIDTH, Figure, language_colour, layer_x
 

@@ -1,1 +1,1 @@
-"""The language model: opened, prompted, read and changed. Sits on study and errors alone."""
+"""The language model: opened, prompted, read and changed, and compared with transformers' own forward."""

@@ -17,8 +17,8 @@ from typing import Literal
 
 from core.errors import BadInput
 from core.store.artifacts import SEEN_WITHIN_S
-from flows.place import Place
-from flows.profiles import SlurmPool, SlurmProfile
+from flows.runtime.place import Place
+from flows.runtime.profiles import SlurmPool, SlurmProfile
 from flows.slurm import commands
 from flows.slurm.job import JobOrder, example_script
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core.errors import BadInput
 from core.store.ledger import JobCost
-from flows.environment import for_slurm
+from flows.runtime.environment import for_slurm
 
 # sinfo and squeue on a busy controller may take many seconds; beyond this it is called unreachable.
 _PATIENCE_S = 60.0

@@ -5,8 +5,8 @@ import urllib.request
 from urllib.parse import urlparse
 
 from core.errors import BadInput
-from flows.environment import LOOPBACK
-from flows.profiles import SlurmProfile
+from flows.runtime.environment import LOOPBACK
+from flows.runtime.profiles import SlurmProfile
 
 _ANSWER_WITHIN_S = 10.0
 _PREFECT = (

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
-from flows.environment import neutral_dask, past_proxies_lines
-from flows.place import Place
-from flows.profiles import SlurmPool, SlurmProfile
+from flows.runtime.environment import neutral_dask, past_proxies_lines
+from flows.runtime.place import Place
+from flows.runtime.profiles import SlurmPool, SlurmProfile
 from flows.slurm.commands import JOB_PREFIX
 from flows.slurm.doors import is_private
 

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from core.errors import BadInput
-from flows.environment import past_proxies_lines
-from flows.place import Place
-from flows.profiles import SlurmProfile
-from flows.settings import read_settings
+from flows.runtime.environment import past_proxies_lines
+from flows.runtime.place import Place
+from flows.runtime.profiles import SlurmProfile
+from flows.runtime.settings import read_settings
 from flows.slurm import commands
 from flows.slurm.doors import is_private
 from flows.slurm.job import JobOrder, job_header

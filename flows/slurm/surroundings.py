@@ -3,7 +3,15 @@
 import os
 from collections.abc import Iterator, Mapping
 
-from flows.environment import UNUSABLE, WHICH_SLURM, dask_files, direct_hosts, for_servers, outranks_the_profile, taken
+from flows.runtime.environment import (
+    UNUSABLE,
+    WHICH_SLURM,
+    dask_files,
+    direct_hosts,
+    for_servers,
+    outranks_the_profile,
+    taken,
+)
 from flows.slurm.check import Finding
 
 # What sbatch hands on to a job and saeflow leaves alone: it may be meant.

@@ -1,6 +1,6 @@
 """A SLURM job's Dask worker: `python -m flows.slurm.worker SCHEDULER …`, Dask's own command with its own defaults."""
 
-from flows.environment import neutral_dask, settle_in_job
+from flows.runtime.environment import neutral_dask, settle_in_job
 
 
 def main() -> None:

@@ -17,10 +17,10 @@ from prefect.task_runners import TaskRunner
 from prefect_dask import DaskTaskRunner
 
 from core.errors import BadInput
+from flows.runtime.worker_protocol import OF_DASK, Loss, WorkersGone, stop_units_on
 from flows.slurm import commands
 from flows.slurm.job import JobOrder, job_script, open_cluster
 from flows.slurm.jobs import Jobs
-from flows.workers import OF_DASK, Loss, WorkersGone, stop_units_on
 
 _log = logging.getLogger("saeflow.slurm")
 # SLURM is asked often while jobs start or end, seldom while all work: its controller serves a whole university.

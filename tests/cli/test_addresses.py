@@ -13,7 +13,7 @@ import pytest
 from cli.addresses import addresses
 from cli.servers import free_port, read_note, remove_note, write_note
 from core.store.workspace import Workspace
-from flows.settings import MLFLOW_PAGES, Settings
+from flows.runtime.settings import MLFLOW_PAGES, Settings
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

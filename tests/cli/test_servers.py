@@ -12,7 +12,7 @@ from cli.servers import check_prefect_database, free_port, remove_note, served_a
 from core.errors import BadInput
 from core.planning.loading import load_study
 from core.store.workspace import Workspace
-from flows.settings import PROJECT, Settings
+from flows.runtime.settings import PROJECT, Settings
 from tasks.experiment import check_database
 from tests.databases import CopyDatabases
 

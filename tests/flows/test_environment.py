@@ -19,10 +19,10 @@ from websockets.asyncio.server import serve
 
 from core.errors import BadInput
 from core.store.workspace import Workspace
-from flows.environment import direct_hosts, for_servers, for_slurm, neutral_dask, settle, settled, taken
-from flows.place import Place
-from flows.profiles import LocalProfile, Pool, SlurmProfile, load_profile
-from flows.settings import PROJECT, Settings
+from flows.runtime.environment import direct_hosts, for_servers, for_slurm, neutral_dask, settle, settled, taken
+from flows.runtime.place import Place
+from flows.runtime.profiles import LocalProfile, Pool, SlurmProfile, load_profile
+from flows.runtime.settings import PROJECT, Settings
 from flows.slurm.job import JobOrder, example_script, job_script, open_cluster
 from flows.workers import open_workers
 from tests.flows.surroundings import DEAD_PROXY as DEAD
@@ -224,11 +224,11 @@ def test_a_dask_configuration_that_is_no_yaml_is_named_in_a_line(tmp_path: Path)
 
 PREFECT = """
 import json, os
-from flows.environment import work_in
+from flows.runtime.environment import work_in
 from cli.servers import adopt
 from core.errors import BadInput
 from core.store.workspace import Workspace
-from flows.settings import Settings, started_in
+from flows.runtime.settings import Settings, started_in
 from pathlib import Path
 adopt(Settings(Workspace(Path.home() / "workspace"), "", ""), os.environ.get("SERVED"))
 work_in(Path.home() / "workspace" / "prefect")

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from core.store.workspace import Workspace
 from flows.left_in_mlflow import close_left_in_mlflow, try_to_close_in_mlflow
-from flows.settings import Settings
+from flows.runtime.settings import Settings
 from tasks.lease import live_mark, own_lease, sign_of_life
 from tests.databases import CopyDatabases
 

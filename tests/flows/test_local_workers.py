@@ -10,8 +10,8 @@ import httpx
 import psutil
 import pytest
 
-from flows.place import Place
-from flows.profiles import LocalProfile, Pool
+from flows.runtime.place import Place
+from flows.runtime.profiles import LocalProfile, Pool
 from flows.workers import open_workers
 
 pytestmark = pytest.mark.timeout(300)

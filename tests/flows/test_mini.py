@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.analysis.registry import declared
 from core.store.artifacts import ArtifactStore
 from tasks.tracking_database import sqlite_url
 from tests.databases import CopyDatabases, linked_copy
 from tests.flows.commands import saeflow
 
 pytestmark = pytest.mark.timeout(1200)
-ANALYSES = {"overview", "interpretation", "ablation", "visual_patterns", "amplification", "evolution", "qualitative"}
+ANALYSES = {name for name, analysis in declared().items() if analysis.distribution is None}
 
 
 def test_the_report_is_there_and_every_artifact_equals_its_manifest(mini_workspace: Path) -> None:

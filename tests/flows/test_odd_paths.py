@@ -11,9 +11,9 @@ from sqlalchemy.engine import make_url
 from cli.main import main
 from core.data.table_rows import table_rows
 from core.errors import BadInput
-from flows.place import Place
-from flows.profiles import SlurmProfile
-from flows.settings import PROJECT, read_settings
+from flows.runtime.place import Place
+from flows.runtime.profiles import SlurmProfile
+from flows.runtime.settings import PROJECT, read_settings
 from flows.slurm.job import JobOrder, example_script, job_script, open_cluster, prologue, sbatch_word
 from tasks.tracking import open_parent
 from tasks.tracking_database import make_tracking_database, sqlite_url

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from core.errors import BadInput
-from flows.place import Place
-from flows.profiles import SlurmProfile, load_profile, pool_of
-from flows.settings import PROJECT
+from flows.runtime.place import Place
+from flows.runtime.profiles import SlurmProfile, load_profile, pool_of
+from flows.runtime.settings import PROJECT
 from flows.slurm.doors import is_private, refuse_open_doors
 from flows.slurm.job import JobOrder, example_script, retire_before_s
 

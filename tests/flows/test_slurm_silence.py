@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from core.errors import BadInput
+from flows.runtime.worker_protocol import WorkersGone
 from flows.slurm import workers
-from flows.workers import WorkersGone
 
 LIMIT_S = 20.0
 

@@ -17,7 +17,7 @@ from core.planning.graph import plan_study
 from core.planning.loading import load_study
 from core.planning.located import Shape, Sources
 from core.store.artifacts import ArtifactStore
-from flows.settings import PROJECT
+from flows.runtime.settings import PROJECT
 from flows.single_layer import _units_of
 from tests.databases import CopyDatabases, linked_copy
 from tests.flows.commands import saeflow

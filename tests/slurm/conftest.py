@@ -13,8 +13,8 @@ import pytest
 from cli.servers import free_port
 from core.store.steps import StepSpec
 from core.store.units import Unit
-from flows.profiles import SlurmProfile
-from flows.settings import PROJECT
+from flows.runtime.profiles import SlurmProfile
+from flows.runtime.settings import PROJECT
 from flows.slurm import commands
 from flows.stages import run_stage
 from infra.slurm import one_node

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.settings import PROJECT
+from flows.runtime.settings import PROJECT
 from flows.slurm import commands
 from tests.databases import CopyDatabases
 from tests.flows.commands import saeflow

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.place import Place
+from flows.runtime.place import Place
 from flows.slurm import commands
 from flows.slurm.check import changed
 from flows.slurm.job import JobOrder, example_script

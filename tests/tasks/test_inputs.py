@@ -13,7 +13,7 @@ from core.progress import Stopped, silent
 from core.store.artifacts import DamagedArtifact
 from core.store.checked import CHECKED
 from core.store.units import Unit
-from flows.profiles import ThreadsProfile
+from flows.runtime.profiles import ThreadsProfile
 from flows.stages import StageFailed, run_stage
 from tasks.context import RunContext, Work
 from tasks.inputs import checked_inputs

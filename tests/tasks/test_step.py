@@ -12,7 +12,7 @@ from core.store.ledger import UnitCost, read, unit_ledger_path
 from core.store.steps import StepSpec
 from core.store.units import Unit
 from flows.pipeline_log import pipeline_log
-from flows.profiles import ThreadsProfile
+from flows.runtime.profiles import ThreadsProfile
 from flows.stages import StageFailed, run_stage
 from tasks.context import RunContext, Work
 from tasks.step import STOPPING, step

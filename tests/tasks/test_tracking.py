@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 
 from core.planning.loading import load_study, parse_study
-from flows.settings import PROJECT
+from flows.runtime.settings import PROJECT
 from flows.study_run import study_run
 from tasks.left_open import close_left_open
 from tasks.tracking import is_passing

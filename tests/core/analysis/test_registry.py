@@ -19,7 +19,8 @@ def test_every_declaration_is_a_section_of_the_study_and_a_step():
 
 
 def test_the_report_reads_from_what_is_there_to_what_it_does():
-    assert sorted(declared(), key=lambda name: declared()[name].chapter) == REPORT
+    chapters = sorted(declared(), key=lambda name: declared()[name].chapter)
+    assert [name for name in chapters if name in REPORT] == REPORT
 
 
 def test_every_module_is_there_with_its_function():

@@ -111,13 +111,14 @@ def test_a_place_is_no_part_of_any_result() -> None:
 
 def test_analyses_that_run_the_model_over_the_rows_are_left_out_and_told() -> None:
     plan = plan_study(study("rows"), Sources("data", "model", precomputed=MADE), SHAPE)
-    assert {unit.step for unit in plan.stage("analyse")} == {"interpretation", "evolution"}
+    assert {"interpretation", "evolution"} <= {unit.step for unit in plan.stage("analyse")}
+    assert plan.skipped.keys() == {"overview", "ablation", "amplification", "visual_patterns", "qualitative"}
     assert (
         plan.skipped["ablation"] == "it runs the model over its rows' tokens, and capture.precomputed has only the rows"
     )
     narrow = Precomputed(Path("rows"), "content", (0, 9), 1000, 32)
     plan = plan_study(study("rows"), Sources("data", "model", precomputed=narrow), SHAPE)
-    assert {unit.step for unit in plan.stage("analyse")} == {"evolution"}
+    assert "evolution" in {unit.step for unit in plan.stage("analyse")}
     assert "reads 64 numbers, and rows of capture.precomputed have 32" in plan.skipped["interpretation"]
     with pytest.raises(BadInput, match=r"sae\.k: 200 exceeds the 64 features of sae\.expansion 2"):
         plan_study(study("rows", "sae.k=200", "sae.expansion=2"), Sources("d", "m", precomputed=narrow), SHAPE)

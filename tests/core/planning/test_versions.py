@@ -5,7 +5,7 @@ from core.store.steps import StepSpec
 
 def test_no_step_changed_without_its_version() -> None:
     assert changed_steps() == [], (
-        "bump these steps' versions in core/planning/steps.py and run `python -m core.planning.versions --record`, "
+        "bump these steps' versions where they are declared and run `python -m core.planning.versions --record`, "
         "or record why the result is the same: `python -m core.planning.versions --same-result STEP 'why'`"
     )
 

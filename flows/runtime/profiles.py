@@ -1,7 +1,4 @@
-"""Cluster profiles: where a study's steps run, read from deployments/clusters/*.yaml and checked at the edge.
-
-Not named `profile`, as a module of Python's own is: Prefect loads a flow with this folder first on the path.
-"""
+"""Cluster profiles: where a study's steps run, read from deployments/clusters/*.yaml and checked at the edge."""
 
 import re
 import unicodedata
@@ -14,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 
 from core.errors import BadInput
 from core.planning.steps import STEPS
-from flows.environment import neutral_dask
+from flows.runtime.environment import neutral_dask
 
 _CLOSED = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 _UNSET = re.compile(r"<[^<>]*>")

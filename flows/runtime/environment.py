@@ -181,7 +181,7 @@ def _unusable(name: str, value: str) -> bool:
 def work_in(folder: Path) -> None:
     """Leave the user's folder: Prefect reads .env, prefect.toml and pyproject.toml of the one that it works in.
 
-    Relative paths still start where the command was typed: `flows.settings.started_in`.
+    Relative paths still start where the command was typed: `flows.runtime.settings.started_in`.
     """
     os.environ["SAEFLOW_FOLDER"] = str(Path.cwd())
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The one place that reads saeflow's own variables; `flows.environment` cleans everybody else's."""
+"""The one place that reads saeflow's own variables; `flows.runtime.environment` cleans everybody else's."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from core.planning.study import Study
 from core.store.workspace import Workspace
 from tasks.tracking_database import sqlite_url
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 MLFLOW_PAGES = "http://127.0.0.1:5000"
 """Where `saeflow serve` shows MLflow unless it is told another port."""
 
