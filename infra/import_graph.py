@@ -111,6 +111,12 @@ def _reached(graph: Graph, start: str) -> set[str]:
     return seen
 
 
+def coarse(room: str) -> str:
+    """The room, where analyses count as one and so do the folders of a top folder other than `core`."""
+    parts = room.split(".")
+    return ".".join(parts[: 2 if parts[0] == "core" else 1])
+
+
 def _room(module: str, folders: set[str]) -> str:
     parts = module.split(".")
     depth = 3 if parts[:2] == ["core", "analysis"] else 2
@@ -143,8 +149,12 @@ def _layer(text: str) -> grimp.Layer:
 def _told(house: House, every_pair: bool) -> Iterator[str]:
     between, files = house.room_circles(), circles(house.files)
     refused = house.against_floors()
-    yield f"{len(set(house.rooms.values())):>5} rooms"
+    rooms = set(house.rooms.values())
+    folded = {(coarse(room), coarse(other)) for room, other in house.pairs}
+    fewer = len({coarse(room) for room in rooms}), sum(room != other for room, other in folded)
+    yield f"{len(rooms):>5} rooms"
     yield f"{len(house.pairs):>5} imports between rooms ({sum(house.pairs.values())} between their modules)"
+    yield f"      ({fewer[0]} and {fewer[1]}, with all analyses as one room and all of flows/ as one)"
     yield f"{len(between):>5} circles between rooms"
     for circle in between:
         yield from (f"      {' ↔ '.join(circle)}", *(f"        {line}" for line in house.within(circle)))

@@ -50,6 +50,7 @@ def told(root: Path, changed: dict[str, str], *options: str) -> str:
 def test_rooms_and_the_imports_between_them_are_counted(tmp_path: Path) -> None:
     found = told(tmp_path, {}, "--list")
     assert "7 rooms 3 imports between rooms (3 between their modules)" in found
+    assert "(6 and 2, with all analyses as one room and all of flows/ as one)" in found
     assert "0 circles between rooms 0 circles between files 0 imports against the floors" in found
     assert found.endswith(
         "1 core.analysis.overview → core.analysis 1 core.planning → core.store 1 core.store → core.errors"
