@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.analysis.declaration import Analysis
-from core.analysis.registry import declared
+from core.analysis.registry import declared, foreign
 from core.data.concepts import THE_CONCEPT
 from core.errors import BadInput
 from core.planning.builders.rows import CAPTURE_SPEED
@@ -132,6 +132,5 @@ def _told(naming: Naming) -> dict[str, Any]:
     told["capture"] = {key: value for key, value in told["capture"].items() if key not in dropped}
     for name in ("checkpoint_every", "pretrained", "beside"):
         told["sae"].pop(name)
-    foreign = {name for name, analysis in declared().items() if analysis.distribution is not None}
-    told["analyses"] = {k: v for k, v in told["analyses"].items() if v is not None or k not in foreign}
+    told["analyses"] = {k: v for k, v in told["analyses"].items() if v is not None or k not in foreign()}
     return told
