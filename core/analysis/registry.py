@@ -43,16 +43,10 @@ def planned(name: str, distribution: Sequence[str] | None) -> Analysis:
     analysis = declared().get(name)
     if analysis is not None and list(analysis.distribution or ()) == list(distribution or ()):
         return analysis
-    package, version = distribution or ("saeflow", "of the same revision")
-    here = "is not installed" if analysis is None else _is_other(analysis)
-    fix = f"install {package} {version} there, in the environment that the workers use"
-    raise BadInput(f"analysis {name}: {package} {version} {here} in {sys.prefix}; {fix}")
-
-
-def _is_other(analysis: Analysis) -> str:
-    if analysis.distribution is None:
-        return "is not what registers it: saeflow itself does"
-    return f"is not what registers it: {' '.join(analysis.distribution)} does"
+    wanted = " ".join(distribution or ("saeflow", "of the same revision"))
+    there = "lacks it" if analysis is None else f"has {' '.join(analysis.distribution or ('saeflow itself',))}"
+    fix = f"install {wanted} there, in the environment that the workers use"
+    raise BadInput(f"analysis {name}: planned with {wanted}, and {sys.prefix} {there}; {fix}")
 
 
 def foreign() -> frozenset[str]:

@@ -56,7 +56,8 @@ def _analysis_unit(naming: Naming, analysis: Analysis) -> Unit:
     layers = analysis_layers(naming, analysis)
     ranked = {int(unit.name): unit for unit in naming.of(RANK_FEATURES)}
     config = {**getattr(naming.study.analyses, analysis.name).model_dump(mode="json")}
-    config |= {"layer": layers[0]} if "layer" in config else {"layers": list(layers)}
+    read = {"layer": layers[0], "layers": list(layers)}
+    config |= {field: value for field, value in read.items() if field in config}
     recipe = {"config": config, "layers": list(layers), "model": model_recipe(naming.study, naming.sources)}
     if analysis.distribution is not None:
         recipe["distribution"] = list(analysis.distribution)

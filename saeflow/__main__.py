@@ -1,0 +1,5 @@
+"""`python -m saeflow` is the command `saeflow`."""
+
+from cli.main import main
+
+main()
