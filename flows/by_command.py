@@ -62,7 +62,8 @@ def _written(study: Study, folder: Path) -> str:
 
 
 def _command(words: Sequence[str], workspace: Workspace) -> None:
-    child = subprocess.Popen(
+    lines: list[str] = []
+    with subprocess.Popen(
         [sys.executable, "-P", "-m", "cli", *words],
         env={**os.environ, "SAEFLOW_WORKSPACE": str(workspace.root), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -72,9 +73,8 @@ def _command(words: Sequence[str], workspace: Workspace) -> None:
         errors="replace",
         start_new_session=True,  # a terminal's Ctrl-C comes through us, once
         preexec_fn=die_with_parent,
-    )
-    lines: list[str] = []
-    stopped = _follow(child, lines)
+    ) as child:
+        stopped = _follow(child, lines)
     if stopped:
         raise KeyboardInterrupt
     if child.returncode:

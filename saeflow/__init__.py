@@ -10,10 +10,10 @@ from saeflow._siblings import refuse_others
 
 if TYPE_CHECKING:
     from core.analysis.declaration import Analysis as Analysis
-    from core.analysis.result import AnalysisInputs as AnalysisInputs
     from core.analysis.result import Result as Result
     from core.errors import BadInput as BadInput
-    from core.features.opened_layer import OpenedLayer as LayerView
+    from core.features.inputs import AnalysisInputs as AnalysisInputs
+    from core.features.layer_view import LayerView as LayerView
     from core.figures.theme import Figure as Figure
     from core.planning.study import Study as Study
     from core.study.section import Section as Section
@@ -28,8 +28,8 @@ _PLACES = {
     "Study": "core.planning.study:Study",
     "Section": "core.study.section:Section",
     "Analysis": "core.analysis.declaration:Analysis",
-    "AnalysisInputs": "core.analysis.result:AnalysisInputs",
-    "LayerView": "core.features.opened_layer:OpenedLayer",
+    "AnalysisInputs": "core.features.inputs:AnalysisInputs",
+    "LayerView": "core.features.layer_view:LayerView",
     "Result": "core.analysis.result:Result",
     "Figure": "core.figures.theme:Figure",
     "BadInput": "core.errors:BadInput",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core.planning.study import Study
-from core.reading.study import OpenedStudy, open_study
+from core.reading.study import OpenedStudy, open_by_name
 from flows.by_command import run_study
 from flows.settings import open_workspace
 
@@ -21,7 +21,7 @@ def open(study: str, workspace: str | Path | None = None) -> OpenedStudy:
     Raises:
         BadInput: no such study has run there.
     """
-    return open_study(open_workspace(workspace), study)
+    return open_by_name(open_workspace(workspace), study)
 
 
 def run(
@@ -41,4 +41,4 @@ def run(
         KeyboardInterrupt: it was stopped by Ctrl-C; what was finished or checkpointed stays.
     """
     place = open_workspace(workspace)
-    return open_study(place, run_study(study, overrides, cluster, place))
+    return open_by_name(place, run_study(study, overrides, cluster, place))

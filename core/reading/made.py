@@ -1,11 +1,11 @@
 """What a study's run left, by what it is: found in the manifests of the artefacts that its record names."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.store.artifacts import Artifact, ArtifactStore, DamagedArtifact
-from core.store.steps import ANALYSE, CAPTURE, IMPORT_ACTIVATIONS, INDEX_FEATURES, PREPARE, stage_of
+from core.store.steps import ANALYSE, CAPTURE, IMPORT_ACTIVATIONS, INDEX_FEATURES, PREPARE, RANK_FEATURES, stage_of
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,6 @@ class LayerArtifacts:
     sae: Artifact
     index: Artifact
 
-    def __iter__(self) -> Iterator[Artifact]:
-        yield from (*self.shards, self.table, self.sae, self.index)
-
 
 @dataclass
 class Made:
@@ -28,6 +25,7 @@ class Made:
     samples: Artifact | None = None
     shards: list[Artifact] = field(default_factory=list)
     layers: dict[int, LayerArtifacts] = field(default_factory=dict)
+    rankings: dict[int, Artifact] = field(default_factory=dict)
     analyses: dict[str, Artifact] = field(default_factory=dict)
 
     @classmethod
@@ -51,5 +49,7 @@ class Made:
             inputs = {role: tuple(map(Artifact.from_ref, refs)) for role, refs in unit["inputs"].items()}
             parts = LayerArtifacts(inputs["shards"], inputs["layer"][0], inputs["sae"][0], artifact)
             self.layers[int(unit["recipe"]["layer"])] = parts
+        elif artifact.step == RANK_FEATURES.name:
+            self.rankings[int(unit["recipe"]["layer"])] = artifact
         elif stage_of(artifact.step) == ANALYSE:
             self.analyses[artifact.step] = artifact

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from core.analysis.result import Result
+from core.data.concepts import THE_CONCEPT
 from core.data.samples import analysed, capture_drops, read_samples
 from core.errors import BadInput
 from core.reading.made import Made
 from core.reading.results import read_result
-from core.store.artifacts import Artifact
+from core.store.artifacts import Artifact, read_json
 from core.store.workspace import Workspace
 
 if TYPE_CHECKING:
-    from core.features.opened_layer import OpenedLayer
+    from core.features.layer_view import LayerView
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,32 +52,41 @@ class OpenedStudy:
         Raises:
             BadInput: they are missing or damaged.
         """
-        if self._made.samples is None:
-            raise self._missing("its samples are not there")
-        self._check([self._made.samples, *self._made.shards])
+        self._check(self._made.shards)
         drops = capture_drops(map(self._path, self._made.shards))
-        return analysed(read_samples(self._path(self._made.samples)), drops)
+        return analysed(read_samples(self._samples), drops)
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of its captions.
+
+        Raises:
+            BadInput: its samples are missing or damaged.
+        """
+        return tuple(read_json(self._samples / "summary.json")["languages"])
 
     @property
     def layers(self) -> tuple[int, ...]:
         """The layers that can be opened, in ascending order."""
         return tuple(self._made.layers)
 
-    def layer(self, layer: int) -> "OpenedLayer":
+    def layer(self, layer: int) -> "LayerView":
         """One layer: rows stay on disk until they are asked for.
 
         Raises:
             BadInput: the layer is not there, or a file of it is damaged.
         """
-        from core.features.opened_layer import OpenedLayer  # it loads PyTorch
+        from core.features import opened_layer  # it loads PyTorch
 
-        found = self._made.layers.get(layer)
+        found, ranked = self._made.layers.get(layer), self._made.rankings.get(layer)
         if found is None:
             there = ", ".join(map(str, self.layers)) or "none"
             raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
-        self._check(found)
-        shards = [self._path(shard) for shard in found.shards]
-        return OpenedLayer.open(layer, shards, *map(self._path, (found.table, found.sae, found.index)))
+        parts = [found.table, found.sae, found.index, *([ranked] if ranked else [])]
+        self._check([*found.shards, *parts])
+        folders = opened_layer.LayerFolders([self._path(shard) for shard in found.shards], *map(self._path, parts))
+        studied = opened_layer.Studied(self.samples, self.languages, THE_CONCEPT)
+        return opened_layer.open_layer(layer, folders, studied)
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -113,6 +123,13 @@ class OpenedStudy:
     def _made(self) -> Made:
         return Made.find(self.workspace.store, self.artifacts)
 
+    @cached_property
+    def _samples(self) -> Path:
+        if self._made.samples is None:
+            raise self._missing("its samples are not there")
+        self._check([self._made.samples])
+        return self._path(self._made.samples)
+
     def _path(self, artifact: Artifact) -> Path:
         return self.workspace.store.path(artifact)
 
@@ -127,7 +144,7 @@ class OpenedStudy:
         return f"<study {self.key}: {len(self.layers)} layers, results {', '.join(self.results) or 'none'}>"
 
 
-def open_study(workspace: Workspace, name: str) -> OpenedStudy:
+def open_by_name(workspace: Workspace, name: str) -> OpenedStudy:
     """The latest variant of a study that has its report, or else the latest; or the variant of that key.
 
     Raises:
