@@ -17,8 +17,8 @@ from pathlib import Path
 from core.planning.study import Study
 from core.planning.survey import survey
 from core.store.workspace import Workspace
-from flows.profiles import load_profile
-from flows.settings import open_profile_path, open_study
+from flows.runtime.profiles import load_profile
+from flows.runtime.settings import open_profile_path, open_study
 
 _PR_SET_PDEATHSIG = 1
 _ERROR = "error: "

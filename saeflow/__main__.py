@@ -1,5 +1,5 @@
 """`python -m saeflow` is the command `saeflow`."""
 
-from cli.main import main
+from runpy import run_module
 
-main()
+run_module("cli", run_name="__main__", alter_sys=True)  # by its name: the two front doors import nothing of each other

@@ -5,7 +5,7 @@ from pathlib import Path
 from core.planning.study import Study
 from core.reading.study import OpenedStudy, open_by_name
 from flows.by_command import run_study
-from flows.settings import open_workspace
+from flows.runtime.settings import open_workspace
 
 
 def open(study: str, workspace: str | Path | None = None) -> OpenedStudy:

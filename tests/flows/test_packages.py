@@ -96,7 +96,7 @@ def test_a_study_that_names_it_is_refused_where_the_package_is_missing(made: Pat
 # A scheduler in the flow's process, and a worker as SLURM's jobs start it, but without the package.
 SEND = """
 import json, os, subprocess, sys
-from flows.environment import neutral_dask
+from flows.runtime.environment import neutral_dask
 neutral_dask()
 from distributed import Client, LocalCluster
 from tasks.registry import STEPS
