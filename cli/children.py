@@ -1,11 +1,9 @@
 """Child processes: each ends with this one, and is stopped with everything that it started."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,13 +11,13 @@ from pathlib import Path
 import psutil
 
 from core.errors import BadInput
+from flows.by_command import die_with_parent
 
 # The first start makes the database: 38 s were seen on two busy cores.
 START_LIMIT_S = 180.0
 STOP_LIMIT_S = 10.0
 # `flows.serve` ends by itself within 90 s, whatever its runs do.
 STOP_DEPLOYMENTS_S = 100.0
-_PR_SET_PDEATHSIG = 1
 
 
 def start(command: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -32,13 +30,8 @@ def start(command: list[str], environment: Mapping[str, str], log: Path) -> subp
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def stop(child: subprocess.Popen[bytes], limit_s: float = STOP_LIMIT_S) -> None:

@@ -20,6 +20,7 @@ from core.planning.graph import Plan
 from core.planning.steps import STEPS
 from core.planning.survey import Survey, survey
 from core.store.lineage import Look
+from core.store.steps import ANALYSE
 from core.store.units import Unit
 from flows.pipeline_log import pipeline_log_path
 from flows.running import read_marks
@@ -38,6 +39,9 @@ def plan(study: StudyArgument, set_: SetOption = None, cluster: ClusterOption = 
         console.print("  The samples (and the model) are not prepared yet: shards and layers are named after that.")
     else:
         console.print(_plan_table(seen.plan, found, settings, cluster))
+        for unit in seen.plan.stage(ANALYSE):
+            if "distribution" in unit.recipe:
+                console.print(f"  package  {unit.step}: {' '.join(unit.recipe['distribution'])}", markup=False)
         for name, reason in seen.plan.skipped.items():
             console.print(f"  skipped  {name}: {reason}", markup=False)
     _tell_estimate(seen, settings)

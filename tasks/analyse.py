@@ -6,7 +6,8 @@ from typing import Any
 
 from prefect import Task
 
-from core.analysis.registry import declared
+from core.analysis.declaration import Analysis
+from core.analysis.registry import declared, planned
 from core.analysis.result import Result
 from core.data.concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
@@ -22,28 +23,35 @@ from tasks.tracking import log_folder
 
 
 def analysis_task(name: str) -> Task[..., dict[str, Any]]:
-    """The Prefect task of one analysis of the registry."""
-    analysis = declared()[name]
+    """The Prefect task of one analysis of the registry.
+
+    A task crosses to Dask's workers by value. It holds nothing of the analysis's package: a worker that lacks it could
+    not even read the task, and would be lost with it.
+    """
 
     def analyse(work: Work) -> Mapping[str, float]:
-        config = analysis.config.model_validate(work.recipe["config"])
-        result: Result = analysis.load_run()(_inputs(work), config)
-        _write(work, result)
-        charts = analysis.load_figures()(result.tables)
-        for key, figure in charts.items():
-            write_figure(figure, key, work.out / "figures")
-        log_folder(work.context, work.run_id, work.out / "figures", "figures")
-        return result.metrics
+        return _analyse(work)
 
-    analyse.__doc__ = analysis.question
+    analyse.__doc__ = declared()[name].question
     return step(STEPS[name])(analyse)
 
 
-def _write(work: Work, result: Result) -> None:
+def _analyse(work: Work) -> Mapping[str, float]:
+    analysis = planned(work.unit.step, work.recipe.get("distribution"))
+    config = analysis.config.model_validate(work.recipe["config"])
+    result: Result = analysis.load_run()(_inputs(work), config)
+    _write(work, result, analysis)
+    charts = analysis.load_figures()(result.tables)
+    for key, figure in charts.items():
+        write_figure(figure, key, work.out / "figures")
+    log_folder(work.context, work.run_id, work.out / "figures", "figures")
+    return result.metrics
+
+
+def _write(work: Work, result: Result, analysis: Analysis) -> None:
     for name, table in result.tables.items():
         table.write_parquet(work.out / f"{name}.parquet", statistics=False)
-    question = declared()[work.unit.step].question
-    summary = {"question": question, **{key: value for key, value in vars(result).items() if key != "tables"}}
+    summary = {"question": analysis.question, **{key: value for key, value in vars(result).items() if key != "tables"}}
     text = json.dumps(summary, indent=1, ensure_ascii=False, default=dict)
     (work.out / "summary.json").write_text(text + "\n", encoding="utf-8")
 

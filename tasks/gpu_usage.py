@@ -10,8 +10,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from statistics import fmean
 from typing import Any
 
-from core.planning.steps import STEPS
-from core.store.steps import INDEX_FEATURES
+from core.store.steps import INDEX_FEATURES, StepSpec
 
 EVERY_S = 0.5
 _MIB = 2**20
@@ -28,9 +27,9 @@ def _real_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def device_of_step(step: str, device: str) -> str:
+def device_of_step(step: StepSpec, device: str) -> str:
     """The device that a step's units compute on; the index takes a GPU where its CPU worker happens to have one."""
-    return _real_device(device) if STEPS[step].needs == "gpu" or step == INDEX_FEATURES.name else "cpu"
+    return _real_device(device) if step.needs == "gpu" or step == INDEX_FEATURES else "cpu"
 
 
 def watch_gpu(device: str) -> "AbstractContextManager[GpuUsage | None]":

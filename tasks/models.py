@@ -8,6 +8,7 @@ from core.lm.factory import FIELD, FactoryModel, factory_content, open_factory
 from core.lm.loaded import LoadedModel
 from core.lm.loading import load_model
 from core.lm.shape import read_shape
+from core.planning.steps import STEPS
 from tasks.context import Work
 from tasks.gpu_usage import device_of_step
 
@@ -59,4 +60,4 @@ def model_name(work: Work) -> str:
 
 def device_of(work: Work) -> str:
     """The device that the unit computes on."""
-    return device_of_step(work.unit.step, work.context.device)
+    return device_of_step(STEPS[work.unit.step], work.context.device)

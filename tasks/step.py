@@ -45,7 +45,7 @@ def step(spec: StepSpec) -> Callable[[Body], Task[..., dict[str, Any]]]:
     def decorate(body: Body) -> Task[..., dict[str, Any]]:
         def run_unit(unit: dict[str, Any], context: dict[str, Any]) -> dict[str, Any]:
             try:
-                return _run(body, Unit.from_json(unit), RunContext.from_json(context))
+                return _run(spec, body, Unit.from_json(unit), RunContext.from_json(context))
             finally:
                 if this_job() is not None:
                     APILogWorker.drain_all(timeout=_FLUSH_S)  # the job may end before its log's last lines have left
@@ -109,7 +109,7 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "out of memory" in str(error).lower())
 
 
-def _run(body: Body, unit: Unit, context: RunContext) -> dict[str, Any]:
+def _run(spec: StepSpec, body: Body, unit: Unit, context: RunContext) -> dict[str, Any]:
     store = context.store
     if STOPPING.is_set():
         raise Stopped(f"{unit.label}: the run was asked to stop")
@@ -123,7 +123,7 @@ def _run(body: Body, unit: Unit, context: RunContext) -> dict[str, Any]:
 
     with held(store, unit.artifact, STOPPING, tell) as lease:
         if lease is not None and not store.intact(unit.artifact):
-            _make(body, unit, context, lease)
+            _make(spec, body, unit, context, lease)
     return _record(unit, store)
 
 
@@ -132,11 +132,11 @@ def _record(unit: Unit, store: ArtifactStore) -> dict[str, Any]:
     return {"artifact": unit.artifact.ref, "unit": unit.label, "metrics": metrics}
 
 
-def _make(body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
+def _make(spec: StepSpec, body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
     _use_threads(context.threads)
     store = context.store
     staged = store.staging(unit.artifact)
-    device = device_of_step(unit.step, context.device)
+    device = device_of_step(spec, context.device)
     watch = Stopwatch(gpus=_gpus(device))
     with (
         _logging_to(context.log_file(unit), unit) as logger,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.store.artifacts import canonical_json
+from core.store.steps import ANALYSE, IMPORT_SAE, TRAIN_SAE, stage_of
 from core.store.units import Unit
 from tasks.context import RunContext
 
@@ -22,18 +23,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("saeflow.tracking")
 PARENT = "mlflow.parentRunId"
-# Steps that MLflow shows as runs of their own; the rest stands in the parent run.
-TRACKED_STEPS = (
-    "train_sae",
-    "import_sae",
-    "overview",
-    "interpretation",
-    "ablation",
-    "visual_patterns",
-    "amplification",
-    "evolution",
-    "qualitative",
-)
 _BATCH, _PARAMS = 500, 100  # MLflow takes at most 1000 metrics and 100 params a call
 
 
@@ -114,10 +103,15 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
+def _is_shown(step: str) -> bool:
+    """Whether MLflow shows the step's units as runs of their own; the rest stands in the parent run."""
+    return step in (TRAIN_SAE.name, IMPORT_SAE.name) or stage_of(step) == ANALYSE
+
+
 @contextmanager
 def unit_run(unit: Unit, context: RunContext) -> Iterator[UnitRun]:
     """The unit's child run, found again by tag on a retry; its status follows how the block ends."""
-    if context.tracking_uri is None or context.parent_run_id is None or unit.step not in TRACKED_STEPS:
+    if context.tracking_uri is None or context.parent_run_id is None or not _is_shown(unit.step):
         yield UnitRun(None, None)
         return
     from mlflow.exceptions import MlflowException

@@ -1,8 +1,8 @@
 """Run on a worker by `saeflow cluster check`: `python -m tasks.worker_check WORKSPACE TRACKING_URI HOST:PORT PORTS`
 prints JSON.
 
-What a study would find missing an hour into its queue: modules, the workspace, Prefect's and MLflow's servers, the GPU,
-and connections with the flow's machine, which calls back as Dask's scheduler does.
+What a study would find missing an hour into its queue: modules, packages' analyses, the workspace, Prefect's and
+MLflow's servers, the GPU, and connections with the flow's machine, which calls back as Dask's scheduler does.
 """
 
 import json
@@ -24,6 +24,7 @@ def check(workspace: Path, tracking_uri: str, scheduler: str, ports: str) -> dic
     found: dict[str, object] = {"host": socket.gethostname(), "python": sys.version.split()[0]}
     tests: dict[str, Callable[[], object]] = {
         "modules": _modules,
+        "analyses": _analyses,
         "workspace": lambda: _workspace(workspace),
         "prefect": lambda: _answers(f"{os.environ.get('PREFECT_API_URL', '')}/health"),
         "mlflow": lambda: _answers(f"{tracking_uri}/health") if tracking_uri.startswith("http") else "a file",
@@ -42,6 +43,15 @@ def _modules() -> str:
     for name in _MODULES:
         import_module(name)
     return str(Path(str(import_module("core").__file__)).parent)
+
+
+def _analyses() -> list[list[str]]:
+    """Name, package and version of every analysis that a package registers here; each can be imported."""
+    from core.analysis.packages import registered
+    from core.analysis.registry import declared
+
+    declared()
+    return [list(one) for one in registered()]
 
 
 def _workspace(workspace: Path) -> bool:

@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from core.activations.stream_rows import StreamRows, stream_rows
 from core.activations.table import LayerTable
 from core.data.concept import Concept
+from core.features.feature_view import FeatureView
 from core.features.index import FeatureIndex
 from core.features.profile import Profile, profile_features
 from core.features.ranking import Ranking, rank_features
@@ -25,7 +27,7 @@ class Ranked:
     profile: Profile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerView:
     """One layer: rows and features aligned.
 
@@ -41,6 +43,29 @@ class LayerView:
     concept: Concept
     group_rows: RowGrouper
     read_ranked: Callable[[], Ranked] | None = None
+
+    def rows(self, segment: str | None = None, language: str | None = None) -> StreamRows:
+        """The stream [T, D] and the tokens of a segment and a language, or of all rows where none is given.
+
+        Rows that no caption changes are of the language `shared`. Special rows and outliers are among them: the column
+        `special` of the tokens marks both.
+
+        Raises:
+            BadInput: there are no such rows; the message names those that there are.
+        """
+        return stream_rows(self.table, segment, language)
+
+    def feature(self, feature: int) -> FeatureView:
+        """One feature of the layer's SAE.
+
+        Raises:
+            BadInput: there is no such feature.
+        """
+        self.index.csc(feature)
+        return FeatureView(feature, self.table, self.sae, self.index)
+
+    def __repr__(self) -> str:
+        return f"<layer {self.layer}: {len(self.table)} rows × {self.table.d_model}, {self.sae.num_features} features>"
 
     @cached_property
     def groups(self) -> RowGroups:

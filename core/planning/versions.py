@@ -11,6 +11,7 @@ import json
 from functools import cache
 from pathlib import Path
 
+from core.analysis.registry import foreign
 from core.planning.steps import STEPS
 from core.store.artifacts import sha256_file
 from core.store.steps import StepSpec
@@ -53,9 +54,14 @@ def changed_steps() -> list[str]:
     recorded = json.loads(_RECORD.read_text(encoding="utf-8"))
     return [
         name
-        for name, spec in STEPS.items()
+        for name, spec in _own_steps().items()
         if recorded.get(name, {}).get("digest") != digest(spec) or recorded[name]["version"] != spec.version
     ]
+
+
+def _own_steps() -> dict[str, StepSpec]:
+    """Steps of this repository: a package's code is known by its version."""
+    return {name: spec for name, spec in STEPS.items() if name not in foreign()}
 
 
 def _file(name: str) -> Path | None:
@@ -101,7 +107,7 @@ def _record(same: list[str] | None) -> str:
     """Write down what may be; a step whose code moved under the same version is left as it was, and named."""
     recorded = json.loads(_RECORD.read_text(encoding="utf-8")) if _RECORD.is_file() else {}
     left = []
-    for name, spec in STEPS.items():
+    for name, spec in _own_steps().items():
         entry = {"version": spec.version, "digest": digest(spec)}
         before = recorded.get(name, entry)
         moved = before["digest"] != entry["digest"] and before["version"] == entry["version"]

@@ -45,6 +45,19 @@ def read_settings() -> Settings:
     return Settings(Workspace(root), tracking, os.environ.get("SAEFLOW_MLFLOW_URL", pages))
 
 
+def open_workspace(folder: str | Path | None = None) -> Workspace:
+    """The workspace below a folder, or where none is given that of this process.
+
+    Raises:
+        BadInput: its path cannot stand in a URL or a job script.
+    """
+    if folder is None:
+        return read_settings().workspace
+    root = Path(folder).expanduser().resolve()
+    _refuse_control_characters(root)
+    return Workspace(root)
+
+
 def _refuse_control_characters(root: Path) -> None:
     odd = next((letter for letter in str(root) if unicodedata.category(letter) in ("Cc", "Cs")), None)
     if odd is not None:

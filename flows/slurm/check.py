@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from core.analysis.packages import Registered, differences, registered
 from core.errors import BadInput
 from core.store.artifacts import SEEN_WITHIN_S
 from flows.runtime.place import Place
@@ -158,7 +159,7 @@ def _verdicts(pool: str, order: JobOrder, job_id: str, patience_s: float) -> Ite
         if differs := changed(order.pool, commands.job_fields(job_id)):
             yield Finding(f"{pool} job", "warning", f"job {job_id}: {differs}")
     yield Finding(f"{pool} worker", "ok", f"job {job_id} ran on {job.node} ({found['host']}), Python {found['python']}")
-    for subject in ("connection", "modules", "workspace", "prefect", "mlflow", "gpu"):
+    for subject in ("connection", "modules", "analyses", "workspace", "prefect", "mlflow", "gpu"):
         yield _verdict(pool, order, subject, found)
 
 
@@ -185,12 +186,12 @@ def _wait_for(job_id: str, patience_s: float) -> commands.Job | None:
     return job
 
 
-def _told(out: Path) -> dict[str, str] | None:
+def _told(out: Path) -> dict[str, Any] | None:
     """What the job printed; a network file system may show it late."""
     deadline = time.monotonic() + SEEN_WITHIN_S
     while True:
         try:
-            found: dict[str, str] = json.loads(out.read_text(encoding="utf-8").splitlines()[-1])
+            found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8").splitlines()[-1])
             return found
         except (OSError, ValueError, IndexError):
             if time.monotonic() > deadline or (out.exists() and out.with_suffix(".err").stat().st_size):
@@ -198,13 +199,24 @@ def _told(out: Path) -> dict[str, str] | None:
         time.sleep(1.0)
 
 
-def _verdict(pool: str, order: JobOrder, subject: str, found: dict[str, str]) -> Finding:
+def _verdict(pool: str, order: JobOrder, subject: str, found: dict[str, Any]) -> Finding:
     error = found.get(f"{subject}_error")
     if error is not None:
         return Finding(f"{pool} {subject}", "wrong", error)
+    if subject == "analyses":
+        return compare_packages(pool, [Registered(*one) for one in found["analyses"]])
     if subject == "gpu" and order.pool.gres and found["gpu"] == "none":
         return Finding(f"{pool} gpu", "warning", f"{order.pool.gres} was given, yet torch sees no GPU")
     return Finding(f"{pool} {subject}", "ok", str(found[subject]))
+
+
+def compare_packages(pool: str, there: Sequence[Registered]) -> Finding:
+    """The analyses of packages that a worker knows, against those that this machine would send it."""
+    here = registered()
+    if differ := differences(here, there):
+        fix = f"install the same packages in the environment that the workers use (here: {sys.prefix})"
+        return Finding(f"{pool} analyses", "wrong", f"{'; '.join(differ)}; {fix}")
+    return Finding(f"{pool} analyses", "ok", ", ".join(map(str, here)) or "saeflow's own")
 
 
 def _asked(order: JobOrder) -> str:

@@ -39,6 +39,6 @@ fi
 "$VENV/bin/uv" pip install -q ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} --python "$VENV/bin/python" -r requirements.txt
 "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps --no-build-isolation -e . 2>/dev/null ||
   "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps -e .
-[ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || "$VENV/bin/python" -m compileall -q core tasks flows cli explorer
+[ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || "$VENV/bin/python" -m compileall -q core tasks flows cli explorer saeflow
 touch "$VENV/.installed"
 say "done in $((SECONDS - began)) s (downloads included)"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cli.main import app
+from cli.app import app
 from core.errors import BadInput
 from core.planning.loading import load_study
 from core.sae.pretrained import open_pretrained

@@ -10,6 +10,7 @@ from flows.slurm import commands
 from tests.databases import CopyDatabases
 from tests.flows.commands import saeflow
 from tests.flows.surroundings import ODD_NAME, hostile
+from tests.packages import install, shown_package
 from tests.slurm.conftest import wait_until
 
 pytestmark = pytest.mark.timeout(600)
@@ -23,7 +24,7 @@ def test_a_profile_that_works_is_told_so_from_both_pools_workers(
     told = saeflow(tmp_path / ODD_NAME, "cluster", "check", "slurm-one-node", limit_s=240, more=surroundings)
     assert told.returncode == 0, told.stdout + told.stderr
     for pool in ("cpu", "gpu"):
-        for subject in ("worker", "connection", "modules", "workspace", "prefect", "mlflow"):
+        for subject in ("worker", "connection", "modules", "analyses", "workspace", "prefect", "mlflow"):
             assert f"✓ {pool} {subject}:" in told.stdout
     assert "! gpu gpu: gpu:1 was given, yet torch sees no GPU" in told.stdout  # they are made up
     assert "gpu job: job" not in told.stdout  # the partition and time that SLURM gave are the profile's
@@ -40,6 +41,24 @@ def test_a_profile_that_works_is_told_so_from_both_pools_workers(
     assert (
         "secret" not in told.stdout and "! MLFLOW_EXPERIMENT_ID, " in told.stdout and "PREFECT_PROFILE" in told.stdout
     )
+
+
+def test_a_package_that_the_workers_lack_is_told_with_the_fix(
+    tmp_path: Path, slurm: Path, copy_databases: CopyDatabases
+) -> None:
+    copy_databases(tmp_path / "workspace")
+    profile = yaml.safe_load((PROJECT / "deployments" / "clusters" / "slurm-one-node.yaml").read_text("utf-8"))
+    profile["setup"] = ["unset PYTHONPATH"]
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(profile), encoding="utf-8")
+    here = {"PYTHONPATH": str(install(shown_package(), tmp_path / "package"))}
+    told = saeflow(tmp_path / "workspace", "cluster", "check", str(path), limit_s=240, more=here)
+    assert told.returncode == 1
+    for pool in ("cpu", "gpu"):
+        assert (
+            f"✗ {pool} analyses: firing of saeflow-firing 1.0 is not installed there; install the same packages in the "
+            "environment that the workers use"
+        ) in told.stdout
 
 
 def test_a_wrong_partition_is_told_with_the_field_before_anything_runs(tmp_path: Path, slurm: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from core.planning.steps import STEPS
 from tasks import gpu_usage
 from tasks.gpu_usage import GpuUsage, device_of_step, watch_gpu
 
@@ -140,6 +141,6 @@ def test_a_machine_without_a_driver_measures_nothing_and_fails_at_nothing(monkey
 
 def test_a_step_of_the_cpu_is_not_held_to_use_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert device_of_step("prepare", "auto") == "cpu"
-    assert [device_of_step(step, "auto") for step in ("capture", "train_sae", "index_features")] == ["cuda"] * 3
-    assert device_of_step("capture", "cpu") == "cpu"
+    assert device_of_step(STEPS["prepare"], "auto") == "cpu"
+    assert [device_of_step(STEPS[step], "auto") for step in ("capture", "train_sae", "index_features")] == ["cuda"] * 3
+    assert device_of_step(STEPS["capture"], "cpu") == "cpu"

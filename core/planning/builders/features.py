@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.analysis.declaration import Analysis
-from core.analysis.registry import declared
+from core.analysis.registry import declared, foreign
 from core.data.concepts import THE_CONCEPT
 from core.errors import BadInput
 from core.planning.builders.rows import CAPTURE_SPEED
@@ -56,7 +56,8 @@ def _analysis_unit(naming: Naming, analysis: Analysis) -> Unit:
     layers = analysis_layers(naming, analysis)
     ranked = {int(unit.name): unit for unit in naming.of(RANK_FEATURES)}
     config = {**getattr(naming.study.analyses, analysis.name).model_dump(mode="json")}
-    config |= {"layer": layers[0]} if "layer" in config else {"layers": list(layers)}
+    read = {"layer": layers[0], "layers": list(layers)}
+    config |= {field: value for field, value in read.items() if field in config}
     recipe = {"config": config, "layers": list(layers), "model": model_recipe(naming.study, naming.sources)}
     if analysis.distribution is not None:
         recipe["distribution"] = list(analysis.distribution)
@@ -132,6 +133,5 @@ def _told(naming: Naming) -> dict[str, Any]:
     told["capture"] = {key: value for key, value in told["capture"].items() if key not in dropped}
     for name in ("checkpoint_every", "pretrained", "beside"):
         told["sae"].pop(name)
-    foreign = {name for name, analysis in declared().items() if analysis.distribution is not None}
-    told["analyses"] = {k: v for k, v in told["analyses"].items() if v is not None or k not in foreign}
+    told["analyses"] = {k: v for k, v in told["analyses"].items() if v is not None or k not in foreign()}
     return told

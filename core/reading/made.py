@@ -1,0 +1,55 @@
+"""What a study's run left, by what it is: found in the manifests of the artefacts that its record names."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.store.artifacts import Artifact, ArtifactStore, DamagedArtifact
+from core.store.steps import ANALYSE, CAPTURE, IMPORT_ACTIVATIONS, INDEX_FEATURES, PREPARE, RANK_FEATURES, stage_of
+
+
+@dataclass(frozen=True)
+class LayerArtifacts:
+    """The artefacts that one layer is read from."""
+
+    shards: tuple[Artifact, ...]
+    table: Artifact
+    sae: Artifact
+    index: Artifact
+
+
+@dataclass
+class Made:
+    """The artefacts of a study that are there."""
+
+    samples: Artifact | None = None
+    shards: list[Artifact] = field(default_factory=list)
+    layers: dict[int, LayerArtifacts] = field(default_factory=dict)
+    rankings: dict[int, Artifact] = field(default_factory=dict)
+    analyses: dict[str, Artifact] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, store: ArtifactStore, artifacts: Iterable[Artifact]) -> "Made":
+        """Sort a study's artefacts; what has no readable manifest counts as not there."""
+        found = cls()
+        for artifact in artifacts:
+            try:
+                found._add(artifact, store.manifest(artifact)["unit"])
+            except (DamagedArtifact, KeyError):
+                continue
+        found.layers = dict(sorted(found.layers.items()))
+        return found
+
+    def _add(self, artifact: Artifact, unit: Mapping[str, Any]) -> None:
+        if artifact.step == PREPARE.name:
+            self.samples = artifact
+        elif artifact.step in (CAPTURE.name, IMPORT_ACTIVATIONS.name):
+            self.shards.append(artifact)
+        elif artifact.step == INDEX_FEATURES.name:
+            inputs = {role: tuple(map(Artifact.from_ref, refs)) for role, refs in unit["inputs"].items()}
+            parts = LayerArtifacts(inputs["shards"], inputs["layer"][0], inputs["sae"][0], artifact)
+            self.layers[int(unit["recipe"]["layer"])] = parts
+        elif artifact.step == RANK_FEATURES.name:
+            self.rankings[int(unit["recipe"]["layer"])] = artifact
+        elif stage_of(artifact.step) == ANALYSE:
+            self.analyses[artifact.step] = artifact

@@ -1,0 +1,170 @@
+"""A study that has run in a workspace: its samples, layers, results and report."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from core.analysis.result import Result
+from core.data.concepts import THE_CONCEPT
+from core.data.samples import analysed, capture_drops, read_samples
+from core.errors import BadInput
+from core.reading.made import Made
+from core.reading.results import read_result
+from core.store.artifacts import Artifact, read_json
+from core.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.features.layer_view import LayerView
+
+
+@dataclass(frozen=True, repr=False)
+class OpenedStudy:
+    """A study as its run left it. What is read is looked at first: nothing missing or damaged is read.
+
+    `key` is the variant's name in `saeflow status`; `config` the study itself, as nested dictionaries.
+    """
+
+    workspace: Workspace
+    key: str
+    config: Mapping[str, Any]
+    artifacts: tuple[Artifact, ...]
+    report_artifact: Artifact
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return str(self.config["name"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether its report is there, which is made last."""
+        return self._path(self.report_artifact).is_dir()
+
+    @cached_property
+    def samples(self) -> pl.DataFrame:
+        """The samples that the model was run on: the columns of `core.data.sample_frame.SCHEMA`, and attributes.
+
+        Raises:
+            BadInput: they are missing or damaged.
+        """
+        self._check(self._made.shards)
+        drops = capture_drops(map(self._path, self._made.shards))
+        return analysed(read_samples(self._samples), drops)
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of its captions.
+
+        Raises:
+            BadInput: its samples are missing or damaged.
+        """
+        return tuple(read_json(self._samples / "summary.json")["languages"])
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers that can be opened, in ascending order."""
+        return tuple(self._made.layers)
+
+    def layer(self, layer: int) -> "LayerView":
+        """One layer: rows stay on disk until they are asked for.
+
+        Raises:
+            BadInput: the layer is not there, or a file of it is damaged.
+        """
+        from core.features import opened_layer  # it loads PyTorch
+
+        found, ranked = self._made.layers.get(layer), self._made.rankings.get(layer)
+        if found is None:
+            there = ", ".join(map(str, self.layers)) or "none"
+            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
+        parts = [found.table, found.sae, found.index, *([ranked] if ranked else [])]
+        self._check([*found.shards, *parts])
+        folders = opened_layer.LayerFolders([self._path(shard) for shard in found.shards], *map(self._path, parts))
+        studied = opened_layer.Studied(self.samples, self.languages, THE_CONCEPT)
+        return opened_layer.open_layer(layer, folders, studied)
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The analyses whose results are there."""
+        return tuple(sorted(self._made.analyses))
+
+    def result(self, analysis: str) -> Result:
+        """What an analysis found: headlines, metrics, tables by name, notes.
+
+        Raises:
+            BadInput: there is no such result, or a file of it is damaged.
+        """
+        found = self._made.analyses.get(analysis)
+        if found is None:
+            near = difflib.get_close_matches(analysis, self.results, n=1)
+            there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.results) or 'none'}"
+            raise self._missing(f"no result of {analysis!r} is there ({there})")
+        self._check([found])
+        return read_result(self._path(found))
+
+    @property
+    def report(self) -> Path:
+        """The page `report.html`.
+
+        Raises:
+            BadInput: it is missing or damaged.
+        """
+        if not self.finished:
+            raise self._missing("its report is not there")
+        self._check([self.report_artifact])
+        return self._path(self.report_artifact) / "report.html"
+
+    @cached_property
+    def _made(self) -> Made:
+        return Made.find(self.workspace.store, self.artifacts)
+
+    @cached_property
+    def _samples(self) -> Path:
+        if self._made.samples is None:
+            raise self._missing("its samples are not there")
+        self._check([self._made.samples])
+        return self._path(self._made.samples)
+
+    def _path(self, artifact: Artifact) -> Path:
+        return self.workspace.store.path(artifact)
+
+    def _check(self, artifacts: Iterable[Artifact]) -> None:
+        for faults in self.workspace.store.faulty(artifacts).values():
+            raise BadInput(f"study {self.key}: {faults[0]}; what is damaged is made again by: saeflow run {self.name}")
+
+    def _missing(self, what: str) -> BadInput:
+        return BadInput(f"study {self.key}: {what}; what is missing is made by: saeflow run {self.name}")
+
+    def __repr__(self) -> str:
+        return f"<study {self.key}: {len(self.layers)} layers, results {', '.join(self.results) or 'none'}>"
+
+
+def open_by_name(workspace: Workspace, name: str) -> OpenedStudy:
+    """The latest variant of a study that has its report, or else the latest; or the variant of that key.
+
+    Raises:
+        BadInput: no such study has run here, or a record of the workspace is damaged.
+    """
+    records = workspace.records()
+    wanted = Path(name).stem if name.endswith((".yaml", ".yml")) else name
+    found = [_opened(workspace, one) for one in records if wanted in (one["key"], one["study"]["name"])]
+    if not found:
+        raise BadInput(f"study {name!r}: has not run in {workspace.root}; {_hint(wanted, records)}")
+    return next((study for study in found if study.finished), found[0])
+
+
+def _opened(workspace: Workspace, record: Mapping[str, Any]) -> OpenedStudy:
+    artifacts = tuple(map(Artifact.from_ref, record["artifacts"]))
+    return OpenedStudy(workspace, record["key"], record["study"], artifacts, Artifact.from_ref(record["report"]))
+
+
+def _hint(name: str, records: Iterable[Mapping[str, Any]]) -> str:
+    known = list(dict.fromkeys(str(record["study"]["name"]) for record in records))
+    if near := difflib.get_close_matches(name, known, n=1):
+        return f"did you mean {near[0]}?"
+    return f"run it: saeflow run {name}" + (f" (studies here: {', '.join(known)})" if known else "")

@@ -1,0 +1,60 @@
+"""saeflow for notebooks and for packages of analyses. What is named here is public; every other module is not.
+
+Nothing heavy is imported before it is used: each name below is loaded when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from saeflow._siblings import refuse_others
+
+if TYPE_CHECKING:
+    from core.analysis.declaration import Analysis as Analysis
+    from core.analysis.result import Result as Result
+    from core.errors import BadInput as BadInput
+    from core.features.inputs import AnalysisInputs as AnalysisInputs
+    from core.features.layer_view import LayerView as LayerView
+    from core.figures.theme import Figure as Figure
+    from core.planning.study import Study as Study
+    from core.study.section import Section as Section
+    from saeflow._studies import open as open
+    from saeflow._studies import run as run
+
+refuse_others()
+
+_PLACES = {
+    "open": "saeflow._studies:open",
+    "run": "saeflow._studies:run",
+    "Study": "core.planning.study:Study",
+    "Section": "core.study.section:Section",
+    "Analysis": "core.analysis.declaration:Analysis",
+    "AnalysisInputs": "core.features.inputs:AnalysisInputs",
+    "LayerView": "core.features.layer_view:LayerView",
+    "Result": "core.analysis.result:Result",
+    "Figure": "core.figures.theme:Figure",
+    "BadInput": "core.errors:BadInput",
+}
+__all__ = [
+    "Analysis",
+    "AnalysisInputs",
+    "BadInput",
+    "Figure",
+    "LayerView",
+    "Result",
+    "Section",
+    "Study",
+    "open",
+    "run",
+]
+
+if not TYPE_CHECKING:  # a checker would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name not in _PLACES:
+            raise AttributeError(f"saeflow has no {name!r}; public are {', '.join(__all__)}")
+        module, _, attribute = _PLACES[name].partition(":")
+        globals()[name] = getattr(import_module(module), attribute)
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return __all__
