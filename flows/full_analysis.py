@@ -7,6 +7,8 @@ from flows.failures import log_crash
 from flows.study_run import StudyRun, run_name, study_run
 from tasks.registry import STEPS
 
+_FIRST = ("prepare", "capture")  # made before the plan is walked: what follows is named by what they left
+
 
 @flow(name="full-analysis", flow_run_name=run_name, log_prints=False, on_crashed=[log_crash])
 def full_analysis(study: Study | str = "demo", cluster: str = "threads") -> str:
@@ -21,8 +23,9 @@ def full_analysis(study: Study | str = "demo", cluster: str = "threads") -> str:
     """
     with study_run(study, cluster, STEPS) as run:
         prepare_and_capture(run)
-        for stage in run.plan.stages:  # one after the other, as far as the study takes that way
-            run.make(stage, run.plan.stages[stage])
+        for stage, units in run.plan.stages.items():  # one after the other, as far as the study takes that way
+            if stage not in _FIRST:
+                run.make(stage, units)
         return run.plan.report.artifact.ref
 
 

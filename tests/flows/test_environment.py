@@ -56,6 +56,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("no_proxy", "NO_PROXY", "http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, "")  # so that it is taken back after
         monkeypatch.delenv(name)
+    monkeypatch.setattr("urllib.request._opener", None)  # the first `urlopen` keeps its proxies for the process
     return monkeypatch
 
 
