@@ -27,6 +27,12 @@ class Outcome(NamedTuple):
     l0: Float[Tensor, ""]
 
 
+def rounds_product(selection: Selection, device: torch.device) -> bool:
+    """Whether the encoder's product takes its factors in bfloat16, the weights staying float32: on a GPU, but for
+    JumpReLU, whose kernel is narrower than bfloat16's steps."""
+    return device.type != "cpu" and not isinstance(selection, JumpReLU)
+
+
 class _Rebuilt(NamedTuple):
     """The residual [B, D] of the whole dictionary, and ∂loss/∂x̂ of what each entry adds to, [P·B, D]."""
 
@@ -41,12 +47,14 @@ class Objective:
 
     `prefixes` are the numbers of features of nested dictionaries that each have to rebuild the row by themselves, the
     last being all (Matryoshka: Bussmann et al. 2025, arXiv 2503.17547); their squared errors are averaged.
+    `rounds` says whether the encoder's product takes its factors in bfloat16 (`rounds_product`).
     """
 
     selection: Selection
     variance: float
     auxk_alpha: float
     prefixes: tuple[int, ...] = ()
+    rounds: bool = False
     buffer: list[Float[Tensor, "b F"]] = field(default_factory=list)
 
     def __call__(
@@ -92,13 +100,10 @@ class Objective:
         return batch, Active(*(torch.cat(parts) for parts in zip(*found, strict=True))), torch.cat(silent)
 
     def _product(self, centred: Float[Tensor, "b D"], weights: Parameters) -> Float[Tensor, "b F"]:
-        """The encoder's dense product, valid until the next; on a GPU in bfloat16, the weights staying float32, but for
-        JumpReLU, whose kernel is narrower than bfloat16's steps.
-
-        On a CPU it is written over the last one: a fresh matrix a batch costs a seventh of the product in page faults.
-        """
+        """The encoder's dense product, valid until the next; in float32 it is written over the last one, for a fresh
+        matrix per batch costs a seventh of the product in page faults on a CPU."""
         encoder, b_enc = weights["encoder"], weights["b_enc"]
-        if centred.device.type != "cpu" and not isinstance(self.selection, JumpReLU):
+        if self.rounds:
             return (centred.bfloat16() @ encoder.bfloat16().T).float() + b_enc
         if not self.buffer or self.buffer[0].shape[0] < len(centred):
             self.buffer[:] = [centred.new_empty(len(centred), len(encoder))]

@@ -16,7 +16,7 @@ from core.errors import BadInput
 from core.progress import Progress, Stopped, silent
 from core.sae.architectures import SparseAutoencoder
 from core.sae.metrics import Quality, evaluate, final_metrics
-from core.sae.objective import Objective, Outcome
+from core.sae.objective import Objective, Outcome, rounds_product
 from core.sae.penalised import selection_of
 from core.sae.reading import Drawn, StoredRows, batches, some_of
 from core.sae.rows import Rows
@@ -130,7 +130,8 @@ class Run:
         selection = selection_of(config, d_model)
         prefixes = tuple(num_features >> n for n in reversed(range(_PREFIXES)))
         nested = prefixes if config.architecture == "matryoshka" else ()
-        objective = Objective(selection, variance, config.auxk_alpha, nested)
+        rounds = rounds_product(selection, rows.train.device)
+        objective = Objective(selection, variance, config.auxk_alpha, nested, rounds)
         batch = min(config.batch_size, count)
         schedule = Schedule.of(config, count // batch, num_features)
         return cls(rows, config, objective, schedule, num_features, batch, scale, target_scale)
