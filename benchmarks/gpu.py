@@ -35,8 +35,11 @@ def unpack(wheels: Path, place: Path) -> None:
     sys.path.append(str(place))  # behind what is installed
 
 
-def run(only: list[str], size: Any, seconds: float, device: str) -> dict[str, Any]:
-    """Every part, one after the other; a part that fails or is left out is named, and the others run."""
+def run(only: list[str], size: Any, seconds: float, device: str, out: Path) -> dict[str, Any]:
+    """Every part, one after the other; a part that fails or is left out is named, and the others run.
+
+    `out` is written after every part, for a lent machine can be taken back at any moment.
+    """
     from gpu_capture import capture
     from gpu_equality import equality
     from gpu_machine import machine
@@ -56,6 +59,7 @@ def run(only: list[str], size: Any, seconds: float, device: str) -> dict[str, An
         except Exception as error:  # a benchmark on a lent machine: the other parts' figures must not be lost
             traceback.print_exc()
             found[name] = {"failed": f"{type(error).__name__}: {error}"}
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(f"\n({name}: {time.perf_counter() - began:.0f} s)", flush=True)
     return found
 
@@ -82,8 +86,7 @@ def main() -> None:
         if device == "cpu" and not given.small:
             sys.exit("no GPU is here; `--small` tries the script on the CPU")
         print(f"python {platform.python_version()}, device {device}", flush=True)
-        found = run(only, SMALL if given.small else FULL, given.seconds, device)
-    given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        found = run(only, SMALL if given.small else FULL, given.seconds, device, given.out)
     print(f"\nfigures: {given.out}")
     if any("failed" in part for part in found.values()):
         sys.exit(1)

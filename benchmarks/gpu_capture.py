@@ -17,13 +17,19 @@ import torch
 from extraction_counts import Counts, gemma_config, save_processor
 from extraction_job import CAPTIONER, IMAGE, write_texts
 from extraction_peers import Job, Plain, passes, shard, without_logits
-from gpu_machine import NO_TIME, Size, ceilings, peak_gib, reset_peak, settle
+from gpu_machine import NO_TIME, Size, ceilings, default_device, peak_gib, reset_peak, settle
 
 from core.activations.capture import capture_shard
 from core.activations.requests import EncodedShard, encode_shard
 from core.data.scenes import generate_scenes
 from core.lm.loaded import LoadedModel, control_ids
+from core.lm.loading import lay_patches_in_rows
 from core.lm.shape import read_shape
+
+Way = tuple[Callable[[int | None, Path], Any], int]
+"""What captures the first samples (null: all) into a folder, and its operations for all."""
+_ENOUGH_S = 10.0
+"""Seconds after which a way is not timed again."""
 
 
 def capture(size: Size, device: str, until: float) -> dict[str, Any]:
@@ -35,16 +41,19 @@ def capture(size: Size, device: str, until: float) -> dict[str, Any]:
         job = _job(folder, loaded, size)
         encoded = encode_shard(loaded, shard(job))
         counts = Counts.of(loaded.model)
-        ways: dict[str, tuple[Callable[[], Any], int]] = {
-            "saeflow": (_capturing(loaded, job, folder / "out"), _shared(encoded, counts)),
+        ways: dict[str, Way] = {
+            "saeflow": (lambda count, out: capture_shard(loaded, shard(job, count), out), _shared(encoded, counts)),
             "its passes, nothing kept": (
-                lambda: passes(loaded, encoded.groups, shard(job).config),
+                lambda count, _out: passes(loaded, encoded.groups[:count], shard(job).config),
                 _shared(encoded, counts),
             ),
-            "one forward pass per caption": (_each(loaded, job, folder / "each"), _alone(encoded, counts)),
+            "one forward pass per caption": (
+                without_logits(Plain(job, loaded.model, loaded.processor)),
+                _alone(encoded, counts),
+            ),
         }
         print(f"{size.samples} images, {2 * size.samples} captions, bfloat16 {limit.bfloat16 / 1e12:.2f} TFLOP/s\n")
-        return {"samples": size.samples, "ways": _table(ways, size, limit.bfloat16, device, until)}
+        return {"samples": size.samples, "ways": _table(ways, size, limit.bfloat16, until)}
 
 
 def open_shape(folder: Path, size: Size, device: str) -> LoadedModel:
@@ -66,6 +75,7 @@ def open_shape(folder: Path, size: Size, device: str) -> LoadedModel:
     with torch.no_grad():  # it starts at zero, and would pass nothing of the image
         model.model.multi_modal_projector.mm_input_projection_weight.normal_(std=0.02)
     decoder = model.get_decoder()
+    lay_patches_in_rows(model.base_model, read_shape(folder))
     return LoadedModel(
         folder=folder,
         model=model,
@@ -91,21 +101,6 @@ def _job(folder: Path, loaded: LoadedModel, size: Size) -> Job:
     return Job.read(folder, 1, str(loaded.device), size.dtype)
 
 
-def _capturing(loaded: LoadedModel, job: Job, out: Path) -> Callable[[], Any]:
-    def run() -> None:
-        out.mkdir(exist_ok=True)
-        capture_shard(loaded, shard(job), out)
-
-    return run
-
-
-def _each(loaded: LoadedModel, job: Job, out: Path) -> Callable[[], Any]:
-    """A forward pass of the whole sequence per caption, every layer's states brought to the CPU in bfloat16."""
-    out.mkdir(exist_ok=True)
-    capturing = without_logits(Plain(job, loaded.model, loaded.processor))
-    return lambda: capturing(None, out)
-
-
 def _shared(encoded: EncodedShard, counts: Counts) -> int:
     """Operations where image and prompt go through once, and each caption continues them."""
     spans = [(group.shared, group.shared) for group in encoded.groups]
@@ -120,25 +115,30 @@ def _alone(encoded: EncodedShard, counts: Counts) -> int:
     return counts.text([(len(sample.ids),) * 2 for sample in samples]) + len(samples) * counts.image()
 
 
-def _table(
-    ways: dict[str, tuple[Callable[[], Any], int]], size: Size, product: float, device: str, until: float
-) -> list[dict[str, Any]]:
+def _table(ways: dict[str, Way], size: Size, product: float, until: float) -> list[dict[str, Any]]:
     taken: dict[str, list[float]] = {name: [] for name in ways}
     peaks: dict[str, float | None] = {}
-    for turn in range(4):  # the first is not counted: it sizes the passes and warms up
+    for work, _ in ways.values():  # not counted: it sizes the passes and warms up
+        _timed(work, size.samples // 3)
+    for _ in range(3):
         for name, (work, _) in ways.items():
-            if time.perf_counter() > until and taken[name]:
-                continue
-            reset_peak(device)
-            settle(device)
-            began = time.perf_counter()
-            work()
-            settle(device)
-            if turn or time.perf_counter() > until:
-                taken[name].append(time.perf_counter() - began)
-            peaks[name] = peak_gib(device)
+            if not taken[name] or (time.perf_counter() < until and sum(taken[name]) < _ENOUGH_S):
+                found, peaks[name] = _timed(work, None)
+                taken[name].append(found)
     print("| way | samples/s | runs | s | TFLOP | of bfloat16 | peak GiB |\n|---|---|---|---|---|---|---|")
     return [_row(name, taken[name], ways[name][1], size.samples, product, peaks[name]) for name in ways]
+
+
+def _timed(work: Callable[[int | None, Path], Any], count: int | None) -> tuple[float, float | None]:
+    """Seconds in a fresh folder (to write over files of 2.5 GB takes a second), and the peak of memory."""
+    device = default_device()
+    reset_peak(device)
+    with tempfile.TemporaryDirectory() as place:
+        settle(device)
+        began = time.perf_counter()
+        work(count, Path(place))
+        settle(device)
+        return time.perf_counter() - began, peak_gib(device)
 
 
 def _row(

@@ -2,10 +2,11 @@
 
 Operations of a step: the encoder's dense product, 2·B·D·F, and four gathers of 2·B·k·D. Bytes, in float32: the
 encoder's activations written and read, and nine passes over each matrix (one read forward, the gradient written and
-read, weights and both moments of Adam read and written). A share is the part of the machine's own copy, or bfloat16
-product, that a step reaches.
+read, weights and both moments of Adam read and written). Steps follow each other unwaited for, as in a run. A share is
+the part of the machine's own copy, or bfloat16 product, that a step reaches.
 """
 
+import itertools
 import math
 import statistics
 import threading
@@ -37,6 +38,25 @@ class Cost:
         activations = batch * size.d_model * size.expansion
         gathers = 4 * 2 * batch * size.k * size.d_model
         return cls(2 * batch * matrix + gathers, 4 * (2 * matrix * 9 + 2 * activations + 2 * batch * size.d_model))
+
+
+class Streamed(Clock):
+    """Times steps that follow each other as they do in a run, none waited for, from the end of one to the next's."""
+
+    def __init__(self, given: Given) -> None:
+        super().__init__(given, alone=True)
+        self._ends: list[torch.cuda.Event] = []
+
+    def time(self, work: Callable[[], Any]) -> None:
+        """Send a step."""
+        work()
+        self._ends.append(torch.cuda.Event(enable_timing=True))
+        self._ends[-1].record()
+
+    def finish(self) -> None:
+        """Wait for all, and read their times."""
+        torch.cuda.synchronize()
+        self.steps += [one.elapsed_time(other) / 1e3 for one, other in itertools.pairwise(self._ends)]
 
 
 def rows_of(size: Size, device: str) -> Tensor:
@@ -81,9 +101,10 @@ def _measured(way: str, batch: int, size: Size, rows: Tensor, limit: Ceilings) -
     device = rows.device.type
     reset_peak(device)
     given = _given(size, batch, rows)
-    clock = Clock(given, alone=True)
+    clock = Streamed(given) if device == "cuda" else Clock(given, alone=True)
     try:
         LIBRARIES[way](given, clock)
+        clock.finish()
     except (ImportError, torch.OutOfMemoryError) as error:
         print(f"| {way} | {batch} | not measured: {error} | | | | | | |")
         return {"way": way, "batch": batch, "failed": str(error)}

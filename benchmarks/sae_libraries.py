@@ -65,6 +65,9 @@ class Clock:
         if not self.alone:
             self.products.append(self._measure(lambda: self._x @ self._w.T))
 
+    def finish(self) -> None:
+        """Nothing: every step was waited for."""
+
     def _measure(self, work: Callable[[], Any]) -> float:
         self._settle()
         began = time.perf_counter()
@@ -97,8 +100,7 @@ def saeflow(given: Given, clock: Clock) -> Trained:
         run = Run.prepare(Rows(given.train, given.held_out, {}), config)
         state = run.start()
         for rows in given.batches():
-            dead = (state.step - state.last_fired >= per_epoch).nonzero().squeeze(1)
-            clock.time(lambda rows=rows, dead=dead: run.step(state, run.rows.pairs.take(rows), dead))
+            clock.time(lambda rows=rows: run.step(state, run.rows.pairs.take(rows), state.silent_for(per_epoch)))
         sae = run.export(state)
 
     def code(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,13 @@
 """One shard of images: one site of every layer, in every language, from one forward pass.
 
 Memory beside the model: the kept rows of two passes in bfloat16, one going to disk meanwhile (tokens · layers · D · 2
-bytes each: 0.7 GB for 4096 tokens of gemma-3-4b-it, all layers). A layer's states are let go when its rows are taken.
+bytes each: 0.7 GB for 4096 tokens of gemma-3-4b-it, all layers); on a GPU those of two batches, and in the host's
+memory the images of two. A layer's states are let go when its rows are taken.
 """
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -105,7 +107,8 @@ def caption_shard(loaded: LoadedModel, job: CaptureJob, layers: tuple[int, ...])
 def write_shard(shard: Shard, out: Path, budget: TokenBudget, progress: Progress = silent) -> ShardSummary:
     """Run a shard's passes and write what they give, as `capture_shard` says."""
     recomputed: tuple[str, ...] = ()
-    with ShardWriter(out, shard.layout.counts, shard.layers, shard.width) as writer:
+    with ShardWriter(out, shard.layout.counts, shard.layers, shard.width) as writer, ExitStack() as stack:
+        stack.callback(shard.passes.expect, [])
         target = Target(shard.layout, writer, shard.layers, shard.config)
         _fill(shard.passes, target, budget, progress, range(len(shard.images)))
         nonfinite = _nonfinite_rows(target)
@@ -171,10 +174,13 @@ def _fill(passes: Passes, target: Target, budget: TokenBudget, progress: Progres
             budget.learn(passes.device, largest, before)
 
     progress(0, total)
+    ahead = 0 if passes.device.type == "cpu" else 2  # a CPU has no time to spare while the model runs
     while left:
         tokens = budget.tokens
         try:
-            for batch in passes.plan(tokens, target.config.batch_size, list(left)):
+            batches = passes.plan(tokens, target.config.batch_size, list(left))
+            for number, batch in enumerate(batches):
+                passes.expect(batches[number : number + ahead])
                 run(batch)
                 if budget.tokens != tokens:  # plan anew with what was learnt
                     break

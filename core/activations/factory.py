@@ -62,6 +62,9 @@ class ItemPasses:
             together.append(number)
         return [*batches, Batch(tuple(together), ())] if together else batches
 
+    def expect(self, batches: Sequence[Batch]) -> None:
+        """Nothing: only `encode` knows what a batch needs."""
+
     def run(self, batch: Batch, keep_of: KeepOf = whole_of) -> Iterator[tuple[tuple[Key, ...], States]]:
         """The samples of a batch in one pass, each one's items moved to the front."""
         encoded = encode(self.model, [self.samples[number] for number in batch.groups])

@@ -15,6 +15,7 @@ from core.activations.requests import CaptureJob, Drop
 from core.activations.rows import Key
 from core.errors import BadInput
 from core.lm.hooks import Reading
+from core.lm.images import read_ahead
 from core.lm.loaded import LoadedModel
 from core.lm.loading import in_float32
 from core.lm.prefix import States
@@ -51,6 +52,10 @@ class ImagePasses:
         size = min(size, most or size)
         portions = [tuple(numbers[start : start + size]) for start in range(0, len(numbers), size)]
         return [Batch(portion, ()) for portion in portions]
+
+    def expect(self, batches: Sequence[Batch]) -> None:
+        """Read the batches' images ahead."""
+        read_ahead(self.loaded, [self.images[number] for batch in batches for number in batch.groups])
 
     def run(self, batch: Batch, keep_of: KeepOf = whole_of) -> Iterator[tuple[tuple[Key, ...], States]]:
         """The images of a batch, in one pass."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from core.activations.requests import Drop
 from core.activations.rows import Key, Layout
 from core.lm.hooks import Keep, Reading, whole
+from core.lm.images import read_ahead
 from core.lm.loaded import LoadedModel
 from core.lm.loading import in_float32
 from core.lm.prefix import CaptionGroup, States, continue_prefix, encode_prefix, run_whole
@@ -48,6 +49,9 @@ class Passes(Protocol):
 
     def plan(self, token_budget: int, most: int | None, numbers: Sequence[int]) -> list[Batch]:
         """The batches of some groups: at most `token_budget` tokens a pass, and `most` groups."""
+
+    def expect(self, batches: Sequence[Batch]) -> None:
+        """Begin to prepare what these batches need, and forget what was prepared for others."""
 
     def run(self, batch: Batch, keep_of: KeepOf = whole_of) -> Iterator[tuple[tuple[Key, ...], States]]:
         """What each pass of a batch gives: its sequences, and what is kept of each layer's states [B, T, D]."""
@@ -101,6 +105,11 @@ class CaptionPasses:
     def plan(self, token_budget: int, most: int | None, numbers: Sequence[int]) -> list[Batch]:
         """As `plan_batches`."""
         return plan_batches(self.groups, token_budget, most, numbers)
+
+    def expect(self, batches: Sequence[Batch]) -> None:
+        """Read ahead the images that the batches' passes begin with."""
+        samples = [sample for batch in batches for number in batch.groups for sample in self.groups[number].samples]
+        read_ahead(self.loaded, [sample.image for sample in samples if sample.image is not None])
 
     def run(self, batch: Batch, keep_of: KeepOf = whole_of) -> Iterator[tuple[tuple[Key, ...], States]]:
         """Pass by pass: its sequences, and what is kept of each layer's site, [B, T, D], right padded.

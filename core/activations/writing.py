@@ -1,7 +1,8 @@
-"""A shard's matrices, written by a thread while the model runs on: memory holds two passes' rows, never the shard."""
+"""A shard's matrices, written by a thread while the model runs on: memory holds a few passes' rows, never the shard."""
 
 import json
 import os
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,9 +15,11 @@ import torch
 from jaxtyping import BFloat16, Bool
 from torch import Tensor
 
-from core.activations.finite import finite_rows
+from core.activations.fetching import Fetch, fetcher
 
 _BYTES = 2  # of a bfloat16
+_QUEUED = 3
+"""Writes of a GPU's rows that may be under way: one batch in two languages, so that it can run the next meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class ShardWriter:
     """`layer_{ℓ}.{file}.safetensors` (`activation`, [T, D] bfloat16) for every layer and file that has rows.
 
     Files have their full length from the start; rows may come in any order, and again. `nonfinite` marks those that
-    hold NaN or Inf, once `settle` was called. A failed write is raised by the call that follows it, at the latest when
+    hold NaN or Inf, once `settle` was called. A failed write is raised by a call that follows it, at the latest when
     the `with` block ends.
     """
 
@@ -44,7 +47,7 @@ class ShardWriter:
         self._row = _BYTES * width
         self._width = width
         self._files: dict[tuple[int, str], tuple[BinaryIO, int]] = {}
-        self._pending: Future[None] | None = None
+        self._pending: deque[Future[None]] = deque()
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -70,26 +73,30 @@ class ShardWriter:
         """Have the rows written, once those before them are.
 
         Raises:
-            OSError: those before could not be written.
+            OSError: some before could not be written.
         """
-        self.settle()
-        self._pending = self._thread.submit(self._write, picked)
+        device = next(iter(picked.layers.values())).device
+        self._settle(0 if device.type == "cpu" else _QUEUED - 1)
+        self._pending.append(self._thread.submit(self._write, picked, fetcher(device)))
 
     def settle(self) -> None:
         """Wait until all that was put is written."""
-        if self._pending is not None:
-            self._pending.result()
+        self._settle(0)
 
-    def _write(self, picked: Picked) -> None:
+    def _settle(self, left: int) -> None:
+        while len(self._pending) > left:
+            self._pending.popleft().result()
+
+    def _write(self, picked: Picked, fetch: Fetch) -> None:
         starts = np.flatnonzero(np.diff(picked.places, prepend=-2) != 1)
         runs = list(zip(starts, [*starts[1:], len(picked.places)], strict=True))
         for layer, rows in picked.layers.items():
-            rows = rows.cpu()
-            self.nonfinite[layer, picked.file][picked.places] = ~finite_rows(rows).numpy()
-            content = rows.view(torch.uint8).numpy()
+            content, finite = fetch(rows)
+            self.nonfinite[layer, picked.file][picked.places] = ~finite.numpy()
+            numbers = content.view(torch.uint8).numpy()
             handle, before = self._files[layer, picked.file]
             for first, end in runs:
-                _write_at(handle, content[first:end], before + int(picked.places[first]) * self._row)
+                _write_at(handle, numbers[first:end], before + int(picked.places[first]) * self._row)
 
 
 def _write_at(handle: BinaryIO, content: np.ndarray, offset: int) -> None:

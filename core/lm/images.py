@@ -1,6 +1,8 @@
 """Images as the vision tower takes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ Picture = Mapping[str, Tensor]
 Qwen2-VL, `pixel_values` [patches, numbers per patch] and `image_grid_thw` [1, 3]."""
 GRID = "image_grid_thw"
 _COUNTED: dict[tuple[str, str, int], int] = {}
+_MOST_READERS = 8
+"""With 8 threads an image of 896 pixels took 10 ms on a machine with an H200 (alone 56, with 16 threads 8), and the
+model 22."""
 
 
 def read_pictures(loaded: LoadedModel, images: Sequence[Path]) -> list[Picture]:
@@ -27,7 +32,48 @@ def read_pictures(loaded: LoadedModel, images: Sequence[Path]) -> list[Picture]:
     """
     if loaded.processor is None:
         raise BadInput(f"model {loaded.folder}: takes no images; use a study of text only, or another model")
-    return [_prepare(loaded, path, _open(path)) for path in images]
+    once = dict.fromkeys(images)  # PaliGemma's captions each bring their image along
+    found = {path: _taken(loaded, path) if path in loaded.coming else _read(loaded, path) for path in once}
+    return [found[path] for path in images]
+
+
+def read_ahead(loaded: LoadedModel, images: Iterable[Path]) -> None:
+    """Have threads read the images that `read_pictures` is asked for next, and forget others that were begun."""
+    wanted = dict.fromkeys(images)
+    for path in [path for path in loaded.coming if path not in wanted]:
+        loaded.coming.pop(path).cancel()
+    for path in wanted:
+        if path not in loaded.coming:
+            loaded.coming[path] = _readers().submit(_read_beside, loaded, path)
+
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(_MOST_READERS, torch.get_num_threads()), "images")
+
+
+@cache
+def _beside(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+def _read_beside(loaded: LoadedModel, path: Path) -> Picture:
+    """Read an image and send it to a GPU on a stream beside the model's, on which it would wait for the passes."""
+    if loaded.device.type != "cuda":
+        return _read(loaded, path)
+    stream = _beside(loaded.device)
+    with torch.cuda.stream(stream):
+        picture = _read(loaded, path)
+        stream.synchronize()
+    return picture
+
+
+def _taken(loaded: LoadedModel, path: Path) -> Picture:
+    picture: Picture = loaded.coming.pop(path).result()
+    for tensor in picture.values():
+        if tensor.is_cuda:
+            tensor.record_stream(torch.cuda.current_stream(tensor.device))
+    return picture
 
 
 def together(pictures: Sequence[Picture]) -> Picture:
@@ -53,8 +99,9 @@ def image_tokens(loaded: LoadedModel, image: Path) -> int:
     return _COUNTED[key]
 
 
-def _prepare(loaded: LoadedModel, path: Path, image: Image.Image) -> Picture:
+def _read(loaded: LoadedModel, path: Path) -> Picture:
     processor: Any = loaded.processor
+    image = _open(path)
     try:
         made = processor.image_processor([image], return_tensors="pt")
     except ValueError as error:  # Qwen2-VL's, of an image 200 times as wide as high

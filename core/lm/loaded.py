@@ -1,7 +1,8 @@
 """A model ready for reading activations: its parts found by structure, not by class."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ class LoadedModel:
     that holds the `blocks`. `processor` is null for a model of text only. `control_ids` are tokens that steer the model
     and stand for no text: BOS, turns, image markers, padding. `notes` say what is read otherwise than it is stored,
     `unresumable` why no pass can be resumed above a layer, where none can, `unwritable` why nothing can be generated.
-    `forks_apart` tells that the two sides of a forked row (`core.lm.forks`) must run as rows of their own.
+    `forks_apart` tells that the two sides of a forked row (`core.lm.forks`) must run as rows of their own. `coming` are
+    the images that are being read for the passes to come (`core.lm.images.read_ahead`).
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class LoadedModel:
     unresumable: str = ""
     unwritable: str = ""
     forks_apart: bool = False
+    coming: dict[Path, Future[Any]] = field(default_factory=dict, compare=False, repr=False)
 
     def points(self, site: Site) -> Sequence[Point]:
         """Where `site` is read in each layer.

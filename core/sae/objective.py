@@ -1,5 +1,6 @@
 """The loss of one batch and its gradients by hand: reconstruction, the penalty for density, AuxK for dead features."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -7,14 +8,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from core.sae.kernels import Active, ByFeature, decode, top_k
-from core.sae.penalised import Gated, JumpReLU
+from core.sae.kernels import Active, ByFeature, decode, rounded_product, top_k
+from core.sae.penalised import Gated
 from core.sae.selection import Batch, Controls, Parameters, Selection, Slopes
 from core.sae.state import TrainingState
 
 _PORTION = 2048
-"""Rows encoded at once where rows are independent: enough to keep the product at its full speed, and half the memory of
-a batch of 4096."""
+"""Rows encoded at once where rows are independent: enough to keep the product at its full speed on a CPU, and half the
+memory of a batch of 4096."""
+_GPU_PORTION = 2**27
+"""Numbers that a GPU encodes at once, 0.5 GB: halves of a batch of 4096 x 20480 take a fifth longer than the whole."""
 
 
 class Outcome(NamedTuple):
@@ -41,12 +44,14 @@ class Objective:
 
     `prefixes` are the numbers of features of nested dictionaries that each have to rebuild the row by themselves, the
     last being all (Matryoshka: Bussmann et al. 2025, arXiv 2503.17547); their squared errors are averaged.
+    `rounds` says whether the dense products, of the encoder and of AuxK, take their factors in bfloat16, as a GPU does.
     """
 
     selection: Selection
     variance: float
     auxk_alpha: float
     prefixes: tuple[int, ...] = ()
+    rounds: bool = False
     buffer: list[Float[Tensor, "b F"]] = field(default_factory=list)
 
     def __call__(
@@ -84,22 +89,20 @@ class Objective:
             batch = Batch(self._product(centred, weights), weights, k, unit)
             return batch, self.selection.select(batch, state.controls), batch.before[:, dead]
         found, silent = [], []
-        for start in range(0, len(centred), _PORTION):
-            batch = Batch(self._product(centred[start : start + _PORTION], weights), weights, k, unit)
+        size = _PORTION if centred.device.type == "cpu" else max(_PORTION, _GPU_PORTION // len(weights["encoder"]))
+        for start in range(0, len(centred), size):
+            batch = Batch(self._product(centred[start : start + size], weights), weights, k, unit)
             active = self.selection.select(batch, state.controls)
             found.append(active._replace(rows=active.rows + start))
             silent.append(batch.before[:, dead])
         return batch, Active(*(torch.cat(parts) for parts in zip(*found, strict=True))), torch.cat(silent)
 
     def _product(self, centred: Float[Tensor, "b D"], weights: Parameters) -> Float[Tensor, "b F"]:
-        """The encoder's dense product, valid until the next; on a GPU in bfloat16, the weights staying float32, but for
-        JumpReLU, whose kernel is narrower than bfloat16's steps.
-
-        On a CPU it is written over the last one: a fresh matrix a batch costs a seventh of the product in page faults.
-        """
+        """The encoder's dense product, valid until the next; in float32 it is written over the last one, for a fresh
+        matrix per batch costs a seventh of the product in page faults on a CPU."""
         encoder, b_enc = weights["encoder"], weights["b_enc"]
-        if centred.device.type != "cpu" and not isinstance(self.selection, JumpReLU):
-            return (centred.bfloat16() @ encoder.bfloat16().T).float() + b_enc
+        if self.rounds:
+            return rounded_product(centred, encoder.T).add_(b_enc)
         if not self.buffer or self.buffer[0].shape[0] < len(centred):
             self.buffer[:] = [centred.new_empty(len(centred), len(encoder))]
         return torch.addmm(b_enc, centred, encoder.T, out=self.buffer[0][: len(centred)])
@@ -128,7 +131,8 @@ class Objective:
         dead = silent.dead
         if not len(dead) or self.auxk_alpha == 0:
             return residual.new_zeros(())
-        aux = _auxk(state.weights["decoder"][dead], centred, silent.before, residual)
+        product = rounded_product if self.rounds else torch.mm
+        aux = _auxk(state.weights["decoder"][dead], centred, silent.before, residual, product)
         weight = self.auxk_alpha * silent.unit * aux.share
         for name, gradient in (("encoder", aux.encoder), ("decoder", aux.decoder), ("b_enc", aux.b_enc)):
             gradients[name].index_add_(0, dead, gradient, alpha=weight)
@@ -199,6 +203,7 @@ def _auxk(
     centred: Float[Tensor, "B D"],
     before: Float[Tensor, "B d"],
     residual: Float[Tensor, "B O"],
+    product: Callable[[Tensor, Tensor], Tensor],
 ) -> _AuxK:
     """Squared error, and its gradients, of the dead features' attempt at the residual (Gao et al. 2024, A.2).
 
@@ -207,9 +212,13 @@ def _auxk(
     """
     full = max(1, residual.shape[1] // 2)
     k = min(full, len(rows))
-    values, indices = top_k(before, k)
-    code = torch.zeros_like(before).scatter_(1, indices, values.relu())
-    left = residual - code @ rows
+    code = before.relu() if k == len(rows) else _strongest(before, k)
+    left = residual - product(code, rows)
     g = -2 * left
-    d_code = (g @ rows.T) * (code > 0)
-    return _AuxK(d_code.T @ centred, code.T @ g, d_code.sum(0), left.square().sum(), k / full)
+    d_code = product(g, rows.T) * (code > 0)
+    return _AuxK(product(d_code.T, centred), product(code.T, g), d_code.sum(0), left.square().sum(), k / full)
+
+
+def _strongest(before: Float[Tensor, "B d"], k: int) -> Float[Tensor, "B d"]:
+    values, indices = top_k(before, k)
+    return torch.zeros_like(before).scatter_(1, indices, values.relu())

@@ -130,7 +130,8 @@ class Run:
         selection = selection_of(config, d_model)
         prefixes = tuple(num_features >> n for n in reversed(range(_PREFIXES)))
         nested = prefixes if config.architecture == "matryoshka" else ()
-        objective = Objective(selection, variance, config.auxk_alpha, nested)
+        rounds = rows.train.device.type != "cpu"
+        objective = Objective(selection, variance, config.auxk_alpha, nested, rounds)
         batch = min(config.batch_size, count)
         schedule = Schedule.of(config, count // batch, num_features)
         return cls(rows, config, objective, schedule, num_features, batch, scale, target_scale)
@@ -171,7 +172,7 @@ class Run:
         schedule, saved = self.schedule, time.monotonic()
         every = max(1, schedule.total // _LOGGED_STEPS)
         for drawn in self._batches(state):
-            dead = (state.step - state.last_fired >= schedule.dead_after).nonzero().squeeze(1)
+            dead = state.silent_for(schedule.dead_after)
             outcome = self.step(state, drawn, dead)
             ended = state.step % schedule.per_epoch == 0
             figures = self._figures(state, outcome, len(dead)) if ended or state.step % every == 0 else None
@@ -219,13 +220,13 @@ class Run:
 
     def _update(self, state: TrainingState, outcome: Outcome) -> None:
         """One step of Adam, the decoder's rows kept at unit norm."""
+        state.note(outcome.fired)
         decoder = state.weights["decoder"]
         _remove_parallel(outcome.gradients["decoder"], decoder)
         most = self.config.clip_norm
         excess = None if most is None else _excess(outcome.gradients, most / self.objective.variance)
         state.adam(outcome.gradients, self.schedule.learning_rate(state.step), excess)
         _restore_norms(decoder)
-        state.last_fired.masked_fill_(outcome.fired, state.step)
         if self.config.ema is not None:
             state.take_average(self.config.ema)
 

@@ -1,5 +1,6 @@
-"""Passes that a GPU has no memory for; a fake of the GPU, for none is here."""
+"""What capture does otherwise on a GPU: passes that it has no memory for, images read ahead. Fakes: none is here."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from core.activations.budget import PASS, TokenBudget, budget_of
 from core.activations.capture import capture_shard
+from core.activations.passes import Batch, CaptionPasses
 from core.lm.loaded import LoadedModel
 from tests.core.activations.test_capture import folder as folder
 from tests.core.activations.test_capture import job_of, matrices_in
@@ -88,3 +90,23 @@ def test_the_first_passes_tell_how_many_tokens_a_gpu_takes(
 def test_a_budget_that_is_stated_or_on_a_cpu_is_not_probed(vlm: LoadedModel) -> None:
     assert budget_of(vlm, 64) == TokenBudget(64)
     assert budget_of(vlm, None) == TokenBudget(PASS)
+
+
+def test_images_are_read_ahead_for_a_gpu_and_none_is_left_over(
+    vlm: LoadedModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture_shard(vlm, job_of(folder, batch_size=1), tmp_path / "plain")
+    expected: list[list[tuple[int, ...]]] = []
+    expect = CaptionPasses.expect
+
+    def watched(passes: CaptionPasses, batches: Sequence[Batch]) -> None:
+        expected.append([batch.groups for batch in batches])
+        expect(passes, batches)
+
+    monkeypatch.setattr(CaptionPasses, "expect", watched)
+    monkeypatch.setattr(CaptionPasses, "device", torch.device("cuda"))
+    capture_shard(vlm, job_of(folder, batch_size=1), tmp_path / "ahead")
+    assert expected == [[(0,), (1,)], [(1,), (2,)], [(2,)], []]
+    assert not vlm.coming
+    for name, matrix in matrices_in(tmp_path / "ahead").items():
+        assert torch.equal(matrix, matrices_in(tmp_path / "plain")[name])

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save
 from core.activations.writing import Picked, ShardWriter
 
 COUNTS = {"shared": 0, "en": 7, "ar": 3}
+PORTIONS = [("en", [1, 2, 5]), ("ar", [0, 1, 2]), ("en", [0, 3, 4, 6])]
 
 
 def matrices(width: int) -> dict[tuple[int, str], torch.Tensor]:
@@ -32,7 +33,7 @@ def rows_of(whole: dict[tuple[int, str], torch.Tensor], file: str, places: list[
 def test_files_written_in_portions_are_safetensors_own_bytes(width: int, tmp_path: Path) -> None:
     whole = matrices(width)
     with ShardWriter(tmp_path, COUNTS, (0, 5), width) as writer:
-        for file, places in [("en", [1, 2, 5]), ("ar", [0, 1, 2]), ("en", [0, 3, 4, 6])]:
+        for file, places in PORTIONS:
             writer.put(rows_of(whole, file, places))
     names = {f"layer_{layer}.{file}.safetensors" for layer, file in whole}
     assert {path.name for path in tmp_path.iterdir()} == names
@@ -74,3 +75,27 @@ def test_a_disk_that_runs_full_ends_the_work(tmp_path: Path, monkeypatch: pytest
         writer.put(rows_of(whole, "en", [1, 2]))
         writer.put(rows_of(whole, "en", [3]))
     assert threading.active_count() == before
+
+
+def test_the_rows_of_a_batch_on_a_gpu_wait_while_it_runs_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fake of the GPU, whose rows arrive when they are let go."""
+    whole, arrived = matrices(4), threading.Event()
+    coming = iter([(file, layer, places) for file, places in PORTIONS for layer in (0, 5)])
+
+    def fetch(_rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        assert arrived.wait(10)
+        file, layer, places = next(coming)
+        rows = whole[layer, file][places]
+        return rows, torch.ones(len(rows), dtype=torch.bool)
+
+    monkeypatch.setattr("core.activations.writing.fetcher", lambda _device: fetch)
+    with ShardWriter(tmp_path, COUNTS, (0, 5), 4) as writer:
+        for file, places in PORTIONS:  # none of these waits for the first
+            nowhere = {layer: torch.empty(len(places), 4, device="meta") for layer in (0, 5)}
+            writer.put(Picked(file, np.array(places), nowhere))
+        assert not arrived.is_set()
+        arrived.set()
+    for (layer, file), matrix in whole.items():
+        assert torch.equal(load_file(tmp_path / f"layer_{layer}.{file}.safetensors")["activation"], matrix)

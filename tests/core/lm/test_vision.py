@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.errors import BadInput
 from core.lm.hooks import Reading
-from core.lm.images import read_pictures
+from core.lm.images import read_ahead, read_pictures
 from core.lm.loaded import LoadedModel
 from core.lm.loading import load_model
 from core.lm.sites import vision_points
@@ -137,3 +137,53 @@ def test_the_model_sees_a_picture_upright_and_deep_ones_in_grey(loaded: LoadedMo
     scene.point(lambda value: value * 257, "I").convert("I;16").save(tmp_path / "deep.png")
     plain, *others = read_pictures(loaded, [tmp_path / f"{name}.png" for name in ("plain", "sideways", "deep")])
     assert all(torch.equal(plain["pixel_values"], other["pixel_values"]) for other in others)
+
+
+def test_pictures_read_ahead_are_those_read_at_once(loaded: LoadedModel, images: list[Path]) -> None:
+    at_once = read_pictures(loaded, images)
+    read_ahead(loaded, images)
+    for path in images:
+        loaded.coming[path].result()
+        path.unlink()  # a second look would find nothing
+    for ahead, plain in zip(read_pictures(loaded, images), at_once, strict=True):
+        assert torch.equal(ahead["pixel_values"], plain["pixel_values"])
+    assert not loaded.coming
+
+
+def test_what_is_no_longer_wanted_is_forgotten(loaded: LoadedModel, images: list[Path]) -> None:
+    read_ahead(loaded, images[:2])
+    read_ahead(loaded, images[1:])
+    assert list(loaded.coming) == images[1:]
+    read_ahead(loaded, [])
+    assert not loaded.coming
+
+
+def test_a_picture_that_cannot_be_read_ahead_is_told_when_it_is_asked_for(loaded: LoadedModel, tmp_path: Path) -> None:
+    read_ahead(loaded, [tmp_path / "gone.png"])
+    with pytest.raises(BadInput, match=r"gone\.png: no such file"):
+        read_pictures(loaded, [tmp_path / "gone.png"])
+    assert not loaded.coming
+
+
+def test_patches_lie_in_rows_from_the_first_block_on(loaded: LoadedModel, images: list[Path]) -> None:
+    seen: list[bool] = []
+    blocks = [point.module for point in loaded.points("vision_post")]
+    watch = [
+        block.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].is_contiguous()))
+        for block in blocks
+    ]
+    encode_images(loaded, images, Reading([len(blocks) - 1], "vision_post"))
+    for handle in watch:
+        handle.remove()
+    assert seen == [True] * len(blocks)
+
+
+def test_an_image_that_comes_twice_is_read_once(
+    loaded: LoadedModel, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    monkeypatch.setattr("core.lm.images._open", lambda path: opened.append(path) or Image.open(path))
+    first, second, third = read_pictures(loaded, [images[0], images[1], images[0]])
+    assert opened == images[:2]
+    assert torch.equal(first["pixel_values"], third["pixel_values"])
+    assert not torch.equal(first["pixel_values"], second["pixel_values"])

@@ -1,9 +1,21 @@
-"""The hand-written arithmetic against torch's own."""
+"""The hand-written arithmetic against torch's own; what a GPU runs is called by name, for none is here."""
 
 import pytest
 import torch
 
-from core.sae.kernels import Active, ByFeature, decode, sparse_decode, top_k
+from core.sae.kernels import (
+    Active,
+    ByFeature,
+    among_strongest_groups,
+    bounds_of,
+    decode,
+    inner_by_product,
+    rounded_product,
+    sparse_decode,
+    summed,
+    summed_by_product,
+    top_k,
+)
 
 
 @pytest.mark.parametrize("width", [5, 64, 299, 1024, 1500])
@@ -68,3 +80,54 @@ def test_decode_and_gradients_of_a_code_equal_autograd(active: int) -> None:
 def test_top_k_of_no_rows_is_empty() -> None:
     values, indices = top_k(torch.empty(0, 1024), 5)
     assert values.shape == indices.shape == (0, 5)
+
+
+@pytest.mark.parametrize("width", [64, 1024, 20_480])
+@pytest.mark.parametrize("k", [1, 4])
+def test_the_strongest_groups_hold_what_torch_finds(width: int, k: int) -> None:
+    x = torch.randn(9, width, generator=torch.Generator().manual_seed(width))
+    x[3] = 0.0
+    x[4, width // 2] = torch.nan
+    x[5, : width // 2] = x[5, width // 2 :]  # every entry twice
+    values, indices = among_strongest_groups(x, k)
+    expected = torch.topk(x, k).values
+    assert torch.equal(values.nan_to_num(99).sort(dim=1, descending=True).values, expected.nan_to_num(99))
+    assert torch.equal(x.gather(1, indices).nan_to_num(99), values.nan_to_num(99))
+    assert all(len(set(row)) == k for row in indices.tolist())
+
+
+def _entries(rows: int, of: int, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Bounds, ascending by row, of entries whose last row has none; columns and weights."""
+    generator = torch.Generator().manual_seed(6)
+    numbers = torch.randint(rows - 1, (count,), generator=generator).sort().values
+    columns = torch.randint(of, (count,), generator=generator)
+    return bounds_of(numbers, rows), columns, torch.randn(count, generator=generator)
+
+
+def test_bounds_are_where_a_sorted_search_finds_them() -> None:
+    numbers = torch.tensor([0, 0, 3, 3, 3, 5])
+    assert bounds_of(numbers, 7).tolist() == [0, 2, 2, 2, 5, 5, 6, 6]
+    assert torch.equal(bounds_of(numbers, 7), torch.searchsorted(numbers, torch.arange(8)))
+
+
+@pytest.mark.parametrize("count", [0, 50])
+def test_sums_and_inner_products_by_csr_matrices_are_embedding_bags(count: int) -> None:
+    bounds, columns, weights = _entries(12, 20, count)
+    generator = torch.Generator().manual_seed(7)
+    left, right = torch.randn(12, 8, generator=generator), torch.randn(20, 8, generator=generator)
+    torch.testing.assert_close(
+        summed_by_product(bounds, columns, weights, right), summed(bounds, columns, weights, right)
+    )
+    rows = torch.arange(12).repeat_interleave(bounds.diff())
+    expected = (left[rows] * right[columns]).sum(1)
+    torch.testing.assert_close(inner_by_product(bounds, columns, left, right), expected)
+
+
+def test_a_rounded_product_rounds_its_factors_and_not_its_sums() -> None:
+    generator = torch.Generator().manual_seed(8)
+    a, b = torch.randn(7, 300, generator=generator), torch.randn(300, 5, generator=generator)
+    found = rounded_product(a, b)
+    assert found.dtype == torch.float32
+    exact = a.bfloat16().double() @ b.bfloat16().double()
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-5)
+    assert (found.double() - a.double() @ b.double()).abs().max() > 1e-3

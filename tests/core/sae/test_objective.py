@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.sae.kernels import rounded_product
 from core.sae.objective import Objective
 from core.sae.penalised import Gated, JumpReLU, ReLU
 from core.sae.selection import BatchTopK, Selection, TopK
@@ -148,6 +149,30 @@ def test_gradients_equal_autograd_of_the_dense_loss(case: str, dead: list[int]) 
         for name, weight in state.weights.items():
             torch.testing.assert_close(ours[name], weight.grad, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
             weight.requires_grad_(False)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_gpus_rounded_products_turn_no_gradient(case: str) -> None:
+    selection, _, prefixes = CASES[case]
+    state, x = _state(selection)
+    dead = torch.tensor([0, 3, 8])
+    exact, rounded = (
+        Objective(selection, VARIANCE, ALPHA, prefixes, rounds)(state, x, x, dead, K).gradients
+        for rounds in (False, True)
+    )
+    for name, gradient in exact.items():
+        assert not torch.equal(rounded[name], gradient), name
+        assert torch.cosine_similarity(rounded[name].flatten(), gradient.flatten(), dim=0) > 0.98, name
+
+
+def test_rounded_factors_move_no_activation_by_a_tenth_of_jumprelus_kernel() -> None:
+    """Which is what lets a GPU round them there too; rounding the product itself would, from 4 on."""
+    d_model = 2560
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(256, d_model, generator=generator)
+    encoder = torch.nn.functional.normalize(torch.randn(512, d_model, generator=generator), dim=1)
+    moved = rounded_product(x, encoder.T) - x @ encoder.T
+    assert 10 * moved.std() < JumpReLU(d_model).bandwidth
 
 
 @pytest.mark.parametrize("case", CASES)
