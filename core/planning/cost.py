@@ -20,8 +20,8 @@ _CAPTION_TOKENS = 24
 _VARYING_IMAGE_TOKENS = 400
 _BYTES_PER_VALUE = 2  # bfloat16
 _PRETRAINED_K = 64  # the default of sae.k: what is loaded is known only once it is read
-# An H200-class GPU: 990 TFLOP/s in bf16 on paper, of which small-batch training reaches about a tenth.
-_GPU_FLOPS = 1e14
+# An H200 at the default batch of 256 and 20,480 features (docs/benchmarks.md); a batch of 4096 is eight times as fast.
+_GPU_FLOPS = 2.9e13
 
 
 @dataclass(frozen=True)
