@@ -9,7 +9,7 @@ from prefect import Task
 from core.analysis.declaration import Analysis
 from core.analysis.registry import declared, planned
 from core.analysis.result import Result
-from core.data.concepts import THE_CONCEPT
+from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 from core.features.row_groups import RowGrouper
 from core.figures.writers import write_figure

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from core.data.concepts import THE_CONCEPT
+from core.data.known_concepts import THE_CONCEPT
 from core.data.samples import analysed, capture_drops, read_samples
 from core.features.layer_view import LayerView
 from core.features.opened_layer import LayerFolders, Studied, open_layer

@@ -97,7 +97,7 @@ SPEAKS_OF_GENDER = (
     "core/data/table_source.py",  # labels and pairs a user's captions
     "core/data/table_look.py",
     "core/data/table_checks.py",
-    "core/data/concepts.py",  # names the only concept there is
+    "core/data/known_concepts.py",  # names the only concept there is
     "core/legacy/config_keys.py",  # keys and column names of the old scripts
     "core/legacy/sae_beside.py",
 )

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from core.activations.positions import position_sets
 from core.activations.table import LayerTable
-from core.data.concepts import THE_CONCEPT
+from core.data.known_concepts import THE_CONCEPT
 from core.errors import BadInput
 from core.features.columns import ArrayWriter, map_array, transpose
 from core.features.neighbours import coactivation, decoder_neighbours

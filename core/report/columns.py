@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup, escape
 
-from core.data.concepts import THE_CONCEPT
+from core.data.known_concepts import THE_CONCEPT
 from core.figures.theme import LANGUAGES
 from core.report import text
 from core.report.contents import LANGUAGES as LANGUAGE_NAMES

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from core.data.concepts import THE_CONCEPT
+from core.data.known_concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.report import text
 from core.report.columns import Column, columns_of

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.data.concepts import THE_CONCEPT
+from core.data.known_concepts import THE_CONCEPT
 from core.data.languages import LANGUAGE_NAMES
 from core.figures.theme import HALF, INK, Figure, label_colour
 from core.report import health_figures as health

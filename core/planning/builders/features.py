@@ -5,7 +5,7 @@ from typing import Any
 
 from core.analysis.declaration import Analysis
 from core.analysis.registry import declared, foreign
-from core.data.concepts import THE_CONCEPT
+from core.data.known_concepts import THE_CONCEPT
 from core.errors import BadInput
 from core.planning.builders.rows import CAPTURE_SPEED
 from core.planning.naming import Naming, is_beside, model_recipe

@@ -10,7 +10,8 @@ from core.store.steps import CAPTURE, CONVERT_MODEL, EXTRACT_LAYER, IMPORT_ACTIV
 from core.store.units import Unit
 
 CAPTURE_SPEED = {"token_budget", "batch_size", "checkpoint_every", "layers"}
-"""What decides how fast, not what comes out: left out of every recipe."""
+"""Fields of `capture` that a shard's `capture` leaves out: they decide how fast, or stand in its recipe by what follows
+from them (the layers, the range of images)."""
 _READ_LATER = {"precomputed", "max_norm_multiple"}
 """Fields of `capture` that decide nothing of a shard."""
 
