@@ -21,9 +21,14 @@ demo: setup ## Run the demo study on this machine; ends with the report
 serve: setup ## Prefect, MLflow and the deployments on loopback, until Ctrl-C
 	@exec $(BIN)/saeflow serve
 
-test: check ## Lint, types, import contracts, servers, all tests
+ifdef FAST
+test: check ## Lint, types, import contracts, servers, all tests; FAST=1: only tests that start nothing and are short
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not endings and not slow"
+else
+test: check
 	$(BIN)/python -m tests.start_servers
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --no-loadscope-reorder --durations=15 # four: servers and SLURM mostly wait
+endif
 
 endings: setup ## Every way a run ends, at every place; half an hour
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m endings -rP tests/slurm/test_every_ending.py

@@ -14,11 +14,15 @@ from tests.databases import CopyDatabases, copy_from
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """SLURM's tests first: they are the longest, and mostly wait."""
+    """SLURM's tests first: they are the longest, and mostly wait. What `make test FAST=1` leaves out is marked."""
     items.sort(key=lambda item: not item.nodeid.startswith(_SLURM))
+    for item in items:
+        if item.nodeid.startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 _SLURM = "tests/slurm/"
+_SLOW = (_SLURM, *(f"tests/{room}/" for room in ("browser", "chaos", "cli", "flows", "saeflow", "tasks")))
 
 
 @pytest.hookimpl(optionalhook=True)
