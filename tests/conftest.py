@@ -89,7 +89,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory, copy_databases: Cop
     before = dict(os.environ)
     try:
         with servers.prefect_api(Settings(Workspace(root), "", "")) as api:
-            del os.environ["SAEFLOW_WORKSPACE"]
+            del os.environ["SAEFLOW_WORKSPACE"], os.environ["PYTHONSAFEPATH"]  # the server's, not the tests' processes'
             with temporary_settings({PREFECT_API_URL: api, PREFECT_HOME: root / "prefect"}):
                 yield api
                 APILogWorker.drain_all(timeout=5)  # lines left over would wait for a server that is gone
