@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from core.planning.study import Study
 from core.planning.survey import survey
@@ -21,6 +23,7 @@ from flows.runtime.profiles import load_profile
 from flows.runtime.settings import open_profile_path, open_study
 
 _PR_SET_PDEATHSIG = 1
+_LOOK_EVERY_S = 1.0
 _ERROR = "error: "
 """How the command begins to tell why it failed."""
 
@@ -83,19 +86,31 @@ def _command(words: Sequence[str], workspace: Workspace) -> None:
 
 def _follow(child: "subprocess.Popen[str]", lines: list[str]) -> bool:
     """Print what the command prints until it ends; whether it was stopped by Ctrl-C, which it is told of."""
-    assert child.stdout is not None
+    arrived: SimpleQueue[str | None] = SimpleQueue()
+    threading.Thread(target=_read, args=(child, arrived), daemon=True).start()
     stopped = False
     while True:
         try:
-            for line in child.stdout:
-                sys.stdout.write(line)
-                sys.stdout.flush()
-                lines.append(line)
-            child.wait()
-            return stopped
+            # Not read here: a Ctrl-C just before a read that waits would be seen only when the command prints again.
+            line = arrived.get(timeout=_LOOK_EVERY_S)
+            if line is None:
+                return stopped
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            lines.append(line)
+        except Empty:
+            continue
         except KeyboardInterrupt:
             stopped = True
             child.send_signal(signal.SIGINT)
+
+
+def _read(child: "subprocess.Popen[str]", arrived: "SimpleQueue[str | None]") -> None:
+    assert child.stdout is not None
+    for line in child.stdout:
+        arrived.put(line)
+    child.wait()
+    arrived.put(None)
 
 
 def _reason(lines: Sequence[str]) -> str:

@@ -17,12 +17,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """SLURM's tests first: they are the longest, and mostly wait. What `make test FAST=1` leaves out is marked."""
     items.sort(key=lambda item: not item.nodeid.startswith(_SLURM))
     for item in items:
-        if item.nodeid.startswith(_SLOW):
+        if item.nodeid.startswith(_SLOW) or not _STARTED.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
 _SLURM = "tests/slurm/"
-_SLOW = (_SLURM, *(f"tests/{room}/" for room in ("browser", "chaos", "cli", "flows", "saeflow", "tasks")))
+_SLOW = (
+    _SLURM,
+    *(f"tests/{room}/" for room in ("browser", "chaos", "cli", "flows", "saeflow", "tasks")),
+    "tests/core/data/test_captioner.py",
+    "tests/core/lm/test_families.py",
+    "tests/core/lm/test_vision_language.py",
+    "tests/core/report/test_report.py",
+    "tests/core/sae/test_training.py",
+)
+_STARTED = {"mini_workspace", "prefect_server"}
 
 
 @pytest.hookimpl(optionalhook=True)

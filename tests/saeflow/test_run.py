@@ -83,7 +83,12 @@ def test_ctrl_c_ends_the_command_which_may_take_its_time(tmp_path: Path) -> None
     command.write_text(COMMAND)
     command.chmod(0o755)
     words = [sys.executable, "-c", NOTEBOOK, str(command)]
-    with subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as notebook:
+
+    def as_in_a_terminal() -> None:  # a shell's job in the background ignores SIGINT, and so would all that it starts
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=PROJECT, stdout=pipe, text=True, preexec_fn=as_in_a_terminal) as notebook:
         assert notebook.stdout is not None
         assert notebook.stdout.readline() == "under way\n"
         notebook.send_signal(signal.SIGINT)
