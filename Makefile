@@ -39,10 +39,10 @@ check: setup ## Lint, types and import contracts alone
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-captioner: setup ## Train the captioner of the demo anew (up to 60 min on 2 cores)
+captioner: setup ## Train the captioner of the demo again (up to 60 min on 2 cores)
 	$(BIN)/python -m infra.captioner.train --out deployments/models/scene-captioner
 
-requirements: ## Compile requirements.txt anew
+requirements: ## Compile requirements.txt again
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev --universal --no-annotate --no-header \
 		--constraint infra/setup/constraints.txt \
 		$$(sed 's/^/--no-emit-package /' infra/setup/beside.txt) -o requirements.txt

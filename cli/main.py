@@ -1,4 +1,4 @@
-"""The `saeflow` command, started: whatever is the user's to mend is told in one line."""
+"""The `saeflow` command, started: whatever the user can correct is told in one line."""
 
 from cli.terminal import ended_by_signals, plain_errors
 

@@ -32,7 +32,7 @@ def warn(messages: Iterable[str]) -> None:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn what is the user's to mend into one line and exit code 1; anything else keeps its traceback."""
+    """Turn what the user can correct into one line and exit code 1; anything else keeps its traceback."""
     try:
         yield
     except BadInput as error:

@@ -1,4 +1,4 @@
-"""One layer of a study, anew: its table, its SAE and its index; everything else is reused."""
+"""One layer of a study alone: its table, its SAE and its index; everything else is reused."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -29,7 +29,7 @@ def single_layer(
         layer: the decoder layer, counted from 0.
         study: a study file, or its fields.
         cluster: a profile of deployments/clusters.
-        refresh: set the present SAE and index aside, compute them anew and compare checksums.
+        refresh: set the present SAE and index aside, compute them again and compare checksums.
 
     Returns:
         For each unit `same`, `different` (after a refresh) or its artefact's reference.

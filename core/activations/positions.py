@@ -10,8 +10,9 @@ own are `item`.
 
 import polars as pl
 
+from core.activations.items import ITEM
 from core.activations.outliers import is_outlier
-from core.data.concept import IMAGE, ITEM, LAST_PROMPT, OTHER, Concept
+from core.data.concept import IMAGE, LAST_PROMPT, OTHER, Concept
 from core.data.languages import LANGUAGES
 
 _WORDS = {"sample_id": pl.String, "language": pl.String, "start": pl.Int32, "end": pl.Int32, "order": pl.UInt32}

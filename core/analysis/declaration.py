@@ -11,7 +11,7 @@ from core.study.section import Section
 Need = Literal["gpu", "images", "stream", "head", "layers"]
 """What an analysis cannot do without.
 
-gpu: a GPU worker, where there are any. images: pictures, all on one grid of patches. stream: the residual stream token
+gpu: a GPU worker, where there are any. images: pictures, all on one grid of cells. stream: the residual stream token
 by token, and the model that made it. head: rows that the vocabulary head can read. layers: two layers at least.
 """
 

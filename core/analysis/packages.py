@@ -68,7 +68,7 @@ def _open(point: EntryPoint) -> Analysis:
         analysis = point.load()
     except Exception as error:  # whatever the package's code raises
         said = f"{type(error).__name__}: {first_line(error)}"
-        fix = f"mend or uninstall {registered.package}"
+        fix = f"correct or uninstall {registered.package}"
         raise BadInput(f"analysis {registered}: {point.value} cannot be imported ({said}); {fix}") from error
     if not isinstance(analysis, Analysis):
         kind = type(analysis).__name__

@@ -1,4 +1,4 @@
-"""Every analysis there is, in the order of the report: saeflow's own folders, and what installed packages register."""
+"""Every analysis there is, in the order of a study: saeflow's own folders, and what installed packages register."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence

@@ -6,9 +6,8 @@ from typing import Protocol
 
 import polars as pl
 
-IMAGE, LAST_PROMPT, OTHER, ITEM = "image", "last-prompt", "other", "item"
-"""Position sets that need no concept: image rows, the last row before a caption, rows in no statistic, and rows of a
-model of one's own."""
+IMAGE, LAST_PROMPT, OTHER = "image", "last-prompt", "other"
+"""Position sets that need no concept: image rows, the last row before a caption, and rows in no statistic."""
 
 
 class ConceptWord(Protocol):
@@ -42,8 +41,7 @@ class Concept:
 
     `sides` are the labels of the two sides, the one that scores point to first. `shown` is the column of the samples
     that tells whether the picture shows the concept, and the value that says that it does not. `words` finds a
-    caption's words, in reading order; `label` names what the caption as a whole expresses. `counterparts` give, by
-    language, everyday words and what the other side has in their place; `planted` is the key of a known-answer world's
+    caption's words, in reading order. `counterparts` give, by language, everyday words and what the other side has in their place; `planted` is the key of a known-answer world's
     truth that lists such words. `adjective` and `plural` are for sentences.
     """
 
@@ -55,7 +53,6 @@ class Concept:
     shown: tuple[str, str]
     planted: str
     words: Callable[[str, str], Sequence[ConceptWord]]
-    label: Callable[[str, str], str]
     counterparts: Mapping[str, Mapping[str, str]]
     colours: Mapping[str, str]
     """The colour of each label, in the order of legends."""

@@ -35,10 +35,6 @@ def _words(caption: str, language: str) -> Sequence[GenderedWord]:
     return label_caption(caption, language).tokens
 
 
-def _label(caption: str, language: str) -> str:
-    return label_caption(caption, language).gender
-
-
 GENDER = Concept(
     name="gender",
     plural="genders",
@@ -48,7 +44,6 @@ GENDER = Concept(
     shown=("visible_gender", "neutral"),
     planted="gendered_words",
     words=_words,
-    label=_label,
     counterparts={"en": _table(_ENGLISH), "ar": _table(_ARABIC)},
     colours={"female": "#AA3377", "male": "#228833", "both": "#CCAA22", "neutral": "#66AACC", "none": "#BBBBBB"},
 )

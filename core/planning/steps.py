@@ -1,5 +1,7 @@
 """The steps there are: the fixed ones, and one an analysis."""
 
+from typing import Literal
+
 from core.analysis.declaration import Analysis
 from core.analysis.registry import declared
 from core.store.steps import ANALYSE, FIXED_STEPS, REPORT, StepSpec
@@ -7,12 +9,12 @@ from core.store.steps import ANALYSE, FIXED_STEPS, REPORT, StepSpec
 
 def analysis_step(analysis: Analysis) -> StepSpec:
     """The step that makes an analysis."""
-    needs = "gpu" if "gpu" in analysis.needs else "cpu"
-    return StepSpec(analysis.name, analysis.version, needs, analysis.modules, stage=ANALYSE)  # type: ignore[arg-type]
+    needs: Literal["cpu", "gpu"] = "gpu" if "gpu" in analysis.needs else "cpu"
+    return StepSpec(analysis.name, analysis.version, needs, analysis.modules, stage=ANALYSE)
 
 
 ANALYSES = {name: analysis_step(analysis) for name, analysis in declared().items()}
-"""The analyses' steps by name, in the order of the report."""
+"""The analyses' steps by name, in the order of a study."""
 STEPS: dict[str, StepSpec] = {
     **{spec.name: spec for spec in FIXED_STEPS if spec is not REPORT},
     **ANALYSES,

@@ -50,7 +50,11 @@ def test_an_installed_package_s_analysis_is_declared_with_its_name_and_version(s
     ("point", "code", "told"),
     [
         ("mine", "import nobody_has_this", "cannot be imported (ModuleNotFoundError: No module named 'nobody_has_this"),
-        ("mine", "raise RuntimeError('first\\nsecond')", "cannot be imported (RuntimeError: first); mend or uninstall"),
+        (
+            "mine",
+            "raise RuntimeError('first\\nsecond')",
+            "cannot be imported (RuntimeError: first); correct or uninstall",
+        ),
         ("mine", "OTHER = 1", "cannot be imported (AttributeError: "),
         ("mine", "ANALYSIS = 3", "saeflow_mine:ANALYSIS is a int; it must be a saeflow.Analysis"),
         ("mine", GOOD.replace("Config,", "dict,"), "config must be a subclass of saeflow.Section"),
