@@ -42,7 +42,8 @@ class Concept:
     `sides` are the labels of the two sides, the one that scores point to first. `shown` is the column of the samples
     that tells whether the picture shows the concept, and the value that says that it does not. `words` finds a
     caption's words, in reading order. `counterparts` give, by language, everyday words and what the other side has in
-    their place; `planted` is the key of a known-answer world's truth that lists such words. `adjective` and `plural` are for sentences.
+    their place; `planted` is the key of a known-answer world's truth that lists such words. `adjective`
+    and `plural` are for sentences.
     """
 
     name: str
