@@ -14,6 +14,7 @@ from core.features.inputs import AnalysisInputs
 from core.features.row_groups import RowGrouper
 from core.figures.writers import write_figure
 from core.planning.steps import STEPS
+from core.stats.estimate import measured
 from tasks.capture import instructions
 from tasks.context import Work
 from tasks.layer import analysed_samples, open_view
@@ -45,13 +46,14 @@ def _analyse(work: Work) -> Mapping[str, float]:
     for key, figure in charts.items():
         write_figure(figure, key, work.out / "figures")
     log_folder(work.context, work.run_id, work.out / "figures", "figures")
-    return result.metrics
+    return {**result.metrics, **measured(result.estimates)}
 
 
 def _write(work: Work, result: Result, analysis: Analysis) -> None:
     for name, table in result.tables.items():
         table.write_parquet(work.out / f"{name}.parquet", statistics=False)
     summary = {"question": analysis.question, **{key: value for key, value in vars(result).items() if key != "tables"}}
+    summary["estimates"] = [estimate.as_json() for estimate in result.estimates]
     text = json.dumps(summary, indent=1, ensure_ascii=False, default=dict)
     (work.out / "summary.json").write_text(text + "\n", encoding="utf-8")
 

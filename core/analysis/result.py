@@ -5,18 +5,21 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from core.stats.estimate import Estimate
+
 
 @dataclass(frozen=True)
 class Result:
     """What an analysis found.
 
-    `headlines` are one-sentence findings, each with its control and interval; `metrics` are flat numbers for MLflow;
-    `tables` are written as Parquet; `shown` names the tables the report prints, with their headings; `notes` say what
-    was left out and why.
+    `estimates` are its findings, which the report puts into words and MLflow into headline metrics; `metrics` are
+    further flat numbers for MLflow; `tables` are written as Parquet; `shown` names the tables the report prints, with
+    their headings; `notes` say what was left out and why.
     """
 
-    headlines: tuple[str, ...]
-    metrics: Mapping[str, float]
-    tables: Mapping[str, pl.DataFrame]
+    headlines: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    estimates: tuple[Estimate, ...] = ()

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from core.analysis.result import Result
+from core.stats.estimate import Estimate
 from core.store.artifacts import read_json
 
 
@@ -21,4 +22,5 @@ def read_result(folder: Path) -> Result:
         tables={path.stem: pl.read_parquet(path, glob=False) for path in sorted(folder.glob("*.parquet"))},
         shown=summary["shown"],
         notes=tuple(summary["notes"]),
+        estimates=tuple(map(Estimate.from_json, summary.get("estimates", ()))),
     )

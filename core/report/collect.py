@@ -16,6 +16,7 @@ from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable
 from core.report.sae_figures import BIN
 from core.sae.configs import CONFIG, SPARSITY
 from core.sae.origins import USED_ON
+from core.stats.estimate import Estimate
 from core.store.artifacts import Artifact, ArtifactStore, read_json
 from core.store.ledger import JobCost, ledger_path, read
 from core.store.steps import CAPTURE, IMPORT_ACTIVATIONS, IMPORT_SAE
@@ -176,6 +177,7 @@ def _section(folder: Path, name: str) -> Section:
         name=name,
         question=summary.get("question", ""),
         headlines=tuple(summary["headlines"]),
+        estimates=tuple(map(Estimate.from_json, summary.get("estimates", ()))),
         notes=tuple(summary.get("notes", ())),
         figures=tuple(read_figures(folder / "figures")),
         tables=_tables(folder, {key: heading for key, heading in shown.items() if key not in EXAMPLES}),

@@ -16,6 +16,7 @@ from core.report.facts import asked_and_used, drop_counts, facts, making_by_step
 from core.report.health import health_words
 from core.report.model import Gallery, ReportInputs, Section
 from core.report.pictures import Picture, Pictures
+from core.report.sentences import sentences
 
 MOST_ROWS = 25
 MOST_FEATURES = 6
@@ -79,7 +80,8 @@ class _Writer:
         yield f"*{escaped(known.question)}*\n" if known.question else ""
         if section.skipped:
             yield f"Not run: {escaped(section.skipped)}\n"
-        yield from [f"- {escaped(line)}" for line in section.headlines] + ([""] if section.headlines else [])
+        said = (*sentences(section.estimates), *section.headlines)
+        yield from [f"- {escaped(line)}" for line in said] + ([""] if said else [])
         yield from _figures(section.name, section.figures)
         for shown in section.tables:
             if shown.table.height:

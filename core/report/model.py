@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from core.figures.writers import FigureFile
+from core.stats.estimate import Estimate
 from core.store.ledger import JobCost
 
 
@@ -40,6 +41,7 @@ class Section:
     name: str
     question: str
     headlines: tuple[str, ...] = ()
+    estimates: tuple[Estimate, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: str | None = None
     figures: tuple[FigureFile, ...] = ()

@@ -31,6 +31,7 @@ from core.report.facts import (
 from core.report.health import health_words
 from core.report.model import ReportInputs, Section, ShownTable
 from core.report.pictures import Pictures
+from core.report.sentences import sentences
 
 MOST_INTERACTIVE_ROWS = 3000
 """A chart of more rows is drawn on a canvas: as SVG it would hold up the page."""
@@ -104,7 +105,7 @@ class _Page:
             key=section.name,
             title=known.title,
             question=known.question,
-            headlines=tuple(text.mixed(line) for line in section.headlines),
+            headlines=tuple(text.mixed(line) for line in (*sentences(section.estimates), *section.headlines)),
             notes=tuple(text.mixed(line) for line in section.notes),
             skipped=section.skipped,
             figures=self.figures(section.name, section.figures),
