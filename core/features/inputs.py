@@ -1,14 +1,18 @@
 """What every analysis is given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
+from jaxtyping import Int
 
 from core.data.concept import Concept
 from core.data.known_concepts import THE_CONCEPT
+from core.data.twins import unit_of_image
 from core.errors import BadInput
 from core.progress import Progress, silent
 
@@ -36,6 +40,19 @@ class AnalysisInputs:
     seed: int = 0
     progress: Progress = silent
     concept: Concept = THE_CONCEPT
+
+    @property
+    def counted(self) -> str:
+        """What a number is counted over: images, or the items of a study of text only."""
+        return "images" if self.images is not None else "items"
+
+    def units(self, images: Sequence[str]) -> Int[np.ndarray, " n"]:
+        """The unit that each image belongs to, as a number: an image and its twin are resampled together."""
+        return np.array([self._unit_of_image[image] for image in images], dtype=np.int64)
+
+    @cached_property
+    def _unit_of_image(self) -> Mapping[str, int]:
+        return unit_of_image(self.samples)
 
     def chosen_layers(self, layers: Literal["all"] | tuple[int, ...], analysis: str) -> tuple[int, ...]:
         """The captured layers that an analysis asks for, in order.

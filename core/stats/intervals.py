@@ -31,32 +31,58 @@ def resamples(units: int, draws: int, seed: int) -> Int[np.ndarray, "draws units
     return counts
 
 
-def bootstrap_mean(values: Float[np.ndarray, " units"], draws: int, seed: int) -> Interval:
-    """Mean of one value a unit, with the percentile bootstrap over units (Efron & Tibshirani 1993, ch. 13).
+def weights(
+    values: int, draws: int, seed: int, units: Int[np.ndarray, " values"] | None = None
+) -> Int[np.ndarray, "draws values"]:
+    """How often each value stands in each bootstrap resample.
 
-    Values that are not finite are left out; without any, all three numbers are NaN.
+    Args:
+        values: how many there are.
+        draws: resamples.
+        seed: of the resampling.
+        units: what each value belongs to (an image and its twin are one unit): units are drawn, and bring all their
+            values. Null: each value is a unit.
     """
-    finite = np.asarray(values, dtype=np.float64)
-    finite = finite[np.isfinite(finite)]
+    if units is None:
+        return resamples(values, draws, seed)
+    _, codes = np.unique(units, return_inverse=True)
+    return resamples(int(codes.max()) + 1, draws, seed)[:, codes]
+
+
+def bootstrap_mean(
+    values: Float[np.ndarray, " n"], draws: int, seed: int, units: Int[np.ndarray, " n"] | None = None
+) -> Interval:
+    """Mean of values, with the percentile bootstrap over units (Efron & Tibshirani 1993, ch. 13).
+
+    Values that are not finite are left out; without any, all three numbers are NaN. `units` as in `weights`.
+    """
+    every = np.asarray(values, dtype=np.float64)
+    kept = np.isfinite(every)
+    finite = every[kept]
     if finite.size == 0:
         return Interval(math.nan, math.nan, math.nan)
-    means = resamples(finite.size, draws, seed) @ finite / finite.size
-    low, high = np.quantile(means, [0.025, 0.975])
+    counts = weights(finite.size, draws, seed, None if units is None else np.asarray(units)[kept])
+    low, high = np.quantile(counts @ finite / counts.sum(axis=1), [0.025, 0.975])
     return Interval(float(low), float(finite.mean()), float(high))
 
 
 def bootstrap_auroc(
-    scores: Float[np.ndarray, " units"], positive: Int[np.ndarray, " units"], draws: int, seed: int
+    scores: Float[np.ndarray, " n"],
+    positive: Int[np.ndarray, " n"],
+    draws: int,
+    seed: int,
+    units: Int[np.ndarray, " n"] | None = None,
 ) -> Interval:
     """Area under the ROC curve of `scores` for `positive` (0/1), with the bootstrap over units.
 
-    Resamples that hold one class only are left out; with one class in the data all three numbers are NaN.
+    Resamples that hold one class only are left out; with one class in the data all three numbers are NaN. `units` as
+    in `weights`.
     """
     labels = np.asarray(positive).astype(bool)
     if labels.all() or not labels.any():
         return Interval(math.nan, math.nan, math.nan)
     wins = _wins(np.asarray(scores, dtype=np.float64), labels)
-    counts = resamples(labels.size, draws, seed)
+    counts = weights(labels.size, draws, seed, units)
     ones, zeros = counts[:, labels].astype(np.float64), counts[:, ~labels].astype(np.float64)
     pairs = ones.sum(axis=1) * zeros.sum(axis=1)
     won = np.einsum("bi,bi->b", ones @ wins, zeros)

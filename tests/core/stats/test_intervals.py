@@ -76,3 +76,23 @@ def test_rank_correlation_equals_scipys_with_ties():
     draws = [stats.spearmanr(x[chosen], y[chosen]).statistic for chosen in rng.integers(34, size=(500, 34))]
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=0.05)
     assert math.isnan(bootstrap_spearman(x, np.ones(34), 10, 0).mean)
+
+
+def test_the_interval_over_units_covers_as_often_as_it_says_where_twins_share_their_value() -> None:
+    rng = np.random.default_rng(1)
+    covered = {"units": 0, "values": 0}
+    twins = np.repeat(np.arange(30), 2)
+    for seed in range(300):
+        shared = np.repeat(rng.normal(size=30), 2) + 0.1 * rng.normal(size=60)
+        for name, units in (("units", twins), ("values", None)):
+            found = bootstrap_mean(shared, 400, seed, units)
+            covered[name] += found.low <= 0 <= found.high
+    assert covered["units"] >= 0.91 * 300
+    assert covered["values"] < 0.88 * 300
+
+
+def test_units_of_one_value_each_change_nothing() -> None:
+    values, positive = np.random.default_rng(0).normal(size=20), np.arange(20) % 2
+    order = np.arange(20)
+    assert bootstrap_mean(values, 100, 0, order) == bootstrap_mean(values, 100, 0)
+    assert bootstrap_auroc(values, positive, 100, 0, order) == bootstrap_auroc(values, positive, 100, 0)
