@@ -30,6 +30,7 @@ class Analysis:
         needs: what it cannot do without; a study that lacks it leaves the analysis out and says why.
         place: where it stands in a study and in a run; the lower comes first, then the order of names.
         chapter: where it stands in the report, likewise.
+        best_figure: the figure that the report's first screen shows; the first of all where it is not drawn.
         concept: the only concept that its words speak of; null for any.
         name: its field in the study, filled in by the registry.
         distribution: name and version of the package that it comes from; null for saeflow's own.
@@ -44,6 +45,7 @@ class Analysis:
     needs: frozenset[Need] = frozenset()
     place: int = 1000
     chapter: int = 1000
+    best_figure: str = ""
     concept: str | None = None
     name: str = ""
     distribution: tuple[str, str] | None = None

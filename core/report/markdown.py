@@ -9,6 +9,7 @@ import polars as pl
 from core.data.known_concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.report import text
+from core.report.answers import answers
 from core.report.columns import Column, columns_of
 from core.report.contents import LANGUAGES, SAE_FIGURES, chapter, place
 from core.report.examples import chosen_examples, described
@@ -35,27 +36,51 @@ class Markdown:
 
 def render_markdown(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> Markdown:
     """The report as Markdown; figures are referred to as `figures/SECTION-NAME.png`."""
-    writer = _Writer(inputs, Pictures(inputs.images), {})
-    lines = "\n".join(writer.lines(own_figures))
+    writer = _Writer(inputs, own_figures, Pictures(inputs.images), {})
+    lines = "\n".join(writer.lines())
     return Markdown(lines + "\n", writer.used)
 
 
 @dataclass
 class _Writer:
     inputs: ReportInputs
+    own: Mapping[str, FigureFile]
     pictures: Pictures
     used: dict[str, Picture]
 
-    def lines(self, own: Mapping[str, FigureFile]) -> Iterator[str]:
-        inputs = self.inputs
+    def lines(self) -> Iterator[str]:
+        inputs, own = self.inputs, self.own
         yield f"# {escaped(inputs.study['name'])}\n"
         yield f"{escaped(inputs.study.get('description', ''))}\n"
         yield from (f"- {name}: **{value}**" for value, name in facts(inputs))
-        yield "\n## The data\n"
+        yield ""
+        yield from self._answers()
+        yield "## The data\n"
         yield from _figures("study", [own[name] for name in (THE_CONCEPT.plural, "agreement") if name in own])
         drops = drop_counts(inputs)
         yield from self.table("Left out, by reason", drops) if drops.height else ["Nothing was left out.\n"]
         yield from (f"> {escaped(line)}\n>" for line in inputs.summary.get("notes", ()))
+        for section in sorted(inputs.sections, key=lambda section: place(section.name)):
+            yield from self._section(section)
+        yield from self._saes()
+        yield from self._provenance()
+        yield "## What was skipped, and why\n"
+        yield from [f"- {chapter(name).title}: {escaped(why)}" for name, why in sorted(inputs.skipped.items())] or [
+            "No analysis was skipped."
+        ]
+
+    def _answers(self) -> Iterator[str]:
+        found = list(answers(self.inputs.sections))
+        if found:
+            yield "## What was found\n"
+        for answer in found:
+            verdicts = ", ".join(f"{language}: **{verdict}**" for language, verdict in answer.verdicts)
+            yield f"- *{escaped(answer.question or answer.title)}* {verdicts}"
+            yield from (f"  - {escaped(line)}" for line in answer.lines)
+        yield ""
+
+    def _saes(self) -> Iterator[str]:
+        inputs, own = self.inputs, self.own
         yield "## SAE quality by layer\n"
         yield from [f"> {escaped(line)}\n" for line in origin_words(inputs)]
         yield from _figures("study", [own[name] for name in SAE_FIGURES if name in own])
@@ -66,13 +91,6 @@ class _Writer:
             yield from self.table("Every layer's autoencoder", inputs.sae, most=inputs.sae.height)
         if inputs.origins.height:
             yield from self.table("Where the autoencoders were trained", inputs.origins, most=inputs.origins.height)
-        for section in sorted(inputs.sections, key=lambda section: place(section.name)):
-            yield from self._section(section)
-        yield from self._provenance()
-        yield "## What was skipped, and why\n"
-        yield from [f"- {chapter(name).title}: {escaped(why)}" for name, why in sorted(inputs.skipped.items())] or [
-            "No analysis was skipped."
-        ]
 
     def _section(self, section: Section) -> Iterator[str]:
         known = chapter(section.name, section.question)

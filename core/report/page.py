@@ -14,6 +14,7 @@ from core.data.known_concepts import THE_CONCEPT
 from core.figures.theme import FONT
 from core.figures.writers import EMBED_OPTIONS, POLICY, FigureFile, font_faces, script_bundle, script_json
 from core.report import text
+from core.report.answers import answers, small
 from core.report.cards import FeatureCards, GalleryCard, feature_cards, gallery_cards
 from core.report.columns import TableView, table_view
 from core.report.contents import SAE_FIGURES, chapter, flat, place
@@ -145,11 +146,13 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
     context = {
         "study": inputs.study,
         "facts": facts(inputs),
+        "answers": [(answer, small(answer.figure) if answer.figure else None) for answer in answers(inputs.sections)],
         "settings": flat(dict(inputs.study)),
         "data_figures": own(THE_CONCEPT.plural, "agreement"),
         "notes": tuple(text.mixed(line) for line in inputs.summary.get("notes", ())),
         "drops": shown("drops", "Left out, by reason", drop_counts(inputs)) if drop_counts(inputs).height else None,
         "dropped": shown("dropped", "Rows left out", inputs.dropped) if inputs.dropped.height else None,
+        "sections": tuple(page.sections()),
         "sae_figures": own(*SAE_FIGURES),
         "sae": shown("sae", "Every layer's autoencoder", inputs.sae) if inputs.sae.height else None,
         "sweep": shown("sweep", "Every autoencoder that was tried", inputs.sweep) if inputs.sweep.height else None,
@@ -159,7 +162,6 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "origin_words": origin_words(inputs),
         "health_words": health_words(inputs),
         "health": shown("health", "Every layer's rows", inputs.health) if inputs.health.height else None,
-        "sections": tuple(page.sections()),
         "steps": shown("steps", "Time by step", making_by_step(inputs.making)),
         "jobs": shown("jobs", "Asked of the cluster, and used", asked) if asked.height else None,
         "units": shown("units", "Every unit", making_units(inputs.making)),

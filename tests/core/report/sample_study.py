@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from core.analysis.result import Result
 from core.figures import Figure, write_figure
 from core.figures.theme import BAND, HEIGHT, WIDTH, language_colour, layer_x, rule
+from core.stats.estimate import Control, Estimate, Source
 from core.store.artifacts import Artifact, ArtifactStore
 
 EN = "In the kitchen a woman is cooking her dinner with a red pan."
@@ -160,7 +161,8 @@ class SampleStudy:
         def fill(folder: Path) -> None:
             for key, table in result.tables.items():
                 table.write_parquet(folder / f"{key}.parquet")
-            summary = {key: value for key, value in asdict(result).items() if key != "tables"}
+            summary = {key: value for key, value in vars(result).items() if key != "tables"}
+            summary["estimates"] = [one.as_json() for one in result.estimates]
             write_json(folder / "summary.json", summary)
             if name == "overview":
                 write_figure(emergence_figure(result.tables["emergence"]), "emergence", folder / "figures")
@@ -175,10 +177,14 @@ class SampleStudy:
                 rows.append(
                     {"layer": layer, "language": language, "auroc": auroc, "low": auroc - 0.04, "high": auroc + 0.03}
                 )
-        headlines = (
-            "English: gender emerges on caption tokens before gender is spoken at layer 12 (held-out AUROC 0.94 "
-            "[0.91, 0.97] in layer 19; shuffled labels reach 0.58).",
-            f"The Arabic feature of (امرأة, طبيبة) is the strongest. {HOSTILE}",
+        source = Source("emergence", {"layer": 19}, "auroc")
+        english = Estimate(
+            "read.en", "AUROC of the label read on caption tokens before the word", 0.94, "AUROC", 210, "test images",
+            source, (0.91, 0.97), Control("shuffled labels", 0.5, 0.42, 0.58, 200), null=0.5, p=1 / 201, q=0.01,
+            draws=200, layer=19, language="en", answers=True, caveats=("the picture shows it, too",),
+        )  # fmt: skip
+        arabic = replace(
+            english, name="read.ar", language="ar", q=0.31, condition=f"by the feature of (امرأة, طبيبة) {HOSTILE}"
         )
         tests = pl.DataFrame(
             {
@@ -189,8 +195,9 @@ class SampleStudy:
             }
         )  # fmt: skip
         tables = {"emergence": pl.DataFrame(rows), "top": tests, "empty": tests.clear()}
-        shown = {"top": "Features that go most with gender", "empty": "Nothing was found"}
-        return Result(headlines, {}, tables, shown, ("The control task gives each word type a random label.",))
+        shown = {"top": "Highest-ranked features", "empty": "Nothing was found"}
+        notes = ("The control task gives each word type a random label.",)
+        return Result(tables=tables, shown=shown, notes=notes, estimates=(english, arabic))
 
 
 def interpretation() -> Result:
@@ -215,7 +222,7 @@ def interpretation() -> Result:
         }
     )
     tables = {"described": described, "contexts": pl.DataFrame(rows)}
-    return Result(("Two features were described.",), {}, tables, {"described": "Features in words"})
+    return Result(tables=tables, shown={"described": "Features in words"})
 
 
 def visual_patterns() -> Result:
@@ -227,7 +234,7 @@ def visual_patterns() -> Result:
         }
         for rank in (1, 2, 3)
     ]  # fmt: skip
-    return Result((), {}, {"maps": pl.DataFrame(rows)}, notes=("No boxes: maps are shown, not scored.",))
+    return Result(tables={"maps": pl.DataFrame(rows)}, notes=("No boxes: maps are shown, not scored.",))
 
 
 def qualitative() -> Result:
@@ -244,7 +251,7 @@ def qualitative() -> Result:
         for number, (sample, rule) in enumerate([("s0003", "largest_effect"), ("s0011", HOSTILE)])
         for language, caption in (("en", EN), ("ar", AR))
     ]  # fmt: skip
-    return Result(("The effect is largest on s0003.",), {}, {"gallery": pl.DataFrame(rows)}, {"gallery": "Gallery"})
+    return Result(tables={"gallery": pl.DataFrame(rows)}, shown={"gallery": "Gallery"})
 
 
 _ANALYSES = {"interpretation": interpretation, "visual_patterns": visual_patterns, "qualitative": qualitative}

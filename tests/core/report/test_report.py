@@ -82,17 +82,30 @@ def outline(page: str) -> Outline:
 
 def test_sections_stand_in_reading_order_with_provenance_last_but_one(page: str) -> None:
     expected = [
+        "answers",
         "asked",
         "data",
-        "saes",
         "overview",
         "interpretation",
         "visual_patterns",
         "qualitative",
+        "saes",
         "provenance",
         "skipped",
     ]
     assert outline(page).sections == expected
+
+
+def test_the_first_screen_has_each_question_with_verdict_number_caveat_and_figure(page: str, out: Path) -> None:
+    screen = page[page.index('<section id="answers">') : page.index('<section id="asked">')]
+    assert screen.count('<article class="answer">') == 1  # three analyses answer nothing
+    assert "English: <b>found</b>" in screen and "Arabic: <b>weak</b>" in screen
+    assert "Found (English, layer 19): AUROC of the label" in screen and "0.940 [0.910, 0.970]" in screen
+    assert "Highest-ranked, not significant (Arabic, layer 19)" in screen and "The picture shows it, too." in screen
+    assert '<img src="data:image/png;base64,' in screen
+    markdown = (out / "report.md").read_text(encoding="utf-8")
+    assert "English: **found**, Arabic: **weak**" in markdown
+    assert markdown.index("## What was found") < markdown.index("## The data") < markdown.index("## SAE quality")
 
 
 def test_every_link_of_the_contents_leads_somewhere_and_no_name_is_used_twice(page: str) -> None:
@@ -246,7 +259,7 @@ def test_a_study_of_text_alone_has_a_report(inputs: ReportInputs, tmp_path: Path
     page = write_report(text_only, tmp_path).read_text("utf-8")
     assert outline(page).images == []
     assert "Nothing was left out" in page
-    assert outline(page).sections[-3:] == ["qualitative", "provenance", "skipped"]
+    assert outline(page).sections[-4:] == ["qualitative", "saes", "provenance", "skipped"]
 
 
 def test_examples_follow_the_order_of_the_described_features(page: str) -> None:
