@@ -46,7 +46,7 @@ decide, keys that nobody knows, and what has no place here and why. Without `--o
 | `logging.wandb_project`, experiment name | `tracking.experiment` |
 | `slurm.*`, `model.device` | a cluster profile ([slurm.md](slurm.md)) |
 | `paths.*` | the workspace (`--workspace`) |
-| `seed` | `data.seed`, `sae.seed` |
+| `seed` | `data.seed`, `sae.seed`, `seed` (the analyses' draws) |
 
 Old SAEs (`sae_layer_10.pt`) and activations (`layer_checkpoints/*.pt`, `.npz`) are rewritten with `saeflow import-sae`
 ([saes.md](saes.md)) and `saeflow import-activations` ([activations.md](activations.md)).

@@ -71,7 +71,7 @@ def _inputs(work: Work) -> AnalysisInputs:
         open_layer=lambda layer: open_view(work, layer, grouper, samples),
         open_model=lambda: open_model(work),
         instructions=instructions(work),
-        seed=0,
+        seed=int(work.recipe["seed"]),
         progress=work.progress,
         concept=THE_CONCEPT,
     )

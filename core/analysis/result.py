@@ -1,4 +1,4 @@
-"""What every analysis gives."""
+"""What every analysis returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -46,5 +46,7 @@ class Study(Section):
     """Feature index."""
     analyses: Analyses = Analyses()
     """Analyses."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the analyses' draws: resamples, permutations and random controls; data and SAEs have their own."""
     tracking: TrackingConfig = TrackingConfig()
     """MLflow."""

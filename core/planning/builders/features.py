@@ -58,7 +58,8 @@ def _analysis_unit(naming: Naming, analysis: Analysis) -> Unit:
     config = {**getattr(naming.study.analyses, analysis.name).model_dump(mode="json")}
     read = {"layer": layers[0], "layers": list(layers)}
     config |= {field: value for field, value in read.items() if field in config}
-    recipe = {"config": config, "layers": list(layers), "model": model_recipe(naming.study, naming.sources)}
+    recipe: dict[str, Any] = {"config": config, "layers": list(layers), "seed": naming.study.seed}
+    recipe["model"] = model_recipe(naming.study, naming.sources)
     if analysis.distribution is not None:
         recipe["distribution"] = list(analysis.distribution)
     inputs = {

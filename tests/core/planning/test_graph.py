@@ -153,6 +153,13 @@ def test_layers_that_nobody_named_are_the_nearest_captured() -> None:
     ] == [8]
 
 
+def test_the_study_s_seed_is_that_of_every_analysis_and_of_nothing_else() -> None:
+    before, after = ({unit.artifact for unit in plan(*words)} for words in ((), ("seed=7",)))
+    changed = {artifact.step for artifact in after - before}
+    assert changed == {unit.step for unit in plan().stage("analyse")} | {"report"}
+    assert all(unit.recipe["seed"] == 7 for unit in plan("seed=7").stage("analyse"))
+
+
 def test_a_unit_crosses_to_a_worker_as_json() -> None:
     for unit in plan():
         assert Unit.from_json(unit.to_json()).artifact == unit.artifact
