@@ -20,8 +20,13 @@ class RankedTests:
 
     @classmethod
     def of(cls, ranking: Ranking, features: Sequence[int], position_sets: Sequence[str]) -> "RankedTests":
-        """The tests of every feature at some position sets, in every language; a feature not tested there has p 1."""
-        tested = ranking.associations.filter(pl.col("position_set").is_in(list(position_sets)))
+        """The tests of every feature at some position sets, in every language; a feature not tested there has p 1.
+
+        Where the sets have nothing to test, the first word stands for them, as in the ranking.
+        """
+        first = (ranking.concept.positions.first,)
+        tables = (ranking.associations.filter(pl.col("position_set").is_in(sets)) for sets in (position_sets, first))
+        tested = next((table for table in tables if table.height), ranking.associations.clear())
         least = np.ones(ranking.num_features)
         np.minimum.at(least, tested["feature"].to_numpy(), tested["p"].to_numpy())
         return cls(tested["p"].to_numpy(), least[list(features)])

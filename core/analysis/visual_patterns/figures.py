@@ -96,7 +96,8 @@ def _maps(maps: pl.DataFrame) -> Figure:
     )
     caption = (
         "Each layer's highest-ranked feature for gender over the image's soft tokens, on the test images where it "
-        "fires most (left: strongest), in the stream's units. Correlational: image tokens attend to each other both ways."
+        "fires most (left: strongest), in the stream's units. Correlational: image tokens attend to each other both "
+        "ways."
     )
     return Figure(chart, caption)
 
