@@ -62,8 +62,8 @@ def _shared(tables: Mapping[str, pl.DataFrame], layer: int, concept: str) -> dic
 
 def _family(tables: Mapping[str, pl.DataFrame]) -> str:
     counts = {name: tables[name]["p"].drop_nulls().len() for name in ("localisation", "agreement")}
-    words = {"localisation": "pairs of box and layer", "agreement": "agreements of maps"}
-    return " and ".join(f"{count} {words[name]}" for name, count in counts.items() if count)
+    words = {"localisation": "of boxes by layer", "agreement": "of causal maps by layer"}
+    return "tests: " + ", ".join(f"{count} {words[name]}" for name, count in counts.items() if count)
 
 
 def _pointing(row: Mapping[str, Any], shared: Mapping[str, Any]) -> Estimate:
