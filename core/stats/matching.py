@@ -18,13 +18,15 @@ _BLOCK = 2048
 class Codes:
     """A layer's features on the shared rows.
 
-    `active` [R, F] sparse activations; `mean`, `deviation` [F]; `live` [F]: active on at least 10 of the rows.
+    `active` [R, F] sparse activations; `mean`, `deviation` [F]; `live` [F]: active on at least 10 of the rows;
+    `rates` [F]: the share of rows that a feature is active on.
     """
 
     active: sparse.csr_array
     mean: Float[np.ndarray, " F"]
     deviation: Float[np.ndarray, " F"]
     live: Bool[np.ndarray, " F"]
+    rates: Float[np.ndarray, " F"]
 
     @classmethod
     def of(cls, active: sparse.csr_array) -> "Codes":
@@ -32,8 +34,9 @@ class Codes:
         rows = active.shape[0]
         mean = np.asarray(active.sum(axis=0)).ravel() / rows
         squares = np.asarray(active.multiply(active).sum(axis=0)).ravel() / rows
-        live = np.bincount(active.indices, minlength=active.shape[1]) >= MIN_ROWS
-        return cls(active, mean, np.sqrt(np.maximum(squares - mean**2, 0)), live)
+        counts = np.bincount(active.indices, minlength=active.shape[1])
+        deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+        return cls(active, mean, deviation, counts >= MIN_ROWS, counts / rows)
 
 
 @dataclass(frozen=True)

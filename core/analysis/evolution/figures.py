@@ -21,6 +21,7 @@ from core.figures.theme import (
     rule,
 )
 
+THIRD = 2 * HALF // 3
 _SHARE = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1], clamp=True)
 
 
@@ -37,7 +38,7 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
 
 
 def _flow(flow: pl.DataFrame) -> Figure:
-    parts = {"persist": "matched", "are born": "births", "die": "deaths"}
+    parts = {"have a match": "matched", "are born": "births", "die": "deaths"}
     table = pl.concat(
         [
             flow.select(
@@ -72,38 +73,39 @@ def _flow(flow: pl.DataFrame) -> Figure:
 
 
 def _persistence(flow: pl.DataFrame) -> Figure:
-    both = ["all live features", "gender features"]
-    whole = flow.select(
-        "layer",
-        pl.lit(both[0]).alias("which"),
-        pl.col("persistence").alias("share"),
-        "persistence_low",
-        "persistence_high",
-    )
+    names = {
+        "persistence": "all live features",
+        "ranked_persistence": "highest-ranked",
+        "control_persistence": "matched",
+    }
+    spans = {
+        "persistence": ("persistence_low", "persistence_high"),
+        "control_persistence": ("control_low", "control_high"),
+    }
     none = pl.lit(None, pl.Float64)
-    gender = flow.select(
-        "layer",
-        pl.lit(both[1]).alias("which"),
-        pl.col("gender_persistence").cast(pl.Float64).alias("share"),
-        none.alias("persistence_low"),
-        none.alias("persistence_high"),
-    ).drop_nulls("share")
-    colour = alt.Color("which:N", title="", scale=alt.Scale(domain=both, range=[SERIES[0], MEASURED]))
+    parts = []
+    for column, name in names.items():
+        low, high = (pl.col(end).cast(pl.Float64) for end in spans[column]) if column in spans else (none, none)
+        share = pl.col(column).cast(pl.Float64).alias("share")
+        parts.append(flow.select("layer", pl.lit(name).alias("which"), share, low.alias("low"), high.alias("high")))
+    shown = pl.concat(parts).filter(pl.col("share").is_finite())
+    domain = alt.Scale(domain=list(names.values()), range=[SERIES[0], MEASURED, CONTROLS[1]])
     title = "Matched in the next layer (%)"
     y_axis = alt.Axis(format="%")
-    base = alt.Chart(pl.concat([whole, gender])).encode(x=layer_x(), color=colour)
+    base = alt.Chart(shown).encode(x=layer_x(), color=alt.Color("which:N", title="", scale=domain))
     line = base.mark_line(point=alt.OverlayMarkDef(size=18)).encode(y=alt.Y("share:Q", title=title, axis=y_axis))
-    band = base.mark_area(opacity=BAND).encode(y=alt.Y("persistence_low:Q", title=title), y2="persistence_high:Q")
+    band = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
     return Figure(
         (band + line).properties(width=WIDTH, height=HEIGHT),
         "Share of a layer's live features with a match in the next layer (band: 95 % Wilson interval over features), "
-        "and of the features that go most with gender on selection images. No seed ceiling was measured: two SAEs of "
-        "one layer would not share all features either.",
+        "of those that rank highest for gender on selection images, and of features of the layer that fire as often "
+        "(band: central 95 % of random draws). No seed ceiling was measured: two SAEs of one layer would not share "
+        "all features either.",
     )
 
 
 def _survival(survival: pl.DataFrame) -> Figure:
-    names = {"all": "All live features", "gender": "Gender features"}
+    names = {"all": "All live features", "ranked": "Highest-ranked features", "matched": "Features that fire as often"}
     table = survival.select(pl.col("features").replace(names), "layer", "later_layer", "share")
     chart = (
         alt.Chart(table)
@@ -114,13 +116,13 @@ def _survival(survival: pl.DataFrame) -> Figure:
             color=alt.Color("share:Q", title="Still there", scale=_SHARE, legend=alt.Legend(format="%")),
             tooltip=["layer", "later_layer", alt.Tooltip("share:Q", format=".0%")],
         )
-        .properties(width=HALF, height=HALF)
+        .properties(width=THIRD, height=THIRD)
         .facet(column=alt.Column("features:N", title=None, sort=list(names.values())))
     )
     return Figure(
         chart,
-        "Share of a layer's features whose chain of matches reaches a later layer: all live ones, and those that go "
-        "most with gender on selection images.",
+        "Share of a layer's features whose chain of matches reaches a later layer: all live ones, those that rank "
+        "highest for gender on selection images, and features of the same layer that fire as often.",
     )
 
 

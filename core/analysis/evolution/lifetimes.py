@@ -1,21 +1,20 @@
-"""The evolution of features in tables, sentences and numbers."""
+"""The evolution of features in tables and numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
-from core.stats.intervals import bootstrap_mean, wilson
-
-BOOTSTRAP = 1000
+from core.analysis.evolution.persistence import Chosen, Step
+from core.stats.intervals import wilson
 
 
 def flow_table(
-    steps: list[tuple[int, int]],
+    steps: Sequence[Step],
     live: list[np.ndarray],
     matched: pl.DataFrame,
-    measured: list[dict[str, float]],
-    gender: pl.DataFrame,
+    thresholds: list[float],
+    seed: int,
 ) -> pl.DataFrame:
     """What happens between each two layers.
 
@@ -23,19 +22,18 @@ def flow_table(
         layer, next_layer, live, next_live, matched, births (live above without a match below), deaths, persistence
         (matched / live) with its Wilson interval, threshold (99.9th percentile under row permutation), correlation and
         cosine (medians over matches), decoder_agrees (share of matches that are mutual nearest by decoder cosine too),
-        gender_features and gender_persistence (of the layer's features that go most with gender).
+        and of the followed features: ranked_features (those that have rate-matched ones), ranked_persistence,
+        control_persistence of the rate-matched ones, with the central 95 % of draws.
     """
     rows = []
-    for number, (layer, upper) in enumerate(steps):
-        part = matched.filter(pl.col("layer") == layer)
+    for number, step in enumerate(steps):
+        part = matched.filter(pl.col("layer") == step.layer)
         alive, above = int(live[number].sum()), int(live[number + 1].sum())
         low, share, high = wilson(part.height, alive)
-        ours = gender.filter(pl.col("layer") == layer)
-        kept = ours.join(part, on="feature", how="semi").height
         rows.append(
             {
-                "layer": layer,
-                "next_layer": upper,
+                "layer": step.layer,
+                "next_layer": step.next_layer,
                 "live": alive,
                 "next_live": above,
                 "matched": part.height,
@@ -44,15 +42,24 @@ def flow_table(
                 "persistence": share,
                 "persistence_low": low,
                 "persistence_high": high,
-                "threshold": measured[number]["threshold"],
+                "threshold": thresholds[number],
                 "correlation": part["correlation"].median(),
                 "cosine": part["cosine"].median(),
                 "decoder_agrees": part["decoder_agrees"].mean(),
-                "gender_features": ours.height,
-                "gender_persistence": kept / ours.height if ours.height else None,
+                **_followed(step, seed),
             }
         )
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _followed(step: Step, seed: int) -> dict[str, float | int | None]:
+    features = list(step.chosen.matched.features)
+    names = ("ranked_persistence", "control_persistence", "control_low", "control_high")
+    if not features:
+        return {"ranked_features": 0, **dict.fromkeys(names)}
+    low, high = np.quantile(step.drawn(seed).mean(axis=1), [0.025, 0.975])
+    values = (step.kept[features].mean(), step.control_kept.mean(), low, high)
+    return {"ranked_features": len(features), **dict(zip(names, map(float, values), strict=True))}
 
 
 def lifetimes(tracks: pl.DataFrame, layers: tuple[int, ...]) -> pl.DataFrame:
@@ -66,53 +73,31 @@ def lifetimes(tracks: pl.DataFrame, layers: tuple[int, ...]) -> pl.DataFrame:
     return counted.sort("lifetime")
 
 
-def survival(tracks: pl.DataFrame, gender: pl.DataFrame, layers: tuple[int, ...]) -> pl.DataFrame:
+def survival(tracks: pl.DataFrame, chosen: Mapping[int, Chosen], layers: tuple[int, ...]) -> pl.DataFrame:
     """Share of a layer's features whose track is still there in a later layer.
 
     Returns:
-        features ("all", or "gender": the layer's features that go most with gender), layer, later_layer, count, share.
+        features ("all" live ones, "ranked": the highest-ranked ones that have rate-matched features, "matched": those,
+        averaged over the candidates of each), layer, later_layer, count, share.
     """
-    chosen = {"all": tracks, "gender": tracks.join(gender, on=["layer", "feature"], how="semi")}
-    members = {layer: set(tracks.filter(pl.col("layer") == layer)["track"].to_list()) for layer in layers}
+    members = {layer: tracks.filter(pl.col("layer") == layer) for layer in layers}
     rows = []
-    for name, table in chosen.items():
-        for number, layer in enumerate(layers):
-            here = set(table.filter(pl.col("layer") == layer)["track"].to_list())
-            for later in layers[number:] if here else ():
-                share = len(here & members[later]) / len(here)
-                rows.append((name, layer, later, len(here), share))
+    for number, layer in enumerate(layers):
+        track = dict(members[layer].select("feature", "track").iter_rows())
+        matched = chosen[layer].matched
+        for later in layers[number:]:
+            there = set(members[later]["track"].to_list())
+            reached = {feature: own in there for feature, own in track.items()}
+            shares: dict[str, list[float]] = {
+                "all": list(reached.values()),
+                "ranked": [reached[feature] for feature in matched.features],
+                "matched": [float(np.mean([reached[int(one)] for one in drawn])) for drawn in matched.candidates],
+            }
+            rows += [(name, layer, later, len(part), float(np.mean(part))) for name, part in shares.items() if part]
     schema = {"features": pl.String, "layer": pl.UInt16, "later_layer": pl.UInt16, "count": pl.UInt32}
-    return pl.DataFrame(rows, schema={**schema, "share": pl.Float64}, orient="row")
-
-
-def headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
-    """One sentence a finding, with its null and interval."""
-    flow = tables["flow"]
-    kept = bootstrap_mean(flow["persistence"].to_numpy(), BOOTSTRAP, 0)
-    lowest = flow.row(int(flow["persistence"].arg_min() or 0), named=True)
-    found = [
-        f"Of a layer's live features {kept.mean:.0%} [{kept.low:.0%}, {kept.high:.0%}] on average (interval over pairs "
-        f"of layers) have a match in the next layer above the 99.9th percentile of permuted rows; fewest between "
-        f"layers {lowest['layer']} and {lowest['next_layer']}: {lowest['persistence']:.0%}.",
-        _lifetime_line(tables["lifetimes"]),
-    ]
-    both = flow.filter(pl.col("gender_persistence").is_not_null())
-    if both.height:
-        gain = bootstrap_mean((both["gender_persistence"] - both["persistence"]).to_numpy(), BOOTSTRAP, 0)
-        found.append(
-            f"From layer to layer {100 * gain.mean:+.0f} percentage points [{100 * gain.low:+.0f}, "
-            f"{100 * gain.high:+.0f}] more of the features that go most with gender persist than of all features."
-        )
-    return tuple(found)
-
-
-def _lifetime_line(table: pl.DataFrame) -> str:
-    lengths = np.repeat(table["lifetime"].to_numpy(), table["tracks"].to_numpy())
-    cut = int(table["cut_short"].sum())
-    return (
-        f"Half of the {lengths.size:,} chains of matches last {np.median(lengths):.0f} measured layers or fewer, "
-        f"one in ten {np.quantile(lengths, 0.9):.0f} or more ({cut:,} touch the first or the last and may be longer)."
-    )
+    found = pl.DataFrame(rows, schema={**schema, "share": pl.Float64}, orient="row")
+    order = pl.Enum(["all", "ranked", "matched"])
+    return found.sort(pl.col("features").cast(order), "layer", "later_layer")
 
 
 def metrics(tables: Mapping[str, pl.DataFrame]) -> dict[str, float]:
@@ -122,24 +107,30 @@ def metrics(tables: Mapping[str, pl.DataFrame]) -> dict[str, float]:
     found = {
         "persistence_mean": flow["persistence"].mean(),
         "persistence_min": flow["persistence"].min(),
-        "gender_persistence_mean": flow["gender_persistence"].mean(),
-        "decoder_agreement_mean": flow["decoder_agrees"].mean(),
+        "ranked_persistence_mean": flow["ranked_persistence"].cast(pl.Float64).mean(),
+        "control_persistence_mean": flow["control_persistence"].cast(pl.Float64).mean(),
+        "decoder_agreement_mean": flow["decoder_agrees"].cast(pl.Float64).mean(),
         "tracks": lengths.size,
         "lifetime_mean": lengths.mean() if lengths.size else None,
     }
     return {name: float(value) for name, value in found.items() if isinstance(value, int | float | np.number)}
 
 
-def notes(text_only: bool, missing: int) -> tuple[str, ...]:
+def notes(text_only: bool, missing: int, unmatched: int) -> tuple[str, ...]:
     """What was left out, and how to read what is there."""
     lines = [
         "Births, deaths and lifetimes have no seed ceiling yet: how many features two SAEs of a layer share when "
         "trained from different seeds was not measured, so features that SAE training finds only by chance count as "
         "born and dead.",
-        "Matches need a feature active on at least 10 of the compared rows.",
+        "Matches need a feature active on at least 10 of the compared rows, which are of test images.",
         "CKA compares the stream's image means, without the SAEs; dimensions that vary more than ten times the median "
         "one are brought down to it.",
     ]
+    if unmatched:
+        lines.append(
+            f"No match for {unmatched} of the followed features: too few others of the layer fire as often and have "
+            "no association with the concept; the comparison leaves them out."
+        )
     if text_only:
         lines.append("Text only: no CKA on image tokens.")
     if missing:

@@ -1,7 +1,8 @@
-"""Which features persist from layer to layer, and which are born and die?
+"""Which features have a match in the next layer, and which are born or die there?
 
 Features of consecutive layers are matched one to one by what they fire on; chains of matches are tracks with a birth,
-a death and a lifetime. CKA compares the layers' geometry without any SAE.
+a death and a lifetime. The features that rank highest on the selection split are compared with others of their layer
+that fire as often, on rows of test images. CKA compares the layers' geometry without any SAE.
 """
 
 from dataclasses import dataclass, field
@@ -14,17 +15,18 @@ from scipy import sparse
 
 from core.activations.outliers import is_outlier
 from core.analysis.evolution import Config
-from core.analysis.evolution.lifetimes import flow_table, headlines, lifetimes, metrics, notes, survival
+from core.analysis.evolution.findings import BOOTSTRAP, findings, summary_table
+from core.analysis.evolution.lifetimes import flow_table, lifetimes, metrics, notes, survival
+from core.analysis.evolution.persistence import FOLLOWED, RANKED, Chosen, Step, beyond_matched
 from core.analysis.result import Result
 from core.errors import BadInput
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.features.row_groups import code_blocks, stream_means
+from core.features.significance import RankedTests, count_significant, how_many
 from core.stats.matching import Codes, Pairs, chain, cosines, match_activations, match_decoders, permuted_threshold
 from core.stats.similarity import centred_gram, cka, cka_table, pick_images
 
-GENDER_FEATURES = 20
-"""Features a layer, ranked first on the selection split, whose persistence is told apart."""
 CAPTION_SETS = ("pre-gender", "first-gendered", "later-gendered", "other")
 SHOWN = {"flow": "Features from layer to layer", "lifetimes": "Lifetimes of features"}
 _KEYS = ["sample_id", "language", "position"]
@@ -44,14 +46,17 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         walk.add(inputs.open_layer(layer))
         inputs.progress(number + 1, len(layers))
     tables = walk.tables(layers)
-    return Result(headlines(tables), metrics(tables), tables, SHOWN, notes(inputs.images is None, walk.missing))
+    unmatched = sum(len(chosen.matched.unmatched) for chosen in walk.chosen[:-1])
+    told = notes(inputs.images is None, walk.missing, unmatched)
+    cut_short = int(tables["lifetimes"]["cut_short"].sum())
+    found = findings(tables["summary"], cut_short, walk.ranked(), inputs.counted)
+    return Result((), metrics(tables), tables, SHOWN, told, found)
 
 
 @dataclass(frozen=True)
 class _Layer:
     codes: Codes
     decoder: Float[np.ndarray, "F D"]
-    gender: list[int]
 
 
 @dataclass
@@ -64,22 +69,24 @@ class _Walk:
     missing: int = 0
     layers: list[_Layer] = field(default_factory=list)
     live: list[np.ndarray] = field(default_factory=list)
-    gender: list[list[int]] = field(default_factory=list)
+    chosen: list[Chosen] = field(default_factory=list)
+    tests: list[RankedTests] = field(default_factory=list)
     matches: list[Pairs] = field(default_factory=list)
-    measured: list[dict[str, float]] = field(default_factory=list)
+    thresholds: list[float] = field(default_factory=list)
     frames: list[pl.DataFrame] = field(default_factory=list)
     grams: dict[str, list[Float[np.ndarray, "n n"]]] = field(default_factory=dict)
 
     def add(self, opened: LayerView) -> None:
         if self.rows is None:
-            self.rows = draw_rows(opened.table.tokens, self.config.rows, self.inputs.seed)
-        ranked = opened.ranking.strongest()
+            self.rows = draw_rows(opened.table.tokens, self.inputs.samples, self.config.rows, self.inputs.seed)
         rows = find_rows(opened.table.tokens, self.rows)
         self.missing += int((rows < 0).sum())
         codes = Codes.of(read_codes(opened, rows))
-        current = _Layer(codes, opened.sae.W_dec.detach().float().cpu().numpy(), ranked[:GENDER_FEATURES])
+        current = _Layer(codes, opened.sae.W_dec.detach().float().cpu().numpy())
+        chosen = Chosen.of(opened.ranking, codes)
         self.live.append(codes.live)
-        self.gender.append(current.gender)
+        self.chosen.append(chosen)
+        self.tests.append(RankedTests.of(opened.ranking, chosen.live, opened.concept.decision_sets))
         self._compare(current)
         self.layers = [current]  # the one below is all that the next comparison needs
         self._add_grams(opened)
@@ -97,7 +104,7 @@ class _Walk:
         agree = set(zip(written.first.tolist(), written.second.tolist(), strict=True))
         both = [pair in agree for pair in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)]
         self.matches.append(pairs)
-        self.measured.append({"threshold": threshold, "unmatched_by_chance": float((~above).sum())})
+        self.thresholds.append(threshold)
         columns = {"feature": pairs.first, "next_feature": pairs.second, "correlation": pairs.value}
         cosine = cosines(lower.decoder, upper.decoder, pairs)
         self.frames.append(pl.DataFrame({**columns, "cosine": cosine, "decoder_agrees": np.array(both, dtype=bool)}))
@@ -119,26 +126,46 @@ class _Walk:
             self.frames[number] = self.frames[number].select(*place, pl.all())
         tracks = chain(layers, self.live, self.matches)
         matched = pl.concat(self.frames)
-        gender = _gender_table(layers, self.gender)
+        followed = self._steps(steps)
         similar = [
             cka_table(place, list(layers), cka(grams), grams[0].shape[0])
             for place, grams in self.grams.items()
             if len(grams) == len(layers) and len({gram.shape for gram in grams}) == 1
         ]
         empty = cka_table("", [], np.zeros((0, 0)), 0)
-        return {
-            "flow": flow_table(steps, self.live, matched, self.measured, gender),
+        tables = {
+            "flow": flow_table(followed, self.live, matched, self.thresholds, self.inputs.seed),
+            "followed": pl.concat([FOLLOWED.to_frame(), *(step.table() for step in followed)]),
             "lifetimes": lifetimes(tracks, layers),
-            "survival": survival(tracks, gender, layers),
+            "survival": survival(tracks, dict(zip(layers, self.chosen, strict=True)), layers),
             "cka": pl.concat([empty, *similar]),
             "matches": matched,
             "tracks": tracks,
         }
+        beyond = beyond_matched(followed, tracks, BOOTSTRAP, self.inputs.seed)
+        return {**tables, "summary": summary_table(tables, beyond, self.inputs.seed)}
+
+    def _steps(self, layers: list[tuple[int, int]]) -> list[Step]:
+        found = []
+        for number, (lower, upper) in enumerate(layers):
+            kept = np.zeros(self.live[number].size, dtype=bool)
+            kept[self.matches[number].first] = True
+            found.append(Step(lower, upper, self.chosen[number], kept))
+        return found
+
+    def ranked(self) -> str:
+        """How the followed features were chosen, and how many of them are significant."""
+        total = sum(len(chosen.live) for chosen in self.chosen[:-1])  # above the last layer there is no other
+        significant = how_many(sum(count_significant(self.tests[:-1])), total)
+        ranked = f"up to {RANKED} live features of each layer ranked highest for {self.inputs.concept.name}"
+        return f"{ranked} on the selection split, {significant}"
 
 
-def draw_rows(tokens: pl.DataFrame, rows: int, seed: int) -> pl.DataFrame:
-    """At most `rows` rows that enter statistics: sample_id, language, position, and stratum (segment and language)."""
-    usable = tokens.filter(~pl.col("special"))
+def draw_rows(tokens: pl.DataFrame, samples: pl.DataFrame, rows: int, seed: int) -> pl.DataFrame:
+    """At most `rows` rows of test images that enter statistics: sample_id, language, position, and stratum (segment
+    and language)."""
+    test = samples.filter(pl.col("split") == "test")["image_id"].unique()
+    usable = tokens.filter(~pl.col("special") & pl.col("image_id").cast(pl.String).is_in(test.implode()))
     chosen = np.sort(np.random.default_rng(seed).permutation(usable.height)[:rows])
     stratum = pl.struct("segment", "language").rank("dense").cast(pl.Int64).alias("stratum")
     return usable[chosen].select(*_KEYS, stratum)
@@ -161,8 +188,3 @@ def read_codes(opened: LayerView, rows: Int[np.ndarray, " R"]) -> sparse.csr_arr
             codes + sparse.csr_array((ones, (inside, rows[inside] - start)), shape=(rows.size, stop - start)) @ block
         )
     return sparse.csr_array(codes)
-
-
-def _gender_table(layers: tuple[int, ...], gender: list[list[int]]) -> pl.DataFrame:
-    rows = [(layer, feature) for layer, chosen in zip(layers, gender, strict=True) for feature in chosen]
-    return pl.DataFrame(rows, schema={"layer": pl.UInt16, "feature": pl.UInt32}, orient="row")

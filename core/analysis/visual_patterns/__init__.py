@@ -1,4 +1,4 @@
-"""Where in the image a feature fires, against boxes, chance, the image's middle, and other features."""
+"""Where in the image a feature fires, against boxes, matched features, the image's middle, and a random cell."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from core.study.section import Positive, Section
 
 
 class Config(Section):
-    """Where in the image a feature fires, against boxes and chance."""
+    """Where in the image a feature fires, against boxes and matched features."""
 
     layers: Layers = (8, 17, 26)
     """Layers mapped."""
@@ -20,17 +20,19 @@ class Config(Section):
     """Images shown a feature."""
     occluded_images: Annotated[int, Field(ge=0)] = 6
     """Images on which the map is checked against a causal map; 0 leaves the check out."""
+    random_swaps: Positive = 3
+    """Random other images whose cells replace an image's own, which shows what any replacement does to the map."""
     bootstrap: Positive = 1000
-    """Bootstrap draws over images for each interval."""
+    """Bootstrap draws over images, an image and its twin together, for each interval."""
 
 
 ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.visual_patterns.run:run",
     figures="core.analysis.visual_patterns.figures:figures",
-    version=3,
+    version=4,
     title="Maps over images",
-    question="Where in the image do the features that go with gender fire?",
+    question="Where in the image do the features ranked highest for gender fire?",
     needs=frozenset({"gpu", "images", "stream"}),
     place=40,
     chapter=50,

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.figures.theme import HEIGHT, SEQUENTIAL, SERIES, WIDTH, Figure, control_colour, layer_x, rule
+from core.figures.theme import CONTROLS, HEIGHT, SEQUENTIAL, SERIES, WIDTH, Figure, control_colour, layer_x, rule
 
-_MEASURED = "gender features"
-_CONTROLS = {"control": "other features, matched", "centre": "the image's middle", "chance": "a random cell"}
+_MEASURED = "highest-ranked features"
+_CONTROLS = {"control": "matched features", "centre": "the image's middle", "chance": "a random cell"}
 _MAP = 66
 _SHOWN = 6
 _LAYER = alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0))
@@ -40,8 +40,8 @@ def _pointing(layers: pl.DataFrame) -> Figure:
     spans = layers.select(
         "layer",
         "box",
-        (pl.col("chance") + pl.col("excess_low")).alias("low"),
-        (pl.col("chance") + pl.col("excess_high")).alias("high"),
+        (pl.col("pointing") - pl.col("above_control") + pl.col("above_control_low")).alias("low"),
+        (pl.col("pointing") - pl.col("above_control") + pl.col("above_control_high")).alias("high"),
         pl.lit(_MEASURED).alias("set"),
     )
     colour = control_colour("set", names[:1], names[1:])
@@ -55,8 +55,8 @@ def _pointing(layers: pl.DataFrame) -> Figure:
         panels.append(drawn.properties(width=(WIDTH - 60) // max(len(boxes), 1), height=HEIGHT, title=box.capitalize()))
     caption = (
         "The pointing game: share of test images whose strongest map cell lies in the box, features averaged by image, "
-        "with the 95 % interval of the excess over a random cell. Grey: matched features that are not associated with "
-        "gender, a map of the image's middle, a random cell."
+        "with the 95 % interval of the difference from matched features. Grey: features without the association that "
+        "fire on as many image rows, a map of the image's middle, a random cell."
     )
     return Figure(alt.hconcat(*panels).resolve_scale(y="shared"), caption)
 
@@ -95,24 +95,29 @@ def _maps(maps: pl.DataFrame) -> Figure:
         )
     )
     caption = (
-        "Each layer's most gender-associated feature over the image's soft tokens, on the test images where it fires "
-        "most (left: strongest), in the stream's units. Correlational: image tokens attend to each other both ways."
+        "Each layer's highest-ranked feature for gender over the image's soft tokens, on the test images where it "
+        "fires most (left: strongest), in the stream's units. Correlational: image tokens attend to each other both "
+        "ways."
     )
     return Figure(chart, caption)
 
 
 def _causal(causal: pl.DataFrame, agreement: pl.DataFrame) -> Figure:
     title = "Rank correlation of map and causal map"
-    single = causal.filter(pl.col("spearman").is_finite()).select("layer", "feature", "image_id", "kind", "spearman")
+    real = causal.filter(pl.col("spearman").is_finite() & (pl.col("swap") == 0))
+    single = real.select("layer", "feature", "image_id", "kind", "spearman")
     dots = alt.Chart(single).mark_point(size=24, opacity=0.45, filled=True, color=SERIES[5])
     dots = dots.encode(x=layer_x(), y=alt.Y("spearman:Q", title=title, scale=alt.Scale(domain=[-1, 1])))
     base = alt.Chart(agreement).encode(x=layer_x())
     span = base.mark_rule(strokeWidth=2, color=SERIES[0]).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
     means = base.mark_point(size=80, color=SERIES[0]).encode(y=alt.Y("spearman:Q", title=title))
+    random = alt.Chart(agreement.filter(pl.col("random").is_finite())).encode(x=layer_x())
+    random = random.mark_tick(thickness=3, size=24, color=CONTROLS[1]).encode(y=alt.Y("random:Q", title=title))
     caption = (
         f"How far a map shows what its feature depends on: Spearman's ρ over cells between the map and the fall of the "
         f"feature's summed activation when each cell's soft tokens are replaced "
         f"({', '.join(sorted(set(single['kind'].to_list())))}). Light: one feature on one image; dark: mean with 95 % "
-        f"interval over images; dashed: no better than a random cell."
+        f"interval over images; grey: mean where random other images' cells are put in instead, which a replaced cell "
+        f"reaches by the residual stream alone; dashed: 0."
     )
-    return Figure((rule(0) + dots + span + means).properties(width=WIDTH, height=HEIGHT), caption)
+    return Figure((rule(0) + dots + random + span + means).properties(width=WIDTH, height=HEIGHT), caption)

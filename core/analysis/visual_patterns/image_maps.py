@@ -44,28 +44,55 @@ class ImageGrid:
 def find_grid(tokens: pl.DataFrame, images: Sequence[str]) -> ImageGrid | None:
     """The image rows of some images; null when the layer has none, or they make no square.
 
-    Where image rows were captured once per caption, the first sample's in the first language are taken. An outlier's
-    cell stays 0 in every map.
+    A row's cell is its position within its image, so that a dropped row leaves its own cell empty and moves no other.
+    Where image rows were captured once per caption, the first sample's in the first language are taken: captions of a
+    language share them. An outlier's cell stays 0 in every map.
     """
     place = {image: number for number, image in enumerate(images)}
     frame = tokens.select("sample_id", "image_id", "language", "segment", "position").with_row_index("row")
-    kept = frame.filter((pl.col("segment") == "image") & pl.col("image_id").is_in(list(place)))
-    first = pl.col("language").cast(pl.String).fill_null("").min().over("image_id")
-    kept = kept.filter(pl.col("language").cast(pl.String).fill_null("") == first)
-    sample = pl.col("sample_id").cast(pl.String)
+    kept = frame.filter(pl.col("segment") == "image")
+    language, sample = pl.col("language").cast(pl.String).fill_null(""), pl.col("sample_id").cast(pl.String)
+    kept = kept.filter(language == language.min().over("image_id"))
     kept = kept.filter(sample == sample.min().over("image_id"))
-    cell = pl.col("position").rank("ordinal").over("image_id").cast(pl.Int64) - 1
-    kept = kept.with_columns(cell.alias("cell"))
-    counts = kept.group_by("image_id").len()["len"]
-    side = math.isqrt(int(counts.max() or 0))  # type: ignore[arg-type]
-    if side == 0 or side**2 != counts.max():
+    if kept.is_empty():
         return None
+    of_image = kept["image_id"].cast(pl.String).rank("dense").to_numpy().astype(np.int64) - 1
+    cells, side = place_rows(of_image, kept["position"].to_numpy().astype(np.int64))
+    if side == 0:
+        return None
+    kept = kept.with_columns(pl.Series("cell", cells))
+    wanted = pl.col("image_id").cast(pl.String).is_in(list(place)) & (pl.col("cell") >= 0)
+    kept = kept.filter(~is_outlier(tokens).gather(kept["row"])).filter(wanted)
     row_image, row_cell = (np.full(tokens.height, -1, dtype=np.int64) for _ in range(2))
-    kept = kept.filter(~is_outlier(tokens).gather(kept["row"]))
     rows = kept["row"].to_numpy()
     row_image[rows] = [place[image] for image in kept["image_id"]]
     row_cell[rows] = kept["cell"].to_numpy()
     return ImageGrid(tuple(images), row_image, row_cell, side)
+
+
+def place_rows(of_image: Int[np.ndarray, " T"], positions: Int[np.ndarray, " T"]) -> tuple[Int[np.ndarray, " T"], int]:
+    """The cell of each image row, and the grid's side; the side is 0 where the rows make no square.
+
+    Images that start at one position are laid out over all positions that any of them has. Where they start at
+    different ones, a row is placed from its image's first row; an image that lacks rows then has no cells (−1), for
+    the missing one may be the first.
+
+    Args:
+        of_image: the number of each row's image.
+        positions: each row's position in its sequence; control tokens between the rows leave gaps.
+    """
+    counts = np.bincount(of_image)
+    side = math.isqrt(int(counts.max()) - 1) + 1
+    layout = np.unique(positions)
+    if layout.size == side**2:
+        return np.searchsorted(layout, positions), side
+    starts = np.full(counts.size, np.iinfo(np.int64).max)
+    np.minimum.at(starts, of_image, positions)
+    offsets, whole = positions - starts[of_image], counts[of_image] == side**2
+    layout = np.unique(offsets[whole])
+    if layout.size != side**2:
+        return np.full(positions.size, -1), 0
+    return np.where(whole, np.searchsorted(layout, offsets), -1), side
 
 
 def box_cells(inputs: AnalysisInputs, samples: pl.DataFrame, column: str, side: int) -> Bool[np.ndarray, "N P"]:

@@ -1,4 +1,4 @@
-"""Scores of maps against boxes, image by image and summed up, beside chance, the middle and other features."""
+"""Scores of maps against boxes, image by image and summed up, beside matched features, the middle, and chance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,27 +9,29 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from core.analysis.visual_patterns.image_maps import ImageGrid, centre_prior, chance_overlap, overlap, pointing
+from core.analysis.visual_patterns.matched import Resampling, by_image, compare
 from core.features.layer_view import LayerView
-from core.stats.intervals import bootstrap_mean
+from core.features.significance import RankedTests
+from core.stats.intervals import Interval
+from core.stats.rate_matching import RateMatched
 
 _SCORES: dict[str, Any] = {
+    "features": pl.UInt32,
     "images": pl.UInt32,
     "coverage": pl.Float64,
     "pointing": pl.Float64,
-    "chance": pl.Float64,
-    "centre": pl.Float64,
-    "control": pl.Float64,
-    "excess": pl.Float64,
-    "excess_low": pl.Float64,
-    "excess_high": pl.Float64,
-    "iou": pl.Float64,
-    "iou_chance": pl.Float64,
-    "iou_excess": pl.Float64,
-    "iou_excess_low": pl.Float64,
-    "iou_excess_high": pl.Float64,
+    **dict.fromkeys(("control", "centre", "chance"), pl.Float64),
+    "compared": pl.UInt32,
+    **dict.fromkeys(("above_control", "above_control_low", "above_control_high"), pl.Float64),
+    **dict.fromkeys(("null", "null_low", "null_high"), pl.Float64),
+    "draws": pl.UInt32,
+    **dict.fromkeys(("p", "q"), pl.Float64),
+    **dict.fromkeys(("above_centre", "above_centre_low", "above_centre_high"), pl.Float64),
+    **dict.fromkeys(("above_chance", "above_chance_low", "above_chance_high"), pl.Float64),
+    **dict.fromkeys(("iou", "iou_chance", "iou_excess", "iou_excess_low", "iou_excess_high"), pl.Float64),
 }
 LOCALISATION = pl.Schema({"layer": pl.UInt16, "feature": pl.UInt32, "box": pl.String, **_SCORES})
-"""One row a feature and box; a null feature is the layer's features averaged by image."""
+"""One row a feature and box; a null feature is the layer's features averaged by image, the row with a p."""
 
 _MAPS: dict[str, Any] = {
     "layer": pl.UInt16,
@@ -48,14 +50,15 @@ Boxes = Mapping[str, Bool[np.ndarray, "N P"]]
 
 @dataclass(frozen=True)
 class MappedLayer:
-    """A layer's chosen features, matched controls, the maps' grid over the test images, and how strongly the features
-    go with gender on the selection split."""
+    """A layer's chosen features, the features that they are compared with, the maps' grid over the test images, how
+    strong the features' association with the concept is on the selection split, and their tests there."""
 
     opened: LayerView
     features: tuple[int, ...]
-    controls: tuple[int, ...]
+    matched: RateMatched
     grid: ImageGrid
     association: float
+    tests: RankedTests
 
     def maps(self, feature: int) -> Float[np.ndarray, "N P"]:
         """A feature's maps over the test images."""
@@ -71,19 +74,25 @@ class _Scores:
     iou_chance: Float[np.ndarray, " N"]
 
 
-def localise(layer: MappedLayer, boxes: Boxes, draws: int, seed: int) -> pl.DataFrame:
-    """Score every chosen feature of a layer against every kind of box."""
-    rows = []
+def localise(layer: MappedLayer, boxes: Boxes, resampling: Resampling) -> pl.DataFrame:
+    """Score every chosen feature of a layer against every kind of box, then all of them averaged by image.
+
+    The average is over the features that have a match, or over all of them where none has.
+    """
+    rows: list[dict[str, Any]] = []
+    together = layer.matched.features or layer.features
     for name, cells in boxes.items():
-        scores = [_score(layer.maps(feature), cells, seed) for feature in layer.features]
-        control = [pointing(layer.maps(feature), cells) for feature in layer.controls]
-        shared = {"layer": layer.opened.layer, "box": name, "control": _mean(control)}
-        for feature, score in zip(layer.features, scores, strict=True):
-            rows.append({**shared, "feature": feature, **_row(score, cells, layer.grid.side, (draws, seed))})
-        together = _Scores(
-            *(_by_image([getattr(s, part) for s in scores]) for part in ("pointing", "iou", "iou_chance"))
-        )
-        rows.append({**shared, "feature": None, **_row(together, cells, layer.grid.side, (draws, seed))})
+        scores = {feature: _score(layer.maps(feature), cells, resampling.seed) for feature in layer.features}
+        drawn = {feature: pointing(layer.maps(feature), cells) for feature in layer.matched.drawn_from}
+        shared = {"layer": layer.opened.layer, "box": name}
+        for feature, score in scores.items():
+            own = compare(score.pointing, (feature,), layer.matched, drawn, resampling)
+            found = _row(score, cells, layer.grid.side, resampling) | own.described()
+            rows.append({**shared, "feature": feature, "features": 1, **found})
+        mean = _mean_scores([scores[feature] for feature in together])
+        whole = compare(mean.pointing, together, layer.matched, drawn, resampling)
+        found = _row(mean, cells, layer.grid.side, resampling) | whole.tested()
+        rows.append({**shared, "feature": None, "features": len(together), **found})
     return pl.DataFrame(rows, schema=LOCALISATION)
 
 
@@ -91,43 +100,38 @@ def _score(maps: Float[np.ndarray, "N P"], boxes: Bool[np.ndarray, "N P"], seed:
     return _Scores(pointing(maps, boxes), overlap(maps, boxes), chance_overlap(maps, boxes, seed))
 
 
+def _mean_scores(scores: Sequence[_Scores]) -> _Scores:
+    parts = ("pointing", "iou", "iou_chance")
+    return _Scores(*(by_image(np.stack([getattr(score, part) for score in scores])) for part in parts))
+
+
 def _row(
-    scores: _Scores, boxes: Bool[np.ndarray, "N P"], side: int, resampling: tuple[int, int]
-) -> dict[str, float | int]:
+    scores: _Scores, boxes: Bool[np.ndarray, "N P"], side: int, resampling: Resampling
+) -> dict[str, float | int | None]:
     seen = np.isfinite(scores.pointing)
     chance = boxes.mean(axis=1)  # a cell drawn at random
     middle = pointing(np.tile(centre_prior(side), (len(boxes), 1)), boxes)
-    excess = bootstrap_mean((scores.pointing - chance)[seen], *resampling)
-    iou = bootstrap_mean((scores.iou - scores.iou_chance)[seen], *resampling)
-    return {
+    found: dict[str, float | int | None] = {
         "images": int(seen.sum()),
         "coverage": float(seen.sum() / max(boxes.any(axis=1).sum(), 1)),
-        "pointing": _mean([scores.pointing[seen]]),
-        "chance": _mean([chance[seen]]),
-        "centre": _mean([middle[seen]]),
-        "excess": excess.mean,
-        "excess_low": excess.low,
-        "excess_high": excess.high,
-        "iou": _mean([scores.iou[seen]]),
-        "iou_chance": _mean([scores.iou_chance[seen]]),
-        "iou_excess": iou.mean,
-        "iou_excess_low": iou.low,
-        "iou_excess_high": iou.high,
+        "pointing": _mean(scores.pointing[seen]),
+        "centre": _mean(middle[seen]),
+        "chance": _mean(chance[seen]),
+        "iou": _mean(scores.iou[seen]),
+        "iou_chance": _mean(scores.iou_chance[seen]),
     }
+    above = {"above_centre": middle, "above_chance": chance}
+    for name, other in above.items():
+        found |= _interval(name, resampling.mean(scores.pointing - other))
+    return found | _interval("iou_excess", resampling.mean(scores.iou - scores.iou_chance))
 
 
-def _by_image(scores: Sequence[Float[np.ndarray, " N"]]) -> Float[np.ndarray, " N"]:
-    """The mean over features of each image, NaN where all are."""
-    stacked = np.stack(scores)
-    known = np.isfinite(stacked)
-    total = np.where(known, stacked, 0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+def _interval(name: str, found: Interval) -> dict[str, float | int | None]:
+    return {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
-def _mean(scores: Sequence[Float[np.ndarray, " N"]]) -> float:
-    finite = [part[np.isfinite(part)] for part in scores]
-    joined = np.concatenate(finite) if finite else np.empty(0)
-    return float(joined.mean()) if joined.size else float("nan")
+def _mean(scores: Float[np.ndarray, " N"]) -> float:
+    return float(scores.mean()) if scores.size else float("nan")
 
 
 def top_maps(layer: MappedLayer, samples: pl.DataFrame, count: int) -> pl.DataFrame:

@@ -33,11 +33,11 @@ def test_planted_features_persist_and_features_drawn_anew_are_born_and_die(world
     assert tables["lifetimes"]["tracks"].sum() == tables["tracks"]["track"].n_unique()
 
 
-def test_survival_headlines_and_figures(world: AnalysisInputs):
+def test_survival_findings_and_figures(world: AnalysisInputs):
     result = evolution(world, CONFIG)
     own = result.tables["survival"].filter(pl.col("layer") == pl.col("later_layer"))
     assert (own["share"] == 1).all()
-    assert len(result.headlines) == 3
+    assert [one.name for one in result.estimates] == ["persistence", "persistence.live", "lifetime"]
     assert any("seed ceiling" in note for note in result.notes)
     drawn = figures(result.tables)
     assert set(drawn) == {"flow", "persistence", "survival", "lifetimes", "cka"}
@@ -137,7 +137,7 @@ def test_a_massive_dimension_does_not_decide_cka():
 
 def test_rows_that_are_outliers_in_a_layer_are_missing_there(world: AnalysisInputs):
     tokens = world.open_layer(0).table.tokens
-    rows = draw_rows(tokens, 200, 0)
+    rows = draw_rows(tokens, world.samples, 200, 0)
     there = find_rows(tokens, rows)
     lost = there[[3, 50]]
     marked = tokens.with_columns(outlier=pl.int_range(pl.len()).is_in(lost.tolist()))

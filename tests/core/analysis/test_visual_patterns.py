@@ -44,22 +44,28 @@ def test_the_planted_features_point_at_the_box(result: Result) -> None:
     assert set(rows["feature"].drop_nulls()) == {SEEN, MALE + SEEN}
     assert whole["pointing"] == 1
     assert whole["chance"] == len(BOX) / SIDE**2
-    assert whole["excess_low"] > 0
+    assert whole["above_chance_low"] > 0
     assert whole["iou"] > 0.9
     assert whole["iou_chance"] < 0.5
     assert whole["coverage"] == 1
 
 
-def test_matched_features_do_not(result: Result) -> None:
+def test_without_a_match_nothing_is_compared_and_the_result_says_so(result: Result) -> None:
+    # The other features of this world fire on whole images, the planted ones on a quarter of the cells.
     whole = result.tables["localisation"].filter(pl.col("feature").is_null()).row(0, named=True)
-    assert whole["control"] < 0.7
+    assert math.isnan(whole["above_control"]) and whole["compared"] == 0 and whole["p"] is None
+    assert any("no match" in note for note in result.notes)
+    pointing_found = next(one for one in result.estimates if one.name == "pointing.person")
+    assert pointing_found.control is None and pointing_found.verdict == "not tested"
 
 
 def test_maps_agree_with_the_causal_maps_of_a_circuit_that_looks_cell_by_cell(result: Result) -> None:
-    assert set(result.tables["causal"]["kind"]) == {"twin-swap"}
+    kinds = result.tables["causal"].group_by("kind").agg(pl.col("swap").unique().sort())
+    assert dict(kinds.iter_rows()) == {"twin-swap": [0], "random-swap": [1, 2, 3]}
     agreement = result.tables["agreement"].row(0, named=True)
     assert agreement["images"] == 3
     assert agreement["spearman"] > 0.6
+    assert abs(agreement["random"]) < 0.4
     causal = result.tables["causal"].filter(pl.col("spearman").is_finite()).row(0, named=True)
     assert causal["spearman"] == pytest.approx(stats.spearmanr(causal["map"], causal["causal"]).statistic)
     assert set(np.argsort(causal["causal"])[-4:]) == set(BOX)
@@ -154,9 +160,12 @@ def test_fine_grids_are_replaced_in_square_blocks() -> None:
     assert blocks[0] == blocks[1] == blocks[16] == blocks[17] == 0
 
 
-def test_headlines_and_figures(result: Result) -> None:
-    assert 1 <= len(result.headlines) <= 4
-    assert "random cell" in result.headlines[0]
+def test_findings_stand_in_the_tables_and_figures_are_drawn(result: Result) -> None:
+    assert [one.name for one in result.estimates] == ["pointing.person", "agreement"]
+    agreement = result.estimates[1]
+    assert agreement.verdict == "found" and agreement.draws == 4**3 - 1
+    assert agreement.value == result.tables["agreement"]["above_random"][0]
+    assert agreement.q == result.tables["agreement"]["q"][0]
     drawn = figures(result.tables)
     assert set(drawn) == {"pointing", "maps", "causal"}
     assert all(figure.chart.to_dict() and figure.caption for figure in drawn.values())
