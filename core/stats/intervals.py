@@ -134,7 +134,8 @@ def wilson(successes: int, trials: int) -> Interval:
     rate, z2 = successes / trials, Z95**2
     centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z95 / (1 + z2 / trials) * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
-    return Interval(max(0.0, centre - half), rate, min(1.0, centre + half))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(low if successes else 0.0, rate, high if successes < trials else 1.0)  # rounding leaves 1e-17
 
 
 def permutation_p(observed: float, draws: Sequence[float] | np.ndarray) -> float:
