@@ -127,8 +127,12 @@ def _rank_correlations(x: Float[np.ndarray, "r n"], y: Float[np.ndarray, "r n"])
     return np.asarray(np.divide(products, scale, out=np.full(len(scale), np.nan), where=scale > 0))
 
 
-def wilson(successes: int, trials: int) -> Interval:
-    """A rate with its Wilson score interval (Wilson 1927); NaN without trials."""
+def wilson(successes: float, trials: int) -> Interval:
+    """A rate with its Wilson score interval (Wilson 1927); NaN without trials.
+
+    Trials that succeed in part (a share of an image's captions) count with that part: the interval is then too wide
+    rather than too narrow.
+    """
     if trials == 0:
         return Interval(math.nan, math.nan, math.nan)
     rate, z2 = successes / trials, Z95**2

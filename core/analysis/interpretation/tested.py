@@ -203,6 +203,6 @@ def _literal(name: str, value: Any) -> pl.Expr:
 
 
 def _together(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    place = {"layer": pl.UInt16, "language": pl.String, "position_set": pl.String}
+    place: dict[str, Any] = {"layer": pl.UInt16, "language": pl.String, "position_set": pl.String}
     schema = pl.Schema({**place, **CORRELATES})
     return pl.concat(frames).sort("layer", "feature", "language", "attribute") if frames else schema.to_frame()
