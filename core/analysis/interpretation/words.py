@@ -11,6 +11,7 @@ from core.data.languages import LANGUAGE_NAMES
 UNSUPPORTED = "highest-ranked, not significant"
 NONE_SIGNIFICANT = "highest-ranked features, none significant"
 _PEOPLE = {"female": "women", "male": "men"}
+_ORDER = ["", *LANGUAGE_NAMES.values()]
 _TOLD = 3
 """Tokens quoted of an explanation."""
 
@@ -60,9 +61,9 @@ def _places(own: Iterable[Mapping[str, Any]], concept: Concept) -> list[str]:
     for test in own:
         side = concept.sides[0 if test["auroc"] > 0.5 else 1]
         found = languages.setdefault((concept.position_sets.index(test["position_set"]), side), [])
-        found.append(LANGUAGE_NAMES.get(test["language"] or "", test["language"] or ""))
+        found.append(LANGUAGE_NAMES.get(test["language"], ""))
     return [
-        _place(concept.position_sets[place], side, " and ".join(sorted(names)), concept)
+        _place(concept.position_sets[place], side, " and ".join(sorted(names, key=_ORDER.index)), concept)
         for (place, side), names in sorted(languages.items())
     ]
 

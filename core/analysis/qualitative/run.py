@@ -107,6 +107,10 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         "changes": gender_changes(by_image),
         "differences": differences(by_image, inputs.units, inputs.seed),
     }
+    silent = [language for language in shown if language not in tables["changes"]["language"]]
+    notes += [
+        f"{language}: no generated caption speaks of one gender, so no change can be counted." for language in silent
+    ]
     dose = ", ".join(f"{language} {part.dose:g}" for language, part in shown.items())
     notes.append(f"Amplified at dose {dose} (99.5th percentiles), toward the gender the caption does not have.")
     metrics = {f"{row['language']}.{row['condition']}.changed": row["rate"] for row in tables["changes"].to_dicts()}
