@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
+import core.analysis.qualitative.run as analysis
+from core.analysis.qualitative import Config
 from core.analysis.qualitative.findings import estimates
 from core.analysis.qualitative.gender_changes import (
     CHANGES,
@@ -16,6 +20,7 @@ from core.analysis.qualitative.gender_changes import (
     differences,
     gender_changes,
 )
+from core.causal.interventions import Ablation, Steering
 from core.features.inputs import AnalysisInputs
 from core.report.sentences import sentence
 from core.stats.intervals import bootstrap_mean, wilson
@@ -180,3 +185,74 @@ def test_without_a_random_set_nothing_is_claimed() -> None:
 def test_one_random_set_gives_no_verdict_beyond_weak() -> None:
     rows = [caption(n, ablated="m", random="f", random_amplified="f") for n in range(IMAGES)]
     assert said(rows)["changed.ablated.en"].verdict == "weak"
+
+
+CHOSEN, TOWARD = (7, 3), torch.tensor([3.0, 4.0, 0.0])
+SETS = ((1, 2), (4, 5))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What is asked for while the gallery is planned; random vectors have other lengths than the chosen one."""
+    seen: dict[str, Any] = {}
+
+    def controls(opened: Any, chosen: Any, draws: int, seed: int) -> Any:
+        seen.update(chosen=chosen, draws=draws, seed=seed)
+        return SimpleNamespace(draws=SETS)
+
+    def vector(opened: Any, features: Any, signs: Any) -> torch.Tensor:
+        seen.setdefault("signs", signs)
+        return TOWARD if features == CHOSEN else torch.tensor([0.0, 0.0, 50.0 if features == SETS[0] else 0.1])
+
+    monkeypatch.setattr(analysis, "matched_controls", controls)
+    monkeypatch.setattr(analysis, "feature_vector", vector)
+    monkeypatch.setattr(analysis, "word_ends", lambda loaded: None)
+    return seen
+
+
+def plan(asked: dict[str, Any]) -> Any:
+    ranking = SimpleNamespace(
+        strongest=lambda: [7, 3, 8, 9], signs=lambda features: [1 if f == 7 else -1 for f in features]
+    )
+    opened = SimpleNamespace(layer=2, ranking=ranking, sae=None, table=SimpleNamespace(norm_limit=9.0))
+    nothing: Any = None
+    fields = (pl.DataFrame(), Path("x"), None, (2,), ("en",), lambda layer: opened, lambda: nothing, {}, 5)
+    return analysis._plan(AnalysisInputs(*fields), Config(layer=2, features=2, random_sets=2))  # type: ignore[arg-type]
+
+
+def test_the_features_that_rank_first_are_compared_with_matched_sets_of_the_studys_seed(asked: dict[str, Any]) -> None:
+    planned = plan(asked)
+    assert (planned.features, planned.random) == (CHOSEN, SETS)
+    assert asked == {"chosen": CHOSEN, "draws": 2, "seed": 5, "signs": [1, -1]}
+
+
+def test_random_vectors_are_as_long_as_the_chosen_one(asked: dict[str, Any]) -> None:
+    planned = plan(asked)
+    assert planned.toward_female.equal(TOWARD)
+    assert [float(vector.norm()) for vector in planned.random_vectors] == pytest.approx([5, 5])
+
+
+def test_each_condition_writes_with_its_own_features_and_away_from_the_clean_caption(
+    asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clean = ["a woman sings", "a man sings", "a dog sings"]
+
+    def generate(loaded: Any, prompts: list[int], most: int, force: Any) -> list[str]:
+        patch = None if force is None else force.change
+        said = f"ablated {patch.features}" if isinstance(patch, Ablation) else None
+        if isinstance(patch, Steering):
+            said = f"added {[round(float(x), 2) for x in patch.vector]}"
+        return [said or clean[prompt] for prompt in prompts]
+
+    monkeypatch.setattr(analysis, "generate", generate)
+    monkeypatch.setattr(analysis, "during_generation", lambda sae, patch, limit: patch)
+    monkeypatch.setattr(analysis, "Intervention", lambda layer, change: SimpleNamespace(layer=layer, change=change))
+    pairs: Any = [SimpleNamespace(caption=SimpleNamespace(language="en"), sign=sign) for sign in (1, 1, -1)]
+    texts = analysis._captions(plan(asked), pairs, [0, 1, 2], 2.0, 10)  # type: ignore[list-item]
+    assert texts["clean"] == clean
+    assert texts["ablated"] == ["ablated (7, 3)"] * 3
+    toward_male, toward_female = "added [-6.0, -8.0, -0.0]", "added [6.0, 8.0, 0.0]"
+    assert texts["amplified"] == [toward_male, toward_female, toward_male]
+    assert texts["random"] == [["ablated (1, 2)", "ablated (4, 5)"]] * 3
+    assert texts["random_amplified"][1] == ["added [0.0, 0.0, 10.0]"] * 2
+    assert texts["random_amplified"][0] == ["added [-0.0, -0.0, -10.0]"] * 2

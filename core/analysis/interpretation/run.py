@@ -175,6 +175,8 @@ def _notes(inputs: AnalysisInputs, tables: dict[str, pl.DataFrame]) -> tuple[str
         lines.append("Text only: no image attributes and no image contexts.")
     if not tables["features"].height:
         lines.append("No feature passed the support filter on the selection split, so none is described.")
+    elif not tables["associations"].height:
+        lines.append("A side has fewer than five test images, so no feature is tested.")
     elif not tables["correlates"].height:
         lines.append("The samples have no other attribute, so no feature is compared with correlates.")
     return tuple(lines)

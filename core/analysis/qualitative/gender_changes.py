@@ -87,7 +87,7 @@ def differences(
     """The chosen features' rate less the random sets', by language: columns of `DIFFERENCES`.
 
     Args:
-        by_image: what `changes_by_image` gives.
+        by_image: changes by image, as `changes_by_image` counts them.
         units: the unit of each image; an image and its twin are one.
         seed: of resamples and flips.
     """

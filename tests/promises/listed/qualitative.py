@@ -3,7 +3,7 @@
 from tests.promises.mutation import Mutant
 
 TESTS = "test_qualitative.py"
-CHANGES, FINDINGS = (f"core/analysis/qualitative/{name}.py" for name in ("gender_changes", "findings"))
+CHANGES, FINDINGS, RUN = (f"core/analysis/qualitative/{name}.py" for name in ("gender_changes", "findings", "run"))
 MUTANTS = (
     Mutant(
         "qualitative: generated captions are labelled in their own language",
@@ -96,6 +96,27 @@ MUTANTS = (
         CHANGES,
         'q = stats.false_discovery_control(table["p"].to_numpy()) if table.height else np.zeros(0)',
         'q = table["p"].to_numpy() if table.height else np.zeros(0)',
+        TESTS,
+    ),
+    Mutant(
+        "qualitative: random vectors are as long as the chosen one",
+        RUN,
+        "vector * (other.norm() / vector.norm().clamp(min=1e-30))",
+        "vector * 1.0",
+        TESTS,
+    ),
+    Mutant(
+        "qualitative: captions are steered away from the clean caption's gender",
+        RUN,
+        "texts |= written(Steering(vector * (sign * dose)), which)",
+        "texts |= written(Steering(vector * dose), which)",
+        TESTS,
+    ),
+    Mutant(
+        "qualitative: random sets are those of the study's seed",
+        RUN,
+        "matched_controls(opened, features, config.random_sets, inputs.seed)",
+        "matched_controls(opened, features, config.random_sets, 0)",
         TESTS,
     ),
     Mutant(
