@@ -54,9 +54,9 @@ def read(
             "sample_id": [row[0] for row in rows],
             "image_id": [row[0][:4] for row in rows],
             "language": [row[1] for row in rows],
-            "segment": ["caption"] * len(rows),
+            "segment": ["prompt" if row[2].startswith("[") else "caption" for row in rows],
             "token": [f"▁{row[2]}" for row in rows],
-            "special": [False] * len(rows),
+            "special": [row[2] == "<end>" for row in rows],
         }
     )
     columns = [[row[3] for row in rows], *(others or [])]
@@ -166,6 +166,21 @@ def test_several_captions_of_an_image_count_as_one() -> None:
     assert first[1].row(0)[3:6] == pytest.approx(second[1].row(0)[3:6])
     z = [found[0].filter(attribute="token").sort("value")["z"].to_list() for found in (first, second)]
     assert z[0] == pytest.approx(z[1])
+
+
+def test_special_rows_count_nowhere_and_prompt_rows_in_no_tokens() -> None:
+    place = ["park" if n % 4 == 0 else "street" for n in range(80)]
+    samples = samples_of(80, third, place=place)
+    said = [("alpha", 1.0), ("beta", 0.0), ("gamma", 0.0)]
+    rows = [(image, "en", word, value) for image in samples["image_id"] for word, value in said]
+    marked = [(image, "en", "<end>", 90.0 * (n % 4)) for n, image in enumerate(samples["image_id"])]
+    asked = [(image, "en", "[describe", 5.0 * (n % 4 == 0)) for n, image in enumerate(samples["image_id"])]
+    enriched, explained, _ = read(rows + marked + asked, samples)
+    tokens = enriched.filter(attribute="token")
+    assert set(tokens["value"]) == {"alpha", "beta", "gamma"}
+    assert explained["explanation"].to_list() == ["tokens ‹alpha›"]
+    parks = enriched.filter(attribute="place", value="park").row(0, named=True)
+    assert parks["active"] == parks["total"] > 0
 
 
 def test_the_control_is_what_the_other_features_explanations_reach() -> None:
