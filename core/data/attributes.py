@@ -1,5 +1,7 @@
 """What else is known of samples: columns by which images can be sorted."""
 
+from collections.abc import Sequence
+
 import polars as pl
 
 
@@ -13,3 +15,13 @@ def attribute_columns(samples: pl.DataFrame, most_values: int = 50) -> list[str]
         if 2 <= samples[name].drop_nulls().n_unique() <= most_values:
             names.append(name)
     return sorted(names)
+
+
+def attributes_by_image(samples: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    """image_id and each column as text, one row an image; null where the image's samples disagree or say nothing."""
+    known = [pl.col(name).cast(pl.String).drop_nulls().unique() for name in columns]
+    agreed = [
+        pl.when(values.len() == 1).then(values.first()).otherwise(None).alias(name)
+        for name, values in zip(columns, known, strict=True)
+    ]
+    return samples.group_by("image_id").agg(agreed).sort("image_id")

@@ -1,14 +1,14 @@
 """Where a feature fires, as a reader sees it: rows of each strength with the tokens around them."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from core.activations.table import LayerTable
-from core.features.index import FeatureIndex
 
 EXAMPLES = pl.Schema(
     {
@@ -30,8 +30,29 @@ EXAMPLES = pl.Schema(
 row in its own segment with the feature's activation on each; empty for an image row, whose place is its position."""
 
 
+class Active(Protocol):
+    """What tells in which rows a feature is active: a `FeatureIndex`, or a part of one."""
+
+    def csc(self, feature: int, /) -> tuple[np.ndarray, np.ndarray]:
+        """The rows a feature is active in, ascending, and its activations there."""
+
+
+@dataclass(frozen=True)
+class RowsAmong:
+    """A feature index that knows the rows of `among` [T] only."""
+
+    index: Active
+    among: Bool[np.ndarray, " T"]
+
+    def csc(self, feature: int, /) -> tuple[np.ndarray, np.ndarray]:
+        """The rows a feature is active in, ascending, and its activations there."""
+        rows, values = self.index.csc(feature)
+        kept = self.among[rows]
+        return np.asarray(rows)[kept], np.asarray(values)[kept]
+
+
 def examples(
-    index: FeatureIndex, table: LayerTable, feature: int, quantiles: int = 4, contexts: int = 3, window: int = 32
+    index: Active, table: LayerTable, feature: int, quantiles: int = 4, contexts: int = 3, window: int = 32
 ) -> pl.DataFrame:
     """Up to `contexts` rows from each of `quantiles` equal bands of the feature's active rows, strongest band first.
 

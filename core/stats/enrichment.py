@@ -28,14 +28,27 @@ class Enrichment:
         return [int(value) for value in order if self.z[value] > least_z]
 
 
-def enrich(values: Int[np.ndarray, " n"], active: Bool[np.ndarray, " n"], kinds: int) -> Enrichment:
+def enrich(
+    values: Int[np.ndarray, " n"],
+    active: Bool[np.ndarray, " n"],
+    kinds: int,
+    weights: Float[np.ndarray, " n"] | None = None,
+) -> Enrichment:
     """Log-odds ratio of each value where active against elsewhere, with an informative Dirichlet prior.
 
     The prior has the values' overall distribution and the weight of ten observations (Monroe, Colaresi & Quinn 2008,
     eq. 16 and 20).
+
+    Args:
+        values: the number of each observation's value.
+        active: whether the feature is active there.
+        kinds: how many values there are, V.
+        weights: how much each observation counts (one caption of three counts a third); null: 1 each.
     """
-    inside = np.bincount(values[active], minlength=kinds).astype(np.float64)
-    total = np.bincount(values, minlength=kinds).astype(np.float64)
+    weights = np.ones(values.size) if weights is None else weights
+    inside, total = (
+        np.bincount(values[part], weights=weights[part], minlength=kinds) for part in (active, np.ones_like(active))
+    )
     outside = total - inside
     prior = PRIOR * np.maximum(total, 1e-9) / max(total.sum(), 1)
     logits = []
@@ -44,23 +57,38 @@ def enrich(values: Int[np.ndarray, " n"], active: Bool[np.ndarray, " n"], kinds:
         logits.append(np.log((counts + prior) / np.maximum(rest, 1e-9)))
     difference = logits[0] - logits[1]
     error = np.sqrt(1 / (inside + prior) + 1 / (outside + prior))
-    return Enrichment(difference, difference / error, inside.astype(np.int64), total.astype(np.int64))
+    counted = [np.bincount(values[part], minlength=kinds) for part in (active, np.ones_like(active))]
+    return Enrichment(difference, difference / error, counted[0], counted[1])
 
 
 def balanced_accuracy(
-    predicted: Bool[np.ndarray, " n"], active: Bool[np.ndarray, " n"], units: Int[np.ndarray, " n"], draws: int
+    predicted: Bool[np.ndarray, " n"],
+    active: Bool[np.ndarray, " n"],
+    units: Int[np.ndarray, " n"],
+    draws: int,
+    seed: int,
+    weights: Float[np.ndarray, " n"] | None = None,
 ) -> Interval:
     """Mean of sensitivity and specificity of a predicate, with the bootstrap over units.
 
-    NaN where the feature is always or never active.
+    NaN where the feature is always or never active. Without draws the ends are the value itself.
+
+    Args:
+        predicted: where the predicate holds.
+        active: where the feature is active.
+        units: what each observation belongs to (an image and its twin are one unit); units are resampled.
+        draws: resamples.
+        seed: of the resampling.
+        weights: how much each observation counts; null: 1 each.
     """
+    weights = np.ones(active.size) if weights is None else weights
     _, codes = np.unique(units, return_inverse=True)
     counted = [predicted & active, active, ~predicted & ~active, ~active]
-    counts = np.stack([np.bincount(codes, weights=cell) for cell in counted], axis=1)
+    counts = np.stack([np.bincount(codes, weights=cell * weights) for cell in counted], axis=1)
     whole = _balance(counts.sum(axis=0, keepdims=True))
     if not counts.size or not np.isfinite(whole[0]):
         return Interval(float("nan"), float("nan"), float("nan"))
-    drawn = _balance(resamples(len(counts), draws, 0) @ counts)
+    drawn = _balance(resamples(len(counts), draws, seed) @ counts) if draws else whole
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     return Interval(float(low), float(whole[0]), float(high))
 
@@ -68,5 +96,5 @@ def balanced_accuracy(
 def _balance(counts: Float[np.ndarray, "draws 4"]) -> Float[np.ndarray, " draws"]:
     hit, active, rejected, silent = counts.T
     some = (active > 0) & (silent > 0)
-    share = hit / np.maximum(active, 1) + rejected / np.maximum(silent, 1)
+    share = hit / np.where(some, active, 1) + rejected / np.where(some, silent, 1)
     return np.where(some, share / 2, np.nan)

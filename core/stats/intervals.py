@@ -127,14 +127,19 @@ def _rank_correlations(x: Float[np.ndarray, "r n"], y: Float[np.ndarray, "r n"])
     return np.asarray(np.divide(products, scale, out=np.full(len(scale), np.nan), where=scale > 0))
 
 
-def wilson(successes: int, trials: int) -> Interval:
-    """A rate with its Wilson score interval (Wilson 1927); NaN without trials."""
+def wilson(successes: float, trials: int) -> Interval:
+    """A rate with its Wilson score interval (Wilson 1927); NaN without trials.
+
+    Trials that succeed in part (a share of an image's captions) count with that part: the interval is then too wide
+    rather than too narrow.
+    """
     if trials == 0:
         return Interval(math.nan, math.nan, math.nan)
     rate, z2 = successes / trials, Z95**2
     centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z95 / (1 + z2 / trials) * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
-    return Interval(max(0.0, centre - half), rate, min(1.0, centre + half))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(low if successes else 0.0, rate, high if successes < trials else 1.0)  # rounding leaves 1e-17
 
 
 def permutation_p(observed: float, draws: Sequence[float] | np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""What do the gender-associated features fire on, and what do they promote?"""
+"""What do the features chosen for gender fire on, and what do they promote?"""
 
 from core.analysis.declaration import Analysis
 from core.study.layers import Layers
@@ -6,12 +6,12 @@ from core.study.section import Positive, Section
 
 
 class Config(Section):
-    """What the gender-associated features fire on and what they promote."""
+    """What the features chosen for gender fire on and what they promote."""
 
     layers: Layers = "all"
     """Layers whose features are described."""
     features: Positive = 5
-    """Features a layer, the most gender-associated ones on the selection split."""
+    """Features a layer, the highest-ranked ones on the selection split."""
     quantiles: Positive = 4
     """Activation quantiles from which contexts are shown."""
     contexts: Positive = 3
@@ -24,9 +24,9 @@ ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.interpretation.run:run",
     figures="core.analysis.interpretation.figures:figures",
-    version=2,
+    version=3,
     title="Top features and their examples",
-    question="What do the features that go with gender fire on, and what do they promote?",
+    question="What do the features chosen for gender fire on, and what do they promote?",
     needs=frozenset({"head"}),
     place=20,
     chapter=20,

@@ -24,12 +24,12 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
 def _explanations(explanations: pl.DataFrame) -> Figure:
     keys = ["layer", "feature", "explanation"]
     own = explanations.select(*keys, "score", pl.lit("its own").alias("which"))
-    swapped = explanations.select(*keys, pl.col("control").alias("score"), pl.lit("another feature's").alias("which"))
+    swapped = explanations.select(*keys, pl.col("control").alias("score"), pl.lit("other features'").alias("which"))
     table = pl.concat([own, swapped]).drop_nulls("score")
     colour = alt.Color(
         "which:N",
         title="Explanation",
-        scale=alt.Scale(domain=["its own", "another feature's"], range=[MEASURED, CONTROLS[1]]),
+        scale=alt.Scale(domain=["its own", "other features'"], range=[MEASURED, CONTROLS[1]]),
     )
     scale = alt.Scale(zero=False)
     y = alt.Y("score:Q", title="Balanced accuracy on test images", scale=scale)
@@ -40,7 +40,7 @@ def _explanations(explanations: pl.DataFrame) -> Figure:
         (rule(0.5) + points + means).properties(width=WIDTH, height=HEIGHT),
         "How well a feature's explanation (over-represented tokens or an image attribute, chosen on train and "
         "selection images) tells where it fires on test images; a point a feature, lines are means. Grey: the "
-        "explanation of another feature of the layer; dashed: chance.",
+        "mean over the explanations of the layer's other features; dashed: chance.",
     )
 
 
@@ -72,6 +72,6 @@ def _promoted(promoted: pl.DataFrame, described: pl.DataFrame) -> Figure:
     chart = by_panel(panel, "name", {name: name for name in order}).resolve_scale(y="independent", x="independent")
     return Figure(
         chart,
-        "Tokens whose logits the best explained features raise and lower most by the direct path (decoder, final "
-        "norm, unembedding), against the mean over the vocabulary.",
+        "Tokens whose logits the features that rank first on the selection split raise and lower most by the direct "
+        "path (decoder, final norm, unembedding), against the mean over the vocabulary.",
     )

@@ -17,6 +17,8 @@ class Config(Section):
     """Features ablated or amplified together."""
     images: Positive = 8
     """Images shown."""
+    random_sets: Positive = 3
+    """Matched random sets that are ablated, and added, in the chosen features' place."""
     max_new_tokens: Positive = 40
     """Length at which a generated caption is cut."""
 
@@ -25,9 +27,9 @@ ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.qualitative.run:run",
     figures="core.analysis.qualitative.figures:figures",
-    version=4,
+    version=5,
     title="Gallery",
-    question="What do captions look like before and after features are ablated or amplified?",
+    question="Do generated captions change gender when features are ablated or amplified?",
     needs=frozenset({"gpu", "stream"}),
     place=70,
     chapter=70,

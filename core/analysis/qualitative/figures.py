@@ -8,9 +8,10 @@ import polars as pl
 from core.figures.theme import HEIGHT, WIDTH, Figure, language_colour
 
 _NAMES = {
-    "ablated": "gender features taken out",
-    "amplified": "turned to the other gender",
+    "ablated": "chosen features taken out",
     "random": "random features taken out",
+    "amplified": "turned to the other gender",
+    "random_amplified": "random features added",
 }
 
 
@@ -39,10 +40,10 @@ def _changes(changes: pl.DataFrame) -> Figure:
         color=language_colour(present=languages),
     )
     spans = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
-    counts = changes["captions"].to_list()
+    counts = changes["images"].to_list()
     caption = (
         f"Share of greedily generated captions that speak of the other gender than the clean caption does, with Wilson "
-        f"95 % intervals, n = {min(counts)} to {max(counts)} a bar. The intervention is in "
-        f"force while the prompt is read and at every step; random features are the control."
+        f"95 % intervals, n = {min(counts)} to {max(counts)} test images per bar. The intervention is in force while "
+        f"the prompt is read and at every step; matched random sets, taken out or added, are the controls."
     )
     return Figure((bars + spans).properties(width=WIDTH, height=HEIGHT), caption)

@@ -13,14 +13,14 @@ from core.lm.patched import IMAGE, TokenBatch
 from core.lm.prompts import EncodedSample
 
 RULES = ("largest effect", "median effect", "least effect", "failure")
-"""In what respect an image is shown: taking the features out moved its gendered words most toward the other gender, as
-much as the median, not at all, or most in the wrong direction."""
+"""In what respect an image is shown: taking the features out shifted its gendered words most toward the other gender,
+as much as the median, not at all, or most in the wrong direction."""
 
 
 def pick_images(effects: dict[str, float], count: int) -> dict[str, str]:
     """Up to `count` images, each with the rule that chose it, the rules taking turns.
 
-    A failure moved away from the other gender; without any left, that rule passes.
+    A failure shifted away from the other gender; without any left, that rule passes.
     """
     left = dict(sorted(effects.items()))
     if not left:

@@ -2,7 +2,7 @@
 
 Captions are generated greedily with the intervention in force at every step. Features are taken out (ablated), or
 turned toward the gender that the clean caption does not have (amplified) at the largest dose that stays shorter than
-the stream itself; a matched random set taken out says what any features do.
+the stream itself; the same is done to matched random sets, which say what any features do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,9 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from core.analysis.qualitative import Config
+from core.analysis.qualitative.findings import estimates
 from core.analysis.qualitative.gallery import Strip, pick_images, read_strips
-from core.analysis.qualitative.gender_changes import away_from, gender_changes, headlines
+from core.analysis.qualitative.gender_changes import away_from, changes_by_image, differences, gender_changes
 from core.analysis.result import Result
 from core.causal.controls import matched_controls
 from core.causal.interventions import Ablation, Steering, during_generation
@@ -47,19 +48,14 @@ _GALLERY: dict[str, Any] = {
     "effect": pl.Float64,
 }
 GALLERY = pl.Schema(_GALLERY)
-CAPTIONS = pl.Schema(
-    {
-        "sample_id": pl.String,
-        "image_id": pl.String,
-        "language": pl.String,
-        "gender": pl.String,
-        "effect": pl.Float64,
-        "clean": pl.String,
-        "ablated": pl.String,
-        "amplified": pl.String,
-        "random": pl.String,
-    }
-)
+_CAPTIONS: dict[str, Any] = {
+    **dict.fromkeys(("sample_id", "image_id", "language", "gender"), pl.String),
+    "effect": pl.Float64,
+    **dict.fromkeys(("clean", "ablated", "amplified"), pl.String),
+    **dict.fromkeys(("random", "random_amplified"), pl.List(pl.String)),
+}
+CAPTIONS = pl.Schema(_CAPTIONS)
+"""Texts by condition; of the random sets a list, one text a set."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +65,9 @@ class _Plan:
     loaded: LoadedModel
     opened: LayerView
     features: tuple[int, ...]
-    random: tuple[int, ...] | None
+    random: tuple[tuple[int, ...], ...]
     toward_female: Tensor
+    random_vectors: tuple[Tensor, ...]
     ends: Bool[Tensor, " V"]
 
 
@@ -94,7 +91,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     notes: list[str] = []
     for number, language in enumerate(inputs.languages):
         pairs, reasons = find_pairs(inputs, plan.loaded, chosen.rows, language)
-        notes += [f"{count} test images left out: {reason}." for reason, count in sorted(reasons.items())]
+        notes += [f"{count} test {inputs.counted} left out: {reason}." for reason, count in sorted(reasons.items())]
         if pairs:
             shown[language] = _show(inputs, plan, pairs, config.max_new_tokens)
         inputs.progress(number + 1, len(inputs.languages))
@@ -103,14 +100,31 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     if inputs.images is None:
         notes.append("Text only: the model continues each sample's text; there are no maps.")
     captions = pl.concat([part.captions for part in shown.values()])
-    changes = gender_changes(captions)
-    gallery = _gallery(inputs, shown, config.images)
-    tables = {"gallery": gallery, "captions": captions, "changes": changes}
+    by_image = changes_by_image(captions)
+    tables = {
+        "gallery": _gallery(inputs, shown, config.images),
+        "captions": captions,
+        "changes": gender_changes(by_image),
+        "differences": differences(by_image, inputs.units, inputs.seed),
+    }
+    silent = [language for language in shown if language not in tables["changes"]["language"]]
+    notes += [
+        f"{language}: no generated caption speaks of one gender, so no change can be counted." for language in silent
+    ]
     dose = ", ".join(f"{language} {part.dose:g}" for language, part in shown.items())
     notes.append(f"Amplified at dose {dose} (99.5th percentiles), toward the gender the caption does not have.")
-    metrics = {f"{row['language']}.{row['condition']}.changed": row["rate"] for row in changes.rows(named=True)}
-    shown_tables = {"changes": "Captions whose gender changes"}
-    return Result(headlines(changes, config.layer), metrics, tables, shown_tables, tuple(notes))
+    metrics = {f"{row['language']}.{row['condition']}.changed": row["rate"] for row in tables["changes"].to_dicts()}
+    found = estimates(tables, inputs, config.layer, _done(shown, len(plan.features)))
+    return Result((), metrics, tables, {"changes": "Captions whose gender changes"}, tuple(notes), found)
+
+
+def _done(shown: Mapping[str, _Shown], features: int) -> dict[tuple[str, str], str]:
+    """What was done, in words, by language and condition."""
+    done = {}
+    for language, part in shown.items():
+        done[language, "ablated"] = f"{features} features set to zero at every position"
+        done[language, "amplified"] = f"{features} features added at dose {part.dose:g}, toward the other gender"
+    return done
 
 
 def _plan(inputs: AnalysisInputs, config: Config) -> _Plan | None:
@@ -118,11 +132,17 @@ def _plan(inputs: AnalysisInputs, config: Config) -> _Plan | None:
     features = tuple(opened.ranking.strongest()[: config.features])
     if not features:
         return None
-    control = matched_controls(opened, features, 1, inputs.seed)
+    random = matched_controls(opened, features, config.random_sets, inputs.seed).draws
     vector = feature_vector(opened, features, opened.ranking.signs(features))
+    vectors = tuple(_as_long(feature_vector(opened, one, opened.ranking.signs(one)), vector) for one in random)
     loaded = inputs.open_model()
-    random = control.draws[0] if control.draws else None
-    return _Plan(loaded, opened, features, random, vector, word_ends(loaded))
+    return _Plan(loaded, opened, features, random, vector, vectors, word_ends(loaded))
+
+
+def _as_long(vector: Tensor, other: Tensor) -> Tensor:
+    """`vector` scaled to the length of `other`."""
+    scaled: Tensor = vector * (other.norm() / vector.norm().clamp(min=1e-30))
+    return scaled
 
 
 def _show(inputs: AnalysisInputs, plan: _Plan, pairs: Sequence[MinimalPair], most: int) -> _Shown:
@@ -162,29 +182,38 @@ def _prompt(inputs: AnalysisInputs, loaded: LoadedModel, pair: MinimalPair) -> E
 
 def _captions(
     plan: _Plan, pairs: Sequence[MinimalPair], prompts: Sequence[EncodedSample], dose: float, most: int
-) -> dict[str, list[str | None]]:
-    """Generated captions by condition, in the pairs' order; null where there is no random set."""
+) -> dict[str, list[Any]]:
+    """Generated captions by condition, in the pairs' order; of the random sets a list each, empty without any set."""
     layer, sae, limit = plan.opened.layer, plan.opened.sae, plan.opened.table.norm_limit
+    everyone = range(len(pairs))
 
     def written(patch: Ablation | Steering | None, which: Sequence[int]) -> dict[int, str]:
         force = None if patch is None else Intervention(layer, during_generation(sae, patch, limit))
         return dict(zip(which, generate(plan.loaded, [prompts[i] for i in which], most, force), strict=True))
 
-    everyone = range(len(pairs))
     clean = written(None, everyone)
     away = [away_from(clean[i], pairs[i].caption.language, pairs[i].sign) for i in everyone]
-    steered: dict[int, str] = {}
-    for sign in (1, -1):
-        which = [index for index in everyone if away[index] == sign]
-        steered |= written(Steering(plan.toward_female * (sign * dose)), which)
-    random = written(Ablation(plan.random), everyone) if plan.random is not None else {}
-    by_condition: Mapping[str, dict[int, str]] = {
-        "clean": clean,
-        "ablated": written(Ablation(plan.features), everyone),
-        "amplified": steered,
-        "random": random,
+
+    def steered(vector: Tensor) -> dict[int, str]:
+        texts: dict[int, str] = {}
+        for sign in (1, -1):
+            which = [index for index in everyone if away[index] == sign]
+            texts |= written(Steering(vector * (sign * dose)), which)
+        return texts
+
+    ablated, amplified = written(Ablation(plan.features), everyone), steered(plan.toward_female)
+    random = [written(Ablation(one), everyone) for one in plan.random]
+    added = [steered(vector) for vector in plan.random_vectors]
+    return {
+        **{
+            name: [texts[i] for i in everyone] for name, texts in zip(_CHOSEN, (clean, ablated, amplified), strict=True)
+        },
+        "random": [[texts[i] for texts in random] for i in everyone],
+        "random_amplified": [[texts[i] for texts in added] for i in everyone],
     }
-    return {name: [texts.get(index) for index in everyone] for name, texts in by_condition.items()}
+
+
+_CHOSEN = ("clean", "ablated", "amplified")
 
 
 def _gallery(inputs: AnalysisInputs, shown: Mapping[str, _Shown], count: int) -> pl.DataFrame:

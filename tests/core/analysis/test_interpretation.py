@@ -40,7 +40,8 @@ def test_planted_features_are_described_by_gender_and_held_out_scores_say_so(stu
         (pl.col("feature") == 0) & (pl.col("layer") == 1) & (pl.col("attribute") == "gender_en")
     )
     assert gender.sort("z")["value"].to_list() == ["male", "female"]
-    assert any("balanced accuracy" in line for line in result.headlines)
+    assert {one.name for one in result.estimates if one.answers} >= {"passing.en", "explanations.en", "passing.ar"}
+    assert result.headlines == ()
 
 
 def test_tables_have_their_columns_and_figures_draw(study: AnalysisInputs):
@@ -84,7 +85,7 @@ def test_enrichment_follows_monroe_and_ignores_rare_values():
 def test_balanced_accuracy_equals_scikit_learns():
     rng = np.random.default_rng(0)
     active, predicted = rng.random(300) < 0.3, rng.random(300) < 0.5
-    interval = balanced_accuracy(predicted, active, np.arange(300) // 5, 100)
+    interval = balanced_accuracy(predicted, active, np.arange(300) // 5, 100, seed=1)
     assert interval.mean == pytest.approx(balanced_accuracy_score(active, predicted))
     assert interval.low < interval.mean < interval.high
-    assert math.isnan(balanced_accuracy(predicted, np.ones(300, bool), np.arange(300), 10).mean)
+    assert math.isnan(balanced_accuracy(predicted, np.ones(300, bool), np.arange(300), 10, seed=1).mean)

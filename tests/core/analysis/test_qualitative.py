@@ -8,7 +8,7 @@ import pytest
 from core.analysis.qualitative import Config as QualitativeConfig
 from core.analysis.qualitative.figures import figures
 from core.analysis.qualitative.gallery import RULES, pick_images
-from core.analysis.qualitative.gender_changes import away_from, gender_changes
+from core.analysis.qualitative.gender_changes import away_from, changes_by_image, gender_changes
 from core.analysis.qualitative.run import GALLERY
 from core.analysis.qualitative.run import run as qualitative
 from core.analysis.result import Result
@@ -52,12 +52,23 @@ def test_maps_are_of_the_shown_features(world: CausalWorld, result: Result) -> N
 
 def test_captions_are_written_in_every_condition(result: Result) -> None:
     captions = result.tables["captions"]
-    assert captions.select(pl.col("clean", "ablated", "amplified", "random").is_null().any()).row(0) == (False,) * 4
+    written = captions.select(pl.col("clean", "ablated", "amplified", "random", "random_amplified").is_null().any())
+    assert written.row(0) == (False,) * 5
+    assert set(captions["random"].list.len()) == set(captions["random_amplified"].list.len()) == {3}
     assert (captions["clean"] != captions["amplified"]).any()
 
 
 def test_amplification_names_its_dose(result: Result) -> None:
     assert any("Amplified at dose" in note for note in result.notes)
+
+
+def test_every_language_and_intervention_is_compared_with_random_sets(result: Result) -> None:
+    answers = {one.name: one for one in result.estimates}
+    assert set(answers) == {f"changed.{name}.{one}" for name in ("ablated", "amplified") for one in ("en", "ar")}
+    for one in answers.values():
+        row = result.tables["differences"].filter(**one.source.key)
+        assert row[one.source.column].item() == one.value
+        assert one.control is not None and one.control.draws == 3
 
 
 def test_the_same_run_gives_the_same_gallery(world: CausalWorld, result: Result) -> None:
@@ -67,14 +78,17 @@ def test_the_same_run_gives_the_same_gallery(world: CausalWorld, result: Result)
 def test_changes_count_captions_that_speak_of_the_other_gender() -> None:
     rows = {
         "language": ["en"] * 4,
+        "image_id": ["a", "b", "c", "d"],
         "clean": ["a woman runs", "a man runs", "a dog runs", "she sings"],
         "ablated": ["a man runs", "a man runs", "a man runs", "sings"],
         "amplified": ["he", "she", "she", "he"],
-        "random": [None] * 4,
+        "random": [[]] * 4,
+        "random_amplified": [[]] * 4,
     }
-    changes = gender_changes(pl.DataFrame(rows, schema_overrides={"random": pl.String}))
-    found = {row["condition"]: (row["changed"], row["captions"]) for row in changes.iter_rows(named=True)}
-    assert found == {"ablated": (1, 3), "amplified": (3, 3)}
+    empty = {name: pl.List(pl.String) for name in ("random", "random_amplified")}
+    by_image = changes_by_image(pl.DataFrame(rows, schema_overrides=empty))
+    found = {row["condition"]: (row["rate"], row["images"]) for row in gender_changes(by_image).iter_rows(named=True)}
+    assert found == {"ablated": (pytest.approx(1 / 3), 3), "amplified": (1, 3)}
 
 
 def test_steering_turns_away_from_the_gender_of_the_clean_caption() -> None:
@@ -95,5 +109,5 @@ def test_without_any_pair_the_result_says_so(world: CausalWorld) -> None:
     samples = world.samples.with_columns(pl.lit("neutral").alias("visible_gender"))
     found = qualitative(replace(world.inputs, samples=samples), CONFIG)
     assert found.tables["gallery"].is_empty()
-    assert found.headlines == ()
+    assert found.estimates == ()
     assert figures(found.tables) == {}
