@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 
 from core.analysis.overview.emergence import Place
-from core.analysis.overview.onset import Curve, summarise
+from core.analysis.overview.onset import Curve
+from core.analysis.overview.onset import onsets as onset_table
 from core.data.gender_concept import GENDER
 from core.features.row_groups import FeatureSums
 from core.stats.curves import layer_scores
@@ -46,7 +47,7 @@ def onsets(seed: int, effect: float = 0.0, images: int = 120, layers: int = 6, d
             x = own + 0.5 * rng.normal(size=own.shape) + effect * (layer >= 2) * female[:, None]
             probe = difference_of_means(Labelled(x[train], female[train]))
             curves[place].append((layer, layer_scores(probe.score(x[test]), female[test], shuffled)))
-    return summarise(_rows(layers), curves, GENDER)["onset"].to_list()
+    return onset_table(_rows(layers), curves, GENDER)["onset"].to_list()
 
 
 def _rows(layers: int) -> pl.DataFrame:

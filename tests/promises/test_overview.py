@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 
 from core.analysis.overview.counts import _odds
 from core.analysis.overview.emergence import Place, _sparse_methods, read_stream, split_units
-from core.analysis.overview.onset import peak_layer, summarise
+from core.analysis.overview.onset import onsets as onset_table
+from core.analysis.overview.onset import peak_layer, peaks
 from core.analysis.overview.quality import GroupSums, _group_of_row, _members
 from core.analysis.overview.top_features import top_features, top_summary
 from core.causal.splice import recovered, spliced_samples, spliced_stream
@@ -469,15 +470,15 @@ def test_the_layer_named_is_the_first_of_the_run_and_its_own_evidence_is_quoted(
     select = [0.5, 0.5, 0.6, 0.7, 0.9, 0.5]
     place = Place("en", BEFORE)
     curve = [(2 * layer, _scores(value, null[:, layer])) for layer, value in enumerate(z)]
-    row = summarise(_emergence(place, [scores for _, scores in curve], select), {place: curve}, GENDER).row(
-        0, named=True
-    )
-    assert row["onset"] == row["layer"] == 4 and row["peak_layer"] == 8
+    tables = _emergence(place, [scores for _, scores in curve], select), {place: curve}, GENDER
+    row, peak = (table(*tables).row(0, named=True) for table in (onset_table, peaks))
+    assert row["onset"] == row["layer"] == 4 and row["q"] <= 0.05
     assert row["auroc"] == 0.8 and row["shuffled_high"] == pytest.approx(np.quantile(curve[2][1].null_auroc, 0.975))
-    assert row["peak_auroc"] == 1.0 and row["q"] <= 0.05
+    assert peak["layer"] == 8 and peak["auroc"] == 1.0 and peak["p"] == peak["q"] == curve[4][1].p
     weak = [(layer, _scores(0.1, scores.null_z)) for layer, scores in curve]
-    none = summarise(_emergence(place, [s for _, s in weak], select), {place: weak}, GENDER).row(0, named=True)
-    assert none["onset"] is None and none["layer"] == none["peak_layer"] == 8 and none["q"] > 0.05
+    tables = _emergence(place, [s for _, s in weak], select), {place: weak}, GENDER
+    none = onset_table(*tables).row(0, named=True)
+    assert none["onset"] is None and none["layer"] == 8 and none["q"] > 0.05
 
 
 def _emergence(place: Place, scores: list[LayerScores], select: list[float]) -> pl.DataFrame:

@@ -15,6 +15,7 @@ Tables = Mapping[str, pl.DataFrame]
 _READING = ("decision", "picture")
 """The questions whose curves are findings: on the words themselves the probe reads the word."""
 _KEYS = {"decision": "features", "picture": "features.picture", "words": "features.words"}
+_LEAST = "the lower end is the share that is true at least, by the runs with shuffled labels"
 _COUNTED_IN = {
     "decision": "before {concept} is spoken",
     "picture": "on image tokens",
@@ -39,58 +40,71 @@ def estimates(inputs: AnalysisInputs, tables: Tables, draws: int) -> tuple[Estim
 
     `draws` are the shuffles behind the curves.
     """
-    rows = list(tables["emergence_summary"].iter_rows(named=True))
-    questions = inputs.concept.questions
-    read = [row for row in rows if questions[row["position_set"]] in _READING]
+    onsets, peaks = (_read(tables[name], inputs.concept) for name in ("emergence_summary", "peaks"))
     return (
-        *(_onset(row, _curve(inputs, row, "", draws)) for row in read),
+        *(_onset(row, best, _curve(inputs, row, draws)) for row, best in zip(onsets, peaks, strict=True)),
         *_discoveries(inputs, tables["discoveries"]),
-        *(_peak(row, _curve(inputs, row, "peak_", draws)) for row in read),
+        *(
+            _peak(best, _curve(inputs, best, draws))
+            for row, best in zip(onsets, peaks, strict=True)
+            if row["layers"] < RUN or row["layer"] != best["layer"]  # else the onset's estimate has the same layer
+        ),
         *_quality(tables["quality_summary"]),
         *(_splice(inputs, tables["splice"]) if "splice" in tables else ()),
     )
 
 
-def _curve(inputs: AnalysisInputs, row: Mapping[str, Any], of: str, draws: int) -> dict[str, Any]:
-    """What the estimates of one curve have in common; `of` is the prefix of the layer's columns."""
+def _read(table: pl.DataFrame, concept: Concept) -> list[dict[str, Any]]:
+    """The rows of the questions whose curves are findings."""
+    return [row for row in table.iter_rows(named=True) if concept.questions[row["position_set"]] in _READING]
+
+
+def _curve(inputs: AnalysisInputs, row: Mapping[str, Any], draws: int) -> dict[str, Any]:
+    """What the estimates of a layer of a curve have in common."""
     concept, place = inputs.concept, row["position_set"]
-    key = {"language": row["language"], "position_set": place}
-    shuffled = (row[f"{of}shuffled"], row[f"{of}shuffled_low"], row[f"{of}shuffled_high"])
+    shuffled = (row["shuffled"], row["shuffled_low"], row["shuffled_high"])
     return {
         "quantity": f"AUROC of a linear probe for {concept.name} {places(concept)[place]}",
-        "value": row[f"{of}auroc"],
+        "value": row["auroc"],
         "unit": "AUROC",
         "n": row["test_images"],
         "counted": f"test {inputs.counted}",
-        "source": Source("emergence_summary", key, f"{of}auroc"),
-        "interval": (row[f"{of}low"], row[f"{of}high"]),
+        "interval": (row["low"], row["high"]),
         "null": 0.5,
         "language": row["language"],
+        "layer": row["layer"],
+        "p": row["p"],
+        "q": row["q"],
         "control": Control(f"shuffles of the labels by {inputs.counted[:-1]}", *shuffled, draws),
         "draws": draws,
     }
 
 
-def _onset(row: Mapping[str, Any], common: Mapping[str, Any]) -> Estimate:
+def _onset(row: Mapping[str, Any], peak: Mapping[str, Any], common: Mapping[str, Any]) -> Estimate:
     """The evidence of the layer from which gender is read; that of the peak layer where there is none."""
-    layers, curves = row["layers"], row["curves"]
-    few = layers < RUN
-    first = f"first of {RUN} measured layers in a row beyond shuffled curves"
-    chosen = first if row["onset"] is not None else _peak_words(row)
-    unseen = row["professions_out"]
+    few, unseen = row["layers"] < RUN, row["professions_out"]
     caveats = [f"no statement about a layer is made from fewer than {RUN} measured layers"] if few else []
     caveats += [f"AUROC {unseen:.3f} on professions that the probe was trained without"] if unseen is not None else []
+    first = f"the first of {RUN} measured layers in a row beyond shuffled curves"
     return Estimate(
         name=f"onset.{row['position_set']}.{row['language']}",
         **common,
-        p=row["p"],
-        q=row["q"],
-        family=f"{curves} curve{'s' if curves > 1 else ''} of {layers} layers",
-        layer=row["layer"],
-        chosen=chosen,
+        source=_source("emergence_summary", row),
+        family=f"{_curves(row)} of {row['layers']} layers",
+        chosen=first if row["onset"] is not None else _peak_words(peak),
         answers=row["decision"],
         described=few,
         caveats=tuple(caveats),
+    )
+
+
+def _peak(row: Mapping[str, Any], common: Mapping[str, Any]) -> Estimate:
+    return Estimate(
+        name=f"peak.{row['position_set']}.{row['language']}",
+        **common,
+        source=_source("peaks", row),
+        family=_curves(row),
+        chosen=_peak_words(row),
     )
 
 
@@ -98,20 +112,15 @@ def _peak_words(row: Mapping[str, Any]) -> str:
     if row["layers"] == 1:
         return ""
     best = "the layer of the highest AUROC on the selection split"
-    return best if row["peak_chosen"] else "the last measured layer, for the selection split is too small to choose one"
+    return best if row["chosen"] else "the last measured layer, for the selection split is too small to choose one"
 
 
-def _peak(row: Mapping[str, Any], common: Mapping[str, Any]) -> Estimate:
-    curves = row["curves"]
-    return Estimate(
-        name=f"peak.{row['position_set']}.{row['language']}",
-        **common,
-        p=row["peak_p"],
-        q=row["peak_q"],
-        family=f"{curves} curve{'s' if curves > 1 else ''}",
-        layer=row["peak_layer"],
-        chosen=_peak_words(row),
-    )
+def _curves(row: Mapping[str, Any]) -> str:
+    return f"{row['curves']} curve{'s' if row['curves'] > 1 else ''}"
+
+
+def _source(table: str, row: Mapping[str, Any]) -> Source:
+    return Source(table, {"language": row["language"], "position_set": row["position_set"]}, "auroc")
 
 
 def _discoveries(inputs: AnalysisInputs, table: pl.DataFrame) -> Iterator[Estimate]:
@@ -138,7 +147,7 @@ def _discoveries(inputs: AnalysisInputs, table: pl.DataFrame) -> Iterator[Estima
             draws=row["runs"],
             language=language,
             answers=question == "decision",
-            caveats=("The lower end is the share that is true at least, by the runs with shuffled labels.",),
+            caveats=(_LEAST,) if row["discoveries"] else (),
         )
 
 

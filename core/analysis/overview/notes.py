@@ -1,6 +1,7 @@
 """What the overview left out and how to read it, and further numbers for MLflow."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import polars as pl
 
@@ -20,10 +21,14 @@ def metrics(tables: Tables) -> dict[str, float]:
     if "splice" in tables:
         found["delta_ce_median"] = _median(tables["splice"], "delta_ce")
     for row in tables["emergence_summary"].iter_rows(named=True):
-        name = f"{row['language']}_{row['position_set']}".replace("-", "_")
-        found[f"onset_layer_{name}"] = row["onset"]
-        found[f"peak_layer_{name}"] = row["peak_layer"]
+        found[f"onset_layer_{_named(row)}"] = row["onset"]
+    for row in tables["peaks"].iter_rows(named=True):
+        found[f"peak_layer_{_named(row)}"] = row["layer"]
     return {name: float(value) for name, value in found.items() if value is not None and value == value}
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    return f"{row['language']}_{row['position_set']}".replace("-", "_")
 
 
 def notes(inputs: AnalysisInputs, tables: Tables) -> tuple[str, ...]:

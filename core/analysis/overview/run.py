@@ -17,7 +17,7 @@ from core.analysis.overview.counts import agreement, attribute_odds, gender_coun
 from core.analysis.overview.emergence import EMERGENCE, LayerReading, Place, ProbeSetup, read_gender, reading_sets
 from core.analysis.overview.findings import estimates
 from core.analysis.overview.notes import metrics, notes, outlier_notes
-from core.analysis.overview.onset import curves_of, summarise
+from core.analysis.overview.onset import curves_of, onsets, peaks
 from core.analysis.overview.quality import quality, quality_summary, sum_groups
 from core.analysis.overview.top_features import TOP, top_features, top_summary
 from core.analysis.result import Result
@@ -30,6 +30,7 @@ from core.features.shuffles import shuffle_labels
 
 SHOWN = {
     "emergence_summary": "From which layer on gender is read",
+    "peaks": "Where gender is read best",
     "discoveries": "Features associated with gender, against shuffled labels",
     "top_features_summary": "Features that rank first on the selection split, measured on the test split",
     "gender_counts": "Genders of the captions",
@@ -107,9 +108,11 @@ class _Findings:
         top = top.join(associations.select(*keys, "q", "log_odds", "support"), on=keys, how="left")
         rows = [row for layer in sorted(self.readings) for row in self.readings[layer].rows]
         emergence = pl.DataFrame(rows, schema=EMERGENCE).fill_nan(None)
+        curves = curves_of(self.readings)
         measured, shuffled = pl.concat(self.quality).fill_nan(None), self.families.false_discoveries()
         tables = {
-            "emergence_summary": summarise(emergence, curves_of(self.readings), self.inputs.concept),
+            "emergence_summary": onsets(emergence, curves, self.inputs.concept),
+            "peaks": peaks(emergence, curves, self.inputs.concept),
             "discoveries": self.families.summary(associations, shuffled),
             "quality_summary": quality_summary(measured),
             "top_features_summary": top_summary(top, self.inputs.concept),

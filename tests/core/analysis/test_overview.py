@@ -91,7 +91,7 @@ def test_the_answers_are_by_language_and_found_where_planted(result: Result):
     assert verdicts(result.estimates) == {"en": "found", "ar": "found"}
     assert all(one.layer == 1 for one in result.estimates if one.name in curves)
     told = sentences(result.estimates)
-    assert any("layer 1, first of 3 measured layers in a row beyond shuffled curves" in line for line in told)
+    assert any("layer 1, the first of 3 measured layers in a row beyond shuffled curves" in line for line in told)
 
 
 def test_every_number_and_figure_is_there(result: Result):

@@ -128,7 +128,7 @@ MUTANTS = (
     _mutant("overview: a verdict needs three layers", _CURVES, "RUN = 3\n", "RUN = 2\n"),
     _mutant(
         "overview: the evidence quoted is that of the layer named",
-        _ONSET, "by_layer[peak if onset is None else onset]", "by_layer[peak]",
+        _ONSET, "_at(part, peak if onset is None else onset)", "_at(part, peak)",
     ),
     _mutant(
         "overview: the interval of discoveries is less what shuffled runs have",
