@@ -26,9 +26,9 @@ def quality(sums: "GroupSums", layer: int) -> pl.DataFrame:
 
     Returns:
         layer, split, segment, rows, l0 (active features a row), fvu (Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ the mean of these
-        rows; NaN where the rows are identical), explained_variance (1 − ΣVar(x − x̂) / ΣVar(x), which forgives a
-        constant offset; NaN likewise), cosine (mean of cos(x, x̂)), dead and dense (shares of features silent on, and
-        active on more than 10 % of, these rows).
+        rows; NaN where the rows are identical), explained_variance (1 − ΣVar(x − x̂) / ΣVar(x), in which a constant
+        offset does not count; NaN likewise), cosine (mean of cos(x, x̂)), dead and dense (shares of features silent
+        on, and active on more than 10 % of, these rows).
     """
     rows = []
     for split in SPLITS:

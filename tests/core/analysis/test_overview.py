@@ -180,7 +180,17 @@ def test_a_study_of_text_in_one_language_says_what_it_skipped(planted_sets: None
     notes = " ".join(result.notes)
     assert "Text only" in notes and "One language" in notes
     assert result.tables["emergence"]["position_set"].eq("image").sum() == 0
-    assert figures(result.tables)
+    drawn = [figure.caption for figure in figures(result.tables).values()]
+    assert any("test items" in line for line in drawn)
+    assert not any("test images" in line for line in (*sentences(result.estimates), *drawn, *result.notes))
+
+
+def test_two_layers_support_no_statement_about_a_layer(planted_sets: None):
+    result = overview(make_inputs(World(images=160, layers=2)), CONFIG)
+    curves = [one for one in result.estimates if one.name.startswith("onset.")]
+    assert curves and {one.verdict for one in curves} == {"not tested"}
+    assert result.tables["emergence_summary"]["onset"].null_count() == result.tables["emergence_summary"].height
+    assert any(one.name == "peak.last-prompt.en" and one.verdict == "found" for one in result.estimates)
 
 
 def test_too_few_labelled_images_leave_empty_tables_and_no_crash(planted_sets: None):
@@ -189,6 +199,12 @@ def test_too_few_labelled_images_leave_empty_tables_and_no_crash(planted_sets: N
     assert result.tables["emergence"].height == 0
     assert "quality" in figures(result.tables)
     assert any("Too few images" in note for note in result.notes)
+
+
+def test_image_rows_are_measured_once(result: Result):
+    for name in ("associations", "emergence", "top_features"):
+        on_image = result.tables[name].filter(position_set="image")
+        assert on_image.height and on_image["language"].unique().to_list() == ["shared"], name
 
 
 def test_outliers_are_noted_where_there_are_some(result: Result):
