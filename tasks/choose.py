@@ -21,7 +21,8 @@ def choose_sae(work: Work) -> Mapping[str, float]:
     """Take the layer's SAE of the chosen variant over, file by file, and write down what it was chosen from."""
     variants: list[str] = work.recipe["variants"]
     folders = work.inputs("candidates")
-    table = pl.DataFrame([_row(folder, place, variants) for place, folder in enumerate(folders)])
+    rows = [_row(folder, place, variants) for place, folder in enumerate(folders)]
+    table = pl.DataFrame(rows, schema_overrides={"held_out_fvu": pl.Float64})
     chosen = choose(table, work.recipe["choose"])
     source = folders[work.recipe["place"] * len(variants) + variants.index(chosen)]
     for name in read_json(source / MANIFEST)["files"]:
@@ -33,9 +34,9 @@ def choose_sae(work: Work) -> Mapping[str, float]:
 
 def _row(folder: Path, place: int, variants: list[str]) -> dict[str, object]:
     metrics = _metrics(folder)
-    if "held_out_fvu" not in metrics:
+    if "held_out_rows" not in metrics:
         raise BadInput("sae.choose: no row is held out to compare SAEs on; give data.splits a `select` share")
-    fvu, l0 = metrics["held_out_fvu"], metrics["held_out_l0"]
+    fvu, l0 = metrics.get("held_out_fvu"), metrics["held_out_l0"]  # identical rows have no FVU
     return {"variant": variants[place % len(variants)], "held_out_fvu": fvu, "held_out_l0": l0}
 
 

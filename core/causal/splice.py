@@ -1,13 +1,13 @@
 """What the model's captions lose when one layer's stream is replaced by its SAE's reconstruction."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
 import polars as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.causal.interventions import within
@@ -19,7 +19,7 @@ from core.lm.patched import CAPTION, IMAGE, PROMPT, TokenBatch, build_batch, sta
 from core.lm.prompts import EncodedSample, UnusableText, encode_sample
 from core.lm.streams import CleanStreams
 from core.sae.architectures import SparseAutoencoder
-from core.stats.intervals import bootstrap_mean, resamples
+from core.stats.intervals import Interval, bootstrap_mean, weights
 
 SEQUENCES = 16
 """Sequences in one forward pass."""
@@ -31,7 +31,7 @@ class Splicer:
 
     def __init__(self, inputs: AnalysisInputs, images: int, bootstrap: int) -> None:
         self._loaded = inputs.open_model()
-        self._bootstrap, self._seed = bootstrap, inputs.seed
+        self._bootstrap, self._seed, self._unit_of = bootstrap, inputs.seed, inputs.units
         encoded = sorted(_encode(self._loaded, inputs, images), key=lambda sample: (len(sample.ids), sample.sample_id))
         self._units = pl.DataFrame([{"image_id": s.image_id, "language": s.language} for s in encoded])
         parts = [encoded[start : start + SEQUENCES] for start in range(0, len(encoded), SEQUENCES)]
@@ -54,7 +54,8 @@ class Splicer:
 
         Returns:
             One row a language: layer, language, images, ce_clean, ce_spliced, ce_mean, delta_ce (spliced − clean)
-            with its interval, loss_recovered ((ce_mean − ce_spliced) / (ce_mean − ce_clean)) with its interval.
+            with its interval, loss_recovered ((ce_mean − ce_spliced) / (ce_mean − ce_clean)) with its interval, NaN
+            where it is no share (`recovered`).
         """
         if not self._batches:
             return pl.DataFrame()
@@ -62,14 +63,14 @@ class Splicer:
         if not self._clean:
             ends = [(batch, states_from(self._loaded, batch, layer, stream)) for batch, stream in streams]
             self._clean = [caption_loss(self._loaded, batch, states) for batch, states in ends]
-        losses = [self._losses(batch, layer, _changed(batch, stream, sae, means, limit)) for batch, stream in streams]
-        frame = self._units.with_columns(
+        changed = [spliced_stream(batch.segments, stream, sae, means, limit) for batch, stream in streams]
+        losses = [self._losses(batch, layer, both) for batch, both in zip(self._batches, changed, strict=True)]
+        captions = self._units.with_columns(
             pl.Series("ce_clean", np.concatenate(self._clean)),
             pl.Series("ce_spliced", np.concatenate([spliced for spliced, _ in losses])),
             pl.Series("ce_mean", np.concatenate([ablated for _, ablated in losses])),
         )
-        rows = [self._summary(layer, str(name), part) for (name,), part in frame.group_by("language")]
-        return pl.DataFrame(rows).sort("language")
+        return summarise(layer, captions, self._unit_of, self._bootstrap, self._seed)
 
     def _losses(
         self, batch: TokenBatch, layer: int, changed: Float[Tensor, "2B T D"]
@@ -79,31 +80,70 @@ class Splicer:
         losses = caption_loss(self._loaded, both, states_from(self._loaded, both, layer, changed))
         return losses[: len(batch)], losses[len(batch) :]
 
-    def _summary(self, layer: int, language: str, part: pl.DataFrame) -> dict[str, object]:
-        clean, spliced, ablated = (part[f"ce_{name}"].to_numpy() for name in ("clean", "spliced", "mean"))
-        added = bootstrap_mean(spliced - clean, self._bootstrap, self._seed)
-        counts = resamples(part.height, self._bootstrap, self._seed)
-        gain, span = counts @ (ablated - spliced), counts @ (ablated - clean)
-        low, high = np.quantile(gain[span > 0] / span[span > 0], [0.025, 0.975]) if (span > 0).any() else [np.nan] * 2
-        total = float((ablated - clean).sum())
-        return {
-            "layer": layer,
-            "language": language,
-            "images": part.height,
-            "ce_clean": float(clean.mean()),
-            "ce_spliced": float(spliced.mean()),
-            "ce_mean": float(ablated.mean()),
-            "delta_ce": added.mean,
-            "delta_ce_low": added.low,
-            "delta_ce_high": added.high,
-            "loss_recovered": float((ablated - spliced).sum()) / total if total > 0 else float("nan"),
-            "loss_recovered_low": float(low),
-            "loss_recovered_high": float(high),
-        }
+
+def summarise(
+    layer: int,
+    captions: pl.DataFrame,
+    unit_of: Callable[[Sequence[str]], Int[np.ndarray, " n"]],
+    bootstrap: int,
+    seed: int,
+) -> pl.DataFrame:
+    """One row a language (`Splicer.measure`); captions are averaged within their image, images are drawn by unit.
+
+    Args:
+        layer: layer spliced.
+        captions: image_id, language, ce_clean, ce_spliced, ce_mean of each caption, in nats a token.
+        unit_of: the unit that each image belongs to.
+        bootstrap: draws for each interval.
+        seed: of the draws.
+    """
+    images = captions.group_by("language", "image_id").agg(pl.col("^ce_.*$").mean()).sort("language", "image_id")
+    rows = [
+        {"layer": layer, "language": str(name), "images": part.height, **_losses_of(part, unit_of, bootstrap, seed)}
+        for (name,), part in images.group_by("language", maintain_order=True)
+    ]
+    return pl.DataFrame(rows)
 
 
-def _changed(
-    batch: TokenBatch,
+def _losses_of(
+    part: pl.DataFrame, unit_of: Callable[[Sequence[str]], Int[np.ndarray, " n"]], bootstrap: int, seed: int
+) -> dict[str, float]:
+    clean, spliced, ablated = (part[f"ce_{name}"].to_numpy() for name in ("clean", "spliced", "mean"))
+    units = unit_of(part["image_id"].to_list())
+    added = bootstrap_mean(spliced - clean, bootstrap, seed, units)
+    low, share, high = recovered(ablated - spliced, ablated - clean, weights(part.height, bootstrap, seed, units))
+    return {
+        "ce_clean": float(clean.mean()),
+        "ce_spliced": float(spliced.mean()),
+        "ce_mean": float(ablated.mean()),
+        "delta_ce": added.mean,
+        "delta_ce_low": added.low,
+        "delta_ce_high": added.high,
+        "loss_recovered": share,
+        "loss_recovered_low": low,
+        "loss_recovered_high": high,
+    }
+
+
+def recovered(
+    gain: Float[np.ndarray, " n"], span: Float[np.ndarray, " n"], drawn: Int[np.ndarray, "draws n"]
+) -> Interval:
+    """Σ gain / Σ span, the share of mean ablation's loss that the reconstruction recovers, with its interval.
+
+    Undefined (NaN) where the interval of `span` includes 0, for there is then no loss to recover, and where the share
+    is below 0 or above 1: the reconstruction is then worse than the mean, or no loss at all.
+    """
+    spans = drawn @ span
+    share = float(gain.sum() / span.sum()) if span.sum() > 0 else math.nan
+    if np.quantile(spans, 0.025) <= 0 or not 0 <= share <= 1:
+        return Interval(math.nan, math.nan, math.nan)
+    positive = spans > 0
+    low, high = np.quantile((drawn @ gain)[positive] / spans[positive], [0.025, 0.975])
+    return Interval(float(low), share, float(high))
+
+
+def spliced_stream(
+    segments: Int[Tensor, "B T"],
     stream: Float[Tensor, "B T D"],
     sae: SparseAutoencoder,
     means: Mapping[str, Float[np.ndarray, " D"]],
@@ -113,7 +153,7 @@ def _changed(
     spliced, ablated = stream.clone(), stream.clone()
     ordinary = within(stream, limit)
     for name, code in _SEGMENTS.items():
-        at = (batch.segments == code) & ordinary
+        at = (segments == code) & ordinary
         if at.any():
             spliced[at] = sae(stream[at].float()).to(stream.dtype)
             ablated[at] = torch.as_tensor(means[name], dtype=stream.dtype, device=stream.device)
@@ -130,12 +170,18 @@ def caption_loss(loaded: LoadedModel, batch: TokenBatch, states: Float[Tensor, "
     return np.asarray((sums / targets.sum(dim=1).clamp(min=1)).cpu().numpy())
 
 
+def spliced_samples(samples: pl.DataFrame, images: int, seed: int) -> pl.DataFrame:
+    """All samples of up to `images` test images, drawn by seed."""
+    test = samples.filter(pl.col("split") == "test")
+    names = test["image_id"].unique(maintain_order=True)
+    drawn = np.random.default_rng(seed).permutation(len(names))[:images]
+    return test.filter(pl.col("image_id").is_in(names.gather(np.sort(drawn)).implode()))
+
+
 def _encode(loaded: LoadedModel, inputs: AnalysisInputs, images: int) -> list[EncodedSample]:
-    """One sample of each of `images` test images (drawn by seed) in every language that it has a usable caption in."""
-    test = inputs.samples.filter(pl.col("split") == "test").unique("image_id", keep="first", maintain_order=True)
-    order = np.random.default_rng(inputs.seed).permutation(test.height)[:images]
+    """The usable captions, in every language, of some test images."""
     encoded = []
-    for row in test[np.sort(order)].iter_rows(named=True):
+    for row in spliced_samples(inputs.samples, images, inputs.seed).iter_rows(named=True):
         for language in inputs.languages:
             if caption := row.get(f"caption_{language}"):
                 with suppress(UnusableText):  # capture left it out and said so

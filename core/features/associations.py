@@ -1,5 +1,6 @@
 """Which features go with a concept: rank tests over images, features tested side by side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import polars as pl
 from jaxtyping import Bool
 from scipy import stats
 
+from core.activations.stream_rows import SHARED
 from core.data.concept import Concept
 from core.features.row_groups import FeatureSums, ImageFeatures
 from core.stats.ranks import rank, rank_test
@@ -50,6 +52,20 @@ class Labels:
     def of(cls, concept: Concept, samples: pl.DataFrame, language: str) -> "Labels":
         """The labels in one language."""
         return cls(concept.image_labels(samples, language), concept.sides)
+
+    @classmethod
+    def shared(cls, concept: Concept, samples: pl.DataFrame, languages: Sequence[str]) -> "Labels":
+        """The labels that the captions of all languages together give an image: null where they disagree."""
+        column = concept.label_column(languages[0])
+        own = (pl.col(concept.label_column(language)).alias(column) for language in languages)
+        every = pl.concat([samples.select("image_id", "split", label) for label in own])
+        return cls(concept.image_labels(every, languages[0]), concept.sides)
+
+    @classmethod
+    def by_language(cls, concept: Concept, samples: pl.DataFrame, languages: Sequence[str]) -> "dict[str, Labels]":
+        """The labels in each language, and those of rows that all languages share."""
+        own = {language: cls.of(concept, samples, language) for language in languages}
+        return {**own, SHARED: cls.shared(concept, samples, languages)}
 
 
 def associate(sums: FeatureSums, labels: Labels, language: str, position_set: str, split: str) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from core.activations.stream_rows import SHARED
 from core.data.concept import IMAGE, LAST_PROMPT, Concept
 from core.features.associations import Labels, associate
 from core.features.row_groups import FeatureSums
@@ -27,7 +28,8 @@ def tested_sets(concept: Concept) -> tuple[str, ...]:
 class Ranking:
     """What the selection split says of every feature of a layer.
 
-    `associations` is one row a language, position set and supported feature (`associate`). Where the decision sets have
+    `associations` is one row a language, position set and supported feature (`associate`); sets whose rows are the same
+    in every language are tested once, as language `shared`, and count in each language. Where the decision sets have
     nothing to test (text only, spoken from the first word), the first word is used in their place.
     """
 
@@ -60,7 +62,7 @@ class Ranking:
         return best
 
     def _tested(self, language: str, position_set: str) -> pl.DataFrame:
-        return self.associations.filter(language=language, position_set=position_set)
+        return self.associations.filter(pl.col("language").is_in([language, SHARED]), position_set=position_set)
 
     @cached_property
     def least_p(self) -> Float[np.ndarray, " F"]:
@@ -117,10 +119,10 @@ class Ranking:
 
 def rank_features(sums: FeatureSums, samples: pl.DataFrame, languages: tuple[str, ...], concept: Concept) -> Ranking:
     """Test all features of a layer on the selection split."""
+    labels = Labels.by_language(concept, samples, languages)
     frames = []
-    for language in languages:
-        labels = Labels.of(concept, samples, language)
-        for name in tested_sets(concept):
+    for name in tested_sets(concept):
+        for language in sums.groups.languages(name, languages):
             place = (pl.lit(language).alias("language"), pl.lit(name).alias("position_set"))
-            frames.append(associate(sums, labels, language, name, SPLIT).select(*place, pl.all()))
+            frames.append(associate(sums, labels[language], language, name, SPLIT).select(*place, pl.all()))
     return Ranking(concept, languages, sums.sums.shape[1], pl.concat(frames))

@@ -1,7 +1,8 @@
 """Row groups: the rows of one image in one language and position set, averaged before anything is tested."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from core.activations.positions import position_sets
+from core.activations.stream_rows import SHARED
 from core.activations.table import LayerTable
 from core.data.concept import LAST_PROMPT, Concept
 from core.features.index import FeatureIndex
@@ -36,6 +38,17 @@ class RowGroups:
         rows = np.flatnonzero(groups >= 0)
         ones = np.ones(rows.size, dtype=np.float32)
         return sparse.csr_array((ones, (groups[rows], rows)), shape=(self.table.height, stop - start))
+
+    @cached_property
+    def shared_sets(self) -> frozenset[str]:
+        """The position sets all of whose rows are the same in every language, such as image rows."""
+        own = pl.col("language").is_not_null().any()
+        alike = self.table.group_by("position_set").agg(own.alias("own")).filter(~pl.col("own"))
+        return frozenset(alike["position_set"].to_list())
+
+    def languages(self, position_set: str, languages: Sequence[str]) -> tuple[str, ...]:
+        """The languages in which a set is measured: once, as `shared`, where all languages have the same rows."""
+        return (SHARED,) if position_set in self.shared_sets else tuple(languages)
 
     def images(self, language: str, *position_sets: str) -> tuple[list[str], sparse.csr_array]:
         """The images that have rows in any of the sets, sorted, and the [N, G] selection that adds their groups up."""

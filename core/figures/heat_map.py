@@ -17,4 +17,4 @@ def layer_axis(layers: pl.Series, title: str = "Layer") -> alt.Axis:
 
 def spelled(table: pl.DataFrame) -> pl.DataFrame:
     """The table with its languages named in full."""
-    return table.with_columns(pl.col("language").replace({"en": "English", "ar": "Arabic"}))
+    return table.with_columns(pl.col("language").replace({"en": "English", "ar": "Arabic", "shared": "Shared"}))

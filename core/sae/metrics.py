@@ -1,5 +1,6 @@
 """How well an autoencoder rebuilds the stream, and how its features are used."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,7 +25,8 @@ class Evaluation:
     """Reconstruction over some rows.
 
     `fvu` = Σ‖x − x̂‖² / Σ‖x − x̄‖², fraction of variance unexplained; `explained_variance` = 1 − ΣVar(x − x̂) / ΣVar(x)
-    over dimensions, which forgives a constant offset, so that it is 1 − fvu or a little more; `mse` of an element, in
+    over dimensions, which forgives a constant offset, so that it is 1 − fvu or a little more; both are NaN where the
+    rows are identical; `mse` of an element, in
     the rows' own units squared; `cosine` between x and x̂, averaged over rows; `l0` features active a row, and
     `l0_rows` how many rows had 0, 1, 2 … of them; `firings` [F] rows each feature is active on.
     """
@@ -73,10 +75,12 @@ def evaluate(
     cosine = torch.zeros((), dtype=torch.float64, device=x.device)
     firings = torch.zeros(sae.num_features, dtype=torch.int64, device=x.device)
     l0: list[Tensor] = []
+    differ = torch.zeros((), dtype=torch.bool, device=x.device)  # of identical rows y2 − y1² is rounding
     done = 0
     for rows, code in encode_blocks(sae, x):
         y = rows if target is None else target[done : done + len(rows)].to(rows.dtype)
         done += len(rows)
+        differ |= (y != wanted[:1].to(y.dtype)).any()
         rebuilt = sae.decode(code)
         shifted, residual = y.double() - origin, (y - rebuilt).double()
         sums += torch.stack([shifted.sum(0), shifted.square().sum(0), residual.sum(0), residual.square().sum(0)])
@@ -84,7 +88,7 @@ def evaluate(
         firings += torch.bincount(code.indices[code.values > 0], minlength=sae.num_features)
         l0.append((code.values > 0).sum(1))
     y1, y2, r1, r2 = sums / len(x)
-    variance = float((y2 - y1.square()).sum().clamp_min(1e-30))
+    variance = float((y2 - y1.square()).sum()) if differ.item() else 0.0
     return Evaluation(
         rows=len(x),
         fvu=unexplained_share(float(r2.sum()), variance),
@@ -111,8 +115,8 @@ def decoder_cosine_max(sae: SparseAutoencoder) -> Float[Tensor, " F"]:
 
 @dataclass(frozen=True)
 class Quality:
-    """The figures a finished run is compared by, each feature's firing rate over the training rows [F], and on how many
-    rows (training and held out) how many features fired."""
+    """The figures a finished run is compared by (those that are undefined left out), each feature's firing rate over
+    the training rows [F], and on how many rows (training and held out) how many features fired."""
 
     metrics: dict[str, float]
     firing_rate: Float[Tensor, " F"]
@@ -144,7 +148,8 @@ def final_metrics(sae: SparseAutoencoder, rows: Rows) -> Quality:
         l0.append(_histogram("held_out", held_out))
     if rows.with_outliers is not None:
         metrics["held_out_fvu_with_outliers"] = evaluate(sae, rows.with_outliers).fvu
-    return Quality(metrics, rate.float(), pl.concat(l0))
+    defined = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    return Quality(defined, rate.float(), pl.concat(l0))
 
 
 def _histogram(name: str, evaluation: Evaluation) -> pl.DataFrame:

@@ -1,6 +1,8 @@
 """How well a label is read off one layer: directions and linear probes, scored on images they have not seen.
 
-Everything is fitted on the train split and scored on another; the unit is the image (its rows averaged).
+Everything is fitted on the train split and scored on another; the unit is the image (its rows averaged). Where there
+are more dimensions than images, estimators are computed on as many numbers as there are images; each equals the plain
+one on all dimensions.
 """
 
 import math
@@ -9,17 +11,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy import linalg
 from sklearn import config_context
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.preprocessing import StandardScaler
 
 from core.stats.intervals import auroc
 
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Inverse regularisation strengths among which inner cross-validation chooses."""
 FOLDS = 3
-SHUFFLES = 5
+GROUP_FOLDS = (4, 3, 2)
+"""Folds of groups, the first number that leaves enough images of both sides in every fold."""
+MIN_OUT = 5
+"""Least images of either side in a fold of groups, and among the images that its probe is trained on."""
 SPARSE_STRENGTH = 1.0
 """Inverse regularisation strength of sparse probes, whose few features need little."""
 SPARSE_K = (1, 2, 5, 10, 20)
@@ -31,12 +37,16 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images of one split: `x` [n, D], `y` [n] (true: the first side), `groups` [n] to hold out together, if any."""
+    """Images of one split: `x` [n, D], `y` [n] (true: the first side), `groups` [n] to hold out together, if any.
+
+    `units` [n] are what each image belongs to (an image and its twin are one unit); null: each image is one.
+    """
 
     x: Float[np.ndarray, "n D"]
     y: Bool[np.ndarray, " n"]
     groups: np.ndarray | None = None
     words: Int[np.ndarray, " n"] | None = None
+    units: Int[np.ndarray, " n"] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,10 +71,49 @@ def difference_of_means(train: Labelled) -> Probe:
 
 
 def discriminant(train: Labelled) -> Probe:
-    """Linear discriminant with Ledoit–Wolf shrinkage of the within-class covariance (Ledoit & Wolf 2004)."""
-    scaled, basis = _reduce(train)
-    fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(scaled, train.y)
-    return _halfway(train, basis @ fitted.coef_[0])
+    """Linear discriminant with Ledoit–Wolf shrinkage of each side's covariance (Ledoit & Wolf 2004).
+
+    Equal to scikit-learn's LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto") on standardised dimensions.
+    """
+    scaled, scale = _standardised(train)
+    sides = [scaled[train.y], scaled[~train.y]]
+    parts = [_shrunk(side, len(side) / len(scaled)) for side in sides]
+    diagonal = np.sum([part[0] for part in parts], axis=0)
+    factor = np.concatenate([part[1] for part in parts])
+    difference = sides[0].mean(axis=0) - sides[1].mean(axis=0)
+    return _halfway(train, scale * _solve(diagonal, factor, difference))
+
+
+def _shrunk(side: Float[np.ndarray, "n D"], share: float) -> tuple[Vector, Float[np.ndarray, "n D"]]:
+    """A side's covariance, times its share of the images, as diag(first) + secondᵀ second.
+
+    As in scikit-learn, dimensions are standardised within the side before they are shrunk toward one variance, and
+    scaled back. The shrinkage needs ‖XᵀX‖ only, which is ‖XXᵀ‖.
+    """
+    scaler = StandardScaler().fit(side)
+    x, spread = scaler.transform(side), scaler.scale_
+    n, dims = x.shape
+    gram = x @ x.T if n < dims else x.T @ x
+    trace = np.square(x).sum() / n
+    mean = trace / dims
+    squares = np.square(gram).sum() / n**2
+    noise = (np.square(np.square(x).sum(axis=1)).sum() / n - squares) / (dims * n)
+    distance = (squares - 2 * mean * trace + dims * mean**2) / dims
+    noise = min(noise, distance)
+    shrinkage = noise / distance if noise != 0 else 0.0
+    return share * shrinkage * mean * spread**2, math.sqrt(share * (1 - shrinkage) / n) * x * spread
+
+
+def _solve(diagonal: Vector, factor: Float[np.ndarray, "n D"], wanted: Vector) -> Vector:
+    """(diag(diagonal) + factorᵀ factor)⁻¹ wanted, in the smaller of D and n numbers (Woodbury's identity)."""
+    n, dims = factor.shape
+    if not diagonal.min() > 1e-10 * diagonal.max():
+        return np.asarray(np.linalg.lstsq(np.diag(diagonal) + factor.T @ factor, wanted, rcond=None)[0])
+    if n >= dims:
+        return np.asarray(linalg.solve(np.diag(diagonal) + factor.T @ factor, wanted, assume_a="pos"))
+    scaled = factor / diagonal
+    inner = np.eye(n) + scaled @ factor.T
+    return np.asarray(wanted / diagonal - scaled.T @ linalg.solve(inner, scaled @ wanted, assume_a="pos"))
 
 
 def logistic(train: Labelled, seed: int) -> Probe:
@@ -82,32 +131,26 @@ def logistic_at(train: Labelled, strength: float) -> Probe:
 
 
 def choose_strength(train: Labelled, seed: int) -> float:
-    """The strength with the best inner AUROC; the stronger regularisation at a tie."""
+    """The strength with the best inner AUROC, twins in one fold; the stronger regularisation at a tie."""
     smallest = min(int(train.y.sum()), int((~train.y).sum()))
     if smallest < FOLDS:
         return STRENGTHS[0]
-    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(train.x, train.y))
+    folds = _inner_folds(train, seed)
     means = [float(np.mean([_inner(train, fold, strength) for fold in folds])) for strength in STRENGTHS]
     return STRENGTHS[int(np.argmax(means))]
+
+
+def _inner_folds(train: Labelled, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    if train.units is None or len(np.unique(train.units)) == len(train.units):
+        return list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(train.x, train.y))
+    together = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    return list(together.split(train.x, train.y, train.units))
 
 
 def _inner(train: Labelled, fold: tuple[np.ndarray, np.ndarray], strength: float) -> float:
     inside, outside = fold
     probe = logistic_at(Labelled(train.x[inside], train.y[inside]), strength)
     return auroc(probe.score(train.x[outside]), train.y[outside].astype(np.int64))
-
-
-def shuffled_aurocs(train: Labelled, test: Labelled, strength: float, seed: int) -> Float[np.ndarray, " draws"]:
-    """Held-out AUROCs when the labels of both splits are shuffled by image: what the procedure finds in nothing.
-
-    Five probes are trained, each scored under 40 shuffles of the test labels.
-    """
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(SHUFFLES):
-        scores = logistic_at(Labelled(train.x, rng.permutation(train.y)), strength).score(test.x)
-        draws += [auroc(scores, rng.permutation(test.y).astype(np.int64)) for _ in range(40)]
-    return np.array(draws)
 
 
 def control_accuracy(train: Labelled, test: Labelled, strength: float, seed: int) -> float:
@@ -125,22 +168,33 @@ def control_accuracy(train: Labelled, test: Labelled, strength: float, seed: int
     return logistic_at(Labelled(train.x, learned), strength).accuracy(Labelled(test.x, unseen))
 
 
-def groups_out_auroc(train: Labelled, test: Labelled, strength: float, folds: int = 4) -> float:
+def groups_out_auroc(train: Labelled, test: Labelled, strength: float) -> float:
     """Mean AUROC on test units of groups (professions) that the probe was trained without, over folds of groups.
 
-    NaN without groups, or where a fold holds one label only in either split.
+    Four folds, or three or two where a fold would hold fewer than five test images of a side. NaN without groups, or
+    where two folds would as well.
     """
     if train.groups is None or test.groups is None:
         return math.nan
     names = np.unique(np.concatenate([train.groups, test.groups]))
-    areas = []
-    for fold in range(min(folds, names.size)):
-        out = names[fold::folds]
-        inside, outside = ~np.isin(train.groups, out), np.isin(test.groups, out)
-        if len(np.unique(train.y[inside])) == 2 and len(np.unique(test.y[outside])) == 2:
-            probe = logistic_at(Labelled(train.x[inside], train.y[inside]), strength)
-            areas.append(auroc(probe.score(test.x[outside]), test.y[outside].astype(np.int64)))
-    return float(np.mean(areas)) if areas else math.nan
+    for folds in GROUP_FOLDS:
+        parts = [(~np.isin(train.groups, out), np.isin(test.groups, out)) for out in _parts(names, folds)]
+        if folds <= names.size and all(_enough(train.y[i]) and _enough(test.y[o]) for i, o in parts):
+            return float(np.mean([_group_out(train, test, strength, inside, outside) for inside, outside in parts]))
+    return math.nan
+
+
+def _parts(names: np.ndarray, folds: int) -> list[np.ndarray]:
+    return [names[fold::folds] for fold in range(folds)]
+
+
+def _enough(y: Bool[np.ndarray, " n"]) -> bool:
+    return min(int(y.sum()), int((~y).sum())) >= MIN_OUT
+
+
+def _group_out(train: Labelled, test: Labelled, strength: float, inside: np.ndarray, outside: np.ndarray) -> float:
+    probe = logistic_at(Labelled(train.x[inside], train.y[inside]), strength)
+    return auroc(probe.score(test.x[outside]), test.y[outside].astype(np.int64))
 
 
 def sparse_probe(train: Labelled, k: int) -> tuple[list[int], Probe]:
@@ -165,15 +219,20 @@ def _halfway(train: Labelled, direction: Vector) -> Probe:
     return Probe(direction, -float(cut @ direction))
 
 
+def _standardised(train: Labelled) -> tuple[Float[np.ndarray, "n D"], Vector]:
+    """Units with mean 0 and variance 1 in each dimension (0 where it is constant), and the scale that did it."""
+    spread = train.x.std(axis=0)
+    scale = np.divide(1, spread, out=np.zeros_like(spread, dtype=np.float64), where=spread > 1e-12)
+    return (train.x - train.x.mean(axis=0)) * scale, scale
+
+
 def _reduce(train: Labelled) -> tuple[Float[np.ndarray, "n R"], Float[np.ndarray, "D R"]]:
-    """Standardised units, rotated into their row space where D > n (exact: the penalty is rotation invariant).
+    """Standardised units, rotated into their row space where D > n: exact for a penalty that rotations leave alone.
 
     Returns:
         The units in R dimensions, and the [D, R] map that takes a direction there back to the stream.
     """
-    spread = train.x.std(axis=0)
-    scale = np.divide(1, spread, out=np.zeros_like(spread, dtype=np.float64), where=spread > 1e-12)
-    scaled = (train.x - train.x.mean(axis=0)) * scale
+    scaled, scale = _standardised(train)
     if scaled.shape[1] <= scaled.shape[0]:
         return scaled, np.diag(scale)
     _, _, rows = np.linalg.svd(scaled, full_matrices=False)

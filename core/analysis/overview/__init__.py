@@ -20,15 +20,17 @@ class Config(Section):
     """Test images on which the loss recovered with the SAE spliced in is measured; 0 leaves it out."""
     top_features: Positive = 20
     """Features a layer in the heat map and the tables."""
-    shuffles: Positive = 20
-    """Runs with labels shuffled by image, the false-discovery check."""
+    shuffles: Positive = 100
+    """Runs of all tests of features with labels shuffled by image, the false-discovery check."""
+    permutations: Positive = 1000
+    """Shuffles of the test images' labels behind the p-values of the curves over layers."""
 
 
 ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.overview.run:run",
     figures="core.analysis.overview.figures:figures",
-    version=3,
+    version=4,
     title="Gender by layer and language",
     question="How good are the SAEs, and in which layers and features does gender show?",
     needs=frozenset({"gpu", "stream"}),

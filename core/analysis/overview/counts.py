@@ -1,4 +1,4 @@
-"""The data themselves: genders by language, their agreement, and what else goes with gender."""
+"""The data themselves: genders by language, their agreement, and what else is associated with gender."""
 
 import polars as pl
 

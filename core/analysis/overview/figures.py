@@ -25,32 +25,39 @@ from core.figures.theme import (
 
 _ORDER = ["image", "last-prompt", "pre-gender", "first-gendered", "later-gendered"]
 _METHODS = ["difference of means", "LDA", "logistic", "1 feature", "5 features", "20 features"]
-_SPLITS = ["train", "held-out"]
+_SPLITS = ["train", "test"]
+_PANELS = [*LANGUAGES, "Shared"]
+_LINES = ("en", "ar", "shared")
 
 
 def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     """The figures that the tables have something for."""
     found: dict[str, Figure] = {}
-    emergence = tables["emergence"]
+    emergence, counted = tables["emergence"], _counted(tables)
     if emergence.height:
-        found["emergence"] = _emergence(emergence)
+        found["emergence"] = _emergence(emergence, counted)
     if emergence.filter("decision").height:
-        found["probes"] = _probes(emergence.filter("decision"))
+        found["probes"] = _probes(emergence.filter("decision"), counted)
     if tables["top_features"].height:
-        found["top_features"] = _top_features(tables["top_features"])
+        found["top_features"] = _top_features(tables["top_features"], counted)
     if tables["associations"].height:
-        found["discoveries"] = _discoveries(tables["associations"])
-    found["quality"] = _quality(tables["quality"])
+        found["discoveries"] = _discoveries(tables["associations"], counted)
+    found["quality"] = _quality(tables["quality"], counted)
     if "splice" in tables and tables["splice"].height:
-        found["splice"] = _splice(tables["splice"])
+        found["splice"] = _splice(tables["splice"], counted)
     return found
 
 
+def _counted(tables: Mapping[str, pl.DataFrame]) -> str:
+    """What is counted: images, or the items of a study of text only."""
+    return "images" if "image" in tables["quality"]["segment"].to_list() else "items"
+
+
 def _languages(table: pl.DataFrame) -> list[str]:
-    return [language for language in ("en", "ar") if language in table["language"].unique().to_list()]
+    return [language for language in _LINES if language in table["language"].unique().to_list()]
 
 
-def _emergence(emergence: pl.DataFrame) -> Figure:
+def _emergence(emergence: pl.DataFrame, counted: str) -> Figure:
     table = emergence.filter(pl.col("method") == "logistic").select(
         "layer", "language", "position_set", "auroc", "low", "high", "shuffled_high"
     )
@@ -59,7 +66,7 @@ def _emergence(emergence: pl.DataFrame) -> Figure:
     colour = language_colour(present=_languages(table))
     scale = alt.Scale(domain=[min(0.35, float(table["low"].min() or 0.35)), 1], nice=False)  # type: ignore[arg-type]
     null = base.mark_line(color=REFERENCE, strokeDash=[2, 2], strokeWidth=1).encode(
-        y=alt.Y("max(shuffled_high):Q", title="Held-out AUROC", scale=scale)
+        y=alt.Y("max(shuffled_high):Q", title="AUROC on the test split", scale=scale)
     )
     chance = base.mark_line(color=REFERENCE, strokeDash=[4, 3], strokeWidth=1).encode(y=alt.Y("chance:Q", scale=scale))
     band = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour)
@@ -70,13 +77,14 @@ def _emergence(emergence: pl.DataFrame) -> Figure:
     return Figure(
         chart,
         "How well the caption's gender is read off the residual stream by a logistic probe, by layer, language and "
-        "position set; trained on train images, scored on test images. Band: 95 % interval over images. Dashed: "
-        "chance; dotted: 97.5th percentile with labels shuffled by image. Only the last prompt token and the caption "
-        "before gender is spoken speak of emergence.",
+        f"position set; trained on train {counted}, scored on test {counted} (shared: rows that are the same in every "
+        f"language). Band: 95 % interval over {counted}, twins drawn together. Dashed: chance; dotted: 97.5th "
+        "percentile with the test labels shuffled, layer by layer. Only the last prompt token and the caption before "
+        "gender is spoken speak of emergence; from which layer on is decided over the whole curve.",
     )
 
 
-def _probes(emergence: pl.DataFrame) -> Figure:
+def _probes(emergence: pl.DataFrame, counted: str) -> Figure:
     methods = [name for name in _METHODS if name in emergence["method"].unique().to_list()]
     table = emergence.filter(pl.col("method").is_in(methods)).select(
         "layer", "language", "position_set", "method", "auroc"
@@ -88,23 +96,23 @@ def _probes(emergence: pl.DataFrame) -> Figure:
         .mark_line(strokeWidth=1.6)
         .encode(
             x=layer_x(),
-            y=alt.Y("auroc:Q", title="Held-out AUROC", scale=alt.Scale(zero=False)),
+            y=alt.Y("auroc:Q", title="AUROC on the test split", scale=alt.Scale(zero=False)),
             color=colour,
         )
     )
     chart = line.properties(width=HALF, height=HALF * 2 // 3).facet(
         column=alt.Column("position_set:N", title=None, sort=_ORDER),
-        row=alt.Row("language:N", title=None, sort=list(LANGUAGES)),
+        row=alt.Row("language:N", title=None, sort=_PANELS),
     )
     return Figure(
         chart,
         "Gender read by a single direction, by a probe on the whole stream and by sparse probes on 1, 5 and 20 SAE "
-        "features (chosen on train images), on test images. Where a few features do as well as the stream, the SAE "
-        "has gender in few features.",
+        f"features (chosen on train {counted}), on test {counted}. Where a few features do as well as the stream, the "
+        "SAE has gender in few features.",
     )
 
 
-def _top_features(top: pl.DataFrame) -> Figure:
+def _top_features(top: pl.DataFrame, counted: str) -> Figure:
     decision = top.filter(pl.col("position_set").is_in(["last-prompt", "pre-gender"]))
     table = decision if decision.height else top.filter(pl.col("position_set") == "first-gendered")
     table = table.select("layer", "rank", "feature", "language", "position_set", "auroc", "low", "high", "q")
@@ -115,7 +123,7 @@ def _top_features(top: pl.DataFrame) -> Figure:
         .mark_rect()
         .encode(
             x=alt.X("layer:O", axis=layer_axis(table["layer"])),
-            y=alt.Y("rank:O", title="Rank on selection images"),
+            y=alt.Y("rank:O", title="Rank on the selection split"),
             color=alt.Color(
                 "auroc:Q",
                 title="AUROC",
@@ -126,18 +134,18 @@ def _top_features(top: pl.DataFrame) -> Figure:
         .properties(width=HALF, height=max(60, 9 * most))
         .facet(
             column=alt.Column("position_set:N", title=None, sort=_ORDER),
-            row=alt.Row("language:N", title=None, sort=list(LANGUAGES)),
+            row=alt.Row("language:N", title=None, sort=_PANELS),
         )
     )
     return Figure(
         chart,
-        "The features of each layer that go most with the caption's gender on selection images, and their AUROC on "
-        "test images (above ½: more active on female captions). Unit: image; empty cells are features that could not "
-        "be tested there.",
+        "The features of each layer that rank first by association with the caption's gender on the selection split, "
+        f"and their AUROC on test {counted} (above ½: more active on female captions). Empty cells are features that "
+        "could not be tested there.",
     )
 
 
-def _discoveries(associations: pl.DataFrame) -> Figure:
+def _discoveries(associations: pl.DataFrame, counted: str) -> Figure:
     keys = ["layer", "position_set", "language"]
     table = associations.group_by(keys).agg((pl.col("q") <= 0.05).mean().alias("share")).sort(keys)
     table = spelled(table)
@@ -151,19 +159,23 @@ def _discoveries(associations: pl.DataFrame) -> Figure:
             color=position_colour("position_set", GENDER.position_sets, present),
         )
         .properties(width=HALF, height=HALF)
-        .facet(column=alt.Column("language:N", title=None, sort=list(LANGUAGES)))
+        .facet(column=alt.Column("language:N", title=None, sort=_PANELS))
     )
     return Figure(
         chart,
-        "Share of tested features whose activity goes with the caption's gender at a false discovery rate of 5 % "
-        "over all features, layers and languages of one question (before gender is spoken, on the picture, on the "
-        "gendered words). Unit: test image.",
+        "Share of tested features whose activity is associated with the caption's gender at a false discovery rate of "
+        "5 % over all features, layers and languages of one question (before gender is spoken, on the picture, on the "
+        f"gendered words). Tested over test {counted}; shared: rows that are the same in every language.",
     )
 
 
-def _quality(quality: pl.DataFrame) -> Figure:
-    table = quality.filter(pl.col("segment") == "all").select("layer", "split", "fvu", "l0", "dead")
-    colour = alt.Color("split:N", title="Images", scale=alt.Scale(domain=_SPLITS, range=[REFERENCE, SERIES[0]]))
+def _quality(quality: pl.DataFrame, counted: str) -> Figure:
+    table = (
+        quality.filter(segment="all")
+        .filter(pl.col("split").is_in(_SPLITS))
+        .select("layer", "split", "fvu", "l0", "dead")
+    )
+    colour = alt.Color("split:N", title="Split", scale=alt.Scale(domain=_SPLITS, range=[REFERENCE, SERIES[0]]))
     panels = []
     titles = {
         "fvu": ("Variance unexplained (%)", "%"),
@@ -177,21 +189,21 @@ def _quality(quality: pl.DataFrame) -> Figure:
     return Figure(
         alt.vconcat(*panels),
         "Quality of each layer's SAE on all its tokens (control tokens left out): share of variance it leaves "
-        "unexplained, active features a token, and features that never fire, on the images it was trained on and on "
-        "held-out ones.",
+        f"unexplained, active features a token, and features that never fire, on the {counted} it was trained on and "
+        f"on test {counted}, which took part in no choice.",
     )
 
 
-def _splice(splice: pl.DataFrame) -> Figure:
+def _splice(splice: pl.DataFrame, counted: str) -> Figure:
     base = alt.Chart(splice.select("layer", "language", "delta_ce", "delta_ce_low", "delta_ce_high")).encode(
         x=layer_x(), color=language_colour(present=_languages(splice))
     )
-    title = "Rise of caption loss (nats a token)"
+    title = "Change of caption loss (nats a token)"
     line = base.mark_line(point=alt.OverlayMarkDef(size=18)).encode(y=alt.Y("delta_ce:Q", title=title))
     band = base.mark_area(opacity=BAND).encode(y=alt.Y("delta_ce_low:Q", title=title), y2="delta_ce_high:Q")
     images = int(splice["images"].max() or 0)  # type: ignore[arg-type]
     return Figure(
         (rule(0) + band + line).properties(width=WIDTH, height=HEIGHT),
-        "What captions lose when the layer's stream is replaced by the SAE's reconstruction on image, prompt and "
-        f"caption tokens. Band: 95 % interval over {images} test images; dashed: no loss.",
+        "How the captions' loss changes when the layer's stream is replaced by the SAE's reconstruction on image, "
+        f"prompt and caption tokens. Band: 95 % interval over {images} test {counted}; dashed: no change.",
     )

@@ -1,147 +1,216 @@
-"""The overview's tables in sentences and numbers."""
+"""The overview's findings as estimates."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
-from core.data.languages import LANGUAGE_NAMES
+from core.data.concept import Concept
 from core.features.inputs import AnalysisInputs
-from core.stats.intervals import Interval
+from core.stats.curves import RUN
+from core.stats.estimate import Control, Estimate, Source
 
-_PLACES = {
-    "image": "on image tokens",
-    "last-prompt": "at the last prompt token",
-    "pre-gender": "on caption tokens before gender is spoken",
-    "first-gendered": "on the first gendered token",
-    "later-gendered": "on later gendered tokens",
-}
+Tables = Mapping[str, pl.DataFrame]
 
-_QUESTIONS = {
-    "decision": "before gender is spoken",
+_READING = ("decision", "picture")
+"""The questions whose curves are findings: on the words themselves the probe reads the word."""
+_KEYS = {"decision": "features", "picture": "features.picture", "words": "features.words"}
+_LEAST = "the lower end is the share that is true at least, by the runs with shuffled labels"
+_COUNTED_IN = {
+    "decision": "before {concept} is spoken",
     "picture": "on image tokens",
-    "words": "on the gendered words themselves (lexical reading)",
+    "words": "on the {concept} words themselves",
 }
 
 
-def headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
-    """One sentence a finding, with its control and interval."""
-    found = [_quality_line(tables["quality_summary"])]
-    for row in tables["emergence_summary"].filter("decision").iter_rows(named=True):
-        found.append(_emergence_line(row, first=int(tables["emergence"]["layer"].min() or 0)))  # type: ignore[arg-type]
-    found += _family_lines(tables)
-    if "splice" in tables:
-        found.append(_splice_line(tables["splice"]))
-    return tuple(found)
-
-
-def _quality_line(summary: pl.DataFrame) -> str:
-    worst = summary.row(int(summary["fvu"].arg_max() or 0), named=True)
-    return (
-        f"The SAEs leave {_median(summary, 'fvu'):.1%} of the variance of held-out images unexplained in the median "
-        f"layer ({_median(summary, 'fvu_train'):.1%} on training images; at worst {worst['fvu']:.1%}, in layer "
-        f"{worst['layer']}), with {_median(summary, 'l0'):.0f} active features a token."
-    )
-
-
-def _emergence_line(row: Mapping[str, Any], first: int) -> str:
-    language, place = LANGUAGE_NAMES.get(row["language"], row["language"]), _PLACES[row["position_set"]]
-    peak = Interval(row["low"], row["auroc"], row["high"])
-    controls = f"shuffled labels reach {row['shuffled_high']:.2f}"
-    if row["professions_out"] is not None:
-        controls += f", professions unseen {row['professions_out']:.2f}"
-    best = f"AUROC {peak} in layer {row['peak_layer']}, chosen on other images; {controls}"
-    if row["emerges_at"] is None:
-        return f"{language}: gender does not emerge {place} in any three layers in a row ({best})."
-    if row["emerges_at"] == first:
-        return f"{language}: gender is there {place} from the first measured layer, {first}, on (held-out {best})."
-    return f"{language}: gender emerges {place} at layer {row['emerges_at']} (held-out {best})."
-
-
-def _family_lines(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    lines = []
-    for question, place in _QUESTIONS.items():
-        tests, runs = (tables[name].filter(question=question) for name in ("associations", "false_discoveries"))
-        found, lucky = int((tests["q"] <= 0.05).sum()), int((runs["discoveries"] > 0).sum())
-        if tests.height:
-            lines.append(
-                f"{found:,} of {tests.height:,} tests of a feature {place} find a gender association at a false "
-                f"discovery rate of 5 %; with labels shuffled by image, {lucky} of {runs.height} runs find any."
-            )
-    return lines
-
-
-def _splice_line(splice: pl.DataFrame) -> str:
-    worst = splice.row(int(splice["delta_ce"].arg_max() or 0), named=True)
-    interval = Interval(worst["delta_ce_low"], worst["delta_ce"], worst["delta_ce_high"])
-    added, recovered = _median(splice, "delta_ce"), _median(splice, "loss_recovered")
-    return (
-        f"With an SAE spliced in at every token but control tokens the captions' loss rises by {added:.3f} nats "
-        f"a token in the median layer ({recovered:.1%} of the loss that mean ablation costs is recovered); at worst by "
-        f"{interval}, in layer {worst['layer']} ({LANGUAGE_NAMES.get(worst['language'], worst['language'])})."
-    )
-
-
-def metrics(tables: Mapping[str, pl.DataFrame]) -> dict[str, float]:
-    """Flat numbers for MLflow; a number that could not be measured is left out."""
-    summary, tests, runs = tables["quality_summary"], tables["associations"], tables["false_discoveries"]
-    found: dict[str, float | None] = {
-        "held_out_fvu_median": _median(summary, "fvu"),
-        "train_fvu_median": _median(summary, "fvu_train"),
-        "dead_median": _median(summary, "dead"),
-        "l0_median": _median(summary, "l0"),
+def places(concept: Concept) -> dict[str, str]:
+    """Where each position set lies, in words."""
+    own, name = concept.positions, concept.name
+    return {
+        "image": "on image tokens",
+        "last-prompt": "at the last prompt token",
+        own.before: f"on caption tokens before {name} is spoken",
+        own.first: f"on the first {concept.adjective} word",
+        own.later: f"on later {concept.adjective} words",
     }
-    for question in tests["question"].unique(maintain_order=True):
-        own, shuffled = tests.filter(question=question), runs.filter(question=question)
-        found[f"discoveries_{question}"] = float((own["q"] <= 0.05).sum())
-        found[f"tests_{question}"] = float(own.height)
-        found[f"shuffled_runs_with_discoveries_{question}"] = float((shuffled["discoveries"] > 0).sum())
-    if "splice" in tables:
-        found["delta_ce_median"] = _median(tables["splice"], "delta_ce")
-        found["loss_recovered_median"] = _median(tables["splice"], "loss_recovered")
-    for row in tables["emergence_summary"].iter_rows(named=True):
-        name = f"{row['language']}_{row['position_set']}".replace("-", "_")
-        found[f"peak_auroc_{name}"] = row["auroc"]
-        if row["decision"]:
-            found[f"emerges_at_{name}"] = row["emerges_at"]
-    return {name: float(value) for name, value in found.items() if value is not None and value == value}
 
 
-def notes(inputs: AnalysisInputs, tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
-    """What was left out, and how to read what is there."""
-    lines = [
-        "Gender on image, first-gendered and later-gendered tokens is shown as reading, not as emergence: the word or "
-        "the picture is there to be read.",
-        "Rows of the last prompt token are control tokens that no SAE was trained on; probes there read the stream "
-        "itself, and features there are named with this reservation.",
-        "The control task gives each word type a random label; it is undefined where all images share one word.",
-    ]
-    if inputs.images is None:
-        lines.append("Text only: nothing was measured on image tokens.")
-    if len(inputs.languages) == 1:
-        lines.append("One language: agreement between languages was left out.")
-    if "profession" not in inputs.samples.columns:
-        lines.append("No profession column: leave-professions-out was left out.")
-    if "splice" not in tables:
-        lines.append("The loss with SAEs spliced in was not measured (spliced_images is 0, or no test image).")
-    measured = set(tables["emergence"]["position_set"].unique())
-    missing = [place for place in _PLACES if place not in measured and not (place == "image" and inputs.images is None)]
-    if missing:
-        lines.append(f"Too few images (under 5 of a gender in train or test) have rows: {', '.join(missing)}.")
-    return tuple(lines)
+def estimates(inputs: AnalysisInputs, tables: Tables, draws: int) -> tuple[Estimate, ...]:
+    """The findings: where gender is read before it is spoken, whether features carry it, and the SAEs' quality.
 
-
-def _median(table: pl.DataFrame, column: str) -> float:
-    value = table[column].median()
-    return float(value) if isinstance(value, int | float) else float("nan")
-
-
-def outlier_notes(outliers: Mapping[int, int], layers: int) -> tuple[str, ...]:
-    """What is to be said of outliers, by layer how many there are; nothing where there are none."""
-    some = [count for count in outliers.values() if count]
-    if not some:
-        return ()
+    `draws` are the shuffles behind the curves.
+    """
+    onsets, peaks = (_read(tables[name], inputs.concept) for name in ("emergence_summary", "peaks"))
     return (
-        f"Outliers ({sum(some):,} rows in {len(some)} of {layers} layers; capture.max_norm_multiple) are in none of "
-        "these figures, and tokens beyond a layer's limit keep their stream where its SAE is spliced in.",
+        *(_onset(row, best, _curve(inputs, row, draws)) for row, best in zip(onsets, peaks, strict=True)),
+        *_discoveries(inputs, tables["discoveries"]),
+        *(
+            _peak(best, _curve(inputs, best, draws))
+            for row, best in zip(onsets, peaks, strict=True)
+            if row["layers"] < RUN or row["layer"] != best["layer"]  # else the onset's estimate has the same layer
+        ),
+        *_quality(tables["quality_summary"]),
+        *(_splice(inputs, tables["splice"]) if "splice" in tables else ()),
     )
+
+
+def _read(table: pl.DataFrame, concept: Concept) -> list[dict[str, Any]]:
+    """The rows of the questions whose curves are findings."""
+    return [row for row in table.iter_rows(named=True) if concept.questions[row["position_set"]] in _READING]
+
+
+def _curve(inputs: AnalysisInputs, row: Mapping[str, Any], draws: int) -> dict[str, Any]:
+    """What the estimates of a layer of a curve have in common."""
+    concept, place = inputs.concept, row["position_set"]
+    shuffled = (row["shuffled"], row["shuffled_low"], row["shuffled_high"])
+    return {
+        "quantity": f"AUROC of a linear probe for {concept.name} {places(concept)[place]}",
+        "value": row["auroc"],
+        "unit": "AUROC",
+        "n": row["test_images"],
+        "counted": f"test {inputs.counted}",
+        "interval": (row["low"], row["high"]),
+        "null": 0.5,
+        "language": row["language"],
+        "layer": row["layer"],
+        "p": row["p"],
+        "q": row["q"],
+        "control": Control(f"shuffles of the labels by {inputs.counted[:-1]}", *shuffled, draws),
+        "draws": draws,
+    }
+
+
+def _onset(row: Mapping[str, Any], peak: Mapping[str, Any], common: Mapping[str, Any]) -> Estimate:
+    """The evidence of the layer from which gender is read; that of the peak layer where there is none."""
+    few, unseen = row["layers"] < RUN, row["professions_out"]
+    caveats = [f"no statement about a layer is made from fewer than {RUN} measured layers"] if few else []
+    caveats += [f"AUROC {unseen:.3f} on professions that the probe was trained without"] if unseen is not None else []
+    first = f"the first of {RUN} measured layers in a row beyond shuffled curves"
+    return Estimate(
+        name=f"onset.{row['position_set']}.{row['language']}",
+        **common,
+        source=_source("emergence_summary", row),
+        family=f"{_curves(row)} of {row['layers']} layers",
+        chosen=first if row["onset"] is not None else _peak_words(peak),
+        answers=row["decision"],
+        described=few,
+        caveats=tuple(caveats),
+    )
+
+
+def _peak(row: Mapping[str, Any], common: Mapping[str, Any]) -> Estimate:
+    return Estimate(
+        name=f"peak.{row['position_set']}.{row['language']}",
+        **common,
+        source=_source("peaks", row),
+        family=_curves(row),
+        chosen=_peak_words(row),
+    )
+
+
+def _peak_words(row: Mapping[str, Any]) -> str:
+    if row["layers"] == 1:
+        return ""
+    best = "the layer of the highest AUROC on the selection split"
+    return best if row["chosen"] else "the last measured layer, for the selection split is too small to choose one"
+
+
+def _curves(row: Mapping[str, Any]) -> str:
+    return f"{row['curves']} curve{'s' if row['curves'] > 1 else ''}"
+
+
+def _source(table: str, row: Mapping[str, Any]) -> Source:
+    return Source(table, {"language": row["language"], "position_set": row["position_set"]}, "auroc")
+
+
+def _discoveries(inputs: AnalysisInputs, table: pl.DataFrame) -> Iterator[Estimate]:
+    name = inputs.concept.name
+    for row in table.iter_rows(named=True):
+        question, language = row["question"], row["language"]
+        languages = table.filter(question=question).height
+        yield Estimate(
+            name=f"{_KEYS[question]}.{language}",
+            quantity=f"share of the tests of features {_COUNTED_IN[question].format(concept=name)} with q ≤ 0.05",
+            value=row["share"],
+            unit="share",
+            n=row["tests"],
+            counted=f"tests over test {inputs.counted}",
+            source=Source("discoveries", {"question": question, "language": language}, "share"),
+            interval=(row["least_share"], row["share"]),
+            control=Control(
+                "runs with shuffled labels", row["shuffled"], row["shuffled_low"], row["shuffled_high"], row["runs"]
+            ),
+            sides=1,
+            p=row["p"],
+            q=row["q"],
+            family=f"{languages} language{'s' if languages > 1 else ''}",
+            draws=row["runs"],
+            language=language,
+            answers=question == "decision",
+            caveats=(_LEAST,) if row["discoveries"] else (),
+        )
+
+
+def _quality(summary: pl.DataFrame) -> Iterator[Estimate]:
+    row = _median_row(summary, "fvu")
+    if row is None:
+        return
+    layers = summary.height
+    for column, quantity, unit in (
+        ("fvu", "variance that the SAE leaves unexplained", "share"),
+        ("l0", "features active on a row", ""),
+    ):
+        yield Estimate(
+            name=column,
+            quantity=quantity,
+            value=row[column],
+            unit=unit,
+            n=row["rows"],
+            counted="test rows",
+            source=Source("quality_summary", {"layer": row["layer"]}, column),
+            layer=row["layer"],
+            chosen=f"the layer of the median FVU of {layers}" if layers > 1 else "",
+            described=True,
+        )
+
+
+def _splice(inputs: AnalysisInputs, splice: pl.DataFrame) -> Iterator[Estimate]:
+    for (language,), part in splice.group_by("language", maintain_order=True):
+        row = _median_row(part, "delta_ce")
+        if row is None:
+            continue
+        common: dict[str, Any] = {
+            "n": row["images"],
+            "counted": f"test {inputs.counted}",
+            "layer": row["layer"],
+            "language": str(language),
+            "condition": "the SAE's reconstruction in the stream's place",
+            "chosen": f"the layer of the median change of {part.height}" if part.height > 1 else "",
+            "described": True,
+        }
+        key = {"layer": row["layer"], "language": language}
+        yield Estimate(
+            name=f"splice.{language}",
+            quantity="change of the captions' loss",
+            value=row["delta_ce"],
+            unit="nats a token",
+            interval=(row["delta_ce_low"], row["delta_ce_high"]),
+            source=Source("splice", key, "delta_ce"),
+            **common,
+        )
+        if row["loss_recovered"] is not None:
+            yield Estimate(
+                name=f"recovered.{language}",
+                quantity="share of mean ablation's loss that is recovered",
+                value=row["loss_recovered"],
+                unit="share",
+                interval=(row["loss_recovered_low"], row["loss_recovered_high"]),
+                source=Source("splice", key, "loss_recovered"),
+                **common,
+            )
+
+
+def _median_row(table: pl.DataFrame, column: str) -> dict[str, Any] | None:
+    """The row whose value is the median (the lower of two), null where no row has one."""
+    known = table.filter(pl.col(column).is_not_null()).sort(column, "layer")
+    return known.row((known.height - 1) // 2, named=True) if known.height else None

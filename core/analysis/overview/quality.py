@@ -1,4 +1,4 @@
-"""How well an SAE rebuilds the stream it was trained on, on training images and on held-out ones."""
+"""How well an SAE rebuilds the stream, on the images of each split."""
 
 from dataclasses import dataclass
 
@@ -8,29 +8,44 @@ from jaxtyping import Float, Int
 from scipy import sparse
 from torch import Tensor
 
+from core.data.splits import SPLITS
 from core.features.layer_view import LayerView
 from core.features.row_groups import code_blocks
 from core.sae.metrics import DENSE_RATE, unexplained_share
 
+IDENTICAL = 1e-10
+"""Rows whose variance is a smaller share of their mean square than this are identical: what is left is rounding."""
 _SEGMENTS = ("image", "prompt", "caption")
-_GROUPS = [(split, segment) for split in ("train", "held-out") for segment in _SEGMENTS]
+_GROUPS = [(split, segment) for split in SPLITS for segment in _SEGMENTS]
 
 
 def quality(sums: "GroupSums", layer: int) -> pl.DataFrame:
-    """Reconstruction by split (train, held-out) and segment (all, image, prompt, caption), special rows left out.
+    """Reconstruction by split and segment (all, image, prompt, caption), special rows left out.
+
+    Only test images are held out: selection images take part in early stopping and in the choice among SAEs.
 
     Returns:
         layer, split, segment, rows, l0 (active features a row), fvu (Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ the mean of these
-        rows), explained_variance (1 − ΣVar(x − x̂) / ΣVar(x), which forgives a constant offset), cosine (mean of
-        cos(x, x̂)), dead and dense (shares of features silent on, and active on more than 10 % of, these rows).
+        rows; NaN where the rows are identical), explained_variance (1 − ΣVar(x − x̂) / ΣVar(x), in which a constant
+        offset does not count; NaN likewise), cosine (mean of cos(x, x̂)), dead and dense (shares of features silent
+        on, and active on more than 10 % of, these rows).
     """
     rows = []
-    for split in ("train", "held-out"):
+    for split in SPLITS:
         for segment in ("all", *_SEGMENTS):
             members = _members(split, segment)
             if sums.scalars[members, 0].sum() > 0:
                 rows.append({"layer": layer, "split": split, "segment": segment, **sums.describe(members)})
     return pl.DataFrame(rows)
+
+
+def quality_summary(measured: pl.DataFrame) -> pl.DataFrame:
+    """One row a layer, over all segments: what the test split measures, and fvu_train, dead and dense of training."""
+    whole = measured.filter(pl.col("segment") == "all")
+    test = whole.filter(pl.col("split") == "test").select("layer", "rows", "fvu", "explained_variance", "cosine", "l0")
+    train = whole.filter(pl.col("split") == "train").select("layer", pl.col("fvu").alias("fvu_train"), "dead", "dense")
+    names = ("layer", "rows", "fvu", "fvu_train", "explained_variance", "cosine", "l0", "dead", "dense")
+    return train.join(test, on="layer", how="full", coalesce=True).sort("layer").select(names)
 
 
 def _members(split: str, segment: str) -> list[int]:
@@ -43,8 +58,7 @@ def _group_of_row(tokens: pl.DataFrame, splits: pl.DataFrame) -> Int[np.ndarray,
     )
     number = pl.lit(-1)
     for group, (split, segment) in enumerate(_GROUPS):
-        trained = pl.col("split") == "train"
-        chosen = ~pl.col("special") & (pl.col("segment") == segment) & (trained if split == "train" else ~trained)
+        chosen = ~pl.col("special") & (pl.col("segment") == segment) & (pl.col("split") == split)
         number = pl.when(chosen).then(group).otherwise(number)
     return frame.select(number.cast(pl.Int64)).to_series().to_numpy()
 
@@ -74,7 +88,8 @@ class GroupSums:
     def describe(self, groups: list[int]) -> dict[str, float]:
         """The measures of `quality` over some groups together."""
         rows, squares, residual, cosine, entries = (float(v) for v in self.scalars[groups].sum(axis=0))
-        variance = squares - float(np.square(self.stream[groups].sum(axis=0)).sum()) / rows
+        spread = squares - float(np.square(self.stream[groups].sum(axis=0)).sum()) / rows
+        variance = spread if spread > IDENTICAL * squares else 0.0
         forgiven = float(np.square(self.offset[groups].sum(axis=0)).sum()) / rows
         fvu, unexplained = (unexplained_share(error, variance) for error in (residual, residual - forgiven))
         rates = self.active[groups].sum(axis=0) / rows

@@ -8,32 +8,34 @@ and position sets.
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from core.activations.outliers import is_outlier
+from core.activations.stream_rows import SHARED
 from core.analysis.overview import Config
 from core.analysis.overview.counts import agreement, attribute_odds, gender_counts
-from core.analysis.overview.emergence import EMERGENCE, ProbeSetup, read_gender, reading_sets, summarise
-from core.analysis.overview.findings import headlines, metrics, notes, outlier_notes
-from core.analysis.overview.quality import quality, sum_groups
+from core.analysis.overview.emergence import EMERGENCE, LayerReading, Place, ProbeSetup, read_gender, reading_sets
+from core.analysis.overview.findings import estimates
+from core.analysis.overview.notes import metrics, notes, outlier_notes
+from core.analysis.overview.onset import curves_of, onsets, peaks
+from core.analysis.overview.quality import quality, quality_summary, sum_groups
+from core.analysis.overview.top_features import TOP, top_features, top_summary
 from core.analysis.result import Result
 from core.causal.splice import Splicer
-from core.data.gender_concept import GENDER
-from core.features.associations import Labels, labelled_images
+from core.features.associations import Labels
 from core.features.families import Families
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
-from core.stats.families import ALPHA
-from core.stats.intervals import bootstrap_auroc
+from core.features.shuffles import shuffle_labels
 
 SHOWN = {
-    "emergence_summary": "Where gender emerges",
-    "quality_summary": "SAE quality on held-out images",
-    "top_features_summary": "Features that go most with gender",
-    "splice": "Captions' loss with the SAE spliced in",
-    "shuffled_summary": "Discoveries with shuffled labels",
+    "emergence_summary": "From which layer on gender is read",
+    "peaks": "Where gender is read best",
+    "discoveries": "Features associated with gender, against shuffled labels",
+    "top_features_summary": "Features that rank first on the selection split, measured on the test split",
     "gender_counts": "Genders of the captions",
+    "splice": "Captions' loss with the SAE spliced in",
+    "quality_summary": "SAE quality on the test split",
 }
 
 
@@ -47,7 +49,8 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     tables = found.tables()
     shown = {name: heading for name, heading in SHOWN.items() if name in tables}
     said = (*notes(inputs, tables), *outlier_notes(found.outliers, len(layers)))
-    return Result(headlines(tables), metrics(tables), tables, shown, said)
+    found_out = estimates(inputs, tables, config.permutations)
+    return Result(metrics=metrics(tables), tables=tables, shown=shown, notes=said, estimates=found_out)
 
 
 @dataclass
@@ -61,25 +64,29 @@ class _Findings:
     splicer: Splicer | None
     outliers: dict[int, int] = field(default_factory=dict)
     quality: list[pl.DataFrame] = field(default_factory=list)
-    emergence: list[dict[str, Any]] = field(default_factory=list)
+    readings: dict[int, LayerReading] = field(default_factory=dict)
     top: list[dict[str, Any]] = field(default_factory=list)
     spliced: list[pl.DataFrame] = field(default_factory=list)
 
     @classmethod
     def start(cls, inputs: AnalysisInputs, config: Config) -> "_Findings":
-        labels = {language: Labels.of(inputs.concept, inputs.samples, language) for language in inputs.languages}
-        setup = ProbeSetup(labels, _professions(inputs.samples), config.bootstrap, inputs.seed)
-        families = Families(inputs.concept, labels, config.shuffles, inputs.seed)
+        labels = Labels.by_language(inputs.concept, inputs.samples, inputs.languages)
+        images = inputs.samples["image_id"].unique(maintain_order=True).to_list()
+        units = dict(zip(images, inputs.units(images).tolist(), strict=True))
+        shuffled = shuffle_labels(labels, "test", config.permutations, inputs.seed, units)
+        professions = _professions(inputs.samples)
+        setup = ProbeSetup(labels, shuffled, professions, units, config.bootstrap, inputs.seed)
+        families = Families(inputs.concept, labels, config.shuffles, inputs.seed, units)
         splicer = Splicer(inputs, config.spliced_images, config.bootstrap) if config.spliced_images else None
         return cls(inputs, config, setup, families, splicer)
 
     def add(self, layer: int) -> None:
         opened = self.inputs.open_layer(layer)
         self.outliers[layer] = int(is_outlier(opened.table.tokens).sum())
-        sums = sum_groups(opened, next(iter(self.setup.labels.values())).table)
+        sums = sum_groups(opened, self.setup.labels[SHARED].table)
         self.quality.append(quality(sums, layer))
         self.families.add(layer, opened.feature_sums, reading_sets(self.inputs.concept))
-        self.emergence += read_gender(opened, self.setup)
+        self.readings[layer] = read_gender(opened, self.setup)
         self.top += self._top_features(opened)
         if self.splicer is not None:
             means = sums.segment_means(opened.sae.b_dec.detach().float().cpu().numpy())
@@ -87,38 +94,29 @@ class _Findings:
 
     def _top_features(self, opened: LayerView) -> list[dict[str, Any]]:
         """Test-split AUROC, with intervals, of the features ranked first on the selection split."""
-        rows = []
         chosen = opened.ranking.strongest()[: self.config.top_features]
-        for language in self.inputs.languages:
-            for position_set in reading_sets(self.inputs.concept):
-                units = opened.feature_sums.by_image(language, position_set)
-                known = labelled_images(units.images, self.setup.labels[language], "test")
-                for rank, feature in enumerate(chosen if known is not None else []):
-                    assert known is not None  # the loop is empty otherwise
-                    area = bootstrap_auroc(
-                        units.means[known.rows, feature],
-                        known.positive.astype(np.int64),
-                        self.config.bootstrap,
-                        self.inputs.seed,
-                    )
-                    row = {"layer": opened.layer, "rank": rank + 1, "feature": feature, "language": language}
-                    ends = {"auroc": area.mean, "low": area.low, "high": area.high}
-                    rows.append({**row, "position_set": position_set, **ends})
+        rows = []
+        for position_set in reading_sets(self.inputs.concept):
+            for language in opened.groups.languages(position_set, self.inputs.languages):
+                rows += top_features(opened, chosen, Place(language, position_set), self.setup)
         return rows
 
     def tables(self) -> dict[str, pl.DataFrame]:
         associations = self.families.finish()
-        top = pl.DataFrame(self.top, schema=_TOP)
+        top = pl.DataFrame(self.top, schema=TOP).fill_nan(None)
         keys = ["layer", "language", "position_set", "feature"]
         top = top.join(associations.select(*keys, "q", "log_odds", "support"), on=keys, how="left")
-        emergence = pl.DataFrame(self.emergence, schema=EMERGENCE).fill_nan(None)
-        measured, shuffled = pl.concat(self.quality), self.families.false_discoveries()
+        rows = [row for layer in sorted(self.readings) for row in self.readings[layer].rows]
+        emergence = pl.DataFrame(rows, schema=EMERGENCE).fill_nan(None)
+        curves = curves_of(self.readings)
+        measured, shuffled = pl.concat(self.quality).fill_nan(None), self.families.false_discoveries()
         tables = {
-            "emergence_summary": summarise(emergence),
-            "quality_summary": _quality_summary(measured),
-            "top_features_summary": _top_summary(top),
+            "emergence_summary": onsets(emergence, curves, self.inputs.concept),
+            "peaks": peaks(emergence, curves, self.inputs.concept),
+            "discoveries": self.families.summary(associations, shuffled),
+            "quality_summary": quality_summary(measured),
+            "top_features_summary": top_summary(top, self.inputs.concept),
             "splice": pl.concat([frame for frame in self.spliced if frame.height] or [pl.DataFrame()]).fill_nan(None),
-            "shuffled_summary": _shuffled_summary(shuffled),
             "false_discoveries": shuffled,
             "gender_counts": gender_counts(self.inputs),
             "agreement": agreement(self.inputs),
@@ -131,52 +129,8 @@ class _Findings:
         return {name: table for name, table in tables.items() if table.width}
 
 
-_TOP = pl.Schema(
-    {
-        "layer": pl.UInt16,
-        "rank": pl.UInt16,
-        "feature": pl.UInt32,
-        "language": pl.String,
-        "position_set": pl.String,
-        **dict.fromkeys(("auroc", "low", "high"), pl.Float64),
-    }
-)
-
-
 def _professions(samples: pl.DataFrame) -> dict[str, str]:
     if "profession" not in samples.columns:
         return {}
     first = samples.group_by("image_id").agg(pl.col("profession").cast(pl.String).fill_null("").first())
     return dict(first.iter_rows())
-
-
-def _quality_summary(measured: pl.DataFrame) -> pl.DataFrame:
-    whole = measured.filter(pl.col("segment") == "all")
-    held = whole.filter(pl.col("split") == "held-out").select(
-        "layer", "rows", "fvu", "explained_variance", "cosine", "l0"
-    )
-    train = whole.filter(pl.col("split") == "train").select("layer", pl.col("fvu").alias("fvu_train"), "dead", "dense")
-    return (
-        train.join(held, on="layer", how="left")
-        .sort("layer")
-        .select("layer", "fvu", "fvu_train", "explained_variance", "cosine", "l0", "dead", "dense")
-    )
-
-
-def _shuffled_summary(shuffled: pl.DataFrame) -> pl.DataFrame:
-    """By question: tests, runs, runs that discover anything, and the most that any of them does."""
-    found = pl.col("discoveries")
-    return shuffled.group_by("question", maintain_order=True).agg(
-        pl.col("tests").first(),
-        pl.len().alias("runs"),
-        (found > 0).sum().alias("runs_with_discoveries"),
-        found.max().alias("most_discoveries"),
-    )
-
-
-def _top_summary(top: pl.DataFrame, rows: int = 20) -> pl.DataFrame:
-    """The ten strongest discoveries a language at positions before gender is spoken (all, where there are none)."""
-    significant = top.filter(pl.col("q") <= ALPHA)
-    decided = significant.filter(pl.col("position_set").is_in(list(GENDER.decision_sets)))
-    chosen = (decided if decided.height else significant).sort((pl.col("auroc") - 0.5).abs(), descending=True)
-    return chosen.group_by("language", maintain_order=True).head(rows // 2)

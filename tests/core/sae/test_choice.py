@@ -36,3 +36,12 @@ def test_the_densest_is_not_taken_for_a_little_more() -> None:
     assert choose(steep, "sparsest") == "k32"
     hopeless = TABLE.with_columns(held_out_fvu=pl.Series([3.0, 2.0, 2.5] * 2))
     assert choose(hopeless, "sparsest") == "k16"
+
+
+def test_a_layer_of_identical_rows_has_no_say() -> None:
+    """Its FVU is undefined; where that is so in every layer, the first variant is as good as any."""
+    first, of_first = TABLE.head(3), pl.int_range(pl.len()) < 3
+    one = TABLE.with_columns(held_out_fvu=pl.when(of_first).then("held_out_fvu"))
+    assert choose(one, "lowest_fvu") == choose(first, "lowest_fvu") == "k16"
+    nothing = TABLE.with_columns(held_out_fvu=pl.lit(None, dtype=pl.Float64))
+    assert choose(nothing, "sparsest") in first["variant"].to_list()

@@ -1,5 +1,7 @@
 """Reconstruction figures against scikit-learn's."""
 
+import math
+
 import polars as pl
 import pytest
 import torch
@@ -20,6 +22,19 @@ def test_figures_equal_scikit_learns() -> None:
     explained = explained_variance_score(x.double(), rebuilt.double(), **weighting)
     assert found.explained_variance == pytest.approx(explained, rel=1e-4, abs=1e-4)
     assert found.cosine == pytest.approx(float(torch.cosine_similarity(x, rebuilt).mean()), rel=1e-6)
+
+
+def test_identical_rows_have_no_share_of_variance() -> None:
+    """Neither 0 nor 1, however well they are rebuilt; such figures are left out of those that runs are compared by."""
+    sae = random_sae()
+    row = torch.randn(1, 12, generator=torch.Generator().manual_seed(4)) + 50
+    same = row.expand(70, 12).clone()
+    found = evaluate(sae, same)
+    assert math.isnan(found.fvu) and math.isnan(found.explained_variance) and found.mse > 0
+    one_differs = torch.cat([same, row + 1e-3])
+    assert math.isfinite(evaluate(sae, one_differs).fvu)
+    metrics = final_metrics(sae, Rows(same, one_differs, {"train": 70})).metrics
+    assert "train_fvu" not in metrics and "held_out_fvu" in metrics
 
 
 def test_firings_count_positive_activations() -> None:
