@@ -14,11 +14,10 @@ import core.analysis.interpretation.run as analysis
 from core.analysis.interpretation import Config
 from core.analysis.interpretation.explaining import EXPLANATIONS, Explainer
 from core.analysis.interpretation.findings import SCORE_SUMMARY, estimates, score_summary
-from core.analysis.interpretation.places import PICTURE, picture_labels, places, strengths
+from core.analysis.interpretation.places import places, strengths
 from core.analysis.interpretation.tested import ConceptTests
-from core.analysis.interpretation.words import NONE_SIGNIFICANT, UNSUPPORTED, in_words
+from core.analysis.interpretation.words import NONE_SIGNIFICANT, in_words
 from core.data.gender_concept import GENDER
-from core.features.associations import Labels
 from core.features.influence import PROMOTED
 from core.features.inputs import AnalysisInputs
 from core.features.ranking import rank_features
@@ -283,8 +282,8 @@ def found() -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     return measured(*planted())
 
 
-def passing(table: pl.DataFrame, language: str | None, column: str = "passes") -> set[int]:
-    here = table.filter(pl.col("language").eq_missing(pl.lit(language, pl.String)) & pl.col(column))
+def passing(table: pl.DataFrame, language: str, column: str = "passes") -> set[int]:
+    here = table.filter((pl.col("language") == language) & pl.col(column))
     return set(here["feature"].to_list())
 
 
@@ -311,8 +310,8 @@ def test_a_feature_is_tested_where_the_selection_split_has_it_strongest(found: A
     chosen = next(place for place in every if place.feature == GENDERED and place.language == "en")
     area = ranking.associations.filter(feature=GENDERED, language="en", position_set="pre-gender")["auroc"].item()
     assert (chosen.position_set, chosen.selected) == ("pre-gender", pytest.approx(area))
-    assert list(strengths(every, 2)) == [GENDERED, NOISE]
-    order = sorted(range(7), key=lambda f: -strengths(places(ranking, range(7)), 2)[f])
+    assert list(strengths(every, ("en", "ar"))) == [GENDERED, NOISE]
+    order = sorted(range(7), key=lambda f: -strengths(places(ranking, range(7)), ("en", "ar"))[f])
     assert order == ranking.strongest()
 
 
@@ -324,8 +323,8 @@ def test_labels_are_those_of_the_language(found: Any) -> None:
 
 def test_the_picture_is_tested_once_with_labels_on_which_languages_agree(found: Any) -> None:
     picture = found[0].filter(position_set="image")
-    assert picture["language"].null_count() == picture.height == 7
-    assert passing(found[0], None) == {PICTURED}
+    assert picture["language"].to_list() == ["shared"] * 7
+    assert passing(found[0], "shared") == {PICTURED}
     _, samples = planted()
     agreed = samples.filter((pl.col("split") == "test") & (pl.col("gender_en") == pl.col("gender_ar"))).height
     assert picture["images"].unique().to_list() == [agreed]
@@ -400,25 +399,6 @@ def test_without_any_effect_nothing_is_found_and_the_words_say_so() -> None:
     said = estimates(tables, inputs_of(shuffled))
     assert {one.verdict for one in said} == {"not found"}
     assert all(NONE_SIGNIFICANT[1:] in sentence(one) for one in said)
-
-
-def test_picture_labels_need_every_language_to_agree() -> None:
-    columns = {"gender_en": ["female", "female", "none", "none"], "gender_ar": ["female", "male", "male", "both"]}
-    samples = samples_of(4, lambda n: "test", **columns)
-    labels = {language: Labels.of(GENDER, samples, language) for language in ("en", "ar")}
-    assert picture_labels(labels).table["positive"].to_list() == [True, None, False, None]
-    assert PICTURE not in labels
-
-
-def told(**changes: Any) -> dict[str, Any]:
-    fields = {"language": "ar", "position_set": "pre-gender", "auroc": 0.9, "passes": True, "own": True}
-    return {**fields, "shared_with": None, **changes}
-
-
-TOLD: dict[str, Any] = {
-    "low": 0.8, "score": 0.9, "control": 0.5, "kind": "token", "explanation": "tokens ‹a›, ‹b›, ‹c›, ‹d›",
-}  # fmt: skip
-UNTOLD = {**TOLD, "low": 0.4}
 
 
 @pytest.mark.parametrize(
@@ -514,7 +494,10 @@ def test_planted_features_are_in_words(result: Any) -> None:
 
 def test_every_estimate_stands_in_its_table(result: Any) -> None:
     names = [one.name for one in result.found.estimates]
-    assert set(names) == {"passing.en", "passing.ar", "passing.image", "explanations.en", "explanations.ar"}
+    assert set(names) == {
+        *("passing.decision.en", "passing.decision.ar", "passing.picture.shared"),
+        *("explanations.en", "explanations.ar"),
+    }
     for one in result.found.estimates:
         rows = result.found.tables[one.source.table]
         for column, value in one.source.key.items():

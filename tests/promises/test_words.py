@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-CLAIMS = re.compile(r"\b(moves?|persists?|emerges?|goes with|gives?)\b", re.IGNORECASE)
+CLAIMS = re.compile(r"\b(moves|persists?|emerges|goes with|gives)\b", re.IGNORECASE)
 FILES = sorted((PROJECT / "core" / "analysis").rglob("*.py"))
 
 

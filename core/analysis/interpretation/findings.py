@@ -64,7 +64,7 @@ def _passing(passing: pl.DataFrame, inputs: AnalysisInputs) -> Iterator[Estimate
         language, rows = row["language"], passing.filter(pl.col("question") == row["question"])
         control = Control("shufflings of the labels", *_ends(row), row["draws"])
         yield Estimate(
-            name=f"passing.{language or 'image'}",
+            name=f"passing.{row['question']}.{language}",
             quantity=f"share of features that pass {concept.name}'s test and exceed their correlates",
             value=row["share"],
             unit="share",
@@ -79,7 +79,7 @@ def _passing(passing: pl.DataFrame, inputs: AnalysisInputs) -> Iterator[Estimate
             draws=row["draws"],
             language=language,
             condition=_where(row["question"], concept),
-            answers=language is not None,
+            answers=row["question"] != "picture",
             caveats=tuple(_caveats(row)),
         )
 

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from core.activations.stream_rows import SHARED
 from core.data.concept import IMAGE
-from core.features.associations import Labels
 from core.features.ranking import Ranking
-
-PICTURE = ""
-"""Stands for a language where image rows are tested, which all languages share: they are tested once."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Place:
 
 def places(ranking: Ranking, features: Sequence[int]) -> list[Place]:
     """One place a feature and language at the decision positions (on the first word where those have nothing), and one
-    on image rows; read off the selection split alone."""
+    on image rows; read off the selection split alone. Rows that all languages share are tested once, as `shared`."""
     concept, table = ranking.concept, ranking.associations
     decided = table.filter(pl.col("position_set").is_in(concept.decision_sets))
     spoken = table.filter(pl.col("position_set") == concept.positions.first)
@@ -35,29 +32,25 @@ def places(ranking: Ranking, features: Sequence[int]) -> list[Place]:
     strength = (pl.col("auroc") - 0.5).abs()
     order = pl.col("position_set").replace_strict(dict(zip(concept.position_sets, range(9))), return_dtype=pl.Int64)
     strongest = own.sort(strength, order, descending=[True, False]).unique(["feature", "language"], keep="first")
-    seen = (
-        table.filter(pl.col("position_set") == IMAGE).group_by("feature").agg(pl.col("auroc").cast(pl.Float64).mean())
-    )
-    drawn = seen.select("feature", pl.lit(PICTURE).alias("language"), pl.lit(IMAGE).alias("position_set"), "auroc")
+    drawn = table.filter(pl.col("position_set") == IMAGE)
     columns = ["feature", "language", "position_set", pl.col("auroc").cast(pl.Float64)]
-    every = pl.concat([strongest.select(columns), drawn]).filter(pl.col("feature").is_in(list(features)))
-    return [Place(*row) for row in every.sort("feature", "language").rows()]
+    every = pl.concat([strongest.select(columns), drawn.select(columns)]).filter(
+        pl.col("feature").is_in(list(features))
+    )
+    return [Place(*row) for row in every.sort("feature", "language", "position_set").rows()]
 
 
-def strengths(found: Sequence[Place], languages: int) -> dict[int, float]:
+def strengths(found: Sequence[Place], languages: Sequence[str]) -> dict[int, float]:
     """|AUROC − ½| on the selection split before the concept is spoken, averaged over the languages: what features are
     ranked by."""
-    strength: dict[int, float] = {}
+    best: dict[tuple[int, str], float] = {}
     for place in found:
-        if place.language != PICTURE:
-            strength[place.feature] = strength.get(place.feature, 0) + abs(place.selected - 0.5) / languages
-    return strength
+        if place.position_set != IMAGE:
+            best[place.feature, place.language] = abs(place.selected - 0.5)
+    features = dict.fromkeys(feature for feature, _ in best)
+    return {feature: _mean_strength(best, feature, languages) for feature in features}
 
 
-def picture_labels(labels: Mapping[str, Labels]) -> Labels:
-    """The images by the side that all their captions are on, whatever the language; null where languages disagree."""
-    every = pl.concat([one.table for one in labels.values()])
-    sides = pl.col("positive").drop_nulls().unique()
-    agreed = pl.when(sides.len() == 1).then(sides.first()).otherwise(None).alias("positive")
-    table = every.group_by("image_id").agg(pl.col("split").first(), agreed).sort("image_id")
-    return Labels(table, next(iter(labels.values())).sides)
+def _mean_strength(best: Mapping[tuple[int, str], float], feature: int, languages: Sequence[str]) -> float:
+    shared = best.get((feature, SHARED), 0.0)
+    return sum(max(best.get((feature, language), 0.0), shared) for language in languages) / len(languages)

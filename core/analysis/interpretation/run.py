@@ -17,6 +17,7 @@ from core.analysis.interpretation.places import strengths
 from core.analysis.interpretation.tested import ConceptTests
 from core.analysis.interpretation.words import NONE_SIGNIFICANT, described_in_words
 from core.analysis.result import Result
+from core.data.concept import IMAGE
 from core.features.examples import EXAMPLES, RowsAmong, examples
 from core.features.influence import PROMOTED, promoted_tokens
 from core.features.inputs import AnalysisInputs
@@ -67,7 +68,7 @@ class _Notebook:
             self.explainer, self.seen = Explainer(opened.table.tokens, self.inputs), opened.table.tokens
         for name, frame in zip(_EXPLAINED, self.explainer.explain(opened.index, features), strict=True):
             self._keep(opened.layer, name, frame)
-        strength = strengths(self.tests.add(opened, features), len(self.inputs.languages))
+        strength = strengths(self.tests.add(opened, features), self.inputs.languages)
         self._keep(opened.layer, "contexts", self._contexts(opened, features))
         promoted = promoted_tokens(opened.sae, self.inputs.open_model(), features, self.config.promoted)
         self._keep(opened.layer, "promoted", promoted)
@@ -132,7 +133,7 @@ def describe(tables: dict[str, pl.DataFrame], words: pl.DataFrame) -> pl.DataFra
     tokens = pl.col("token").str.strip_chars().str.join(" · ")
     chosen = (
         tables["associations"]
-        .filter(pl.col("language").is_not_null())
+        .filter(pl.col("position_set") != IMAGE)
         .sort((pl.col("selected") - 0.5).abs(), "language", descending=[True, False], maintain_order=True)
         .unique(keys, keep="first", maintain_order=True)
         .select(

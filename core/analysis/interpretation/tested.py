@@ -9,15 +9,16 @@ import polars as pl
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from core.analysis.interpretation.places import PICTURE, Place, picture_labels, places
+from core.analysis.interpretation.places import Place, places
 from core.data.concept import Concept
+from core.data.twins import unit_of_image
 from core.features.associations import LabelledImages, Labels, describe, labelled_images
 from core.features.correlates import CORRELATES, coded_attributes, correlates, exceeds_all
 from core.features.correlates import shared_with as name_shared
-from core.features.families import shuffled_images
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.features.row_groups import ImageFeatures
+from core.features.shuffles import shuffle_labels
 from core.stats.families import ALPHA
 from core.stats.intervals import bootstrap_auroc, wilson
 from core.stats.permuted import two_sided_p
@@ -37,7 +38,8 @@ PASSING = pl.Schema(
 )
 """`passing` of the `tested` features: their test is significant after correction, on the side that the selection split
 says, and no other attribute explains as much of the feature; `shared` pass the test only. `share` with a Wilson
-interval; `control` with its percentiles: the same share with shuffled labels. `language` is null for the picture."""
+interval; `control` with its percentiles: the same share with shuffled labels. `language` is `shared` for rows that all
+languages share."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,8 @@ class ConceptTests:
 
     def __init__(self, inputs: AnalysisInputs, draws: int = SHUFFLES) -> None:
         self._inputs, self._draws = inputs, draws
-        spoken = {language: Labels.of(inputs.concept, inputs.samples, language) for language in inputs.languages}
-        self._labels = {**spoken, PICTURE: picture_labels(spoken)}
-        self._orders = shuffled_images(self._labels, "test", draws, inputs.seed)
+        self._labels = Labels.by_language(inputs.concept, inputs.samples, inputs.languages)
+        self._shuffled = shuffle_labels(self._labels, "test", draws, inputs.seed, unit_of_image(inputs.samples))
         self._tested: list[_Tested] = []
         self._correlates: list[pl.DataFrame] = []
 
@@ -66,7 +67,7 @@ class ConceptTests:
         found = places(opened.ranking, features)
         for language, position_set in sorted({(place.language, place.position_set) for place in found}):
             here = [place for place in found if (place.language, place.position_set) == (language, position_set)]
-            means = opened.feature_sums.by_image(language or self._inputs.languages[0], position_set)
+            means = opened.feature_sums.by_image(language, position_set)
             self._add(opened.layer, means, here)
         return found
 
@@ -80,7 +81,7 @@ class ConceptTests:
         concept, samples = self._inputs.concept, self._inputs.samples
         compared = correlates(features, chosen, labels, samples, concept)
         shared = dict(name_shared(compared).iter_rows())
-        where = {"layer": layer, "language": here[0].language or None, "position_set": here[0].position_set}
+        where = {"layer": layer, "language": here[0].language, "position_set": here[0].position_set}
         self._correlates.append(compared.select(*(_literal(*item) for item in where.items()), pl.all()))
         described = describe(features, known, np.array(chosen), labels.sides).rows(named=True)
         sides = self._sides(features, known, here[0].language)
@@ -94,8 +95,7 @@ class ConceptTests:
 
     def _sides(self, features: ImageFeatures, known: LabelledImages, language: str) -> Bool[np.ndarray, "n draws1"]:
         names = [features.images[row] for row in known.rows]
-        shuffled = [[order[language][name] for name in names] for order in self._orders]
-        return np.array([known.positive.tolist(), *shuffled], dtype=bool).T
+        return np.column_stack([known.positive, self._shuffled.of(names, language)])
 
     def _test(
         self,
@@ -142,11 +142,11 @@ class ConceptTests:
     def _counted(self, question: str, family: Sequence[_Tested]) -> Iterator[dict[str, Any]]:
         _, significant = _significant(family)
         own = significant & np.array([one.exceeds for one in family])
-        languages = np.array([one.row["language"] or PICTURE for one in family])
+        languages = np.array([one.row["language"] for one in family])
         for language in sorted(set(languages.tolist())):
             here = languages == language
             counts, tested = own[here].sum(axis=0), int(here.sum())
-            found = {"question": question, "language": language or None, "tested": tested}
+            found = {"question": question, "language": language, "tested": tested}
             found |= {"passing": int(counts[0]), "shared": int(significant[here, 0].sum() - counts[0])}
             yield found | _share(counts / tested, tested)
 
