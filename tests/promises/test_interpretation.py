@@ -16,7 +16,7 @@ from core.analysis.interpretation.explaining import EXPLANATIONS, Explainer
 from core.analysis.interpretation.findings import SCORE_SUMMARY, estimates, score_summary
 from core.analysis.interpretation.places import places, strengths
 from core.analysis.interpretation.tested import ConceptTests
-from core.analysis.interpretation.words import NONE_SIGNIFICANT, in_words
+from core.analysis.interpretation.words import NONE_SIGNIFICANT, UNSUPPORTED, in_words
 from core.data.gender_concept import GENDER
 from core.features.influence import PROMOTED
 from core.features.inputs import AnalysisInputs
@@ -401,12 +401,23 @@ def test_without_any_effect_nothing_is_found_and_the_words_say_so() -> None:
     assert all(NONE_SIGNIFICANT[1:] in sentence(one) for one in said)
 
 
+def told(**changes: Any) -> dict[str, Any]:
+    fields = {"language": "ar", "position_set": "pre-gender", "auroc": 0.9, "passes": True, "own": True}
+    return {**fields, "shared_with": None, **changes}
+
+
+TOLD: dict[str, Any] = {
+    "low": 0.8, "score": 0.9, "control": 0.5, "kind": "token", "explanation": "tokens ‹a›, ‹b›, ‹c›, ‹d›",
+}  # fmt: skip
+UNTOLD = {**TOLD, "low": 0.4}
+
+
 @pytest.mark.parametrize(
     ("tests", "explained", "words"),
     [
         ([told()], UNTOLD, "fires more before a female word in Arabic captions"),
         ([told(auroc=0.1)], UNTOLD, "fires more before a male word in Arabic captions"),
-        ([told(language=None, position_set="image", auroc=0.1)], UNTOLD, "fires more on pictures of men"),
+        ([told(language="shared", position_set="image", auroc=0.1)], UNTOLD, "fires more on pictures of men"),
         ([told(), told(language="en")], UNTOLD, "fires more before a female word in English and Arabic captions"),
         (
             [told(language="en", position_set="last-prompt")],
