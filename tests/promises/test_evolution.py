@@ -10,7 +10,7 @@ from scipy import sparse
 from core.analysis.evolution import Config
 from core.analysis.evolution.figures import figures
 from core.analysis.evolution.findings import findings, summary_table
-from core.analysis.evolution.lifetimes import flow_table, lifetimes, survival
+from core.analysis.evolution.lifetimes import flow_table, survival
 from core.analysis.evolution.persistence import RANKED, Beyond, Chosen, Step, beyond_matched
 from core.analysis.evolution.run import draw_rows, find_rows, read_codes, run
 from core.analysis.result import Result
@@ -18,7 +18,7 @@ from core.data.gender_concept import GENDER
 from core.features.inputs import AnalysisInputs
 from core.features.ranking import Ranking
 from core.stats.intervals import bootstrap_mean, wilson
-from core.stats.matching import MIN_ROWS, Codes, Pairs, chain, match_activations, permute_within, permuted_threshold
+from core.stats.matching import MIN_ROWS, Codes, Pairs, chain
 from core.stats.rate_matching import RateMatched
 from core.stats.similarity import pick_images
 from tests.core.features.planted_world import World, make_inputs, read_planted_sets
@@ -149,7 +149,7 @@ def test_draws_follow_the_seed_and_the_layer() -> None:
     assert first.drawn(0).shape == (1000, RANKED)
 
 
-# Rows, and what a match is
+# Rows, and chains
 
 
 def test_only_rows_of_test_images_are_compared_and_special_ones_are_not(planted: AnalysisInputs) -> None:
@@ -175,60 +175,6 @@ def test_codes_are_in_the_order_of_the_rows_and_lost_rows_are_silent(planted: An
     kept = places >= 0
     np.testing.assert_array_equal(codes[kept], whole[places[kept]])
     assert not codes[4].any()
-
-
-def test_a_match_is_the_nearest_both_ways() -> None:
-    random = np.random.default_rng(4)
-    base = random.gamma(2, 1, (ROWS, 3)) * (random.random((ROWS, 3)) < 0.3)
-    upper = base[:, [2, 0]] + 0.3 * base[:, [1, 1]]
-    pairs = match_activations(Codes.of(sparse.csr_array(base)), Codes.of(sparse.csr_array(upper)))
-    assert dict(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == {2: 0, 0: 1}
-    expected = np.corrcoef(base[:, 0], upper[:, 1])[0, 1]
-    assert pairs.value[pairs.first.tolist().index(0)] == pytest.approx(expected)
-
-
-def test_features_on_fewer_than_ten_rows_are_matched_with_nothing() -> None:
-    active = np.zeros((ROWS, 2))
-    active[: MIN_ROWS - 1, 0] = active[100 : 100 + MIN_ROWS, 1] = 1
-    codes = Codes.of(sparse.csr_array(active))
-    assert codes.live.tolist() == [False, True]
-    assert codes.rates.tolist() == [(MIN_ROWS - 1) / ROWS, MIN_ROWS / ROWS]
-    assert match_activations(codes, codes).first.tolist() == [1]
-
-
-def test_the_threshold_comes_from_permuted_rows_within_strata() -> None:
-    codes = codes_of(np.full(12, 0.2))
-    strata = np.repeat([0, 1], ROWS // 2)
-    threshold = permuted_threshold(codes, codes, strata, 20, 0)
-    assert 0.05 < threshold < 0.5  # unpermuted, every feature matches itself with 1
-    pooled = np.concatenate(
-        [
-            match_activations(codes, codes, permute_within(strata, random)).value
-            for random in [np.random.default_rng(0)]
-            for _ in range(20)
-        ]
-    )
-    assert threshold == pytest.approx(np.quantile(pooled, 0.999))
-    moved = permute_within(strata, np.random.default_rng(0))
-    assert sorted(moved.tolist()) == list(range(ROWS)) and (moved != np.arange(ROWS)).any()
-    np.testing.assert_array_equal(strata[moved], strata)
-    # Features of one stratum alone are alike there whatever the rows.
-    half = Codes.of(sparse.csr_array(codes.active.toarray() * (strata == 1)[:, None]))
-    other = Codes.of(sparse.csr_array(codes_of(np.full(12, 0.2), 9).active.toarray() * (strata == 1)[:, None]))
-    within = permuted_threshold(half, other, strata, 20, 0)
-    assert within > permuted_threshold(half, other, np.zeros(ROWS, int), 20, 0)
-
-
-def test_chains_follow_matches_and_are_born_where_there_is_none() -> None:
-    live = [np.array([True, True, False]), np.array([True, True, True]), np.array([False, True, True])]
-    matches = [
-        Pairs(np.array([0]), np.array([2]), np.array([0.9])),
-        Pairs(np.array([2]), np.array([1]), np.array([0.8])),
-    ]
-    tracks = chain((4, 6, 8), live, matches)
-    assert tracks.filter(pl.col("track") == 0).select("layer", "feature").rows() == [(4, 0), (6, 2), (8, 1)]
-    table = lifetimes(tracks, (4, 6, 8))
-    assert table.rows() == [(1, 4, 2), (3, 1, 1)]
 
 
 def test_survival_compares_the_same_features() -> None:

@@ -1,5 +1,6 @@
 """The evolution of features in tables and numbers."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -113,7 +114,8 @@ def metrics(tables: Mapping[str, pl.DataFrame]) -> dict[str, float]:
         "tracks": lengths.size,
         "lifetime_mean": lengths.mean() if lengths.size else None,
     }
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float | np.number)}
+    known = {name: float(value) for name, value in found.items() if isinstance(value, int | float | np.number)}
+    return {name: value for name, value in known.items() if math.isfinite(value)}
 
 
 def notes(text_only: bool, missing: int, unmatched: int) -> tuple[str, ...]:

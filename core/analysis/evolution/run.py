@@ -50,7 +50,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     told = notes(inputs.images is None, walk.missing, unmatched)
     cut_short = int(tables["lifetimes"]["cut_short"].sum())
     found = findings(tables["summary"], cut_short, walk.ranked(), inputs.counted)
-    return Result((), metrics(tables), tables, SHOWN, told, found)
+    return Result(metrics=metrics(tables), tables=tables, shown=SHOWN, notes=told, estimates=found)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class ImageGrid:
 def find_grid(tokens: pl.DataFrame, images: Sequence[str]) -> ImageGrid | None:
     """The image rows of some images; null when the layer has none, or they make no square.
 
-    A row's cell is its position within its image, so that a dropped row leaves its own cell empty and moves no other.
+    A row's cell is its position within its image, so that a dropped row leaves its own cell empty and shifts no other.
     Where image rows were captured once per caption, the first sample's in the first language are taken: captions of a
     language share them. An outlier's cell stays 0 in every map.
     """

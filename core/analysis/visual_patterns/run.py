@@ -42,7 +42,7 @@ the layer of the findings; how many of them are significant there, and how many 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
     """Map each layer's highest-ranked features over the test images."""
     if inputs.images is None:
-        return Result((), {}, {}, notes=("Skipped: the study has no images.",))
+        return Result(notes=("Skipped: the study has no images.",))
     test = images_to_map(inputs.samples)
     layers: list[MappedLayer] = []
     notes: list[str] = []
@@ -67,7 +67,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         tables["maps"] = pl.concat([top_maps(layer, test, config.top_images) for layer in layers])
     shown = {"localisation": "Maps against boxes", "agreement": "Maps against causal maps"}
     found = findings(tables, inputs.concept.name)
-    return Result((), _metrics(tables), tables, shown, tuple(notes), found)
+    return Result(metrics=_metrics(tables), tables=tables, shown=shown, notes=tuple(notes), estimates=found)
 
 
 def images_to_map(samples: pl.DataFrame) -> pl.DataFrame:

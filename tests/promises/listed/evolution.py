@@ -3,6 +3,7 @@
 from tests.promises.mutation import Mutant
 
 _TESTS = "test_evolution.py"
+_LAYERS = "test_layer_matching.py"
 _ROOM = "core/analysis/evolution"
 _PERSISTENCE = f"{_ROOM}/persistence.py"
 _MATCHING = "core/stats/matching.py"
@@ -118,55 +119,55 @@ MUTANTS: tuple[Mutant, ...] = (
         _MATCHING,
         "values = [match_activations(lower, upper, permute_within(strata, rng)).value for _ in range(permutations)]",
         "values = [match_activations(lower, upper).value for _ in range(permutations)]",
-        _TESTS,
+        _LAYERS,
     ),
     Mutant(
         "matching of layers: rows are permuted within strata",
         _MATCHING,
         "rows = np.flatnonzero(strata == stratum)",
         "rows = np.arange(strata.size)",
-        _TESTS,
+        _LAYERS,
     ),
     Mutant(
         "matching of layers: the threshold is the 99.9th percentile",
         _MATCHING,
         "QUANTILE = 0.999",
         "QUANTILE = 0.5",
-        _TESTS,
+        _LAYERS,
     ),
     Mutant(
         "matching of layers: a match is the nearest both ways",
         _MATCHING,
         "(value == best_first[first]) & (value == best_second[second])",
         "(value == best_first[first])",
-        _TESTS,
+        _LAYERS,
     ),
     Mutant(
         "matching of layers: a feature active on fewer than ten rows is silent",
         _MATCHING,
         "counts >= MIN_ROWS",
         "counts >= 1",
-        _TESTS,
+        _LAYERS,
     ),
     Mutant(
         "matching of layers: silent features are matched with nothing",
         _MATCHING,
         "usable = lower.live[first] & upper.live[second] & (deviations > 0)",
         "usable = deviations > 0",
-        _TESTS,
+        _LAYERS,
     ),
     Mutant(
         "matching of layers: matches are by correlation",
         _MATCHING,
         "shared = scores.data / lower.active.shape[0] - lower.mean[first] * upper.mean[second]",
         "shared = scores.data / lower.active.shape[0]",
-        _TESTS,
+        _LAYERS,
     ),
     Mutant(
         "matching of layers: a chain follows its match",
         _MATCHING,
         "inherited[pairs.second] = tracks[pairs.first]",
         "inherited[pairs.first] = tracks[pairs.first]",
-        _TESTS,
+        _LAYERS,
     ),
 )
