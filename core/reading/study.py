@@ -16,7 +16,7 @@ from core.errors import BadInput
 from core.reading.made import Made
 from core.reading.results import read_result
 from core.store.artifacts import Artifact, read_json
-from core.store.workspace import Workspace
+from core.store.workspace import Workspace, meant
 
 if TYPE_CHECKING:
     from core.features.layer_view import LayerView
@@ -145,14 +145,15 @@ class OpenedStudy:
 
 
 def open_by_name(workspace: Workspace, name: str) -> OpenedStudy:
-    """The latest variant of a study that has its report, or else the latest; or the variant of that key.
+    """The study of that name as its file has it; the variant of that title, key or report's folder; or else the study's
+    latest variant. Of several, the latest that has its report.
 
     Raises:
         BadInput: no such study has run here, or a record of the workspace is damaged.
     """
     records = workspace.records()
     wanted = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-    found = [_opened(workspace, one) for one in records if wanted in (one["key"], one["study"]["name"])]
+    found = [_opened(workspace, one) for one in meant(records, wanted)]
     if not found:
         raise BadInput(f"study {name!r}: has not run in {workspace.root}; {_hint(wanted, records)}")
     return next((study for study in found if study.finished), found[0])

@@ -17,6 +17,7 @@ from core.report.health import health_words
 from core.report.model import Gallery, ReportInputs, Section
 from core.report.pictures import Picture, Pictures
 from core.report.sentences import sentences
+from core.study.variant import title
 
 MOST_ROWS = 25
 MOST_FEATURES = 6
@@ -48,7 +49,7 @@ class _Writer:
 
     def lines(self, own: Mapping[str, FigureFile]) -> Iterator[str]:
         inputs = self.inputs
-        yield f"# {escaped(inputs.study['name'])}\n"
+        yield f"# {escaped(title(inputs.study))}\n"
         yield f"{escaped(inputs.study.get('description', ''))}\n"
         yield from (f"- {name}: **{value}**" for value, name in facts(inputs))
         yield "\n## The data\n"

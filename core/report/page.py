@@ -32,6 +32,7 @@ from core.report.health import health_words
 from core.report.model import ReportInputs, Section, ShownTable
 from core.report.pictures import Pictures
 from core.report.sentences import sentences
+from core.study.variant import title
 
 MOST_INTERACTIVE_ROWS = 3000
 """A chart of more rows is drawn on a canvas: as SVG it would hold up the page."""
@@ -144,6 +145,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
     asked = asked_and_used(inputs.making)
     context = {
         "study": inputs.study,
+        "title": title(inputs.study),
         "facts": facts(inputs),
         "settings": flat(dict(inputs.study)),
         "data_figures": own(THE_CONCEPT.plural, "agreement"),

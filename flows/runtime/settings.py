@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import BadInput
-from core.planning.loading import find_study, load_study
+from core.planning.loading import find_study, load_study, override_study, study_file
 from core.planning.sources import pin
 from core.planning.study import Study
-from core.store.workspace import Workspace
+from core.store.workspace import Workspace, meant
 from tasks.tracking_database import sqlite_url
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -93,16 +93,35 @@ def study_folders() -> list[Path]:
     return [started_in(), PROJECT / "deployments" / "studies"]
 
 
-def open_study(study: Study | str, overrides: Sequence[str] = ()) -> Study:
-    """A study with absolute places; its relative paths start at its own file, else at the study folders.
+def open_study(study: Study | str, overrides: Sequence[str] = (), workspace: Workspace | None = None) -> Study:
+    """A study with absolute places; its relative paths start at its own file, else at the study folders. A name that is
+    no file's may be that of a study, or variant, that has run in this workspace.
 
     Raises:
         BadInput: no such file, a field is wrong, or the table or model is nowhere.
     """
     if isinstance(study, Study):
         return pin(study, [*study_folders(), PROJECT])
-    path = find_study(study, study_folders())
-    return pin(load_study(path, overrides), [path.parent, *study_folders(), PROJECT])
+    path = study_file(study, study_folders())
+    if path is not None:
+        return pin(load_study(path, overrides), [path.parent, *study_folders(), PROJECT])
+    workspace = workspace or read_settings().workspace
+    found = meant(workspace.records(), study)
+    if not found:
+        raise _no_study(study, workspace)
+    record = found[0]
+    ran = override_study(record["study"], overrides, f"study {record['key']}, as it ran in {workspace.root}")
+    return pin(ran, [*study_folders(), PROJECT])
+
+
+def _no_study(name: str, workspace: Workspace) -> BadInput:
+    """The error that tells which studies there are: files, and those that have run in the workspace."""
+    ran = {str(record["study"]["name"]) for record in workspace.records()}
+    try:
+        find_study(name, study_folders(), ran)
+    except BadInput as error:
+        return error
+    raise AssertionError(f"{name} is there")
 
 
 def open_profile_path(name: str) -> Path:

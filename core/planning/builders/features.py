@@ -125,6 +125,8 @@ def _told(naming: Naming) -> dict[str, Any]:
     """The study as its report tells it: without places (what lies there is hashed in the inputs), without what only
     decides how fast, and without packages' analyses that it does not run."""
     told = naming.study.model_dump(mode="json", exclude={"tracking"})
+    if not naming.study.variant:
+        told.pop("variant")
     told["model"].pop("path")
     if naming.study.model.factory is None:
         told["model"].pop("factory")
