@@ -1,17 +1,19 @@
 """`saeflow run`: a study from samples to its report."""
 
 import os
+import shlex
 import time
 from importlib import import_module
 from itertools import chain
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from cli.addresses import Addresses, addresses
 from cli.flow_runs import close_left_over
 from cli.terminal import complain, console, warn
-from core.planning.loading import find_study
+from core.planning.loading import study_file
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
 from core.store.lineage import Look
@@ -19,9 +21,8 @@ from flows.runtime.environment import work_in
 from flows.runtime.profiles import load_profile
 from flows.runtime.settings import Settings, open_profile_path, open_study, read_settings, study_folders
 
-StudyArgument = Annotated[
-    str, typer.Argument(help="A study file, or the name of one in deployments/studies.", show_default=False)
-]
+_STUDY_HELP = "A study file, the name of one in deployments/studies, or of a study that has run here."
+StudyArgument = Annotated[str, typer.Argument(help=_STUDY_HELP, show_default=False)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the study: --set sae.k=64. May be repeated."),
@@ -56,7 +57,7 @@ def run(
         return
     _preflight(seen, settings, cluster)
     if submit:
-        place = str(find_study(study, study_folders()))  # the job starts in another folder
+        place = str(study_file(study, study_folders()) or study)  # the job starts in another folder
         _submit(opened, settings, cluster, ["run", place, *chain.from_iterable(("--set", item) for item in set_ or ())])
         return
     tell_notes(seen)
@@ -78,18 +79,20 @@ def _submit(study: Study, settings: Settings, cluster: str, words: list[str]) ->
 
 def _tell_whole(seen: Survey, settings: Settings) -> None:
     assert seen.plan is not None
-    report = settings.workspace.publish_report(seen.plan.study.name, seen.plan.report.artifact)
+    report = settings.workspace.publish_report(seen.study.folder, seen.plan.report.artifact)
     count = sum(1 for _ in seen.plan)
     console.print(
-        f"[green]✓[/green] {seen.study.name}: everything is there already ({count} artefacts); nothing to do."
+        f"[green]✓[/green] {escape(seen.study.title)}: everything is there already ({count} artefacts); nothing to do."
     )
     _tell_links(report, settings)
     console.print("  [dim]saeflow run --record makes a flow run that shows every unit as Cached.[/dim]")
 
 
 def _tell_done(study: Study, settings: Settings, seconds: float) -> None:
-    console.print(f"[green]✓[/green] {study.name} is done after {seconds:.0f} s.")
-    _tell_links(settings.workspace.report(study.name) / "report.html", settings)
+    console.print(f"[green]✓[/green] {escape(study.title)} is done after {seconds:.0f} s.")
+    _tell_links(settings.workspace.report(study.folder) / "report.html", settings)
+    if study.variant:
+        console.print(f"  compare  saeflow compare {shlex.quote(study.name)} {shlex.quote(study.folder)}", markup=False)
 
 
 def look_over(seen: Survey, settings: Settings) -> Look:
@@ -124,7 +127,8 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
 
     work_in(settings.workspace.root / "prefect")
     served = addresses(settings)
-    with LiveTable(seen, settings, layer=parameters.get("layer")) as table:
+    layer, analyses = parameters.get("layer"), bool(parameters.get("analyses"))
+    with LiveTable(seen, settings, layer, analyses) as table:
         table.say("starting the Prefect server, loading PyTorch")
         with prefect_api(settings, meanwhile=_load_flows) as api:
             _load_flows()

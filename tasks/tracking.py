@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("saeflow.tracking")
 PARENT = "mlflow.parentRunId"
+_KIND, _TRAINING = "mlflow.experimentKind", "custom_model_development"
+"""Of an experiment of this kind MLflow's pages show the runs, and not an overview of language model calls."""
 _BATCH, _PARAMS = 500, 100  # MLflow takes at most 1000 metrics and 100 params a call
 
 
@@ -184,13 +186,15 @@ def _experiment(client: "MlflowClient", tracking_uri: str, name: str, artifact_r
 
     found = client.get_experiment_by_name(name)
     if found is not None:
+        if _KIND not in found.tags:
+            client.set_experiment_tag(found.experiment_id, _KIND, _TRAINING)
         return str(found.experiment_id)
     # A server keeps artifacts where it was told; without one MLflow would put them into the working directory.
     # A name with slashes or dots must not lead out of the root.
     folder = re.sub(r"[^\w .-]|^\.+", "_", name)[:100]
     location = None if tracking_uri.startswith("http") else (artifact_root / folder).resolve().as_uri()
     try:
-        return str(client.create_experiment(name, artifact_location=location))
+        return str(client.create_experiment(name, artifact_location=location, tags={_KIND: _TRAINING}))
     except MlflowException:
         created = client.get_experiment_by_name(name)  # another study was faster
         if created is None:
@@ -232,6 +236,11 @@ def tag_run(tracking_uri: str, run_id: str, tags: Mapping[str, str]) -> None:
     from mlflow.entities import RunTag
 
     client_of(tracking_uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def log_file(tracking_uri: str, run_id: str, path: Path, folder: str) -> None:
+    """Attach a file to a run, below a folder of its artefacts."""
+    client_of(tracking_uri).log_artifact(run_id, str(path), folder)
 
 
 def log_folder(context: RunContext, run_id: str | None, folder: Path, name: str) -> None:

@@ -80,7 +80,8 @@ def title(study: Mapping[str, Any]) -> str:
 
 def _short(variant: str) -> str:
     """As many settings as fit in a title, and how many more there are."""
-    parts, kept = _NEXT.split(variant), []
+    parts = _NEXT.split(variant)
+    kept: list[str] = []
     while parts and len(", ".join([*kept, parts[0]])) <= _LONGEST_TITLE:
         kept.append(parts.pop(0))
     if not parts:

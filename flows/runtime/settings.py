@@ -27,12 +27,14 @@ class Settings:
     `SAEFLOW_TRACKING_URI`: MLflow (default: SQLite in the workspace; a `file:` store is refused by MLflow).
     `SAEFLOW_MLFLOW_URL`: address of MLflow's pages, for links (default: the tracking server's, else port 5000 here).
 
-    Set by saeflow for its children: `SAEFLOW_FOLDER`, see `started_in`.
+    Set by saeflow for its children: `SAEFLOW_FOLDER`, see `started_in`; `SAEFLOW_PREFECT_ENDS`, where Prefect's server
+    ends with the run (`prefect_stays` is then false).
     """
 
     workspace: Workspace
     tracking_uri: str
     mlflow_url: str
+    prefect_stays: bool = True
 
 
 def read_settings() -> Settings:
@@ -42,7 +44,8 @@ def read_settings() -> Settings:
     _refuse_percent(Path(sys.prefix))
     tracking = _absolute(os.environ.get("SAEFLOW_TRACKING_URI") or sqlite_url("sqlite", root / "mlflow.db"))
     pages = tracking.rstrip("/") if tracking.startswith("http") else MLFLOW_PAGES
-    return Settings(Workspace(root), tracking, os.environ.get("SAEFLOW_MLFLOW_URL", pages))
+    stays = not os.environ.get("SAEFLOW_PREFECT_ENDS")
+    return Settings(Workspace(root), tracking, os.environ.get("SAEFLOW_MLFLOW_URL", pages), stays)
 
 
 def open_workspace(folder: str | Path | None = None) -> Workspace:

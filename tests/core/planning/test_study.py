@@ -109,7 +109,7 @@ def test_other_yaml_files_are_not_offered_as_studies(tmp_path: Path) -> None:
     (tmp_path / "prefect.yaml").write_text("name: saeflow\ndeployments: []\n")
     (tmp_path / "broken.yaml").write_text("data: [")
     (tmp_path / "mine.yml").write_text("name: mine\ndata: {}\nmodel: {}\n")
-    with pytest.raises(BadInput, match="studies here: cats, mine$"):
+    with pytest.raises(BadInput, match=r"studies here: cats, mine$"):
         find_study("xyzxyz", [tmp_path], ["cats"])
-    with pytest.raises(BadInput, match="studies here: cats, mine$"):
+    with pytest.raises(BadInput, match=r"studies here: cats, mine$"):
         find_study("prefec", [tmp_path], ["cats"])

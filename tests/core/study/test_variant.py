@@ -62,7 +62,11 @@ def test_many_settings_are_counted_in_the_title_and_two_such_titles_differ() -> 
 
 @pytest.mark.parametrize(
     ("variant", "name"),
-    [("", "demo"), ("sae.k=32", "demo+sae.k=32"), ("sae.k=32, capture.layers=0-3,9", "demo+sae.k=32+capture.layers=0-3,9")],
+    [
+        ("", "demo"),
+        ("sae.k=32", "demo+sae.k=32"),
+        ("sae.k=32, capture.layers=0-3,9", "demo+sae.k=32+capture.layers=0-3,9"),
+    ],
 )
 def test_a_folder_is_named_as_the_title_where_letters_allow(variant: str, name: str) -> None:
     assert folder(named(variant)) == name
