@@ -15,6 +15,8 @@ _NAMELESS = re.compile(
     r"(name|description|variant|tracking\..*|sae\.checkpoint_every|capture\.(token_budget|batch_size|checkpoint_every))"
 )
 """Fields that decide how a study is called, kept or how fast it runs, and none of its results."""
+PLACES = ("data.path", "model.path", "capture.precomputed", "sae.pretrained", "sae.beside")
+"""Fields that say where something lies; what lies there decides results, and the place none."""
 _NEXT = re.compile(r", (?=[\w.]+=)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=,-]+")
 
@@ -50,6 +52,12 @@ def variant_of(own: Mapping[str, Any], changed: Mapping[str, Any]) -> str:
     new = {field: f"{field}={shown(value)}" for field, value in differences(own, changed).items()}
     before = {part.partition("=")[0]: part for part in _NEXT.split(str(own.get("variant") or "")) if part}
     return ", ".join((before | new).values())
+
+
+def without_places(variant: str) -> str:
+    """A variant's settings that are no places: no result depends on where something lay."""
+    kept = [part for part in _NEXT.split(variant) if not part.startswith(PLACES)]
+    return ", ".join(kept)
 
 
 def shown(value: Any) -> str:

@@ -12,6 +12,7 @@ from core.planning.naming import Naming, is_beside, model_recipe
 from core.planning.steps import ANALYSES
 from core.store.steps import CHOOSE_SAE, EXTRACT_LAYER, IMPORT_SAE, INDEX_FEATURES, RANK_FEATURES, REPORT, TRAIN_SAE
 from core.store.units import Unit
+from core.study.variant import without_places
 
 
 def index_features(naming: Naming) -> Iterator[Unit]:
@@ -131,7 +132,8 @@ def told(naming: Naming) -> dict[str, Any]:
     """The study as its report tells it: without places (what lies there is hashed in the inputs), without what only
     decides how fast, and without packages' analyses that it does not run."""
     kept = naming.study.model_dump(mode="json", exclude={"tracking"})
-    if not naming.study.variant:
+    kept["variant"] = without_places(naming.study.variant)
+    if not kept["variant"]:
         kept.pop("variant")
     kept["model"].pop("path")
     if naming.study.model.factory is None:

@@ -90,7 +90,7 @@ def test_estimates_of_all_analyses_are_one_table(workspace: Workspace) -> None:
     assert table["analysis"].to_list() == ["ablation", "ablation", "overview"]
     row = table.row(0, named=True)
     assert (row["name"], row["value"], row["verdict"], row["table"]) == ("shift.en", 0.5, "found", "effects")
-    (ref,) = {ref for ref in table.filter(analysis="overview")["artifact"]}
+    (ref,) = set(table.filter(analysis="overview")["artifact"])
     assert ref.startswith("overview/") and ref in {artifact.ref for artifact in study.artifacts}
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from core.study.variant import DOT, differences, folder, is_called, title, variant_of
+from core.study.variant import DOT, differences, folder, is_called, title, variant_of, without_places
 
 OWN = {
     "name": "demo",
@@ -87,3 +87,8 @@ def test_a_study_is_called_by_title_or_folder_with_or_without_spaces() -> None:
     layer = named("sae.k=32", layer=17)
     assert (title(layer), folder(layer)) == ("demo · sae.k=32 · layer 17", "demo+sae.k=32+layer=17")
     assert is_called("demo+sae.k=32+layer=17", layer) and not is_called("demo·sae.k=32", layer)
+
+
+def test_a_report_s_variant_names_no_place() -> None:
+    assert without_places("sae.k=32, model.path=gemma, sae.pretrained=there, sae.epochs=9") == "sae.k=32, sae.epochs=9"
+    assert without_places("data.path=mine.csv") == without_places("") == ""
