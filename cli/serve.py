@@ -63,7 +63,7 @@ def serve(
     logs = settings.workspace.root / "logs"
     began, before = time.monotonic(), _seconds_before(settings)
     with _children(settings) as children:
-        last = f"took {before:.0f} s the last time" if before else "the first time makes two databases: a minute or two"
+        last = f"{before:.0f} s the last time" if before else "one to two minutes the first time"
         console.print(f"starting Prefect and MLflow ({last}) …")
         prefect = start(prefect_command(prefect_port), environment, logs / "prefect-server.log")
         children.append(prefect)
