@@ -16,7 +16,7 @@ from cli.addresses import addresses
 from cli.terminal import console
 from core.reading.comparison import SAE, Comparison, Row, Side, Value, compare, open_side
 from core.study.variant import shown
-from flows.runtime.settings import Settings, read_settings
+from flows.runtime.settings import TRAINING_RUNS, Settings, read_settings
 
 _SIDE = "A study's name, a variant's title or key as `saeflow status` lists them, or one's layer: demo:17."
 
@@ -120,12 +120,13 @@ def _mlflow(sides: list[Side], settings: Settings) -> str | None:
         return None
     runs, experiments = ([one[place] for one in found if one] for place in (0, 1))
     asked = {"runs": json.dumps(runs), "experiments": json.dumps(sorted(set(experiments)))}
-    return f"{served.url}/#/compare-runs?{urllib.parse.urlencode(asked, quote_via=urllib.parse.quote)}"
+    query = urllib.parse.urlencode(asked, quote_via=urllib.parse.quote)
+    return f"{served.url}/#/compare-runs{TRAINING_RUNS}&{query}"
 
 
 def _run(mlflow: str, side: Side) -> tuple[str, str] | None:
     """The ids of a side's run and experiment: of a layer those of its SAE."""
-    experiment, _, run = side.study.mlflow.partition("/#/experiments/")[2].partition("/runs/")
+    experiment, _, run = side.study.mlflow.partition("/#/experiments/")[2].partition("?")[0].partition("/runs/")
     if not run:
         return None
     made = side.study.sae_artifact(side.layer) if side.layer is not None else None

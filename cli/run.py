@@ -17,6 +17,7 @@ from core.planning.loading import study_file
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
 from core.store.lineage import Look
+from core.store.workspace import meant
 from flows.runtime.environment import work_in
 from flows.runtime.profiles import load_profile
 from flows.runtime.settings import Settings, open_profile_path, open_study, read_settings, study_folders
@@ -84,13 +85,13 @@ def _tell_whole(seen: Survey, settings: Settings) -> None:
     console.print(
         f"[green]✓[/green] {escape(seen.study.title)}: everything is there already ({count} artefacts); nothing to do."
     )
-    _tell_links(report, settings)
+    _tell_links(seen.study, report, settings)
     console.print("  [dim]saeflow run --record makes a flow run that shows every unit as Cached.[/dim]")
 
 
 def _tell_done(study: Study, settings: Settings, seconds: float) -> None:
     console.print(f"[green]✓[/green] {escape(study.title)} is done after {seconds:.0f} s.")
-    _tell_links(settings.workspace.report(study.folder) / "report.html", settings)
+    _tell_links(study, settings.workspace.report(study.folder) / "report.html", settings)
     if study.variant:
         console.print(f"  compare  saeflow compare {shlex.quote(study.name)} {shlex.quote(study.folder)}", markup=False)
 
@@ -109,9 +110,13 @@ def tell_notes(seen: Survey) -> None:
         console.print(f"  note     {note}", markup=False)
 
 
-def _tell_links(report: object, settings: Settings) -> None:
+def _tell_links(study: Study, report: object, settings: Settings) -> None:
+    served = addresses(settings)
     console.print(f"  report  {report}", markup=False)
-    console.print(f"  browse  {addresses(settings).words}", markup=False)
+    link = next((one.get("mlflow") for one in meant(settings.workspace.records(), study.folder)), None)
+    if link and served.mlflow.state == "up":
+        console.print(f"  MLflow  {served.rebased(str(link))}", markup=False)
+    console.print(f"  browse  {served.words}", markup=False)
 
 
 def _preflight(seen: Survey, settings: Settings, cluster: str) -> None:

@@ -27,7 +27,7 @@ from cli.servers import (
 )
 from cli.terminal import console
 from flows.runtime.environment import set_environment, work_in
-from flows.runtime.settings import Settings, read_settings
+from flows.runtime.settings import TRAINING_RUNS, Settings, read_settings
 from tasks.tracking_database import make_tracking_database
 
 # `prefect deployment run --watch` prints what the server streams of a run's log; sent soon, for it leaves soon after
@@ -99,7 +99,7 @@ def _seconds_before(settings: Settings) -> float | None:
 
 def _tell(api: str, pages: str, logs: Path) -> None:
     console.print(f"[green]✓[/green] Prefect  {api.removesuffix('/api')}")
-    console.print(f"[green]✓[/green] MLflow   {pages}/#/experiments")
+    console.print(f"[green]✓[/green] MLflow   {pages}/#/experiments{TRAINING_RUNS}")
     console.print(f"  logs     {logs}")
     console.print("In another shell, in this folder:")
     if not api.startswith("http://127.0.0.1:4200/"):

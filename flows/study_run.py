@@ -14,7 +14,6 @@ from core.planning.graph import Plan
 from core.planning.one_layer import LayerPlan
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
-from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
 from core.store.units import Unit
 from flows.cancelling import cancellable
 from flows.dispatch import Steps
@@ -25,11 +24,11 @@ from flows.pipeline_log import pipeline_log
 from flows.running import running
 from flows.runtime.environment import neutral_dask, settle
 from flows.runtime.profiles import Profile, SlurmProfile, load_profile
-from flows.runtime.settings import Settings, open_profile_path, open_study, read_settings
+from flows.runtime.settings import TRAINING_RUNS, Settings, open_profile_path, open_study, read_settings
 from flows.slurm.check import ask_slurm
 from flows.slurm.doors import refuse_open_doors
 from flows.stages import run_stage
-from flows.summary import summarise
+from flows.summary import hours_asked, summarise
 from flows.titles import title_of
 from tasks.context import RunContext
 from tasks.experiment import check_experiment, mlflow_errors_in_a_line
@@ -51,6 +50,8 @@ class StudyRun:
     profile: Profile
     context: RunContext
     steps: Steps
+    layer: int | None = None
+    """The only layer that is made; null where all are."""
     metrics: dict[str, float] = field(default_factory=dict)
     layer_plan: LayerPlan | None = None
     """The report of one layer, where that was asked for."""
@@ -69,8 +70,15 @@ class StudyRun:
         summary = workspace.samples_summary(self.survey.roots.prepare)
         assert summary is not None
         self.context = replace(self.context, languages=tuple(summary["languages"]), model_folder=str(folder or ""))
-        # Now, for `gc` must not take what a stopped study left.
-        workspace.remember(self.plan.key, self.plan.record() | _links(self))
+        self.remember()  # now, for `gc` must not take what a stopped study left
+
+    def remember(self) -> None:
+        """Record what the study refers to, and the links of this run; a run of one layer leaves the study's."""
+        workspace, whole = self.settings.workspace, self.plan
+        if self.layer is None or not workspace.record(whole.key).exists():
+            workspace.remember(whole.key, whole.record() | _links(self))
+        if self.layer_plan is not None:
+            workspace.remember(self.layer_plan.key, self.layer_plan.record() | _links(self))
 
     def make(self, name: str, units: Sequence[Unit]) -> None:
         """Run one stage over its units."""
@@ -101,12 +109,12 @@ def study_run(study: Study | str, cluster: str, steps: Steps, layer: int | None 
             check_experiment(settings.tracking_uri, opened.tracking.experiment)
             if prefect_flow_run.id:  # a killed run of a deployment: Prefect closes only the run at its top
                 log_left_running(settings.workspace.root)
-            with _opened(settings, opened, cluster, steps, called) as run:
+            with _opened(settings, opened, cluster, steps, layer) as run:
                 yield run
 
 
 @contextmanager
-def _opened(settings: Settings, opened: Study, cluster: str, steps: Steps, called: str) -> Iterator[StudyRun]:
+def _opened(settings: Settings, opened: Study, cluster: str, steps: Steps, layer: int | None) -> Iterator[StudyRun]:
     profile = load_profile(open_profile_path(cluster))
     if profile.kind != "threads":
         neutral_dask()
@@ -118,8 +126,8 @@ def _opened(settings: Settings, opened: Study, cluster: str, steps: Steps, calle
     if isinstance(profile, SlurmProfile) and not seen.whole(settings.workspace):
         ask_slurm(profile, settings.workspace.root)
     STOPPING.clear()
-    with _tracked(settings, seen, called) as context:
-        run = StudyRun(settings, seen, profile, context, steps)
+    with _tracked(settings, seen, title_of(opened, layer)) as context:
+        run = StudyRun(settings, seen, profile, context, steps, layer)
         try:
             if seen.plan is not None:
                 run._learn()
@@ -215,23 +223,15 @@ def _finish(run: StudyRun) -> None:
     tag_run(uri, run_id, {"mlflow.note.content": summary.description})
     if summary.page is not None:
         log_file(uri, run_id, summary.page, "report")
-    close_parent(uri, run_id, "FINISHED", {**run.metrics, **summary.metrics, **_hours_asked(run)})
-
-
-def _hours_asked(run: StudyRun) -> dict[str, float]:
-    """What the jobs of this run held, by stage; nothing where there were none."""
-    path = ledger_path(run.settings.workspace.root, run.context.study)
-    mine = [cost for cost in read(path, JobCost) if cost.flow_run == run.context.flow_run_id]
-    asked: dict[str, float] = {}
-    for stage, (_, cpu, gpu) in hours_by_stage(mine).items():
-        asked |= {f"cpu_hours_asked.{stage}": cpu, **({f"gpu_hours_asked.{stage}": gpu} if gpu else {})}
-    return asked
+    asked = hours_asked(run.settings.workspace.root, run.context.study, run.context.flow_run_id)
+    close_parent(uri, run_id, "FINISHED", {**run.metrics, **summary.metrics, **asked})
 
 
 def mlflow_page(run: StudyRun) -> str:
     """The address of the study's run in MLflow's pages."""
     context = run.context
-    return f"{run.settings.mlflow_url}/#/experiments/{context.experiment_id}/runs/{context.parent_run_id}"
+    page = f"{run.settings.mlflow_url}/#/experiments/{context.experiment_id}/runs/{context.parent_run_id}"
+    return page + TRAINING_RUNS
 
 
 def _links(run: StudyRun) -> dict[str, str | None]:
@@ -241,11 +241,10 @@ def _links(run: StudyRun) -> dict[str, str | None]:
 
 def _announce(run: StudyRun) -> None:
     workspace, layer = run.settings.workspace, run.layer_plan
-    workspace.remember(run.plan.key, run.plan.record() | _links(run))
+    run.remember()
     lines = [f"[MLflow run]({mlflow_page(run)})"]
     published = [(run.plan.study.folder, run.plan.report.artifact)]
     if layer is not None:
-        workspace.remember(layer.key, layer.record() | _links(run))
         published.append((layer.folder, layer.report.artifact))
     for folder, report in published:
         if workspace.store.intact(report):

@@ -10,6 +10,7 @@ from core.planning.graph import Plan
 from core.planning.one_layer import LayerPlan
 from core.reading.study import OpenedStudy, opened
 from core.stats.estimate import Estimate, measured
+from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
 from core.store.workspace import Workspace
 
 LONGEST = 5000
@@ -76,3 +77,12 @@ def _sentences(found: Found, room: int) -> Iterator[str]:
         yield "**What was found**\n\n" + "\n".join(lines)
     if len(lines) < len(answers):
         yield "The report has the rest."
+
+
+def hours_asked(workspace: Path, study: str, flow_run: str | None) -> dict[str, float]:
+    """What the jobs of a run held, by stage; nothing where there were none, and no GPU-hours where no job had a GPU."""
+    mine = [cost for cost in read(ledger_path(workspace, study), JobCost) if cost.flow_run == flow_run]
+    asked: dict[str, float] = {}
+    for stage, (_, cpu, gpu) in hours_by_stage(mine).items():
+        asked |= {f"cpu_hours_asked.{stage}": cpu, **({f"gpu_hours_asked.{stage}": gpu} if gpu else {})}
+    return asked

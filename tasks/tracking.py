@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("saeflow.tracking")
 PARENT = "mlflow.parentRunId"
-_KIND, _TRAINING = "mlflow.experimentKind", "custom_model_development"
-"""Of an experiment of this kind MLflow's pages show the runs, and not an overview of language model calls."""
 _BATCH, _PARAMS = 500, 100  # MLflow takes at most 1000 metrics and 100 params a call
 
 
@@ -186,15 +184,13 @@ def _experiment(client: "MlflowClient", tracking_uri: str, name: str, artifact_r
 
     found = client.get_experiment_by_name(name)
     if found is not None:
-        if _KIND not in found.tags:
-            client.set_experiment_tag(found.experiment_id, _KIND, _TRAINING)
         return str(found.experiment_id)
     # A server keeps artifacts where it was told; without one MLflow would put them into the working directory.
     # A name with slashes or dots must not lead out of the root.
     folder = re.sub(r"[^\w .-]|^\.+", "_", name)[:100]
     location = None if tracking_uri.startswith("http") else (artifact_root / folder).resolve().as_uri()
     try:
-        return str(client.create_experiment(name, artifact_location=location, tags={_KIND: _TRAINING}))
+        return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:
         created = client.get_experiment_by_name(name)  # another study was faster
         if created is None:

@@ -68,12 +68,16 @@ class Workspace:
         """Record what a variant of a study refers to (`artifacts`, a list of references), so that `gc` keeps it and
         `status` shows it."""
         self.studies.mkdir(parents=True, exist_ok=True)
-        path = self.studies / f"{key}.json"
+        path = self.record(key)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         text = json.dumps({**record, "time": time.time()}, indent=1, ensure_ascii=False)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
         return path
+
+    def record(self, key: str) -> Path:
+        """The file of one record."""
+        return self.studies / f"{key}.json"
 
     def records(self) -> list[dict[str, Any]]:
         """What was remembered of every study, the latest first.

@@ -17,6 +17,8 @@ from tasks.tracking_database import sqlite_url
 PROJECT = Path(__file__).resolve().parents[2]
 MLFLOW_PAGES = "http://127.0.0.1:5000"
 """Where `saeflow serve` shows MLflow unless it is told another port."""
+TRAINING_RUNS = "?workflowType=machine_learning"
+"""With this at a link's end MLflow's pages show training runs; without it they open on calls of language models."""
 
 
 @dataclass(frozen=True)

@@ -65,9 +65,8 @@ def test_mlflow_s_comparison_is_linked_where_its_server_answers(
     compare_("cats", "cats+sae.k=32", every=False, as_json=True)
     runs = [open_by_name(workspace, name).mlflow[-6:] for name in ("cats", "cats+sae.k=32")]
     link = json.loads(capsys.readouterr().out)["mlflow"]
-    assert link == (
-        f"http://127.0.0.1:5099/#/compare-runs?runs=%5B%22{runs[0]}%22%2C%20%22{runs[1]}%22%5D&experiments=%5B%221%22%5D"
-    )
+    pages, asked = "http://127.0.0.1:5099/#/compare-runs?workflowType=machine_learning", "%22%2C%20%22".join(runs)
+    assert link == f"{pages}&runs=%5B%22{asked}%22%5D&experiments=%5B%221%22%5D"
 
 
 def test_status_lists_variants_by_title_and_only_those_that_are_asked(
