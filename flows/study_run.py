@@ -175,7 +175,7 @@ def _context(settings: Settings, seen: Survey, called: str) -> RunContext:
     tags = {
         "mlflow.runName": called,
         "saeflow.study": study.name,
-        "saeflow.variant": study.variant,
+        **({"saeflow.variant": study.variant} if study.variant else {}),
         "saeflow.data": seen.sources.data,
         "saeflow.weights": seen.sources.model,
         **_revision_tags(),

@@ -76,10 +76,12 @@ class Comparison:
 
     @property
     def same_settings_other_results(self) -> bool:
-        """Whether no setting differs and the reports do: other data or weights at the same place, or other code."""
+        """Whether no setting differs and artefacts do: other data or weights at the same place, or other code. The report
+        is another wherever the name is."""
         sides = (self.left, self.right)
         whole = all(side.layer is None for side in sides)
-        return whole and not self.settings and len({side.study.report_artifact for side in sides}) > 1
+        made = [set(side.study.artifacts) - {side.study.report_artifact} for side in sides]
+        return whole and not self.settings and made[0] != made[1]
 
 
 def open_side(workspace: Workspace, asked: str) -> Side:

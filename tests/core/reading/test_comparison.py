@@ -1,12 +1,14 @@
 """Two sides are joined on what they measured: by name, of a layer without its number, with their intervals."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.errors import BadInput
-from core.reading.comparison import Row, Value, compare, open_side
+from core.reading.comparison import Row, Side, Value, compare, open_side
 from core.reading.study import open_by_name, records_of
+from core.store.artifacts import Artifact
 from core.store.workspace import Workspace
 from tests.planted_studies import plant
 
@@ -41,6 +43,15 @@ def test_variants_differ_in_a_setting_and_share_estimates_by_name(workspace: Wor
     shift = rows(workspace, "cats", "cats+sae.k=32")["ablation", "shift.en"]
     assert shift.left == Value(0.5, 0.4, 0.6, "found") and shift.right == Value(0.9, 0.8, 1.0, "found")
     assert shift.overlap is False and shift.unit == "nats" and shift.answers
+
+
+def test_only_other_artefacts_are_other_results(workspace: Workspace) -> None:
+    study = open_by_name(workspace, "cats")
+    renamed = Artifact("report", "0")
+    report = replace(study, report_artifact=renamed, artifacts=(*study.artifacts[:-1], renamed))
+    assert not compare(Side(study), Side(report)).same_settings_other_results
+    other = replace(study, artifacts=(*study.artifacts[:-1], Artifact("capture", "0"), study.artifacts[-1]))
+    assert compare(Side(study), Side(other)).same_settings_other_results
 
 
 def test_what_only_one_side_measured_stands_alone(workspace: Workspace) -> None:
