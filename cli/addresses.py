@@ -6,7 +6,7 @@ from typing import Literal
 
 from cli.servers import healthy, read_note, served_api, serves
 from core.errors import BadInput
-from flows.runtime.settings import MLFLOW_PAGES, Settings
+from flows.runtime.settings import MLFLOW_PAGES, TRAINING_RUNS, Settings
 
 PREFECT_PAGES = "http://127.0.0.1:4200"
 """Where `saeflow serve` shows Prefect unless it is told another port."""
@@ -38,9 +38,9 @@ class Addresses:
         return " · ".join([*words, *([f"make serve   ({' · '.join(missing)})"] if missing else [])])
 
     def rebased(self, link: str) -> str:
-        """A link into MLflow's pages, which may have been written down when they were on another port."""
-        page = link.partition("/#/")[2]
-        return f"{self.mlflow.url}/#/{page}" if page else link
+        """A link into MLflow's pages, on training runs; they may have been on another port when it was written."""
+        page = link.partition("/#/")[2].partition("?")[0]
+        return f"{self.mlflow.url}/#/{page}{TRAINING_RUNS}" if page else link
 
 
 def addresses(settings: Settings) -> Addresses:

@@ -1,4 +1,5 @@
-"""A live table of a run: stage, units done of all, rate, time left; read from manifests and heartbeat files.
+"""A live table of a run: stage, units done of all, rate, time left of the stage and of the whole run; read from
+manifests and heartbeat files.
 
 Where there is no terminal, a line each time a stage is done or half a minute has brought it on.
 """
@@ -12,9 +13,11 @@ from typing import Any
 from rich.live import Live
 from rich.table import Table
 
+from cli.remaining import Stage, in_words, past_seconds, remaining_s
 from cli.terminal import console
 from core.errors import BadInput
 from core.planning.graph import Plan
+from core.planning.one_layer import plan_layer
 from core.planning.survey import Survey, survey
 from core.store.artifacts import Artifact
 from core.store.units import Unit
@@ -28,8 +31,10 @@ _LINE_EVERY_S = 30.0
 class LiveTable:
     """Follows a study from outside the flow, so that it shows work in threads, processes and jobs alike."""
 
-    def __init__(self, seen: Survey, settings: Settings, layer: Any = None) -> None:
-        self._seen, self._settings, self._layer = seen, settings, layer
+    def __init__(self, seen: Survey, settings: Settings, layer: Any = None, analyses: bool = False) -> None:
+        self._seen, self._settings, self._layer, self._analyses = seen, settings, layer, analyses
+        self._past = past_seconds(settings.workspace.root / "accounting")
+        self._worked: dict[str, tuple[float, int]] = {}
         self._message = ""
         self._done: set[Artifact] = set()
         self._first: dict[str, tuple[float, int]] = {}
@@ -71,13 +76,14 @@ class LiveTable:
                 self._tell()
 
     def _tell(self) -> None:
-        for stage, units in self._stages().items():
+        for stage, units in self._looked_at().items():
             row = self._row(stage, units)
             done, now = sum(unit.artifact in self._done for unit in units), time.monotonic()
             told, before = self._told.get(stage, (0.0, 0))
             if done > before and (done == len(units) or now - told > _LINE_EVERY_S):
                 self._told[stage] = (now, done)
-                console.print(" ".join(part for part in row if part))
+                whole = self._whole_left()
+                console.print(" ".join(part for part in row if part) + (f"   whole run: {whole}" if whole else ""))
 
     def _look_again(self) -> None:
         roots = self._seen.roots
@@ -90,9 +96,25 @@ class LiveTable:
         table = Table(title=self._message or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
         for column in ("stage", "done", "rate", "left", "now"):
             table.add_column(column, justify="right" if column in ("done", "rate", "left") else "left")
-        for stage, units in self._stages().items():
+        for stage, units in self._looked_at().items():
             table.add_row(*self._row(stage, units))
+        if whole := self._whole_left():
+            table.add_row("  [dim]whole run[/dim]", "", "", whole, "")
         return table
+
+    def _whole_left(self) -> str:
+        """About how long the whole run still takes; nothing before its units are known, or once they are made."""
+        stages = self._stages()
+        if self._seen.plan is None or all(unit.artifact in self._done for units in stages.values() for unit in units):
+            return ""
+        seconds = remaining_s([self._measured(stage, units) for stage, units in stages.items()], self._past)
+        return f"about {in_words(seconds)} left"
+
+    def _measured(self, stage: str, units: tuple[Unit, ...]) -> Stage:
+        left = [unit for unit in units if unit.artifact not in self._done]
+        under_way = sum(lease.done / lease.total for _, lease in self._running(units) if lease.total)
+        seconds, made = self._worked.get(stage, (0.0, 0))
+        return Stage(stage, made, max(len(left) - under_way, 0.0), seconds)
 
     def _stages(self) -> dict[str, tuple[Unit, ...]]:
         plan: Plan | None = self._seen.plan
@@ -101,22 +123,30 @@ class LiveTable:
         if self._layer is None:
             return dict(plan.stages)
         layered = ("extract_layer", "train_sae", "import_sae", "index_features")
-        return {
+        own = {
             stage: tuple(unit for unit in units if stage not in layered or unit.name == str(self._layer))
             for stage, units in plan.stages.items()
             if stage in ("prepare", "capture", *layered)
         }
+        more = plan_layer(plan, self._layer).stages if self._analyses and self._layer in plan.layers else {}
+        return {stage: units for stage, units in {**own, **more}.items() if units}
+
+    def _looked_at(self) -> dict[str, tuple[Unit, ...]]:
+        """The stages, once their units were looked at."""
+        stages, store = self._stages(), self._settings.workspace.store
+        asked = {unit.artifact for units in stages.values() for unit in units} - self._done
+        self._done |= {artifact for artifact in asked if store.intact(artifact)}
+        return stages
 
     def _row(self, stage: str, units: tuple[Unit, ...]) -> tuple[str, ...]:
-        store = self._settings.workspace.store
-        self._done |= {
-            made for made in (unit.artifact for unit in units) if made not in self._done and store.intact(made)
-        }
         done = sum(unit.artifact in self._done for unit in units)
         started, before = self._first.setdefault(stage, (time.monotonic(), done))
         if done == before:
             self._first[stage] = (time.monotonic(), done) if not self._running(units) else (started, before)
-        rate = (done - before) / max(time.monotonic() - started, 1e-9)
+        elapsed = time.monotonic() - started
+        if done > self._worked.get(stage, (0.0, 0))[1] + before:
+            self._worked[stage] = (elapsed, done - before)
+        rate = (done - before) / max(elapsed, 1e-9)
         left = (len(units) - done) / rate if rate else 0.0
         mark = "[green]✓[/green]" if done == len(units) else " "
         speed = f"{rate * 60:.0f}/min" if rate and done < len(units) else ""

@@ -2,8 +2,9 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,11 +20,15 @@ from core.planning.cost import Estimate, estimate
 from core.planning.graph import Plan
 from core.planning.steps import STEPS
 from core.planning.survey import Survey, survey
+from core.reading.study import records_of
 from core.store.lineage import Look
 from core.store.steps import ANALYSE
 from core.store.units import Unit
+from core.store.workspace import named
+from core.study.variant import folder, title
 from flows.pipeline_log import pipeline_log_path
 from flows.running import read_marks
+from flows.runtime.profiles import SlurmProfile, load_profile
 from flows.runtime.settings import Settings, open_profile_path, open_study, read_settings
 
 
@@ -32,7 +37,7 @@ def plan(study: StudyArgument, set_: SetOption = None, cluster: ClusterOption = 
     settings = read_settings()
     open_profile_path(cluster)
     seen = survey(open_study(study, set_ or ()), settings.workspace)
-    console.print(f"[bold]{seen.study.name}[/bold]  {escape(seen.study.description)}")
+    console.print(f"[bold]{escape(seen.study.title)}[/bold]  {escape(seen.study.description)}")
     warn(seen.warnings)
     found = look_over(seen, settings)
     if seen.plan is None:
@@ -44,7 +49,7 @@ def plan(study: StudyArgument, set_: SetOption = None, cluster: ClusterOption = 
                 console.print(f"  package  {unit.step}: {' '.join(unit.recipe['distribution'])}", markup=False)
         for name, reason in seen.plan.skipped.items():
             console.print(f"  skipped  {name}: {reason}", markup=False)
-    _tell_estimate(seen, settings)
+    _tell_estimate(seen, settings, cluster)
     tell_notes(seen)
 
 
@@ -68,7 +73,7 @@ def _other_revision(unit: Unit, settings: Settings) -> bool:
     return bool(made.get("revision") != git_revision()["revision"] or made.get("dirty"))
 
 
-def _tell_estimate(seen: Survey, settings: Settings) -> None:
+def _tell_estimate(seen: Survey, settings: Settings, cluster: str) -> None:
     cost = estimate(seen, settings.workspace)
     for line in _of_the_data(seen, cost, settings):
         console.print(f"  {line}", markup=False, highlight=False)
@@ -77,11 +82,19 @@ def _tell_estimate(seen: Survey, settings: Settings) -> None:
         when = "is its factory's affair" if seen.sources.factory else "can be told once the model is converted"
         console.print(f"  {samples}; how many rows and bytes they give {when}")
         return
+    gpu = f"; SAE training {cost.sae_gpu_hours:.2g} GPU-hours on an H200" if has_gpu(cluster) else ""
     console.print(
         f"  {samples}, about {cost.rows:,} rows a layer, {cost.activation_bytes / 1e9:.2f} GB of "
-        f"activations; {cost.missing_bytes / 1e9:.2f} GB still to write; SAE training "
-        f"{cost.sae_gpu_hours:.2g} GPU-hours at 100 TFLOP/s"
+        f"activations; {cost.missing_bytes / 1e9:.2f} GB still to write{gpu}"
     )
+
+
+def has_gpu(cluster: str) -> bool:
+    """Whether the profile asks for GPUs; where it works on this machine, whether that has one."""
+    profile = load_profile(open_profile_path(cluster))
+    if isinstance(profile, SlurmProfile):
+        return "gpu" in " ".join([profile.gpu.gres or "", *profile.gpu.directives])
+    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
 
 
 def _of_the_data(seen: Survey, cost: Estimate, settings: Settings) -> Iterator[str]:
@@ -99,15 +112,23 @@ def _of_the_data(seen: Survey, cost: Estimate, settings: Settings) -> Iterator[s
         yield from summary.get("notes", ())
 
 
-def status(limit: Annotated[int, typer.Option(min=1, help="Studies to show.")] = 10) -> None:
+def status(
+    study: Annotated[
+        str | None, typer.Argument(help="Only this study, with its variants; or one variant.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Studies to show.")] = 10,
+) -> None:
     """Show recent studies of this workspace with their state and links."""
     settings = read_settings()
-    records = settings.workspace.records()[:limit]
+    workspace = settings.workspace
+    records: Sequence[Mapping[str, Any]] = records_of(workspace, study) if study else workspace.records()
     if not records:
         console.print("No study has run here yet. Try: saeflow run demo")
     served = addresses(settings)
-    for record in records:
+    for record in records[:limit]:
         _tell_record(record, settings, served)
+    if len(records) > limit:
+        console.print(f"[dim]{len(records) - limit} earlier ones: --limit {len(records)}[/dim]")
     console.print(f"servers  {served.words}", markup=False)
     _tell_running(settings)
     _tell_queue()
@@ -138,7 +159,7 @@ def _tell_queue() -> None:
         console.print(f"SLURM  {name}: {told_shortly([job for job in jobs if job.name == name])}", markup=False)
 
 
-def _tell_record(record: dict[str, Any], settings: Settings, served: Addresses) -> None:
+def _tell_record(record: Mapping[str, Any], settings: Settings, served: Addresses) -> None:
     from core.store.artifacts import Artifact
 
     artifacts = [Artifact.from_ref(str(ref)) for ref in record["artifacts"]]
@@ -148,15 +169,19 @@ def _tell_record(record: dict[str, Any], settings: Settings, served: Addresses) 
     there, count = len(artifacts) - len(faulty), len(artifacts)
     state = f"[yellow]{there} of {count} artefacts[/yellow]" if faulty else "[green]complete[/green]"
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(str(record["time"]))))
-    console.print(f"[bold]{record['key']}[/bold]  {when}  {state}")
-    report = Artifact.from_ref(str(record["report"]))
+    called = named(record)
+    console.print(f"[bold]{escape(title(called))}[/bold]  [dim]{record['key']}[/dim]  {when}  {state}")
+    report, published = Artifact.from_ref(str(record["report"])), settings.workspace.report(folder(called))
     if report not in faulty:
-        console.print(f"  report  {store.path(report) / 'report.html'}", markup=False)
+        place = published if published.resolve() == store.path(report).resolve() else store.path(report)
+        console.print(f"  report  {place / 'report.html'}", markup=False)
     log = pipeline_log_path(settings.workspace.root, str(record["study"]["name"]))
     if log.is_file():
         console.print(f"  log     {log}", markup=False)
-    if link := record.get("mlflow"):
+    if (link := record.get("mlflow")) and served.mlflow.state == "up":
         console.print(f"  MLflow  {served.rebased(str(link))}", markup=False)
+    if (run := record.get("flow_run")) and served.prefect.state == "up":
+        console.print(f"  Prefect  {served.prefect.url}/runs/flow-run/{run}", markup=False)
 
 
 def doctor(

@@ -1,27 +1,29 @@
 """`saeflow run`: a study from samples to its report."""
 
 import os
+import shlex
 import time
 from importlib import import_module
 from itertools import chain
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from cli.addresses import Addresses, addresses
 from cli.flow_runs import close_left_over
 from cli.terminal import complain, console, warn
-from core.planning.loading import find_study
+from core.planning.loading import study_file
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
 from core.store.lineage import Look
+from core.store.workspace import meant
 from flows.runtime.environment import work_in
 from flows.runtime.profiles import load_profile
 from flows.runtime.settings import Settings, open_profile_path, open_study, read_settings, study_folders
 
-StudyArgument = Annotated[
-    str, typer.Argument(help="A study file, or the name of one in deployments/studies.", show_default=False)
-]
+_STUDY_HELP = "A study file, the name of one in deployments/studies, or of a study that has run here."
+StudyArgument = Annotated[str, typer.Argument(help=_STUDY_HELP, show_default=False)]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the study: --set sae.k=64. May be repeated."),
@@ -56,7 +58,7 @@ def run(
         return
     _preflight(seen, settings, cluster)
     if submit:
-        place = str(find_study(study, study_folders()))  # the job starts in another folder
+        place = str(study_file(study, study_folders()) or study)  # the job starts in another folder
         _submit(opened, settings, cluster, ["run", place, *chain.from_iterable(("--set", item) for item in set_ or ())])
         return
     tell_notes(seen)
@@ -78,18 +80,20 @@ def _submit(study: Study, settings: Settings, cluster: str, words: list[str]) ->
 
 def _tell_whole(seen: Survey, settings: Settings) -> None:
     assert seen.plan is not None
-    report = settings.workspace.publish_report(seen.plan.study.name, seen.plan.report.artifact)
+    report = settings.workspace.publish_report(seen.study.folder, seen.plan.report.artifact)
     count = sum(1 for _ in seen.plan)
     console.print(
-        f"[green]✓[/green] {seen.study.name}: everything is there already ({count} artefacts); nothing to do."
+        f"[green]✓[/green] {escape(seen.study.title)}: everything is there already ({count} artefacts); nothing to do."
     )
-    _tell_links(report, settings)
+    _tell_links(seen.study, report, settings)
     console.print("  [dim]saeflow run --record makes a flow run that shows every unit as Cached.[/dim]")
 
 
 def _tell_done(study: Study, settings: Settings, seconds: float) -> None:
-    console.print(f"[green]✓[/green] {study.name} is done after {seconds:.0f} s.")
-    _tell_links(settings.workspace.report(study.name) / "report.html", settings)
+    console.print(f"[green]✓[/green] {escape(study.title)} is done after {seconds:.0f} s.")
+    _tell_links(study, settings.workspace.report(study.folder) / "report.html", settings)
+    if study.variant:
+        console.print(f"  compare  saeflow compare {shlex.quote(study.name)} {shlex.quote(study.folder)}", markup=False)
 
 
 def look_over(seen: Survey, settings: Settings) -> Look:
@@ -106,9 +110,13 @@ def tell_notes(seen: Survey) -> None:
         console.print(f"  note     {note}", markup=False)
 
 
-def _tell_links(report: object, settings: Settings) -> None:
+def _tell_links(study: Study, report: object, settings: Settings) -> None:
+    served = addresses(settings)
     console.print(f"  report  {report}", markup=False)
-    console.print(f"  browse  {addresses(settings).words}", markup=False)
+    link = next((one.get("mlflow") for one in meant(settings.workspace.records(), study.folder)), None)
+    if link and served.mlflow.state == "up":
+        console.print(f"  MLflow  {served.rebased(str(link))}", markup=False)
+    console.print(f"  browse  {served.words}", markup=False)
 
 
 def _preflight(seen: Survey, settings: Settings, cluster: str) -> None:
@@ -124,7 +132,8 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
 
     work_in(settings.workspace.root / "prefect")
     served = addresses(settings)
-    with LiveTable(seen, settings, layer=parameters.get("layer")) as table:
+    layer, analyses = parameters.get("layer"), bool(parameters.get("analyses"))
+    with LiveTable(seen, settings, layer, analyses) as table:
         table.say("starting the Prefect server, loading PyTorch")
         with prefect_api(settings, meanwhile=_load_flows) as api:
             _load_flows()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ from cli.servers import (
 )
 from cli.terminal import console
 from flows.runtime.environment import set_environment, work_in
-from flows.runtime.settings import Settings, read_settings
+from flows.runtime.settings import TRAINING_RUNS, Settings, read_settings
 from tasks.tracking_database import make_tracking_database
 
 # `prefect deployment run --watch` prints what the server streams of a run's log; sent soon, for it leaves soon after
@@ -60,8 +61,10 @@ def serve(
         "SAEFLOW_MLFLOW_URL": pages,
     }
     logs = settings.workspace.root / "logs"
+    began, before = time.monotonic(), _seconds_before(settings)
     with _children(settings) as children:
-        console.print("starting Prefect and MLflow (about 30 s) …")
+        last = f"{before:.0f} s the last time" if before else "one to two minutes the first time"
+        console.print(f"starting Prefect and MLflow ({last}) …")
         prefect = start(prefect_command(prefect_port), environment, logs / "prefect-server.log")
         children.append(prefect)
         make_tracking_database(settings.tracking_uri, settings.workspace.root / "mlartifacts")
@@ -75,14 +78,28 @@ def serve(
         wait_for(mlflow, lambda: healthy(f"{pages}/health"), "the MLflow server", logs / "mlflow-server.log")
         wait_for(deployments, lambda: served_deployments(api) >= 3, "the deployments", logs / "deployments.log")
         write_note(settings, api, pages)
+        _start_up(settings).write_text(f"{time.monotonic() - began:.1f}\n", encoding="utf-8")
+        console.print(f"ready after {time.monotonic() - began:.0f} s")
         _tell(api, pages, logs)
         named = {"the Prefect server": prefect, "the MLflow server": mlflow, "the deployments": deployments}
         _watch(named, Failures(api), lambda: close_left_over(settings, api))
 
 
+def _start_up(settings: Settings) -> Path:
+    return settings.workspace.root / "logs" / "serve-start-up-seconds"
+
+
+def _seconds_before(settings: Settings) -> float | None:
+    """How long the last start took in this workspace; null before the first."""
+    try:
+        return float(_start_up(settings).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def _tell(api: str, pages: str, logs: Path) -> None:
     console.print(f"[green]✓[/green] Prefect  {api.removesuffix('/api')}")
-    console.print(f"[green]✓[/green] MLflow   {pages}")
+    console.print(f"[green]✓[/green] MLflow   {pages}/#/experiments{TRAINING_RUNS}")
     console.print(f"  logs     {logs}")
     console.print("In another shell, in this folder:")
     if not api.startswith("http://127.0.0.1:4200/"):

@@ -203,11 +203,12 @@ def prefect_api(settings: Settings, meanwhile: Callable[[], object] = lambda: No
     check_prefect_database(settings)
     port = free_port()
     api, log = f"http://127.0.0.1:{port}/api", settings.workspace.root / "logs" / "prefect-server.log"
-    os.environ["PREFECT_API_URL"] = api
+    os.environ |= {"PREFECT_API_URL": api, "SAEFLOW_PREFECT_ENDS": "1"}
     child = start(prefect_command(port), os.environ, log)
     try:
         meanwhile()
         wait_for(child, lambda: serves(api, settings), "the Prefect server", log)
         yield api
     finally:
+        os.environ.pop("SAEFLOW_PREFECT_ENDS", None)
         stop(child)

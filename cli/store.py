@@ -11,6 +11,7 @@ import typer
 from rich.progress import track
 
 from cli.terminal import complain, console
+from core.reading.study import records_of
 from core.store.artifacts import Artifact, ArtifactStore
 from core.store.lineage import made_from
 from core.store.workspace import Workspace
@@ -21,6 +22,9 @@ _YOUNG_S = 24 * 3600.0
 
 
 def verify(
+    study: Annotated[
+        str | None, typer.Argument(help="Only what this study, or variant, refers to.", show_default=False)
+    ] = None,
     mend: Annotated[
         bool,
         typer.Option(
@@ -31,7 +35,7 @@ def verify(
     """Hash every file of every artefact and compare with its manifest; list what was made from a damaged one."""
     workspace = read_settings().workspace
     store = workspace.store
-    artifacts = list(store)
+    artifacts = list(store) if study is None else _of_study(workspace, study)
     shown = track(artifacts, description="verifying", console=console, transient=True)
     damaged = {artifact: faults for artifact in shown if (faults := store.verify(artifact))}
     if not damaged:
@@ -47,6 +51,12 @@ def verify(
     else:
         _tell_mend(len(damaged), len(tainted))
     raise SystemExit(1)
+
+
+def _of_study(workspace: Workspace, asked: str) -> list[Artifact]:
+    """The artefacts that are there of a study with all its variants, or of one variant."""
+    wanted = {str(ref) for one in records_of(workspace, asked) for ref in one["artifacts"]}
+    return [artifact for artifact in workspace.store if artifact.ref in wanted]
 
 
 def _made_from(store: ArtifactStore, made: Artifact) -> str:

@@ -44,7 +44,7 @@ def run_study(study: Study | Path | str, overrides: Sequence[str], cluster: str,
     load_profile(profile)
     with tempfile.TemporaryDirectory() as folder:
         place = str(study) if not isinstance(study, Study) else _written(study, Path(folder))
-        opened = open_study(place, overrides)
+        opened = open_study(place, overrides, workspace)
         words = ["run", place, "--cluster", str(profile), *(word for item in overrides for word in ("--set", item))]
         _command(words, workspace)
     plan = survey(opened, workspace).plan

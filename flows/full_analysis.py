@@ -4,7 +4,8 @@ from prefect import flow
 
 from core.planning.study import Study
 from flows.failures import log_crash
-from flows.study_run import StudyRun, run_name, study_run
+from flows.study_run import StudyRun, study_run
+from flows.titles import run_name
 from tasks.registry import STEPS
 
 _FIRST = ("prepare", "capture")  # made before the plan is walked: what follows is named by what they left

@@ -1,4 +1,4 @@
-"""One layer of a study alone: its table, its SAE and its index; everything else is reused."""
+"""One layer of a study alone: its table, its SAE and its index, and what needs no other layer; the rest is reused."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -8,33 +8,37 @@ from pydantic import Field
 
 from core.errors import BadInput
 from core.planning.graph import Plan
+from core.planning.one_layer import plan_layer
 from core.planning.study import Study
 from core.store.units import Unit
 from flows.failures import log_crash
 from flows.full_analysis import prepare_and_capture
 from flows.study_run import StudyRun, study_run
+from flows.titles import run_name
 from tasks.registry import STEPS
 
 
-@flow(name="single-layer", flow_run_name="single-layer {layer}", log_prints=False, on_crashed=[log_crash])
+@flow(name="single-layer", flow_run_name=run_name, log_prints=False, on_crashed=[log_crash])
 def single_layer(
     layer: Annotated[int, Field(ge=0)] = 17,
     study: Study | str = "demo",
     cluster: str = "threads",
     refresh: bool = False,
+    analyses: bool = False,
 ) -> dict[str, str]:
-    """Extract, train and index one layer of a study.
+    """Extract, train and index one layer of a study; with `analyses` also analyse it and write its report.
 
     Args:
         layer: the decoder layer, counted from 0.
         study: a study file, or its fields.
         cluster: a profile of deployments/clusters.
         refresh: set the present SAE and index aside, compute them again and compare checksums.
+        analyses: run the study's analyses that need one layer only, on this layer, and write a report of it.
 
     Returns:
         For each unit `same`, `different` (after a refresh) or its artefact's reference.
     """
-    with study_run(study, cluster, STEPS) as run:
+    with study_run(study, cluster, STEPS, layer) as run:
         if run.survey.layers is not None:
             _check(layer, run.survey.layers)
         prepare_and_capture(run)
@@ -43,7 +47,15 @@ def single_layer(
         run.make("extract_layer", (extract,))
         run.make(sae.step, (sae,))
         run.make("index_features", (index,))
-        return {unit.label: _verdict(run, unit, before) for unit in (extract, sae, index)}
+        more = _analyse(run, layer) if analyses else ()
+        return {unit.label: _verdict(run, unit, before) for unit in (extract, sae, index, *more)}
+
+
+def _analyse(run: StudyRun, layer: int) -> tuple[Unit, ...]:
+    run.layer_plan = plan_layer(run.plan, layer)
+    for stage, units in run.layer_plan.stages.items():
+        run.make(stage, units)
+    return (*run.layer_plan.analyses, run.layer_plan.report)
 
 
 def _check(layer: int, layers: Sequence[int]) -> None:

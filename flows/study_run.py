@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 from prefect.artifacts import create_markdown_artifact
@@ -12,9 +11,9 @@ from prefect.runtime import flow_run as prefect_flow_run
 from prefect.settings import PREFECT_API_URL
 
 from core.planning.graph import Plan
+from core.planning.one_layer import LayerPlan
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
-from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
 from core.store.units import Unit
 from flows.cancelling import cancellable
 from flows.dispatch import Steps
@@ -25,16 +24,18 @@ from flows.pipeline_log import pipeline_log
 from flows.running import running
 from flows.runtime.environment import neutral_dask, settle
 from flows.runtime.profiles import Profile, SlurmProfile, load_profile
-from flows.runtime.settings import Settings, open_profile_path, open_study, read_settings
+from flows.runtime.settings import TRAINING_RUNS, Settings, open_profile_path, open_study, read_settings
 from flows.slurm.check import ask_slurm
 from flows.slurm.doors import refuse_open_doors
 from flows.stages import run_stage
+from flows.summary import hours_asked, summarise
+from flows.titles import title_of
 from tasks.context import RunContext
 from tasks.experiment import check_experiment, mlflow_errors_in_a_line
 from tasks.lease import live_mark, sign_of_life
 from tasks.provenance import git_revision
 from tasks.step import STOPPING
-from tasks.tracking import close_parent, flatten, is_deleted, log_by_layer, open_parent
+from tasks.tracking import close_parent, flatten, is_deleted, log_by_layer, log_file, open_parent, tag_run
 from tasks.tracking_database import make_tracking_database
 
 _log = logging.getLogger("saeflow.flows")
@@ -49,7 +50,11 @@ class StudyRun:
     profile: Profile
     context: RunContext
     steps: Steps
+    layer: int | None = None
+    """The only layer that is made; null where all are."""
     metrics: dict[str, float] = field(default_factory=dict)
+    layer_plan: LayerPlan | None = None
+    """The report of one layer, where that was asked for."""
 
     @property
     def plan(self) -> Plan:
@@ -65,8 +70,15 @@ class StudyRun:
         summary = workspace.samples_summary(self.survey.roots.prepare)
         assert summary is not None
         self.context = replace(self.context, languages=tuple(summary["languages"]), model_folder=str(folder or ""))
-        # Now, for `gc` must not take what a stopped study left.
-        workspace.remember(self.plan.key, self.plan.record() | _links(self))
+        self.remember()  # now, for `gc` must not take what a stopped study left
+
+    def remember(self) -> None:
+        """Record what the study refers to, and the links of this run; a run of one layer leaves the study's."""
+        workspace, whole = self.settings.workspace, self.plan
+        if self.layer is None or not workspace.record(whole.key).exists():
+            workspace.remember(whole.key, whole.record() | _links(self))
+        if self.layer_plan is not None:
+            workspace.remember(self.layer_plan.key, self.layer_plan.record() | _links(self))
 
     def make(self, name: str, units: Sequence[Unit]) -> None:
         """Run one stage over its units."""
@@ -80,8 +92,8 @@ class StudyRun:
 
 
 @contextmanager
-def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyRun]:
-    """Open a study and its MLflow run, and close the run as what became of it.
+def study_run(study: Study | str, cluster: str, steps: Steps, layer: int | None = None) -> Iterator[StudyRun]:
+    """Open a study and its MLflow run, and close the run as what became of it; `layer` is the only one that is made.
 
     Raises:
         BadInput: the study, its sources, the profile or the workspace is wrong; one line says what.
@@ -90,18 +102,19 @@ def study_run(study: Study | str, cluster: str, steps: Steps) -> Iterator[StudyR
     hide_tracebacks()
     settings = read_settings()
     settings.workspace.check_writable()
-    with _marked(settings, _name_of(study)), cancellable():
+    with _marked(settings, title_of(study, layer)), cancellable():
         opened = open_study(study)
-        with pipeline_log(settings.workspace.root, opened.name) as log, logged_run(opened.name, cluster, log):
+        called = title_of(opened, layer)
+        with pipeline_log(settings.workspace.root, opened.name) as log, logged_run(called, cluster, log):
             check_experiment(settings.tracking_uri, opened.tracking.experiment)
             if prefect_flow_run.id:  # a killed run of a deployment: Prefect closes only the run at its top
                 log_left_running(settings.workspace.root)
-            with _opened(settings, opened, cluster, steps) as run:
+            with _opened(settings, opened, cluster, steps, layer) as run:
                 yield run
 
 
 @contextmanager
-def _opened(settings: Settings, opened: Study, cluster: str, steps: Steps) -> Iterator[StudyRun]:
+def _opened(settings: Settings, opened: Study, cluster: str, steps: Steps, layer: int | None) -> Iterator[StudyRun]:
     profile = load_profile(open_profile_path(cluster))
     if profile.kind != "threads":
         neutral_dask()
@@ -113,8 +126,8 @@ def _opened(settings: Settings, opened: Study, cluster: str, steps: Steps) -> It
     if isinstance(profile, SlurmProfile) and not seen.whole(settings.workspace):
         ask_slurm(profile, settings.workspace.root)
     STOPPING.clear()
-    with _tracked(settings, seen) as context:
-        run = StudyRun(settings, seen, profile, context, steps)
+    with _tracked(settings, seen, title_of(opened, layer)) as context:
+        run = StudyRun(settings, seen, profile, context, steps, layer)
         try:
             if seen.plan is not None:
                 run._learn()
@@ -139,28 +152,30 @@ def _marked(settings: Settings, name: str) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _tracked(settings: Settings, seen: Survey) -> Iterator[RunContext]:
+def _tracked(settings: Settings, seen: Survey, called: str) -> Iterator[RunContext]:
     """The study's MLflow run, known as alive to the other studies of this workspace while the block runs."""
     with mlflow_errors_in_a_line(settings.tracking_uri):
         make_tracking_database(settings.tracking_uri, settings.workspace.root / "mlartifacts")
     with ExitStack() as alive:
         with one_at_a_time(settings), mlflow_errors_in_a_line(settings.tracking_uri):
-            context = _context(settings, seen)
+            context = _context(settings, seen, called)
             alive.enter_context(sign_of_life(live_mark(settings.workspace.root, str(context.parent_run_id))))
         yield context
 
 
-def _context(settings: Settings, seen: Survey) -> RunContext:
+def _context(settings: Settings, seen: Survey, called: str) -> RunContext:
     study = seen.study
     flow_id = str(prefect_flow_run.id) if prefect_flow_run.id else None
-    flow_url = prefect_flow_run.ui_url or ""
-    links = {"prefect.flow_run_id": flow_id or "", "prefect.url": flow_url}
+    links = {"prefect.flow_run_id": flow_id or ""}
+    if settings.prefect_stays and (url := prefect_flow_run.ui_url):
+        links["prefect.url"] = url
     workspace = settings.workspace.root
     for line in close_left_in_mlflow(settings):
         _log.warning(line)
     tags = {
-        "mlflow.runName": study.name,
+        "mlflow.runName": called,
         "saeflow.study": study.name,
+        **({"saeflow.variant": study.variant} if study.variant else {}),
         "saeflow.data": seen.sources.data,
         "saeflow.weights": seen.sources.model,
         **_revision_tags(),
@@ -204,32 +219,19 @@ def _finish(run: StudyRun) -> None:
         _log.warning("the study's MLflow run %s was deleted meanwhile: its summary is not written", run_id)
         return
     log_by_layer(uri, run_id, run.unit_metrics(run.plan.saes))
-    close_parent(uri, run_id, "FINISHED", run.metrics | _hours_asked(run))
-
-
-def _hours_asked(run: StudyRun) -> dict[str, float]:
-    """What the jobs of this run held, by stage; nothing where there were none."""
-    path = ledger_path(run.settings.workspace.root, run.context.study)
-    mine = [cost for cost in read(path, JobCost) if cost.flow_run == run.context.flow_run_id]
-    asked: dict[str, float] = {}
-    for stage, (_, cpu, gpu) in hours_by_stage(mine).items():
-        asked |= {f"cpu_hours_asked.{stage}": cpu, f"gpu_hours_asked.{stage}": gpu}
-    return asked
-
-
-def run_name() -> str:
-    """`full-analysis demo`: the flow and its study's name, for Prefect's pages."""
-    return f"{prefect_flow_run.flow_name} {_name_of(prefect_flow_run.parameters['study'])}"
-
-
-def _name_of(study: Study | str) -> str:
-    return study.name if isinstance(study, Study) else Path(study).stem
+    summary = summarise(run.settings.workspace, run.layer_plan or run.plan, run.context.links.get("prefect.url", ""))
+    tag_run(uri, run_id, {"mlflow.note.content": summary.description})
+    if summary.page is not None:
+        log_file(uri, run_id, summary.page, "report")
+    asked = hours_asked(run.settings.workspace.root, run.context.study, run.context.flow_run_id)
+    close_parent(uri, run_id, "FINISHED", {**run.metrics, **summary.metrics, **asked})
 
 
 def mlflow_page(run: StudyRun) -> str:
     """The address of the study's run in MLflow's pages."""
     context = run.context
-    return f"{run.settings.mlflow_url}/#/experiments/{context.experiment_id}/runs/{context.parent_run_id}"
+    page = f"{run.settings.mlflow_url}/#/experiments/{context.experiment_id}/runs/{context.parent_run_id}"
+    return page + TRAINING_RUNS
 
 
 def _links(run: StudyRun) -> dict[str, str | None]:
@@ -238,9 +240,13 @@ def _links(run: StudyRun) -> dict[str, str | None]:
 
 
 def _announce(run: StudyRun) -> None:
-    workspace = run.settings.workspace
-    workspace.remember(run.plan.key, run.plan.record() | _links(run))
+    workspace, layer = run.settings.workspace, run.layer_plan
+    run.remember()
     lines = [f"[MLflow run]({mlflow_page(run)})"]
-    if workspace.store.intact(run.plan.report.artifact):
-        lines.append(f"Report: `{workspace.publish_report(run.plan.study.name, run.plan.report.artifact)}`")
+    published = [(run.plan.study.folder, run.plan.report.artifact)]
+    if layer is not None:
+        published.append((layer.folder, layer.report.artifact))
+    for folder, report in published:
+        if workspace.store.intact(report):
+            lines.append(f"Report: `{workspace.publish_report(folder, report)}`")
     create_markdown_artifact("\n\n".join(lines), key="study-links", description="Where the results are")

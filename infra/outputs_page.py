@@ -15,8 +15,9 @@ from core.planning.steps import STEPS
 _HEAD = """# Outputs
 
 Everything lies in the workspace: `artifacts/<step>/<fingerprint>/` (one folder a unit), `reports/<study>/report.html`
-(the latest report), `logs/<step>/<fingerprint>.log` (a log per unit), `logs/pipeline/<study>.log` (one per study, for
-all its runs: at most 2 MB, and four earlier ones), `studies/<key>.json` (what a study refers to),
+(the latest report; a variant's in `reports/<study>+<settings>`, a layer's in `reports/<study>+layer=<layer>`),
+`logs/<step>/<fingerprint>.log` (a log per unit), `logs/pipeline/<study>.log` (one per study, for all its runs: at most
+2 MB, and four earlier ones), `studies/<key>.json` (what a study refers to),
 `accounting/<study>.jsonl` and `<study>.units.jsonl` (what jobs held and units used), `running/` (study runs that go
 on), `mlflow.db` and `mlartifacts/`, `prefect/`. Every folder of an artefact has `manifest.json` (recipe, provenance,
 size and SHA-256 of each file and of itself). Beside it lie `checked.json` ([what each file held when it was

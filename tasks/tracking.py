@@ -234,6 +234,11 @@ def tag_run(tracking_uri: str, run_id: str, tags: Mapping[str, str]) -> None:
     client_of(tracking_uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
+def log_file(tracking_uri: str, run_id: str, path: Path, folder: str) -> None:
+    """Attach a file to a run, below a folder of its artefacts."""
+    client_of(tracking_uri).log_artifact(run_id, str(path), folder)
+
+
 def log_folder(context: RunContext, run_id: str | None, folder: Path, name: str) -> None:
     """Attach a folder's files to a unit's run, where there is one."""
     if run_id is not None and folder.is_dir():

@@ -58,6 +58,8 @@ class Plan:
     """The unit that gives each layer's SAE: the chosen one where several are trained, or someone else's."""
     skipped: Mapping[str, str]
     """Why an analysis is left out, by its name."""
+    naming: Naming
+    """What its units were named from."""
 
     @property
     def key(self) -> str:
@@ -106,4 +108,4 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
         for unit in build(naming):
             naming.units[unit.step] = (*naming.units.get(unit.step, ()), unit)
             stages[stage_of(unit.step)] = (*stages.get(stage_of(unit.step), ()), unit)
-    return Plan(study, layers, stages, naming.saes, naming.skipped)
+    return Plan(study, layers, stages, naming.saes, naming.skipped, naming)

@@ -10,26 +10,45 @@ from pydantic import BaseModel, ValidationError
 
 from core.errors import BadInput
 from core.planning.study import Study
+from core.study.variant import variant_of
+
+ENDINGS = ("", ".yaml", ".yml")
+"""What may be left out of a study file's name."""
 
 
-def find_study(name: str, folders: Sequence[Path]) -> Path:
-    """The study file that `name` means: a path below one of `folders`, with or without `.yaml`.
+def find_study(name: str, folders: Sequence[Path], ran: Iterable[str] = ()) -> Path:
+    """The study file that `name` means: a path below one of `folders`, with or without `.yaml`. `ran` are the names of
+    studies that a workspace knows, which an error offers too.
 
     Raises:
         BadInput: there is no such file; the message lists the nearest names.
     """
-    candidates = [folder / (name + ending) for folder in folders for ending in ("", ".yaml", ".yml")]
-    for path in candidates:
-        if path.is_file():
-            return path.resolve()
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    if (path := study_file(name, folders)) is not None:
+        return path
+    files = (path for folder in folders for ending in ENDINGS[1:] for path in folder.glob(f"*{ending}"))
+    known = sorted({path.stem for path in files if _is_study(path)} | set(ran))
     near = difflib.get_close_matches(Path(name).stem, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else f"; studies here: {', '.join(known) or 'none'}"
     raise BadInput(f"study {name!r}: no such file in {', '.join(str(folder) for folder in folders)}{hint}")
 
 
+def study_file(name: str, folders: Sequence[Path]) -> Path | None:
+    """As `find_study`; null where there is no such file."""
+    candidates = (folder / (name + ending) for folder in folders for ending in ENDINGS)
+    return next((path.resolve() for path in candidates if path.is_file()), None)
+
+
+def _is_study(path: Path) -> bool:
+    """Whether a YAML file is offered as a study: others, such as `prefect.yaml`, lie beside studies."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError):
+        return False
+    return isinstance(raw, dict) and {"data", "model"} <= raw.keys()
+
+
 def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
-    """Read a study file and apply `section.key=value` overrides to it.
+    """Read a study file and apply `section.key=value` overrides to it: a variant, unless the values are its own.
 
     Raises:
         BadInput: the file is no YAML mapping, or a field is wrong.
@@ -44,9 +63,26 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     if not isinstance(raw, dict):
         raise BadInput(f"{path.name}: a study is a mapping of sections (name, data, model, …)")
-    for override in overrides:
-        _override(raw, override)
-    return parse_study(raw, path.name)
+    return override_study(raw, overrides, path.name)
+
+
+def override_study(raw: Mapping[str, Any], overrides: Iterable[str], origin: str) -> Study:
+    """Validate a mapping as a study with `section.key=value` overrides; a variant is called after what they change.
+
+    Raises:
+        BadInput: an override is no assignment, or a field is wrong.
+    """
+    changed, given = dict(raw), list(overrides)
+    for override in given:
+        _override(changed, override)
+    study = parse_study(changed, origin)
+    if not given or any(changed.get(field) != raw.get(field) for field in ("name", "variant")):
+        return study  # called by the user
+    try:
+        own, made = Study.model_validate(raw).model_dump(mode="json"), study.model_dump(mode="json")
+    except ValidationError:  # a file that is a study only with the overrides
+        own, made = dict(raw), changed
+    return study.model_copy(update={"variant": variant_of(own, made)})
 
 
 def parse_study(raw: Mapping[str, Any], origin: str) -> Study:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, create_model
 
 from core.analysis.registry import declared
+from core.study import variant as names
 from core.study.data import DataSource
 from core.study.model import CaptureConfig, IndexConfig, ModelConfig, TrackingConfig
 from core.study.sae import SAESection
@@ -34,6 +35,8 @@ class Study(Section):
     """Short name, used in runs, reports and folders."""
     description: str = ""
     """What is asked, in a sentence; opens the report."""
+    variant: Annotated[str, Field(pattern=r"^[^\x00-\x1f]*$")] = ""
+    """What sets it apart from the study of the same name; `--set` fills it in."""
     data: DataSource
     """Samples."""
     model: ModelConfig
@@ -50,3 +53,13 @@ class Study(Section):
     """Seed of the analyses' draws: resamples, permutations and random controls; data and SAEs have their own."""
     tracking: TrackingConfig = TrackingConfig()
     """MLflow."""
+
+    @property
+    def title(self) -> str:
+        """`demo · sae.k=32`: the name, and what sets a variant apart."""
+        return names.title({"name": self.name, "variant": self.variant})
+
+    @property
+    def folder(self) -> str:
+        """`demo+sae.k=32`: the same as a folder's name."""
+        return names.folder({"name": self.name, "variant": self.variant})

@@ -1,6 +1,8 @@
 """What an analysis found, read back from its artefact."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -22,5 +24,18 @@ def read_result(folder: Path) -> Result:
         tables={path.stem: pl.read_parquet(path, glob=False) for path in sorted(folder.glob("*.parquet"))},
         shown=summary["shown"],
         notes=tuple(summary["notes"]),
-        estimates=tuple(map(Estimate.from_json, summary.get("estimates", ()))),
+        estimates=_estimates(summary),
     )
+
+
+def read_estimates(folder: Path) -> tuple[Estimate, ...]:
+    """The estimates of an analysis, without its tables.
+
+    Raises:
+        DamagedArtifact: the summary is missing or not JSON.
+    """
+    return _estimates(read_json(folder / "summary.json"))
+
+
+def _estimates(summary: Mapping[str, Any]) -> tuple[Estimate, ...]:
+    return tuple(map(Estimate.from_json, summary.get("estimates", ())))

@@ -14,9 +14,11 @@ from core.data.known_concepts import THE_CONCEPT
 from core.data.samples import analysed, capture_drops, read_samples
 from core.errors import BadInput
 from core.reading.made import Made
-from core.reading.results import read_result
+from core.reading.results import read_estimates, read_result
+from core.stats.estimate import Estimate, as_table
 from core.store.artifacts import Artifact, read_json
-from core.store.workspace import Workspace
+from core.store.workspace import Workspace, meant
+from core.study.variant import title
 
 if TYPE_CHECKING:
     from core.features.layer_view import LayerView
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 class OpenedStudy:
     """A study as its run left it. What is read is looked at first: nothing missing or damaged is read.
 
-    `key` is the variant's name in `saeflow status`; `config` the study itself, as nested dictionaries.
+    `key` is the variant's key in `saeflow status`; `config` the study itself, as nested dictionaries; `of_layer` is the
+    layer of a report on one layer; `mlflow` the page of its run in MLflow, where it has one.
     """
 
     workspace: Workspace
@@ -34,11 +37,18 @@ class OpenedStudy:
     config: Mapping[str, Any]
     artifacts: tuple[Artifact, ...]
     report_artifact: Artifact
+    of_layer: int | None = None
+    mlflow: str = ""
 
     @property
     def name(self) -> str:
         """The study's name."""
         return str(self.config["name"])
+
+    @property
+    def title(self) -> str:
+        """The name, and what sets the variant apart: `demo · sae.k=32`."""
+        return title({**self.config, "layer": self.of_layer})
 
     @property
     def finished(self) -> bool:
@@ -107,6 +117,40 @@ class OpenedStudy:
         self._check([found])
         return read_result(self._path(found))
 
+    def found(self) -> dict[str, tuple[Estimate, ...]]:
+        """The estimates of each analysis whose result is there.
+
+        Raises:
+            BadInput: a file is damaged.
+        """
+        self._check(self._made.analyses.values())
+        return {name: read_estimates(self._path(made)) for name, made in sorted(self._made.analyses.items())}
+
+    def estimates(self) -> pl.DataFrame:
+        """The estimates of all analyses, one row each: `analysis`, the columns of `core.stats.estimate.as_table`, and
+        the `artifact` that holds its table.
+
+        Raises:
+            BadInput: a file is damaged.
+        """
+        tables = [_of_analysis(name, found, self._made.analyses[name].ref) for name, found in self.found().items()]
+        return pl.concat([_of_analysis("", (), ""), *tables])
+
+    def sae_metrics(self) -> dict[int, dict[str, float]]:
+        """What was measured of each layer's SAE, by layer.
+
+        Raises:
+            BadInput: a file is damaged.
+        """
+        saes = {layer: parts.sae for layer, parts in self._made.layers.items()}
+        self._check(saes.values())
+        return {layer: read_json(self._path(sae) / "metrics.json") for layer, sae in saes.items()}
+
+    def sae_artifact(self, layer: int) -> Artifact | None:
+        """The artefact of a layer's SAE."""
+        parts = self._made.layers.get(layer)
+        return parts.sae if parts else None
+
     @property
     def report(self) -> Path:
         """The page `report.html`.
@@ -144,23 +188,49 @@ class OpenedStudy:
         return f"<study {self.key}: {len(self.layers)} layers, results {', '.join(self.results) or 'none'}>"
 
 
+def _of_analysis(name: str, estimates: Iterable[Estimate], artifact: str) -> pl.DataFrame:
+    return as_table(estimates).select(pl.lit(name).alias("analysis"), pl.all(), pl.lit(artifact).alias("artifact"))
+
+
 def open_by_name(workspace: Workspace, name: str) -> OpenedStudy:
-    """The latest variant of a study that has its report, or else the latest; or the variant of that key.
+    """The study of that name as its file has it; the variant of that title, key or report's folder; or else the study's
+    latest variant. Of several, the latest that has its report.
 
     Raises:
         BadInput: no such study has run here, or a record of the workspace is damaged.
     """
     records = workspace.records()
     wanted = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-    found = [_opened(workspace, one) for one in records if wanted in (one["key"], one["study"]["name"])]
+    found = [opened(workspace, one) for one in meant(records, wanted)]
     if not found:
-        raise BadInput(f"study {name!r}: has not run in {workspace.root}; {_hint(wanted, records)}")
+        raise _not_run(workspace, name, records)
     return next((study for study in found if study.finished), found[0])
 
 
-def _opened(workspace: Workspace, record: Mapping[str, Any]) -> OpenedStudy:
+def records_of(workspace: Workspace, asked: str) -> list[Mapping[str, Any]]:
+    """The records of a study with all its variants, the latest first; or the one whose key, title or folder is asked.
+
+    Raises:
+        BadInput: no such study has run here, or a record of the workspace is damaged.
+    """
+    records = workspace.records()
+    found: list[Mapping[str, Any]] = [one for one in records if one["study"]["name"] == asked]
+    found = found or meant(records, asked)
+    if not found:
+        raise _not_run(workspace, asked, records)
+    return found
+
+
+def opened(workspace: Workspace, record: Mapping[str, Any]) -> OpenedStudy:
+    """The study of a workspace's record."""
     artifacts = tuple(map(Artifact.from_ref, record["artifacts"]))
-    return OpenedStudy(workspace, record["key"], record["study"], artifacts, Artifact.from_ref(record["report"]))
+    report, page = Artifact.from_ref(record["report"]), str(record.get("mlflow") or "")
+    return OpenedStudy(workspace, record["key"], record["study"], artifacts, report, record.get("layer"), page)
+
+
+def _not_run(workspace: Workspace, name: str, records: Iterable[Mapping[str, Any]]) -> BadInput:
+    wanted = Path(name).stem if name.endswith((".yaml", ".yml")) else name
+    return BadInput(f"study {name!r}: has not run in {workspace.root}; {_hint(wanted, records)}")
 
 
 def _hint(name: str, records: Iterable[Mapping[str, Any]]) -> str:

@@ -18,6 +18,7 @@ from core.report.health import health_words
 from core.report.model import Gallery, ReportInputs, Section
 from core.report.pictures import Picture, Pictures
 from core.report.sentences import sentences
+from core.study.variant import title
 
 MOST_ROWS = 25
 MOST_FEATURES = 6
@@ -50,7 +51,8 @@ class _Writer:
 
     def lines(self) -> Iterator[str]:
         inputs, own = self.inputs, self.own
-        yield f"# {escaped(inputs.study['name'])}\n"
+        yield f"# {escaped(title(inputs.study))}
+"
         yield f"{escaped(inputs.study.get('description', ''))}\n"
         yield from (f"- {name}: **{value}**" for value, name in facts(inputs))
         yield ""

@@ -33,6 +33,7 @@ from core.report.health import health_words
 from core.report.model import ReportInputs, Section, ShownTable
 from core.report.pictures import Pictures
 from core.report.sentences import sentences
+from core.study.variant import title
 
 MOST_INTERACTIVE_ROWS = 3000
 """A chart of more rows is drawn on a canvas: as SVG it would hold up the page."""
@@ -145,6 +146,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
     asked = asked_and_used(inputs.making)
     context = {
         "study": inputs.study,
+        "title": title(inputs.study),
         "facts": facts(inputs),
         "answers": [(answer, small(answer.figure) if answer.figure else None) for answer in answers(inputs.sections)],
         "settings": flat(dict(inputs.study)),

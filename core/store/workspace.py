@@ -12,6 +12,7 @@ from core.errors import BadInput
 from core.store.artifacts import Artifact, ArtifactStore
 from core.store.lineage import look
 from core.store.units import Unit
+from core.study.variant import is_called
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Workspace:
         """One JSON file a study ever run here, with every artefact it refers to."""
         return self.root / "studies"
 
-    def report(self, study: str) -> Path:
-        """Where the study's latest report is found."""
-        return self.root / "reports" / study
+    def report(self, folder: str) -> Path:
+        """Where the latest report of a study, or of one of its variants, is found; `folder` is the study's."""
+        return self.root / "reports" / folder
 
     def check_writable(self) -> None:
         """Make the workspace and try to write into it.
@@ -67,12 +68,16 @@ class Workspace:
         """Record what a variant of a study refers to (`artifacts`, a list of references), so that `gc` keeps it and
         `status` shows it."""
         self.studies.mkdir(parents=True, exist_ok=True)
-        path = self.studies / f"{key}.json"
+        path = self.record(key)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         text = json.dumps({**record, "time": time.time()}, indent=1, ensure_ascii=False)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
         return path
+
+    def record(self, key: str) -> Path:
+        """The file of one record."""
+        return self.studies / f"{key}.json"
 
     def records(self) -> list[dict[str, Any]]:
         """What was remembered of every study, the latest first.
@@ -99,9 +104,9 @@ class Workspace:
         places = {self.store.path(artifact) for artifact in artifacts}
         return sorted(link.name for link in self.report("any").parent.glob("*") if link.resolve() in places)
 
-    def publish_report(self, study: str, report: Artifact) -> Path:
-        """Point `reports/<study>` at the study's report and return the HTML file's place."""
-        link = self.report(study)
+    def publish_report(self, folder: str, report: Artifact) -> Path:
+        """Point `reports/<folder>` at a study's report and return the HTML file's place."""
+        link = self.report(folder)
         link.parent.mkdir(parents=True, exist_ok=True)
         if link.is_dir() and not link.is_symlink():  # a workspace copied without its links; nothing of it is lost
             link.rename(link.with_name(f"{link.name}.copied-{time.time_ns()}"))
@@ -110,6 +115,23 @@ class Workspace:
         temporary.symlink_to(os.path.relpath(self.store.path(report), link.parent))
         temporary.replace(link)
         return link / "report.html"
+
+
+def meant(records: Iterable[Mapping[str, Any]], asked: str) -> list[Mapping[str, Any]]:
+    """The records that somebody may mean, in their order.
+
+    A key, a title or a report's folder is one variant's. A study's name is the study as its file has it, and where that
+    has not run, all its variants.
+    """
+    known = list(records)
+    exact = [one for one in known if one["key"] == asked or is_called(asked, named(one))]
+    return exact or [one for one in known if one["study"]["name"] == asked and "layer" not in one]
+
+
+def named(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The study of a record as `core.study.variant` names it: with its layer, where the record is of one."""
+    layer = {"layer": record["layer"]} if "layer" in record else {}
+    return {**record["study"], **layer}
 
 
 def _read_record(path: Path) -> dict[str, Any]:

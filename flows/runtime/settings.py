@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import BadInput
-from core.planning.loading import find_study, load_study
+from core.planning.loading import find_study, load_study, override_study, study_file
 from core.planning.sources import pin
 from core.planning.study import Study
-from core.store.workspace import Workspace
+from core.store.workspace import Workspace, meant
 from tasks.tracking_database import sqlite_url
 
 PROJECT = Path(__file__).resolve().parents[2]
 MLFLOW_PAGES = "http://127.0.0.1:5000"
 """Where `saeflow serve` shows MLflow unless it is told another port."""
+TRAINING_RUNS = "?workflowType=machine_learning"
+"""With this at a link's end MLflow's pages show training runs; without it they open on calls of language models."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,14 @@ class Settings:
     `SAEFLOW_TRACKING_URI`: MLflow (default: SQLite in the workspace; a `file:` store is refused by MLflow).
     `SAEFLOW_MLFLOW_URL`: address of MLflow's pages, for links (default: the tracking server's, else port 5000 here).
 
-    Set by saeflow for its children: `SAEFLOW_FOLDER`, see `started_in`.
+    Set by saeflow for its children: `SAEFLOW_FOLDER`, see `started_in`; `SAEFLOW_PREFECT_ENDS`, where Prefect's server
+    ends with the run (`prefect_stays` is then false).
     """
 
     workspace: Workspace
     tracking_uri: str
     mlflow_url: str
+    prefect_stays: bool = True
 
 
 def read_settings() -> Settings:
@@ -42,7 +46,8 @@ def read_settings() -> Settings:
     _refuse_percent(Path(sys.prefix))
     tracking = _absolute(os.environ.get("SAEFLOW_TRACKING_URI") or sqlite_url("sqlite", root / "mlflow.db"))
     pages = tracking.rstrip("/") if tracking.startswith("http") else MLFLOW_PAGES
-    return Settings(Workspace(root), tracking, os.environ.get("SAEFLOW_MLFLOW_URL", pages))
+    stays = not os.environ.get("SAEFLOW_PREFECT_ENDS")
+    return Settings(Workspace(root), tracking, os.environ.get("SAEFLOW_MLFLOW_URL", pages), stays)
 
 
 def open_workspace(folder: str | Path | None = None) -> Workspace:
@@ -93,16 +98,35 @@ def study_folders() -> list[Path]:
     return [started_in(), PROJECT / "deployments" / "studies"]
 
 
-def open_study(study: Study | str, overrides: Sequence[str] = ()) -> Study:
-    """A study with absolute places; its relative paths start at its own file, else at the study folders.
+def open_study(study: Study | str, overrides: Sequence[str] = (), workspace: Workspace | None = None) -> Study:
+    """A study with absolute places; its relative paths start at its own file, else at the study folders. A name that is
+    no file's may be that of a study, or variant, that has run in this workspace.
 
     Raises:
         BadInput: no such file, a field is wrong, or the table or model is nowhere.
     """
     if isinstance(study, Study):
         return pin(study, [*study_folders(), PROJECT])
-    path = find_study(study, study_folders())
-    return pin(load_study(path, overrides), [path.parent, *study_folders(), PROJECT])
+    path = study_file(study, study_folders())
+    if path is not None:
+        return pin(load_study(path, overrides), [path.parent, *study_folders(), PROJECT])
+    workspace = workspace or read_settings().workspace
+    found = meant(workspace.records(), study)
+    if not found:
+        raise _no_study(study, workspace)
+    record = found[0]
+    ran = override_study(record["study"], overrides, f"study {record['key']}, as it ran in {workspace.root}")
+    return pin(ran, [*study_folders(), PROJECT])
+
+
+def _no_study(name: str, workspace: Workspace) -> BadInput:
+    """The error that tells which studies there are: files, and those that have run in the workspace."""
+    ran = {str(record["study"]["name"]) for record in workspace.records()}
+    try:
+        find_study(name, study_folders(), ran)
+    except BadInput as error:
+        return error
+    raise AssertionError(f"{name} is there")
 
 
 def open_profile_path(name: str) -> Path:

@@ -55,7 +55,9 @@ def test_the_ports_of_a_running_serve_are_told_and_links_lead_there(
     finally:
         remove_note(served)
     assert found.words == f"Prefect {prefect_server.removesuffix('/api')} · MLflow {mlflow}"
-    assert found.rebased("http://127.0.0.1:5999/#/experiments/1/runs/ab") == f"{mlflow}/#/experiments/1/runs/ab"
+    page = f"{mlflow}/#/experiments/1/runs/ab?workflowType=machine_learning"
+    for link in ("experiments/1/runs/ab", "experiments/1/runs/ab?workflowType=machine_learning"):
+        assert found.rebased(f"http://127.0.0.1:5999/#/{link}") == page
 
 
 def test_without_one_the_usual_ports_are_what_make_serve_would_take(served: Settings) -> None:

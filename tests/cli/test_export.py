@@ -1,6 +1,8 @@
 """`saeflow export`, and a study that takes its rows from what it wrote."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,23 @@ def test_an_export_taken_as_a_studys_rows_gives_the_same_autoencoders(
     steps = [artifact.step for artifact in ArtifactStore(workspace / "artifacts")]
     assert steps == ["extract_layer", "import_activations", "index_features", "prepare", "train_sae"]
     assert decoders(workspace) == {9: decoders(mini_workspace)[9]}
+
+
+def test_a_study_whose_file_lies_elsewhere_is_known_by_its_name_once_it_has_run(
+    mini_workspace: Path, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    shutil.copytree(mini_workspace / "artifacts", workspace / "artifacts", copy_function=os.link)
+    (record,) = (json.loads(path.read_text()) for path in (mini_workspace / "studies").glob("mini-*.json"))
+    record["study"]["name"] = "cats"
+    (workspace / "studies").mkdir()
+    (workspace / "studies" / "cats-0123abcd.json").write_text(json.dumps(record))
+    exported = saeflow(workspace, "export", "cats", "9", str(tmp_path / "rows"))
+    assert exported.returncode == 0 and "layer 9: " in exported.stdout, exported.stderr
+    plan = saeflow(workspace, "plan", "cats", "--set", "sae.k=4")
+    assert "cats · sae.k=4" in plan.stdout and "GPU-hours" not in plan.stdout
+    missing = saeflow(workspace, "export", "cts", "9", str(tmp_path / "rows"))
+    assert missing.returncode == 1 and "did you mean cats?" in missing.stderr
 
 
 def decoders(workspace: Path) -> dict[int, bytes]:

@@ -68,9 +68,29 @@ def test_mlflow_has_a_parent_a_run_an_sae_and_a_run_an_analysis(mini_workspace: 
     assert all({"held_out_fvu", "dead_fraction", "system/wall_seconds"} <= run.data.metrics.keys() for run in saes)
     parent = next(run for run in runs if run.info.run_id == saes[0].data.tags["mlflow.parentRunId"])
     assert parent.data.params["sae.k"] == "8" and parent.data.tags["prefect.flow_run_id"]
+    assert "prefect.url" not in parent.data.tags  # its server has ended with the run
     curve = client.get_metric_history(parent.info.run_id, "by_layer/held_out_fvu")
     assert [point.step for point in curve] == [0, 9, 17, 33]
     assert len(client.get_metric_history(saes[0].info.run_id, "loss")) > 3
+
+
+def test_mlflow_s_parent_run_holds_the_report_and_what_was_found(mini_workspace: Path) -> None:
+    from mlflow import MlflowClient
+
+    import saeflow as reader
+    from flows.summary import headline_metrics
+
+    client = MlflowClient(sqlite_url("sqlite", mini_workspace / "mlflow.db"))
+    experiment = client.get_experiment_by_name("saeflow-mini")
+    runs = client.search_runs([experiment.experiment_id], "tags.`mlflow.runName` = 'mini'", max_results=9)
+    study = reader.open("mini", workspace=mini_workspace)
+    for run in runs:  # the first, and the one that found everything there
+        assert [entry.path for entry in client.list_artifacts(run.info.run_id, "report")] == ["report/report.html"]
+        description = run.data.tags["mlflow.note.content"]
+        assert description.startswith(study.config["description"])
+        assert f"Report: `{mini_workspace.resolve() / 'reports' / 'mini' / 'report.html'}`" in description
+        assert headline_metrics(study.found()).items() <= run.data.metrics.items()
+    assert runs
 
 
 @pytest.mark.filterwarnings("ignore:(?s).*type hint")  # mlflow's advice about hints; the signature decides
@@ -107,9 +127,18 @@ def test_one_layer_with_another_k_trains_one_sae_and_reuses_the_rest(
     assert result.returncode == 0, result.stdout + result.stderr
     made = set(ArtifactStore(workspace / "artifacts")) - before
     assert sorted(artifact.step for artifact in made) == ["index_features", "train_sae"]
-    result = saeflow(workspace, "layer", "mini", "17", "--refresh", api=prefect_server)
+    # What the study runs on layer 17 alone is there, so that only the report and one analysis are made.
+    words = ("--refresh", "--analyses", "--set", "analyses.overview=null")
+    result = saeflow(workspace, "layer", "mini", "17", *words, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("every file has the checksum it had") == 2
+    more = set(ArtifactStore(workspace / "artifacts")) - before - made
+    assert sorted(artifact.step for artifact in more) == ["interpretation", "report"]
+    folder = workspace / "reports" / "mini+analyses.overview=null+layer=17"
+    page = (folder / "report.html").read_text("utf-8")
+    assert str(folder / "report.html") in result.stdout
+    assert "<title>mini · analyses.overview=null · layer 17 · saeflow report</title>" in page
+    assert "it compares layers, and this is the report of one" in page
 
 
 def test_status_and_gc_know_the_study(mini_workspace: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,10 @@ import httpx
 import psutil
 import pytest
 
+from cli.serve import _seconds_before
 from cli.servers import free_port
+from core.store.workspace import Workspace
+from flows.runtime.settings import Settings
 from tests.databases import CopyDatabases, linked_copy
 from tests.flows.commands import PROJECT, environment, saeflow
 from tests.flows.surroundings import ODD_NAME
@@ -76,6 +80,14 @@ def served(
 def test_a_deployment_runs_to_success(served: Served, words: tuple[str, ...]) -> None:
     result = served.deployment_run(*words)
     assert result.returncode == 0, result.stdout + result.stderr
+    assert "stage train_sae begins: " in result.stdout and "stage index_features is done after " in result.stdout
+
+
+def test_start_up_tells_how_long_it_took_and_the_next_one_says_so(served: Served) -> None:
+    told = served.terminal.read_text("utf-8")
+    (seconds,) = re.findall(r"^ready after (\d+) s$", told, re.MULTILINE)
+    assert "one to two minutes the first time" in told
+    assert _seconds_before(Settings(Workspace(served.workspace), "", "")) == pytest.approx(float(seconds), abs=1)
 
 
 def test_a_wrong_study_fails_in_one_line_that_every_terminal_prints(served: Served) -> None:

@@ -1,6 +1,6 @@
 """The units that read features: each layer's index, the analyses, and the report."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from core.analysis.declaration import Analysis
@@ -12,6 +12,7 @@ from core.planning.naming import Naming, is_beside, model_recipe
 from core.planning.steps import ANALYSES
 from core.store.steps import CHOOSE_SAE, EXTRACT_LAYER, IMPORT_SAE, INDEX_FEATURES, RANK_FEATURES, REPORT, TRAIN_SAE
 from core.store.units import Unit
+from core.study.variant import without_places
 
 
 def index_features(naming: Naming) -> Iterator[Unit]:
@@ -25,16 +26,22 @@ def index_features(naming: Naming) -> Iterator[Unit]:
 
 def rank_features(naming: Naming) -> Iterator[Unit]:
     """One unit a layer that an analysis reads: its features ranked by the concept, and their profile."""
-    wanted = {layer for analysis in _run(naming) for layer in analysis_layers(naming, analysis)}
+    wanted = {layer for analysis in analyses_run(naming) for layer in analysis_layers(naming, analysis)}
     for layer in sorted(wanted):
-        index, table = naming.of_layer(INDEX_FEATURES, layer), naming.of_layer(EXTRACT_LAYER, layer)
-        inputs = {"layer": (table.artifact,), "sae": (naming.sae(layer).artifact,), "index": (index.artifact,)}
-        shared = {"samples": naming.samples, "shards": naming.shards}
-        recipe = {"layer": layer, "concept": THE_CONCEPT.name}
-        yield RANK_FEATURES.unit(str(layer), recipe, {**inputs, **shared})
+        yield rank_unit(naming, layer)
 
 
-def _run(naming: Naming) -> list[Analysis]:
+def rank_unit(naming: Naming, layer: int) -> Unit:
+    """One layer's features, ranked."""
+    index, table = naming.of_layer(INDEX_FEATURES, layer), naming.of_layer(EXTRACT_LAYER, layer)
+    inputs = {"layer": (table.artifact,), "sae": (naming.sae(layer).artifact,), "index": (index.artifact,)}
+    shared = {"samples": naming.samples, "shards": naming.shards}
+    recipe = {"layer": layer, "concept": THE_CONCEPT.name}
+    return RANK_FEATURES.unit(str(layer), recipe, {**inputs, **shared})
+
+
+def analyses_run(naming: Naming) -> list[Analysis]:
+    """The analyses that the study runs."""
     return [
         analysis
         for name, analysis in declared().items()
@@ -48,13 +55,13 @@ def analyses(naming: Naming) -> Iterator[Unit]:
     Raises:
         BadInput: an analysis asks for a layer that is not captured.
     """
-    for analysis in _run(naming):
-        yield _analysis_unit(naming, analysis)
+    for analysis in analyses_run(naming):
+        ranked = {int(unit.name): unit for unit in naming.of(RANK_FEATURES)}
+        yield analysis_unit(naming, analysis, analysis_layers(naming, analysis), ranked)
 
 
-def _analysis_unit(naming: Naming, analysis: Analysis) -> Unit:
-    layers = analysis_layers(naming, analysis)
-    ranked = {int(unit.name): unit for unit in naming.of(RANK_FEATURES)}
+def analysis_unit(naming: Naming, analysis: Analysis, layers: Sequence[int], ranked: Mapping[int, Unit]) -> Unit:
+    """An analysis of some layers, whose features `ranked` ranks."""
     config = {**getattr(naming.study.analyses, analysis.name).model_dump(mode="json")}
     read = {"layer": layers[0], "layers": list(layers)}
     config |= {field: value for field, value in read.items() if field in config}
@@ -115,24 +122,27 @@ def report(naming: Naming) -> Iterator[Unit]:
     made = {role: tuple(unit.artifact for unit in several) for role, several in units.items() if several}
     # A unit's own name is that of whichever study made it first.
     recipe = {
-        "study": _told(naming),
+        "study": told(naming),
         "skipped": dict(naming.skipped),
         "sweep": ["beside" if is_beside(unit) else unit.name.partition("-")[2] or "trained" for unit in sweep],
     }
     yield REPORT.unit("", recipe, {"samples": naming.samples, **made})
 
 
-def _told(naming: Naming) -> dict[str, Any]:
+def told(naming: Naming) -> dict[str, Any]:
     """The study as its report tells it: without places (what lies there is hashed in the inputs), without what only
     decides how fast, and without packages' analyses that it does not run."""
-    told = naming.study.model_dump(mode="json", exclude={"tracking"})
-    told["model"].pop("path")
+    kept = naming.study.model_dump(mode="json", exclude={"tracking"})
+    kept["variant"] = without_places(naming.study.variant)
+    if not kept["variant"]:
+        kept.pop("variant")
+    kept["model"].pop("path")
     if naming.study.model.factory is None:
-        told["model"].pop("factory")
-    told["data"].pop("path", None)
+        kept["model"].pop("factory")
+    kept["data"].pop("path", None)
     dropped = (CAPTURE_SPEED - {"layers"}) | {"precomputed"}
-    told["capture"] = {key: value for key, value in told["capture"].items() if key not in dropped}
+    kept["capture"] = {key: value for key, value in kept["capture"].items() if key not in dropped}
     for name in ("checkpoint_every", "pretrained", "beside"):
-        told["sae"].pop(name)
-    told["analyses"] = {k: v for k, v in told["analyses"].items() if v is not None or k not in foreign()}
-    return told
+        kept["sae"].pop(name)
+    kept["analyses"] = {k: v for k, v in kept["analyses"].items() if v is not None or k not in foreign()}
+    return kept

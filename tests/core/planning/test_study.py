@@ -87,3 +87,29 @@ def test_a_wrong_list_of_settings_is_explained_once(value: str, words: str) -> N
     with pytest.raises(BadInput, match=words) as raised:
         load_study(STUDIES / "demo.yaml", [f"sae.k={value}"])
     assert str(raised.value).count("sae.k") == 1
+
+
+def test_overrides_make_a_variant_unless_they_are_the_study_s_own_values() -> None:
+    demo = load_study(STUDIES / "demo.yaml")
+    own = load_study(STUDIES / "demo.yaml", [f"sae.k={demo.sae.k}", "tracking.experiment=other"])
+    assert demo.title == own.title == demo.folder == "demo"
+    variant = load_study(STUDIES / "demo.yaml", ["analyses.ablation.draws=77", "sae={expansion: 3, k: 5}"])
+    assert variant.variant.startswith("sae.") and "sae.k=5" in variant.variant
+    assert "analyses.ablation.draws=77" in variant.variant and "images" not in variant.variant
+    assert load_study(STUDIES / "demo.yaml", ["variant=dense", "sae.k=5"]).title == "demo · dense"
+    assert load_study(STUDIES / "demo.yaml", ["name=mine", "sae.k=5"]).title == "mine"
+
+
+def test_a_file_that_overrides_complete_is_a_study_and_its_variant(tmp_path: Path) -> None:
+    (tmp_path / "part.yaml").write_text("name: part\ndata: {source: emoji}\n")
+    assert load_study(tmp_path / "part.yaml", ["model.path=/m/gemma"]).title == "part · model.path=gemma"
+
+
+def test_other_yaml_files_are_not_offered_as_studies(tmp_path: Path) -> None:
+    (tmp_path / "prefect.yaml").write_text("name: saeflow\ndeployments: []\n")
+    (tmp_path / "broken.yaml").write_text("data: [")
+    (tmp_path / "mine.yml").write_text("name: mine\ndata: {}\nmodel: {}\n")
+    with pytest.raises(BadInput, match=r"studies here: cats, mine$"):
+        find_study("xyzxyz", [tmp_path], ["cats"])
+    with pytest.raises(BadInput, match=r"studies here: cats, mine$"):
+        find_study("prefec", [tmp_path], ["cats"])

@@ -1,0 +1,81 @@
+"""A workspace with two variants of a study and one of its layers, made of records and small artefacts: no model ran."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from core.stats.estimate import Control, Estimate, Source
+from core.store.artifacts import Artifact
+from core.store.units import Unit
+from core.store.workspace import Workspace
+
+LAYERS = (3, 7)
+STUDY = {
+    "name": "cats",
+    "description": "Where do cats live?",
+    "variant": "",
+    "data": {"source": "table", "path": "/data/cats.csv"},
+    "model": {"path": "/models/gemma"},
+    "sae": {"k": 8, "expansion": 2},
+    "tracking": {"experiment": "cats"},
+}
+
+
+def estimate(name: str, value: float, **more: Any) -> Estimate:
+    """An effect that its interval, control and p agree on, in nats; 0.1 to each side."""
+    control = Control("random feature sets", 0.0, -0.05, 0.05, 99)
+    fields = {"interval": (value - 0.1, value + 0.1), "control": control, "p": 0.01, "draws": 99, "answers": True}
+    source = Source("effects", {"name": name}, "shift")
+    return Estimate(name, f"shift of {name}", value, "nats", 12, "test images", source, **{**fields, **more})
+
+
+def plant(root: Path) -> Workspace:
+    """`cats`, `cats · sae.k=32` and the report of layer 7 of `cats`."""
+    workspace = Workspace(root)
+    own = [estimate("shift.en", 0.5, language="en"), estimate("onset.3.en", 0.2, layer=3, answers=False)]
+    _study(workspace, STUDY, {"ablation": own, "overview": [estimate("onset.7.en", 0.4, layer=7)]}, fvu=0.3)
+    dense = {**STUDY, "variant": "sae.k=32", "sae": {"k": 32, "expansion": 2}}
+    _study(workspace, dense, {"ablation": [estimate("shift.en", 0.9, language="en")]}, fvu=0.1)
+    _study(workspace, STUDY, {"ablation": [estimate("shift.en", 0.7, layer=7)]}, fvu=0.3, layer=7)
+    return workspace
+
+
+def _study(
+    workspace: Workspace,
+    study: Mapping[str, Any],
+    analyses: Mapping[str, Sequence[Estimate]],
+    fvu: float,
+    layer: int | None = None,
+) -> None:
+    what = {"study": dict(study), "of": layer}
+    made = [_analysis(workspace, name, found, what) for name, found in analyses.items()]
+    made += [unit for number in LAYERS for unit in _layer(workspace, number, fvu, what)]
+    report = _publish(workspace, Unit("report", 1, "", what), {"report.html": "<!doctype html>"})
+    refs = [artifact.ref for artifact in (*made, report)]
+    key = f"cats-{f'layer{layer}-' if layer else ''}{report.fingerprint[:8]}"
+    run = report.fingerprint[:6]
+    pages = f"http://127.0.0.1:5000/#/experiments/1/runs/{run}"
+    record = {"study": dict(study), "artifacts": refs, "report": report.ref, "mlflow": pages, "mlflow_run": run}
+    workspace.remember(key, {**record, **({"layer": layer} if layer else {})})
+
+
+def _layer(workspace: Workspace, layer: int, fvu: float, what: Mapping[str, Any]) -> tuple[Artifact, Artifact]:
+    recipe = {**what, "layer": layer}
+    metrics = {"held_out_fvu": fvu + layer / 100, "held_out_l0": 8.0, "dead_fraction": 0.0}
+    sae = _publish(workspace, Unit("train_sae", 1, str(layer), recipe), {"metrics.json": json.dumps(metrics)})
+    inputs = {"shards": (), "layer": (sae,), "sae": (sae,)}
+    return sae, _publish(workspace, Unit("index_features", 1, str(layer), recipe, inputs), {"index": ""})
+
+
+def _analysis(workspace: Workspace, name: str, found: Sequence[Estimate], what: Mapping[str, Any]) -> Artifact:
+    summary = {"headlines": [], "metrics": {}, "shown": {}, "notes": [], "estimates": [one.as_json() for one in found]}
+    return _publish(workspace, Unit(name, 1, "", dict(what)), {"summary.json": json.dumps(summary)})
+
+
+def _publish(workspace: Workspace, unit: Unit, files: Mapping[str, str]) -> Artifact:
+    staged = workspace.store.staging(unit.artifact)
+    for name, text in files.items():
+        (staged / name).write_text(text, encoding="utf-8")
+    workspace.store.publish(staged, unit.artifact, {"unit": unit.to_json(), "label": unit.label, "study": "cats"})
+    return unit.artifact
