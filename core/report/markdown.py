@@ -51,8 +51,7 @@ class _Writer:
 
     def lines(self) -> Iterator[str]:
         inputs, own = self.inputs, self.own
-        yield f"# {escaped(title(inputs.study))}
-"
+        yield f"# {escaped(title(inputs.study))}\n"
         yield f"{escaped(inputs.study.get('description', ''))}\n"
         yield from (f"- {name}: **{value}**" for value, name in facts(inputs))
         yield ""
