@@ -99,7 +99,7 @@ class _Captions:
 
 
 class CaptionRuns:
-    """Whole captions in batches, watched at all words that do not differ between the sides."""
+    """Whole captions in batches, watched at all words that do not tell the side."""
 
     def __init__(self, loaded: LoadedModel, pairs: Sequence[MinimalPair]) -> None:
         self._loaded = loaded
@@ -110,8 +110,7 @@ class CaptionRuns:
 
     def _portion(self, pairs: Sequence[MinimalPair], chosen: list[int]) -> _Captions:
         samples: list[EncodedSample] = [pair.caption for pair in pairs]
-        left_out = [[(swap.start, swap.end) for swap in pair.swaps] for pair in pairs]
-        predictions = caption_predictions(samples, left_out, self._loaded.device)
+        predictions = caption_predictions(samples, [pair.telling for pair in pairs], self._loaded.device)
         return _Captions(tuple(chosen), build_batch(self._loaded, samples), predictions)
 
     def sites(self, opened: LayerView) -> list[EditSite]:
@@ -131,7 +130,7 @@ class CaptionRuns:
     def divergence(
         self, layer: int, sites: Sequence[EditSite], clean: Sequence[Float[Tensor, "B T D"]], patch: Patch
     ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-        """KL(clean ‖ patched) and cross-entropy at the words that do not differ, nats a token, caption by caption."""
+        """KL(clean ‖ patched) and cross-entropy at the words that tell no side, nats a token, caption by caption."""
         kl, entropy = np.empty(self._count), np.empty(self._count)
         for part, site, before in zip(self._portions, sites, clean, strict=True):
             after = states_from(self._loaded, part.batch, layer, patch(site))
