@@ -1,6 +1,5 @@
 """Random features that could have been the chosen ones: as active, as strong, but not associated with the concept."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +16,8 @@ CALIPER = 1.5
 """Largest factor between a drawn set and the chosen one in firing rate, mean squared contribution and added norm."""
 LEAST = 19
 """Fewest distinct sets that are a control: fewer cannot reach p = 0.05."""
-_NEAREST = 20
-_PROPOSALS = 20_000
+_NEAREST = 40
+_PROPOSALS = 100_000
 _FLOOR = 1e-8
 _PARTS = {"image": (IMAGE,), "text": (PROMPT, CAPTION)}
 
@@ -78,7 +77,7 @@ class Traits:
 def matched_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: int) -> Control:
     """Draw different feature sets within the caliper of the chosen one; no feature twice in a set.
 
-    A set has one feature for each chosen one, among the 20 nearest in firing rate and mean squared contribution by
+    A set has one feature for each chosen one, among the 40 nearest in firing rate and mean squared contribution by
     segment and language. Features associated with the concept anywhere on the selection split are left out.
     """
     pool = _pool(view, chosen)

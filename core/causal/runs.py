@@ -157,9 +157,29 @@ def portions(lengths: Sequence[int], tokens: int) -> list[list[int]]:
 
 def relative_norms(sites: Sequence[EditSite], delta: Callable[[EditSite], Float[Tensor, "R D"]]) -> float:
     """Mean ‖Δx‖ / ‖x‖ over all positions that the patches reach."""
-    total, count = 0.0, 0
-    for site in sites:
-        share = torch.nan_to_num(delta(site).float().norm(dim=-1) / site.norms().clamp(min=1e-30))
-        total += float(share.double().sum())
-        count += share.numel()
+    parts = [part for norms in (added_norms(site, delta(site)) for site in sites) for part in norms.values()]
+    total, count = sum(part.relative for part in parts), sum(part.count for part in parts)
     return total / max(count, 1)
+
+
+@dataclass(frozen=True)
+class AddedNorms:
+    """‖Δx‖ (units of the stream) and ‖Δx‖ / ‖x‖ summed over `count` positions."""
+
+    norm: float
+    relative: float
+    count: int
+
+    def __add__(self, other: "AddedNorms") -> "AddedNorms":
+        return AddedNorms(self.norm + other.norm, self.relative + other.relative, self.count + other.count)
+
+
+def added_norms(site: EditSite, delta: Float[Tensor, "R D"]) -> dict[int, AddedNorms]:
+    """How much a patch adds, by the code of the segment (`core.lm.patched`), over the positions reached."""
+    norm = delta.float().norm(dim=-1).double()
+    relative = torch.nan_to_num(norm / site.norms().clamp(min=1e-30))
+    return {
+        code: AddedNorms(float(norm[at].sum()), float(relative[at].sum()), int(at.sum()))
+        for code in sorted(set(site.segments.tolist()))
+        for at in [site.segments == code]
+    }
