@@ -17,7 +17,7 @@ CALIPER = 1.5
 LEAST = 19
 """Fewest distinct sets that are a control: fewer cannot reach p = 0.05."""
 _NEAREST = 40
-_PROPOSALS = 100_000
+_ROUNDS, _PROPOSALS = 20, 5_000
 _FLOOR = 1e-8
 _PARTS = {"image": (IMAGE,), "text": (PROMPT, CAPTION)}
 
@@ -85,10 +85,7 @@ def matched_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: i
         return Control((), int(pool.size))
     traits = _traits(view.profile)
     nearest = [_nearest(traits, pool, feature) for feature in chosen]
-    proposed = _proposals(nearest, np.random.default_rng(seed))
-    own = Traits.of(view.profile, np.array([chosen]))
-    kept = proposed[Traits.of(view.profile, proposed).within(own, CALIPER)][:draws]
-    sets = tuple(tuple(map(int, features)) for features in kept)
+    sets = _matching(view.profile, chosen, nearest, draws, np.random.default_rng(seed))
     return Control(sets if len(sets) >= min(draws, LEAST) else (), int(pool.size))
 
 
@@ -112,13 +109,22 @@ def _nearest(traits: np.ndarray, pool: np.ndarray, feature: int) -> np.ndarray:
     return pool[np.argsort(distance, kind="stable")[:_NEAREST]]
 
 
-def _proposals(nearest: Sequence[np.ndarray], random: np.random.Generator) -> Int[np.ndarray, "m n"]:
-    """Different sets without a feature twice, in the order in which they were drawn."""
-    drawn = np.stack([random.choice(candidates, size=_PROPOSALS) for candidates in nearest], axis=1)
-    ordered = np.sort(drawn, axis=1)
-    single = (np.diff(ordered, axis=1) > 0).all(axis=1)
-    _, first = np.unique(ordered[single], axis=0, return_index=True)
-    return np.asarray(drawn[single][np.sort(first)])
+def _matching(
+    profile: Profile, chosen: Sequence[int], nearest: Sequence[np.ndarray], draws: int, random: np.random.Generator
+) -> tuple[tuple[int, ...], ...]:
+    """The first `draws` different sets within the caliper, of at most `_ROUNDS` rounds of proposals."""
+    own = Traits.of(profile, np.array([chosen]))
+    kept: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for _ in range(_ROUNDS):
+        proposed = np.stack([random.choice(candidates, size=_PROPOSALS) for candidates in nearest], axis=1)
+        near = Traits.of(profile, proposed).within(own, CALIPER)
+        for features in proposed[near].tolist():
+            ordered = tuple(sorted(features))
+            if len(set(ordered)) == len(ordered):
+                kept.setdefault(ordered, tuple(features))
+        if len(kept) >= draws:
+            break
+    return tuple(kept.values())[:draws]
 
 
 def _over_rows(
