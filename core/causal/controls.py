@@ -6,12 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from core.features.associations import Labels, associate
 from core.features.layer_view import LayerView
 from core.features.profile import SEGMENTS, Profile
 from core.lm.patched import CAPTION, IMAGE, PROMPT
 
-ASSOCIATED = 0.1
-"""A feature with a smaller p, in any language and position set of the selection split, is no control."""
+ASSOCIATED = 0.05
+"""A feature with a smaller p, in any language and position set of one of `SPLITS`, is no control."""
+SPLITS = ("train", "select")
+"""All images but the test images: the selection split alone is small, and misses what moves the word."""
 CALIPER = 1.5
 """Largest factor between a drawn set and the chosen one in firing rate, mean squared contribution and added norm."""
 LEAST = 19
@@ -78,7 +81,7 @@ def matched_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: i
     """Draw different feature sets within the caliper of the chosen one; no feature twice in a set.
 
     A set has one feature for each chosen one, among the 40 nearest in firing rate and mean squared contribution by
-    segment and language. Features associated with the concept anywhere on the selection split are left out.
+    segment and language. Features associated with the concept anywhere outside the test images are left out.
     """
     pool = _pool(view, chosen)
     if pool.size < len(chosen):
@@ -90,9 +93,24 @@ def matched_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: i
 
 
 def _pool(view: LayerView, chosen: Sequence[int]) -> np.ndarray:
-    free: Bool[np.ndarray, " F"] = (view.ranking.least_p >= ASSOCIATED) & (view.profile.rate.sum(axis=(0, 1)) > 0)
+    free: Bool[np.ndarray, " F"] = (least_p(view) >= ASSOCIATED) & (view.profile.rate.sum(axis=(0, 1)) > 0)
     free[list(chosen)] = False
     return np.flatnonzero(free)
+
+
+def least_p(view: LayerView) -> Float[np.ndarray, " F"]:
+    """The least p of each feature over languages, all position sets of the concept (its later words too) and `SPLITS`.
+
+    A feature without enough support for a test has 1.
+    """
+    least = np.ones(view.profile.rate.shape[2])
+    for language in view.languages:
+        labels = Labels.of(view.concept, view.samples, language)
+        for name in view.concept.questions:
+            for split in SPLITS:
+                found = associate(view.feature_sums, labels, language, name, split)
+                np.minimum.at(least, found["feature"].to_numpy(), found["p"].to_numpy())
+    return least
 
 
 def _traits(profile: Profile) -> Float[np.ndarray, "F traits"]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.causal.chosen import called, decision_tests, with_q
-from core.causal.controls import CALIPER, LEAST, Control, Traits, matched_controls
+from core.causal.controls import CALIPER, LEAST, Control, Traits, least_p, matched_controls
 from core.causal.interventions import Ablation, EditSite, Steering
 from core.causal.steering import DIFFERENCE, FEATURES, difference_of_means, directions
 from core.data.gender_concept import GENDER
@@ -36,22 +36,47 @@ def profile(scale: Any = 1.0) -> Profile:
     return Profile(("en", "ar"), rows, rate, rate * 2, rate * 4 * scale)
 
 
-def ranking(associated: Any = ASSOCIATED) -> Ranking:
-    """p of 0.5 everywhere but for the chosen and `associated` ones, which have a small p in one place each."""
-    places = [(language, name) for language in ("en", "ar") for name in ("image", "last-prompt", "first-gendered")]
+PLACES = [
+    (split, language, name)
+    for split in ("train", "select")
+    for language in ("en", "ar")
+    for name in ("image", "last-prompt", "pre-gender", "first-gendered", "later-gendered")
+]
+
+
+def ranking() -> Ranking:
+    """The chosen features are associated on the selection split, others are not."""
     rows = []
     for feature in range(FEATURES_IN_ALL):
-        for number, (language, name) in enumerate(places):
-            known = feature in CHOSEN or (feature in associated and number == feature % len(places))
-            lean = (0.4 if feature % 2 == 0 else -0.4) if feature in CHOSEN else 0.05
-            row = {"language": language, "position_set": name, "feature": feature, "auroc": 0.5 + lean}
-            rows.append({**row, "p": (1e-6 if feature in CHOSEN else 0.03) if known else 0.5})
+        known = feature in CHOSEN
+        lean = (0.4 if feature % 2 == 0 else -0.4) if known else 0.05
+        row = {"language": "en", "position_set": "last-prompt", "feature": feature, "auroc": 0.5 + lean}
+        rows.append({**row, "p": 1e-6 if known else 0.5})
     table = pl.DataFrame(rows).cast({"feature": pl.UInt32, "auroc": pl.Float32})
     return Ranking(GENDER, ("en", "ar"), FEATURES_IN_ALL, table)
 
 
-def view(**changed: Any) -> Any:
-    return SimpleNamespace(**{"profile": profile(), "ranking": ranking(), **changed})
+@pytest.fixture(autouse=True)
+def planted_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each associated feature has a small p in one split, language and position set; on test images all have."""
+
+    def associate(associated: Any, _: Any, language: str, name: str, split: str) -> pl.DataFrame:
+        features = np.arange(FEATURES_IN_ALL)
+        p = np.full(FEATURES_IN_ALL, 0.5)
+        if split == "test":
+            p[:] = 1e-9
+        for number, feature in enumerate(associated):
+            if PLACES[number % len(PLACES)] == (split, language, name):
+                p[feature] = 0.03
+        return pl.DataFrame({"feature": features, "p": p}, schema_overrides={"feature": pl.UInt32})
+
+    monkeypatch.setattr("core.causal.controls.associate", associate)
+    monkeypatch.setattr("core.causal.controls.Labels", SimpleNamespace(of=lambda *_: None))
+
+
+def view(associated: Any = ASSOCIATED, **changed: Any) -> Any:
+    own = {"profile": profile(), "ranking": ranking(), "feature_sums": associated, "samples": None}
+    return SimpleNamespace(**{**own, "languages": ("en", "ar"), "concept": GENDER, **changed})
 
 
 def drawn(control: Control) -> set[int]:
@@ -120,11 +145,18 @@ def test_fewer_sets_than_can_reach_significance_are_no_control() -> None:
     """Six features give fifteen different pairs, fewer than `LEAST`; seven give twenty-one."""
     for free, enough in ((6, False), (7, True)):
         associated = [feature for feature in range(2, FEATURES_IN_ALL) if feature not in range(2, 2 + free)]
-        control = matched_controls(view(ranking=ranking(associated)), CHOSEN, 40, seed=0)
+        control = matched_controls(view(associated * len(PLACES)), CHOSEN, 40, seed=0)
         assert control.pool == free
         assert bool(control.draws) is enough
     assert LEAST == 19
-    assert len(matched_controls(view(ranking=ranking(associated)), CHOSEN, 1, seed=0).draws) == 1
+    assert len(matched_controls(view(associated * len(PLACES)), CHOSEN, 1, seed=0).draws) == 1
+
+
+def test_a_feature_associated_in_any_split_language_or_position_is_no_control() -> None:
+    assert len(ASSOCIATED) == len(PLACES)
+    least = least_p(view())
+    assert (least[list(ASSOCIATED)] == 0.03).all()
+    assert (least[list(TWINS)] == 0.5).all()
 
 
 def test_silent_features_and_too_small_a_pool_give_no_control() -> None:
