@@ -1,12 +1,15 @@
 """The same caption on a concept's other side: by its twin, by what was planted, or by a lexicon."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 from core.data.concept import Concept
 from core.lm.outcomes import continues_word
+
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,9 @@ class Swap:
     other: str
 
 
-def words_of(text: str) -> list[tuple[int, int]]:
+def words_of(text: str) -> list[Span]:
     """Where the words of a text stand: runs of characters that go on with a word."""
-    found: list[tuple[int, int]] = []
+    found: list[Span] = []
     for run in re.finditer(r"\S+", text):
         start = None
         for index in range(run.start(), run.end() + 1):
@@ -52,22 +55,55 @@ def swaps_by_truth(concept: Concept, truth: Mapping[str, Any] | None, sample_id:
 
 
 def swaps_by_lexicon(concept: Concept, caption: str, language: str) -> list[Swap]:
-    """The words that the concept's short list of everyday words has a counterpart for.
+    """The concept's words up to the first that has no sure counterpart (a given name, a word with an owner's suffix).
 
-    Words that speak of nobody in the caption (king-size) are none of them. A given name has no counterpart, and what
-    follows it is no word that tells the side first: there are no swaps behind it.
+    What follows such a word is no longer the first that tells the side, so that there are no swaps behind it. Words
+    that speak of nobody in the caption (king-size) are none of the concept's.
     """
-    table = concept.counterparts.get(language, {})
-    told = concept.words(caption, language)
-    names = [word.start for word in told if word.kind == "name"]
-    swaps = []
+    swaps: list[Swap] = []
     for start, end in words_of(caption):
-        if any(name < start for name in names):
+        told = [word for word in concept.words(caption, language) if word.start < end and start < word.end]
+        if not told or (len(told) == 1 and told[0].start < start and swaps and swaps[-1].start == told[0].start):
+            continue  # the s of woman's
+        whole = len(told) == 1 and told[0].start == start and end <= told[0].end <= end + len("'s")
+        other = concept.counterpart(caption, told[0], language) if whole else None
+        if other is None:
             break
-        if not any(word.start < end and start < word.end for word in told):
-            continue
-        word = caption[start:end]
-        other = table.get(word.lower())
-        if other is not None:
-            swaps.append(Swap(start, end, other.capitalize() if word[0].isupper() else other))
+        swaps.append(Swap(start, end, other))
     return swaps
+
+
+def side_of(concept: Concept, caption: str, span: Span, language: str) -> str | None:
+    """The side that the word at `span` tells by itself; null where it tells none, or both."""
+    words = [word for word in concept.words(caption, language) if word.start < span[1] and span[0] < word.end]
+    sides = {word.side for word in words}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def telling_spans(
+    concept: Concept, caption: str, language: str, swaps: Sequence[Swap], twin: str | None = None
+) -> tuple[Span, ...]:
+    """The words that may tell the side, which no measure of "all other words" may count.
+
+    Args:
+        concept: its words are found by the lexicon, whether they have a counterpart or not.
+        caption: the caption.
+        language: its language.
+        swaps: the words that the other side changes.
+        twin: the caption of the twin on the other side; words that it has not are left out as well, wherever the two
+            captions have different lengths.
+    """
+    told = [(word.start, word.end) for word in concept.words(caption, language)]
+    marked = [*((swap.start, swap.end) for swap in swaps), *told, *(_differing(caption, twin) if twin else ())]
+    return tuple(word for word in words_of(caption) if _touches(word, marked))
+
+
+def _differing(caption: str, twin: str) -> list[Span]:
+    own, other = ([text[slice(*word)] for word in words_of(text)] for text in (caption, twin))
+    matched = SequenceMatcher(None, own, other, autojunk=False).get_opcodes()
+    changed = {place for kind, start, stop, _, _ in matched if kind != "equal" for place in range(start, stop)}
+    return [word for place, word in enumerate(words_of(caption)) if place in changed]
+
+
+def _touches(word: Span, marked: Iterable[Span]) -> bool:
+    return any(word[0] < end and start < word[1] for start, end in marked)

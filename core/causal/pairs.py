@@ -8,8 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from jaxtyping import Int
 
-from core.causal.counterparts import Swap, swaps_by_lexicon, swaps_by_truth, swaps_by_twin
+from core.causal.counterparts import (
+    Span,
+    Swap,
+    side_of,
+    swaps_by_lexicon,
+    swaps_by_truth,
+    swaps_by_twin,
+    telling_spans,
+)
 from core.data.concept import Concept
 from core.features.inputs import AnalysisInputs
 from core.lm.loaded import LoadedModel
@@ -21,11 +30,11 @@ Which = Literal["first", "later"]
 
 @dataclass(frozen=True)
 class MinimalPair:
-    """One image's caption in one language, cut after its word for the concept, on either side.
+    """One caption of an image in one language, cut after its word for the concept, on either side.
 
-    `positive` ends in the word of the concept's first side, `negative` in that of the other; the caption itself is on
-    `side`, and `sign` is +1 where the other side is the first. `swaps` are all words that differ between the sides;
-    `twin_image` is the same scene on the other side, where there is one.
+    `positive` ends in the word of the concept's first side, `negative` in that of the other; the caption's own word is
+    of `side`, whatever the caption's label, and `sign` is +1 where the other side is the first. `telling` are all words
+    that may tell the side; `twin_image` is the same scene on the other side, where there is one.
     """
 
     caption: EncodedSample
@@ -33,13 +42,18 @@ class MinimalPair:
     negative: WordSequence
     side: str
     sign: int
-    swaps: tuple[Swap, ...]
+    telling: tuple[Span, ...]
     twin_image: Path | None
 
     @property
     def image_id(self) -> str:
-        """The unit."""
+        """The image that the caption speaks of; its captions are averaged."""
         return self.caption.image_id
+
+    @property
+    def sample_id(self) -> str:
+        """The caption."""
+        return self.caption.sample_id
 
     @property
     def prefix_length(self) -> int:
@@ -56,27 +70,37 @@ class MinimalPair:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Test samples, one of each twin pair, alternating in side, and what was left out, counted by reason."""
+    """Images of a split, one of each unit, alternating in side, and what was left out, counted by reason.
+
+    `rows` are the images' first captions of the concept, one row an image; `captions` are all captions of theirs, for
+    what is measured on captions is averaged within the image.
+    """
 
     rows: pl.DataFrame
+    captions: pl.DataFrame
     left_out: Mapping[str, int]
 
 
-def choose_samples(inputs: AnalysisInputs, images: int) -> Chosen:
-    """Draw up to `images` test images that show the concept (by seed), as many of either side as can be had."""
-    test = inputs.samples.filter(pl.col("split") == "test").unique("image_id", keep="first", maintain_order=True)
+def choose_samples(inputs: AnalysisInputs, images: int, split: str = "test") -> Chosen:
+    """Draw up to `images` images of a split that show the concept (by seed), as many of either side as can be had.
+
+    An image and its twin are one unit, of which one is taken. An image is on the side of its first caption on one.
+    """
     concept = inputs.concept
     side = pl.coalesce(*(_clear(concept, language) for language in inputs.languages)).alias("_side")
-    test = test.with_columns(side)
-    left_out = Counter({f"caption names no single {concept.name}": int(test["_side"].null_count())})
-    known = test.filter(pl.col("_side").is_not_null())
+    captions = inputs.samples.filter(pl.col("split") == split).with_columns(side)
+    known = captions.filter(pl.col("_side").is_not_null()).unique("image_id", keep="first", maintain_order=True)
+    unclear = captions["image_id"].n_unique() - known.height
+    left_out = {f"caption names no single {concept.name}": unclear}
     column, hidden = concept.shown
     if column in known.columns:
-        shown = pl.col(column) != hidden
+        shown = (pl.col(column) != hidden).fill_null(True)
         left_out[f"person shows no {concept.name}"] = known.filter(~shown).height
         known = known.filter(shown)
-    picked = _one_a_pair(known, concept.sides, images, inputs.seed)
-    return Chosen(picked.drop("_side").sort("image_id"), {key: n for key, n in left_out.items() if n})
+    picked = _one_a_unit(known, inputs.units(known["image_id"].to_list()), concept.sides, images, inputs.seed)
+    rows = picked.drop("_side").sort("image_id")
+    every = captions.drop("_side").filter(pl.col("image_id").is_in(rows["image_id"].implode()))
+    return Chosen(rows, every.sort("image_id", "sample_id"), {key: n for key, n in left_out.items() if n})
 
 
 def _clear(concept: Concept, language: str) -> pl.Expr:
@@ -84,29 +108,33 @@ def _clear(concept: Concept, language: str) -> pl.Expr:
     return pl.when(label.is_in(list(concept.sides))).then(label)
 
 
-def _one_a_pair(known: pl.DataFrame, sides: tuple[str, str], images: int, seed: int) -> pl.DataFrame:
-    """Twins are one observation twice: one of each pair is taken, the side that has fewer so far first."""
+def _one_a_unit(
+    known: pl.DataFrame, units: Int[np.ndarray, " n"], sides: tuple[str, str], images: int, seed: int
+) -> pl.DataFrame:
+    """Twins are one observation twice: one image of each unit is taken, the side that has fewer so far first."""
     order = np.random.default_rng(seed).permutation(known.height)
     taken: list[int] = []
-    seen: set[str] = set()
+    seen: set[int] = set()
     counts = Counter(dict.fromkeys(sides, 0))
-    rows = known.select("sample_id", "twin_id", "_side").rows()
+    of_side = known["_side"].to_list()
     for rare_first in (True, False):  # a second round takes what is left, though it be on the commoner side
         for index in map(int, order):
-            sample, twin, side = rows[index]
-            commoner = counts[side] > min(counts.values())
-            if len(taken) == images or sample in seen or (rare_first and commoner):
+            commoner = counts[of_side[index]] > min(counts.values())
+            if len(taken) == images or int(units[index]) in seen or (rare_first and commoner):
                 continue
             taken.append(index)
-            seen |= {sample, twin or sample}
-            counts[side] += 1
+            seen.add(int(units[index]))
+            counts[of_side[index]] += 1
     return known[sorted(taken)]
 
 
 def find_pairs(
     inputs: AnalysisInputs, loaded: LoadedModel, rows: pl.DataFrame, language: str, which: Which = "first"
 ) -> tuple[list[MinimalPair], Counter[str]]:
-    """The samples' first (or second) word for the concept and its counterpart; and the reasons why some have none."""
+    """Each caption's first (or second) word for the concept and its counterpart; and the reasons why some have none.
+
+    `rows` are captions (`Chosen.captions`): an image may have several.
+    """
     pairs: list[MinimalPair] = []
     reasons: Counter[str] = Counter()
     concept = inputs.concept
@@ -125,16 +153,17 @@ def find_pairs(
     return pairs, reasons
 
 
-def shared_contexts(pairs: Sequence[MinimalPair], language: str) -> list[str]:
+def shared_contexts(pairs: Sequence[MinimalPair], language: str, counted: str = "images") -> list[str]:
     """A warning where images share all that stands before the word: they are one context, not several.
 
     What an intervention does there differs by the word alone, so that an interval over images is too narrow.
     """
     contexts = {(str(pair.caption.image), tuple(pair.positive.sample.ids[: pair.prefix_length])) for pair in pairs}
-    if len(contexts) == len(pairs):
+    images = len({pair.image_id for pair in pairs})
+    if len(contexts) >= images:
         return []
     return [
-        f"{language}: the {len(pairs)} measured images have {len(contexts)} different contexts before the word; "
+        f"{language}: the {images} measured {counted} have {len(contexts)} different contexts before the word; "
         "those that share one are no independent observations, and intervals are too narrow."
     ]
 
@@ -146,10 +175,10 @@ def find_swaps(
 
     A twin whose caption differs before the concept's word (in another place, by another name) shows no such words.
     """
-    concept, caption, label = inputs.concept, row[f"caption_{language}"], inputs.concept.label_column(language)
-    if twin is not None and {row[label], twin[label]} == set(concept.sides):
-        other = twin[f"caption_{language}"]
-        swaps = swaps_by_twin(caption, other) if other is not None else []
+    concept, caption = inputs.concept, row[f"caption_{language}"]
+    other = _opposite_caption(concept, row, twin, language)
+    if other is not None:
+        swaps = swaps_by_twin(caption, other)
         if swaps and _is_spoken(concept, caption, swaps[0], language):
             return swaps
     planted = swaps_by_truth(concept, inputs.truth, row["sample_id"], language)
@@ -195,9 +224,19 @@ def _pair(
         return f"the {concept.adjective} word shares a token with the word before it"
     if own_word.sample.ids[: own_word.start] != other_word.sample.ids[: other_word.start]:
         return f"the two {concept.plural} are tokenised apart before the word"
-    side = row[concept.label_column(language)]
+    side = side_of(concept, caption, (swap.start, swap.end), language) or row[concept.label_column(language)]
     positive, negative = (own_word, other_word) if side == concept.sides[0] else (other_word, own_word)
     other_image = twin.get("image") if twin else None  # a pair of captions may speak of one image
     shown = inputs.images / other_image if inputs.images and other_image and other_image != row["image"] else None
     sign = 1 if side == concept.sides[1] else -1
-    return MinimalPair(own_encoded, positive, negative, side, sign, tuple(swaps), shown)
+    telling = telling_spans(concept, caption, language, swaps, _opposite_caption(concept, row, twin, language))
+    return MinimalPair(own_encoded, positive, negative, side, sign, telling, shown)
+
+
+def _opposite_caption(
+    concept: Concept, row: Mapping[str, Any], twin: Mapping[str, Any] | None, language: str
+) -> str | None:
+    """The twin's caption, where it is on the other side."""
+    label = concept.label_column(language)
+    opposite = twin is not None and {row[label], twin[label]} == set(concept.sides)
+    return twin[f"caption_{language}"] if twin is not None and opposite else None

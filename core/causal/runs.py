@@ -99,7 +99,7 @@ class _Captions:
 
 
 class CaptionRuns:
-    """Whole captions in batches, watched at all words that do not differ between the sides."""
+    """Whole captions in batches, watched at all words that do not tell the side."""
 
     def __init__(self, loaded: LoadedModel, pairs: Sequence[MinimalPair]) -> None:
         self._loaded = loaded
@@ -110,8 +110,7 @@ class CaptionRuns:
 
     def _portion(self, pairs: Sequence[MinimalPair], chosen: list[int]) -> _Captions:
         samples: list[EncodedSample] = [pair.caption for pair in pairs]
-        left_out = [[(swap.start, swap.end) for swap in pair.swaps] for pair in pairs]
-        predictions = caption_predictions(samples, left_out, self._loaded.device)
+        predictions = caption_predictions(samples, [pair.telling for pair in pairs], self._loaded.device)
         return _Captions(tuple(chosen), build_batch(self._loaded, samples), predictions)
 
     def sites(self, opened: LayerView) -> list[EditSite]:
@@ -131,7 +130,7 @@ class CaptionRuns:
     def divergence(
         self, layer: int, sites: Sequence[EditSite], clean: Sequence[Float[Tensor, "B T D"]], patch: Patch
     ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-        """KL(clean ‖ patched) and cross-entropy at the words that do not differ, nats a token, caption by caption."""
+        """KL(clean ‖ patched) and cross-entropy at the words that tell no side, nats a token, caption by caption."""
         kl, entropy = np.empty(self._count), np.empty(self._count)
         for part, site, before in zip(self._portions, sites, clean, strict=True):
             after = states_from(self._loaded, part.batch, layer, patch(site))
@@ -158,9 +157,29 @@ def portions(lengths: Sequence[int], tokens: int) -> list[list[int]]:
 
 def relative_norms(sites: Sequence[EditSite], delta: Callable[[EditSite], Float[Tensor, "R D"]]) -> float:
     """Mean ‖Δx‖ / ‖x‖ over all positions that the patches reach."""
-    total, count = 0.0, 0
-    for site in sites:
-        share = torch.nan_to_num(delta(site).float().norm(dim=-1) / site.norms().clamp(min=1e-30))
-        total += float(share.double().sum())
-        count += share.numel()
+    parts = [part for norms in (added_norms(site, delta(site)) for site in sites) for part in norms.values()]
+    total, count = sum(part.relative for part in parts), sum(part.count for part in parts)
     return total / max(count, 1)
+
+
+@dataclass(frozen=True)
+class AddedNorms:
+    """‖Δx‖ (units of the stream) and ‖Δx‖ / ‖x‖ summed over `count` positions."""
+
+    norm: float
+    relative: float
+    count: int
+
+    def __add__(self, other: "AddedNorms") -> "AddedNorms":
+        return AddedNorms(self.norm + other.norm, self.relative + other.relative, self.count + other.count)
+
+
+def added_norms(site: EditSite, delta: Float[Tensor, "R D"]) -> dict[int, AddedNorms]:
+    """How much a patch adds, by the code of the segment (`core.lm.patched`), over the positions reached."""
+    norm = delta.float().norm(dim=-1).double()
+    relative = torch.nan_to_num(norm / site.norms().clamp(min=1e-30))
+    return {
+        code: AddedNorms(float(norm[at].sum()), float(relative[at].sum()), int(at.sum()))
+        for code in sorted(set(site.segments.tolist()))
+        for at in [site.segments == code]
+    }

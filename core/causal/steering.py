@@ -1,7 +1,8 @@
 """Vectors to steer with, and the response to them at one layer and in one language."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,16 @@ from core.lm.loaded import LoadedModel
 
 FEATURES, DIFFERENCE = "features", "difference of means"
 QUANTILE = 0.995
+RANDOM = pl.Schema(
+    {
+        "language": pl.String,
+        "draw": pl.Int64,
+        "image_id": pl.String,
+        "sample_id": pl.String,
+        "log_odds": pl.Float64,
+    }
+)
+"""Responses of random vectors, one row a caption and draw."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +100,21 @@ def directions(view: LayerView, features: Sequence[int], control: Control, seed:
 
 
 class SteeringRuns:
-    """Minimal pairs and whole captions of one language, steered."""
+    """Minimal pairs and whole captions of one language, steered; every frame has one row a caption."""
 
     def __init__(
         self, loaded: LoadedModel, language: str, pairs: Sequence[MinimalPair], ends: Bool[Tensor, " V"]
     ) -> None:
         self.language = language
-        self._pairs, self._captions = PairRuns(loaded, pairs, ends), CaptionRuns(loaded, pairs)
+        self._loaded, self._pairs = loaded, PairRuns(loaded, pairs, ends)
+
+    @cached_property
+    def _captions(self) -> CaptionRuns:
+        return CaptionRuns(self._loaded, self._pairs.pairs)
 
     def respond(self, opened: LayerView, steer: Directions, doses: Sequence[float]) -> pl.DataFrame:
-        """One row an image, vector and dose: log_odds, caption_ce (nats a token), relative_norm (of the dose)."""
+        """Every vector at every dose: language, vector, dose, image_id, sample_id, log_odds (nats), caption_ce (nats a
+        token), relative_norm (of the dose)."""
         layer, sites = opened.layer, self._pairs.sites(opened)
         captions = self._captions.sites(opened)
         clean = self._captions.clean_states(layer, captions)
@@ -106,10 +122,25 @@ class SteeringRuns:
         for name, vector in steer.vectors.items():
             for dose in doses:
                 patch = Steering(vector * dose)
-                odds = self._pairs.patched(layer, sites, patch)
                 _, entropy = self._captions.divergence(layer, captions, clean, patch)
-                frames.append(self._frame(name, dose, (odds, entropy), relative_norms(sites, patch.delta)))
+                found = (self._pairs.patched(layer, sites, patch), entropy)
+                frames.append(self._frame(name, dose, found, relative_norms(sites, patch.delta)))
         return pl.concat(frames)
+
+    def respond_briefly(self, opened: LayerView, steer: Directions, doses: Sequence[float]) -> pl.DataFrame:
+        """The features' vector alone, without what other words pay: `caption_ce` is NaN."""
+        layer, sites, vector = opened.layer, self._pairs.sites(opened), steer.vectors[FEATURES]
+        nothing = np.full(len(self._pairs.pairs), np.nan)
+        frames = []
+        for dose in doses:
+            patch = Steering(vector * dose)
+            found = (self._pairs.patched(layer, sites, patch), nothing)
+            frames.append(self._frame(FEATURES, dose, found, relative_norms(sites, patch.delta)))
+        return pl.concat(frames)
+
+    def respond_clean(self, opened: LayerView, steer: Directions) -> pl.DataFrame:
+        """What `respond` gives for the features' vector at dose 0."""
+        return self.respond(opened, replace(steer, vectors={FEATURES: steer.vectors[FEATURES]}), [0.0])
 
     def _frame(self, name: str, dose: float, found: tuple[np.ndarray, np.ndarray], norm: float) -> pl.DataFrame:
         pairs = self._pairs.pairs
@@ -118,6 +149,7 @@ class SteeringRuns:
             "vector": [name] * len(pairs),
             "dose": [float(dose)] * len(pairs),
             "image_id": [pair.image_id for pair in pairs],
+            "sample_id": [pair.sample_id for pair in pairs],
             "log_odds": found[0],
             "caption_ce": found[1],
             "relative_norm": [norm] * len(pairs),
@@ -125,19 +157,24 @@ class SteeringRuns:
         return pl.DataFrame(columns)
 
     def random_slopes(self, opened: LayerView, steer: Directions, between: tuple[float, float]) -> pl.DataFrame:
-        """One row an image and random vector: the slope between two doses, one below and one above 0."""
+        """Every random vector's slope between two doses, one below and one above 0: language, draw, image_id,
+        sample_id, slope."""
         low, high = between
-        layer, sites = opened.layer, self._pairs.sites(opened)
-        ids = [pair.image_id for pair in self._pairs.pairs]
-        frames = []
+        above, below = (self.random_responses(opened, steer, dose) for dose in (high, low))
+        slope = ((above["log_odds"] - below["log_odds"]) / (high - low)).alias("slope")
+        return above.drop("log_odds").with_columns(slope)
+
+    def random_responses(self, opened: LayerView, steer: Directions, dose: float) -> pl.DataFrame:
+        """Every random vector at one dose: language, draw, image_id, sample_id, log_odds."""
+        layer, sites, pairs = opened.layer, self._pairs.sites(opened), self._pairs.pairs
+        frames = [RANDOM.to_frame()]
         for number, vector in enumerate(steer.random):
-            up, down = (self._pairs.patched(layer, sites, Steering(vector * dose)) for dose in (high, low))
             columns = {
-                "language": [self.language] * len(ids),
-                "draw": [number] * len(ids),
-                "image_id": ids,
-                "slope": (up - down) / (high - low),
+                "language": [self.language] * len(pairs),
+                "draw": [number] * len(pairs),
+                "image_id": [pair.image_id for pair in pairs],
+                "sample_id": [pair.sample_id for pair in pairs],
+                "log_odds": self._pairs.patched(layer, sites, Steering(vector * dose)),
             }
-            frames.append(pl.DataFrame(columns))
-        empty = {"language": pl.String, "draw": pl.Int64, "image_id": pl.String, "slope": pl.Float64}
-        return pl.concat(frames) if frames else pl.DataFrame(schema=empty)
+            frames.append(pl.DataFrame(columns, schema=RANDOM))
+        return pl.concat(frames)

@@ -25,6 +25,10 @@ class ConceptWord(Protocol):
     def kind(self) -> str:
         """Noun, pronoun, name and so on."""
 
+    @property
+    def side(self) -> str:
+        """The side that it tells, one of the concept's."""
+
 
 @dataclass(frozen=True)
 class Positions:
@@ -41,9 +45,9 @@ class Concept:
 
     `sides` are the labels of the two sides, the one that scores point to first. `shown` is the column of the samples
     that tells whether the picture shows the concept, and the value that says that it does not. `words` finds a
-    caption's words, in reading order. `counterparts` give, by language, everyday words and what the other side has in
-    their place; `planted` is the key of a known-answer world's truth that lists such words. `adjective`
-    and `plural` are for sentences.
+    caption's words, in reading order. `counterpart` gives what the other side has in the place of one of them (of a
+    caption and a language), null where that is not sure; `planted` is the key of a known-answer world's truth that
+    lists such words. `adjective` and `plural` are for sentences.
     """
 
     name: str
@@ -54,7 +58,7 @@ class Concept:
     shown: tuple[str, str]
     planted: str
     words: Callable[[str, str], Sequence[ConceptWord]]
-    counterparts: Mapping[str, Mapping[str, str]]
+    counterpart: Callable[[str, ConceptWord, str], str | None]
     colours: Mapping[str, str]
     """The colour of each label, in the order of legends."""
 

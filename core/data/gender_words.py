@@ -25,6 +25,11 @@ class GenderedWord(NamedTuple):
     referent: Referent
     kind: Kind
 
+    @property
+    def side(self) -> Gender:
+        """The side of the concept that it tells."""
+        return self.gender
+
 
 class GenderLabel(NamedTuple):
     """A caption's gender and the words that tell it, in reading order.

@@ -1,10 +1,10 @@
-"""Which layer a headline speaks of."""
+"""Which layer an estimate speaks of, where several were measured."""
 
 import polars as pl
 
 
 def picked_layer(features: pl.DataFrame) -> int:
-    """The layer that headlines speak of: where the chosen features go most with the concept on the
+    """The layer that is reported: where the chosen features' association with the concept is largest on the
     selection split.
 
     Picking the layer of the largest effect on the very images that give its interval would flatter the effect.
@@ -14,6 +14,8 @@ def picked_layer(features: pl.DataFrame) -> int:
 
 
 def of_layers(count: int, concept: str) -> str:
-    """Say how a headline's layer was picked among `count`."""
-    told = f"(of {count}, the layer whose features go most with {concept} on the selection split)"
+    """How the layer was picked among `count`, as a noun phrase; empty where there was one only."""
+    told = (
+        f"of {count} layers the one whose features have the largest association with {concept} on the selection split"
+    )
     return "" if count == 1 else told

@@ -1,4 +1,4 @@
-"""What happens to the gendered word when gender-associated features are taken out of the stream."""
+"""What happens to the gendered word when the features most associated with gender are taken out of the stream."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from core.study.section import Positive, Section
 
 
 class Config(Section):
-    """What happens to the gendered word when gender-associated features are taken out of the stream."""
+    """What happens to the gendered word when the features most associated with gender are taken out of the stream."""
 
     layers: Layers = (8, 17, 26)
     """Layers patched, one at a time; causal work on few layers keeps it affordable."""
@@ -19,7 +19,7 @@ class Config(Section):
     images: Positive = 32
     """Test images on which the effect is measured."""
     draws: Annotated[int, Field(ge=19)] = 100
-    """Draws of the random controls a layer; 19 is the least that can reach p = 0.05."""
+    """Random feature sets a layer, the control; 19 is the least that can reach p = 0.05."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval."""
 
@@ -28,9 +28,9 @@ ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.ablation.run:run",
     figures="core.analysis.ablation.figures:figures",
-    version=6,
+    version=7,
     title="Ablation",
-    question="What happens to the gendered word when the features that go with gender are taken out?",
+    question="What happens to the gendered word when the features most associated with gender are taken out?",
     needs=frozenset({"gpu", "stream"}),
     place=30,
     chapter=30,

@@ -8,7 +8,7 @@ import polars as pl
 from core.figures.theme import HALF, HEIGHT, LANGUAGE_NAMES, REFERENCE, WIDTH, Figure, control_colour, language_colour
 
 _PRIMARY = (pl.col("intervention") == "zero ablation") & (pl.col("outcome") == "first-gendered")
-_CHOSEN, _RANDOM = "gender features", "random features"
+_CHOSEN, _RANDOM = "chosen features", "random features"
 _EFFECT = "Shift toward the other gender (nats)"
 
 
@@ -32,10 +32,10 @@ def _effect(effects: pl.DataFrame, draws: pl.DataFrame) -> Figure:
     number = draws.select(pl.col("draw").n_unique()).item() if draws.height else 0
     images = max(measured["images"].to_list())
     caption = (
-        f"Shift of log p(whole word of the other gender) − log p(the caption's own), in nats, when the layer's gender "
-        f"features are set to zero: points, with 95 % intervals over {images} test images. Grey: "
-        f"{number} random feature sets matched on firing rate and mean squared contribution, not associated with "
-        f"gender. Dashed: no effect."
+        f"Shift of log p(whole word of the other gender) − log p(the caption's own), in nats, when the layer's chosen "
+        f"features are set to zero: points, with 95 % intervals over {images} test units. Grey: "
+        f"{number} random feature sets matched on firing rate, mean squared contribution and added norm, not "
+        f"associated with gender. Dashed: no effect."
     )
     return Figure(alt.hconcat(*panels).resolve_scale(x="shared"), caption)
 
@@ -71,7 +71,7 @@ def _interventions(effects: pl.DataFrame) -> Figure:
     chart = panel.facet(row=alt.Row("layer:O", title="Layer"))
     caption = (
         "Every intervention on the first gendered word, by layer, with 95 % intervals over images. Ablations set the "
-        "layer's gender features to zero or to their mean; interchanges put the gender twin's stream in place of the "
+        "layer's chosen features to zero or to their mean; interchanges put the gender twin's stream in place of the "
         "image's own and are the ceiling that an ablation is measured against."
     )
     return Figure(chart, caption)
@@ -101,7 +101,7 @@ def _specificity(effects: pl.DataFrame, specificity: pl.DataFrame) -> Figure:
     )
     labels = base.transform_filter(alt.datum.set == _CHOSEN).mark_text(dx=9, align="left").encode(text="layer:N")
     caption = (
-        "What the ablation moves against what it costs: shift of the gendered word (up) and KL divergence of all words "
-        "that the two genders share (right), by layer (numbers) and language. Grey: the mean of the random sets."
+        "Shift of the gendered word (up) against its cost, the KL divergence at all words that tell no gender "
+        "(right), by layer (numbers) and language. Grey: the mean of the random sets."
     )
     return Figure((points + labels).properties(width=WIDTH, height=HEIGHT), caption)

@@ -12,16 +12,17 @@ from torch import Tensor
 from core.causal.controls import Control
 from core.causal.interventions import Ablation, EditSite
 from core.causal.pairs import MinimalPair
-from core.causal.runs import CaptionRuns, PairRuns, relative_norms
+from core.causal.runs import AddedNorms, CaptionRuns, PairRuns, added_norms
 from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
-from core.lm.patched import IMAGE, LAST_PROMPT
+from core.lm.patched import CAPTION, IMAGE, LAST_PROMPT, PROMPT
 
 ZERO, MEAN = "zero ablation", "mean ablation"
 ZERO_IMAGE, ZERO_LAST = "zero ablation, image only", "zero ablation, last prompt token only"
 SWAP_ALL = "interchange, every position"
 SWAP_IMAGE, SWAP_TEXT = "interchange, image", "interchange, prompt and caption"
 FIRST, LATER = "first-gendered", "later-gendered"
+SEGMENT_NAMES = {IMAGE: "image", PROMPT: "prompt", CAPTION: "caption", LAST_PROMPT: "last prompt token"}
 SPECIFICITY_DRAWS = 10
 """Random sets whose effect on the other words is measured as well: whole captions are dearer than prefixes."""
 
@@ -34,7 +35,7 @@ class Target:
     features: tuple[int, ...]
     control: Control
     association: float
-    """How strongly the features go with gender on the selection split."""
+    """How strongly the features are associated with gender on the selection split."""
 
     @property
     def layer(self) -> int:
@@ -44,14 +45,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Measured:
-    """`effects` (one row an image and intervention), `draws` (an image and random set), `divergence` (an image and
-    what was taken out), and the mean ‖Δx‖/‖x‖ of the ablation and of its controls."""
+    """`effects` (one row a caption and intervention), `draws` (a caption and random set), `divergence` (a caption and
+    what was taken out), `norms` (a segment and feature set: mean ‖Δx‖ and ‖Δx‖/‖x‖; `draw` −1 is the chosen set)."""
 
     effects: pl.DataFrame
     draws: pl.DataFrame
     divergence: pl.DataFrame
-    norm: float
-    control_norm: float
+    norms: pl.DataFrame
 
 
 class LanguageRuns:
@@ -66,6 +66,8 @@ class LanguageRuns:
         ends: Bool[Tensor, " V"],
     ) -> None:
         self.language = language
+        self.trains_last_prompt = all(_ends_in_a_trained_row(pair) for pair in first)
+        """Whether SAEs are trained on rows like the last one before the captions: none is on a control token."""
         self._first, self._captions = PairRuns(loaded, first, ends), CaptionRuns(loaded, first)
         self._later = PairRuns(loaded, later, ends) if later else None
         twins = [pair for pair in first if _is_swappable(pair)]
@@ -77,7 +79,7 @@ class LanguageRuns:
         layer = target.layer
         sites = self._first.sites(target.view)
         clean = self._first.log_odds(layer, [site.stream for site in sites])
-        patches = _patches(target, self.language)
+        patches = _patches(target, self.language, last_prompt=self.trains_last_prompt)
         effects = [
             self._frame(self._first, FIRST, name, clean, self._first.patched(layer, sites, patch))
             for name, patch in patches.items()
@@ -86,13 +88,13 @@ class LanguageRuns:
         effects += self._swaps(target)
         drawn = [Ablation(features) for features in target.control.draws]
         moved = [self._first.patched(layer, sites, patch) - clean for patch in drawn]
-        norms = [relative_norms(sites, patch.delta) for patch in drawn[:SPECIFICITY_DRAWS]]
         return Measured(
             effects=pl.concat(effects),
-            draws=self._draw_frame(layer, moved),
+            draws=self._draw_frame(moved),
             divergence=self._divergence(target),
-            norm=relative_norms(sites, patches[ZERO].delta),
-            control_norm=float(np.mean(norms)) if norms else float("nan"),
+            norms=pl.concat(
+                [self._norms(sites, patch, draw) for draw, patch in enumerate([patches[ZERO], *drawn], -1)]
+            ),
         )
 
     def _frame(
@@ -105,6 +107,7 @@ class LanguageRuns:
             "outcome": [outcome] * len(pairs),
             "intervention": [name] * len(pairs),
             "image_id": [pair.image_id for pair in pairs],
+            "sample_id": [pair.sample_id for pair in pairs],
             "gender": [pair.side for pair in pairs],
             "clean": clean,
             "effect": signs * (after - clean),
@@ -137,19 +140,35 @@ class LanguageRuns:
             for name, streams in swapped.items()
         ]
 
-    def _draw_frame(self, layer: int, moved: Sequence[Float[np.ndarray, " N"]]) -> pl.DataFrame:
+    def _norms(self, sites: Sequence[EditSite], patch: Ablation, draw: int) -> pl.DataFrame:
+        totals: dict[int, AddedNorms] = {}
+        for site in sites:
+            for code, found in added_norms(site, patch.delta(site)).items():
+                totals[code] = totals[code] + found if code in totals else found
+        codes = sorted(totals)
+        columns = {
+            "language": [self.language] * len(codes),
+            "segment": [SEGMENT_NAMES[code] for code in codes],
+            "draw": [draw] * len(codes),
+            "norm": [totals[code].norm / totals[code].count for code in codes],
+            "relative_norm": [totals[code].relative / totals[code].count for code in codes],
+        }
+        return pl.DataFrame(columns)
+
+    def _draw_frame(self, moved: Sequence[Float[np.ndarray, " N"]]) -> pl.DataFrame:
         pairs = self._first.pairs
         signs = np.array([pair.sign for pair in pairs])
         columns = {
             "language": [self.language] * (len(pairs) * len(moved)),
             "draw": np.repeat(np.arange(len(moved)), len(pairs)),
             "image_id": [pair.image_id for pair in pairs] * len(moved),
+            "sample_id": [pair.sample_id for pair in pairs] * len(moved),
             "effect": np.concatenate([signs * change for change in moved]) if moved else np.empty(0),
         }
         return pl.DataFrame(columns)
 
     def _divergence(self, target: Target) -> pl.DataFrame:
-        """KL at the words that do not differ between the genders, for the ablation and for some random sets."""
+        """KL at the words that tell no gender, for the ablation and for some random sets."""
         layer = target.layer
         sites = self._captions.sites(target.view)
         clean = self._captions.clean_states(layer, sites)
@@ -168,13 +187,19 @@ class LanguageRuns:
         return pl.concat(frames)
 
 
-def _patches(target: Target, language: str) -> dict[str, Ablation]:
+def _ends_in_a_trained_row(pair: MinimalPair) -> bool:
+    last = pair.caption.prefix_length - 1
+    return last > 0 and not pair.caption.special[last]
+
+
+def _patches(target: Target, language: str, *, last_prompt: bool) -> dict[str, Ablation]:
     features = target.features
     variants = {
         ZERO: Ablation(features),
         MEAN: Ablation(features, replacement=target.view.profile.means(features, language)),
-        ZERO_LAST: Ablation(features, segments=(LAST_PROMPT,)),
     }
+    if last_prompt:
+        variants[ZERO_LAST] = Ablation(features, segments=(LAST_PROMPT,))
     if target.view.profile.rows[0].any():  # rows of the image segment
         variants[ZERO_IMAGE] = Ablation(features, segments=(IMAGE,))
     return variants

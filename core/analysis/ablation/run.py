@@ -1,10 +1,10 @@
-"""What happens to the gendered word when gender-associated features are taken out of the stream.
+"""What happens to the gendered word when features are taken out of the stream.
 
 Outcome: log p(whole w_f) − log p(whole w_m), the word's end included, given one prefix; effects are signed toward the
-gender that the caption does not have. Features are chosen on the selection split, effects measured on test images.
-Random features, matched on firing rate and mean squared contribution and not associated with gender, say what taking
-out just any features does; the gender twin's stream in place of the image's own (interchange intervention: Geiger et
-al. 2021, arXiv 2106.02997) says what there was to gain.
+gender that the caption's word does not have. Features are chosen on the selection split, effects measured on test
+images, an image's captions averaged. Random features, matched on firing rate, mean squared contribution and added norm
+and not associated with gender, are the control; the gender twin's stream in place of the image's own (interchange
+intervention: Geiger et al. 2021, arXiv 2106.02997) is the ceiling.
 """
 
 from collections import Counter
@@ -12,20 +12,25 @@ from collections import Counter
 import polars as pl
 
 from core.analysis.ablation import Config
+from core.analysis.ablation.balance import balance
+from core.analysis.ablation.findings import NO_MATCH, estimates
 from core.analysis.ablation.measures import LanguageRuns, Measured, Target
-from core.analysis.ablation.summary import EFFECTS, headlines, metrics, specificity, summarise, with_q
+from core.analysis.ablation.summary import EFFECTS, by_image, corrected, metrics, specificity, summarise
 from core.analysis.result import Result
+from core.causal.chosen import decision_tests, with_q
 from core.causal.controls import matched_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
+from core.causal.resampling import Resampling
 from core.features.inputs import AnalysisInputs
 from core.lm.outcomes import word_ends
 
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
-    """Ablate each layer's gender features, one layer at a time, and compare with random features and interchange."""
+    """Ablate each layer's highest-ranked features, one layer at a time, beside random features and interchange."""
     runs, notes = _open_runs(inputs, config)
     layers = inputs.chosen_layers(config.layers, "ablation")
-    effects, side, features, images, draws = [], [], [], [], []
+    resampling = Resampling(inputs, config.bootstrap)
+    effects, side, features, images, draws, balances, tests = [], [], [], [], [], [], []
     for number, layer in enumerate(layers if runs else ()):
         target = _target(inputs, config, layer)
         if target is None:
@@ -34,25 +39,38 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
             )
             continue
         if not target.control.draws:
-            notes.append(f"layer {layer}: too few unassociated features for a random control.")
+            notes.append(f"layer {layer}: {NO_MATCH}; no effect is claimed.")
         measured = [language.measure(target) for language in runs]
-        effects.append(summarise(layer, measured, config.bootstrap, inputs.seed))
-        side.append(specificity(layer, measured, config.bootstrap, inputs.seed))
+        effects.append(summarise(layer, measured, resampling))
+        side.append(specificity(layer, measured, resampling))
         features.append(_describe(target))
+        tests.append(decision_tests(layer, target.view.ranking))
+        balances.append(balance(target, measured))
         images += [part.effects.with_columns(pl.lit(layer, pl.UInt16).alias("layer")) for part in measured]
         draws += [_mean_draws(part, layer) for part in measured]
         inputs.progress(number + 1, len(layers))
     if not effects:
-        return Result((), {}, {"effects": EFFECTS.to_frame()}, notes=(*notes, "No ablation was measured."))
+        return Result(tables={"effects": EFFECTS.to_frame()}, notes=(*notes, "No ablation was measured."))
     tables = {
-        "effects": with_q(pl.concat(effects)),
+        "effects": corrected(pl.concat(effects)),
         "specificity": pl.concat(side),
-        "features": pl.concat(features),
+        "features": with_q(pl.concat(features), tests),
         "images": pl.concat(images),
         "draws": pl.concat(draws),
+        "balance": pl.concat(balances),
     }
-    shown = {"effects": "Effect on the gendered word", "specificity": "Effect on all other words"}
-    return Result(headlines(tables), metrics(tables), tables, shown, tuple(notes))
+    shown = {
+        "effects": "Effect on the gendered word",
+        "specificity": "Effect on all other words",
+        "balance": "Chosen features and their random sets",
+    }
+    return Result(
+        metrics=metrics(tables["effects"], tables["specificity"]),
+        tables=tables,
+        shown=shown,
+        notes=tuple(notes),
+        estimates=estimates(tables, inputs.concept, inputs.counted),
+    )
 
 
 def _open_runs(inputs: AnalysisInputs, config: Config) -> tuple[list[LanguageRuns], list[str]]:
@@ -65,16 +83,24 @@ def _open_runs(inputs: AnalysisInputs, config: Config) -> tuple[list[LanguageRun
     )
     runs = []
     for language in inputs.languages:
-        first, reasons = find_pairs(inputs, loaded, chosen.rows, language)
-        later, _ = find_pairs(inputs, loaded, chosen.rows, language, "later")
+        first, reasons = find_pairs(inputs, loaded, chosen.captions, language)
+        later, _ = find_pairs(inputs, loaded, chosen.captions, language, "later")
         left_out += reasons
         if first:
-            notes += shared_contexts(first, language)
+            notes += shared_contexts(first, language, inputs.counted)
             runs.append(LanguageRuns(loaded, language, first, later, ends))
         else:
-            notes.append(f"{language}: no test image has a gendered word with a counterpart; the language is left out.")
+            notes.append(
+                f"{language}: none of the test {inputs.counted} has a gendered word with a counterpart; the language "
+                "is left out."
+            )
+    if any(not part.trains_last_prompt for part in runs):
+        notes.append(
+            "Ablation at the last prompt token alone is left out: that token is a control token, and no SAE is trained "
+            "on its rows."
+        )
     counted = (f"{count} × {reason}" for reason, count in sorted(left_out.items()))
-    return runs, [*notes, "Test images left out: " + ("; ".join(counted) or "none") + "."]
+    return runs, [*notes, f"Test {inputs.counted} or captions left out: " + ("; ".join(counted) or "none") + "."]
 
 
 def _target(inputs: AnalysisInputs, config: Config, layer: int) -> Target | None:
@@ -87,7 +113,7 @@ def _target(inputs: AnalysisInputs, config: Config, layer: int) -> Target | None
 
 
 def _describe(target: Target) -> pl.DataFrame:
-    """The features ablated, with what their controls were matched on."""
+    """The features ablated, and how many their controls were drawn from."""
     chosen = list(target.features)
     columns = {
         "layer": [target.layer] * len(chosen),
@@ -95,20 +121,13 @@ def _describe(target: Target) -> pl.DataFrame:
         "rank": range(1, len(chosen) + 1),
         "association": [target.association] * len(chosen),
         "strength": target.view.profile.strength()[chosen],
-        "control_strength": [_drawn_strength(target, place) for place in range(len(chosen))],
         "control_pool": [target.control.pool] * len(chosen),
     }
     kinds = {"layer": pl.UInt16, "feature": pl.UInt32, "rank": pl.UInt16, "control_pool": pl.UInt32}
     return pl.DataFrame(columns).cast(kinds)  # type: ignore[arg-type]
 
 
-def _drawn_strength(target: Target, place: int) -> float | None:
-    """Mean squared contribution of the features drawn in the place of one chosen feature."""
-    strength = target.view.profile.strength()
-    drawn = [float(strength[features[place]]) for features in target.control.draws]
-    return sum(drawn) / len(drawn) if drawn else None
-
-
 def _mean_draws(part: Measured, layer: int) -> pl.DataFrame:
-    means = part.draws.group_by("language", "draw").agg(pl.col("effect").mean()).sort("language", "draw")
-    return means.select(pl.lit(layer, pl.UInt16).alias("layer"), "language", pl.col("draw").cast(pl.UInt32), "effect")
+    means = by_image(part.draws, ["draw"]).group_by("language", "draw").agg(pl.col("effect").mean())
+    ordered = means.sort("language", "draw")
+    return ordered.select(pl.lit(layer, pl.UInt16).alias("layer"), "language", pl.col("draw").cast(pl.UInt32), "effect")

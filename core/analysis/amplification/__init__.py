@@ -17,11 +17,11 @@ class Config(Section):
     features: Positive = 3
     """Features steered as one set."""
     images: Positive = 24
-    """Test images on which the response is measured."""
+    """Test images on which the response is measured, and selection images on which the dose of the rate is chosen."""
     doses: tuple[float, ...] = (-4, -2, -1, -0.5, 0, 0.5, 1, 2, 4)
     """Multiples of the feature's 99.5th percentile when active; the slope at 0 is taken between the two nearest 0."""
     draws: Annotated[int, Field(ge=19)] = 100
-    """Draws of the random-feature control a layer."""
+    """Random feature sets a layer, the control."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval."""
 
@@ -37,7 +37,7 @@ ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.amplification.run:run",
     figures="core.analysis.amplification.figures:figures",
-    version=6,
+    version=7,
     title="Dose and response",
     question="How does the output answer to the dose when a gender direction is turned up or down?",
     needs=frozenset({"gpu", "stream"}),

@@ -1,16 +1,16 @@
-"""From responses by image and dose to curves, slopes and sentences."""
+"""From responses by caption and dose to curves and slopes."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 from scipy import optimize
 
+from core.causal.resampling import Resampling
 from core.causal.steering import FEATURES
-from core.stats.intervals import bootstrap_mean, permutation_p, wilson
-from core.stats.picking import of_layers, picked_layer
+from core.stats.against_sets import with_q
+from core.stats.intervals import wilson
 
 RESPONSE = pl.Schema(
     {
@@ -30,6 +30,14 @@ RESPONSE = pl.Schema(
         "out_of_range": pl.Boolean,
     }
 )
+AGAINST = {
+    "control": pl.Float64,
+    "control_low": pl.Float64,
+    "control_high": pl.Float64,
+    "draws": pl.UInt32,
+    "p": pl.Float64,
+    "q": pl.Float64,
+}
 SLOPES = pl.Schema(
     {
         "layer": pl.UInt16,
@@ -40,21 +48,27 @@ SLOPES = pl.Schema(
         "low": pl.Float64,
         "high": pl.Float64,
         "isotonic_r2": pl.Float64,
-        "control": pl.Float64,
-        "control_low": pl.Float64,
-        "control_high": pl.Float64,
-        "draws": pl.UInt32,
-        "p": pl.Float64,
+        **AGAINST,
     }
 )
 
 
-def summarise_responses(layer: int, found: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
+def by_image(found: pl.DataFrame) -> pl.DataFrame:
+    """Responses averaged over an image's captions: log_odds, female (the share of its captions whose likelier word is
+    that of the first side), caption_ce, relative_norm."""
+    keys = ["language", "vector", "dose", "image_id"]
+    female = (pl.col("log_odds") > 0).cast(pl.Float64).mean().alias("female")
+    means = (pl.col("log_odds").mean(), female, pl.col("caption_ce").fill_nan(None).mean())
+    return found.group_by(keys, maintain_order=True).agg(*means, pl.col("relative_norm").first())
+
+
+def summarise_responses(layer: int, found: pl.DataFrame, resampling: Resampling) -> pl.DataFrame:
     """Means over images with their intervals, one row a language, vector and dose (`RESPONSE`)."""
     rows = []
-    for (language, vector, dose), part in found.group_by(["language", "vector", "dose"], maintain_order=True):
-        odds = part["log_odds"].to_numpy()
-        mean, rate = bootstrap_mean(odds, draws, seed), wilson(int((odds > 0).sum()), odds.size)
+    for (language, vector, dose), part in by_image(found).group_by(["language", "vector", "dose"], maintain_order=True):
+        mean = resampling.mean(part["log_odds"].to_numpy(), part["image_id"].to_list())
+        female = part["female"].to_numpy()
+        rate = wilson(round(float(female.sum())), female.size)
         norm = float(part["relative_norm"][0])
         row = {
             "layer": layer,
@@ -65,10 +79,10 @@ def summarise_responses(layer: int, found: pl.DataFrame, draws: int, seed: int) 
             "log_odds": mean.mean,
             "low": mean.low,
             "high": mean.high,
-            "female_rate": rate.mean,
+            "female_rate": float(female.mean()),
             "female_low": rate.low,
             "female_high": rate.high,
-            "caption_ce": part["caption_ce"].fill_nan(None).mean(),
+            "caption_ce": part["caption_ce"].mean(),
             "relative_norm": norm,
             "out_of_range": norm > 1,
         }
@@ -76,14 +90,19 @@ def summarise_responses(layer: int, found: pl.DataFrame, draws: int, seed: int) 
     return pl.DataFrame(rows, schema=RESPONSE)
 
 
-def summarise_slopes(layer: int, found: pl.DataFrame, random: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
-    """Slopes at dose 0 with their intervals and random controls, one row a language and vector (`SLOPES`)."""
+def summarise_slopes(layer: int, found: pl.DataFrame, random: pl.DataFrame, resampling: Resampling) -> pl.DataFrame:
+    """Slopes at dose 0 with their intervals and random controls, one row a language and vector (`SLOPES`).
+
+    `found` are responses by caption, `random` slopes by caption: language, draw, image_id, slope.
+    """
     rows = []
-    for (language, vector), part in found.group_by(["language", "vector"], maintain_order=True):
+    for (language, vector), part in by_image(found).group_by(["language", "vector"], maintain_order=True):
         wide = part.pivot("dose", index="image_id", values="log_odds", maintain_order=True)
+        images = wide["image_id"].to_list()
         doses = np.array([float(name) for name in wide.columns[1:]])
         odds = wide.drop("image_id").to_numpy()
-        slope = bootstrap_mean(slopes_at_zero(doses, odds), draws, seed)
+        slopes = slopes_at_zero(doses, odds)
+        slope = resampling.mean(slopes, images)
         row = {
             "layer": layer,
             "language": language,
@@ -94,14 +113,15 @@ def summarise_slopes(layer: int, found: pl.DataFrame, random: pl.DataFrame, draw
             "high": slope.high,
             "isotonic_r2": isotonic_r2(doses, odds),
         }
-        drawn = random.filter(pl.col("language") == language).group_by("draw").agg(pl.col("slope").mean())
-        if drawn.height:
-            means = drawn.sort("draw")["slope"].to_numpy()
-            low, high = np.quantile(means, [0.025, 0.975])
-            p = permutation_p(abs(slope.mean), np.abs(means))  # random sets have no side of their own
-            row |= {"control": means.mean(), "control_low": low, "control_high": high, "draws": means.size, "p": p}
+        drawn = random.filter(pl.col("language") == language).group_by("draw", "image_id", maintain_order=True)
+        row |= resampling.against(slopes, drawn.agg(pl.col("slope").mean().alias("value")), images)
         rows.append(row)
     return pl.DataFrame(rows, schema=SLOPES)
+
+
+def corrected(slopes: pl.DataFrame) -> pl.DataFrame:
+    """With q over layers and languages; each vector is a family of its own."""
+    return with_q(slopes, pl.col("vector"))
 
 
 def slopes_at_zero(doses: np.ndarray, odds: np.ndarray) -> np.ndarray:
@@ -131,49 +151,6 @@ def isotonic_r2(doses: np.ndarray, odds: np.ndarray) -> float:
     # With as many images at every dose, the pooled isotonic fit is the fit to the means.
     fitted = optimize.isotonic_regression(centred.mean(axis=0)).x
     return 1 - float(((centred - fitted) ** 2).sum()) / total
-
-
-def headlines(tables: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
-    """Slopes, and the rate at the largest dose in range, at the layer that the selection split picks."""
-    layer = picked_layer(tables["features"])
-    picked = f"{layer} {of_layers(tables['features']['layer'].n_unique(), 'gender')}".strip()
-    own = tables["slopes"].filter((pl.col("vector") == FEATURES) & (pl.col("layer") == layer))
-    sentences = [_slope_sentence(row, tables["slopes"], picked) for row in own.rows(named=True)]
-    usable = tables["response"].filter(
-        (pl.col("vector") == FEATURES) & ~pl.col("out_of_range") & (pl.col("layer") == layer)
-    )
-    for _, part in usable.group_by("language", maintain_order=True):
-        largest = part.sort("dose").row(-1, named=True)
-        sentences += [_rate_sentence(largest, part)] if largest["dose"] > 0 else []
-    return tuple(sentences)
-
-
-def _slope_sentence(row: Mapping[str, Any], slopes: pl.DataFrame, picked: str) -> str:
-    others = slopes.filter((pl.col("layer") == row["layer"]) & (pl.col("language") == row["language"]))
-    control = "no random control could be drawn"
-    if row["control"] is not None:
-        span = f"{row['control']:.2f} [{row['control_low']:.2f}, {row['control_high']:.2f}]"
-        control = f"{row['draws']} random sets of the same length: {span}, p = {row['p']:.2g}"
-    compared = "".join(
-        f"; {other['vector']}: {other['slope']:.2f}"
-        for other in others.filter(pl.col("vector") != FEATURES).rows(named=True)
-    )
-    return (
-        f"{row['language']}: steering layer {picked} moves log p(female)/p(male) of the gendered word by "
-        f"{row['slope']:.2f} [{row['low']:.2f}, {row['high']:.2f}] nats a dose ({row['images']} test images, isotonic "
-        f"R² {row['isotonic_r2']:.2f}; {control}{compared})."
-    )
-
-
-def _rate_sentence(row: Mapping[str, Any], same: pl.DataFrame) -> str:
-    clean = same.filter(pl.col("dose") == 0)
-    before = f" (dose 0: {clean['female_rate'][0]:.0%})" if clean.height else ""
-    cost = f", at {row['caption_ce'] - clean['caption_ce'][0]:+.3f} nats a token elsewhere" if clean.height else ""
-    return (
-        f"{row['language']}: at dose {row['dose']:g}, the largest within range (‖Δx‖ below ‖x‖) at layer "
-        f"{row['layer']}, the female word is the likelier on {row['female_rate']:.0%} [{row['female_low']:.0%}, "
-        f"{row['female_high']:.0%}] of images{before}{cost}."
-    )
 
 
 def metrics(slopes: pl.DataFrame) -> dict[str, float]:

@@ -81,7 +81,7 @@ def _slopes(slopes: pl.DataFrame) -> Figure:
     table = pl.concat([chosen, random]).drop_nulls()
     panels = [_slope_panel(table.filter(pl.col("language") == name), name) for name in _languages(own)]
     caption = (
-        "Slope of the log odds at dose 0, by layer and language: gender features with the 95 % interval over images; "
+        "Slope of the log odds at dose 0, by layer and language: chosen features with the 95 % interval over images; "
         "grey: random feature sets of the same length, mean and central 95 % of the draws."
     )
     return Figure(alt.hconcat(*panels).resolve_scale(y="shared"), caption)
@@ -109,7 +109,7 @@ def _cost(response: pl.DataFrame) -> Figure:
         color=language_colour(present=_languages(table)),
     )
     caption = (
-        "What steering costs: cross-entropy of the reference captions' words that do not differ between the genders, "
+        "What steering costs: cross-entropy of the reference captions' words that tell no gender, "
         f"under the steered model, by dose ({_DOSE.lower()}), layer and language."
     )
     return Figure(_by_layer(base.mark_line(point=True), response), caption)

@@ -6,6 +6,7 @@ w_f) − log p(whole w_m) given one prefix. Comparators of the same length: diff
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -13,73 +14,156 @@ from core.analysis.amplification import Config
 from core.analysis.amplification.dose_response import (
     RESPONSE,
     SLOPES,
-    headlines,
+    corrected,
     metrics,
     near_zero,
     summarise_responses,
     summarise_slopes,
 )
+from core.analysis.amplification.findings import NO_MATCH, estimates
+from core.analysis.amplification.rates import RATES, chosen_dose, rate_at
+from core.analysis.amplification.rates import corrected as corrected_rates
 from core.analysis.result import Result
+from core.causal.chosen import decision_tests, with_q
 from core.causal.controls import matched_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
-from core.causal.steering import Directions, SteeringRuns, directions
+from core.causal.resampling import Resampling
+from core.causal.steering import FEATURES, Directions, SteeringRuns, directions
 from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
 from core.lm.outcomes import word_ends
+from core.stats.picking import picked_layer
+
+
+@dataclass(frozen=True)
+class _Steered:
+    """A layer with its features and the vectors made of them."""
+
+    opened: LayerView
+    features: tuple[int, ...]
+    steer: Directions
+
+    @property
+    def layer(self) -> int:
+        return self.opened.layer
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Tables, layer by layer."""
+
+    responses: list[pl.DataFrame] = field(default_factory=list)
+    slopes: list[pl.DataFrame] = field(default_factory=list)
+    images: list[pl.DataFrame] = field(default_factory=list)
+
+    def add(self, steered: _Steered, runs: Sequence[SteeringRuns], config: Config, resampling: Resampling) -> None:
+        """Measure one layer."""
+        opened, steer, layer = steered.opened, steered.steer, steered.layer
+        found = pl.concat([part.respond(opened, steer, config.doses) for part in runs])
+        random = pl.concat([part.random_slopes(opened, steer, near_zero(config.doses)) for part in runs])
+        self.responses.append(summarise_responses(layer, found, resampling))
+        self.slopes.append(summarise_slopes(layer, found, random, resampling))
+        self.images.append(found.with_columns(pl.lit(layer, pl.UInt16).alias("layer")))
 
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
-    """Steer each layer with its gender features, one layer at a time, and compare with random features."""
+    """Steer each layer with its highest-ranked features, one layer at a time, beside random features."""
     runs, notes = _open_runs(inputs, config)
-    layers = inputs.chosen_layers(config.layers, "amplification")
-    responses, slopes, features, images = [], [], [], []
+    layers, resampling, found = (
+        inputs.chosen_layers(config.layers, "amplification"),
+        Resampling(inputs, config.bootstrap),
+        _Found(),
+    )
+    steered: list[_Steered] = []
     for number, layer in enumerate(layers if runs else ()):
-        opened = inputs.open_layer(layer)
-        chosen = opened.ranking.strongest()[: config.features]
-        if not chosen:
+        own = _steered(inputs, config, layer)
+        if own is None:
             notes.append(f"layer {layer}: no feature passes the support filter on the selection split; not steered.")
             continue
-        control = matched_controls(opened, chosen, config.draws, inputs.seed)
-        steer = directions(opened, chosen, control, inputs.seed)
-        found = pl.concat([part.respond(opened, steer, config.doses) for part in runs])
-        random = pl.concat([part.random_slopes(opened, steer, near_zero(config.doses)) for part in runs])
-        responses.append(summarise_responses(layer, found, config.bootstrap, inputs.seed))
-        slopes.append(summarise_slopes(layer, found, random, config.bootstrap, inputs.seed))
-        features.append(_describe(layer, chosen, steer, opened.ranking.association(chosen)))
-        images.append(found.with_columns(pl.lit(layer, pl.UInt16).alias("layer")))
-        inputs.progress(number + 1, len(layers))
-    if not responses:
-        empty = {"response": RESPONSE.to_frame(), "slopes": SLOPES.to_frame()}
-        return Result((), {}, empty, notes=(*notes, "No response was measured."))
+        if not own.steer.random:
+            notes.append(f"layer {layer}: {NO_MATCH}; no effect is claimed.")
+        steered.append(own)
+        found.add(own, runs, config, resampling)
+        inputs.progress(number + 1, len(layers) + 1)
+    if not steered:
+        empty = {"response": RESPONSE.to_frame(), "slopes": SLOPES.to_frame(), "rates": RATES.to_frame()}
+        return Result(tables=empty, notes=(*notes, "No response was measured."))
+    features = with_q(
+        pl.concat([_describe(own) for own in steered]),
+        [decision_tests(own.layer, own.opened.ranking) for own in steered],
+    )
+    picked = next(own for own in steered if own.layer == picked_layer(features))
+    rates, left_out = _rates(inputs, config, picked, runs, found)
+    inputs.progress(len(layers) + 1, len(layers) + 1)
     tables = {
-        "response": pl.concat(responses),
-        "slopes": pl.concat(slopes),
-        "features": pl.concat(features),
-        "images": pl.concat(images),
+        "response": pl.concat(found.responses),
+        "slopes": corrected(pl.concat(found.slopes)),
+        "rates": rates,
+        "features": features,
+        "images": pl.concat(found.images),
     }
-    shown = {"slopes": "Slope at dose 0", "response": "Dose and response"}
-    return Result(headlines(tables), metrics(tables["slopes"]), tables, shown, tuple(notes))
+    shown = {"slopes": "Slope at dose 0", "rates": "Rate at the chosen dose", "response": "Dose and response"}
+    return Result(
+        metrics=metrics(tables["slopes"]),
+        tables=tables,
+        shown=shown,
+        notes=(*notes, *left_out),
+        estimates=estimates(tables, inputs.concept, inputs.counted),
+    )
 
 
-def _open_runs(inputs: AnalysisInputs, config: Config) -> tuple[list[SteeringRuns], list[str]]:
+def _open_runs(inputs: AnalysisInputs, config: Config, split: str = "test") -> tuple[list[SteeringRuns], list[str]]:
     loaded = inputs.open_model()
     ends = word_ends(loaded)
-    rows = choose_samples(inputs, config.images).rows
+    captions = choose_samples(inputs, config.images, split).captions
     runs, notes = [], []
     for language in inputs.languages:
-        pairs, reasons = find_pairs(inputs, loaded, rows, language)
-        notes += [f"{count} test images left out: {reason}." for reason, count in sorted(reasons.items())]
+        pairs, reasons = find_pairs(inputs, loaded, captions, language)
+        notes += [f"{count} {split} captions left out: {reason}." for reason, count in sorted(reasons.items())]
         if pairs:
-            notes += shared_contexts(pairs, language)
+            notes += shared_contexts(pairs, language, inputs.counted)
             runs.append(SteeringRuns(loaded, language, pairs, ends))
     return runs, notes
 
 
-def _describe(layer: int, chosen: Sequence[int], steer: Directions, association: float) -> pl.DataFrame:
+def _steered(inputs: AnalysisInputs, config: Config, layer: int) -> _Steered | None:
+    opened = inputs.open_layer(layer)
+    chosen = tuple(opened.ranking.strongest()[: config.features])
+    if not chosen:
+        return None
+    control = matched_controls(opened, chosen, config.draws, inputs.seed)
+    return _Steered(opened, chosen, directions(opened, chosen, control, inputs.seed))
+
+
+def _rates(
+    inputs: AnalysisInputs, config: Config, picked: _Steered, runs: Sequence[SteeringRuns], found: _Found
+) -> tuple[pl.DataFrame, list[str]]:
+    """The rate at the dose that the selection split chooses, by language, and why a language has none."""
+    upward = [dose for dose in config.doses if dose > 0]
+    selection, _ = _open_runs(inputs, config, "select")
+    doses = {
+        part.language: chosen_dose(part.respond_briefly(picked.opened, picked.steer, upward)) for part in selection
+    }
+    responses = pl.concat(found.images).filter(layer=picked.layer, vector=FEATURES)
+    rows, notes = [], []
+    for part in runs:
+        dose, own = doses.get(part.language), responses.filter(language=part.language)
+        if dose is None:
+            notes.append(f"{part.language}: no dose upward is in range on the selection split; no rate is measured.")
+            continue
+        clean = own.filter(dose=0.0) if 0 in config.doses else part.respond_clean(picked.opened, picked.steer)
+        random = part.random_responses(picked.opened, picked.steer, dose)
+        rows.append(rate_at(picked.layer, own.filter(dose=dose), clean, random, Resampling(inputs, config.bootstrap)))
+    return corrected_rates(pl.DataFrame(rows, schema=RATES)), notes
+
+
+def _describe(own: _Steered) -> pl.DataFrame:
+    chosen = list(own.features)
     columns = {
-        "layer": pl.Series([layer] * len(chosen), dtype=pl.UInt16),
+        "layer": pl.Series([own.layer] * len(chosen), dtype=pl.UInt16),
         "feature": pl.Series(chosen, dtype=pl.UInt32),
-        "toward": ["female" if sign > 0 else "male" for sign in steer.signs],
-        "quantile_99_5": pl.Series(steer.quantiles, dtype=pl.Float64),
-        "association": [association] * len(chosen),
+        "toward": ["female" if sign > 0 else "male" for sign in own.steer.signs],
+        "quantile_99_5": pl.Series(own.steer.quantiles, dtype=pl.Float64),
+        "association": [own.opened.ranking.association(chosen)] * len(chosen),
     }
     return pl.DataFrame(columns)

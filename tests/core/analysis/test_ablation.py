@@ -9,8 +9,8 @@ import torch
 
 from core.analysis.ablation import Config as AblationConfig
 from core.analysis.ablation.figures import figures
+from core.analysis.ablation.findings import estimates
 from core.analysis.ablation.run import run as ablation
-from core.analysis.ablation.summary import headlines
 from core.analysis.result import Result
 from core.causal.controls import matched_controls
 from core.causal.counterparts import swaps_by_lexicon, swaps_by_truth, swaps_by_twin, words_of
@@ -23,6 +23,7 @@ from core.lm.hooks import edit
 from core.lm.outcomes import word_ends
 from core.lm.patched import LAST_PROMPT, build_batch, clean_run, run_full
 from tests.core.causal.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld, causal_world
+from tests.core.causal.sourced import assert_sourced
 
 CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100)
 
@@ -48,7 +49,9 @@ def test_the_planted_features_are_chosen_and_move_the_word_in_both_languages(res
     rows = primary(result)
     assert set(rows["language"]) == {"en", "ar", "all"}
     assert (rows["low"] > 0).all()
-    assert (rows["p"] == 1 / 20).all()
+    assert (rows["p"] <= 0.05).all()
+    assert rows["language"][-1] == "all"
+    assert all(one.verdict == "found" for one in result.estimates if one.answers)
 
 
 def test_random_features_do_not(result: Result) -> None:
@@ -67,16 +70,18 @@ def test_interchange_with_the_twin_is_the_ceiling_and_ablation_about_half_of_it(
     assert ceiling["share"].is_null().all()
 
 
-def test_the_last_prompt_position_alone_holds_less_than_all(result: Result) -> None:
-    alone = primary(result, "zero ablation, last prompt token only")
-    assert (alone["effect"].to_numpy() < primary(result)["effect"].to_numpy()).all()
+def test_the_last_prompt_token_alone_is_left_out_where_no_sae_is_trained_on_its_rows(result: Result) -> None:
+    """The chat template ends in a control token; 0.0 [0, 0] there is no measurement."""
+    assert primary(result, "zero ablation, last prompt token only").is_empty()
+    assert primary(result, "zero ablation, image only").height == 3
+    assert any("last prompt token" in note and "no SAE is trained" in note for note in result.notes)
 
 
 def test_effects_equal_the_same_ablation_by_a_hook_in_the_full_model(world: CausalWorld, result: Result) -> None:
     """One word at a time, the whole model, features removed by projection: no code of the runs."""
     inputs, loaded = world.inputs, world.loaded
     ends = word_ends(loaded)
-    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, CONFIG.images).rows, "en")
+    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, CONFIG.images).captions, "en")
     found = result.tables["images"].filter(
         (pl.col("language") == "en")
         & (pl.col("intervention") == "zero ablation")
@@ -119,7 +124,7 @@ def test_people_who_show_no_gender_are_left_out_and_counted(world: CausalWorld) 
 def test_without_any_pair_the_result_says_so(world: CausalWorld) -> None:
     samples = world.samples.with_columns(pl.lit("neutral").alias("visible_gender"))
     found = ablation(replace(world.inputs, samples=samples), CONFIG)
-    assert found.headlines == ()
+    assert found.estimates == ()
     assert found.tables["effects"].is_empty()
     assert any("No ablation" in note for note in found.notes)
     assert figures(found.tables) == {}
@@ -130,21 +135,71 @@ def test_the_same_run_gives_the_same_tables(world: CausalWorld, result: Result) 
     assert all(again.tables[name].equals(table) for name, table in result.tables.items())
 
 
-def test_headlines_carry_effect_interval_and_control(result: Result) -> None:
-    assert 1 <= len(result.headlines) <= 4
-    assert "19 random sets" in result.headlines[0]
-    assert "p = 0.05" in result.headlines[0]
-    assert "[" in result.headlines[0]
+def test_estimates_answer_by_language_before_what_is_pooled(result: Result) -> None:
+    assert_sourced(result)
+    assert [one.name for one in result.estimates[:3]] == ["shift.en", "shift.ar", "shift.all"]
+    assert [one.answers for one in result.estimates[:3]] == [True, True, False]
+    shift = result.estimates[0]
+    assert (shift.n, shift.counted, shift.draws, shift.sides) == (6, "test images", 19, 2)
+    assert shift.control is not None and shift.control.draws == 19
+    assert shift.condition.startswith("2 features associated with gender")
+    assert {"share.en", "share.ar", "kl.en", "kl.ar"} <= {one.name for one in result.estimates}
 
 
-def test_the_headlines_layer_is_picked_without_the_test_images(result: Result) -> None:
-    """A layer with a larger effect on test images loses against one whose features go more with gender elsewhere."""
+def test_the_reported_layer_is_picked_without_the_test_images(result: Result) -> None:
+    """A layer with a larger effect on test images loses against one whose features' association is larger elsewhere."""
     tables = dict(result.tables)
     for name, columns in (("effects", {"effect": 99.0}), ("features", {"association": 0.01}), ("specificity", {})):
         other = [pl.lit(value).alias(column) for column, value in columns.items()]
         moved = tables[name].with_columns(pl.lit(LAYER + 1, pl.UInt16).alias("layer"), *other)
         tables[name] = pl.concat([moved, tables[name]])
-    assert f"at layer {LAYER} (of 2, the layer whose features go most with gender" in headlines(tables)[0]
+    found = estimates(tables, GENDER, "images")
+    assert {one.layer for one in found} == {LAYER}
+    assert found[0].chosen.startswith("of 2 layers the one whose features have the largest association")
+    assert found[0].family == "2 layers × 2 languages"
+
+
+def test_without_a_match_there_is_no_control_and_no_claim(world: CausalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.causal.controls.CALIPER", 1 + 1e-9)
+    found = ablation(world.inputs, CONFIG)
+    shift = next(one for one in found.estimates if one.name == "shift.en")
+    assert shift.control is None and shift.p is None
+    assert shift.verdict == "weak"
+    assert "caliper" in shift.caveats[0]
+    assert any("caliper" in note for note in found.notes)
+
+
+def test_captions_of_an_image_are_averaged(world: CausalWorld) -> None:
+    """A second caption of every image that is measured halves no image's weight."""
+    extra = (
+        world.samples.filter(pl.col("split") == "test")
+        .with_columns(
+            pl.lit("Here a woman is singing.").alias("caption_en"),
+            (pl.col("sample_id") + "-b").alias("sample_id"),
+            pl.lit(None, pl.String).alias("twin_id"),
+        )
+        .filter(pl.col("gender_en") == "female")
+    )
+    inputs = replace(world.inputs, samples=pl.concat([world.samples, extra]))
+    found = ablation(inputs, replace_config(draws=19))
+    captions = found.tables["images"].filter(language="en", intervention="zero ablation", outcome="first-gendered")
+    assert captions.height > captions["image_id"].n_unique() == 6
+    row = primary(found).filter(language="en")
+    assert row["images"].item() == 6
+    means = captions.group_by("image_id").agg(pl.col("effect").mean())
+    assert row["effect"].item() == pytest.approx(means["effect"].mean())
+
+
+def replace_config(**changed: object) -> AblationConfig:
+    return CONFIG.model_copy(update=changed)
+
+
+def test_balance_tells_how_alike_chosen_and_drawn_sets_are(result: Result) -> None:
+    table = result.tables["balance"]
+    assert set(table["measure"]) == {"firing rate", "mean squared contribution", "‖Δx‖", "‖Δx‖ / ‖x‖"}
+    assert set(table["language"]) == {"en", "ar"}
+    assert {"image", "prompt", "caption", "last prompt token"} <= set(table["segment"])
+    assert table["drawn"].is_not_null().all()
 
 
 def test_figures_are_valid(result: Result) -> None:
@@ -179,7 +234,7 @@ def test_profiles_average_over_rows_of_a_segment_and_language(world: CausalWorld
 
 def test_ablation_replaces_activations_by_segment_and_keeps_the_rest(world: CausalWorld) -> None:
     inputs, loaded = world.inputs, world.loaded
-    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 2).rows, "en")
+    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 2).captions, "en")
     batch = build_batch(loaded, [pair.caption for pair in pairs])
     stream = clean_run(loaded, batch, [LAYER])[LAYER]
     site = open_edit_site(inputs.open_layer(LAYER).sae, stream, batch.segments, batch.patchable())
@@ -195,7 +250,7 @@ def test_ablation_replaces_activations_by_segment_and_keeps_the_rest(world: Caus
 
 def test_no_patch_reaches_a_norm_beyond_the_limit_but_the_last_prompt_position(world: CausalWorld) -> None:
     inputs, loaded = world.inputs, world.loaded
-    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 2).rows, "en")
+    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 2).captions, "en")
     batch = build_batch(loaded, [pair.caption for pair in pairs])
     stream = clean_run(loaded, batch, [LAYER])[LAYER]
     last = batch.segments == LAST_PROMPT
@@ -224,7 +279,7 @@ def test_a_patch_by_segment_is_refused_during_generation(world: CausalWorld) -> 
 
 def test_batching_does_not_move_the_outcome(world: CausalWorld) -> None:
     inputs, loaded = world.inputs, world.loaded
-    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 6).rows, "ar")
+    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 6).captions, "ar")
     ends = word_ends(loaded)
     together = PairRuns(loaded, pairs, ends)
     whole = together.log_odds(LAYER, together.streams(LAYER))

@@ -14,6 +14,7 @@ from core.analysis.amplification.run import run as amplification
 from core.analysis.result import Result
 from core.causal.steering import difference_of_means, feature_vector, upper_quantile
 from tests.core.causal.causal_world import LAYER, MALE, SAID, STRENGTH, CausalWorld, causal_world
+from tests.core.causal.sourced import assert_sourced
 
 CONFIG = AmplificationConfig(
     layers=(LAYER,), features=2, images=6, doses=(-1, -0.5, 0, 0.5, 1), draws=19, bootstrap=100
@@ -48,7 +49,7 @@ def test_the_response_rises_with_the_dose_in_both_languages(result: Result) -> N
 def test_random_features_of_the_same_length_move_it_less(result: Result) -> None:
     slopes = own(result.tables["slopes"])
     assert (slopes["draws"] == 19).all()
-    assert (slopes["p"] == 1 / 20).all()
+    assert (slopes["p"] <= 0.05).all()
 
 
 def test_dose_0_changes_nothing_and_norms_grow_with_the_dose(result: Result) -> None:
@@ -75,7 +76,7 @@ def test_difference_of_means_finds_the_planted_direction(world: CausalWorld) -> 
     difference = difference_of_means(world.inputs.open_layer(LAYER))
     assert difference is not None
     cosine = float(difference @ world.basis[SAID] / difference.norm())
-    assert cosine > 0.9
+    assert cosine > 0.85  # the decoys go their own way in so few images
     assert float(difference @ world.basis[SAID]) == pytest.approx(2 * STRENGTH, rel=0.01)
 
 
@@ -94,9 +95,24 @@ def test_isotonic_r2_is_1_for_a_rising_curve_and_0_for_a_falling_one() -> None:
     assert math.isnan(isotonic_r2(doses, np.ones((2, 3))))
 
 
-def test_headlines_and_figures(result: Result) -> None:
-    assert 1 <= len(result.headlines) <= 4
-    assert all("[" in headline for headline in result.headlines)
+def test_estimates_answer_by_language(result: Result) -> None:
+    assert_sourced(result)
+    answers = [one for one in result.estimates if one.answers]
+    assert [one.name for one in answers] == ["slope.en", "slope.ar"]
+    assert all(one.verdict == "found" and one.draws == 19 for one in answers)
+    assert {one.name for one in result.estimates} >= {"rate_change.en", "rate_change.ar", "cost.en", "cost.ar"}
+
+
+def test_the_rate_at_the_chosen_dose_has_its_control(result: Result) -> None:
+    rates = result.tables["rates"]
+    assert rates["language"].to_list() == ["en", "ar"]
+    assert (rates["draws"] == 19).all()
+    assert (rates["dose"] > 0).all()
+    assert (rates["change"] >= rates["control"]).all() and rates["change"].max() > 0
+    np.testing.assert_allclose(rates["change"], rates["female_rate"] - rates["clean_rate"])
+
+
+def test_figures_are_valid(result: Result) -> None:
     drawn = figures(result.tables)
     assert set(drawn) == {"dose_response", "slopes", "cost"}
     assert all(figure.chart.to_dict() and figure.caption for figure in drawn.values())
@@ -105,5 +121,5 @@ def test_headlines_and_figures(result: Result) -> None:
 def test_without_any_pair_the_result_says_so(world: CausalWorld) -> None:
     samples = world.samples.with_columns(pl.lit("neutral").alias("visible_gender"))
     found = amplification(replace(world.inputs, samples=samples), CONFIG)
-    assert found.headlines == ()
+    assert found.estimates == ()
     assert figures(found.tables) == {}

@@ -72,14 +72,15 @@ def test_ablation_measures_pairs_of_words_and_leaves_images_out(inputs: Analysis
     assert found.tables["effects"]["effect"].is_finite().all()
     assert any("Text only" in note for note in found.notes)
     assert any("different contexts before the word" in note for note in found.notes)
-    assert found.headlines
+    assert found.estimates
+    assert all(one.counted == "test items" for one in found.estimates)
 
 
 def test_amplification_steers_text(inputs: AnalysisInputs) -> None:
     config = AmplificationConfig(layers=(LAYER,), features=2, images=6, doses=(-1, 0, 1), draws=19, bootstrap=50)
     found = amplification(inputs, config)
     assert found.tables["slopes"]["slope"].is_finite().all()
-    assert found.headlines
+    assert found.estimates
 
 
 def test_the_gallery_continues_texts_and_has_no_maps(inputs: AnalysisInputs) -> None:

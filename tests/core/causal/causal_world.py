@@ -2,8 +2,11 @@
 
 Women's pictures are bright, men's dark. A hook behind block 1 reads brightness off the image rows; it sets `SEEN` to
 ± in the image rows of the box (each cell by its own brightness) and `SAID` to ± in all rows behind the image. `SAID`
-is what the head reads woman − man from. All other directions get noise that the picture alone decides. Block 2 adds
-nothing, so that its stream is what the hook made. The autoencoder has `SAID`, `SEEN` and the rest of an orthonormal
+is what the head reads woman − man from. Five `DECOYS` are set like `SAID`, by the picture but not by its brightness,
+and the head is blind to them: they are what `SAID` can be matched with. All other directions get noise that the picture
+alone decides. Block 2 adds nothing, so that its stream is what the hook made.
+
+The autoencoder has `SAID`, `SEEN` and the rest of an orthonormal
 basis as features, either sign apart: the first two are planted, the others are controls.
 """
 
@@ -44,6 +47,7 @@ CAPTIONS = {
     "ar": {"female": "في حديقة امرأة تغني", "male": "في حديقة رجل يغني"},
 }
 SAID, SEEN, MALE = 0, 1, 32
+DECOYS = slice(2, 7)
 """Features: what words follow, what the box shows, and where the male sides of the features begin."""
 
 
@@ -161,7 +165,7 @@ def causal_world(model: Path, folder: Path, pairs: dict[str, int]) -> Iterator[C
     opened = load_model(model, "float32", "cpu")
     generator = torch.Generator().manual_seed(5)
     basis = torch.linalg.qr(torch.randn(32, 32, generator=generator)).Q.T.contiguous()
-    loaded = _with_head(opened, basis[SAID], generator)
+    loaded = _with_head(opened, basis, generator)
     for norm in (loaded.blocks[LAYER].post_attention_layernorm, loaded.blocks[LAYER].post_feedforward_layernorm):
         norm.weight.fill_(-1)  # Gemma's norm multiplies by 1 + weight: the block adds nothing
     brightness = _Brightness.find(loaded, folder, samples)
@@ -171,10 +175,11 @@ def causal_world(model: Path, folder: Path, pairs: dict[str, int]) -> Iterator[C
 
 
 @torch.no_grad()
-def _with_head(opened: LoadedModel, said: Tensor, generator: torch.Generator) -> LoadedModel:
-    """A head of its own that is blind to `said`, but for the words of either gender."""
+def _with_head(opened: LoadedModel, basis: Tensor, generator: torch.Generator) -> LoadedModel:
+    """A head of its own that is blind to the decoys, and to `SAID` but for the words of either gender."""
     weight = torch.randn(opened.unembedding.shape, generator=generator) * 0.3
-    weight -= torch.outer(weight @ said, said)
+    said, blind = basis[SAID], torch.cat([basis[SAID][None], basis[DECOYS]])
+    weight -= weight @ blind.T @ blind
     first = {text: opened.tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in _WORDS}
     for text, sign in _WORDS.items():
         weight[first[text]] += sign * said
@@ -225,7 +230,8 @@ class _Circuit:
         self._shown: Tensor | None = None
 
     def __call__(self, stream: Tensor) -> Tensor:
-        changed = stream - (stream @ self._basis[:2].T) @ self._basis[:2]
+        set_here = self._basis[: DECOYS.stop]
+        changed = stream - (stream @ set_here.T) @ set_here
         behind = slice(0, None)
         if stream.shape[1] > 1:
             image = slice(IMAGE_START, IMAGE_START + SIDE**2)
@@ -233,9 +239,11 @@ class _Circuit:
             box = torch.tensor(BOX)
             changed[:, IMAGE_START + box] += STRENGTH * cells[:, box, None] * self._basis[SEEN]
             # A hash of the picture: it differs between twins as between any two.
-            noise = NOISE * torch.sin(40 * stream[:, image].mean(dim=1) @ self._basis[2:].T) @ self._basis[2:]
+            hashed = torch.sin(40 * stream[:, image].mean(dim=1) @ self._basis.T)
+            noise = NOISE * hashed[:, DECOYS.stop :] @ self._basis[DECOYS.stop :]
             changed[:, image] += noise[:, None]
-            self._shown = torch.sign(cells.mean(dim=1))[:, None] * STRENGTH * self._basis[SAID] + noise
+            decoys = STRENGTH * torch.sign(hashed[:, DECOYS]) @ self._basis[DECOYS]
+            self._shown = torch.sign(cells.mean(dim=1))[:, None] * STRENGTH * self._basis[SAID] + noise + decoys
             behind = slice(IMAGE_START + SIDE**2, None)
         assert self._shown is not None
         changed[:, behind] += self._shown[:, None]

@@ -1,0 +1,113 @@
+"""The ablation's estimates: the shift by language at one layer, its share of the ceiling, and what other words pay."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from core.analysis.ablation.measures import FIRST, ZERO
+from core.analysis.ablation.summary import ALL
+from core.causal.chosen import called
+from core.data.concept import Concept
+from core.stats.estimate import Control, Estimate, Source
+from core.stats.picking import of_layers, picked_layer
+
+NO_MATCH = "no feature set lies within the caliper of the chosen one, so that there is no control"
+MATCHED = "random feature sets matched on firing rate, mean squared contribution and added norm"
+
+
+def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str) -> tuple[Estimate, ...]:
+    """What was found at the layer that the selection split picks, languages before what is pooled over them."""
+    layer = picked_layer(tables["features"])
+    layers = tables["features"]["layer"].n_unique()
+    own = tables["features"].filter(layer=layer)
+    place = _Place(
+        layer=layer,
+        chosen=of_layers(layers, concept.name),
+        condition=f"{called(own, concept)}, set to zero at every position",
+        counted=f"test {counted}",
+        languages=tables["effects"].filter(pl.col("language") != ALL)["language"].n_unique(),
+        layers=layers,
+    )
+    shifts = tables["effects"].filter(layer=layer, outcome=FIRST, intervention=ZERO)
+    found = [place.shift(row) for row in shifts.rows(named=True)]
+    found += [one for row in shifts.rows(named=True) for one in place.share(row)]
+    costs = tables["specificity"].filter(pl.col("layer") == layer, pl.col("kl").is_finite())
+    return (*found, *(place.cost(row) for row in costs.rows(named=True)))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What all estimates of one layer share."""
+
+    layer: int
+    chosen: str
+    condition: str
+    counted: str
+    languages: int
+    layers: int
+
+    def shift(self, row: Mapping[str, Any]) -> Estimate:
+        pooled = row["language"] == ALL
+        tested = f"{self.layers} layers" if pooled else f"{self.layers} layers × {self.languages} languages"
+        return Estimate(
+            name=f"shift.{row['language']}",
+            quantity="shift of the first gendered word toward the other gender",
+            value=row["effect"],
+            unit="nats",
+            interval=(row["low"], row["high"]),
+            control=_control(row, MATCHED),
+            p=row["p"],
+            q=row["q"],
+            family=tested,
+            draws=row["draws"] or 0,
+            answers=not pooled,
+            caveats=() if row["draws"] else (NO_MATCH,),
+            **self._of(row, "effects", "effect"),
+        )
+
+    def share(self, row: Mapping[str, Any]) -> Iterator[Estimate]:
+        """The share of the ceiling; none where there is no ceiling, or where the effect is no part of it."""
+        if row["share"] is None or not 0 <= row["share"] <= 1:
+            return
+        yield Estimate(
+            name=f"share.{row['language']}",
+            quantity="share of what the twin's stream in place of the image's own shifts the word by",
+            value=row["share"],
+            unit="share",
+            interval=(row["share_low"], row["share_high"]),
+            described=True,
+            **self._of(row, "effects", "share"),
+        )
+
+    def cost(self, row: Mapping[str, Any]) -> Estimate:
+        return Estimate(
+            name=f"kl.{row['language']}",
+            quantity="KL divergence at the caption's words that tell no gender",
+            value=row["kl"],
+            unit="nats a token",
+            interval=(row["low"], row["high"]),
+            control=_control(row, MATCHED) if row["draws"] else None,
+            described=True,
+            **self._of(row, "specificity", "kl"),
+        )
+
+    def _of(self, row: Mapping[str, Any], table: str, column: str) -> dict[str, Any]:
+        """Where a number stands, and what it is about."""
+        names = ("layer", "language", "outcome", "intervention")
+        return {
+            "source": Source(table, {name: row[name] for name in names if name in row}, column),
+            "n": row["images"],
+            "counted": self.counted,
+            "layer": self.layer,
+            "language": None if row["language"] == ALL else row["language"],
+            "condition": self.condition,
+            "chosen": self.chosen,
+        }
+
+
+def _control(row: Mapping[str, Any], what: str) -> Control | None:
+    if row["control"] is None:
+        return None
+    return Control(what, row["control"], row["control_low"], row["control_high"], row["draws"])

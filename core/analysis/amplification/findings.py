@@ -1,0 +1,126 @@
+"""The amplification's estimates: the slope at dose 0 by language at one layer, and the rate at the chosen dose."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from core.causal.chosen import called
+from core.causal.steering import DIFFERENCE, FEATURES
+from core.data.concept import Concept
+from core.stats.estimate import Control, Estimate, Source
+from core.stats.picking import of_layers, picked_layer
+
+RANDOM = "random feature sets of the same length and random signs"
+NO_MATCH = "no feature set lies within the caliper of the chosen one, so that there is no control"
+
+
+def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str) -> tuple[Estimate, ...]:
+    """What was found at the layer that the selection split picks."""
+    features = tables["features"]
+    layer, layers = picked_layer(features), features["layer"].n_unique()
+    slopes = tables["slopes"].filter(layer=layer)
+    place = _Place(
+        layer=layer,
+        chosen=of_layers(layers, concept.name),
+        features=called(features.filter(layer=layer), concept),
+        side=concept.sides[0],
+        word=f"{concept.adjective} word",
+        counted=f"test {counted}",
+        family=f"{layers} layers × {slopes['language'].n_unique()} languages",
+    )
+    found = [place.slope(row) for row in slopes.filter(vector=FEATURES).rows(named=True)]
+    for row in tables["rates"].rows(named=True):
+        found += place.rate(row, tables["rates"].height)
+    found += [place.difference(row) for row in slopes.filter(vector=DIFFERENCE).rows(named=True)]
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What all estimates of one layer share."""
+
+    layer: int
+    chosen: str
+    features: str
+    side: str
+    word: str
+    counted: str
+    family: str
+
+    def slope(self, row: Mapping[str, Any]) -> Estimate:
+        return Estimate(
+            name=f"slope.{row['language']}",
+            quantity=f"slope at dose 0 of log p({self.side} word) − log p(the other side's word) at the {self.word}",
+            value=row["slope"],
+            interval=(row["low"], row["high"]),
+            control=_control(row),
+            p=row["p"],
+            q=row["q"],
+            family=self.family,
+            draws=row["draws"] or 0,
+            answers=True,
+            condition=f"{self.features}, added at every position",
+            caveats=() if row["draws"] else (NO_MATCH,),
+            **self._of(row, "slopes", "slope", "nats per dose"),
+        )
+
+    def difference(self, row: Mapping[str, Any]) -> Estimate:
+        """The comparator, of which nothing is claimed."""
+        return Estimate(
+            name=f"difference_slope.{row['language']}",
+            quantity=f"slope at dose 0 of log p({self.side} word) − log p(the other side's word) at the {self.word}",
+            value=row["slope"],
+            interval=(row["low"], row["high"]),
+            described=True,
+            condition="the difference of the two sides' mean streams, of the features' length, added at every position",
+            **self._of(row, "slopes", "slope", "nats per dose"),
+        )
+
+    def rate(self, row: Mapping[str, Any], languages: int) -> Iterator[Estimate]:
+        dose = f"{self.features}, added at dose {row['dose']:g}, the best in range on the selection split"
+        yield Estimate(
+            name=f"rate_change.{row['language']}",
+            quantity=f"change of the share of {self.counted} whose likelier word is {self.side}",
+            value=row["change"],
+            interval=(row["low"], row["high"]),
+            control=_control(row),
+            p=row["p"],
+            q=row["q"],
+            family=f"{languages} languages",
+            draws=row["draws"] or 0,
+            condition=dose,
+            caveats=() if row["draws"] else (NO_MATCH,),
+            **self._of(row, "rates", "change", "points"),
+        )
+        if math.isfinite(row["cost"]):
+            yield Estimate(
+                name=f"cost.{row['language']}",
+                quantity="change of the cross-entropy at the caption's words that tell no side",
+                value=row["cost"],
+                interval=(row["cost_low"], row["cost_high"]),
+                described=True,
+                condition=dose,
+                **self._of(row, "rates", "cost", "nats a token"),
+            )
+
+    def _of(self, row: Mapping[str, Any], table: str, column: str, unit: str) -> dict[str, Any]:
+        """Where a number stands, and what it is about."""
+        names = ("layer", "language", "vector")
+        return {
+            "unit": unit,
+            "source": Source(table, {name: row[name] for name in names if name in row}, column),
+            "n": row["images"],
+            "counted": self.counted,
+            "layer": self.layer,
+            "language": row["language"],
+            "chosen": self.chosen,
+        }
+
+
+def _control(row: Mapping[str, Any]) -> Control | None:
+    if row["control"] is None:
+        return None
+    return Control(RANDOM, row["control"], row["control_low"], row["control_high"], row["draws"])

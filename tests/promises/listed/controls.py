@@ -1,0 +1,74 @@
+"""Changes that break promises of controls and steering vectors."""
+
+from tests.promises.mutation import Mutant
+
+_CONTROLS, _STEERING, _PATCH = "core/causal/controls.py", "core/causal/steering.py", "core/causal/interventions.py"
+
+
+def _of(breaks: str, file: str, old: str, new: str) -> Mutant:
+    return Mutant(breaks, file, old, new, "test_controls.py")
+
+
+MUTANTS = (
+    _of(
+        "controls: associated features are allowed",
+        _CONTROLS,
+        "(least_p(view) >= ASSOCIATED) &",
+        "(least_p(view) >= 0) &",
+    ),
+    _of("controls: the least similar features", _CONTROLS, "[:_NEAREST]]", "[::-1][:_NEAREST]]"),
+    _of(
+        "controls: association on the selection split alone",
+        _CONTROLS,
+        'SPLITS = ("train", "select")',
+        'SPLITS = ("select",)',
+    ),
+    _of(
+        "controls: association on test images",
+        _CONTROLS,
+        'SPLITS = ("train", "select")',
+        'SPLITS = ("train", "select", "test")',
+    ),
+    _of(
+        "controls: later words are not looked at",
+        _CONTROLS,
+        "in view.concept.questions:",
+        "in list(view.concept.questions)[:4]:",
+    ),
+    _of("controls: no caliper on the firing rate", _CONTROLS, "        _is_near(self.rate, own.rate, caliper),\n", ""),
+    _of(
+        "controls: no caliper on the added norm",
+        _CONTROLS,
+        "        _is_near(self.norm, own.norm, caliper, slack).all(axis=0),\n".replace("        ", "            ", 1),
+        "",
+    ),
+    _of("controls: chosen features among the controls", _CONTROLS, "    free[list(chosen)] = False\n", ""),
+    _of("controls: a few sets are enough", _CONTROLS, "min(draws, LEAST)", "min(draws, 1)"),
+    _of("controls: a fixed seed", _CONTROLS, "np.random.default_rng(seed))\n", "np.random.default_rng(0))\n"),
+    _of(
+        "steering: the difference of means is not scaled",
+        _STEERING,
+        "difference / difference.norm() * own.norm()",
+        "difference",
+    ),
+    _of(
+        "steering: random vectors are not scaled",
+        _STEERING,
+        "vector / vector.norm().clamp(min=1e-12) * own.norm()",
+        "vector",
+    ),
+    _of(
+        "steering: difference of means from test images",
+        _STEERING,
+        'labelled_images(images, labels, "select")',
+        'labelled_images(images, labels, "test")',
+    ),
+    _of("steering: all random signs are one", _STEERING, "generator.choice([-1, 1]", "generator.choice([1, 1]"),
+    _of(
+        "ablation: the replacement is of another segment",
+        _PATCH,
+        "(site.segments == segment)[:, None]",
+        "(site.segments != segment)[:, None]",
+    ),
+)
+"""Each is noticed by test_controls.py."""
