@@ -76,8 +76,10 @@ class Comparison:
 
     @property
     def same_settings_other_results(self) -> bool:
-        """Whether no setting differs and artefacts do: other data or weights at the same place, or other code. The report
-        is another wherever the name is."""
+        """Whether no setting differs and artefacts do: other data or weights at the same place, or other code.
+
+        A report is another wherever the name is; it does not count.
+        """
         sides = (self.left, self.right)
         whole = all(side.layer is None for side in sides)
         made = [set(side.study.artifacts) - {side.study.report_artifact} for side in sides]
