@@ -10,6 +10,7 @@ from core.activations.stream_rows import SHARED
 from core.analysis.overview.emergence import LabelledSplits, ProbeSetup
 from core.data.gender_concept import GENDER
 from core.features.associations import Labels
+from core.features.families import Families
 from core.features.row_groups import FeatureSums, RowGroups
 from core.features.shuffles import shuffle_labels
 from core.stats.probes import Labelled
@@ -57,6 +58,20 @@ def make_sums(
     return FeatureSums(RowGroups(pl.concat(parts), np.zeros(0, np.int64)), sums, fired)
 
 
+def make_families(
+    samples: pl.DataFrame,
+    sets: Mapping[tuple[str | None, str], np.ndarray],
+    position_sets: tuple[str, ...] = (GENDER.positions.before,),
+    layers: Sequence[int] = (0,),
+    draws: int = 20,
+) -> Families:
+    """Families of tests over layers that hold the same features."""
+    families = Families(GENDER, Labels.by_language(GENDER, samples, ("ar", "en")), draws, seed=0)
+    for layer in layers:
+        families.add(layer, make_sums(samples, sets), position_sets)
+    return families
+
+
 def noise(samples: pl.DataFrame, features: int, seed: int = 0) -> np.ndarray:
     """Activations that are associated with nothing."""
     return np.random.default_rng(seed).gamma(2, 1, (samples.height, features))
@@ -83,4 +98,4 @@ def split_by_split(names: Sequence[str], x: Mapping[str, np.ndarray], y: Mapping
     return LabelledSplits(train, select, test, list(names))
 
 
-__all__ = ["SHARED", "female", "make_samples", "make_setup", "make_sums", "noise", "split_by_split"]
+__all__ = ["SHARED", "female", "make_families", "make_samples", "make_setup", "make_sums", "noise", "split_by_split"]
