@@ -16,6 +16,7 @@ from core.features.correlates import (
     concept_eta2,
     correlates,
     exceeds_all,
+    is_shared,
     other_attributes,
     shared_with,
 )
@@ -142,6 +143,12 @@ def test_a_feature_of_nothing_is_shared_with_nothing() -> None:
     constant = ImageFeatures(features.images, np.zeros((N, 1)), np.zeros((N, 1)), np.zeros((N, 1)))
     assert shared_with(correlates(constant, [0], *_about(samples)))["shared_with"].to_list() == [None]
     assert not exceeds_all(np.array([0.0, 1, 0, 1]), np.ones((4, 1), bool), {"a": np.array([0, 1, 0, 1])}).any()
+
+
+def test_an_attribute_that_explains_less_than_random_groups_would_shares_nothing() -> None:
+    """Both below 0, the attribute the less: neither explains anything."""
+    own, concept = np.array([-0.01, -0.01, 0.01, 0.2, np.nan]), np.array([-0.02, np.nan, np.nan, 0.2, 0.1])
+    assert is_shared(own, concept).tolist() == [False, False, True, True, False]
 
 
 def test_of_several_attributes_the_one_that_exceeds_most_is_named() -> None:

@@ -464,6 +464,8 @@ def test_scores_are_summed_up_over_the_features_shown_by_language_paired() -> No
     assert rows["en"]["score"] == pytest.approx(0.845) and rows["en"]["control"] == pytest.approx(0.645)
     assert rows["en"]["low"] < 0.845 < rows["en"]["high"]
     assert 1 / 2001 <= rows["en"]["p"] < 0.02 and rows["ar"]["p"] > 0.05
+    alike = scores.with_columns(control=pl.col("score") + 0.01 * (pl.col("feature") % 2).cast(pl.Float64) - 0.005)
+    assert score_summary(alike, shown, inputs_of(samples_of(4, third)))["p"][0] > 0.5
     worse = scores.rename({"score": "control", "control": "score"})
     assert score_summary(worse, shown, inputs_of(samples_of(4, third)))["p"][0] == pytest.approx(rows["en"]["p"])
 
