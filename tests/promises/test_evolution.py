@@ -237,13 +237,16 @@ def test_the_question_is_answered_by_the_difference_alone(result: Result) -> Non
 
 
 def test_the_summary_takes_the_seed_and_names_what_was_not_measured() -> None:
-    flow = pl.DataFrame({"persistence": [0.2, 0.5, 0.9]})
+    flow = pl.DataFrame({"persistence": [0.2, 0.5, 0.9, 0.33, 0.71, 0.64, 0.48, 0.85]})
     table = pl.DataFrame({"lifetime": [1, 3], "tracks": [3, 2], "cut_short": [1, 1]})
     nothing = beyond_matched([], alone((1, 2), 4), 100, 0)
     first, second = (summary_table({"flow": flow, "lifetimes": table}, nothing, seed) for seed in (0, 7))
-    live = first.filter(measure="live").row(0, named=True)
-    assert live["value"] == pytest.approx(1.6 / 3) and live["n"] == 3
-    assert live["low"] == bootstrap_mean(flow["persistence"].to_numpy(), 1000, 0).low
+    shares = flow["persistence"].to_numpy()
+    for seed, summary in ((0, first), (7, second)):
+        live = summary.filter(measure="live").row(0, named=True)
+        assert (live["low"], live["value"], live["high"]) == tuple(bootstrap_mean(shares, 1000, seed))
+        assert live["n"] == 8
+    assert bootstrap_mean(shares, 1000, 0) != bootstrap_mean(shares, 1000, 7)
     assert second.filter(measure="lifetime")["value"][0] == 1
     one = findings(first, 2, "features", "images")[0]
     assert one.verdict == "not tested" and one.control is None and one.p is None and one.n == 0

@@ -86,11 +86,12 @@ def localise(layer: MappedLayer, boxes: Boxes, resampling: Resampling) -> pl.Dat
         drawn = {feature: pointing(layer.maps(feature), cells) for feature in layer.matched.drawn_from}
         shared = {"layer": layer.opened.layer, "box": name}
         for feature, score in scores.items():
-            own = compare(score.pointing, (feature,), layer.matched, drawn, resampling)
+            own = compare(score.pointing[None], (feature,), layer.matched, drawn, resampling)
             found = _row(score, cells, layer.grid.side, resampling) | own.described()
             rows.append({**shared, "feature": feature, "features": 1, **found})
         mean = _mean_scores([scores[feature] for feature in together])
-        whole = compare(mean.pointing, together, layer.matched, drawn, resampling)
+        own_scores = np.stack([scores[feature].pointing for feature in together])
+        whole = compare(own_scores, together, layer.matched, drawn, resampling)
         found = _row(mean, cells, layer.grid.side, resampling) | whole.tested()
         rows.append({**shared, "feature": None, "features": len(together), **found})
     return pl.DataFrame(rows, schema=LOCALISATION)

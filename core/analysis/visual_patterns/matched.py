@@ -85,7 +85,7 @@ def by_image(scores: Float[np.ndarray, "n N"]) -> Float[np.ndarray, " N"]:
 
 
 def compare(
-    measured: Float[np.ndarray, " N"],
+    own: Float[np.ndarray, "n N"],
     features: Sequence[int],
     matched: RateMatched,
     scores: Mapping[int, Float[np.ndarray, " N"]],
@@ -94,11 +94,11 @@ def compare(
     """Compare features with sets of matched ones, each set averaged by image as the features are.
 
     A draw stands for the features on a resample of the images' units, so that p carries the variation of features and
-    of images.
+    of images; so does the interval, which resamples the features and the units.
 
     Args:
-        measured: the features' score by image, NaN where they are silent.
-        features: those that were averaged; without a match among them there is no comparison.
+        own: the features' scores by image, NaN where they are silent.
+        features: their numbers; without a match among them there is no comparison.
         matched: their candidates.
         scores: the candidates' scores by image.
         resampling: of the interval; draws come from the same seed.
@@ -107,24 +107,31 @@ def compare(
     if not sets.size:
         return _NOTHING
     drawn = np.stack([by_image(np.stack([scores[int(feature)] for feature in one])) for one in sets])
-    control = by_image(drawn)
+    measured, control = by_image(own), by_image(drawn)
     both = np.isfinite(measured) & np.isfinite(control)
     if not both.any():
         return _NOTHING
     units = np.asarray(resampling.units)[both]
-    above = bootstrap_mean((measured - control)[both], resampling.draws, resampling.seed, units)
-    null = _resampled((drawn - control)[:, both], units, resampling.seed)
-    low, high = np.quantile(null, [0.025, 0.975])
-    spread = Interval(float(low), float(null.mean()), float(high))
-    p = permutation_p(abs(above.mean), np.abs(null))
-    return Comparison(float(control[both].mean()), int(both.sum()), above, spread, null.size, p)
+    found = float((measured - control)[both].mean())
+    picked = np.random.default_rng([resampling.seed, 4]).integers(len(own), size=(resampling.draws, len(own)))
+    again = np.stack([by_image(own[one]) for one in picked])
+    above = _resampled((again - control)[:, both], units, resampling.seed)
+    null = _resampled((drawn - control)[:, both], units, resampling.seed + 1)
+    p = permutation_p(abs(found), np.abs(null))
+    spread = _between(null, float(null.mean()))
+    return Comparison(float(control[both].mean()), int(both.sum()), _between(above, found), spread, null.size, p)
+
+
+def _between(draws: Float[np.ndarray, " draws"], mean: float) -> Interval:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Interval(float(low), mean, float(high))
 
 
 def _resampled(
     excess: Float[np.ndarray, "sets n"], units: Int[np.ndarray, " n"], seed: int
 ) -> Float[np.ndarray, " sets"]:
     """Each set's mean over a resample of its own; sets that are silent on all of it are left out."""
-    counts = weights(units.size, len(excess), seed + 1, units)
+    counts = weights(units.size, len(excess), seed, units)
     known = counts * np.isfinite(excess)
     total = (known * np.nan_to_num(excess)).sum(axis=1)
     fired = known.sum(axis=1)

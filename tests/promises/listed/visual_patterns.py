@@ -50,8 +50,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "visual patterns: controls are averaged by image, not pooled over maps",
         _MATCHED,
-        "control = by_image(drawn)",
-        "control = np.full(drawn.shape[1], np.nanmean(drawn))",
+        "measured, control = by_image(own), by_image(drawn)",
+        "measured, control = by_image(own), np.full(drawn.shape[1], np.nanmean(drawn))",
         _COMPARED,
     ),
     Mutant(
@@ -92,22 +92,29 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "visual patterns: p is two-sided",
         _MATCHED,
-        "p = permutation_p(abs(above.mean), np.abs(null))",
-        "p = permutation_p(above.mean, null)",
+        "p = permutation_p(abs(found), np.abs(null))",
+        "p = permutation_p(found, null)",
         _COMPARED,
     ),
     Mutant(
         "visual patterns: the null resamples images as the interval does",
         _MATCHED,
-        "counts = weights(units.size, len(excess), seed + 1, units)",
+        "counts = weights(units.size, len(excess), seed, units)",
         "counts = np.ones(excess.shape)",
+        _COMPARED,
+    ),
+    Mutant(
+        "visual patterns: the interval resamples the features as p does",
+        _MATCHED,
+        "again = np.stack([by_image(own[one]) for one in picked])",
+        "again = np.stack([by_image(own) for one in picked])",
         _COMPARED,
     ),
     Mutant(
         "visual patterns: twins are one unit of the null",
         _MATCHED,
-        "counts = weights(units.size, len(excess), seed + 1, units)",
-        "counts = weights(units.size, len(excess), seed + 1)",
+        "counts = weights(units.size, len(excess), seed, units)",
+        "counts = weights(units.size, len(excess), seed)",
         _COMPARED,
     ),
     Mutant(
