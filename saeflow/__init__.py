@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from core.features.layer_view import LayerView as LayerView
     from core.figures.theme import Figure as Figure
     from core.planning.study import Study as Study
+    from core.stats.estimate import Control as Control
+    from core.stats.estimate import Estimate as Estimate
+    from core.stats.estimate import Source as Source
     from core.study.section import Section as Section
     from saeflow._studies import open as open
     from saeflow._studies import run as run
@@ -32,16 +35,22 @@ _PLACES = {
     "LayerView": "core.features.layer_view:LayerView",
     "Result": "core.analysis.result:Result",
     "Figure": "core.figures.theme:Figure",
+    "Estimate": "core.stats.estimate:Estimate",
+    "Control": "core.stats.estimate:Control",
+    "Source": "core.stats.estimate:Source",
     "BadInput": "core.errors:BadInput",
 }
 __all__ = [
     "Analysis",
     "AnalysisInputs",
     "BadInput",
+    "Control",
+    "Estimate",
     "Figure",
     "LayerView",
     "Result",
     "Section",
+    "Source",
     "Study",
     "open",
     "run",

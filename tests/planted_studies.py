@@ -69,7 +69,7 @@ def _layer(workspace: Workspace, layer: int, fvu: float, what: Mapping[str, Any]
 
 
 def _analysis(workspace: Workspace, name: str, found: Sequence[Estimate], what: Mapping[str, Any]) -> Artifact:
-    summary = {"headlines": [], "metrics": {}, "shown": {}, "notes": [], "estimates": [one.as_json() for one in found]}
+    summary = {"metrics": {}, "shown": {}, "notes": [], "estimates": [one.as_json() for one in found]}
     return _publish(workspace, Unit(name, 1, "", dict(what)), {"summary.json": json.dumps(summary)})
 
 

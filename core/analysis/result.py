@@ -17,7 +17,6 @@ class Result:
     their headings; `notes` say what was left out and why.
     """
 
-    headlines: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)

@@ -19,7 +19,6 @@ def read_result(folder: Path) -> Result:
     """
     summary = read_json(folder / "summary.json")
     return Result(
-        headlines=tuple(summary["headlines"]),
         metrics=summary["metrics"],
         tables={path.stem: pl.read_parquet(path, glob=False) for path in sorted(folder.glob("*.parquet"))},
         shown=summary["shown"],
@@ -38,4 +37,4 @@ def read_estimates(folder: Path) -> tuple[Estimate, ...]:
 
 
 def _estimates(summary: Mapping[str, Any]) -> tuple[Estimate, ...]:
-    return tuple(map(Estimate.from_json, summary.get("estimates", ())))
+    return tuple(map(Estimate.from_json, summary["estimates"]))

@@ -104,7 +104,7 @@ class OpenedStudy:
         return tuple(sorted(self._made.analyses))
 
     def result(self, analysis: str) -> Result:
-        """What an analysis found: headlines, metrics, tables by name, notes.
+        """What an analysis found: estimates, metrics, tables by name, notes.
 
         Raises:
             BadInput: there is no such result, or a file of it is damaged.

@@ -176,8 +176,7 @@ def _section(folder: Path, name: str) -> Section:
     return Section(
         name=name,
         question=summary.get("question", ""),
-        headlines=tuple(summary["headlines"]),
-        estimates=tuple(map(Estimate.from_json, summary.get("estimates", ()))),
+        estimates=tuple(map(Estimate.from_json, summary["estimates"])),
         notes=tuple(summary.get("notes", ())),
         figures=tuple(read_figures(folder / "figures")),
         tables=_tables(folder, {key: heading for key, heading in shown.items() if key not in EXAMPLES}),

@@ -99,7 +99,7 @@ class _Writer:
         yield f"*{escaped(known.question)}*\n" if known.question else ""
         if section.skipped:
             yield f"Not run: {escaped(section.skipped)}\n"
-        said = (*sentences(section.estimates), *section.headlines)
+        said = sentences(section.estimates)
         yield from [f"- {escaped(line)}" for line in said] + ([""] if said else [])
         yield from _figures(section.name, section.figures)
         for shown in section.tables:

@@ -40,7 +40,6 @@ class Section:
 
     name: str
     question: str
-    headlines: tuple[str, ...] = ()
     estimates: tuple[Estimate, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: str | None = None

@@ -59,7 +59,7 @@ class SectionView:
     key: str
     title: str
     question: str
-    headlines: tuple[Markup, ...]
+    findings: tuple[Markup, ...]
     notes: tuple[Markup, ...]
     skipped: str | None
     figures: tuple[FigureView, ...]
@@ -107,7 +107,7 @@ class _Page:
             key=section.name,
             title=known.title,
             question=known.question,
-            headlines=tuple(text.mixed(line) for line in (*sentences(section.estimates), *section.headlines)),
+            findings=tuple(text.mixed(line) for line in sentences(section.estimates)),
             notes=tuple(text.mixed(line) for line in section.notes),
             skipped=section.skipped,
             figures=self.figures(section.name, section.figures),

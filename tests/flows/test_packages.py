@@ -69,7 +69,7 @@ def test_the_plan_names_it_and_the_report_has_its_chapter(made: Path, site: Path
     report = (made / "reports" / "mini" / "report.md").read_text("utf-8")
     chapter = report.partition("## Features that fire\n")[2].partition("\n## ")[0]
     assert "*How many features fire in each layer?*" in chapter and "figures/firing-live.png" in chapter
-    assert "512 features of 4 layers fire in 2 rows or more." in chapter
+    assert "Measured: features that fire, in the layer with most, 128.00 features (4 layers)." in chapter
 
 
 def test_mlflow_shows_it_as_a_run(made: Path, site: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_result_is_what_the_analysis_returned(mini_workspace: Path, study: Ope
     (folder,) = folders(mini_workspace, "ablation").values()
     written = json.loads((folder / "summary.json").read_text("utf-8"))
     assert isinstance(result, saeflow.Result)
-    assert list(result.headlines) == written["headlines"] and result.metrics == written["metrics"]
+    assert [one.as_json() for one in result.estimates] == written["estimates"] and result.metrics == written["metrics"]
     assert result.shown.keys() <= result.tables.keys()
     assert result.tables["effects"].equals(pl.read_parquet(folder / "effects.parquet", glob=False))
 

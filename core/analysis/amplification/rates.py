@@ -30,7 +30,7 @@ RATES = pl.Schema(
 
 
 def chosen_dose(found: pl.DataFrame) -> float | None:
-    """The dose upward that gives the highest rate of the first side's word, of those in range; the least wins a tie.
+    """The dose upward of the highest rate of the first side's word, of those in range; the least wins a tie.
 
     `found` are responses by caption on the selection split, so that no test image takes part in the choice. Null where
     no dose upward is in range (‖Δx‖ below ‖x‖).

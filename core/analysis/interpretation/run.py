@@ -39,7 +39,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     tables = notebook.tables()
     shown = {"described": heading(tables["associations"]), "passing": "Features that pass their test"}
     found = estimates(tables, inputs)
-    return Result((), _metrics(tables), tables, shown, _notes(inputs, tables), found)
+    return Result(_metrics(tables), tables, shown, _notes(inputs, tables), found)
 
 
 def heading(associations: pl.DataFrame) -> str:

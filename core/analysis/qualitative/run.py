@@ -85,7 +85,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     plan = _plan(inputs, config)
     if plan is None:
         note = f"layer {config.layer}: no feature passes the support filter on the selection split; nothing to show."
-        return Result((), {}, {"gallery": GALLERY.to_frame()}, notes=(note,))
+        return Result(tables={"gallery": GALLERY.to_frame()}, notes=(note,))
     chosen = choose_samples(inputs, max(POOL, config.images))
     shown: dict[str, _Shown] = {}
     notes: list[str] = []
@@ -96,7 +96,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
             shown[language] = _show(inputs, plan, pairs, config.max_new_tokens)
         inputs.progress(number + 1, len(inputs.languages))
     if not shown:
-        return Result((), {}, {"gallery": GALLERY.to_frame()}, notes=(*notes, "No captions to compare."))
+        return Result(tables={"gallery": GALLERY.to_frame()}, notes=(*notes, "No captions to compare."))
     if inputs.images is None:
         notes.append("Text only: the model continues each sample's text; there are no maps.")
     captions = pl.concat([part.captions for part in shown.values()])
@@ -115,7 +115,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     notes.append(f"Amplified at dose {dose} (99.5th percentiles), toward the gender the caption does not have.")
     metrics = {f"{row['language']}.{row['condition']}.changed": row["rate"] for row in tables["changes"].to_dicts()}
     found = estimates(tables, inputs, config.layer, _done(shown, len(plan.features)))
-    return Result((), metrics, tables, {"changes": "Captions whose gender changes"}, tuple(notes), found)
+    return Result(metrics, tables, {"changes": "Captions whose gender changes"}, tuple(notes), found)
 
 
 def _done(shown: Mapping[str, _Shown], features: int) -> dict[tuple[str, str], str]:
