@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.databases import CopyDatabases, copy_from
+
+# Hypothesis fails an example that takes 200 ms, which any example does on a busy machine.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # --- which tests stay together when several processes share them (`make test`) ---
 
