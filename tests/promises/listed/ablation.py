@@ -7,7 +7,8 @@ _MEANS, _MEASURES = "core/causal/resampling.py", "core/analysis/ablation/measure
 
 
 def _of(breaks: str, file: str, old: str, new: str) -> Mutant:
-    return Mutant(breaks, file, old, new, "test_ablation.py")
+    alone = file == _SETS or file.endswith("picking.py")
+    return Mutant(breaks, file, old, new, "test_against_sets.py" if alone else "test_ablation.py")
 
 
 MUTANTS = (
@@ -63,4 +64,4 @@ MUTANTS = (
         "    if True:\n",
     ),
 )
-"""Each is noticed by test_ablation.py."""
+"""Each is noticed by test_ablation.py or test_against_sets.py."""

@@ -6,7 +6,7 @@ _CONTROLS, _STEERING, _PATCH = "core/causal/controls.py", "core/causal/steering.
 
 
 def _of(breaks: str, file: str, old: str, new: str) -> Mutant:
-    return Mutant(breaks, file, old, new, "test_controls.py")
+    return Mutant(breaks, file, old, new, "test_controls.py" if file == _CONTROLS else "test_steering.py")
 
 
 MUTANTS = (
@@ -39,7 +39,7 @@ MUTANTS = (
     _of(
         "controls: no caliper on the added norm",
         _CONTROLS,
-        "        _is_near(self.norm, own.norm, caliper, slack).all(axis=0),\n".replace("        ", "            ", 1),
+        "        _is_near(self.norm, own.norm, caliper, slack).all(axis=0),\n",
         "",
     ),
     _of("controls: chosen features among the controls", _CONTROLS, "    free[list(chosen)] = False\n", ""),
@@ -71,4 +71,4 @@ MUTANTS = (
         "(site.segments != segment)[:, None]",
     ),
 )
-"""Each is noticed by test_controls.py."""
+"""Each is noticed by test_controls.py or test_steering.py."""
