@@ -207,7 +207,7 @@ def test_several_captions_of_an_image_are_averaged_before_images_are():
             "image_id": ["a", "a", "a", "b"],
             "language": "en",
             "ce_clean": [1.0, 1.0, 1.0, 1.0],
-            "ce_spliced": [2.0, 2.0, 2.0, 4.0],
+            "ce_spliced": [1.0, 1.5, 3.5, 4.0],
             "ce_mean": [5.0, 5.0, 5.0, 9.0],
         }
     )
