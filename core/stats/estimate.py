@@ -52,7 +52,7 @@ class Estimate:
 
     Args:
         name: unique within its analysis and the same in every study: "shift.en"; the metric in MLflow.
-        quantity: noun phrase: "shift of the first gendered word toward the other gender".
+        quantity: noun phrase: "shift of the concept's first word toward the other side".
         value: NaN where it could not be measured.
         unit: "nats", "nats a token", "AUROC", …; "share" is printed in percent, "points" as percentage points.
         n: how many units were counted.
