@@ -21,14 +21,16 @@ def choose_sae(work: Work) -> Mapping[str, float]:
     """Take the layer's SAE of the chosen variant over, file by file, and write down what it was chosen from."""
     variants: list[str] = work.recipe["variants"]
     folders = work.inputs("candidates")
-    table = pl.DataFrame([_row(folder, place, variants) for place, folder in enumerate(folders)])
+    figures = {"held_out_fvu": pl.Float64, "held_out_l0": pl.Float64}
+    rows = [_row(folder, place, variants) for place, folder in enumerate(folders)]
+    table = pl.DataFrame(rows, schema={"variant": pl.String, **figures})
     chosen = choose(table, work.recipe["choose"])
     source = folders[work.recipe["place"] * len(variants) + variants.index(chosen)]
     for name in read_json(source / MANIFEST)["files"]:
         _take(source / name, work.out / name)
     words = {"variant": chosen, "rule": work.recipe["choose"], "variants": variants}
     (work.out / "choice.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
-    return _metrics(source)
+    return {name: value for name, value in _metrics(source).items() if value is not None}
 
 
 def _row(folder: Path, place: int, variants: list[str]) -> dict[str, object]:
@@ -39,8 +41,8 @@ def _row(folder: Path, place: int, variants: list[str]) -> dict[str, object]:
     return {"variant": variants[place % len(variants)], "held_out_fvu": fvu, "held_out_l0": l0}
 
 
-def _metrics(folder: Path) -> dict[str, float]:
-    found: dict[str, float] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+def _metrics(folder: Path) -> dict[str, float | None]:
+    found: dict[str, float | None] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return found
 
 

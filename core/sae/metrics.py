@@ -17,6 +17,8 @@ DENSE_RATE = 0.1
 L0_ROWS = pl.Schema({"split": pl.String, "active": pl.UInt32, "rows": pl.UInt64})
 """One row a split (train, held_out) and number of active features that occurred: on how many rows it did."""
 _BLOCK_ELEMENTS = 2**24
+_NOTHING = 1e-24
+"""A variance of no more than this share of the mean square is float64's rounding of rows that are all the same."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Evaluation:
     """Reconstruction over some rows.
 
     `fvu` = Σ‖x − x̂‖² / Σ‖x − x̄‖², fraction of variance unexplained; `explained_variance` = 1 − ΣVar(x − x̂) / ΣVar(x)
-    over dimensions, which forgives a constant offset, so that it is 1 − fvu or a little more; `mse` of an element, in
+    over dimensions, which forgives a constant offset, so that it is 1 − fvu or a little more; both are NaN where all rows
+    are the same; `mse` of an element, in
     the rows' own units squared; `cosine` between x and x̂, averaged over rows; `l0` features active a row, and
     `l0_rows` how many rows had 0, 1, 2 … of them; `firings` [F] rows each feature is active on.
     """
@@ -84,7 +87,8 @@ def evaluate(
         firings += torch.bincount(code.indices[code.values > 0], minlength=sae.num_features)
         l0.append((code.values > 0).sum(1))
     y1, y2, r1, r2 = sums / len(x)
-    variance = float((y2 - y1.square()).sum().clamp_min(1e-30))
+    left = float((y2 - y1.square()).sum())
+    variance = left if left > _NOTHING * float((y2 + origin.square()).sum()) else 0.0
     return Evaluation(
         rows=len(x),
         fvu=unexplained_share(float(r2.sum()), variance),

@@ -36,3 +36,10 @@ def test_the_densest_is_not_taken_for_a_little_more() -> None:
     assert choose(steep, "sparsest") == "k32"
     hopeless = TABLE.with_columns(held_out_fvu=pl.Series([3.0, 2.0, 2.5] * 2))
     assert choose(hopeless, "sparsest") == "k16"
+
+
+def test_a_layer_of_identical_rows_has_no_say() -> None:
+    """Its FVU is undefined; where that is so in every layer, the first variant is taken."""
+    nothing = TABLE.with_columns(held_out_fvu=pl.lit(None, pl.Float64), layer=pl.lit(7))
+    assert choose(pl.concat([TABLE, nothing], how="diagonal"), "sparsest") == "k16"
+    assert choose(nothing, "sparsest") == choose(nothing, "lowest_fvu") == "k8"
