@@ -36,9 +36,9 @@ def import_sae(work: Work) -> Mapping[str, float]:
     origin = Origin(trained.other_model or model_name(work), layer, table.site, trained=trained)
     save_sae(sae, work.out, origin, quality.firing_rate)
     pl.DataFrame(schema=HISTORY).write_parquet(work.out / "history.parquet", statistics=False)
-    write_quality(quality, work.out)
+    figures = write_quality(quality, work.out)
     log_sae(work, table.d_model)
-    return quality.metrics
+    return figures
 
 
 def _trained(work: Work, folder: Path, used_on: str) -> Trained:

@@ -1,6 +1,7 @@
 """One sparse autoencoder a layer."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,16 +30,20 @@ def train_sae(work: Work) -> Mapping[str, float]:
     trained = train(rows, config, work.checkpoint, _curves(work))
     save_sae(trained.sae, work.out, Origin(model_name(work), layer, table.site), trained.quality.firing_rate)
     trained.history.write_parquet(work.out / "history.parquet", statistics=False)
-    write_quality(trained.quality, work.out)
+    figures = write_quality(trained.quality, work.out)
     log_sae(work, table.d_model)
-    return trained.quality.metrics
+    return figures
 
 
-def write_quality(quality: Quality, folder: Path) -> None:
-    """Write the figures of an autoencoder, and on how many rows how many of its features fired."""
-    text = json.dumps(quality.metrics, indent=1, sort_keys=True) + "\n"
+def write_quality(quality: Quality, folder: Path) -> Mapping[str, float]:
+    """Write the figures of an autoencoder, null where one is undefined, and on how many rows how many of its features
+    fired; the figures that are defined."""
+    defined = {name: value for name, value in quality.metrics.items() if math.isfinite(value)}
+    figures = {name: defined.get(name) for name in quality.metrics}
+    text = json.dumps(figures, indent=1, sort_keys=True, allow_nan=False) + "\n"
     (folder / "metrics.json").write_text(text, encoding="utf-8")
     quality.l0.write_parquet(folder / "l0.parquet", statistics=False)
+    return defined
 
 
 _CURVES = ("fvu", "loss", "l0", "dead", "learning_rate")

@@ -13,7 +13,8 @@ left unexplained would always take the densest, for FVU falls by about a third w
 def frontier(candidates: pl.DataFrame) -> pl.DataFrame:
     """One row a variant, in the order they were listed: the medians over layers of held-out FVU and L0.
 
-    `candidates` has one row a layer and variant: variant, layer, held_out_fvu, held_out_l0.
+    `candidates` has one row a layer and variant: variant, layer, held_out_fvu (null where the layer's rows are all the
+    same), held_out_l0.
     """
     medians = (pl.col("held_out_fvu", "held_out_l0").median(),)
     return candidates.group_by("variant", maintain_order=True).agg(*medians)
@@ -24,5 +25,5 @@ def choose(candidates: pl.DataFrame, rule: Rule) -> str:
     table = frontier(candidates)
     explained = 1 - pl.col("held_out_fvu")
     good = table.filter(explained >= explained.max() * (SHARE if rule == "sparsest" else 1.0))
-    good = good if len(good) else table.sort("held_out_fvu").head(1)  # none explains anything
+    good = good if len(good) else table.sort("held_out_fvu", nulls_last=True).head(1)  # none explains anything
     return str(good.sort("held_out_l0", maintain_order=True)["variant"][0])

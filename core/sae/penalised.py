@@ -1,6 +1,7 @@
 """Architectures that a penalty keeps sparse, its weight steered towards `k` active features a row, or fixed."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -9,11 +10,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from core.sae.kernels import Active, top_k, where
+from core.sae.schedule import Schedule
 from core.sae.selection import Batch, BatchTopK, Controls, Firing, Parameters, Selection, Slopes, TopK, entries
 from core.study.sae import SAEConfig
 
-_BANDWIDTH = 1e-3
-"""Width of JumpReLU's straight-through kernel for rows of unit norm (Rajamanoharan et al. 2024b, section 5)."""
+_BANDWIDTH = 0.05
+"""Width of JumpReLU's straight-through kernel for rows whose mean squared norm is D: what 0.001 for rows of unit norm
+(Rajamanoharan et al. 2024b, section 5) comes to at their width of 2304, and SAELens' default."""
+_START = 32
+"""JumpReLU's thresholds start where so many times `k` features fire, at most half of them."""
+_REACH = 2.0
+"""How far a threshold can go in a run of any length; pre-activations of a feature that is not there spread by 1."""
 _TANH_SCALE = 4.0
 """Steepness of the tanh penalty, for rows whose mean squared norm is D (Conerly et al. 2025, Anthropic)."""
 _QUADRATIC = 1.0
@@ -25,7 +32,7 @@ class ReLU:
     """Every positive entry, under an L1 penalty; unit decoder rows make it the one that decoder norms weight
     (Conerly et al. 2024, Anthropic's circuits updates).
 
-    Biases start where 2k features fire, as JumpReLU's thresholds do: from half of all features on, a short run learns
+    Biases start where 2k features fire: from half of all features on, a short run learns
     a dense dictionary first and loses it while the penalty closes it.
     """
 
@@ -53,6 +60,14 @@ class ReLU:
     def steer(self, controls: Controls, l0: Float[Tensor, ""], k: int, total: int) -> None:
         """Move the penalty's weight towards `k` active features a row."""
         _steer(controls, float(l0), k, total)
+
+    @property
+    def paces(self) -> Mapping[str, float]:
+        """All alike."""
+        return {}
+
+    def restore(self, weights: Parameters) -> None:
+        """Nothing."""
 
     def firing(self, weights: Parameters, k: int, controls: Controls) -> Firing:
         """All above 0."""
@@ -136,38 +151,41 @@ class JumpReLU(ReLU):
     """All above a threshold that each feature learns through a straight-through kernel (Rajamanoharan et al. 2024b,
     arXiv 2407.14435), under (L0 / k − 1)², or a tanh of the activation whose weight is steered.
 
-    The thresholds start where 2k features fire, not at a constant: from half of all features on, most steps of a short
-    run would only be spent on closing them. On the demo's layers (320 steps, k 8) it ended at L0 8.4 and 9.2; from 4k
-    at 11.5 and 12.6, from k at 7.2 and 7.6 with FVU further above TopK's.
+    A threshold only learns from activations near it: where it starts above all of a weak feature's, that feature is
+    lost. So thresholds start low, and each comes up as far as it has to. They are trained themselves, not their
+    logarithms, which Adam moves by a rate of themselves a step, far too little for those that start low. Adam moves a
+    number by at most its rate a step: `pace` times that in a run too short for it.
     """
 
-    d_model: int
     penalty: Literal["quadratic", "tanh"] = "quadratic"
+    bandwidth: float = _BANDWIDTH
+    pace: float = 1.0
 
     @property
-    def bandwidth(self) -> float:
-        """The kernel's width for rows whose mean squared norm is D."""
-        return _BANDWIDTH * math.sqrt(self.d_model)
+    def paces(self) -> Mapping[str, float]:
+        """That of the thresholds."""
+        return {"threshold": self.pace}
 
     def start(self) -> Controls:
         """The quadratic penalty's weight stays; that of tanh is steered from there."""
         return Controls(pressure=_QUADRATIC if self.penalty == "quadratic" else 0.3)
 
     def own(self, before: Float[Tensor, "B F"], k: int) -> Parameters:
-        """Thresholds, as logarithms."""
-        start = _firing_from(before, 2 * k).clamp_min(self.bandwidth)
-        return {"log_threshold": before.new_full((before.shape[1],), float(start.log()))}
+        """Thresholds."""
+        features = before.shape[1]
+        start = _firing_from(before, min(_START * k, max(k, features // 2))).clamp_min(self.bandwidth)
+        return {"threshold": before.new_full((features,), float(start))}
 
     def select(self, batch: Batch, controls: Controls) -> Active:
         """All above their thresholds, and with value 0 those within half the kernel's width below."""
-        threshold = batch.weights["log_threshold"].exp()
+        threshold = batch.weights["threshold"]
         places = where(batch.before > threshold - self.bandwidth / 2)
         near = entries(places, batch.before.reshape(-1)[places], batch.before.shape[1])
         return near._replace(values=near.values * (near.values > threshold[near.features]))
 
     def slopes(self, batch: Batch, active: Active, d_values: Float[Tensor, " n"], controls: Controls) -> Slopes:
         """Straight through the jump to the threshold."""
-        threshold = batch.weights["log_threshold"].exp()[active.features]
+        threshold = batch.weights["threshold"][active.features]
         near = (batch.at(active) - threshold).abs() < self.bandwidth / 2
         open_ = active.values > 0
         size, penalty = len(batch.before), active.values.new_zeros(())
@@ -183,16 +201,20 @@ class JumpReLU(ReLU):
             penalty += controls.pressure * over**2
         d_threshold = -(threshold * d_values + d_count) * near / self.bandwidth
         linear = d_values * open_
-        return Slopes(linear, {"b_enc": linear, "log_threshold": d_threshold * threshold}, penalty)
+        return Slopes(linear, {"b_enc": linear, "threshold": d_threshold}, penalty)
 
     def steer(self, controls: Controls, l0: Float[Tensor, ""], k: int, total: int) -> None:
         """Move the tanh penalty's weight towards `k`; the quadratic one aims by itself."""
         if self.penalty == "tanh":
             _steer(controls, float(l0), k, total)
 
+    def restore(self, weights: Parameters) -> None:
+        """Below 0 a threshold would pass negative entries."""
+        weights["threshold"].clamp_(min=0)
+
     def firing(self, weights: Parameters, k: int, controls: Controls) -> Firing:
         """All above their own threshold."""
-        return Firing(weights["b_enc"], threshold=weights["log_threshold"].exp())
+        return Firing(weights["b_enc"], threshold=weights["threshold"].clone())
 
 
 def _firing_from(before: Float[Tensor, "B F"], wanted: int) -> Float[Tensor, ""]:
@@ -211,10 +233,10 @@ def _steer(controls: Controls, l0: float, k: int, total: int) -> None:
     controls.pressure *= math.exp(rate * error)
 
 
-def selection_of(config: SAEConfig, d_model: int) -> Selection:
+def selection_of(config: SAEConfig, schedule: Schedule) -> Selection:
     """The class of an architecture; Matryoshka selects as BatchTopK does, and differs in what must be rebuilt."""
     if config.architecture == "jumprelu":
-        return JumpReLU(d_model, config.l0_penalty)
+        return JumpReLU(config.l0_penalty, pace=max(1.0, _REACH / schedule.reach))
     if config.architecture == "relu" and config.l1_coefficient is not None:
         return FixedL1(config.l1_coefficient)
     classes: dict[str, type[TopK] | type[ReLU]] = {"topk": TopK, "gated": Gated, "relu": ReLU}

@@ -34,8 +34,17 @@ class Schedule:
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up over a twentieth of the run (at most 1000 steps), flat, then linear to 0 over a fifth."""
-        warm_up, decay = min(1000, max(1, self.total // 20)), max(1, self.total // 5)
+        warm_up, decay = self._ramps
         return self.peak * min(1.0, (step + 1) / warm_up, (self.total - step) / decay)
+
+    @property
+    def reach(self) -> float:
+        """The rates of all steps together: the farthest that Adam can move a number."""
+        return self.peak * (self.total + 1 - sum(self._ramps) / 2)
+
+    @property
+    def _ramps(self) -> tuple[int, int]:
+        return min(1000, max(1, self.total // 20)), max(1, self.total // 5)
 
     def k(self, step: int) -> int:
         """Active features aimed at: from four times as many, linearly, over the first share of the run."""

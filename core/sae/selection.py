@@ -5,6 +5,7 @@ gives the gradients of the encoder's output and of the parameters that are its o
 active features a row aimed at: exactly, on average over the batch, or by a penalty whose weight is steered towards it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -82,6 +83,13 @@ class Selection(Protocol):
     def steer(self, controls: Controls, l0: Float[Tensor, ""], k: int, total: int) -> None:
         """Adapt what is steered after a batch of `l0` active features a row; `total` steps in all."""
 
+    @property
+    def paces(self) -> Mapping[str, float]:
+        """How many times Adam's rate the parameters learn at that have a rate of their own."""
+
+    def restore(self, weights: Parameters) -> None:
+        """Bring its own parameters back into their bounds after a step."""
+
     def firing(self, weights: Parameters, k: int, controls: Controls) -> Firing:
         """How the trained autoencoder decides, in normalised units."""
 
@@ -112,6 +120,14 @@ class TopK:
         return Slopes(linear, {"b_enc": linear})
 
     def steer(self, controls: Controls, l0: Float[Tensor, ""], k: int, total: int) -> None:
+        """Nothing."""
+
+    @property
+    def paces(self) -> Mapping[str, float]:
+        """All alike."""
+        return {}
+
+    def restore(self, weights: Parameters) -> None:
         """Nothing."""
 
     def firing(self, weights: Parameters, k: int, controls: Controls) -> Firing:

@@ -127,13 +127,13 @@ class Run:
             target_scale, variance = _moments(rows.train_target)
         if not math.isfinite(scale + target_scale):
             raise BadInput("sae: training rows hold NaN or Inf; set capture.nonfinite to drop or recompute")
-        selection = selection_of(config, d_model)
+        batch = min(config.batch_size, count)
+        schedule = Schedule.of(config, count // batch, num_features)
+        selection = selection_of(config, schedule)
         prefixes = tuple(num_features >> n for n in reversed(range(_PREFIXES)))
         nested = prefixes if config.architecture == "matryoshka" else ()
         rounds = rows.train.device.type != "cpu"
         objective = Objective(selection, variance, config.auxk_alpha, nested, rounds)
-        batch = min(config.batch_size, count)
-        schedule = Schedule.of(config, count // batch, num_features)
         return cls(rows, config, objective, schedule, num_features, batch, scale, target_scale)
 
     @property
@@ -225,8 +225,10 @@ class Run:
         _remove_parallel(outcome.gradients["decoder"], decoder)
         most = self.config.clip_norm
         excess = None if most is None else _excess(outcome.gradients, most / self.objective.variance)
-        state.adam(outcome.gradients, self.schedule.learning_rate(state.step), excess)
+        selection = self.objective.selection
+        state.adam(outcome.gradients, self.schedule.learning_rate(state.step), excess, selection.paces)
         _restore_norms(decoder)
+        selection.restore(state.weights)
         if self.config.ema is not None:
             state.take_average(self.config.ema)
 

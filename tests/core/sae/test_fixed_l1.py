@@ -11,6 +11,7 @@ from core.planning.loading import load_study
 from core.planning.located import Shape, Sources
 from core.planning.study import Study
 from core.sae.penalised import FixedL1, selection_of
+from core.sae.schedule import Schedule
 from core.sae.training import Run, train
 from core.study.sae import SAEConfig
 from tests.core.sae.dictionary import planted_rows
@@ -67,4 +68,6 @@ def test_it_belongs_to_relu_alone_and_changes_no_other_studys_fingerprints() -> 
     recipes = [unit.recipe for unit in plan_study(study(), Sources("data", "model"), SHAPE)]
     assert "l1_coefficient" not in str(recipes)
     steered, fixed = SAEConfig(architecture="relu"), CONFIG.model_copy(update={"l1_coefficient": 2.0})
-    assert not isinstance(selection_of(steered, 8), FixedL1) and isinstance(selection_of(fixed, 8), FixedL1)
+    schedule = Schedule.of(CONFIG, 100, 64)
+    assert not isinstance(selection_of(steered, schedule), FixedL1)
+    assert isinstance(selection_of(fixed, schedule), FixedL1)

@@ -28,6 +28,7 @@ def _state(selection: Selection) -> tuple[TrainingState, Tensor]:
     for name, weight in state.weights.items():
         if name not in ("decoder", "b_dec"):
             weight += 0.2 * torch.randn(weight.shape, generator=generator)
+    selection.restore(state.weights)
     return state, x / 3
 
 
@@ -86,7 +87,7 @@ class _Step(torch.autograd.Function):
 
 def _jump(selection: JumpReLU) -> Dense:
     def dense(weights: dict[str, Tensor], before: Tensor) -> Code:
-        threshold = weights["log_threshold"].exp()
+        threshold = weights["threshold"]
         code = _Jump.apply(before, threshold, selection.bandwidth)
         if selection.penalty == "tanh":
             return code, PRESSURE * torch.tanh(4 * code).sum() / len(before) / VARIANCE
@@ -97,8 +98,8 @@ def _jump(selection: JumpReLU) -> Dense:
 
 
 WIDE, TANH = (
-    JumpReLU(D * 10_000),
-    JumpReLU(D * 10_000, "tanh"),
+    JumpReLU(bandwidth=0.3),
+    JumpReLU("tanh", bandwidth=0.3),
 )  # a kernel wide enough for some entries of so small a batch
 CASES: dict[str, tuple[Selection, Dense, tuple[int, ...]]] = {
     "topk": (TopK(), _top_k, ()),
@@ -172,7 +173,7 @@ def test_rounded_factors_move_no_activation_by_a_tenth_of_jumprelus_kernel() -> 
     x = torch.randn(256, d_model, generator=generator)
     encoder = torch.nn.functional.normalize(torch.randn(512, d_model, generator=generator), dim=1)
     moved = rounded_product(x, encoder.T) - x @ encoder.T
-    assert 10 * moved.std() < JumpReLU(d_model).bandwidth
+    assert 10 * moved.std() < JumpReLU().bandwidth
 
 
 @pytest.mark.parametrize("case", CASES)

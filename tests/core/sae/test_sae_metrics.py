@@ -48,6 +48,17 @@ def test_firings_count_positive_activations() -> None:
     assert found.l0 == pytest.approx(float((dense > 0).sum()) / 200)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, -3e4])
+def test_identical_rows_have_no_share_of_variance(value: float) -> None:
+    sae = random_sae()
+    found = evaluate(sae, torch.full((5000, 12), value))
+    assert math.isnan(found.fvu) and math.isnan(found.explained_variance)
+    assert math.isfinite(found.mse) and found.rows == 5000
+    nearly = torch.full((5000, 12), value)
+    nearly[7] += 0.01
+    assert math.isfinite(evaluate(sae, nearly).fvu)
+
+
 def test_blocks_do_not_change_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     sae = random_sae()
     x = torch.randn(257, 12, generator=torch.Generator().manual_seed(3))

@@ -1,5 +1,6 @@
 """Training: it finds what was planted, keeps its constraints, and survives being killed to the bit."""
 
+import math
 import random
 from pathlib import Path
 from typing import get_args
@@ -120,6 +121,15 @@ def test_planted_atoms_are_recovered_with_as_many_features_as_asked(tmp_path: Pa
     assert trained.quality.metrics["held_out_fvu"] < REACHED[architecture]
     assert trained.quality.metrics["held_out_explained_variance"] >= 1 - trained.quality.metrics["held_out_fvu"]
     assert trained.quality.metrics["held_out_l0"] == pytest.approx(3, rel=0.12)
+
+
+def test_a_layer_of_identical_rows_is_trained_and_its_fvu_undefined(tmp_path: Path) -> None:
+    x = torch.full((600, 16), 0.3)
+    config = CONFIG.model_copy(update={"early_stop": 1})
+    trained = train(Rows(x[100:], x[:100], {}), config, tmp_path)
+    for name in ("train_fvu", "held_out_fvu", "train_explained_variance", "held_out_explained_variance"):
+        assert math.isnan(trained.quality.metrics[name])
+    assert trained.history["held_out_fvu"].null_count() == trained.history.height > 0
 
 
 def test_in_a_short_run_features_are_dead_before_an_epoch_is_over() -> None:
