@@ -15,6 +15,7 @@ from core.planning.loading import find_study
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
 from core.store.lineage import Look
+from core.store.steps import CAPTURE
 from flows.runtime.environment import work_in
 from flows.runtime.profiles import load_profile
 from flows.runtime.settings import Settings, open_profile_path, open_study, read_settings, study_folders
@@ -125,9 +126,10 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
     work_in(settings.workspace.root / "prefect")
     served = addresses(settings)
     with LiveTable(seen, settings, layer=parameters.get("layer")) as table:
-        table.say("starting the Prefect server, loading PyTorch")
-        with prefect_api(settings, meanwhile=_load_flows) as api:
-            _load_flows()
+        table.say("starting the Prefect server, loading libraries")
+        needed = _steps_here(seen, settings, str(parameters["cluster"]))
+        with prefect_api(settings, meanwhile=lambda: _load_flows(needed)) as api:
+            _load_flows(needed)
             _tell_servers(served, api)
             close_left_over(settings, api)
             from cli.flow_call import call_flow
@@ -140,11 +142,21 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
     return outcome.value
 
 
-def _load_flows() -> None:
-    """Import Prefect, which reads its settings then: those of the API that is used."""
+def _steps_here(seen: Survey, settings: Settings, cluster: str) -> set[str]:
+    """The steps that this process itself will surely run."""
+    if load_profile(open_profile_path(cluster)).kind != "threads":
+        return set()
+    units = seen.plan or seen.roots.units
+    missing = {unit.step for unit in units if not settings.workspace.store.intact(unit.artifact)}
+    return missing if seen.plan is not None else {*missing, CAPTURE.name}
+
+
+def _load_flows(steps: set[str]) -> None:
+    """Import Prefect, which reads its settings then: those of the API that is used; then the code of these steps."""
     # The terminal belongs to the live table; Prefect's own lines are in its UI and in the units' logs.
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     import_module("cli.flow_call")
+    import_module("tasks.registry").load_steps(steps)
 
 
 def _tell_servers(served: Addresses, api: str) -> None:

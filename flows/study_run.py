@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as prefect_flow_run
 from prefect.settings import PREFECT_API_URL
@@ -190,6 +189,8 @@ def _revision_tags() -> dict[str, str]:
 
 
 def _close_early(run: StudyRun, status: str) -> None:
+    from mlflow.exceptions import MlflowException  # seconds, which a process that only serves flows need not pay
+
     assert run.context.parent_run_id is not None
     try:
         close_parent(run.settings.tracking_uri, run.context.parent_run_id, status, run.metrics)

@@ -12,17 +12,14 @@ from core.sae.origins import Trained, origin_warnings, read_trained
 from core.sae.pretrained import open_pretrained
 from core.sae.rows import load_rows
 from core.sae.training import HISTORY
-from core.store.steps import IMPORT_SAE
 from core.study.sae import SAEConfig
 from tasks.capture import open_table
 from tasks.context import Work
 from tasks.mlflow_sae import log_sae
 from tasks.models import device_of, model_name
-from tasks.step import step
 from tasks.train import write_quality
 
 
-@step(IMPORT_SAE)
 def import_sae(work: Work) -> Mapping[str, float]:
     """Read the SAE, whatever its layout, measure it, and write it as one of ours; its training curves stay empty."""
     layer = int(work.recipe["layer"])

@@ -10,16 +10,13 @@ from core.sae.formats import Origin, save_sae
 from core.sae.metrics import Quality
 from core.sae.rows import load_rows
 from core.sae.training import train
-from core.store.steps import TRAIN_SAE
 from core.study.sae import SAEConfig
 from tasks.capture import open_table
 from tasks.context import Work
 from tasks.mlflow_sae import log_sae
 from tasks.models import device_of, model_name
-from tasks.step import step
 
 
-@step(TRAIN_SAE)
 def train_sae(work: Work) -> Mapping[str, float]:
     """Train the layer's SAE from where its checkpoint stands, and write it in SAELens' layout."""
     layer = int(work.recipe["layer"])
