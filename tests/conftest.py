@@ -14,14 +14,19 @@ from tests.databases import CopyDatabases, copy_from
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """SLURM's tests first: they are the longest, and mostly wait. What `make test FAST=1` leaves out is marked."""
-    items.sort(key=lambda item: not item.nodeid.startswith(_SLURM))
+    """SLURM's tests first, then the ways that a study ends: they are the longest, and mostly wait.
+
+    What `make test FAST=1` leaves out is marked.
+    """
+    items.sort(key=lambda item: next((place for place, room in enumerate(_FIRST) if item.nodeid.startswith(room)), 9))
     for item in items:
         if item.nodeid.startswith(_SLOW) or not _STARTED.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
 _SLURM = "tests/slurm/"
+_CHAOS = "tests/chaos/"
+_FIRST = (_SLURM, _CHAOS, "tests/flows/test_serve.py", "tests/core/data/test_captioner.py")
 _SLOW = (
     _SLURM,
     *(f"tests/{room}/" for room in ("browser", "chaos", "cli", "flows", "saeflow", "tasks")),
@@ -36,7 +41,9 @@ _STARTED = {"mini_workspace", "prefect_server"}
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Tests of a file stay in one process, and all that need SLURM in one too: it is started once.
+    """Tests of a file stay in one process, for their fixtures; of tests/chaos each goes where there is room.
+
+    All that need SLURM stay in one process: it is started once.
 
     Not by xdist's own groups: 3.8 writes them into node ids where pytest 9.2 no longer looks.
     """
@@ -44,6 +51,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(_CHAOS):
+                return nodeid
             return _SLURM if nodeid.startswith(_SLURM) else nodeid.split("::")[0]
 
     return ByFile(config, log)
