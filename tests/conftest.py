@@ -14,7 +14,7 @@ from tests.databases import CopyDatabases, copy_from
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """SLURM's tests first, then the ways that a study ends: they are the longest, and mostly wait.
+    """The longest first, which mostly wait; beside what waits for the mini study, two that do not need it.
 
     What `make test FAST=1` leaves out is marked.
     """
@@ -26,11 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 _SLURM = "tests/slurm/"
 _CHAOS = "tests/chaos/"
-_FIRST = (_SLURM, _CHAOS, "tests/flows/test_serve.py", "tests/core/data/test_captioner.py")
+_CAPTIONER = "tests/core/data/test_captioner.py"
+_STUDY_ON_SLURM = "tests/slurm/test_study.py"
+_FIRST = (_STUDY_ON_SLURM, _SLURM, "tests/chaos/test_kill.py", _CAPTIONER, _CHAOS, "tests/flows/test_serve.py")
 _SLOW = (
     _SLURM,
     *(f"tests/{room}/" for room in ("browser", "chaos", "cli", "flows", "saeflow", "tasks")),
-    "tests/core/data/test_captioner.py",
+    _CAPTIONER,
     "tests/core/lm/test_families.py",
     "tests/core/lm/test_vision_language.py",
     "tests/core/report/test_report.py",
@@ -43,7 +45,8 @@ _STARTED = {"mini_workspace", "prefect_server"}
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Tests of a file stay in one process, for their fixtures; of tests/chaos each goes where there is room.
 
-    All that need SLURM stay in one process: it is started once.
+    All that need SLURM stay in one process, where it is started once; the whole study on SLURM, as long as all of them
+    together, has a SLURM of its own.
 
     Not by xdist's own groups: 3.8 writes them into node ids where pytest 9.2 no longer looks.
     """
@@ -51,7 +54,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            if nodeid.startswith(_CHAOS):
+            if nodeid.startswith((_CHAOS, _STUDY_ON_SLURM)):
                 return nodeid
             return _SLURM if nodeid.startswith(_SLURM) else nodeid.split("::")[0]
 
