@@ -17,6 +17,7 @@ from core.planning.loading import study_file
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
 from core.store.lineage import Look
+from core.store.steps import CAPTURE
 from core.store.workspace import meant
 from flows.runtime.environment import work_in
 from flows.runtime.profiles import load_profile
@@ -134,9 +135,10 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
     served = addresses(settings)
     layer, analyses = parameters.get("layer"), bool(parameters.get("analyses"))
     with LiveTable(seen, settings, layer, analyses) as table:
-        table.say("starting the Prefect server, loading PyTorch")
-        with prefect_api(settings, meanwhile=_load_flows) as api:
-            _load_flows()
+        table.say("starting the Prefect server, loading libraries")
+        needed = _steps_here(seen, settings, str(parameters["cluster"]))
+        with prefect_api(settings, meanwhile=lambda: _load_flows(needed)) as api:
+            _load_flows(needed)
             _tell_servers(served, api)
             close_left_over(settings, api)
             from cli.flow_call import call_flow
@@ -149,11 +151,21 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
     return outcome.value
 
 
-def _load_flows() -> None:
-    """Import Prefect, which reads its settings then: those of the API that is used."""
+def _steps_here(seen: Survey, settings: Settings, cluster: str) -> set[str]:
+    """The steps that this process itself will surely run."""
+    if load_profile(open_profile_path(cluster)).kind != "threads":
+        return set()
+    units = seen.plan or seen.roots.units
+    missing = {unit.step for unit in units if not settings.workspace.store.intact(unit.artifact)}
+    return missing if seen.plan is not None else {*missing, CAPTURE.name}
+
+
+def _load_flows(steps: set[str]) -> None:
+    """Import Prefect, which reads its settings then: those of the API that is used; then the code of these steps."""
     # The terminal belongs to the live table; Prefect's own lines are in its UI and in the units' logs.
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
     import_module("cli.flow_call")
+    import_module("tasks.registry").load_steps(steps)
 
 
 def _tell_servers(served: Addresses, api: str) -> None:

@@ -28,6 +28,7 @@ from cli.servers import (
 from cli.terminal import console
 from flows.runtime.environment import set_environment, work_in
 from flows.runtime.settings import TRAINING_RUNS, Settings, read_settings
+from tasks.experiment import check_database
 from tasks.tracking_database import make_tracking_database
 
 # `prefect deployment run --watch` prints what the server streams of a run's log; sent soon, for it leaves soon after
@@ -44,8 +45,6 @@ def serve(
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of MLflow's server and pages.")] = 5000,
 ) -> None:
     """Start Prefect and MLflow on loopback and serve the deployments; one Ctrl-C ends it all."""
-    from tasks.experiment import check_database  # MLflow's import takes seconds, which `--help` need not pay
-
     settings = read_settings()
     settings.workspace.check_writable()
     check_database(settings.tracking_uri)

@@ -168,8 +168,11 @@ def _note(settings: Settings) -> Path:
 
 
 def write_note(settings: Settings, api: str, mlflow: str) -> None:
-    """Leave word where the servers of this workspace are."""
-    _note(settings).write_text(json.dumps({"api": api, "mlflow": mlflow, "pid": os.getpid()}), encoding="utf-8")
+    """Leave word where the servers of this workspace are; whoever looks meanwhile sees all of it or nothing."""
+    note = _note(settings)
+    written = note.with_name(f".{note.name}.{os.getpid()}")
+    written.write_text(json.dumps({"api": api, "mlflow": mlflow, "pid": os.getpid()}), encoding="utf-8")
+    written.replace(note)
 
 
 def read_note(settings: Settings) -> dict[str, Any] | None:

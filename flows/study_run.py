@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from mlflow.exceptions import MlflowException
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run as prefect_flow_run
 from prefect.settings import PREFECT_API_URL
@@ -205,6 +204,8 @@ def _revision_tags() -> dict[str, str]:
 
 
 def _close_early(run: StudyRun, status: str) -> None:
+    from mlflow.exceptions import MlflowException  # seconds, which a process that only serves flows need not pay
+
     assert run.context.parent_run_id is not None
     try:
         close_parent(run.settings.tracking_uri, run.context.parent_run_id, status, run.metrics)

@@ -1,48 +1,33 @@
-"""The analyses: one task each, all made by the same hand from the registry."""
+"""An analysis of the registry, the same way for all of them."""
 
 import json
 from collections.abc import Mapping
-from typing import Any
-
-from prefect import Task
 
 from core.analysis.declaration import Analysis
-from core.analysis.registry import declared, planned
+from core.analysis.registry import planned
 from core.analysis.result import Result
 from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 from core.features.row_groups import RowGrouper
 from core.figures.writers import write_figure
-from core.planning.steps import STEPS
 from core.stats.estimate import measured
 from tasks.capture import instructions
+from tasks.code import LOADING
 from tasks.context import Work
 from tasks.layer import analysed_samples, open_view
 from tasks.models import open_model
-from tasks.step import step
 from tasks.tracking import log_folder
 
 
-def analysis_task(name: str) -> Task[..., dict[str, Any]]:
-    """The Prefect task of one analysis of the registry.
-
-    A task crosses to Dask's workers by value. It holds nothing of the analysis's package: a worker that lacks it could
-    not even read the task, and would be lost with it.
-    """
-
-    def analyse(work: Work) -> Mapping[str, float]:
-        return _analyse(work)
-
-    analyse.__doc__ = declared()[name].question
-    return step(STEPS[name])(analyse)
-
-
-def _analyse(work: Work) -> Mapping[str, float]:
+def analyse(work: Work) -> Mapping[str, float]:
+    """Run the analysis that the unit is of, and write its tables, its summary and its figures."""
     analysis = planned(work.unit.step, work.recipe.get("distribution"))
     config = analysis.config.model_validate(work.recipe["config"])
-    result: Result = analysis.load_run()(_inputs(work), config)
+    with LOADING:
+        run, figures = analysis.load_run(), analysis.load_figures()
+    result: Result = run(_inputs(work), config)
     _write(work, result, analysis)
-    charts = analysis.load_figures()(result.tables)
+    charts = figures(result.tables)
     for key, figure in charts.items():
         write_figure(figure, key, work.out / "figures")
     log_folder(work.context, work.run_id, work.out / "figures", "figures")
@@ -75,6 +60,3 @@ def _inputs(work: Work) -> AnalysisInputs:
         progress=work.progress,
         concept=THE_CONCEPT,
     )
-
-
-ANALYSIS_STEPS = {name: analysis_task(name) for name in declared()}

@@ -10,14 +10,11 @@ from core.activations.health import examine_layer
 from core.activations.requests import CaptureJob, images_between
 from core.activations.table import LayerTable
 from core.data.samples import read_samples
-from core.store.steps import CAPTURE, EXTRACT_LAYER
 from core.study.model import CaptureConfig
 from tasks.context import Work
 from tasks.models import open_model, open_own
-from tasks.step import step
 
 
-@step(CAPTURE)
 def capture(work: Work) -> Mapping[str, float]:
     """Write the residual stream of every layer and language for one shard of images."""
     folder = work.input("samples")
@@ -52,7 +49,6 @@ def instructions(work: Work) -> dict[str, str]:
     return {language: str(asked.get(f"instruction_{language}", "")) for language in work.context.languages}
 
 
-@step(EXTRACT_LAYER)
 def extract_layer(work: Work) -> Mapping[str, float]:
     """Validate, count and measure one layer's rows; the rows themselves stay in the shards."""
     table = LayerTable.open(work.inputs("shards"), work.recipe["layer"])

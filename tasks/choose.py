@@ -11,12 +11,9 @@ import polars as pl
 from core.errors import BadInput
 from core.sae.choice import choose
 from core.store.artifacts import MANIFEST, read_json
-from core.store.steps import CHOOSE_SAE
 from tasks.context import Work
-from tasks.step import step
 
 
-@step(CHOOSE_SAE)
 def choose_sae(work: Work) -> Mapping[str, float]:
     """Take the layer's SAE of the chosen variant over, file by file, and write down what it was chosen from."""
     variants: list[str] = work.recipe["variants"]

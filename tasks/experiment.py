@@ -11,19 +11,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
-
-from alembic.util.exc import CommandError
-from mlflow import MlflowClient
-from mlflow.entities import Experiment
-from mlflow.exceptions import MlflowException
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import BadInput
 from tasks.tracking_database import damage_of
+
+if TYPE_CHECKING:  # seconds, which looking at a database need not pay
+    from mlflow.entities import Experiment
 
 _ANOTHER = "--set tracking.experiment=NAME"
 _ELSEWHERE = "SAEFLOW_TRACKING_URI=sqlite:////FOLDER/mlflow.db keeps the runs elsewhere"
@@ -38,6 +35,8 @@ def check_experiment(tracking_uri: str, name: str) -> None:
         BadInput: the database is not MLflow's or of another version, the experiment was deleted, or the folder of its
             files is gone; the message names the experiment and the fix.
     """
+    from mlflow import MlflowClient
+
     if not name.strip():
         raise BadInput("tracking.experiment: it is empty; give MLflow's experiment a name")
     check_database(tracking_uri)
@@ -82,7 +81,9 @@ def mlflow_errors_in_a_line(tracking_uri: str) -> Iterator[None]:
     """Turn MLflow's errors into one line that names the server or database."""
     try:
         yield
-    except (MlflowException, SQLAlchemyError, CommandError, ImportError) as error:
+    except Exception as error:
+        if not isinstance(error, _errors_of_mlflow()):
+            raise
         found = re.search(r"(?:found version|identified by) '?(\w+)", str(error))
         if found and not _is_known(found[1]):
             raise BadInput(_of_a_newer_mlflow(tracking_uri, found[1])) from error
@@ -90,7 +91,15 @@ def mlflow_errors_in_a_line(tracking_uri: str) -> Iterator[None]:
         raise BadInput(f"{words}; SAEFLOW_TRACKING_URI says where MLflow is; run again to continue") from error
 
 
-def _deleted(found: Experiment, tracking_uri: str) -> str:
+def _errors_of_mlflow() -> tuple[type[Exception], ...]:
+    from alembic.util.exc import CommandError
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, CommandError, ImportError
+
+
+def _deleted(found: "Experiment", tracking_uri: str) -> str:
     mlflow = shlex.quote(str(Path(sys.executable).with_name("mlflow")))
     command = f"{mlflow} experiments restore --experiment-id {found.experiment_id}"
     return (
@@ -99,7 +108,7 @@ def _deleted(found: Experiment, tracking_uri: str) -> str:
     )
 
 
-def _check_folder(found: Experiment) -> None:
+def _check_folder(found: "Experiment") -> None:
     place = _folder(str(found.artifact_location))
     if place is None:
         return
@@ -128,6 +137,8 @@ def database_file(tracking_uri: str) -> Path | None:
     """The SQLite database that an MLflow URI names, there or not; null for any other store."""
     if not tracking_uri.startswith("sqlite"):
         return None
+    from sqlalchemy.engine import make_url
+
     name = make_url(tracking_uri).database
     return Path(name) if name and name != ":memory:" else None
 
@@ -143,7 +154,9 @@ def _revision(path: Path) -> str | None:
 
 
 def _is_known(revision: str) -> bool:
-    migrations = files("mlflow.store.db_migrations") / "versions"
+    mlflow = find_spec("mlflow")
+    assert mlflow is not None and mlflow.origin is not None
+    migrations = Path(mlflow.origin).parent / "store" / "db_migrations" / "versions"
     return any(entry.name.startswith(f"{revision}_") for entry in migrations.iterdir())
 
 

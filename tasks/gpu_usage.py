@@ -20,10 +20,10 @@ _watched: Counter[int] = Counter()
 
 def _real_device(device: str) -> str:
     """What `auto` means on this machine; any other device is itself."""
-    import torch
-
     if device != "auto":
         return device
+    import torch
+
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -34,11 +34,13 @@ def device_of_step(step: StepSpec, device: str) -> str:
 
 def watch_gpu(device: str) -> "AbstractContextManager[GpuUsage | None]":
     """Watch the CUDA device that a unit computes on while the block runs; null where it computes on no such device."""
+    if not device.startswith("cuda"):
+        return nullcontext()
     import torch
 
-    place = torch.device(device)
-    if place.type != "cuda" or not torch.cuda.is_available():
+    if not torch.cuda.is_available():
         return nullcontext()
+    place = torch.device(device)
     number = torch.cuda.current_device() if place.index is None else place.index
     return GpuUsage(number, torch.cuda, _open_nvml())
 

@@ -5,12 +5,9 @@ from pathlib import Path
 
 from core.activations.precomputed import ImportJob, import_shard
 from core.data.samples import read_samples
-from core.store.steps import IMPORT_ACTIVATIONS
 from tasks.context import Work
-from tasks.step import step
 
 
-@step(IMPORT_ACTIVATIONS)
 def import_activations(work: Work) -> Mapping[str, float]:
     """Copy the layers of a folder into one shard of the store."""
     job = ImportJob(

@@ -12,17 +12,14 @@ from core.sae.origins import Trained, origin_warnings, read_trained
 from core.sae.pretrained import open_pretrained
 from core.sae.rows import load_rows
 from core.sae.training import HISTORY
-from core.store.steps import IMPORT_SAE
 from core.study.sae import SAEConfig
 from tasks.capture import open_table
 from tasks.context import Work
 from tasks.mlflow_sae import log_sae
 from tasks.models import device_of, model_name
-from tasks.step import step
 from tasks.train import write_quality
 
 
-@step(IMPORT_SAE)
 def import_sae(work: Work) -> Mapping[str, float]:
     """Read the SAE, whatever its layout, measure it, and write it as one of ours; its training curves stay empty."""
     layer = int(work.recipe["layer"])
@@ -36,9 +33,9 @@ def import_sae(work: Work) -> Mapping[str, float]:
     origin = Origin(trained.other_model or model_name(work), layer, table.site, trained=trained)
     save_sae(sae, work.out, origin, quality.firing_rate)
     pl.DataFrame(schema=HISTORY).write_parquet(work.out / "history.parquet", statistics=False)
-    figures = write_quality(quality, work.out)
+    write_quality(quality, work.out)
     log_sae(work, table.d_model)
-    return figures
+    return quality.metrics
 
 
 def _trained(work: Work, folder: Path, used_on: str) -> Trained:

@@ -7,15 +7,12 @@ from core.data.samples import read_samples
 from core.features.index import build_index
 from core.sae.formats import load_sae
 from core.sae.origins import ORIGIN, read_origin
-from core.store.steps import INDEX_FEATURES
 from core.study.model import IndexConfig
 from tasks.capture import open_table
 from tasks.context import Work
 from tasks.models import device_of
-from tasks.step import step
 
 
-@step(INDEX_FEATURES)
 def index_features(work: Work) -> Mapping[str, float]:
     """Encode every row of the layer and write the index by row, by feature, and each feature's statistics."""
     table = open_table(work, work.input("layer"), int(work.recipe["layer"]))

@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping
 
-from core.store.steps import RANK_FEATURES
 from tasks.context import Work
 from tasks.layer import open_view
-from tasks.step import step
 
 
-@step(RANK_FEATURES)
 def rank_features(work: Work) -> Mapping[str, float]:
     """Test every feature of the layer on the selection split, and measure how it behaves whatever the label."""
     view = open_view(work, int(work.recipe["layer"]))

@@ -1,31 +1,64 @@
 """Every step's task, by the step's name."""
 
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prefect import Task
 
-from tasks.analyse import ANALYSIS_STEPS
-from tasks.capture import capture, extract_layer
-from tasks.choose import choose_sae
-from tasks.import_activations import import_activations
-from tasks.import_sae import import_sae
-from tasks.index import index_features
-from tasks.prepare import convert_model, prepare_samples
-from tasks.rank import rank_features
-from tasks.report import write_report
-from tasks.train import train_sae
+from core.planning.steps import ANALYSES
+from core.planning.steps import STEPS as SPECS
+from tasks.code import load_code
+from tasks.context import Work
+from tasks.step import step
 
-STEPS: dict[str, Task[..., dict[str, Any]]] = {
-    "prepare": prepare_samples,
-    "convert_model": convert_model,
-    "capture": capture,
-    "import_activations": import_activations,
-    "extract_layer": extract_layer,
-    "train_sae": train_sae,
-    "import_sae": import_sae,
-    "choose_sae": choose_sae,
-    "index_features": index_features,
-    "rank_features": rank_features,
-    **ANALYSIS_STEPS,
-    "report": write_report,
+CODE: dict[str, str] = {
+    "prepare": "tasks.prepare:prepare_samples",
+    "convert_model": "tasks.convert:convert_model",
+    "capture": "tasks.capture:capture",
+    "import_activations": "tasks.import_activations:import_activations",
+    "extract_layer": "tasks.capture:extract_layer",
+    "train_sae": "tasks.train:train_sae",
+    "import_sae": "tasks.import_sae:import_sae",
+    "choose_sae": "tasks.choose:choose_sae",
+    "index_features": "tasks.index:index_features",
+    "rank_features": "tasks.rank:rank_features",
+    **dict.fromkeys(ANALYSES, "tasks.analyse:analyse"),
+    "report": "tasks.report:write_report",
 }
+"""Where each step's body is: a function of its `Work`."""
+
+
+def load_steps(names: Iterable[str]) -> None:
+    """Import the code of these steps."""
+    for place in {CODE[name] for name in names}:
+        load_code(place)
+
+
+def _task(name: str) -> Task[..., dict[str, Any]]:
+    """The Prefect task of a step.
+
+    A task crosses to Dask's workers by value. It holds nothing of an analysis's package: a worker that lacks it could
+    not even read the task, and would be lost with it.
+    """
+    place = CODE[name]
+
+    def body(work: Work) -> Mapping[str, float]:
+        code = load_code(place)
+        _use_threads(work.context.threads)
+        metrics: Mapping[str, float] = code(work)
+        return metrics
+
+    return step(SPECS[name])(body)
+
+
+def _use_threads(threads: int) -> None:
+    """Set PyTorch's threads: their number decides the order of sums, and so the last bits. What has not loaded it by
+    now computes nothing with it."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+STEPS: dict[str, Task[..., dict[str, Any]]] = {name: _task(name) for name in CODE}

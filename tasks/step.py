@@ -52,7 +52,6 @@ def step(spec: StepSpec) -> Callable[[Body], Task[..., dict[str, Any]]]:
 
         as_task = task(
             name=spec.name,
-            description=body.__doc__,
             task_run_name=_task_run_name,  # type: ignore[arg-type]  # its protocol asks for a classmethod of ours
             tags=[spec.needs],
             cache_policy=CacheKeyFnPolicy(cache_key_fn=_cache_key),
@@ -133,7 +132,6 @@ def _record(unit: Unit, store: ArtifactStore) -> dict[str, Any]:
 
 
 def _make(spec: StepSpec, body: Body, unit: Unit, context: RunContext, lease: Lease) -> None:
-    _use_threads(context.threads)
     store = context.store
     staged = store.staging(unit.artifact)
     device = device_of_step(spec, context.device)
@@ -194,12 +192,6 @@ def _progress(lease: Lease, tracked: UnitRun) -> Progress:
             tracked.log(metrics, done)
 
     return progress
-
-
-def _use_threads(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)  # the thread count decides the order of sums, and so the last bits
 
 
 def _gpus(device: str) -> int:

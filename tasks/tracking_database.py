@@ -21,12 +21,13 @@ def make_tracking_database(uri: str, artifact_root: Path) -> None:
     MLflow makes its tables one by one over seconds, and cannot go on with a database in which a kill left some of
     them: ours is made in a folder beside its place and moved there when done.
     """
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # seconds, which `--help` need not pay
     from sqlalchemy.engine import make_url
 
     url = make_url(uri) if uri.startswith("sqlite") else None
     if url is None or url.database in (None, "", ":memory:") or (place := Path(str(url.database))).exists():
         return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # seconds, which others need not pay
+
     place.parent.mkdir(parents=True, exist_ok=True)
     making = place.with_name(f".{place.name}.making")
     with place.with_name(".tracking.lock").open("w") as lock:

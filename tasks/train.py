@@ -1,7 +1,6 @@
 """One sparse autoencoder a layer."""
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,16 +10,13 @@ from core.sae.formats import Origin, save_sae
 from core.sae.metrics import Quality
 from core.sae.rows import load_rows
 from core.sae.training import train
-from core.store.steps import TRAIN_SAE
 from core.study.sae import SAEConfig
 from tasks.capture import open_table
 from tasks.context import Work
 from tasks.mlflow_sae import log_sae
 from tasks.models import device_of, model_name
-from tasks.step import step
 
 
-@step(TRAIN_SAE)
 def train_sae(work: Work) -> Mapping[str, float]:
     """Train the layer's SAE from where its checkpoint stands, and write it in SAELens' layout."""
     layer = int(work.recipe["layer"])
@@ -30,20 +26,16 @@ def train_sae(work: Work) -> Mapping[str, float]:
     trained = train(rows, config, work.checkpoint, _curves(work))
     save_sae(trained.sae, work.out, Origin(model_name(work), layer, table.site), trained.quality.firing_rate)
     trained.history.write_parquet(work.out / "history.parquet", statistics=False)
-    figures = write_quality(trained.quality, work.out)
+    write_quality(trained.quality, work.out)
     log_sae(work, table.d_model)
-    return figures
+    return trained.quality.metrics
 
 
-def write_quality(quality: Quality, folder: Path) -> Mapping[str, float]:
-    """Write the figures of an autoencoder, null where one is undefined, and on how many rows how many of its features
-    fired; the figures that are defined."""
-    defined = {name: value for name, value in quality.metrics.items() if math.isfinite(value)}
-    figures = {name: defined.get(name) for name in quality.metrics}
-    text = json.dumps(figures, indent=1, sort_keys=True, allow_nan=False) + "\n"
+def write_quality(quality: Quality, folder: Path) -> None:
+    """Write the figures of an autoencoder, and on how many rows how many of its features fired."""
+    text = json.dumps(quality.metrics, indent=1, sort_keys=True) + "\n"
     (folder / "metrics.json").write_text(text, encoding="utf-8")
     quality.l0.write_parquet(folder / "l0.parquet", statistics=False)
-    return defined
 
 
 _CURVES = ("fvu", "loss", "l0", "dead", "learning_rate")

@@ -19,18 +19,25 @@ settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """SLURM's tests first: they are the longest, and mostly wait. What `make test FAST=1` leaves out is marked."""
-    items.sort(key=lambda item: not item.nodeid.startswith(_SLURM))
+    """The longest first, which mostly wait; beside what waits for the mini study, two that do not need it.
+
+    What `make test FAST=1` leaves out is marked.
+    """
+    items.sort(key=lambda item: next((place for place, room in enumerate(_FIRST) if item.nodeid.startswith(room)), 9))
     for item in items:
         if item.nodeid.startswith(_SLOW) or not _STARTED.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
 _SLURM = "tests/slurm/"
+_CHAOS = "tests/chaos/"
+_CAPTIONER = "tests/core/data/test_captioner.py"
+_STUDY_ON_SLURM = "tests/slurm/test_study.py"
+_FIRST = (_STUDY_ON_SLURM, _SLURM, "tests/chaos/test_kill.py", _CAPTIONER, _CHAOS, "tests/flows/test_serve.py")
 _SLOW = (
     _SLURM,
     *(f"tests/{room}/" for room in ("browser", "chaos", "cli", "flows", "saeflow", "tasks")),
-    "tests/core/data/test_captioner.py",
+    _CAPTIONER,
     "tests/core/lm/test_families.py",
     "tests/core/lm/test_vision_language.py",
     "tests/core/report/test_report.py",
@@ -41,7 +48,10 @@ _STARTED = {"mini_workspace", "prefect_server"}
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Tests of a file stay in one process, and all that need SLURM in one too: it is started once.
+    """Tests of a file stay in one process, for their fixtures; of tests/chaos each goes where there is room.
+
+    All that need SLURM stay in one process, where it is started once; the whole study on SLURM, as long as all of them
+    together, has a SLURM of its own.
 
     Not by xdist's own groups: 3.8 writes them into node ids where pytest 9.2 no longer looks.
     """
@@ -49,6 +59,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith((_CHAOS, _STUDY_ON_SLURM)):
+                return nodeid
             return _SLURM if nodeid.startswith(_SLURM) else nodeid.split("::")[0]
 
     return ByFile(config, log)

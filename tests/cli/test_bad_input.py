@@ -1,7 +1,6 @@
 """Bad input at the command: one line that names it and the mend, exit code 1, never a traceback."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.flows.commands import PROJECT, saeflow_here
+from tests.flows.commands import saeflow as saeflow_alone
+
 Saeflow = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
 def saeflow(tmp_path: Path) -> Saeflow:
     def call(*words: str, workspace: str | None = None) -> "subprocess.CompletedProcess[str]":
-        environment = {**os.environ, "SAEFLOW_WORKSPACE": workspace or str(tmp_path / "workspace"), "COLUMNS": "200"}
-        command = [sys.executable, "-m", "cli", *words]
-        return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=120)
+        return saeflow_here(workspace or tmp_path / "workspace", *words)
 
     return call
 
@@ -36,8 +35,8 @@ def refused(result: "subprocess.CompletedProcess[str]", words: str) -> None:
     assert "Traceback" not in result.stderr + result.stdout
 
 
-def test_unknown_study(saeflow: Saeflow) -> None:
-    refused(saeflow("run", "dmeo"), "did you mean demo?")
+def test_unknown_study(tmp_path: Path) -> None:
+    refused(saeflow_alone(tmp_path / "workspace", "run", "dmeo"), "did you mean demo?")
 
 
 def test_unknown_key_and_wrong_value(saeflow: Saeflow) -> None:

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from core.store.artifacts import ArtifactStore
 from tests.databases import CopyDatabases
-from tests.flows.commands import saeflow
+from tests.flows.commands import saeflow, saeflow_here
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_exported_is_told(mini_workspace: Path, tmp_path: Path) -
         ),
         (("mini", "9", str(tmp_path / "x"), "--set", "data.num_samples=16"), "nothing of the study is captured yet"),
     ]:
-        result = saeflow(mini_workspace, "export", *words)
+        result = saeflow_here(mini_workspace, "export", *words)
         assert result.returncode == 1 and told in " ".join(result.stderr.split()), result.stderr
         assert "Traceback" not in result.stderr
     assert not (tmp_path / "x").exists()

@@ -1,10 +1,13 @@
-"""The real `saeflow` and `prefect` commands, in processes of their own."""
+"""The real `saeflow` and `prefect` commands, in processes of their own or, where they start nothing, in this one."""
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -22,3 +25,22 @@ def saeflow(
     command = [sys.executable, "-m", "cli", *words]
     shell = environment(workspace) | dict(more or {}) | ({"PREFECT_API_URL": api} if api else {})
     return subprocess.run(command, cwd=PROJECT, env=shell, capture_output=True, text=True, timeout=limit_s)
+
+
+def saeflow_here(workspace: Path | str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a `saeflow` command that ends before it starts anything, as its own process would, in this one."""
+    from cli.main import main
+
+    out, error, code = io.StringIO(), io.StringIO(), 0
+    shell = environment(Path(workspace))
+    with (
+        mock.patch.dict(os.environ, shell, clear=True),
+        mock.patch.object(sys, "argv", ["saeflow", *words]),
+        redirect_stdout(out),
+        redirect_stderr(error),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return subprocess.CompletedProcess(["saeflow", *words], code, out.getvalue(), error.getvalue())

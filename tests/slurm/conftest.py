@@ -71,7 +71,8 @@ class Bench:
 
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
-        self.context = RunContext(workspace=str(workspace), study="toy", data_base="", model_folder="")
+        place = {"workspace": str(workspace), "data_base": "", "model_folder": ""}
+        self.context = RunContext(**place, study="toy", device="cpu")  # `auto` would load torch to look for a GPU
         self.store = self.context.store
         STOPPING.clear()
 

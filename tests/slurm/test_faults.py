@@ -1,11 +1,13 @@
 """What goes wrong on a cluster, done to a real SLURM: nothing is lost, nothing hangs, and the words are SLURM's."""
 
 import contextvars
-import subprocess
+import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import httpx
+import psutil
 import pytest
 
 from core.errors import BadInput
@@ -33,11 +35,16 @@ def job_of(bench: Bench, unit: str) -> str:
 
 
 def kill_worker(job: str) -> None:
-    pids = subprocess.run(
-        ["pgrep", "-f", f"flows.slurm.worker.* --name {job} "], capture_output=True, text=True, check=True
-    )
-    for pid in pids.stdout.split():
-        subprocess.run(["kill", "-9", pid], check=True)
+    """Kill a job's worker; another SLURM of this machine may have a job of the same number."""
+    mine, killed = os.environ["SLURM_CONF"], 0
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = " ".join(process.cmdline())
+            is_it = "flows.slurm.worker" in words and f"--name {job} " in words
+            if is_it and process.environ().get("SLURM_CONF") == mine:
+                process.kill()
+                killed += 1
+    assert killed
 
 
 def notes(api: str, key: str) -> str:

@@ -49,7 +49,7 @@ def test_firings_count_positive_activations() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -3e4])
-def test_identical_rows_have_no_share_of_variance(value: float) -> None:
+def test_identical_rows_have_no_share_of_variance_whatever_their_value(value: float) -> None:
     sae = random_sae()
     found = evaluate(sae, torch.full((5000, 12), value))
     assert math.isnan(found.fvu) and math.isnan(found.explained_variance)
