@@ -129,6 +129,18 @@ def test_without_a_set_of_the_same_strength_in_a_language_or_part_there_is_no_co
     assert matched_controls(view(profile=profile(scaled(cells, others, factor))), CHOSEN, 40, seed=0).draws == ()
 
 
+def test_sets_as_strong_over_all_rows_but_not_on_the_image_are_no_control() -> None:
+    """A tenth of the power on image rows, and as much more on the text's: the same mean squared contribution."""
+    power = np.ones((4, 2, FEATURES_IN_ALL))
+    power[SEGMENTS.index(IMAGE), :, 2:] = 0.1
+    for code in (PROMPT, CAPTION):
+        power[SEGMENTS.index(code), :, 2:] = 1.9
+    uneven = profile(power)
+    sets, own = (Traits.of(uneven, np.array([chosen])) for chosen in ([2, 3], CHOSEN))
+    np.testing.assert_allclose(sets.contribution, own.contribution, rtol=0.15)
+    assert matched_controls(view(profile=uneven), CHOSEN, 40, seed=0).draws == ()
+
+
 @pytest.mark.parametrize("language", [0, 1])
 @pytest.mark.parametrize("factor", [0.2, 5])
 def test_without_a_set_of_the_same_firing_rate_there_is_no_control(language: int, factor: float) -> None:
