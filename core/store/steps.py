@@ -49,7 +49,7 @@ IMPORT_SAE = StepSpec("import_sae", 4, "gpu", ("core.sae.pretrained", "core.sae.
 CHOOSE_SAE = StepSpec("choose_sae", 3, "cpu", ("core.sae.choice",))
 INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.index", "core.features.neighbours"))
 RANK_FEATURES = StepSpec("rank_features", 2, "cpu", ("core.features.layer_view",))
-REPORT = StepSpec("report", 7, "cpu", ("core.report", "core.report.study_figures"))
+REPORT = StepSpec("report", 8, "cpu", ("core.report", "core.report.study_figures"))
 
 FIXED_STEPS = (
     PREPARE,

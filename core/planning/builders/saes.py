@@ -10,6 +10,8 @@ from core.study.sites import extent
 
 _SPEED = {"checkpoint_every"}
 """What decides how fast, not what comes out: left out of every recipe."""
+_REVISED = {"jumprelu": 2}
+"""Architectures that train otherwise than when the step's version was given: the others' SAEs stay what they are."""
 
 
 def train_sae(naming: Naming) -> Iterator[Unit]:
@@ -24,6 +26,8 @@ def train_sae(naming: Naming) -> Iterator[Unit]:
     for layer in naming.layers:
         for name, config in study.sae.variants().items():
             recipe = {"layer": layer, "sae": config.model_dump(mode="json", exclude=_SPEED)}
+            if config.architecture in _REVISED:
+                recipe["architecture_version"] = _REVISED[config.architecture]
             label = f"{layer}-{name}" if name else str(layer)
             yield TRAIN_SAE.unit(label, recipe, _rows(naming, layer), knobs)
 
