@@ -14,7 +14,7 @@ from core.report import text
 from core.report.contents import chapter, place
 from core.report.model import Section
 from core.report.pictures import Picture
-from core.report.sentences import sentence, verdicts
+from core.report.sentences import reading_order, sentence, verdicts
 from core.stats.estimate import ORDER, Estimate, Verdict
 
 FIGURE_WIDTH = 720
@@ -72,8 +72,7 @@ def _strongest(found: list[Estimate]) -> list[Estimate]:
     by_language: dict[str | None, Estimate] = {}
     for one in sorted(found, key=lambda one: ORDER.index(one.verdict)):
         by_language.setdefault(one.language, one)
-    order = list(dict.fromkeys(one.language for one in found))
-    return [by_language[language] for language in order]
+    return [by_language[language] for language in sorted(by_language, key=reading_order)]
 
 
 def _best_figure(section: Section) -> FigureFile | None:

@@ -28,15 +28,21 @@ def sentence(one: Estimate) -> str:
 
 def sentences(estimates: Iterable[Estimate]) -> tuple[str, ...]:
     """A sentence each, those that answer the question first."""
-    ordered = sorted(estimates, key=lambda one: not one.answers)
+    ordered = sorted(estimates, key=lambda one: (not one.answers, reading_order(one.language) if one.answers else ()))
     return tuple(map(sentence, ordered))
 
 
 def verdicts(estimates: Iterable[Estimate]) -> dict[str, Verdict]:
     """The verdict by language ("" where the answer is over languages), of the estimates that answer the question."""
     answers = [one for one in estimates if one.answers]
-    languages = list(dict.fromkeys(one.language or "" for one in answers))
+    languages = sorted({one.language or "" for one in answers}, key=reading_order)
     return {name: verdict_of(one for one in answers if (one.language or "") == name) for name in languages}
+
+
+def reading_order(language: str | None) -> tuple[int, str]:
+    """The languages' own order; what is over languages comes last."""
+    known = list(LANGUAGE_NAMES)
+    return (known.index(language) if language in known else len(known), language or "")
 
 
 def _layer(one: Estimate) -> str:

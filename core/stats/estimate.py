@@ -153,6 +153,11 @@ class Estimate:
         return cls(**known)
 
 
+def number_of(number: int, what: str) -> str:
+    """ "1 layer", "3 layers": for `family` and `condition`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def verdict_of(estimates: Iterable[Estimate]) -> Verdict:
     """The strongest verdict among some estimates; "not tested" without any."""
     return min((one.verdict for one in estimates), key=ORDER.index, default="not tested")

@@ -34,5 +34,6 @@ ANALYSIS = Analysis(
     needs=frozenset({"gpu", "stream"}),
     place=30,
     chapter=30,
+    best_figure="effect",
     concept="gender",
 )

@@ -10,7 +10,7 @@ from core.analysis.ablation.measures import FIRST, ZERO
 from core.analysis.ablation.summary import ALL
 from core.causal.chosen import called
 from core.data.concept import Concept
-from core.stats.estimate import Control, Estimate, Source
+from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.picking import of_layers, picked_layer
 
 NO_MATCH = "no feature set lies within the caliper of the chosen one, so that there is no control"
@@ -50,7 +50,7 @@ class _Place:
 
     def shift(self, row: Mapping[str, Any]) -> Estimate:
         pooled = row["language"] == ALL
-        tested = f"{self.layers} layers" if pooled else f"{self.layers} layers × {self.languages} languages"
+        tested = number_of(self.layers, "layer") + ("" if pooled else f" × {number_of(self.languages, 'language')}")
         return Estimate(
             name=f"shift.{row['language']}",
             quantity="shift of the first gendered word toward the other gender",

@@ -43,5 +43,6 @@ ANALYSIS = Analysis(
     needs=frozenset({"gpu", "stream"}),
     place=50,
     chapter=40,
+    best_figure="slopes",
     concept="gender",
 )

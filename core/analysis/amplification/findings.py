@@ -10,7 +10,7 @@ import polars as pl
 from core.causal.chosen import called
 from core.causal.steering import DIFFERENCE, FEATURES
 from core.data.concept import Concept
-from core.stats.estimate import Control, Estimate, Source
+from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.picking import of_layers, picked_layer
 
 RANDOM = "random feature sets of the same length and random signs"
@@ -29,7 +29,7 @@ def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str
         side=concept.sides[0],
         word=f"{concept.adjective} word",
         counted=f"test {counted}",
-        family=f"{layers} layers × {slopes['language'].n_unique()} languages",
+        family=f"{number_of(layers, 'layer')} × {number_of(slopes['language'].n_unique(), 'language')}",
     )
     found = [place.slope(row) for row in slopes.filter(vector=FEATURES).rows(named=True)]
     for row in tables["rates"].rows(named=True):

@@ -26,5 +26,6 @@ ANALYSIS = Analysis(
     needs=frozenset({"layers"}),
     place=60,
     chapter=60,
+    best_figure="persistence",
     concept="gender",
 )

@@ -30,5 +30,6 @@ ANALYSIS = Analysis(
     needs=frozenset({"head"}),
     place=20,
     chapter=20,
+    best_figure="explanations",
     concept="gender",
 )

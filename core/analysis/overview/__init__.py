@@ -36,5 +36,6 @@ ANALYSIS = Analysis(
     needs=frozenset({"gpu", "stream"}),
     place=10,
     chapter=10,
+    best_figure="emergence",
     concept="gender",
 )

@@ -33,5 +33,6 @@ ANALYSIS = Analysis(
     needs=frozenset({"gpu", "stream"}),
     place=70,
     chapter=70,
+    best_figure="changes",
     concept="gender",
 )

@@ -36,5 +36,6 @@ ANALYSIS = Analysis(
     needs=frozenset({"gpu", "images", "stream"}),
     place=40,
     chapter=50,
+    best_figure="pointing",
     concept="gender",
 )
