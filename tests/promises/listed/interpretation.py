@@ -2,7 +2,7 @@
 
 from tests.promises.mutation import Mutant
 
-TESTS = "test_interpretation.py"
+TESTS, RULES, SAID = (f"test_interpretation{part}.py" for part in ("", "_rules", "_words"))
 EXPLAINING, TESTED, PLACES, FINDINGS, RUN, WORDS = (
     f"core/analysis/interpretation/{name}.py" for name in ("explaining", "tested", "places", "findings", "run", "words")
 )
@@ -12,84 +12,84 @@ MUTANTS = (
         EXPLAINING,
         "seen = self._caption & ~self._test[self._image_of_row]",
         "seen = self._caption & self._test[self._image_of_row]",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: rules are made without test images (all images take part)",
         EXPLAINING,
         "seen = self._caption & ~self._test[self._image_of_row]",
         "seen = self._caption.copy()",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: rules are made without test images (attributes)",
         EXPLAINING,
         "kept = ~self._test & (codes >= 0)\n            found",
         "kept = codes >= 0\n            found",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: a rule is chosen without test images",
         EXPLAINING,
         "self._accuracy(rule, active, ~self._test, ALL, 0)",
         "self._accuracy(rule, active, self._test, ALL, 0)",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: the strongest quarter is that of images other than test ones",
         EXPLAINING,
         "seen = means[~self._test]",
         "seen = means",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: explanations are scored on test images",
         EXPLAINING,
         "own = self._accuracy(rule, active, self._test, scope, DRAWS)",
         "own = self._accuracy(rule, active, ~self._test, scope, DRAWS)",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: an image counts by its mean over rows",
         EXPLAINING,
         "means = totals / np.maximum(np.bincount(self._image_of_row, weights=kept, minlength=self._test.size), 1)",
         "means = totals",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: twins are one unit",
         EXPLAINING,
         "self._units = inputs.units(images)",
         "self._units = np.arange(len(images))",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: several captions of an image count as one",
         EXPLAINING,
         "return tokens.select(1 / captions.cast(pl.Float64)).to_series().to_numpy()",
         "return np.ones(tokens.height)",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: the control is other features' explanations",
         EXPLAINING,
         "others = rules[:place] + rules[place + 1 :]",
         "others = rules",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: a language's score is of its own rows",
         EXPLAINING,
         'pl.col("language").is_null() | (pl.col("language") == language)',
         "pl.col('language').is_null() | pl.col('language').is_not_null()",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: draws come from the study's seed",
         EXPLAINING,
         "samples, self._seed = inputs.samples, inputs.seed",
         "samples, self._seed = inputs.samples, 0",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "interpretation: features are shown in the order of the selection split",
@@ -208,21 +208,21 @@ MUTANTS = (
         WORDS,
         'concept.sides[0 if test["auroc"] > 0.5 else 1]',
         'concept.sides[0 if test["auroc"] < 0.5 else 1]',
-        TESTS,
+        SAID,
     ),
     Mutant(
         "interpretation: words claim only what is the concept's own",
         WORDS,
         'own = [test for test in tests if test["own"]]',
         'own = [test for test in tests if test["passes"]]',
-        TESTS,
+        SAID,
     ),
     Mutant(
         "interpretation: an explanation is quoted only where it tells",
         WORDS,
         "low is None or low <= 0.5",
         "low is None or low <= 0.0",
-        TESTS,
+        SAID,
     ),
     Mutant(
         "sums: an image counts by its mean over rows",
@@ -236,13 +236,13 @@ MUTANTS = (
         "core/stats/enrichment.py",
         "PRIOR = 10.0",
         "PRIOR = 1.0",
-        TESTS,
+        RULES,
     ),
     Mutant(
         "enrichment: balanced accuracy resamples units",
         "core/stats/enrichment.py",
         "_, codes = np.unique(units, return_inverse=True)",
         "codes = np.arange(active.size)",
-        TESTS,
+        RULES,
     ),
 )
