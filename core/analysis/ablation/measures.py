@@ -165,7 +165,7 @@ class LanguageRuns:
             "sample_id": [pair.sample_id for pair in pairs] * len(moved),
             "effect": np.concatenate([signs * change for change in moved]) if moved else np.empty(0),
         }
-        return pl.DataFrame(columns)
+        return pl.DataFrame(columns, schema_overrides=dict.fromkeys(("language", "image_id", "sample_id"), pl.String))
 
     def _divergence(self, target: Target) -> pl.DataFrame:
         """KL at the words that tell no gender, for the ablation and for some random sets."""

@@ -158,7 +158,9 @@ def test_the_reported_layer_is_picked_without_the_test_images(result: Result) ->
     assert found[0].family == "2 layers × 2 languages"
 
 
-def test_without_a_match_there_is_no_control_and_no_claim(world: CausalWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_match_there_is_no_control_and_no_claim(
+    world: CausalWorld, result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("core.causal.controls.CALIPER", 1 + 1e-9)
     found = ablation(world.inputs, CONFIG)
     shift = next(one for one in found.estimates if one.name == "shift.en")
@@ -166,6 +168,8 @@ def test_without_a_match_there_is_no_control_and_no_claim(world: CausalWorld, mo
     assert shift.verdict == "weak"
     assert "caliper" in shift.caveats[0]
     assert any("caliper" in note for note in found.notes)
+    assert found.tables["draws"].is_empty()
+    assert found.tables["draws"].schema == result.tables["draws"].schema  # of another layer, it stands in one table
 
 
 def test_captions_of_an_image_are_averaged(world: CausalWorld) -> None:
