@@ -15,12 +15,13 @@ ASSOCIATED = 0.05
 """A feature with a smaller p, in any language and position set of one of `SPLITS`, is no control."""
 SPLITS = ("train", "select")
 """All images but the test images: the selection split alone is small, and misses what moves the word."""
-CALIPER = 1.5
-"""Largest factor between a drawn set and the chosen one in firing rate, mean squared contribution and added norm."""
+CALIPERS = (1.25, 1.5, 2.0)
+"""Largest factor between a drawn set and the chosen one in firing rate, mean squared contribution and added norm: the
+tightest that gives as many sets as were asked for, else the widest."""
 LEAST = 19
 """Fewest distinct sets that are a control: fewer cannot reach p = 0.05."""
 _NEAREST = 40
-_ROUNDS, _PROPOSALS = 20, 5_000
+_ROUNDS, _PROPOSALS = 40, 5_000
 _FLOOR = 1e-8
 _PARTS = {"image": (IMAGE,), "text": (PROMPT, CAPTION)}
 
@@ -29,12 +30,13 @@ _PARTS = {"image": (IMAGE,), "text": (PROMPT, CAPTION)}
 class Control:
     """Random feature sets matched with the chosen one, all different; `pool` is how many features they are drawn from.
 
-    `draws` is empty where fewer than `LEAST` sets (or than were asked for) lie within the caliper: there is no match,
-    and without a control nothing can be claimed.
+    `draws` is empty where fewer than `LEAST` sets (or than were asked for) lie within the widest caliper: there is no
+    match, and without a control nothing can be claimed. `caliper` is the one that they lie within.
     """
 
     draws: tuple[tuple[int, ...], ...]
     pool: int
+    caliper: float | None = None
 
 
 @dataclass(frozen=True)
@@ -62,23 +64,23 @@ class Traits:
         ]
         return cls(rate, contribution, np.sqrt(np.stack(parts)))
 
-    def within(self, own: "Traits", caliper: float) -> Bool[np.ndarray, " m"]:
-        """Which of the sets differ from the one set of `own` by the factor at most, in every trait and language.
+    def factors(self, own: "Traits") -> Float[np.ndarray, " m"]:
+        """The largest factor between each of the sets and the one set of `own`, over traits and languages.
 
         Of a part where the chosen set writes next to nothing (5 % of its norm over all rows), no more is asked than
         that a drawn set writes next to nothing as well.
         """
         slack = 0.05 * np.sqrt(own.contribution)
-        near = (
-            _is_near(self.rate, own.rate, caliper),
-            _is_near(self.contribution, own.contribution, caliper),
-            _is_near(self.norm, own.norm, caliper, slack).all(axis=0),
+        parts = (
+            _factor(self.rate, own.rate),
+            _factor(self.contribution, own.contribution),
+            _factor(self.norm, own.norm, slack).max(axis=0),
         )
-        return np.asarray(np.all(near, axis=(0, 1)))
+        return np.asarray(np.max(parts, axis=(0, 1)))
 
 
 def matched_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: int) -> Control:
-    """Draw different feature sets within the caliper of the chosen one; no feature twice in a set.
+    """Draw different feature sets within a caliper of the chosen one; no feature twice in a set.
 
     A set has one feature for each chosen one, among the 40 nearest in firing rate and mean squared contribution by
     segment and language. Features associated with the concept anywhere outside the test images are left out.
@@ -88,8 +90,12 @@ def matched_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: i
         return Control((), int(pool.size))
     traits = _traits(view.profile)
     nearest = [_nearest(traits, pool, feature) for feature in chosen]
-    sets = _matching(view.profile, chosen, nearest, draws, np.random.default_rng(seed))
-    return Control(sets if len(sets) >= min(draws, LEAST) else (), int(pool.size))
+    found = _matching(view.profile, chosen, nearest, draws, np.random.default_rng(seed))
+    for caliper in CALIPERS:
+        sets = tuple(features for features, factor in found if factor <= caliper)[:draws]
+        if len(sets) == draws:
+            break
+    return Control(sets, int(pool.size), caliper) if len(sets) >= min(draws, LEAST) else Control((), int(pool.size))
 
 
 def _pool(view: LayerView, chosen: Sequence[int]) -> np.ndarray:
@@ -129,20 +135,24 @@ def _nearest(traits: np.ndarray, pool: np.ndarray, feature: int) -> np.ndarray:
 
 def _matching(
     profile: Profile, chosen: Sequence[int], nearest: Sequence[np.ndarray], draws: int, random: np.random.Generator
-) -> tuple[tuple[int, ...], ...]:
-    """The first `draws` different sets within the caliper, of at most `_ROUNDS` rounds of proposals."""
+) -> list[tuple[tuple[int, ...], float]]:
+    """Different sets within the widest caliper, with their factors, in the order in which they were drawn.
+
+    Drawing ends when there are `draws` within the tightest caliper, or after `_ROUNDS` rounds.
+    """
     own = Traits.of(profile, np.array([chosen]))
-    kept: dict[tuple[int, ...], tuple[int, ...]] = {}
+    kept: dict[tuple[int, ...], tuple[tuple[int, ...], float]] = {}
     for _ in range(_ROUNDS):
         proposed = np.stack([random.choice(candidates, size=_PROPOSALS) for candidates in nearest], axis=1)
-        near = Traits.of(profile, proposed).within(own, CALIPER)
-        for features in proposed[near].tolist():
+        factors = Traits.of(profile, proposed).factors(own)
+        near = factors <= CALIPERS[-1]
+        for features, factor in zip(proposed[near].tolist(), factors[near].tolist(), strict=True):
             ordered = tuple(sorted(features))
             if len(set(ordered)) == len(ordered):
-                kept.setdefault(ordered, tuple(features))
-        if len(kept) >= draws:
+                kept.setdefault(ordered, (tuple(features), factor))
+        if sum(factor <= CALIPERS[0] for _, factor in kept.values()) >= draws:
             break
-    return tuple(kept.values())[:draws]
+    return list(kept.values())
 
 
 def _over_rows(
@@ -154,10 +164,11 @@ def _over_rows(
     return np.asarray((counts[:, :, None] * values[chosen]).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)[:, None])
 
 
-def _is_near(
-    values: Float[np.ndarray, "*s L m"],
-    own: Float[np.ndarray, "*s L 1"],
-    caliper: float,
-    slack: float | Float[np.ndarray, "L 1"] = 0.0,
-) -> Bool[np.ndarray, "*s L m"]:
-    return np.asarray((values <= own * caliper + slack) & (values >= own / caliper - slack))
+def _factor(
+    values: Float[np.ndarray, "*s L m"], own: Float[np.ndarray, "*s L 1"], slack: float | Float[np.ndarray, "L 1"] = 0.0
+) -> Float[np.ndarray, "*s L m"]:
+    """How many times larger or smaller the values are, at least 1; infinite beside 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        larger, smaller = (values - slack) / own, own / (values + slack)
+    larger = np.where(own > 0, larger, np.where(values <= slack, 1.0, np.inf))
+    return np.asarray(np.maximum(np.maximum(larger, np.nan_to_num(smaller, nan=1.0, posinf=np.inf)), 1.0))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from core.causal.chosen import called, decision_tests, with_q
-from core.causal.controls import CALIPER, LEAST, Control, Traits, least_p, matched_controls
+from core.causal.controls import CALIPERS, LEAST, Control, Traits, least_p, matched_controls
 from core.data.gender_concept import GENDER
 from core.features.profile import SEGMENTS, Profile
 from core.features.ranking import Ranking
@@ -186,15 +186,30 @@ def test_traits_are_means_over_rows_and_sums_over_features() -> None:
     np.testing.assert_allclose(found.norm[:, :, 0], [[2, 0], [0, np.sqrt(8 * 300 / 400)]])
 
 
-def test_a_drawn_set_keeps_within_the_caliper_in_every_trait() -> None:
-    random = np.random.default_rng(0)
-    uneven = profile(np.exp(random.normal(0, 0.4, (4, 2, FEATURES_IN_ALL))))
-    control = matched_controls(view(profile=uneven), CHOSEN, 60, seed=0)
-    sets, own = Traits.of(uneven, np.array(control.draws)), Traits.of(uneven, np.array([CHOSEN]))
-    for name in ("rate", "contribution", "norm"):
-        ratio = getattr(sets, name) / getattr(own, name)
-        assert ratio.min() >= 1 / CALIPER - 0.11 and ratio.max() <= CALIPER + 0.11
-    assert (sets.contribution / own.contribution).min() >= 1 / CALIPER
+def test_drawn_sets_keep_within_the_tightest_caliper_that_has_enough_of_them() -> None:
+    assert CALIPERS == (1.25, 1.5, 2.0)
+    for stronger, caliper in ((1.0, 1.25), (1.4, 1.5), (1 / 1.4, 1.5), (1.75, 2.0)):
+        power = np.exp(np.random.default_rng(0).normal(0, 0.1, (4, 2, FEATURES_IN_ALL)))
+        power[:, 0, 2:] *= stronger
+        uneven = profile(power)
+        control = matched_controls(view(profile=uneven), CHOSEN, 60, seed=0)
+        assert (control.caliper, len(control.draws)) == (caliper, 60)
+        sets, own = Traits.of(uneven, np.array(control.draws)), Traits.of(uneven, np.array([CHOSEN]))
+        for name in ("rate", "contribution"):
+            ratio = getattr(sets, name) / getattr(own, name)
+            assert 1 / caliper <= ratio.min() and ratio.max() <= caliper
+        slack = 0.05 * np.sqrt(own.contribution)
+        assert (sets.norm <= own.norm * caliper + slack).all()
+        assert (sets.norm >= own.norm / caliper - slack).all()
+
+
+def test_where_the_chosen_set_writes_nothing_the_drawn_ones_write_next_to_nothing() -> None:
+    image = SEGMENTS.index(IMAGE)
+    for drawn_power, matched in ((0.0, True), (0.0001, True), (4.0, False)):
+        own = profile()
+        own.power[image, :, CHOSEN] = 0.0
+        own.power[image, :, 2:] = drawn_power
+        assert bool(matched_controls(view(profile=own), CHOSEN, 40, seed=0).draws) is matched
 
 
 def test_features_are_called_associated_only_where_they_pass_their_test() -> None:

@@ -13,7 +13,7 @@ from core.data.concept import Concept
 from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.picking import of_layers, picked_layer
 
-NO_MATCH = "no feature set lies within the caliper of the chosen one, so that there is no control"
+NO_MATCH = "too few feature sets lie within a factor of 2 of the chosen one (the caliper), so that there is no control"
 MATCHED = "random feature sets matched on firing rate, mean squared contribution and added norm"
 
 

@@ -23,6 +23,16 @@ SWAP_ALL = "interchange, every position"
 SWAP_IMAGE, SWAP_TEXT = "interchange, image", "interchange, prompt and caption"
 FIRST, LATER = "first-gendered", "later-gendered"
 SEGMENT_NAMES = {IMAGE: "image", PROMPT: "prompt", CAPTION: "caption", LAST_PROMPT: "last prompt token"}
+DRAWS = pl.Schema(
+    {
+        "language": pl.String,
+        "draw": pl.Int64,
+        "image_id": pl.String,
+        "sample_id": pl.String,
+        "effect": pl.Float64,
+    }
+)
+"""Effects of random sets, one row a caption and set."""
 SPECIFICITY_DRAWS = 10
 """Random sets whose effect on the other words is measured as well: whole captions are dearer than prefixes."""
 
@@ -160,12 +170,12 @@ class LanguageRuns:
         signs = np.array([pair.sign for pair in pairs])
         columns = {
             "language": [self.language] * (len(pairs) * len(moved)),
-            "draw": np.repeat(np.arange(len(moved)), len(pairs)),
+            "draw": [draw for draw in range(len(moved)) for _ in pairs],
             "image_id": [pair.image_id for pair in pairs] * len(moved),
             "sample_id": [pair.sample_id for pair in pairs] * len(moved),
             "effect": np.concatenate([signs * change for change in moved]) if moved else np.empty(0),
         }
-        return pl.DataFrame(columns, schema_overrides=dict.fromkeys(("language", "image_id", "sample_id"), pl.String))
+        return pl.DataFrame(columns, schema=DRAWS)
 
     def _divergence(self, target: Target) -> pl.DataFrame:
         """KL at the words that tell no gender, for the ablation and for some random sets."""

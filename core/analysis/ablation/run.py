@@ -122,8 +122,15 @@ def _describe(target: Target) -> pl.DataFrame:
         "association": [target.association] * len(chosen),
         "strength": target.view.profile.strength()[chosen],
         "control_pool": [target.control.pool] * len(chosen),
+        "caliper": [target.control.caliper] * len(chosen),
     }
-    kinds = {"layer": pl.UInt16, "feature": pl.UInt32, "rank": pl.UInt16, "control_pool": pl.UInt32}
+    kinds = {
+        "layer": pl.UInt16,
+        "feature": pl.UInt32,
+        "rank": pl.UInt16,
+        "control_pool": pl.UInt32,
+        "caliper": pl.Float64,
+    }
     return pl.DataFrame(columns).cast(kinds)  # type: ignore[arg-type]
 
 

@@ -161,7 +161,7 @@ def test_the_reported_layer_is_picked_without_the_test_images(result: Result) ->
 def test_without_a_match_there_is_no_control_and_no_claim(
     world: CausalWorld, result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.causal.controls.CALIPER", 1 + 1e-9)
+    monkeypatch.setattr("core.causal.controls.CALIPERS", (1 + 1e-9,))
     found = ablation(world.inputs, CONFIG)
     shift = next(one for one in found.estimates if one.name == "shift.en")
     assert shift.control is None and shift.p is None

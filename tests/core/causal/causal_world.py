@@ -3,7 +3,8 @@
 Women's pictures are bright, men's dark. A hook behind block 1 reads brightness off the image rows; it sets `SEEN` to
 ± in the image rows of the box (each cell by its own brightness) and `SAID` to ± in all rows behind the image. `SAID`
 is what the head reads woman − man from. Five `DECOYS` are set like `SAID`, by the picture but not by its brightness,
-and the head is blind to them: they are what `SAID` can be matched with. All other directions get noise that the picture
+and the head is blind to them: they are what `SAID` can be matched with. Five more, `ELSEWHERE`, are set like `SEEN` but
+in four cells outside the box each. All other directions get noise that the picture
 alone decides. Block 2 adds nothing, so that its stream is what the hook made.
 
 The autoencoder has `SAID`, `SEEN` and the rest of an orthonormal
@@ -40,6 +41,7 @@ from tests.core.features.planted_world import Table
 LAYER = 2
 STRENGTH, NOISE = 40.0, 8.0
 SIDE, BOX = 4, (0, 1, 4, 5)  # the upper left quarter
+_OUTSIDE = [cell for cell in range(SIDE**2) if cell not in BOX]
 PIXELS = 56
 INSTRUCTIONS = {"en": "Describe the image in English.", "ar": "Describe the image in English."}
 CAPTIONS = {
@@ -47,7 +49,7 @@ CAPTIONS = {
     "ar": {"female": "في حديقة امرأة تغني", "male": "في حديقة رجل يغني"},
 }
 SAID, SEEN, MALE = 0, 1, 32
-DECOYS = slice(2, 7)
+DECOYS, ELSEWHERE = slice(2, 7), slice(7, 12)
 """Features: what words follow, what the box shows, and where the male sides of the features begin."""
 
 
@@ -230,7 +232,7 @@ class _Circuit:
         self._shown: Tensor | None = None
 
     def __call__(self, stream: Tensor) -> Tensor:
-        set_here = self._basis[: DECOYS.stop]
+        set_here = self._basis[: ELSEWHERE.stop]
         changed = stream - (stream @ set_here.T) @ set_here
         behind = slice(0, None)
         if stream.shape[1] > 1:
@@ -240,8 +242,11 @@ class _Circuit:
             changed[:, IMAGE_START + box] += STRENGTH * cells[:, box, None] * self._basis[SEEN]
             # A hash of the picture: it differs between twins as between any two.
             hashed = torch.sin(40 * stream[:, image].mean(dim=1) @ self._basis.T)
-            noise = NOISE * hashed[:, DECOYS.stop :] @ self._basis[DECOYS.stop :]
+            noise = NOISE * hashed[:, ELSEWHERE.stop :] @ self._basis[ELSEWHERE.stop :]
             changed[:, image] += noise[:, None]
+            for number, index in enumerate(range(ELSEWHERE.start, ELSEWHERE.stop)):
+                at = IMAGE_START + torch.tensor([_OUTSIDE[(2 * number + step) % len(_OUTSIDE)] for step in range(4)])
+                changed[:, at] += STRENGTH * torch.sign(hashed[:, index])[:, None, None] * self._basis[index]
             decoys = STRENGTH * torch.sign(hashed[:, DECOYS]) @ self._basis[DECOYS]
             self._shown = torch.sign(cells.mean(dim=1))[:, None] * STRENGTH * self._basis[SAID] + noise + decoys
             behind = slice(IMAGE_START + SIDE**2, None)

@@ -35,11 +35,11 @@ MUTANTS = (
         "in view.concept.questions:",
         "in list(view.concept.questions)[:4]:",
     ),
-    _of("controls: no caliper on the firing rate", _CONTROLS, "        _is_near(self.rate, own.rate, caliper),\n", ""),
+    _of("controls: no caliper on the firing rate", _CONTROLS, "        _factor(self.rate, own.rate),\n", ""),
     _of(
         "controls: no caliper on the added norm",
         _CONTROLS,
-        "        _is_near(self.norm, own.norm, caliper, slack).all(axis=0),\n",
+        "        _factor(self.norm, own.norm, slack).max(axis=0),\n",
         "",
     ),
     _of("controls: chosen features among the controls", _CONTROLS, "    free[list(chosen)] = False\n", ""),
