@@ -221,7 +221,7 @@ def test_estimates_are_read_from_the_tables_and_answer_by_language() -> None:
         assert place.height == 1 and place[one.source.column].item() == one.value
     assert [name for name, one in found.items() if one.answers] == ["shift.en", "shift.ar"]
     assert found["shift.en"].counted == "test items" and found["shift.en"].split == "test"
-    assert found["shift.en"].family == "1 layers × 2 languages"
+    assert found["shift.en"].family == "1 layer × 2 languages"
     assert found["shift.en"].condition.startswith("the 2 highest-ranked features, 1 of them associated")
     assert found["shift.en"].verdict == "found"
     assert found["share.en"].described and found["kl.en"].described
