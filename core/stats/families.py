@@ -3,7 +3,6 @@
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from scipy import stats
 
 ALPHA = 0.05
 """False discovery rate that is called a discovery."""
@@ -11,6 +10,8 @@ ALPHA = 0.05
 
 def corrected(family: pl.DataFrame) -> pl.DataFrame:
     """The tests of one family with q beside their p."""
+    from scipy import stats  # half a second of imports, which estimates of a finished study do not need
+
     q = stats.false_discovery_control(family["p"].to_numpy()) if family.height else np.zeros(0)
     return family.with_columns(pl.Series("q", q, dtype=pl.Float64))
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from core.store.artifacts import ArtifactStore
 from tests.databases import CopyDatabases
-from tests.flows.commands import saeflow, saeflow_here
+from tests.flows.commands import latest_report, saeflow, saeflow_here
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -84,7 +84,7 @@ def test_rows_by_somebody_else_need_no_more_than_their_samples(
     steps = [artifact.step for artifact in ArtifactStore(workspace / "artifacts")]
     assert steps.count("index_features") == 2 and {"interpretation", "evolution", "report"} <= set(steps)
     assert not {"capture", "overview", "ablation", "amplification", "qualitative"} & set(steps)
-    report = (workspace / "reports" / "mini" / "report.html").read_text("utf-8")
+    report = (latest_report(workspace) / "report.html").read_text("utf-8")
     assert "capture.precomputed has only the rows" in report
     (manifest,) = (workspace / "artifacts" / "import_activations").glob("[!.]*/manifest.json")
     assert json.loads(manifest.read_text())["unit"]["recipe"]["content"] in report

@@ -44,3 +44,8 @@ def saeflow_here(workspace: Path | str, *words: str) -> "subprocess.CompletedPro
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
     return subprocess.CompletedProcess(["saeflow", *words], code, out.getvalue(), error.getvalue())
+
+
+def latest_report(workspace: Path) -> Path:
+    """The folder of the report that was published last: a variant has its own."""
+    return max((workspace / "reports").iterdir(), key=lambda folder: folder.lstat().st_mtime_ns)

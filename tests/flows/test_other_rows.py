@@ -8,7 +8,7 @@ import pytest
 
 from core.store.artifacts import ArtifactStore
 from tests.databases import CopyDatabases
-from tests.flows.commands import PROJECT, saeflow
+from tests.flows.commands import PROJECT, latest_report, saeflow
 from tests.flows.test_mini import ANALYSES
 
 pytestmark = pytest.mark.timeout(600)
@@ -52,4 +52,4 @@ def test_they_go_from_samples_to_the_report(
     assert [sae["d_in"] for sae in saes] == [width] * layers
     assert len(made["index_features"]) == layers
     assert "evolution" in made
-    assert (tmp_path / "reports" / "mini" / "report.html").stat().st_size > 10_000
+    assert (latest_report(tmp_path) / "report.html").stat().st_size > 10_000

@@ -16,7 +16,7 @@ from flows.slurm.check import compare_packages
 from tasks.context import RunContext
 from tasks.worker_check import check
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import PROJECT, saeflow
+from tests.flows.commands import PROJECT, latest_report, saeflow
 from tests.packages import install, shown_package
 
 pytestmark = pytest.mark.timeout(900)
@@ -66,7 +66,7 @@ def test_the_plan_names_it_and_the_report_has_its_chapter(made: Path, site: Path
     plan = saeflow(made, "plan", "mini", *SECTION, more={"PYTHONPATH": str(site)}).stdout
     assert "  package  firing: saeflow-firing 1.0" in plan
     assert next(line.split()[1:3] for line in plan.splitlines() if line.startswith("analyse")) == ["8", "8"]
-    report = (made / "reports" / "mini" / "report.md").read_text("utf-8")
+    report = (latest_report(made) / "report.md").read_text("utf-8")
     chapter = report.partition("## Features that fire\n")[2].partition("\n## ")[0]
     assert "*How many features fire in each layer?*" in chapter and "figures/firing-live.png" in chapter
     assert "Measured: features that fire, in the layer with most, 128.00 features (4 layers)." in chapter

@@ -20,7 +20,7 @@ from core.store.artifacts import ArtifactStore
 from flows.runtime.settings import PROJECT
 from flows.single_layer import _units_of
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import saeflow
+from tests.flows.commands import latest_report, saeflow
 from tests.flows.test_mini import ANALYSES
 
 pytestmark = pytest.mark.timeout(600)
@@ -90,9 +90,9 @@ def test_several_k_are_trained_and_one_is_used_for_all_layers(swept: Path) -> No
 
 
 def test_the_frontier_is_in_the_report_and_in_mlflow(swept: Path) -> None:
-    report = (swept / "reports" / "mini" / "report.md").read_text("utf-8")
+    report = (latest_report(swept) / "report.md").read_text("utf-8")
     assert report.count("| k4 |") == report.count("| k8 |") == report.count("| beside |") == len(LAYERS)
-    assert (swept / "reports" / "mini" / "figures" / "study-sae_frontier.png").stat().st_size > 5000
+    assert (latest_report(swept) / "figures" / "study-sae_frontier.png").stat().st_size > 5000
     client = MlflowClient(f"sqlite:///{swept / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("saeflow-mini")
     runs = client.search_runs([experiment.experiment_id], "tags.`saeflow.step` = 'train_sae'", max_results=100)
@@ -121,7 +121,7 @@ def test_others_saes_are_used_in_place_of_ours(swept: Path, scope: Path, prefect
     origins = [json.loads(path.read_text()) for path in (index / "origin.json" for index in indices) if path.exists()]
     assert [origin["used_on"]["differs"] for origin in origins] == [["model"]] * len(LAYERS)
     for name in ("report.md", "report.html"):
-        text = (swept / "reports" / "mini" / name).read_text("utf-8")
+        text = (latest_report(swept) / name).read_text("utf-8")
         assert "Where the autoencoders were trained" in text and "google/gemma" in text.replace("\\", "")
 
 

@@ -10,7 +10,10 @@ import saeflow
 from tests.flows.commands import PROJECT
 
 HEAVY = ("torch", "transformers", "prefect", "mlflow", "altair", "sklearn", "polars", "numpy", "pydantic", "dask")
-PUBLIC = ["Analysis", "AnalysisInputs", "BadInput", "Figure", "LayerView", "Result", "Section", "Study", "open", "run"]
+PUBLIC = [
+    *("Analysis", "AnalysisInputs", "BadInput", "Control", "Estimate", "Figure", "LayerView", "Result", "Section"),
+    *("Source", "Study", "open", "run"),
+]
 
 
 def python(code: str, folder: Path = PROJECT) -> "subprocess.CompletedProcess[str]":

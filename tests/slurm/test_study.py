@@ -13,7 +13,7 @@ from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
 from flows.slurm import commands
 from tests.chaos.kill import contents, kill_family
 from tests.databases import CopyDatabases
-from tests.flows.commands import environment, saeflow
+from tests.flows.commands import environment, latest_report, saeflow
 from tests.flows.surroundings import ODD_NAME, hostile
 from tests.slurm.conftest import wait_until
 
@@ -72,7 +72,7 @@ def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
     assert set(asked) == {*first, "analyse", "report"}
     assert all(gpu > 0 for stage, (_, _, gpu) in asked.items() if stage in ("capture", "train_sae", "analyse"))
     assert asked["extract_layer"][2] == 0
-    assert "Asked of the cluster, and used" in (workspace / "reports" / "mini" / "report.html").read_text("utf-8")
+    assert "Asked of the cluster, and used" in (latest_report(workspace) / "report.html").read_text("utf-8")
 
     before = commands.call(["sacct", "--completion", "--noheader"]).count("\n")
     again = saeflow(workspace, *ON_SLURM)
