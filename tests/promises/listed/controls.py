@@ -18,9 +18,10 @@ MUTANTS = (
         "view.concept.positions.later)",
     ),
     _of(
+        "controls: a set contributes its features' mean",
         _CONTROLS,
         "contribution.sum(axis=-1)",
-        "contribution.mean(axis=-1) + contribution.min()",
+        "contribution.mean(axis=-1)",
     ),
     _of("controls: any factor up to three", _CONTROLS, "CALIPERS = (1.25, 1.5, 2.0)", "CALIPERS = (1.25, 1.5, 3.0)"),
     _of(
