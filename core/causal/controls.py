@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from core.features.associations import Labels, associate
 from core.features.layer_view import LayerView
-from core.features.profile import SEGMENTS, Profile
-from core.lm.patched import CAPTION, IMAGE, PROMPT
+from core.features.profile import SEGMENTS
+from core.lm.patched import IMAGE, PROMPT
 
 ASSOCIATED = 0.05
 """A feature with a smaller p, in any language and position set of one of `SPLITS`, is no control."""
@@ -23,7 +24,6 @@ LEAST = 19
 _NEAREST = 40
 _ROUNDS, _PROPOSALS = 40, 5_000
 _FLOOR = 1e-8
-_PARTS = {"image": (IMAGE,), "text": (PROMPT, CAPTION)}
 
 
 @dataclass(frozen=True)
@@ -41,36 +41,42 @@ class Control:
 
 @dataclass(frozen=True)
 class Traits:
-    """What feature sets are matched on, over the rows of the selection split, by language.
+    """What feature sets are matched on, on the selection split, by language; for single features, m is F.
 
     `rate` is the mean firing rate of a set's features and `contribution` their summed mean squared contribution to the
-    stream (squared units of the stream), over all rows; `norm` is the root of the latter by part (image rows; prompt
-    and caption rows): about the length that an ablation takes out of the stream there.
+    stream (squared units of the stream), over all rows; `norm` is their summed mean activation on image rows, on prompt
+    rows and on caption rows before the concept's first word: about the length that an ablation takes out of the stream
+    where the outcome is measured.
     """
 
     rate: Float[np.ndarray, "L m"]
     contribution: Float[np.ndarray, "L m"]
-    norm: Float[np.ndarray, "2 L m"]
+    norm: Float[np.ndarray, "3 L m"]
 
     @classmethod
-    def of(cls, profile: Profile, sets: Int[np.ndarray, "m n"]) -> "Traits":
+    def of_features(cls, view: LayerView) -> "Traits":
+        """The traits of every feature by itself."""
+        profile = view.profile
+        weights = (profile.rows / np.maximum(profile.rows.sum(axis=0), 1))[:, :, None]
+        parts = [profile.mean[SEGMENTS.index(code)] for code in (IMAGE, PROMPT)]
+        return cls(
+            (weights * profile.rate).sum(axis=0),
+            (weights * profile.power).sum(axis=0),
+            np.stack([*parts, _before_the_word(view)]),
+        )
+
+    def of_sets(self, sets: Int[np.ndarray, "m n"]) -> "Traits":
         """The traits of m sets of n features."""
-        everything = range(len(SEGMENTS))
-        rate = _over_rows(profile.rows, profile.rate, everything)[:, sets].mean(axis=-1)
-        contribution = _over_rows(profile.rows, profile.power, everything)[:, sets].sum(axis=-1)
-        parts = [
-            _over_rows(profile.rows, profile.power, [SEGMENTS.index(code) for code in codes])[:, sets].sum(axis=-1)
-            for codes in _PARTS.values()
-        ]
-        return cls(rate, contribution, np.sqrt(np.stack(parts)))
+        rate, contribution, norm = self.rate[:, sets], self.contribution[:, sets], self.norm[:, :, sets]
+        return Traits(rate.mean(axis=-1), contribution.sum(axis=-1), norm.sum(axis=-1))
 
     def factors(self, own: "Traits") -> Float[np.ndarray, " m"]:
         """The largest factor between each of the sets and the one set of `own`, over traits and languages.
 
-        Of a part where the chosen set writes next to nothing (5 % of its norm over all rows), no more is asked than
-        that a drawn set writes next to nothing as well.
+        Of a part where the chosen set writes next to nothing (a tenth of its norm in the part where it writes most), no
+        more is asked than that a drawn set writes next to nothing as well.
         """
-        slack = 0.05 * np.sqrt(own.contribution)
+        slack = 0.1 * own.norm.max(axis=0)
         parts = (
             _factor(self.rate, own.rate),
             _factor(self.contribution, own.contribution),
@@ -82,20 +88,29 @@ class Traits:
 def matched_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: int) -> Control:
     """Draw different feature sets within a caliper of the chosen one; no feature twice in a set.
 
-    A set has one feature for each chosen one, among the 40 nearest in firing rate and mean squared contribution by
-    segment and language. Features associated with the concept anywhere outside the test images are left out.
+    A set has one feature for each chosen one, among the 40 nearest in firing rate, mean squared contribution and norm.
+    Features associated with the concept anywhere outside the test images are left out.
     """
-    pool = _pool(view, chosen)
+    pool, features = _pool(view, chosen), Traits.of_features(view)
     if pool.size < len(chosen):
         return Control((), int(pool.size))
-    traits = _traits(view.profile)
-    nearest = [_nearest(traits, pool, feature) for feature in chosen]
-    found = _matching(view.profile, chosen, nearest, draws, np.random.default_rng(seed))
+    found = _matching(features, chosen, _nearest(view, features, pool, chosen), draws, np.random.default_rng(seed))
     for caliper in CALIPERS:
-        sets = tuple(features for features, factor in found if factor <= caliper)[:draws]
+        sets = tuple(drawn for drawn, factor in found if factor <= caliper)[:draws]
         if len(sets) == draws:
             break
     return Control(sets, int(pool.size), caliper) if len(sets) >= min(draws, LEAST) else Control((), int(pool.size))
+
+
+def similar_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: int) -> Control:
+    """The same without a caliper, for vectors that are scaled to one length, of which nothing but direction is left."""
+    pool, features = _pool(view, chosen), Traits.of_features(view)
+    if pool.size < len(chosen):
+        return Control((), int(pool.size))
+    nearest = _nearest(view, features, pool, chosen)
+    found = _matching(features, chosen, nearest, draws, np.random.default_rng(seed), widest=np.inf)
+    sets = tuple(drawn for drawn, _ in found)[:draws]
+    return Control(sets if len(sets) >= min(draws, LEAST) else (), int(pool.size))
 
 
 def _pool(view: LayerView, chosen: Sequence[int]) -> np.ndarray:
@@ -119,49 +134,54 @@ def least_p(view: LayerView) -> Float[np.ndarray, " F"]:
     return least
 
 
-def _traits(profile: Profile) -> Float[np.ndarray, "F traits"]:
-    """Log firing rates and log powers, each scaled to unit spread."""
-    seen = profile.rows.reshape(-1) > 0
-    features = profile.rate.shape[2]
-    parts = [np.log(part.reshape(-1, features)[seen] + _FLOOR) for part in (profile.rate, profile.power)]
-    stacked = np.concatenate(parts).T
-    return np.asarray((stacked - stacked.mean(axis=0)) / np.maximum(stacked.std(axis=0), _FLOOR))
+def _nearest(view: LayerView, features: Traits, pool: np.ndarray, chosen: Sequence[int]) -> list[np.ndarray]:
+    """For each chosen feature those of the pool that behave most like it, by segment and language."""
+    seen = view.profile.rows.reshape(-1) > 0
+    count = view.profile.rate.shape[2]
+    parts = [np.log(part.reshape(-1, count)[seen] + _FLOOR) for part in (view.profile.rate, view.profile.power)]
+    stacked = np.concatenate([*parts, np.log(features.norm.reshape(-1, count) + _FLOOR)]).T
+    scaled = (stacked - stacked.mean(axis=0)) / np.maximum(stacked.std(axis=0), _FLOOR)
+    distances = (np.linalg.norm(scaled[pool] - scaled[feature], axis=1) for feature in chosen)
+    return [pool[np.argsort(distance, kind="stable")[:_NEAREST]] for distance in distances]
 
 
-def _nearest(traits: np.ndarray, pool: np.ndarray, feature: int) -> np.ndarray:
-    distance = np.linalg.norm(traits[pool] - traits[feature], axis=1)
-    return pool[np.argsort(distance, kind="stable")[:_NEAREST]]
+def _before_the_word(view: LayerView) -> Float[np.ndarray, "L F"]:
+    """Mean activation on caption rows before the concept's first word, over the selection split's images."""
+    images = set(view.samples.filter(pl.col("split") == "select")["image_id"])
+    means = []
+    for language in view.languages:
+        found = view.feature_sums.by_image(language, view.concept.positions.before)
+        rows = [row for row, image in enumerate(found.images) if image in images]
+        means.append(found.means[rows].mean(axis=0) if rows else np.zeros(view.profile.rate.shape[2]))
+    return np.stack(means)
 
 
 def _matching(
-    profile: Profile, chosen: Sequence[int], nearest: Sequence[np.ndarray], draws: int, random: np.random.Generator
+    features: Traits,
+    chosen: Sequence[int],
+    nearest: Sequence[np.ndarray],
+    draws: int,
+    random: np.random.Generator,
+    widest: float = CALIPERS[-1],
 ) -> list[tuple[tuple[int, ...], float]]:
     """Different sets within the widest caliper, with their factors, in the order in which they were drawn.
 
-    Drawing ends when there are `draws` within the tightest caliper, or after `_ROUNDS` rounds.
+    Drawing ends when there are `draws` within the tightest caliper (any, if the widest is infinite), or after `_ROUNDS`
+    rounds.
     """
-    own = Traits.of(profile, np.array([chosen]))
+    own, enough = features.of_sets(np.array([chosen])), CALIPERS[0] if np.isfinite(widest) else widest
     kept: dict[tuple[int, ...], tuple[tuple[int, ...], float]] = {}
     for _ in range(_ROUNDS):
         proposed = np.stack([random.choice(candidates, size=_PROPOSALS) for candidates in nearest], axis=1)
-        factors = Traits.of(profile, proposed).factors(own)
-        near = factors <= CALIPERS[-1]
-        for features, factor in zip(proposed[near].tolist(), factors[near].tolist(), strict=True):
-            ordered = tuple(sorted(features))
+        factors = features.of_sets(proposed).factors(own)
+        near = factors <= widest
+        for drawn, factor in zip(proposed[near].tolist(), factors[near].tolist(), strict=True):
+            ordered = tuple(sorted(drawn))
             if len(set(ordered)) == len(ordered):
-                kept.setdefault(ordered, (tuple(features), factor))
-        if sum(factor <= CALIPERS[0] for _, factor in kept.values()) >= draws:
+                kept.setdefault(ordered, (tuple(drawn), factor))
+        if sum(factor <= enough for _, factor in kept.values()) >= draws:
             break
     return list(kept.values())
-
-
-def _over_rows(
-    rows: Float[np.ndarray, "S L"], values: Float[np.ndarray, "S L F"], places: Sequence[int]
-) -> Float[np.ndarray, "L F"]:
-    """Means over the rows of some segments, by language; 0 where there are no rows."""
-    chosen = list(places)
-    counts = rows[chosen]
-    return np.asarray((counts[:, :, None] * values[chosen]).sum(axis=0) / np.maximum(counts.sum(axis=0), 1)[:, None])
 
 
 def _factor(

@@ -14,7 +14,7 @@ from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.picking import of_layers, picked_layer
 
 RANDOM = "random feature sets of the same length and random signs"
-NO_MATCH = "too few feature sets lie within a factor of 2 of the chosen one (the caliper), so that there is no control"
+NO_MATCH = "too few features are not associated with the concept, so that there is no control"
 
 
 def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str) -> tuple[Estimate, ...]:

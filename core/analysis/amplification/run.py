@@ -25,7 +25,7 @@ from core.analysis.amplification.rates import RATES, chosen_dose, rate_at
 from core.analysis.amplification.rates import corrected as corrected_rates
 from core.analysis.result import Result
 from core.causal.chosen import decision_tests, with_q
-from core.causal.controls import matched_controls
+from core.causal.controls import similar_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
 from core.causal.resampling import Resampling
 from core.causal.steering import FEATURES, Directions, SteeringRuns, directions
@@ -131,7 +131,7 @@ def _steered(inputs: AnalysisInputs, config: Config, layer: int) -> _Steered | N
     chosen = tuple(opened.ranking.strongest()[: config.features])
     if not chosen:
         return None
-    control = matched_controls(opened, chosen, config.draws, inputs.seed)
+    control = similar_controls(opened, chosen, config.draws, inputs.seed)
     return _Steered(opened, chosen, directions(opened, chosen, control, inputs.seed))
 
 

@@ -10,6 +10,20 @@ def _of(breaks: str, file: str, old: str, new: str) -> Mutant:
 
 
 MUTANTS = (
+    _of("controls: means before the word over training images too", _CONTROLS, "if image in images]", "if image]"),
+    _of(
+        "controls: strength on captions anywhere",
+        _CONTROLS,
+        "view.concept.positions.before)",
+        "view.concept.positions.later)",
+    ),
+    _of(
+        "controls: a set contributes its features' mean",
+        _CONTROLS,
+        "contribution.sum(axis=-1)",
+        "contribution.mean(axis=-1)",
+    ),
+    _of("controls: any factor up to three", _CONTROLS, "CALIPERS = (1.25, 1.5, 2.0)", "CALIPERS = (1.25, 1.5, 3.0)"),
     _of(
         "controls: associated features are allowed",
         _CONTROLS,
@@ -43,7 +57,12 @@ MUTANTS = (
         "",
     ),
     _of("controls: chosen features among the controls", _CONTROLS, "    free[list(chosen)] = False\n", ""),
-    _of("controls: a few sets are enough", _CONTROLS, "min(draws, LEAST)", "min(draws, 1)"),
+    _of(
+        "controls: a few sets are enough",
+        _CONTROLS,
+        "int(pool.size), caliper) if len(sets) >= min(draws, LEAST)",
+        "int(pool.size), caliper) if sets",
+    ),
     _of("controls: a fixed seed", _CONTROLS, "np.random.default_rng(seed))\n", "np.random.default_rng(0))\n"),
     _of(
         "steering: the difference of means is not scaled",
