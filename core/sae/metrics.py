@@ -26,10 +26,10 @@ class Evaluation:
     """Reconstruction over some rows.
 
     `fvu` = Σ‖x − x̂‖² / Σ‖x − x̄‖², fraction of variance unexplained; `explained_variance` = 1 − ΣVar(x − x̂) / ΣVar(x)
-    over dimensions, which forgives a constant offset, so that it is 1 − fvu or a little more; both are NaN where all rows
-    are the same; `mse` of an element, in
-    the rows' own units squared; `cosine` between x and x̂, averaged over rows; `l0` features active a row, and
-    `l0_rows` how many rows had 0, 1, 2 … of them; `firings` [F] rows each feature is active on.
+    over dimensions, which forgives a constant offset, so that it is 1 − fvu or a little more (where all rows are the
+    same, both are NaN); `mse` of an element, in the rows' own units squared; `cosine` between x and x̂, averaged over
+    rows; `l0` features active a row, and `l0_rows` how many rows had 0, 1, 2 … of them; `firings` [F] rows each feature
+    is active on.
     """
 
     rows: int
