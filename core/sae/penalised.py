@@ -17,9 +17,9 @@ from core.study.sae import SAEConfig
 _BANDWIDTH = 0.05
 """Width of JumpReLU's straight-through kernel for rows whose mean squared norm is D: what 0.001 for rows of unit norm
 (Rajamanoharan et al. 2024b, section 5) comes to at their width of 2304, and SAELens' default."""
-_START = 32
-"""JumpReLU's thresholds start where so many times `k` features fire, at most half of them."""
-_REACH = 2.0
+_START, _LEAST_START = 32, 0.01
+"""JumpReLU's thresholds start where so many times `k` features fire, at most half of them, or at the second."""
+_REACH = 1.5
 """How far a threshold can go in a run of any length; pre-activations of a feature that is not there spread by 1."""
 _TANH_SCALE = 4.0
 """Steepness of the tanh penalty, for rows whose mean squared norm is D (Conerly et al. 2025, Anthropic)."""
@@ -32,11 +32,12 @@ class ReLU:
     """Every positive entry, under an L1 penalty; unit decoder rows make it the one that decoder norms weight
     (Conerly et al. 2024, Anthropic's circuits updates).
 
-    Biases start where 2k features fire: from half of all features on, a short run learns
-    a dense dictionary first and loses it while the penalty closes it.
+    Biases start where 2k features fire: from half of all features on, a short run learns a dense dictionary first and
+    loses it while the penalty closes it.
     """
 
     by_row: ClassVar[bool] = False
+    revival: ClassVar[float] = 1.0
 
     def start(self) -> Controls:
         """A penalty that moves an activation by a few per cent; it is steered from there."""
@@ -154,9 +155,11 @@ class JumpReLU(ReLU):
     A threshold only learns from activations near it: where it starts above all of a weak feature's, that feature is
     lost. So thresholds start low, and each comes up as far as it has to. They are trained themselves, not their
     logarithms, which Adam moves by a rate of themselves a step, far too little for those that start low. Adam moves a
-    number by at most its rate a step: `pace` times that in a run too short for it.
+    number by at most its rate a step: `pace` times that in a run too short for it. A dead feature has to pass its
+    threshold before it fires again: AuxK counts eight times.
     """
 
+    revival: ClassVar[float] = 8.0
     penalty: Literal["quadratic", "tanh"] = "quadratic"
     bandwidth: float = _BANDWIDTH
     pace: float = 1.0
@@ -173,7 +176,7 @@ class JumpReLU(ReLU):
     def own(self, before: Float[Tensor, "B F"], k: int) -> Parameters:
         """Thresholds."""
         features = before.shape[1]
-        start = _firing_from(before, min(_START * k, max(k, features // 2))).clamp_min(self.bandwidth)
+        start = _firing_from(before, min(_START * k, max(k, features // 2))).clamp_min(_LEAST_START)
         return {"threshold": before.new_full((features,), float(start))}
 
     def select(self, batch: Batch, controls: Controls) -> Active:

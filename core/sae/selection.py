@@ -63,10 +63,12 @@ class Firing(NamedTuple):
 class Selection(Protocol):
     """One architecture's way to decide which features fire.
 
-    `by_row` says that every row is decided by itself, and that only its active entries count afterwards.
+    `by_row` says that every row is decided by itself, and that only its active entries count afterwards; `revival` is
+    how many times `auxk_alpha` AuxK counts.
     """
 
     by_row: ClassVar[bool]
+    revival: ClassVar[float]
 
     def start(self) -> Controls:
         """What is steered, as it starts."""
@@ -99,6 +101,7 @@ class TopK:
     """The k strongest of each row (Gao et al. 2024, arXiv 2406.04093)."""
 
     by_row: ClassVar[bool] = True
+    revival: ClassVar[float] = 1.0
 
     def start(self) -> Controls:
         """Nothing is steered."""

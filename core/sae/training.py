@@ -133,7 +133,7 @@ class Run:
         prefixes = tuple(num_features >> n for n in reversed(range(_PREFIXES)))
         nested = prefixes if config.architecture == "matryoshka" else ()
         rounds = rows.train.device.type != "cpu"
-        objective = Objective(selection, variance, config.auxk_alpha, nested, rounds)
+        objective = Objective(selection, variance, config.auxk_alpha * selection.revival, nested, rounds)
         return cls(rows, config, objective, schedule, num_features, batch, scale, target_scale)
 
     @property

@@ -27,7 +27,8 @@ class _SAESettings(Section):
     batch_size: Positive = 256
     """Rows a step."""
     auxk_alpha: Annotated[float, Field(ge=0)] = 1 / 32
-    """Weight of the dead features' loss (Gao et al. 2024)."""
+    """Weight of the dead features' loss (Gao et al. 2024); jumprelu, where they have a threshold to pass, takes eight
+    times this."""
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest norm of a step's gradient of the squared error a row, rows having D for mean squared norm; null clips
     nothing, and the first steps, whose gradients are the largest, then shorten Adam's for a thousand more."""
