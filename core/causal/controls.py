@@ -138,9 +138,11 @@ def _nearest(view: LayerView, features: Traits, pool: np.ndarray, chosen: Sequen
     """For each chosen feature those of the pool that behave most like it, by segment and language."""
     seen = view.profile.rows.reshape(-1) > 0
     count = view.profile.rate.shape[2]
-    parts = [np.log(part.reshape(-1, count)[seen] + _FLOOR) for part in (view.profile.rate, view.profile.power)]
-    stacked = np.concatenate([*parts, np.log(features.norm.reshape(-1, count) + _FLOOR)]).T
-    scaled = (stacked - stacked.mean(axis=0)) / np.maximum(stacked.std(axis=0), _FLOOR)
+    parts = [part.reshape(-1, count)[seen] for part in (view.profile.rate, view.profile.power)]
+    stacked = np.concatenate([*parts, features.norm.reshape(-1, count)])
+    # Half of what a feature has on average: next to nothing is next to nothing, however many times less it is.
+    logs = np.log(stacked + 0.5 * stacked.mean(axis=1, keepdims=True) + _FLOOR).T
+    scaled = (logs - logs.mean(axis=0)) / np.maximum(logs.std(axis=0), _FLOOR)
     distances = (np.linalg.norm(scaled[pool] - scaled[feature], axis=1) for feature in chosen)
     return [pool[np.argsort(distance, kind="stable")[:_NEAREST]] for distance in distances]
 
