@@ -106,9 +106,10 @@ def main() -> None:
     parser.add_argument("--exported", type=Path, help="a folder that `saeflow export` made")
     parser.add_argument("--planted", action="store_true", help="rows of known atoms instead of a model's")
     parser.add_argument("--uneven", action="store_true", help="the same, of atoms that differ in strength")
+    parser.add_argument("--atoms", type=int, default=256, help="how many uneven ones")
     given = parser.parse_args()
     if given.planted or given.uneven:
-        found = uneven(given.rows) if given.uneven else planted(given.rows)
+        found = uneven(given.rows, atoms=given.atoms) if given.uneven else planted(given.rows)
     else:
         found = exported(given.exported) if given.exported else rows(given.package, given.layer, given.rows)
     train, held_out = found["train"], found["held_out"]
