@@ -1,47 +1,56 @@
-"""How many of the features that rank highest for a concept are significant, over all layers together."""
+"""Whether the features that rank highest for a concept pass their test, and how to call them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
-from jaxtyping import Float
 
+from core.data.concept import Concept
 from core.features.ranking import Ranking
-from core.stats.families import discoveries
+from core.stats.families import ALPHA, corrected
 
 
-@dataclass(frozen=True)
-class RankedTests:
-    """A layer's tests on the selection split: `p` of all, and `best` [n], the least p of each chosen feature."""
+def ranked_tests(layer: int, ranking: Ranking, position_sets: Sequence[str] = ()) -> pl.DataFrame:
+    """The selection split's tests that features are ranked by: layer, feature, p; one row a test.
 
-    p: Float[np.ndarray, " m"]
-    best: Float[np.ndarray, " n"]
-
-    @classmethod
-    def of(cls, ranking: Ranking, features: Sequence[int], position_sets: Sequence[str]) -> "RankedTests":
-        """The tests of every feature at some position sets, in every language; a feature not tested there has p 1.
-
-        Where the sets have nothing to test, the first word stands for them, as in the ranking.
-        """
-        first = (ranking.concept.positions.first,)
-        tables = (ranking.associations.filter(pl.col("position_set").is_in(sets)) for sets in (position_sets, first))
-        tested = next((table for table in tables if table.height), ranking.associations.clear())
-        least = np.ones(ranking.num_features)
-        np.minimum.at(least, tested["feature"].to_numpy(), tested["p"].to_numpy())
-        return cls(tested["p"].to_numpy(), least[list(features)])
+    Those of some position sets, of the decision sets where none are named; of the first word where those have none.
+    """
+    concept, tested = ranking.concept, ranking.associations
+    for names in (position_sets or concept.decision_sets, (concept.positions.first,)):
+        found = tested.filter(pl.col("position_set").is_in(list(names)))
+        if found.height:
+            break
+    columns = (pl.lit(layer, pl.UInt16).alias("layer"), pl.col("feature").cast(pl.UInt32), pl.col("p"))
+    return found.select(columns)
 
 
-def count_significant(layers: Sequence[RankedTests]) -> list[int]:
-    """By layer, how many chosen features pass Benjamini-Hochberg at 5 % over all tests of all layers."""
-    p = np.sort(np.concatenate([layer.p for layer in layers])) if layers else np.zeros(0)
-    passing = discoveries(p, p.size)
-    largest = p[passing - 1] if passing else -1.0
-    return [int((layer.best <= largest).sum()) for layer in layers]
+def with_q(features: pl.DataFrame, tests: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The features with `q`: their least p, corrected over all tests of the analysed layers (`ranked_tests`).
+
+    `features` has layer and feature; one that was not tested has no q.
+    """
+    family = corrected(pl.concat(tests))
+    least = family.group_by("layer", "feature").agg(pl.col("q").min())
+    return features.join(least, on=["layer", "feature"], how="left", maintain_order="left")
 
 
-def how_many(significant: int, chosen: int) -> str:
-    """How many of the chosen features are significant, in words."""
-    if significant == 0:
+def significant(features: pl.DataFrame) -> int:
+    """How many of some features with `q` pass their test."""
+    return int((features["q"] <= ALPHA).sum())
+
+
+def how_many(passed: int, chosen: int) -> str:
+    """How many of the chosen features pass, in words."""
+    if passed == 0:
         return "none significant"
-    return "all significant" if significant == chosen else f"{significant:,} of {chosen:,} significant"
+    return "all significant" if passed == chosen else f"{passed:,} of {chosen:,} significant"
+
+
+def called(features: pl.DataFrame, concept: Concept) -> str:
+    """The features of one layer, with `q`, as a noun phrase, which says whether they pass their test."""
+    passed = significant(features)
+    noun = "feature" if features.height == 1 else "features"
+    if passed == 0:
+        return f"the {features.height} highest-ranked {noun}, none significant"
+    if passed == features.height:
+        return f"{features.height} {noun} associated with {concept.name}"
+    return f"the {features.height} highest-ranked {noun}, {passed} of them associated with {concept.name}"

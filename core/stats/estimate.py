@@ -36,6 +36,13 @@ class Control:
     high: float
     draws: int = 0
 
+    @classmethod
+    def of(cls, what: str, row: Mapping[str, Any], column: str = "control", draws: str = "draws") -> "Control | None":
+        """The control that a table's row holds, in `column`, its `_low` and `_high`; null where it holds none."""
+        if row[column] is None or not math.isfinite(row[column]) or not row[draws]:
+            return None
+        return cls(what, row[column], row[f"{column}_low"], row[f"{column}_high"], row[draws])
+
 
 @dataclass(frozen=True)
 class Source:

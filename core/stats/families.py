@@ -16,6 +16,19 @@ def corrected(family: pl.DataFrame) -> pl.DataFrame:
     return family.with_columns(pl.Series("q", q, dtype=pl.Float64))
 
 
+def corrected_within(table: pl.DataFrame, family: pl.Expr) -> pl.DataFrame:
+    """The table with `q`: its p corrected among the rows that share a value of `family`.
+
+    Rows without p belong to none and have no q.
+    """
+    numbered = table.with_columns(pl.lit(None, pl.Float64).alias("q")).with_row_index("_row")
+    tested = numbered.filter(pl.col("p").is_not_null()).with_columns(family.alias("_family"))
+    parts = [corrected(part) for part in tested.partition_by("_family", maintain_order=True)]
+    found = pl.concat(parts) if parts else tested
+    joined = numbered.drop("q").join(found.select("_row", "q"), on="_row", how="left", maintain_order="left")
+    return joined.select(*dict.fromkeys([*table.columns, "q"]))
+
+
 def threshold(small: Float[np.ndarray, " m"], tests: int) -> float:
     """The largest p that Benjamini & Hochberg (1995) reject at 5 % among `tests` p-values; −1 where they reject none.
 

@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.stats.against_sets import against_sets, rank_p, sign_p
+from core.stats.against_sets import against_sets
+from core.stats.permuted import rank_p, sign_flip_p
 from core.stats.picking import of_layers, picked_layer
 
 
@@ -28,7 +29,7 @@ def test_p_carries_the_sets_as_well() -> None:
     """The effect is the same on every image, but every second random set's is as large."""
     sets = np.repeat(np.linspace(-2, 2, 40)[:, None], 30, axis=1)
     own = np.full(30, 1.0)
-    assert sign_p(own, 1000, 0) < 0.002
+    assert sign_flip_p(own, 1000, 0) < 0.002
     assert against_sets(own, sets, 1000, 0).p > 0.3
 
 
@@ -43,11 +44,11 @@ def test_false_positives_are_at_most_five_percent() -> None:
 
 
 def test_signs_are_flipped_by_unit_and_few_units_are_enumerated() -> None:
-    assert sign_p(np.ones(4), 1000, 0) == pytest.approx(2 / 16)
-    assert sign_p(np.ones(8), 1000, 0, np.repeat(np.arange(4), 2)) == pytest.approx(2 / 16)
-    assert sign_p(np.array([1.0, -1, 1, -1]), 1000, 0, np.array([0, 0, 1, 1])) == 1.0
+    assert sign_flip_p(np.ones(4), 1000, 0) == pytest.approx(2 / 16)
+    assert sign_flip_p(np.ones(8), 1000, 0, np.repeat(np.arange(4), 2)) == pytest.approx(2 / 16)
+    assert sign_flip_p(np.array([1.0, -1, 1, -1]), 1000, 0, np.array([0, 0, 1, 1])) == 1.0
     many = np.ones(30)
-    assert sign_p(many, 99, 0) == pytest.approx(1 / 100)
+    assert sign_flip_p(many, 99, 0) == pytest.approx(1 / 100)
 
 
 def test_the_layer_is_picked_by_the_selection_splits_association() -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.causal.chosen import called, decision_tests, with_q
 from core.causal.controls import CALIPERS, LEAST, Control, Traits, least_p, matched_controls, similar_controls
 from core.data.gender_concept import GENDER
 from core.features.profile import SEGMENTS, Profile
 from core.features.ranking import Ranking
+from core.features.significance import called, ranked_tests, with_q
 from core.lm.patched import CAPTION, IMAGE, PROMPT
 
 CHOSEN = [0, 1]
@@ -234,7 +234,7 @@ def test_where_the_chosen_set_writes_nothing_the_drawn_ones_write_next_to_nothin
 
 
 def test_features_are_called_associated_only_where_they_pass_their_test() -> None:
-    tests = [decision_tests(4, ranking())]
+    tests = [ranked_tests(4, ranking())]
     features = pl.DataFrame({"layer": [4, 4], "feature": [0, 90]}, schema={"layer": pl.UInt16, "feature": pl.UInt32})
     found = with_q(features, tests)
     assert called(found, GENDER) == "the 2 highest-ranked features, 1 of them associated with gender"
@@ -255,7 +255,7 @@ def test_features_are_tested_where_they_are_ranked() -> None:
         },
         schema_overrides={"feature": pl.UInt32},
     )
-    tests = [decision_tests(layer, Ranking(GENDER, ("en",), 3, table)) for layer in (1, 2)]
+    tests = [ranked_tests(layer, Ranking(GENDER, ("en",), 3, table)) for layer in (1, 2)]
     assert tests[0]["p"].to_list() == [0.4, 0.03]
     features = pl.DataFrame({"layer": [1, 1], "feature": [0, 1]}, schema={"layer": pl.UInt16, "feature": pl.UInt32})
     np.testing.assert_allclose(with_q(features, tests)["q"], [0.4, 0.06])

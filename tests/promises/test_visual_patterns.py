@@ -16,7 +16,7 @@ from core.analysis.visual_patterns.image_maps import find_grid, place_rows
 from core.analysis.visual_patterns.localisation import LOCALISATION
 from core.analysis.visual_patterns.run import run
 from core.features.inputs import AnalysisInputs
-from core.features.significance import RankedTests, count_significant, how_many
+from core.features.significance import how_many, ranked_tests, significant, with_q
 from core.stats.intervals import bootstrap_mean
 from tests.promises.image_world import (
     ASSOCIATED,
@@ -169,13 +169,19 @@ def test_features_that_pass_no_test_are_not_called_the_concepts(tmp_path: Path) 
 
 
 def test_significance_is_corrected_over_the_layers() -> None:
-    best, rest = np.array([0.004, 0.5]), np.linspace(0.1, 1, 9)
-    one = RankedTests(np.r_[0.004, rest], best)
-    assert count_significant([one]) == [1]
-    assert count_significant([one] + [RankedTests(rest, np.array([0.5]))] * 3) == [0, 0, 0, 0]
-    tested = RankedTests.of(make_ranking(), CHOSEN, ("image",))
-    assert tested.p.size == 22 and tested.best.tolist() == [1e-6, 1e-6]
+    tests = [one_layer(layer, [0.004, *np.linspace(0.1, 1, 9)]) for layer in (1, 2, 3, 4)]
+    best = pl.DataFrame({"layer": [1, 1], "feature": [0, 50]}, schema=tests[0].drop("p").schema)
+    assert significant(with_q(best, tests[:1])) == 1
+    others = [test.with_columns(p=pl.lit(0.5)) for test in tests[1:]]
+    assert significant(with_q(best, [tests[0], *others])) == 0
+    at_image = ranked_tests(3, make_ranking(), ("image",))
+    assert at_image.height == 22 and at_image.filter(pl.col("feature").is_in(CHOSEN))["p"].max() == 1e-6
     assert [how_many(n, 3) for n in (0, 1, 3)] == ["none significant", "1 of 3 significant", "all significant"]
+
+
+def one_layer(layer: int, p: list[float]) -> pl.DataFrame:
+    columns = {"layer": [layer] * len(p), "feature": range(len(p)), "p": p}
+    return pl.DataFrame(columns, {"layer": pl.UInt16, "feature": pl.UInt32, "p": pl.Float64})
 
 
 def test_q_is_over_every_test_of_the_question_and_nothing_else() -> None:

@@ -8,8 +8,8 @@ import polars as pl
 
 from core.analysis.ablation.measures import FIRST, ZERO
 from core.analysis.ablation.summary import ALL
-from core.causal.chosen import called
 from core.data.concept import Concept
+from core.features.significance import called
 from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.picking import of_layers, picked_layer
 
@@ -57,7 +57,7 @@ class _Place:
             value=row["effect"],
             unit="nats",
             interval=(row["low"], row["high"]),
-            control=_control(row, MATCHED),
+            control=Control.of(MATCHED, row),
             p=row["p"],
             q=row["q"],
             family=tested,
@@ -88,7 +88,7 @@ class _Place:
             value=row["kl"],
             unit="nats a token",
             interval=(row["low"], row["high"]),
-            control=_control(row, MATCHED) if row["draws"] else None,
+            control=Control.of(MATCHED, row),
             described=True,
             **self._of(row, "specificity", "kl"),
         )
@@ -105,9 +105,3 @@ class _Place:
             "condition": self.condition,
             "chosen": self.chosen,
         }
-
-
-def _control(row: Mapping[str, Any], what: str) -> Control | None:
-    if row["control"] is None:
-        return None
-    return Control(what, row["control"], row["control_low"], row["control_high"], row["draws"])

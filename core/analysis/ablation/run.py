@@ -17,11 +17,11 @@ from core.analysis.ablation.findings import NO_MATCH, estimates
 from core.analysis.ablation.measures import LanguageRuns, Measured, Target
 from core.analysis.ablation.summary import EFFECTS, by_image, corrected, metrics, specificity, summarise
 from core.analysis.result import Result
-from core.causal.chosen import decision_tests, with_q
 from core.causal.controls import matched_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
 from core.causal.resampling import Resampling
 from core.features.inputs import AnalysisInputs
+from core.features.significance import ranked_tests, with_q
 from core.lm.outcomes import word_ends
 
 
@@ -44,7 +44,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         effects.append(summarise(layer, measured, resampling))
         side.append(specificity(layer, measured, resampling))
         features.append(_describe(target))
-        tests.append(decision_tests(layer, target.view.ranking))
+        tests.append(ranked_tests(layer, target.view.ranking))
         balances.append(balance(target, measured))
         images += [part.effects.with_columns(pl.lit(layer, pl.UInt16).alias("layer")) for part in measured]
         draws += [_mean_draws(part, layer) for part in measured]

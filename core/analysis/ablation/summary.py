@@ -8,7 +8,7 @@ import polars as pl
 
 from core.analysis.ablation.measures import FIRST, SWAP_ALL, ZERO, Measured
 from core.causal.resampling import Resampling
-from core.stats.against_sets import with_q
+from core.stats.families import corrected_within
 
 ALL = "all"
 """The language of rows in which an image's captions of all languages were averaged."""
@@ -107,7 +107,7 @@ def _share(part: pl.DataFrame, ceiling: pl.DataFrame, resampling: Resampling) ->
 
 def corrected(effects: pl.DataFrame) -> pl.DataFrame:
     """With q over all layers and languages; rows over all languages, which repeat those, are a family of their own."""
-    return with_q(effects, pl.col("language") == ALL)
+    return corrected_within(effects, pl.col("language") == ALL)
 
 
 def specificity(layer: int, measured: Sequence[Measured], resampling: Resampling) -> pl.DataFrame:

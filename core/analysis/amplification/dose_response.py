@@ -9,7 +9,7 @@ from scipy import optimize
 
 from core.causal.resampling import Resampling
 from core.causal.steering import FEATURES
-from core.stats.against_sets import with_q
+from core.stats.families import corrected_within
 from core.stats.intervals import wilson
 
 RESPONSE = pl.Schema(
@@ -121,7 +121,7 @@ def summarise_slopes(layer: int, found: pl.DataFrame, random: pl.DataFrame, resa
 
 def corrected(slopes: pl.DataFrame) -> pl.DataFrame:
     """With q over layers and languages; each vector is a family of its own."""
-    return with_q(slopes, pl.col("vector"))
+    return corrected_within(slopes, pl.col("vector"))
 
 
 def slopes_at_zero(doses: np.ndarray, odds: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from core.causal.chosen import called
 from core.causal.steering import DIFFERENCE, FEATURES
 from core.data.concept import Concept
+from core.features.significance import called
 from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.picking import of_layers, picked_layer
 
@@ -56,7 +56,7 @@ class _Place:
             quantity=f"slope at dose 0 of log p({self.side} word) − log p(the other side's word) at the {self.word}",
             value=row["slope"],
             interval=(row["low"], row["high"]),
-            control=_control(row),
+            control=Control.of(RANDOM, row),
             p=row["p"],
             q=row["q"],
             family=self.family,
@@ -86,10 +86,10 @@ class _Place:
             quantity=f"change of the share of {self.counted} whose likelier word is {self.side}",
             value=row["change"],
             interval=(row["low"], row["high"]),
-            control=_control(row),
+            control=Control.of(RANDOM, row),
             p=row["p"],
             q=row["q"],
-            family=f"{languages} languages",
+            family=number_of(languages, "language"),
             draws=row["draws"] or 0,
             condition=dose,
             caveats=() if row["draws"] else (NO_MATCH,),
@@ -118,9 +118,3 @@ class _Place:
             "language": row["language"],
             "chosen": self.chosen,
         }
-
-
-def _control(row: Mapping[str, Any]) -> Control | None:
-    if row["control"] is None:
-        return None
-    return Control(RANDOM, row["control"], row["control_low"], row["control_high"], row["draws"])

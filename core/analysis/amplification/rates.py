@@ -7,7 +7,7 @@ import polars as pl
 from core.analysis.amplification.dose_response import AGAINST, by_image
 from core.causal.resampling import Resampling
 from core.causal.steering import FEATURES
-from core.stats.against_sets import with_q
+from core.stats.families import corrected_within
 
 RATES = pl.Schema(
     {
@@ -90,4 +90,4 @@ def _changes(random: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
 
 def corrected(rates: pl.DataFrame) -> pl.DataFrame:
     """With q over languages."""
-    return with_q(rates, pl.lit(True)).select(RATES.names())
+    return corrected_within(rates, pl.lit(True)).select(RATES.names())

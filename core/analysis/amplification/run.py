@@ -24,13 +24,13 @@ from core.analysis.amplification.findings import NO_MATCH, estimates
 from core.analysis.amplification.rates import RATES, chosen_dose, rate_at
 from core.analysis.amplification.rates import corrected as corrected_rates
 from core.analysis.result import Result
-from core.causal.chosen import decision_tests, with_q
 from core.causal.controls import similar_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
 from core.causal.resampling import Resampling
 from core.causal.steering import FEATURES, Directions, SteeringRuns, directions
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
+from core.features.significance import ranked_tests, with_q
 from core.lm.outcomes import word_ends
 from core.stats.picking import picked_layer
 
@@ -90,7 +90,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         return Result(tables=empty, notes=(*notes, "No response was measured."))
     features = with_q(
         pl.concat([_describe(own) for own in steered]),
-        [decision_tests(own.layer, own.opened.ranking) for own in steered],
+        [ranked_tests(own.layer, own.opened.ranking) for own in steered],
     )
     picked = next(own for own in steered if own.layer == picked_layer(features))
     rates, left_out = _rates(inputs, config, picked, runs, found)

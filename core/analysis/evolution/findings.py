@@ -13,6 +13,7 @@ from core.stats.intervals import bootstrap_mean
 from core.stats.rate_matching import CALIPER
 
 BOOTSTRAP = 1000
+_MATCHED = f"sets of features that fire as often (within a factor of {CALIPER:g}) and have no association"
 
 _SUMMARY: dict[str, Any] = {
     "measure": pl.String,
@@ -66,7 +67,7 @@ def findings(summary: pl.DataFrame, cut_short: int, ranked: str, counted: str) -
             quantity="share of features with a match in the next layer, minus that of rate-matched features",
             unit="points",
             counted=f"chains of features on test {counted}",
-            control=_control(rows["ranked - matched"]),
+            control=Control.of(_MATCHED, rows["ranked - matched"], "null"),
             p=rows["ranked - matched"]["p"],
             draws=rows["ranked - matched"]["draws"] or 0,
             condition=ranked,
@@ -103,13 +104,6 @@ def _of(row: Mapping[str, Any]) -> dict[str, Any]:
         "interval": (row["low"], row["high"]) if known else None,
         "source": Source("summary", {"measure": row["measure"]}, "value"),
     }
-
-
-def _control(row: Mapping[str, Any]) -> Control | None:
-    if not row["draws"]:
-        return None
-    what = f"sets of features that fire as often (within a factor of {CALIPER:g}) and have no association"
-    return Control(what, row["null"], row["null_low"], row["null_high"], row["draws"])
 
 
 def _share(row: Mapping[str, Any]) -> str:

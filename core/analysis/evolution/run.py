@@ -23,7 +23,7 @@ from core.errors import BadInput
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.features.row_groups import code_blocks, stream_means
-from core.features.significance import RankedTests, count_significant, how_many
+from core.features.significance import how_many, ranked_tests, significant, with_q
 from core.stats.matching import Codes, Pairs, chain, cosines, match_activations, match_decoders, permuted_threshold
 from core.stats.similarity import centred_gram, cka, cka_table, pick_images
 
@@ -49,7 +49,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     unmatched = sum(len(chosen.matched.unmatched) for chosen in walk.chosen[:-1])
     told = notes(inputs.images is None, walk.missing, unmatched)
     cut_short = int(tables["lifetimes"]["cut_short"].sum())
-    found = findings(tables["summary"], cut_short, walk.ranked(), inputs.counted)
+    found = findings(tables["summary"], cut_short, walk.ranked(layers), inputs.counted)
     return Result(metrics=metrics(tables), tables=tables, shown=SHOWN, notes=told, estimates=found)
 
 
@@ -70,7 +70,7 @@ class _Walk:
     layers: list[_Layer] = field(default_factory=list)
     live: list[np.ndarray] = field(default_factory=list)
     chosen: list[Chosen] = field(default_factory=list)
-    tests: list[RankedTests] = field(default_factory=list)
+    tests: list[pl.DataFrame] = field(default_factory=list)
     matches: list[Pairs] = field(default_factory=list)
     thresholds: list[float] = field(default_factory=list)
     frames: list[pl.DataFrame] = field(default_factory=list)
@@ -86,7 +86,7 @@ class _Walk:
         chosen = Chosen.of(opened.ranking, codes)
         self.live.append(codes.live)
         self.chosen.append(chosen)
-        self.tests.append(RankedTests.of(opened.ranking, chosen.live, opened.concept.decision_sets))
+        self.tests.append(ranked_tests(opened.layer, opened.ranking))
         self._compare(current)
         self.layers = [current]  # the one below is all that the next comparison needs
         self._add_grams(opened)
@@ -153,12 +153,14 @@ class _Walk:
             found.append(Step(lower, upper, self.chosen[number], kept))
         return found
 
-    def ranked(self) -> str:
+    def ranked(self, layers: tuple[int, ...]) -> str:
         """How the followed features were chosen, and how many of them are significant."""
-        total = sum(len(chosen.live) for chosen in self.chosen[:-1])  # above the last layer there is no other
-        significant = how_many(sum(count_significant(self.tests[:-1])), total)
+        below = range(len(layers) - 1)  # above the last layer there is no other
+        chosen = [(layers[number], feature) for number in below for feature in self.chosen[number].live]
+        features = pl.DataFrame(chosen, {"layer": pl.UInt16, "feature": pl.UInt32}, orient="row")
+        passed = significant(with_q(features, self.tests[:-1]))
         ranked = f"up to {RANKED} live features of each layer ranked highest for {self.inputs.concept.name}"
-        return f"{ranked} on the selection split, {significant}"
+        return f"{ranked} on the selection split, {how_many(passed, features.height)}"
 
 
 def draw_rows(tokens: pl.DataFrame, samples: pl.DataFrame, rows: int, seed: int) -> pl.DataFrame:

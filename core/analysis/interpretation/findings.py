@@ -10,7 +10,7 @@ from scipy import stats
 from core.analysis.interpretation.words import NONE_SIGNIFICANT
 from core.data.concept import Concept
 from core.features.inputs import AnalysisInputs
-from core.stats.estimate import Control, Estimate, Source
+from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.intervals import bootstrap_mean
 from core.stats.permuted import sign_flip_p
 
@@ -62,7 +62,6 @@ def _passing(passing: pl.DataFrame, inputs: AnalysisInputs) -> Iterator[Estimate
     concept = inputs.concept
     for row in passing.iter_rows(named=True):
         language, rows = row["language"], passing.filter(pl.col("question") == row["question"])
-        control = Control("shufflings of the labels", *_ends(row), row["draws"])
         yield Estimate(
             name=f"passing.{row['question']}.{language}",
             quantity=f"share of features that pass {concept.name}'s test and exceed their correlates",
@@ -72,10 +71,10 @@ def _passing(passing: pl.DataFrame, inputs: AnalysisInputs) -> Iterator[Estimate
             counted=f"features chosen on the selection split, tested on test {inputs.counted}",
             source=Source("passing", {"question": row["question"], "language": language}, "share"),
             interval=(row["low"], row["high"]),
-            control=control,
+            control=Control.of("shufflings of the labels", row),
             p=row["p"],
             q=row["q"] if rows.height > 1 else None,
-            family=f"{rows.height} languages" if rows.height > 1 else "",
+            family=number_of(rows.height, "language") if rows.height > 1 else "",
             draws=row["draws"],
             language=language,
             condition=_where(row["question"], concept),
@@ -116,7 +115,7 @@ def _explained(summary: pl.DataFrame, inputs: AnalysisInputs) -> Iterator[Estima
             null=0.5,
             p=row["p"],
             q=row["q"] if summary.height > 1 else None,
-            family=f"{summary.height} languages" if summary.height > 1 else "",
+            family=number_of(summary.height, "language") if summary.height > 1 else "",
             draws=row["draws"],
             language=row["language"],
             answers=True,

@@ -19,13 +19,13 @@ from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.features.row_groups import ImageFeatures
 from core.features.shuffles import shuffle_labels
-from core.stats.families import ALPHA
+from core.stats.families import ALPHA, corrected_within
 from core.stats.intervals import bootstrap_auroc, wilson
-from core.stats.permuted import two_sided_p
+from core.stats.permuted import rank_p
 from core.stats.ranks import rank, rank_test
 
 SHUFFLES = 200
-"""Shufflings of the labels that give the control."""
+"""Shufflings of the labels behind the control."""
 RESAMPLES = 1000
 PASSING = pl.Schema(
     {
@@ -125,7 +125,7 @@ class ConceptTests:
         schema = association_schema(self._inputs.concept)
         associations = pl.concat(frames) if frames else schema.to_frame()
         passing = pl.DataFrame(summary, schema=PASSING)
-        return associations, _with_q(passing), _together(self._correlates)
+        return associations, corrected_within(passing, pl.col("question")), _together(self._correlates)
 
     def _question(self, one: _Tested) -> str:
         return self._inputs.concept.questions[one.row["position_set"]]
@@ -185,16 +185,7 @@ def _share(shares: Float[np.ndarray, " draws1"], tested: int) -> dict[str, Any]:
     low, high = np.quantile(draws, [0.025, 0.975]) if draws.size else (np.nan, np.nan)
     found = {"share": interval.mean, "low": interval.low, "high": interval.high}
     control = {"control": float(draws.mean()) if draws.size else np.nan, "control_low": low, "control_high": high}
-    return {**found, **control, "p": two_sided_p(float(shares[0]), draws), "draws": draws.size}
-
-
-def _with_q(passing: pl.DataFrame) -> pl.DataFrame:
-    """q over a question's languages."""
-    parts = [
-        part.with_columns(pl.Series("q", stats.false_discovery_control(part["p"].to_numpy()), pl.Float64))
-        for part in passing.partition_by("question", maintain_order=True)
-    ]
-    return pl.concat(parts) if parts else passing
+    return {**found, **control, "p": rank_p(float(shares[0]), draws), "draws": draws.size}
 
 
 def _literal(name: str, value: Any) -> pl.Expr:

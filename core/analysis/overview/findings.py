@@ -8,7 +8,7 @@ import polars as pl
 from core.data.concept import Concept
 from core.features.inputs import AnalysisInputs
 from core.stats.curves import RUN
-from core.stats.estimate import Control, Estimate, Source
+from core.stats.estimate import Control, Estimate, Source, number_of
 
 Tables = Mapping[str, pl.DataFrame]
 
@@ -90,7 +90,7 @@ def _onset(row: Mapping[str, Any], peak: Mapping[str, Any], common: Mapping[str,
         name=f"onset.{row['position_set']}.{row['language']}",
         **common,
         source=_source("emergence_summary", row),
-        family=f"{_curves(row)} of {row['layers']} layers",
+        family=f"{_curves(row)} of {number_of(row['layers'], 'layer')}",
         chosen=first if row["onset"] is not None else _peak_words(peak),
         answers=row["decision"],
         described=few,
@@ -116,7 +116,7 @@ def _peak_words(row: Mapping[str, Any]) -> str:
 
 
 def _curves(row: Mapping[str, Any]) -> str:
-    return f"{row['curves']} curve{'s' if row['curves'] > 1 else ''}"
+    return number_of(row["curves"], "curve")
 
 
 def _source(table: str, row: Mapping[str, Any]) -> Source:
@@ -137,13 +137,11 @@ def _discoveries(inputs: AnalysisInputs, table: pl.DataFrame) -> Iterator[Estima
             counted=f"tests over test {inputs.counted}",
             source=Source("discoveries", {"question": question, "language": language}, "share"),
             interval=(row["least_share"], row["share"]),
-            control=Control(
-                "runs with shuffled labels", row["shuffled"], row["shuffled_low"], row["shuffled_high"], row["runs"]
-            ),
+            control=Control.of("runs with shuffled labels", row, "shuffled", "runs"),
             sides=1,
             p=row["p"],
             q=row["q"],
-            family=f"{languages} language{'s' if languages > 1 else ''}",
+            family=number_of(languages, "language"),
             draws=row["runs"],
             language=language,
             answers=question == "decision",

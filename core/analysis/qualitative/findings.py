@@ -30,10 +30,6 @@ def _compared(
 ) -> Iterator[Estimate]:
     for row in differences.iter_rows(named=True):
         language, condition = row["language"], row["condition"]
-        control = None
-        if row["control"] is not None:
-            ends = (row["control"], row["control_low"], row["control_high"])
-            control = Control("random sets, one against the others", *ends, row["sets"])
         yield Estimate(
             name=f"changed.{condition}.{language}",
             quantity=f"rate of generated captions that change {inputs.concept.name}, less that with random features",
@@ -43,7 +39,7 @@ def _compared(
             counted=f"test {inputs.counted}",
             source=Source("differences", {"language": language, "condition": condition}, "difference"),
             interval=(row["low"], row["high"]),
-            control=control,
+            control=Control.of("random sets, one against the others", row, draws="sets"),
             p=row["p"],
             q=row["q"] if differences.height > 1 else None,
             family=f"{differences.height} interventions and languages" if differences.height > 1 else "",

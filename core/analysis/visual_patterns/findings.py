@@ -13,6 +13,7 @@ from core.stats.picking import picked_layer
 from core.stats.rate_matching import CALIPER
 
 _MAIN = "person"
+_MATCHED = f"sets of features without the association that fire on as many image rows (within a factor of {CALIPER:g})"
 
 
 def correct_together(localisation: pl.DataFrame, agreement: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -77,11 +78,7 @@ def _pointing(row: Mapping[str, Any], shared: Mapping[str, Any]) -> Estimate:
         counted="test images",
         source=Source("localisation", {"layer": row["layer"], "feature": None, "box": box}, "above_control"),
         interval=_ends(row, "above_control"),
-        control=_control(
-            row,
-            "sets of features without the association that fire on as many image rows "
-            f"(within a factor of {CALIPER:g})",
-        ),
+        control=Control.of(_MATCHED, row, "null"),
         p=row["p"],
         q=row["q"],
         draws=row["draws"],
@@ -115,7 +112,7 @@ def _agreement(row: Mapping[str, Any], causal: pl.DataFrame, shared: Mapping[str
         counted="test images",
         source=Source("agreement", {"layer": row["layer"]}, "above_random"),
         interval=_ends(row, "above_random"),
-        control=_control(row, "assignments of the random swaps"),
+        control=Control.of("assignments of the random swaps", row, "null"),
         p=row["p"],
         q=row["q"],
         draws=row["draws"],
@@ -135,9 +132,3 @@ def _raw(row: Mapping[str, Any]) -> tuple[str, ...]:
 def _ends(row: Mapping[str, Any], name: str) -> tuple[float, float] | None:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return (low, high) if low is not None and math.isfinite(low) else None
-
-
-def _control(row: Mapping[str, Any], what: str) -> Control | None:
-    if not row["draws"]:
-        return None
-    return Control(what, row["null"], row["null_low"], row["null_high"], row["draws"])

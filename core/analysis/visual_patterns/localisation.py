@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float
 from core.analysis.visual_patterns.image_maps import ImageGrid, centre_prior, chance_overlap, overlap, pointing
 from core.analysis.visual_patterns.matched import Resampling, by_image, compare
 from core.features.layer_view import LayerView
-from core.features.significance import RankedTests
 from core.stats.intervals import Interval
 from core.stats.rate_matching import RateMatched
 
@@ -58,7 +57,7 @@ class MappedLayer:
     matched: RateMatched
     grid: ImageGrid
     association: float
-    tests: RankedTests
+    tests: pl.DataFrame
 
     def maps(self, feature: int) -> Float[np.ndarray, "N P"]:
         """A feature's maps over the test images."""

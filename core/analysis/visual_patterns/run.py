@@ -23,7 +23,7 @@ from core.causal.maps import causal_maps, replacements
 from core.causal.pairs import choose_samples
 from core.data.concept import IMAGE
 from core.features.inputs import AnalysisInputs
-from core.features.significance import RankedTests, count_significant
+from core.features.significance import ranked_tests, significant, with_q
 from core.stats.rate_matching import CALIPER
 
 LAYERS = pl.Schema(
@@ -87,7 +87,7 @@ def _map_layer(inputs: AnalysisInputs, config: Config, layer: int, test: pl.Data
     if not features:
         return "no feature passes the support filter on the selection split"
     matched = match_features(ranking, opened.profile, features)
-    tests = RankedTests.of(ranking, features, (IMAGE,))
+    tests = ranked_tests(layer, ranking, (IMAGE,))
     return MappedLayer(opened, features, matched, grid, ranking.association(features, (IMAGE,)), tests)
 
 
@@ -102,10 +102,18 @@ def _unmatched(layer: MappedLayer) -> list[str]:
 
 
 def _layers(layers: list[MappedLayer]) -> pl.DataFrame:
-    significant = count_significant([layer.tests for layer in layers])
+    chosen = [(layer.opened.layer, feature) for layer in layers for feature in layer.features]
+    features = pl.DataFrame(chosen, {"layer": pl.UInt16, "feature": pl.UInt32}, orient="row")
+    tested = with_q(features, [layer.tests for layer in layers]) if layers else features
     rows = [
-        (layer.opened.layer, layer.association, len(layer.features), count, len(layer.matched.features))
-        for layer, count in zip(layers, significant, strict=True)
+        (
+            layer.opened.layer,
+            layer.association,
+            len(layer.features),
+            significant(tested.filter(layer=layer.opened.layer)),
+            len(layer.matched.features),
+        )
+        for layer in layers
     ]
     return pl.DataFrame(rows, LAYERS, orient="row")
 

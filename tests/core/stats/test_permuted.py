@@ -5,15 +5,15 @@ import pytest
 from scipy import stats
 
 from core.stats.intervals import wilson
-from core.stats.permuted import sign_flip_p, two_sided_p
+from core.stats.permuted import rank_p, sign_flip_p
 
 
-def test_two_sided_p_counts_draws_as_far_on_either_side() -> None:
+def test_rank_p_counts_draws_as_far_on_either_side() -> None:
     draws = np.array([-2.0, -1, 0, 1, 2])
-    assert two_sided_p(1.0, draws) == pytest.approx(5 / 6)
-    assert two_sided_p(2.0, draws) == two_sided_p(-2.0, draws) == pytest.approx(3 / 6)
-    assert two_sided_p(5.0, draws) == pytest.approx(1 / 6)
-    assert two_sided_p(0.0, np.zeros(99)) == 1
+    assert rank_p(1.0, draws) == pytest.approx(5 / 6)
+    assert rank_p(2.0, draws) == rank_p(-2.0, draws) == pytest.approx(3 / 6)
+    assert rank_p(5.0, draws) == pytest.approx(1 / 6)
+    assert rank_p(0.0, np.zeros(99)) == 1
 
 
 def test_sign_flips_give_the_sign_test_where_all_differences_are_equal() -> None:

@@ -7,7 +7,7 @@ _MEANS, _MEASURES = "core/causal/resampling.py", "core/analysis/ablation/measure
 
 
 def _of(breaks: str, file: str, old: str, new: str) -> Mutant:
-    alone = file == _SETS or file.endswith("picking.py")
+    alone = file.startswith("core/stats/")
     return Mutant(breaks, file, old, new, "test_against_sets.py" if alone else "test_ablation.py")
 
 
@@ -26,18 +26,23 @@ MUTANTS = (
         'with_q(effects, pl.col("language") == ALL)',
         "with_q(effects, pl.lit(True))",
     ),
-    _of("ablation: one-sided p", _SETS, "distance = np.abs(every - every.mean())", "distance = every - every.mean()"),
+    _of(
+        "ablation: one-sided p",
+        "core/stats/permuted.py",
+        "distance = np.abs(every - every.mean())",
+        "distance = every - every.mean()",
+    ),
     _of(
         "ablation: p holds the images fixed",
         _SETS,
-        "p = max(rank_p(float(own.mean()), means), sign_p(own - drawn.mean(axis=0), flips, seed, units))",
+        "p = max(rank_p(float(own.mean()), means), sign_flip_p(own - drawn.mean(axis=0), flips, seed, units))",
         "p = rank_p(float(own.mean()), means)",
     ),
     _of(
         "ablation: p holds the sets fixed",
         _SETS,
-        "p = max(rank_p(float(own.mean()), means), sign_p(own - drawn.mean(axis=0), flips, seed, units))",
-        "p = sign_p(own - drawn.mean(axis=0), flips, seed, units)",
+        "p = max(rank_p(float(own.mean()), means), sign_flip_p(own - drawn.mean(axis=0), flips, seed, units))",
+        "p = sign_flip_p(own - drawn.mean(axis=0), flips, seed, units)",
     ),
     _of(
         "ablation: captions are not averaged within images",

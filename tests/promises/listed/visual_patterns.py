@@ -155,8 +155,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "visual patterns: significance is corrected over the layers",
         "core/features/significance.py",
-        "return [int((layer.best <= largest).sum()) for layer in layers]",
-        "return [int((layer.best <= 0.05).sum()) for layer in layers]",
+        "family = corrected(pl.concat(tests))",
+        "family = pl.concat([corrected(test) for test in tests])",
         _TESTS,
     ),
     Mutant(
