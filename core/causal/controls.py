@@ -27,7 +27,7 @@ _FLOOR = 1e-8
 
 
 @dataclass(frozen=True)
-class Control:
+class RandomSets:
     """Random feature sets matched with the chosen one, all different; `pool` is how many features they are drawn from.
 
     `draws` is empty where fewer than `LEAST` sets (or than were asked for) lie within the widest caliper: there is no
@@ -85,7 +85,7 @@ class Traits:
         return np.asarray(np.max(parts, axis=(0, 1)))
 
 
-def matched_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: int) -> Control:
+def matched_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: int) -> RandomSets:
     """Draw different feature sets within a caliper of the chosen one; no feature twice in a set.
 
     A set has one feature for each chosen one, among the 40 nearest in firing rate, mean squared contribution and norm.
@@ -93,24 +93,26 @@ def matched_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: i
     """
     pool, features = _pool(view, chosen), Traits.of_features(view)
     if pool.size < len(chosen):
-        return Control((), int(pool.size))
+        return RandomSets((), int(pool.size))
     found = _matching(features, chosen, _nearest(view, features, pool, chosen), draws, np.random.default_rng(seed))
     for caliper in CALIPERS:
         sets = tuple(drawn for drawn, factor in found if factor <= caliper)[:draws]
         if len(sets) == draws:
             break
-    return Control(sets, int(pool.size), caliper) if len(sets) >= min(draws, LEAST) else Control((), int(pool.size))
+    return (
+        RandomSets(sets, int(pool.size), caliper) if len(sets) >= min(draws, LEAST) else RandomSets((), int(pool.size))
+    )
 
 
-def similar_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: int) -> Control:
+def similar_controls(view: LayerView, chosen: Sequence[int], draws: int, seed: int) -> RandomSets:
     """The same without a caliper, for vectors that are scaled to one length, of which nothing but direction is left."""
     pool, features = _pool(view, chosen), Traits.of_features(view)
     if pool.size < len(chosen):
-        return Control((), int(pool.size))
+        return RandomSets((), int(pool.size))
     nearest = _nearest(view, features, pool, chosen)
     found = _matching(features, chosen, nearest, draws, np.random.default_rng(seed), widest=np.inf)
     sets = tuple(drawn for drawn, _ in found)[:draws]
-    return Control(sets if len(sets) >= min(draws, LEAST) else (), int(pool.size))
+    return RandomSets(sets if len(sets) >= min(draws, LEAST) else (), int(pool.size))
 
 
 def _pool(view: LayerView, chosen: Sequence[int]) -> np.ndarray:

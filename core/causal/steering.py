@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.causal.controls import Control
+from core.causal.controls import RandomSets
 from core.causal.interventions import Steering
 from core.causal.pairs import MinimalPair
 from core.causal.runs import CaptionRuns, PairRuns, relative_norms
@@ -82,7 +82,7 @@ def difference_of_means(view: LayerView) -> Float[Tensor, " D"] | None:
     return None
 
 
-def directions(view: LayerView, features: Sequence[int], control: Control, seed: int) -> Directions:
+def directions(view: LayerView, features: Sequence[int], control: RandomSets, seed: int) -> Directions:
     """The vectors of one layer."""
     signs = view.ranking.signs(features)
     own = feature_vector(view, features, signs)

@@ -83,7 +83,7 @@ def test_a_study_that_does_not_name_it_keeps_its_fingerprints(made: Path, site: 
 
 
 def test_its_result_is_read_where_the_package_is_missing(made: Path) -> None:
-    study = public.open("mini", workspace=made)
+    study = public.open('mini · analyses.firing={"least":2}', workspace=made)
     assert study.config["analyses"]["firing"] == {"least": 2}
     assert study.result("firing").tables["live"].rows() == [(layer, 128) for layer in (0, 9, 17, 33)]
 

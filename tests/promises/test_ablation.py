@@ -12,7 +12,7 @@ from core.analysis.ablation.balance import balance
 from core.analysis.ablation.findings import estimates
 from core.analysis.ablation.measures import Measured, Target, _patches
 from core.analysis.ablation.summary import EFFECTS, by_image, corrected, specificity, summarise
-from core.causal.controls import Control
+from core.causal.controls import RandomSets
 from core.causal.resampling import Resampling
 from core.data.gender_concept import GENDER
 from core.features.inputs import AnalysisInputs
@@ -249,7 +249,7 @@ def profile() -> Profile:
 
 def test_mean_ablation_puts_the_means_of_the_captions_own_language() -> None:
     own = profile()
-    target = Target(SimpleNamespace(profile=own, layer=1), (2, 4), Control((), 0), 0.0)  # type: ignore[arg-type]
+    target = Target(SimpleNamespace(profile=own, layer=1), (2, 4), RandomSets((), 0), 0.0)  # type: ignore[arg-type]
     for place, language in enumerate(("en", "ar")):
         patches = _patches(target, language, last_prompt=False)
         replacement = patches["mean ablation"].replacement
@@ -262,7 +262,7 @@ def test_mean_ablation_puts_the_means_of_the_captions_own_language() -> None:
 
 
 def test_the_last_prompt_token_is_ablated_alone_only_where_saes_are_trained_on_such_rows() -> None:
-    target = Target(SimpleNamespace(profile=profile(), layer=1), (2,), Control((), 0), 0.0)  # type: ignore[arg-type]
+    target = Target(SimpleNamespace(profile=profile(), layer=1), (2,), RandomSets((), 0), 0.0)  # type: ignore[arg-type]
     name = "zero ablation, last prompt token only"
     assert name in _patches(target, "en", last_prompt=True)
     assert name not in _patches(target, "en", last_prompt=False)
@@ -270,7 +270,7 @@ def test_the_last_prompt_token_is_ablated_alone_only_where_saes_are_trained_on_s
 
 def test_balance_sets_the_chosen_set_beside_the_drawn_ones() -> None:
     own = profile()
-    control = Control(((0, 1), (3, 5)), 4)
+    control = RandomSets(((0, 1), (3, 5)), 4)
     target = Target(SimpleNamespace(profile=own, layer=1), (2, 4), control, 0.0)  # type: ignore[arg-type]
     norms = pl.DataFrame(
         {

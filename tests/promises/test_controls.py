@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.causal.controls import CALIPERS, LEAST, Control, Traits, least_p, matched_controls, similar_controls
+from core.causal.controls import CALIPERS, LEAST, RandomSets, Traits, least_p, matched_controls, similar_controls
 from core.data.gender_concept import GENDER
 from core.features.profile import SEGMENTS, Profile
 from core.features.ranking import Ranking
@@ -94,7 +94,7 @@ def view(associated: Any = ASSOCIATED, profile: Profile | None = None) -> Any:
 plain = profile
 
 
-def drawn(control: Control) -> set[int]:
+def drawn(control: RandomSets) -> set[int]:
     return {feature for features in control.draws for feature in features}
 
 
@@ -156,7 +156,9 @@ def test_sets_for_vectors_of_one_length_are_alike_and_not_associated_but_need_no
     assert len({tuple(sorted(features)) for features in found.draws}) == 60
     assert drawn(found) <= set(TWINS)
     assert found.caliper is None
-    assert similar_controls(view(list(range(2, FEATURES_IN_ALL)) * len(PLACES)), CHOSEN, 60, seed=0) == Control((), 0)
+    assert similar_controls(view(list(range(2, FEATURES_IN_ALL)) * len(PLACES)), CHOSEN, 60, seed=0) == RandomSets(
+        (), 0
+    )
 
 
 @pytest.mark.parametrize("language", [0, 1])
@@ -188,7 +190,7 @@ def test_a_feature_associated_in_any_split_language_or_position_is_no_control() 
 def test_silent_features_and_too_small_a_pool_give_no_control() -> None:
     silent = profile()
     silent.rate[:, :, 2:] = 0
-    assert matched_controls(view(profile=silent), CHOSEN, 5, seed=0) == Control((), 0)
+    assert matched_controls(view(profile=silent), CHOSEN, 5, seed=0) == RandomSets((), 0)
 
 
 def test_traits_are_means_over_rows_and_sums_over_features() -> None:

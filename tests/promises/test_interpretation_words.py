@@ -31,6 +31,11 @@ UNTOLD = {**TOLD, "low": 0.4}
             UNTOLD,
             "fires more at the end of the prompt, before English captions of women",
         ),
+        (
+            [told(language="shared", position_set="last-prompt")],
+            UNTOLD,
+            "fires more at the end of the prompt, before captions of women",
+        ),
         ([told()], TOLD, "fires more before a female word in Arabic captions; most on ‹a›, ‹b›, ‹c›"),
         ([told()], {**TOLD, "control": 0.95}, "fires more before a female word in Arabic captions"),
         (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.analysis.visual_patterns.matched import Comparison, Resampling, compare, match_features
+from core.analysis.visual_patterns.matched import Comparison, ImageResampling, compare, match_features
 from core.stats.rate_matching import CALIPER, LEAST, RateMatched, match_rates
 from tests.promises.image_world import (
     CHOSEN,
@@ -46,7 +46,7 @@ def compared(
 ) -> Comparison:
     matched = RateMatched((0,), (np.array(list(scores)),), ())
     codes = np.arange(measured.size) if units is None else units
-    return compare(measured[None], (0,), matched, scores, Resampling(codes, 200, seed))
+    return compare(measured[None], (0,), matched, scores, ImageResampling(codes, 200, seed))
 
 
 NAN = np.nan
@@ -71,12 +71,12 @@ def test_a_set_of_controls_is_a_mean_by_image_too() -> None:
     # One control is silent where the other fires: the set's mean is over the one that fires.
     scores = {5: np.array([1.0, NAN, NAN, 0.0]), 6: np.array([NAN, 0.0, 1.0, NAN])}
     matched = RateMatched((0, 1), (np.array([5]), np.array([6])), ())
-    found = compare(np.ones((2, 4)), (0, 1), matched, scores, Resampling(np.arange(4), 100, 0))
+    found = compare(np.ones((2, 4)), (0, 1), matched, scores, ImageResampling(np.arange(4), 100, 0))
     assert found.control == 0.5 and found.draws == 1
 
 
 def test_features_without_a_match_are_compared_with_nothing() -> None:
-    found = compare(np.ones((1, 4)), (0,), RateMatched((), (), (0,)), {}, Resampling(np.arange(4), 100, 0))
+    found = compare(np.ones((1, 4)), (0,), RateMatched((), (), (0,)), {}, ImageResampling(np.arange(4), 100, 0))
     assert np.isnan(found.above.mean) and found.p is None and found.draws == 0
 
 
@@ -122,7 +122,7 @@ def test_the_interval_carries_the_features_as_p_does() -> None:
     # Features that are alike, and features of the same mean of which two look and two do not.
     alike, apart = np.full((4, 200), 0.5), np.repeat([0.0, 0.0, 1.0, 1.0], 200).reshape(4, 200)
     same, other = (
-        compare(own, (0, 1, 2, 3), matched, scores, Resampling(np.arange(200), 500, 0)) for own in (alike, apart)
+        compare(own, (0, 1, 2, 3), matched, scores, ImageResampling(np.arange(200), 500, 0)) for own in (alike, apart)
     )
     assert same.above.mean == pytest.approx(other.above.mean)
     assert same.above.high - same.above.low < 0.1
@@ -134,7 +134,7 @@ def test_draws_follow_the_seed() -> None:
     measured, scores = random.random((2, 12)), {feature: random.random(12) for feature in range(5, 85)}
     matched = RateMatched((0, 1), (np.arange(5, 45), np.arange(45, 85)), ())
     first, again, other = (
-        compare(measured, (0, 1), matched, scores, Resampling(np.arange(12), 200, seed)) for seed in (0, 0, 1)
+        compare(measured, (0, 1), matched, scores, ImageResampling(np.arange(12), 200, seed)) for seed in (0, 0, 1)
     )
     assert first.null == again.null != other.null
     assert first.above != other.above

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from core.causal.controls import Control
+from core.causal.controls import RandomSets
 from core.causal.interventions import Ablation, EditSite, Steering
 from core.causal.steering import DIFFERENCE, FEATURES, difference_of_means, directions
 from core.data.gender_concept import GENDER
@@ -45,7 +45,7 @@ def test_every_comparator_is_as_long_as_the_features_vector(monkeypatch: pytest.
     difference = torch.tensor([0.0, 3.0, 4.0, 0, 0, 0])
     monkeypatch.setattr("core.causal.steering.difference_of_means", lambda _: difference)
     opened = steered()
-    found = directions(opened, [2, 3], Control(((4, 5), (6, 7)), 9), seed=0)
+    found = directions(opened, [2, 3], RandomSets(((4, 5), (6, 7)), 9), seed=0)
     own = found.vectors[FEATURES]
     torch.testing.assert_close(own, 3 * opened.sae.W_dec[2] - 4 * opened.sae.W_dec[3])
     assert found.quantiles == (3.0, 4.0)
@@ -58,7 +58,7 @@ def test_every_comparator_is_as_long_as_the_features_vector(monkeypatch: pytest.
 def test_random_vectors_are_the_drawn_features_with_random_signs() -> None:
     opened = steered()
     opened.stream_sums = None
-    control = Control(tuple((4, 5) for _ in range(40)), 9)
+    control = RandomSets(tuple((4, 5) for _ in range(40)), 9)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("core.causal.steering.difference_of_means", lambda _: None)
         vectors = directions(opened, [2], control, seed=0).random

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.causal.controls import Control
+from core.causal.controls import RandomSets
 from core.causal.interventions import Ablation, EditSite
 from core.causal.pairs import MinimalPair
 from core.causal.runs import AddedNorms, CaptionRuns, PairRuns, added_norms
@@ -43,7 +43,7 @@ class Target:
 
     view: LayerView
     features: tuple[int, ...]
-    control: Control
+    control: RandomSets
     association: float
     """How strongly the features are associated with gender on the selection split."""
 

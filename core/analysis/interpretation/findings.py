@@ -3,24 +3,24 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
-from scipy import stats
 
 from core.analysis.interpretation.words import NONE_SIGNIFICANT
 from core.data.concept import Concept
 from core.features.inputs import AnalysisInputs
 from core.stats.estimate import Control, Estimate, Source, number_of
+from core.stats.families import corrected_within
 from core.stats.intervals import bootstrap_mean
 from core.stats.permuted import sign_flip_p
 
 RESAMPLES = 1000
 FLIPS = 2000
+_CONTROL = ("control", "control_low", "control_high")
 SCORE_SUMMARY = pl.Schema(
     {
         "language": pl.String,
         "features": pl.UInt32,
-        **dict.fromkeys(("score", "low", "high", "control", "control_low", "control_high", "p", "q"), pl.Float64),
+        **dict.fromkeys(("score", "low", "high", *_CONTROL, "p", "q"), pl.Float64),
         "draws": pl.UInt32,
     }
 )
@@ -40,8 +40,7 @@ def score_summary(scores: pl.DataFrame, shown: pl.DataFrame, inputs: AnalysisInp
     scored = scores.join(shown.select(keys), on=keys, how="semi").drop_nulls(["score", "control"])
     rows = [_summary(scored.filter(pl.col("language") == one), one, inputs.seed) for one in inputs.languages]
     table = pl.DataFrame([row for row in rows if row["features"]], schema=SCORE_SUMMARY)
-    q = stats.false_discovery_control(table["p"].to_numpy()) if table.height else np.zeros(0)
-    return table.with_columns(pl.Series("q", q, pl.Float64))
+    return corrected_within(table, pl.lit(True))
 
 
 def _summary(scored: pl.DataFrame, language: str, seed: int) -> dict[str, Any]:
@@ -83,10 +82,6 @@ def _passing(passing: pl.DataFrame, inputs: AnalysisInputs) -> Iterator[Estimate
         )
 
 
-def _ends(row: Mapping[str, Any]) -> tuple[float, float, float]:
-    return row["control"], row["control_low"], row["control_high"]
-
-
 def _where(question: str, concept: Concept) -> str:
     places = {"picture": "on image rows", "decision": f"before the first {concept.adjective} word"}
     return places.get(question, f"on the first {concept.adjective} word")
@@ -111,7 +106,7 @@ def _explained(summary: pl.DataFrame, inputs: AnalysisInputs) -> Iterator[Estima
             counted=f"features shown, scored on test {inputs.counted}",
             source=Source("score_summary", {"language": row["language"]}, "score"),
             interval=(row["low"], row["high"]),
-            control=Control("explanations of other features of the layer", *_ends(row)),
+            control=Control("explanations of other features of the layer", *(row[name] for name in _CONTROL)),
             null=0.5,
             p=row["p"],
             q=row["q"] if summary.height > 1 else None,

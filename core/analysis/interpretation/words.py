@@ -11,7 +11,7 @@ from core.data.languages import LANGUAGE_NAMES
 UNSUPPORTED = "highest-ranked, not significant"
 NONE_SIGNIFICANT = "highest-ranked features, none significant"
 _PEOPLE = {"female": "women", "male": "men"}
-_ORDER = ["", *LANGUAGE_NAMES.values()]
+_ORDER = list(LANGUAGE_NAMES.values())
 _TOLD = 3
 """Tokens quoted of an explanation."""
 
@@ -61,7 +61,7 @@ def _places(own: Iterable[Mapping[str, Any]], concept: Concept) -> list[str]:
     for test in own:
         side = concept.sides[0 if test["auroc"] > 0.5 else 1]
         found = languages.setdefault((concept.position_sets.index(test["position_set"]), side), [])
-        found.append(LANGUAGE_NAMES.get(test["language"], ""))
+        found += [LANGUAGE_NAMES[test["language"]]] if test["language"] in LANGUAGE_NAMES else []
     return [
         _place(concept.position_sets[place], side, " and ".join(sorted(names, key=_ORDER.index)), concept)
         for (place, side), names in sorted(languages.items())
@@ -70,12 +70,13 @@ def _places(own: Iterable[Mapping[str, Any]], concept: Concept) -> list[str]:
 
 def _place(position_set: str, side: str, languages: str, concept: Concept) -> str:
     people = _PEOPLE.get(side, f"the side {side}")
+    captions = f"{languages} captions" if languages else "captions"  # rows that all languages share name none
     words = {
         IMAGE: f"on pictures of {people}",
-        LAST_PROMPT: f"at the end of the prompt, before {languages} captions of {people}",
-        concept.positions.before: f"before a {side} word in {languages} captions",
+        LAST_PROMPT: f"at the end of the prompt, before {captions} of {people}",
+        concept.positions.before: f"before a {side} word in {captions}",
     }
-    return words.get(position_set, f"on a {side} word in {languages} captions")
+    return words.get(position_set, f"on a {side} word in {captions}")
 
 
 def _told(explained: Mapping[str, Any], concept: Concept) -> str:

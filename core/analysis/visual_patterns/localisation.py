@@ -9,7 +9,7 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from core.analysis.visual_patterns.image_maps import ImageGrid, centre_prior, chance_overlap, overlap, pointing
-from core.analysis.visual_patterns.matched import Resampling, by_image, compare
+from core.analysis.visual_patterns.matched import ImageResampling, by_image, compare
 from core.features.layer_view import LayerView
 from core.stats.intervals import Interval
 from core.stats.rate_matching import RateMatched
@@ -73,7 +73,7 @@ class _Scores:
     iou_chance: Float[np.ndarray, " N"]
 
 
-def localise(layer: MappedLayer, boxes: Boxes, resampling: Resampling) -> pl.DataFrame:
+def localise(layer: MappedLayer, boxes: Boxes, resampling: ImageResampling) -> pl.DataFrame:
     """Score every chosen feature of a layer against every kind of box, then all of them averaged by image.
 
     The average is over the features that have a match, or over all of them where none has.
@@ -106,7 +106,7 @@ def _mean_scores(scores: Sequence[_Scores]) -> _Scores:
 
 
 def _row(
-    scores: _Scores, boxes: Bool[np.ndarray, "N P"], side: int, resampling: Resampling
+    scores: _Scores, boxes: Bool[np.ndarray, "N P"], side: int, resampling: ImageResampling
 ) -> dict[str, float | int | None]:
     seen = np.isfinite(scores.pointing)
     chance = boxes.mean(axis=1)  # a cell drawn at random

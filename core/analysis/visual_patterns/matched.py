@@ -21,7 +21,7 @@ DRAWS = 1000
 
 
 @dataclass(frozen=True)
-class Resampling:
+class ImageResampling:
     """How intervals are drawn: the `units` [N] of the test images, the number of resamples, and their seed."""
 
     units: Int[np.ndarray, " N"]
@@ -89,7 +89,7 @@ def compare(
     features: Sequence[int],
     matched: RateMatched,
     scores: Mapping[int, Float[np.ndarray, " N"]],
-    resampling: Resampling,
+    resampling: ImageResampling,
 ) -> Comparison:
     """Compare features with sets of matched ones, each set averaged by image as the features are.
 

@@ -18,7 +18,7 @@ from core.analysis.visual_patterns.agreement import CAUSAL, agreement_table, com
 from core.analysis.visual_patterns.findings import correct_together, findings
 from core.analysis.visual_patterns.image_maps import box_cells, find_grid
 from core.analysis.visual_patterns.localisation import LOCALISATION, Boxes, MappedLayer, localise, top_maps
-from core.analysis.visual_patterns.matched import Resampling, match_features
+from core.analysis.visual_patterns.matched import ImageResampling, match_features
 from core.causal.maps import causal_maps, replacements
 from core.causal.pairs import choose_samples
 from core.data.concept import IMAGE
@@ -57,7 +57,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     if not boxes:
         notes.append("No boxes among the samples' columns (…_box): maps are shown, not scored.")
     causal = _causal(inputs, config, layers)
-    resampling = Resampling(inputs.units(test["image_id"].to_list()), config.bootstrap, inputs.seed)
+    resampling = ImageResampling(inputs.units(test["image_id"].to_list()), config.bootstrap, inputs.seed)
     localisation = [localise(layer, boxes, resampling) for layer in layers]
     tested = correct_together(
         pl.concat([LOCALISATION.to_frame(), *localisation]), agreement_table(causal, inputs, config.bootstrap)
