@@ -14,8 +14,8 @@ from core.study.variant import settings
 SAE = "sae"
 """What stands for an analysis in the rows that describe SAEs."""
 _SAE_METRICS = {
-    "held_out_fvu": "fraction of variance unexplained on held-out rows",
-    "held_out_l0": "active features per held-out row",
+    "held_out_fvu": "fraction of variance unexplained on selection rows",
+    "held_out_l0": "active features per selection row",
     "dead_fraction": "share of features that never fire",
 }
 

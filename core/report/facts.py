@@ -23,7 +23,7 @@ def facts(inputs: ReportInputs) -> list[tuple[str, str]]:
         ("images" if summary.get("has_images", True) else "items", _count(inputs.samples["image_id"].n_unique())),
         ("languages", " + ".join(str(code).upper() for code in summary.get("languages", [])) or None),
         ("layers", _count(sae.height) if sae.height else None),
-        ("median held-out FVU", _median(sae, "held_out_fvu")),
+        ("median FVU on selection rows", _median(sae, "held_out_fvu")),
         ("active features per token", _median(sae, "held_out_l0")),
     ]
     return [(value, name) for name, value in found if value is not None]

@@ -44,7 +44,7 @@ def _fvu(sae: pl.DataFrame) -> Iterator[str]:
         without, including = (float(both[name].median()) for name in _BOTH)  # type: ignore[arg-type]
         median = f"the median of the {both.height} layers that hold some"
         where = f"layer {both['layer'][0]}" if both.height == 1 else median
-        yield f"Held-out FVU is {without:.3f} without outliers and {including:.3f} with them in {where}."
+        yield f"FVU on selection rows is {without:.3f} without outliers and {including:.3f} with them in {where}."
 
 
 def _gamma(health: pl.DataFrame, sae: pl.DataFrame) -> Iterator[str]:

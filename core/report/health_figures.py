@@ -58,7 +58,7 @@ def outliers(layers: pl.DataFrame) -> Figure | None:
     )
     if "held_out_fvu_with_outliers" in layers.columns:
         panels.append(_two_lines(layers, _FVU, "Fraction of variance unexplained", (MEASURED, CONTROLS[0])))
-        caption += " Right: held-out FVU of the same autoencoders without and with them."
+        caption += " Right: FVU on selection rows of the same autoencoders without and with them."
     return Figure(alt.hconcat(*panels, spacing=30).resolve_scale(color="independent"), caption)
 
 

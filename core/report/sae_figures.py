@@ -29,8 +29,8 @@ features in powers of two."""
 
 def quality(sae: pl.DataFrame) -> Figure | None:
     """Reconstruction by layer: `sae` has one row a layer of `core.sae.metrics.final_metrics`."""
-    fvu = _unpivot(sae, {"held_out_fvu": "held out", "train_fvu": "training"})
-    cosine = _unpivot(sae, {"held_out_cosine": "held out", "train_cosine": "training"})
+    fvu = _unpivot(sae, {"held_out_fvu": "selection", "train_fvu": "training"})
+    cosine = _unpivot(sae, {"held_out_cosine": "selection", "train_cosine": "training"})
     if fvu is None or cosine is None:
         return None
     panels = [
@@ -39,7 +39,8 @@ def quality(sae: pl.DataFrame) -> Figure | None:
     ]
     caption = (
         "How well each layer's autoencoder rebuilds the stream: FVU (left; lower is better) and cosine similarity "
-        "(right), on rows of held-out images and on its training rows."
+        "(right), on its training rows and on rows of selection images, which decide when training stops and which "
+        "autoencoder is used. The overview measures test images."
     )
     return Figure(alt.hconcat(*panels, spacing=30), caption)
 
@@ -59,7 +60,7 @@ def frontier(sweep: pl.DataFrame) -> Figure | None:
     kinds = table["series"].unique(maintain_order=True).to_list()
     colour = alt.Color("series:N", title=None, scale=alt.Scale(domain=kinds, range=list(SERIES)))
     base = alt.Chart(table).encode(
-        x=alt.X("l0:Q", title="Active features a token (L0, held out)", axis=alt.Axis(tickCount=5))
+        x=alt.X("l0:Q", title="Active features a token (L0, selection rows)", axis=alt.Axis(tickCount=5))
     )
     y = alt.Y("fvu:Q", title="Fraction of variance unexplained", scale=alt.Scale(zero=False))
     lines = base.mark_line().encode(y=y, color=colour)
@@ -73,7 +74,7 @@ def frontier(sweep: pl.DataFrame) -> Figure | None:
     )
     chart = alt.layer(lines, spread, points, used).properties(width=WIDTH, height=HEIGHT)
     caption = (
-        "Sparsity against reconstruction on held-out rows, by kind × expansion: the median over the layers, bars its "
+        "Sparsity against reconstruction on selection rows, by kind × expansion: the median over the layers, bars its "
         "quartiles. "
         "Down and to the left is better. The ring marks the autoencoders that the analyses use."
     )
@@ -109,7 +110,7 @@ def _two_lines(
     table: pl.DataFrame, title: str, scale: alt.Scale, colours: alt.Scale | None = None, unit: str = ""
 ) -> alt.Chart:
     """Measured rows in colour, training rows in a control's grey."""
-    scheme = colours or alt.Scale(domain=["held out", "training"], range=[MEASURED, CONTROLS[0]])
+    scheme = colours or alt.Scale(domain=["selection", "training"], range=[MEASURED, CONTROLS[0]])
     axis = alt.Axis(format=unit) if unit else alt.Axis()
     chart: alt.Chart = (
         alt.Chart(table)
@@ -130,9 +131,9 @@ def curves(history: pl.DataFrame) -> Figure | None:
     thin = thinned(history, CURVE_POINTS)
     ends = history.drop_nulls("held_out_fvu").select("layer", "epoch", "held_out_fvu").sort("layer", "epoch")
     panels = [_curves(thin, "loss", "Training loss (log scale)")]
-    panels += [_curves(ends, "held_out_fvu", "Held-out FVU (log scale)")] if ends.height else []
+    panels += [_curves(ends, "held_out_fvu", "Selection FVU (log scale)")] if ends.height else []
     caption = "Training curves, one line a layer: loss of the batch"
-    caption += ", and FVU on held-out rows at each epoch's end." if ends.height else "."
+    caption += ", and FVU on selection rows at each epoch's end." if ends.height else "."
     return Figure(alt.hconcat(*panels, spacing=30), caption)
 
 

@@ -24,7 +24,7 @@ _HELD_BYTES = 4 * 2**30
 
 @dataclass(frozen=True)
 class Rows:
-    """Training rows (split `train`) and held-out rows (split `select`) of one layer, in raw units.
+    """Training rows (split `train`) and rows held out of training (split `select`) of one layer, in raw units.
 
     `counts` says how many training rows there are of each kind, such as caption_en or image. The targets are what a
     transcoder should give for each row; an autoencoder has none but the rows themselves. Outliers are in none of these:

@@ -35,7 +35,7 @@ class _SAESettings(Section):
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Decay of a running mean of the weights, such as 0.999, that is kept in their place; null keeps the last ones."""
     early_stop: Positive | None = None
-    """Epochs without a lower held-out FVU after which training ends; null trains for all epochs."""
+    """Epochs without a lower FVU on the selection split after which training ends; null trains for all epochs."""
     image_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of image rows among the training rows; caption rows are balanced between the languages."""
     max_rows: Positive | None = None
@@ -133,7 +133,7 @@ class SAESection(_SAESettings):
     """Seed of the training rows drawn, of initialisation and data order."""
     choose: Rule = "sparsest"
     """Which of several the analyses use, the same for every layer: the sparsest of those that explain 95 % of the
-    held-out variance that the best one explains (medians over the layers), or the one of the lowest FVU."""
+    selection rows' variance that the best one explains (medians over the layers), or the one of the lowest FVU."""
 
     pretrained: Places | None = None
     """Folder of the SAE that each layer uses instead of training one (SAELens, sparsify, Gemma Scope 1 or 2), where

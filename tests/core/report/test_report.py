@@ -169,7 +169,7 @@ def test_outliers_and_doubtful_layers_are_told_with_fvu_both_ways(inputs: Report
         "statistics: 3 in 1 of 3 layers, most in layer 2 (3, 0.11% of its rows, which hold 91.5% of the squared norm)."
     )
     assert words[1:] == [
-        "Held-out FVU is 0.108 without outliers and 0.061 with them in layer 2.",
+        "FVU on selection rows is 0.108 without outliers and 0.061 with them in layer 2.",
         "Layer 2: the largest 0.1% of its rows hold 31.0% of the squared norm.",
     ], "three layers are too few for a correlation"
     markdown = (out / "report.md").read_text("utf-8")
