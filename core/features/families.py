@@ -159,7 +159,7 @@ class Families:
         Returns:
             question, language, tests, discoveries (q ≤ 0.05), share (of the tests), least_share (the share that is
             true at least, with 97.5 % confidence: less those that shuffled runs have at the same p; Hemerik & Goeman
-            2018), runs, runs_with_discoveries, shuffled, shuffled_low, shuffled_high (a run's share: mean, 2.5th and
+            2018), runs, runs_with_discoveries, shuffled, shuffled_low, shuffled_high (a run's share: median, 2.5th and
             97.5th percentile), p ((1 + runs with as many) / (1 + runs)), q over the question's languages.
         """
         rows = list(self._summaries(associations, shuffled))
@@ -184,7 +184,7 @@ class Families:
                 "least_share": max(0, found - int(np.quantile(lucky, 0.975, method="higher"))) / tested.height,
                 "runs": len(counts),
                 "runs_with_discoveries": int((counts > 0).sum()),
-                "shuffled": float(shares.mean()),
+                "shuffled": float(np.median(shares)),
                 "shuffled_low": float(np.quantile(shares, 0.025, method="lower")),
                 "shuffled_high": float(np.quantile(shares, 0.975, method="higher")),
                 "p": permutation_p(found, counts),

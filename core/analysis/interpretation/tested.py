@@ -38,8 +38,8 @@ PASSING = pl.Schema(
 )
 """`passing` of the `tested` features: their test is significant after correction, on the side that the selection split
 says, and no other attribute explains as much of the feature; `shared` pass the test only. `share` with a Wilson
-interval; `control` with its percentiles: the same share with shuffled labels. `language` is `shared` for rows that all
-languages share."""
+interval; `control` (median, 2.5th and 97.5th percentile): the same share with shuffled labels. `language` is `shared`
+for rows that all languages share."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def _share(shares: Float[np.ndarray, " draws1"], tested: int) -> dict[str, Any]:
     interval, draws = wilson(round(float(shares[0]) * tested), tested), shares[1:]
     low, high = np.quantile(draws, [0.025, 0.975]) if draws.size else (np.nan, np.nan)
     found = {"share": interval.mean, "low": interval.low, "high": interval.high}
-    control = {"control": float(draws.mean()) if draws.size else np.nan, "control_low": low, "control_high": high}
+    control = {"control": float(np.median(draws)) if draws.size else np.nan, "control_low": low, "control_high": high}
     return {**found, **control, "p": rank_p(float(shares[0]), draws), "draws": draws.size}
 
 
