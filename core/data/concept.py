@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -47,7 +47,9 @@ class Concept:
     that tells whether the picture shows the concept, and the value that says that it does not. `words` finds a
     caption's words, in reading order. `counterpart` gives what the other side has in the place of one of them (of a
     caption and a language), null where that is not sure; `planted` is the key of a known-answer world's truth that
-    lists such words. `adjective` and `plural` are for sentences.
+    lists such words, and `world` says of such a truth and its samples what was planted, as phrases by what they are
+    about: "read" (how well the concept can be read off the picture), "word", "place", "apart" (other attributes).
+    `adjective` and `plural` are for sentences.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Concept:
     planted: str
     words: Callable[[str, str], Sequence[ConceptWord]]
     counterpart: Callable[[str, ConceptWord, str], str | None]
+    world: Callable[[Mapping[str, Any], pl.DataFrame], Mapping[str, str]]
     colours: Mapping[str, str]
     """The colour of each label, in the order of legends."""
 

@@ -6,6 +6,7 @@ from core.data.concept import Concept, Positions
 from core.data.gender import label_caption
 from core.data.gender_counterparts import counterpart_of
 from core.data.gender_words import GenderedWord
+from core.data.scene_truth import planted_gender
 
 
 def _words(caption: str, language: str) -> Sequence[GenderedWord]:
@@ -22,5 +23,6 @@ GENDER = Concept(
     planted="gendered_words",
     words=_words,
     counterpart=counterpart_of,
+    world=planted_gender,
     colours={"female": "#AA3377", "male": "#228833", "both": "#CCAA22", "neutral": "#66AACC", "none": "#BBBBBB"},
 )

@@ -1,7 +1,7 @@
 """What every analysis is given."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from core.data.known_concepts import THE_CONCEPT
 from core.data.twins import unit_of_image
 from core.errors import BadInput
 from core.progress import Progress, silent
+from core.stats.estimate import Estimate
 
 if TYPE_CHECKING:
     from core.features.layer_view import LayerView
@@ -45,6 +46,20 @@ class AnalysisInputs:
     def counted(self) -> str:
         """What a number is counted over: images, or the items of a study of text only."""
         return "images" if self.images is not None else "items"
+
+    def beside_planted(self, estimates: Iterable[Estimate], about: str, names: str = "") -> tuple[Estimate, ...]:
+        """The estimates, those that answer the question with what was planted beside them, where the world is known.
+
+        Args:
+            estimates: of one analysis.
+            about: which of the phrases of `Concept.world`.
+            names: how the names of these estimates begin.
+        """
+        planted = {} if self.truth is None else self.concept.world(self.truth, self.samples)
+        known = planted.get(about, "")
+        return tuple(
+            replace(one, planted=known) if one.answers and one.name.startswith(names) else one for one in estimates
+        )
 
     def units(self, images: Sequence[str]) -> Int[np.ndarray, " n"]:
         """The unit that each image belongs to, as a number: an image and its twin are resampled together."""

@@ -69,7 +69,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         tables=tables,
         shown=shown,
         notes=tuple(notes),
-        estimates=estimates(tables, inputs.concept, inputs.counted),
+        estimates=inputs.beside_planted(estimates(tables, inputs.concept, inputs.counted), "word"),
     )
 
 

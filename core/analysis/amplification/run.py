@@ -108,7 +108,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         tables=tables,
         shown=shown,
         notes=(*notes, *left_out),
-        estimates=estimates(tables, inputs.concept, inputs.counted),
+        estimates=inputs.beside_planted(estimates(tables, inputs.concept, inputs.counted), "word"),
     )
 
 

@@ -38,7 +38,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         inputs.progress(number + 1, len(layers))
     tables = notebook.tables()
     shown = {"described": heading(tables["associations"]), "passing": "Features that pass their test"}
-    found = estimates(tables, inputs)
+    found = inputs.beside_planted(estimates(tables, inputs), "apart")
     return Result(_metrics(tables), tables, shown, _notes(inputs, tables), found)
 
 

@@ -22,6 +22,7 @@ from core.analysis.overview.quality import quality, quality_summary, sum_groups
 from core.analysis.overview.top_features import TOP, top_features, top_summary
 from core.analysis.result import Result
 from core.causal.splice import Splicer
+from core.data.concept import LAST_PROMPT
 from core.features.associations import Labels
 from core.features.families import Families
 from core.features.inputs import AnalysisInputs
@@ -49,7 +50,8 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     tables = found.tables()
     shown = {name: heading for name, heading in SHOWN.items() if name in tables}
     said = (*notes(inputs, tables), *outlier_notes(found.outliers, len(layers)))
-    found_out = estimates(inputs, tables, config.permutations)
+    known = f"onset.{LAST_PROMPT}"
+    found_out = inputs.beside_planted(estimates(inputs, tables, config.permutations), "read", known)
     return Result(metrics=metrics(tables), tables=tables, shown=shown, notes=said, estimates=found_out)
 
 

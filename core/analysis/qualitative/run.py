@@ -114,7 +114,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     dose = ", ".join(f"{language} {part.dose:g}" for language, part in shown.items())
     notes.append(f"Amplified at dose {dose} (99.5th percentiles), toward the gender the caption does not have.")
     metrics = {f"{row['language']}.{row['condition']}.changed": row["rate"] for row in tables["changes"].to_dicts()}
-    found = estimates(tables, inputs, config.layer, _done(shown, len(plan.features)))
+    found = inputs.beside_planted(estimates(tables, inputs, config.layer, _done(shown, len(plan.features))), "word")
     return Result(metrics, tables, {"changes": "Captions whose gender changes"}, tuple(notes), found)
 
 

@@ -66,7 +66,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     if layers:
         tables["maps"] = pl.concat([top_maps(layer, test, config.top_images) for layer in layers])
     shown = {"localisation": "Maps against boxes", "agreement": "Maps against causal maps"}
-    found = findings(tables, inputs.concept.name)
+    found = inputs.beside_planted(findings(tables, inputs.concept.name), "place", "pointing")
     return Result(metrics=_metrics(tables), tables=tables, shown=shown, notes=tuple(notes), estimates=found)
 
 

@@ -1,0 +1,44 @@
+"""What the known-answer world planted, as noun phrases that stand beside what was measured."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float
+
+_RATES = "female_rate_of_neutral"
+
+
+def planted_gender(truth: Mapping[str, Any], samples: pl.DataFrame) -> dict[str, str]:
+    """The phrases of `Concept.world` for a truth of `core.data.scenes`; none for another's.
+
+    Args:
+        truth: what was planted.
+        samples: visible_gender, gender_en, profession, split, image_id.
+    """
+    if _RATES not in truth:
+        return {}
+    test = samples.filter(pl.col("split") == "test").unique("image_id").sort("image_id")
+    seen = int((test["visible_gender"] != "neutral").sum())
+    best = best_auroc((test["gender_en"] == "female").to_numpy(), _female_rates(truth, test))
+    rest = f"on {test.height - seen} its rate follows the profession"
+    return {
+        "read": f"the gender is drawn on {seen} of {test.height} test images, {rest}; at best AUROC {best:.3f}",
+        "word": "the person drawn, and nothing else in the picture, decides the caption's gendered words",
+        "place": "the gender is drawn on the person alone",
+        "apart": f"no attribute has to do with gender, but for the profession where none is drawn ({rest})",
+    }
+
+
+def _female_rates(truth: Mapping[str, Any], samples: pl.DataFrame) -> Float[np.ndarray, " N"]:
+    """The probability that a sample's caption is female, from all that decides it."""
+    rates, certain = truth[_RATES], {"woman": 1.0, "man": 0.0}
+    pairs = zip(samples["visible_gender"], samples["profession"], strict=True)
+    return np.array([certain.get(visible, rates[profession]) for visible, profession in pairs], dtype=np.float64)
+
+
+def best_auroc(positive: Bool[np.ndarray, " N"], rates: Float[np.ndarray, " N"]) -> float:
+    """AUROC of the planted rates themselves: of all scores, the one that nothing exceeds in expectation."""
+    above = np.sign(rates[positive][:, None] - rates[~positive][None, :])
+    return float((1 + above.mean()) / 2) if above.size else float("nan")
