@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from core.report.write import without_provenance
@@ -18,12 +19,12 @@ from core.report.write import without_provenance
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def start(study: str, workspace: Path, log: Path) -> "subprocess.Popen[bytes]":
-    """Start `saeflow run STUDY` in a process group of its own."""
+def start(study: Sequence[str], workspace: Path, log: Path) -> "subprocess.Popen[bytes]":
+    """Start `saeflow run STUDY …` in a process group of its own."""
     environment = {**os.environ, "SAEFLOW_WORKSPACE": str(workspace)}
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "cli", "run", study],
+            [sys.executable, "-m", "cli", "run", *study],
             cwd=PROJECT,
             env=environment,
             stdout=output,
@@ -32,7 +33,7 @@ def start(study: str, workspace: Path, log: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-def run_to_end(study: str, workspace: Path, log: Path, limit_s: float = 900) -> None:
+def run_to_end(study: Sequence[str], workspace: Path, log: Path, limit_s: float = 900) -> None:
     """Run the study undisturbed.
 
     Raises:
@@ -43,7 +44,7 @@ def run_to_end(study: str, workspace: Path, log: Path, limit_s: float = 900) -> 
     assert code == 0, log.read_text("utf-8", "replace")[-3000:]
 
 
-def kill_after(study: str, workspace: Path, log: Path, seconds: float) -> bool:
+def kill_after(study: Sequence[str], workspace: Path, log: Path, seconds: float) -> bool:
     """Run the study and kill its whole group with SIGKILL after `seconds`; whether it was still running."""
     child = start(study, workspace, log)
     try:
@@ -79,13 +80,14 @@ def contents(workspace: Path) -> dict[str, object]:
     return found
 
 
-def differences(one: Path, other: Path) -> list[str]:
-    """Artefacts that two workspaces do not share to the byte."""
+def differences(one: Path, other: Path, left_out: Collection[str] = ()) -> list[str]:
+    """Artefacts that two workspaces do not share to the byte, but for those of the steps in `left_out`."""
     first, second = contents(one), contents(other)
-    return [ref for ref in sorted(first.keys() | second.keys()) if first.get(ref) != second.get(ref)]
+    unequal = [ref for ref in sorted(first.keys() | second.keys()) if first.get(ref) != second.get(ref)]
+    return [ref for ref in unequal if ref.partition("/")[0] not in left_out]
 
 
-def torment(study: str, harsh: Path, moments: list[float]) -> None:
+def torment(study: Sequence[str], harsh: Path, moments: list[float]) -> None:
     """Run the study in the workspace `harsh`, killed after each of `moments` (seconds), then to its end."""
     log = harsh.with_name("harsh.log")
     for moment in moments:
@@ -96,7 +98,7 @@ def torment(study: str, harsh: Path, moments: list[float]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study")
+    parser.add_argument("study", nargs=1)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, required=True, help="an empty folder for both workspaces")

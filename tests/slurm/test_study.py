@@ -13,14 +13,11 @@ from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
 from flows.slurm import commands
 from tests.chaos.kill import contents, kill_family
 from tests.databases import CopyDatabases
-from tests.flows.commands import environment, latest_report, saeflow
+from tests.flows.commands import FEWER, environment, latest_report, saeflow
 from tests.flows.surroundings import ODD_NAME, hostile
 from tests.slurm.conftest import wait_until
 
 pytestmark = pytest.mark.timeout(1200)
-# Two of the analyses stand for all seven: what SLURM could change of one, it would change of these.
-LEFT_OUT = ("interpretation", "amplification", "visual_patterns", "evolution", "qualitative")
-FEWER = [word for name in LEFT_OUT for word in ("--set", f"analyses.{name}=null")]
 ON_SLURM = ("run", "mini", "--cluster", "slurm-one-node", *FEWER)
 
 
@@ -40,7 +37,7 @@ def running(stage: str) -> bool:
 
 
 def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
-    tmp_path: Path, slurm: Path, mini_workspace: Path, copy_databases: CopyDatabases
+    tmp_path: Path, slurm: Path, copy_databases: CopyDatabases, request: pytest.FixtureRequest
 ) -> None:
     workspace, surroundings = tmp_path / ODD_NAME, hostile(tmp_path / "home")
     copy_databases(workspace)
@@ -61,7 +58,8 @@ def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
 
     done = saeflow(workspace, *ON_SLURM, limit_s=600, more=surroundings)
     assert done.returncode == 0, done.stdout + done.stderr
-    on_slurm, on_threads = contents(workspace), contents(mini_workspace)
+    calm: Path = request.getfixturevalue("mini_workspace")  # which another process makes in the meantime
+    on_slurm, on_threads = contents(workspace), contents(calm)
     differ = [ref for ref, files in on_slurm.items() if on_threads.get(ref) != files]
     assert [ref for ref in differ if not ref.startswith("report/")] == []  # the report names what was left out
     assert sum(ref.startswith("train_sae/") for ref in on_slurm) == 4
