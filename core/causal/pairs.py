@@ -1,7 +1,7 @@
 """Minimal pairs: a caption's word for a concept and its counterpart, behind one and the same prefix."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from core.features.inputs import AnalysisInputs
 from core.lm.loaded import LoadedModel
 from core.lm.outcomes import WordSequence, cut_after_word
 from core.lm.prompts import CaptionRequest, EncodedSample, UnusableText, encode_sample
+from core.stats.estimate import number_of
 
 Which = Literal["first", "later"]
 
@@ -154,18 +155,21 @@ def find_pairs(
 
 
 def shared_contexts(pairs: Sequence[MinimalPair], language: str, counted: str = "images") -> list[str]:
-    """A warning where images share all that stands before the word: they are one context, not several.
-
-    What an intervention does there differs by the word alone, so that an interval over images is too narrow.
-    """
-    contexts = {(str(pair.caption.image), tuple(pair.positive.sample.ids[: pair.prefix_length])) for pair in pairs}
+    """A note where images share all that stands before the word: they are one context, not several."""
+    contexts = {context_of(pair) for pair in pairs}
     images = len({pair.image_id for pair in pairs})
     if len(contexts) >= images:
         return []
+    different = number_of(len(contexts), "different context")
     return [
-        f"{language}: the {images} measured {counted} have {len(contexts)} different contexts before the word; "
-        "those that share one are no independent observations, and intervals are too narrow."
+        f"{language}: the {images} measured {counted} have {different} before the word; those that share one are one "
+        "unit of intervals and tests."
     ]
+
+
+def context_of(pair: MinimalPair) -> Hashable:
+    """What stands before a pair's word: the image and the tokens."""
+    return str(pair.caption.image), tuple(pair.positive.sample.ids[: pair.prefix_length])
 
 
 def find_swaps(

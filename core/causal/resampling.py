@@ -1,37 +1,62 @@
-"""Means over images with intervals and p-values, an image and its twin drawn together."""
+"""Means over images with intervals and p-values; images that are no independent observations are drawn together."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from core.causal.pairs import MinimalPair, context_of
+from core.data.splits import tie
 from core.features.inputs import AnalysisInputs
 from core.stats.against_sets import against_sets
-from core.stats.intervals import Interval, bootstrap_mean, weights
+from core.stats.estimate import number_of
+from core.stats.intervals import Interval, bootstrap_mean, bootstrap_ratio
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How means over images get their intervals and p-values: the study's seed and units, and how many draws."""
+    """How means over images get their intervals and p-values: the study's seed and units, and how many draws.
+
+    `pairs` are the minimal pairs measured, by language. Images whose pairs have one context are one unit: what is done
+    to the stream before the word is the same thing done once.
+    """
 
     inputs: AnalysisInputs
     bootstrap: int
+    pairs: Mapping[str, Sequence[MinimalPair]] = field(default_factory=dict)
 
-    def mean(self, values: Float[np.ndarray, " n"], images: Sequence[str]) -> Interval:
+    def units(self, images: Sequence[str], language: str | None = None) -> Int[np.ndarray, " n"]:
+        """The unit of each image in a language, or where several languages are averaged (null): an image, its twin, and
+        all that share a context with one of them."""
+        units = self.inputs.units(images)
+        keys: list[list[Hashable]] = [[int(unit)] for unit in units]
+        place = {image: number for number, image in enumerate(images)}
+        for pair in (pair for name, pairs in self.pairs.items() if language in (name, None) for pair in pairs):
+            if pair.image_id in place:
+                keys[place[pair.image_id]].append(context_of(pair))
+        for group in tie(keys):
+            units[group] = units[group].min()
+        return units
+
+    def mean(self, values: Float[np.ndarray, " n"], images: Sequence[str], language: str | None = None) -> Interval:
         """The mean with its interval over units; `images` name what each value is of."""
-        return bootstrap_mean(values, self.bootstrap, self.inputs.seed, self.inputs.units(images))
+        return bootstrap_mean(values, self.bootstrap, self.inputs.seed, self.units(images, language))
 
-    def ratio(self, part: Float[np.ndarray, " n"], whole: Float[np.ndarray, " n"], images: Sequence[str]) -> Interval:
-        """Sum of `part` over sum of `whole`, both resampled together; resamples without a whole are left out."""
-        counts = weights(part.size, self.bootstrap, self.inputs.seed, self.inputs.units(images))
-        wholes = counts @ whole
-        low, high = np.quantile((counts @ part)[wholes > 0] / wholes[wholes > 0], [0.025, 0.975])
-        return Interval(float(low), float(part.sum() / whole.sum()), float(high))
+    def ratio(
+        self,
+        part: Float[np.ndarray, " n"],
+        whole: Float[np.ndarray, " n"],
+        images: Sequence[str],
+        language: str | None = None,
+    ) -> Interval:
+        """Sum of `part` over sum of `whole`, both resampled together."""
+        return bootstrap_ratio(part, whole, self.bootstrap, self.inputs.seed, self.units(images, language))
 
     def against(
-        self, values: Float[np.ndarray, " n"], random: pl.DataFrame, images: Sequence[str]
+        self, values: Float[np.ndarray, " n"], random: pl.DataFrame, images: Sequence[str], language: str | None = None
     ) -> dict[str, float | int]:
         """Where a mean stands among random sets' on the same images, two-sided: control, control_low, control_high,
         draws, p; `draws` alone where there are none.
@@ -42,6 +67,14 @@ class Resampling:
             return {"draws": 0}
         wide = random.pivot("draw", index="image_id", values="value", maintain_order=True)
         drawn = pl.DataFrame({"image_id": images}).join(wide, on="image_id", how="left", maintain_order="left")
-        matrix, units = drawn.drop("image_id").to_numpy().T, self.inputs.units(images)
+        matrix, units = drawn.drop("image_id").to_numpy().T, self.units(images, language)
         found = against_sets(values, matrix, self.bootstrap, self.inputs.seed, units)
         return dict(zip(("control", "control_low", "control_high", "draws", "p"), found, strict=True))
+
+
+def dependence(row: Mapping[str, Any], counted: str) -> tuple[str, ...]:
+    """The caveat of a row of `images` and `units`, where there are fewer units."""
+    if row["units"] == row["images"]:
+        return ()
+    units = number_of(row["units"], "unit")
+    return (f"the {row['images']:,} {counted} are {units} of the interval and of p: some share all before the word",)

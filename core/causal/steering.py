@@ -108,6 +108,11 @@ class SteeringRuns:
         self.language = language
         self._loaded, self._pairs = loaded, PairRuns(loaded, pairs, ends)
 
+    @property
+    def pairs(self) -> Sequence[MinimalPair]:
+        """The pairs, one a caption."""
+        return self._pairs.pairs
+
     @cached_property
     def _captions(self) -> CaptionRuns:
         return CaptionRuns(self._loaded, self._pairs.pairs)

@@ -22,12 +22,13 @@ def planted_gender(truth: Mapping[str, Any], samples: pl.DataFrame) -> dict[str,
     test = samples.filter(pl.col("split") == "test").unique("image_id").sort("image_id")
     seen = int((test["visible_gender"] != "neutral").sum())
     best = best_auroc((test["gender_en"] == "female").to_numpy(), _female_rates(truth, test))
-    rest = f"on {test.height - seen} its rate follows the profession"
+    hidden = test.height - seen
+    rate = f"on {hidden} its rate follows the profession"
     return {
-        "read": f"the gender is drawn on {seen} of {test.height} test images, {rest}; at best AUROC {best:.3f}",
+        "read": f"the gender is drawn on {seen} of {test.height} test images, {rate}; at best AUROC {best:.3f}",
         "word": "the person drawn, and nothing else in the picture, decides the caption's gendered words",
         "place": "the gender is drawn on the person alone",
-        "apart": f"no attribute has to do with gender, but for the profession where none is drawn ({rest})",
+        "apart": f"of the attributes the profession alone tells the gender, on the {hidden} test images that show none",
     }
 
 

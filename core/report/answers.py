@@ -20,6 +20,7 @@ from core.stats.estimate import ORDER, Estimate, Verdict
 FIGURE_WIDTH = 720
 """Pixels of a figure on the first screen."""
 EVERYWHERE = "all"
+UNANSWERED = "Not tested: no number of this study answers the question; the chapter has what was measured."
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,10 @@ class Answer:
 
 
 def answers(sections: tuple[Section, ...]) -> Iterator[Answer]:
-    """One answer a section that has estimates for its question, in the report's order."""
+    """One answer a section of an analysis, in the report's order, those without an estimate for it included."""
     for section in sorted(sections, key=lambda section: place(section.name)):
-        found = [one for one in section.estimates if one.answers]
-        if found:
-            yield _answer(section, found)
+        if section.estimates:
+            yield _answer(section, [one for one in section.estimates if one.answers])
 
 
 def _answer(section: Section, found: list[Estimate]) -> Answer:
@@ -60,8 +60,9 @@ def _answer(section: Section, found: list[Estimate]) -> Answer:
         key=section.name,
         title=known.title,
         question=known.question,
-        verdicts=tuple((LANGUAGE_NAMES.get(name, name) or EVERYWHERE, what) for name, what in verdicts(found).items()),
-        lines=tuple(sentence(one) for one in strongest),
+        verdicts=tuple((LANGUAGE_NAMES.get(name, name) or EVERYWHERE, what) for name, what in verdicts(found).items())
+        or ((EVERYWHERE, "not tested"),),
+        lines=tuple(sentence(one) for one in strongest) or (UNANSWERED,),
         caveats=tuple(caveats),
         figure=_best_figure(section),
     )

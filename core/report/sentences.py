@@ -53,11 +53,17 @@ def _layer(one: Estimate) -> str:
 
 def _value(one: Estimate) -> str:
     if not math.isfinite(one.value):
-        return f"could not be measured ({one.n:,} {one.counted})"
+        return f"could not be measured ({_counted(one)})"
     interval = f" [{', '.join(_number(end, one.unit) for end in one.interval)}]" if one.interval else ""
     unit = {"share": " %", "points": " percentage points"}.get(one.unit, f" {one.unit}" if one.unit else "")
     unit = "" if one.unit == "AUROC" else unit
-    return f"{_number(one.value, one.unit)}{interval}{unit} ({one.n:,} {one.counted})"
+    return f"{_number(one.value, one.unit)}{interval}{unit} ({_counted(one)})"
+
+
+def _counted(one: Estimate) -> str:
+    """ "100 test images", "1 test image"; a longer phrase stays as it is."""
+    words = one.counted.removesuffix("s") if one.n == 1 and one.counted.startswith("test ") else one.counted
+    return f"{one.n:,} {words}"
 
 
 def _number(value: float, unit: str) -> str:

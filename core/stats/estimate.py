@@ -65,7 +65,7 @@ class Estimate:
         n: how many units were counted.
         counted: what they are, with the split: "test images".
         source: where the value stands.
-        interval: ends of the 95 % interval.
+        interval: ends of the 95 % interval; null where they are not numbers, as those of one unit.
         control: the same measure where no effect is expected.
         null: the value where there is no effect.
         sides: of the test and of the interval; 1: only values above `null` are an effect.
@@ -108,6 +108,11 @@ class Estimate:
     described: bool = False
     caveats: tuple[str, ...] = ()
     planted: str = ""
+
+    def __post_init__(self) -> None:
+        ends = self.interval or ()
+        if not ends or any(end is None or not math.isfinite(end) for end in ends):
+            object.__setattr__(self, "interval", None)
 
     @property
     def corrected(self) -> float | None:

@@ -54,16 +54,44 @@ def bootstrap_mean(
 ) -> Interval:
     """Mean of values, with the percentile bootstrap over units (Efron & Tibshirani 1993, ch. 13).
 
-    Values that are not finite are left out; without any, all three numbers are NaN. `units` as in `weights`.
+    Values that are not finite are left out; without any, all three numbers are NaN. One unit has a mean and no
+    interval: its ends are NaN. `units` as in `weights`.
     """
     every = np.asarray(values, dtype=np.float64)
     kept = np.isfinite(every)
     finite = every[kept]
     if finite.size == 0:
         return Interval(math.nan, math.nan, math.nan)
-    counts = weights(finite.size, draws, seed, None if units is None else np.asarray(units)[kept])
+    own = None if units is None else np.asarray(units)[kept]
+    if _is_one(finite.size, own):
+        return Interval(math.nan, float(finite.mean()), math.nan)
+    counts = weights(finite.size, draws, seed, own)
     low, high = np.quantile(counts @ finite / counts.sum(axis=1), [0.025, 0.975])
     return Interval(float(low), float(finite.mean()), float(high))
+
+
+def bootstrap_ratio(
+    part: Float[np.ndarray, " n"],
+    whole: Float[np.ndarray, " n"],
+    draws: int,
+    seed: int,
+    units: Int[np.ndarray, " n"] | None = None,
+) -> Interval:
+    """Sum of `part` over sum of `whole`, both resampled together; resamples without a whole are left out.
+
+    One unit has no interval. `units` as in `weights`.
+    """
+    ratio = float(part.sum() / whole.sum())
+    if _is_one(part.size, units):
+        return Interval(math.nan, ratio, math.nan)
+    counts = weights(part.size, draws, seed, units)
+    wholes = counts @ whole
+    low, high = np.quantile((counts @ part)[wholes > 0] / wholes[wholes > 0], [0.025, 0.975])
+    return Interval(float(low), ratio, float(high))
+
+
+def _is_one(values: int, units: Int[np.ndarray, " values"] | None) -> bool:
+    return (values if units is None else np.unique(units).size) < 2
 
 
 def bootstrap_auroc(
@@ -82,6 +110,8 @@ def bootstrap_auroc(
     if labels.all() or not labels.any():
         return Interval(math.nan, math.nan, math.nan)
     wins = _wins(np.asarray(scores, dtype=np.float64), labels)
+    if _is_one(labels.size, units):
+        return Interval(math.nan, float(wins.mean()), math.nan)
     counts = weights(labels.size, draws, seed, units)
     ones, zeros = counts[:, labels].astype(np.float64), counts[:, ~labels].astype(np.float64)
     pairs = ones.sum(axis=1) * zeros.sum(axis=1)

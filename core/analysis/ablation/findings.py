@@ -8,6 +8,7 @@ import polars as pl
 
 from core.analysis.ablation.measures import FIRST, ZERO
 from core.analysis.ablation.summary import ALL
+from core.causal.resampling import dependence
 from core.data.concept import Concept
 from core.features.significance import called
 from core.stats.estimate import Control, Estimate, Source, number_of
@@ -63,7 +64,7 @@ class _Place:
             family=tested,
             draws=row["draws"] or 0,
             answers=not pooled,
-            caveats=() if row["draws"] else (NO_MATCH,),
+            caveats=(*(() if row["draws"] else (NO_MATCH,)), *dependence(row, self.counted)),
             **self._of(row, "effects", "effect"),
         )
 

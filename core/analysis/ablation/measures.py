@@ -84,6 +84,11 @@ class LanguageRuns:
         self._own = PairRuns(loaded, twins, ends) if twins else None
         self._twins = PairRuns(loaded, [pair.with_twin_image() for pair in twins], ends) if twins else None
 
+    @property
+    def pairs(self) -> Sequence[MinimalPair]:
+        """The pairs of the captions' first words."""
+        return self._first.pairs
+
     def measure(self, target: Target) -> Measured:
         """Everything that is measured at one layer."""
         layer = target.layer

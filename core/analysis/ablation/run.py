@@ -29,7 +29,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     """Ablate each layer's highest-ranked features, one layer at a time, beside random features and interchange."""
     runs, notes = _open_runs(inputs, config)
     layers = inputs.chosen_layers(config.layers, "ablation")
-    resampling = Resampling(inputs, config.bootstrap)
+    resampling = Resampling(inputs, config.bootstrap, {part.language: part.pairs for part in runs})
     effects, side, features, images, draws, balances, tests = [], [], [], [], [], [], []
     for number, layer in enumerate(layers if runs else ()):
         target = _target(inputs, config, layer)

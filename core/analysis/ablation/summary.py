@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ EFFECTS = pl.Schema(
         "outcome": pl.String,
         "intervention": pl.String,
         "images": pl.UInt32,
+        "units": pl.UInt32,
         "effect": pl.Float64,
         "low": pl.Float64,
         "high": pl.Float64,
@@ -57,24 +59,25 @@ def summarise(layer: int, measured: Sequence[Measured], resampling: Resampling) 
     rows = []
     keys = ["language", "outcome", "intervention"]
     for (language, outcome, intervention), part in effects.group_by(keys, maintain_order=True):
-        images = part["image_id"].to_list()
-        found = resampling.mean(part["effect"].to_numpy(), images)
+        images, spoken = part["image_id"].to_list(), None if language == ALL else str(language)
+        found = resampling.mean(part["effect"].to_numpy(), images, spoken)
         row = {
             "layer": layer,
             "language": language,
             "outcome": outcome,
             "intervention": intervention,
             "images": part.height,
+            "units": np.unique(resampling.units(images, spoken)).size,
             "effect": found.mean,
             "low": found.low,
             "high": found.high,
         }
         if outcome == FIRST and intervention != SWAP_ALL:
             ceiling = effects.filter(language=language, outcome=FIRST, intervention=SWAP_ALL)
-            row |= _share(part, ceiling, resampling)
+            row |= _share(part, ceiling, resampling, spoken)
         if intervention == ZERO and outcome == FIRST:
             drawn = draws.filter(language=language).rename({"effect": "value"})
-            row |= resampling.against(part["effect"].to_numpy(), drawn, images)
+            row |= resampling.against(part["effect"].to_numpy(), drawn, images, spoken)
         rows.append(row)
     return pl.DataFrame(rows, schema=EFFECTS)
 
@@ -90,7 +93,7 @@ def by_image(frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     return pl.concat([own.select(columns), both.with_columns(pl.lit(ALL).alias("language")).select(columns)])
 
 
-def _share(part: pl.DataFrame, ceiling: pl.DataFrame, resampling: Resampling) -> dict[str, float]:
+def _share(part: pl.DataFrame, ceiling: pl.DataFrame, resampling: Resampling, language: str | None) -> dict[str, float]:
     """Effect over interchange effect, a ratio of means over the images that have both, which are resampled together.
 
     Without a ceiling (its interval holds 0) there is nothing to have a share of.
@@ -99,9 +102,9 @@ def _share(part: pl.DataFrame, ceiling: pl.DataFrame, resampling: Resampling) ->
         ceiling.select("image_id", pl.col("effect").alias("ceiling")), on="image_id", maintain_order="left"
     )
     images, whole = joined["image_id"].to_list(), joined["ceiling"].to_numpy()
-    if joined.is_empty() or not resampling.mean(whole, images).low > 0:
+    if joined.is_empty() or not resampling.mean(whole, images, language).low > 0:
         return {}
-    share = resampling.ratio(joined["effect"].to_numpy(), whole, images)
+    share = resampling.ratio(joined["effect"].to_numpy(), whole, images, language)
     return {"share": share.mean, "share_low": share.low, "share_high": share.high}
 
 
@@ -111,13 +114,14 @@ def corrected(effects: pl.DataFrame) -> pl.DataFrame:
 
 
 def specificity(layer: int, measured: Sequence[Measured], resampling: Resampling) -> pl.DataFrame:
-    """KL at the words that tell no gender, by language: of the features, and of random sets."""
-    rows = []
+    """KL at the words that tell no gender, by language: of the features, and of random sets. Captions differ there,
+    whatever stands before their first word."""
+    apart, rows = replace(resampling, pairs={}), []
     for part in measured:
         keys = ["language", "kind", "draw", "image_id"]
         means = part.divergence.group_by(keys, maintain_order=True).agg(pl.col("kl").fill_nan(None).mean())
         own, random = (means.filter(kind=kind).drop_nulls("kl") for kind in ("features", "random"))
-        found = resampling.mean(own["kl"].to_numpy(), own["image_id"].to_list())
+        found = apart.mean(own["kl"].to_numpy(), own["image_id"].to_list())
         drawn = random.group_by("draw").agg(pl.col("kl").mean()).sort("draw")["kl"].to_numpy()
         low, high = np.quantile(drawn, [0.025, 0.975]) if drawn.size else (math.nan, math.nan)
         row = {

@@ -44,6 +44,7 @@ SLOPES = pl.Schema(
         "language": pl.String,
         "vector": pl.String,
         "images": pl.UInt32,
+        "units": pl.UInt32,
         "slope": pl.Float64,
         "low": pl.Float64,
         "high": pl.Float64,
@@ -66,7 +67,7 @@ def summarise_responses(layer: int, found: pl.DataFrame, resampling: Resampling)
     """Means over images with their intervals, one row a language, vector and dose (`RESPONSE`)."""
     rows = []
     for (language, vector, dose), part in by_image(found).group_by(["language", "vector", "dose"], maintain_order=True):
-        mean = resampling.mean(part["log_odds"].to_numpy(), part["image_id"].to_list())
+        mean = resampling.mean(part["log_odds"].to_numpy(), part["image_id"].to_list(), str(language))
         female = part["female"].to_numpy()
         rate = wilson(round(float(female.sum())), female.size)
         norm = float(part["relative_norm"][0])
@@ -102,19 +103,20 @@ def summarise_slopes(layer: int, found: pl.DataFrame, random: pl.DataFrame, resa
         doses = np.array([float(name) for name in wide.columns[1:]])
         odds = wide.drop("image_id").to_numpy()
         slopes = slopes_at_zero(doses, odds)
-        slope = resampling.mean(slopes, images)
+        slope = resampling.mean(slopes, images, str(language))
         row = {
             "layer": layer,
             "language": language,
             "vector": vector,
             "images": wide.height,
+            "units": np.unique(resampling.units(images, str(language))).size,
             "slope": slope.mean,
             "low": slope.low,
             "high": slope.high,
             "isotonic_r2": isotonic_r2(doses, odds),
         }
         drawn = random.filter(pl.col("language") == language).group_by("draw", "image_id", maintain_order=True)
-        row |= resampling.against(slopes, drawn.agg(pl.col("slope").mean().alias("value")), images)
+        row |= resampling.against(slopes, drawn.agg(pl.col("slope").mean().alias("value")), images, str(language))
         rows.append(row)
     return pl.DataFrame(rows, schema=SLOPES)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from core.causal.resampling import dependence
 from core.causal.steering import DIFFERENCE, FEATURES
 from core.data.concept import Concept
 from core.features.significance import called
@@ -63,7 +64,7 @@ class _Place:
             draws=row["draws"] or 0,
             answers=True,
             condition=f"{self.features}, added at every position",
-            caveats=() if row["draws"] else (NO_MATCH,),
+            caveats=(*(() if row["draws"] else (NO_MATCH,)), *dependence(row, self.counted)),
             **self._of(row, "slopes", "slope", "nats per dose"),
         )
 
@@ -92,7 +93,7 @@ class _Place:
             family=number_of(languages, "language"),
             draws=row["draws"] or 0,
             condition=dose,
-            caveats=() if row["draws"] else (NO_MATCH,),
+            caveats=(*(() if row["draws"] else (NO_MATCH,)), *dependence(row, self.counted)),
             **self._of(row, "rates", "change", "points"),
         )
         if math.isfinite(row["cost"]):

@@ -1,7 +1,9 @@
 """How often the first side's word is the likelier at one dose, which the selection split chooses."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import polars as pl
 
 from core.analysis.amplification.dose_response import AGAINST, by_image
@@ -15,6 +17,7 @@ RATES = pl.Schema(
         "language": pl.String,
         "dose": pl.Float64,
         "images": pl.UInt32,
+        "units": pl.UInt32,
         "female_rate": pl.Float64,
         "clean_rate": pl.Float64,
         "change": pl.Float64,
@@ -54,23 +57,24 @@ def rate_at(
         resampling: draws and units.
     """
     steered, before = by_image(found), by_image(clean)
-    images = steered["image_id"].to_list()
+    images, language = steered["image_id"].to_list(), str(found["language"][0])
     paired = steered.join(before, on="image_id", how="left", suffix="_clean", maintain_order="left")
     change = (paired["female"] - paired["female_clean"]).to_numpy()
     extra = (paired["caption_ce"] - paired["caption_ce_clean"]).fill_null(math.nan).to_numpy()
-    moved, cost = resampling.mean(change, images), resampling.mean(extra, images)
+    moved, cost = resampling.mean(change, images, language), replace(resampling, pairs={}).mean(extra, images)
     drawn = _changes(random, before)
     return {
         "layer": layer,
-        "language": found["language"][0],
+        "language": language,
         "dose": found["dose"][0],
         "images": len(images),
+        "units": np.unique(resampling.units(images, language)).size,
         "female_rate": float(paired["female"].to_numpy().mean()),
         "clean_rate": float(paired["female_clean"].to_numpy().mean()),
         "change": moved.mean,
         "low": moved.low,
         "high": moved.high,
-        **resampling.against(change, drawn, images),
+        **resampling.against(change, drawn, images, language),
         "cost": cost.mean,
         "cost_low": cost.low,
         "cost_high": cost.high,

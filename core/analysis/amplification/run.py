@@ -52,28 +52,26 @@ class _Steered:
 class _Found:
     """Tables, layer by layer."""
 
+    resampling: Resampling
     responses: list[pl.DataFrame] = field(default_factory=list)
     slopes: list[pl.DataFrame] = field(default_factory=list)
     images: list[pl.DataFrame] = field(default_factory=list)
 
-    def add(self, steered: _Steered, runs: Sequence[SteeringRuns], config: Config, resampling: Resampling) -> None:
+    def add(self, steered: _Steered, runs: Sequence[SteeringRuns], config: Config) -> None:
         """Measure one layer."""
         opened, steer, layer = steered.opened, steered.steer, steered.layer
         found = pl.concat([part.respond(opened, steer, config.doses) for part in runs])
         random = pl.concat([part.random_slopes(opened, steer, near_zero(config.doses)) for part in runs])
-        self.responses.append(summarise_responses(layer, found, resampling))
-        self.slopes.append(summarise_slopes(layer, found, random, resampling))
+        self.responses.append(summarise_responses(layer, found, self.resampling))
+        self.slopes.append(summarise_slopes(layer, found, random, self.resampling))
         self.images.append(found.with_columns(pl.lit(layer, pl.UInt16).alias("layer")))
 
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
     """Steer each layer with its highest-ranked features, one layer at a time, beside random features."""
     runs, notes = _open_runs(inputs, config)
-    layers, resampling, found = (
-        inputs.chosen_layers(config.layers, "amplification"),
-        Resampling(inputs, config.bootstrap),
-        _Found(),
-    )
+    layers = inputs.chosen_layers(config.layers, "amplification")
+    found = _Found(Resampling(inputs, config.bootstrap, {part.language: part.pairs for part in runs}))
     steered: list[_Steered] = []
     for number, layer in enumerate(layers if runs else ()):
         own = _steered(inputs, config, layer)
@@ -83,7 +81,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         if not own.steer.random:
             notes.append(f"layer {layer}: {NO_MATCH}; no effect is claimed.")
         steered.append(own)
-        found.add(own, runs, config, resampling)
+        found.add(own, runs, config)
         inputs.progress(number + 1, len(layers) + 1)
     if not steered:
         empty = {"response": RESPONSE.to_frame(), "slopes": SLOPES.to_frame(), "rates": RATES.to_frame()}
@@ -136,7 +134,11 @@ def _steered(inputs: AnalysisInputs, config: Config, layer: int) -> _Steered | N
 
 
 def _rates(
-    inputs: AnalysisInputs, config: Config, picked: _Steered, runs: Sequence[SteeringRuns], found: _Found
+    inputs: AnalysisInputs,
+    config: Config,
+    picked: _Steered,
+    runs: Sequence[SteeringRuns],
+    found: _Found,
 ) -> tuple[pl.DataFrame, list[str]]:
     """The rate at the dose that the selection split chooses, by language, and why a language has none."""
     upward = [dose for dose in config.doses if dose > 0]
@@ -153,7 +155,7 @@ def _rates(
             continue
         clean = own.filter(dose=0.0) if 0 in config.doses else part.respond_clean(picked.opened, picked.steer)
         random = part.random_responses(picked.opened, picked.steer, dose)
-        rows.append(rate_at(picked.layer, own.filter(dose=dose), clean, random, Resampling(inputs, config.bootstrap)))
+        rows.append(rate_at(picked.layer, own.filter(dose=dose), clean, random, found.resampling))
     return corrected_rates(pl.DataFrame(rows, schema=RATES)), notes
 
 

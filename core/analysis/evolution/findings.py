@@ -58,9 +58,7 @@ def findings(summary: pl.DataFrame, cut_short: int, ranked: str, counted: str) -
         counted: images or items.
     """
     rows = {row["measure"]: row for row in summary.rows(named=True)}
-    beside = (
-        f"{_share(rows['ranked'])} of the features have a match, {_share(rows['matched'])} of the rate-matched ones"
-    )
+    beside = _beside(rows["ranked"], rows["matched"])
     return (
         Estimate(
             name="persistence",
@@ -106,5 +104,7 @@ def _of(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _share(row: Mapping[str, Any]) -> str:
-    return f"{row['value']:.1%}"
+def _beside(ranked: Mapping[str, Any], matched: Mapping[str, Any]) -> str:
+    if not math.isfinite(ranked["value"]):
+        return "no feature of the followed layers has rate-matched ones that are not ranked themselves"
+    return f"{ranked['value']:.1%} of the features have a match, {matched['value']:.1%} of the rate-matched ones"

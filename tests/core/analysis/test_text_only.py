@@ -71,7 +71,7 @@ def test_ablation_measures_pairs_of_words_and_leaves_images_out(inputs: Analysis
     assert not any("interchange" in name or "image" in name for name in interventions)
     assert found.tables["effects"]["effect"].is_finite().all()
     assert any("Text only" in note for note in found.notes)
-    assert any("different contexts before the word" in note for note in found.notes)
+    assert any("different context" in note and "before the word" in note for note in found.notes)
     assert found.estimates
     assert all(one.counted == "test items" for one in found.estimates)
 
