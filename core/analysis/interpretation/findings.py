@@ -96,6 +96,7 @@ def _caveats(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _explained(summary: pl.DataFrame, inputs: AnalysisInputs) -> Iterator[Estimate]:
+    """Whether explanations tell where features fire: true of any features, and so no answer about the concept's."""
     for row in summary.iter_rows(named=True):
         yield Estimate(
             name=f"explanations.{row['language']}",
@@ -113,6 +114,5 @@ def _explained(summary: pl.DataFrame, inputs: AnalysisInputs) -> Iterator[Estima
             family=number_of(summary.height, "language") if summary.height > 1 else "",
             draws=row["draws"],
             language=row["language"],
-            answers=True,
             caveats=("the interval takes the features for independent; those of neighbouring layers are not",),
         )

@@ -245,4 +245,11 @@ MUTANTS = (
         "codes = np.arange(active.size)",
         RULES,
     ),
+    Mutant(
+        "interpretation: what explanations tell answers no question about the concept",
+        "core/analysis/interpretation/findings.py",
+        'family=number_of(summary.height, "language") if summary.height > 1 else "",',
+        'family="", answers=True,',
+        TESTS,
+    ),
 )
