@@ -32,7 +32,7 @@ from core.features.shuffles import shuffle_labels
 SHOWN = {
     "emergence_summary": "From which layer on gender is read",
     "peaks": "Where gender is read best",
-    "discoveries": "Features associated with gender, against shuffled labels",
+    "discoveries": "Tests of features for gender, against shuffled labels",
     "top_features_summary": "Features that rank first on the selection split, measured on the test split",
     "gender_counts": "Genders of the captions",
     "splice": "Captions' loss with the SAE spliced in",

@@ -1,6 +1,6 @@
 """The gallery's figure: how often generated captions change gender. The gallery itself is drawn by the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 import polars as pl
@@ -43,7 +43,12 @@ def _changes(changes: pl.DataFrame) -> Figure:
     counts = changes["images"].to_list()
     caption = (
         f"Share of greedily generated captions that speak of the other gender than the clean caption does, with Wilson "
-        f"95 % intervals, n = {min(counts)} to {max(counts)} test images per bar. The intervention is in force while "
+        f"95 % intervals, n = {_span(counts)} test images per bar. The intervention is in force while "
         f"the prompt is read and at every step; matched random sets, taken out or added, are the controls."
     )
     return Figure((bars + spans).properties(width=WIDTH, height=HEIGHT), caption)
+
+
+def _span(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
