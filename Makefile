@@ -27,7 +27,7 @@ test: check ## Lint, types, import contracts, servers, all tests; FAST=1: only t
 else
 test: check
 	$(BIN)/python -m tests.start_servers
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 6 --no-loadscope-reorder --durations=15 # six: servers and SLURM mostly wait
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --no-loadscope-reorder --durations=15 # four: servers and SLURM mostly wait
 endif
 
 endings: setup ## Every way a run ends, at every place; half an hour

@@ -34,17 +34,6 @@ _CHAOS = "tests/chaos/"
 _CAPTIONER = "tests/core/data/test_captioner.py"
 _STUDY_ON_SLURM = "tests/slurm/test_study.py"
 _FIRST = (_STUDY_ON_SLURM, _SLURM, "tests/chaos/test_kill.py", _CAPTIONER, _CHAOS, "tests/flows/test_serve.py")
-_ALONE = tuple(
-    f"tests/{name}.py"
-    for name in (
-        "cli/test_addresses",
-        "cli/test_flow_runs",
-        "cli/test_servers",
-        "flows/test_left_running",
-        "tasks/test_step",
-    )
-)
-"""They look at all that a Prefect server holds, or leave word where it is."""
 _SLOW = (
     _SLURM,
     *(f"tests/{room}/" for room in ("browser", "chaos", "cli", "flows", "saeflow", "tasks")),
@@ -62,7 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Tests of a file stay in one process, for their fixtures; of tests/chaos each goes where there is room.
 
     All that need SLURM stay in one process, where it is started once; the whole study on SLURM, as long as all of them
-    together, has a SLURM of its own. Those in `_ALONE` share a Prefect server, and so a process.
+    together, has a SLURM of its own.
 
     Not by xdist's own groups: 3.8 writes them into node ids where pytest 9.2 no longer looks.
     """
@@ -72,8 +61,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith((_CHAOS, _STUDY_ON_SLURM)):
                 return nodeid
-            together = next((room for room in (_SLURM, _ALONE) if nodeid.startswith(room)), None)
-            return nodeid.split("::")[0] if together is None else str(together)
+            return _SLURM if nodeid.startswith(_SLURM) else nodeid.split("::")[0]
 
     return ByFile(config, log)
 
@@ -112,31 +100,25 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
-@pytest.fixture(scope="module")
-def prefect_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, copy_databases: CopyDatabases
-) -> Iterator[str]:
-    """The API of a real Prefect server on loopback, the same for all processes; files in `_ALONE` share another."""
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, copy_databases: CopyDatabases) -> Iterator[str]:
+    """The API of a real Prefect server on loopback, started once for the session."""
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-    from cli.servers import quiet_environment
+    from cli import servers
     from core.store.workspace import Workspace
-    from flows.runtime.environment import set_environment, settle
     from flows.runtime.settings import Settings
-    from tests.prefect_for_all import started
 
+    root = tmp_path_factory.mktemp("server").resolve()
+    copy_databases(root)
     before = dict(os.environ)
-    alone = request.node.nodeid.startswith(_ALONE)
-    root = _shared(tmp_path_factory).resolve() / ("prefect-alone" if alone else "prefect")
-    api = started(root, copy_databases)
     try:
-        settle()
-        set_environment(quiet_environment(Settings(Workspace(root), "", "")) | {"PREFECT_API_URL": api})
-        del os.environ["SAEFLOW_WORKSPACE"], os.environ["PYTHONSAFEPATH"]  # the server's, not the tests' processes'
-        with temporary_settings({PREFECT_API_URL: api, PREFECT_HOME: root / "prefect"}):
-            yield api
-            APILogWorker.drain_all(timeout=5)  # lines left over would wait for a server that is gone
+        with servers.prefect_api(Settings(Workspace(root), "", "")) as api:
+            del os.environ["SAEFLOW_WORKSPACE"], os.environ["PYTHONSAFEPATH"]  # the server's, not the tests' processes'
+            with temporary_settings({PREFECT_API_URL: api, PREFECT_HOME: root / "prefect"}):
+                yield api
+                APILogWorker.drain_all(timeout=5)  # lines left over would wait for a server that is gone
     finally:
         os.environ.clear()
         os.environ.update(before)
