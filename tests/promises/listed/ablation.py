@@ -12,8 +12,14 @@ def _of(breaks: str, file: str, old: str, new: str) -> Mutant:
 
 
 MUTANTS = (
-    _of("ablation: share as mean of ratios", _MEANS, "float(part.sum() / whole.sum())", "float((part / whole).mean())"),
-    _of("ablation: share of no ceiling", _SUMMARY, "not resampling.mean(whole, images).low > 0", "False"),
+    Mutant(
+        "ablation: share as mean of ratios",
+        "core/stats/intervals.py",
+        "ratio = float(part.sum() / whole.sum())",
+        "ratio = float((part / whole).mean())",
+        "test_ablation.py",
+    ),
+    _of("ablation: share of no ceiling", _SUMMARY, "not resampling.mean(whole, images, language).low > 0", "False"),
     _of(
         "ablation: mean of the other language",
         _MEASURES,
@@ -23,8 +29,8 @@ MUTANTS = (
     _of(
         "ablation: q over the pooled rows too",
         _SUMMARY,
-        'with_q(effects, pl.col("language") == ALL)',
-        "with_q(effects, pl.lit(True))",
+        'corrected_within(effects, pl.col("language") == ALL)',
+        "corrected_within(effects, pl.lit(True))",
     ),
     _of(
         "ablation: one-sided p",
@@ -53,7 +59,7 @@ MUTANTS = (
     _of(
         "ablation: twins are two units",
         _MEANS,
-        "return bootstrap_mean(values, self.bootstrap, self.inputs.seed, self.inputs.units(images))",
+        "return bootstrap_mean(values, self.bootstrap, self.inputs.seed, self.units(images, language))",
         "return bootstrap_mean(values, self.bootstrap, self.inputs.seed)",
     ),
     _of(

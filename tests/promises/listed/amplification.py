@@ -13,8 +13,8 @@ MUTANTS = (
     _of(
         "amplification: q over other vectors too",
         _CURVES,
-        'with_q(slopes, pl.col("vector"))',
-        "with_q(slopes, pl.lit(True))",
+        'corrected_within(slopes, pl.col("vector"))',
+        "corrected_within(slopes, pl.lit(True))",
     ),
     _of("amplification: doses out of range", _RATES, 'pl.col("relative_norm") <= 1', 'pl.col("relative_norm") <= 99'),
     _of("amplification: the largest of equal doses", _RATES, "descending=[True, False]", "descending=[True, True]"),

@@ -163,9 +163,9 @@ MUTANTS = (
     ),
     Mutant(
         "interpretation: captions are labelled in their own language",
-        TESTED,
-        "Labels.of(inputs.concept, inputs.samples, language) for language",
-        'Labels.of(inputs.concept, inputs.samples, "en") for language',
+        "core/features/associations.py",
+        "own = {language: cls.of(concept, samples, language) for",
+        'own = {language: cls.of(concept, samples, "en") for',
         TESTS,
     ),
     Mutant(
@@ -184,9 +184,9 @@ MUTANTS = (
     ),
     Mutant(
         "interpretation: the picture has the labels on which languages agree",
-        PLACES,
-        "pl.when(sides.len() == 1)",
-        "pl.when(sides.len() >= 1)",
+        "core/features/associations.py",
+        "for language in languages)\n        every",
+        "for language in languages[:1])\n        every",
         TESTS,
     ),
     Mutant(
