@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from core.data.samples import read_samples
-from core.features.index import build_index
+from core.features.build import build_index
 from core.sae.formats import load_sae
 from core.sae.origins import ORIGIN, read_origin
 from core.study.model import IndexConfig

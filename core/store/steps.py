@@ -47,7 +47,7 @@ EXTRACT_LAYER = StepSpec("extract_layer", 2, "cpu", ("core.activations.health", 
 TRAIN_SAE = StepSpec("train_sae", 8, "gpu", ("core.sae.training", "core.sae.rows", "core.sae.formats"))
 IMPORT_SAE = StepSpec("import_sae", 4, "gpu", ("core.sae.pretrained", "core.sae.metrics", "core.sae.rows"))
 CHOOSE_SAE = StepSpec("choose_sae", 3, "cpu", ("core.sae.choice",))
-INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.index", "core.features.neighbours"))
+INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.build", "core.features.neighbours"))
 RANK_FEATURES = StepSpec("rank_features", 2, "cpu", ("core.features.layer_view",))
 REPORT = StepSpec("report", 8, "cpu", ("core.report", "core.report.study_figures"))
 

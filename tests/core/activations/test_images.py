@@ -11,7 +11,8 @@ from core.activations.health import examine_layer
 from core.activations.rows import TOKENS
 from core.activations.table import LayerTable
 from core.errors import BadInput
-from core.features.index import FeatureIndex, build_index
+from core.features.build import build_index
+from core.features.index import FeatureIndex
 from core.lm.loaded import LoadedModel
 from core.lm.loading import load_model
 from core.sae.formats import Origin, load_sae, save_sae

@@ -17,7 +17,8 @@ from core.activations.rows import TOKENS
 from core.activations.table import LayerTable
 from core.data.gender_concept import GENDER
 from core.errors import BadInput
-from core.features.index import FeatureIndex, build_index
+from core.features.build import build_index
+from core.features.index import FeatureIndex
 from core.lm.factory import Encoded, FactoryModel, open_factory
 from core.sae.formats import Origin, load_sae, save_sae
 from core.sae.rows import load_rows

@@ -16,7 +16,8 @@ from core.analysis.qualitative import Config as QualitativeConfig
 from core.analysis.qualitative.run import run as qualitative
 from core.data.gender_concept import GENDER
 from core.data.samples import prepare, read_samples
-from core.features.index import FeatureIndex, build_index
+from core.features.build import build_index
+from core.features.index import FeatureIndex
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.features.row_groups import RowGrouper

@@ -25,7 +25,8 @@ from PIL import Image
 from torch import Tensor
 
 from core.data.gender_concept import GENDER
-from core.features.index import FeatureIndex, build_index
+from core.features.build import build_index
+from core.features.index import FeatureIndex
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.features.row_groups import RowGrouper

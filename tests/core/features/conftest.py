@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from core.features.index import FeatureIndex, build_index
+from core.features.build import build_index
+from core.features.index import FeatureIndex
 from core.study.model import IndexConfig
 from tests.core.features.planted_layer import Layer, make_layer
 

@@ -1,5 +1,7 @@
 """The index on disk against the features computed densely."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import BadInput
+from core.features.build import build_index
 from core.features.columns import ArrayWriter, map_array, transpose
-from core.features.index import FeatureIndex, build_index
+from core.features.index import FeatureIndex
 from core.study.model import IndexConfig
+from flows.runtime.settings import PROJECT
 from tests.core.features.planted_layer import Layer
 
 
@@ -54,7 +58,7 @@ def test_equal_inputs_give_equal_bytes(index: FeatureIndex, layer: Layer, tmp_pa
 def test_small_blocks_give_the_same_index(
     index: FeatureIndex, layer: Layer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.features.index._BLOCK_ELEMENTS", 40 * 7)
+    monkeypatch.setattr("core.features.build._BLOCK_ELEMENTS", 40 * 7)
     monkeypatch.setattr("core.features.statistics._CHUNK_ENTRIES", 50)
     monkeypatch.setattr("core.features.neighbours._BLOCK_ELEMENTS", 40 * 6)
     done: list[tuple[int, int]] = []
@@ -111,3 +115,11 @@ def test_any_sparse_matrix_survives_the_turn_to_columns(
         assert (np.diff(found_rows[span].astype(int)) > 0).all()
         again[found_rows[span], feature] = values[span]
     np.testing.assert_array_equal(again, dense)
+
+
+def test_reading_it_loads_no_torch() -> None:
+    """A server that shows features starts in the time that numpy and polars take."""
+    heavy = ("torch", "transformers", "scipy", "sklearn", "altair")
+    words = f"import sys; import core.features.index; print([name for name in {heavy!r} if name in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", words], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"

@@ -10,8 +10,9 @@ import pytest
 
 from core.activations.positions import position_sets
 from core.data.gender_concept import GENDER
+from core.features.build import build_index
 from core.features.examples import examples
-from core.features.index import FeatureIndex, build_index
+from core.features.index import FeatureIndex
 from core.features.statistics import BINS, FEATURES, LANGUAGES, POSITIONS, QUANTILES, SEGMENTS
 from core.study.model import IndexConfig
 from tests.core.features.planted_layer import Layer
