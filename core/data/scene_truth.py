@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float
+from jaxtyping import Float
+
+from core.stats.intervals import auroc
 
 _RATES = "female_rate_of_neutral"
 
@@ -21,7 +23,7 @@ def planted_gender(truth: Mapping[str, Any], samples: pl.DataFrame) -> dict[str,
         return {}
     test = samples.filter(pl.col("split") == "test").unique("image_id").sort("image_id")
     seen = int((test["visible_gender"] != "neutral").sum())
-    best = best_auroc((test["gender_en"] == "female").to_numpy(), _female_rates(truth, test))
+    best = auroc(_female_rates(truth, test), (test["gender_en"] == "female").to_numpy().astype(np.int64))
     hidden = test.height - seen
     rate = f"on {hidden} its rate follows the profession"
     return {
@@ -33,13 +35,7 @@ def planted_gender(truth: Mapping[str, Any], samples: pl.DataFrame) -> dict[str,
 
 
 def _female_rates(truth: Mapping[str, Any], samples: pl.DataFrame) -> Float[np.ndarray, " N"]:
-    """The probability that a sample's caption is female, from all that decides it."""
+    """The probability that a sample's caption is female, from all that decides it: no score tells more."""
     rates, certain = truth[_RATES], {"woman": 1.0, "man": 0.0}
     pairs = zip(samples["visible_gender"], samples["profession"], strict=True)
     return np.array([certain.get(visible, rates[profession]) for visible, profession in pairs], dtype=np.float64)
-
-
-def best_auroc(positive: Bool[np.ndarray, " N"], rates: Float[np.ndarray, " N"]) -> float:
-    """AUROC of the planted rates themselves: of all scores, the one that nothing exceeds in expectation."""
-    above = np.sign(rates[positive][:, None] - rates[~positive][None, :])
-    return float((1 + above.mean()) / 2) if above.size else float("nan")

@@ -9,6 +9,7 @@ import polars as pl
 from jaxtyping import Float, Int, UInt
 
 from core.errors import BadInput
+from core.features.backends.csc import CscColumns
 from core.features.columns import map_array
 
 if TYPE_CHECKING:
@@ -18,18 +19,21 @@ if TYPE_CHECKING:
 class FeatureIndex:
     """The index that `core.features.build.build_index` wrote: arrays stay on disk until they are asked for.
 
+    `num_features` is F.
+
     Its tables, read when first asked for: `features` (one row a feature), `positions` (feature × language × position
     set), `neighbours` (decoder cosine), `coactivation` (features that fire together).
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        names = ("csr_indptr", "csr_features", "csr_values", "csc_indptr", "csc_rows", "csc_values")
+        self._columns = CscColumns(folder)
+        names = ("csr_indptr", "csr_features", "csr_values")
         try:
-            arrays = [map_array(folder / f"{name}.npy") for name in names]
-        except (OSError, ValueError) as error:
+            self._indptr, self._features, self._values = (map_array(folder / f"{name}.npy") for name in names)
+            self.num_features = self._columns.num_features
+        except (OSError, ValueError, BadInput) as error:
             raise BadInput(f"{folder}: is no complete feature index ({error}); run index_features again") from error
-        self._indptr, self._features, self._values, self._starts, self._rows, self._column_values = arrays
 
     @classmethod
     def open(cls, folder: Path) -> "FeatureIndex":
@@ -45,21 +49,16 @@ class FeatureIndex:
         """Rows of the layer's table, T."""
         return len(self._indptr) - 1
 
-    @property
-    def num_features(self) -> int:
-        """Features of the autoencoder, F."""
-        return len(self._starts) - 1
-
     def csc(self, feature: int) -> tuple[UInt[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """The rows a feature is active in, ascending, and its activations there.
 
         Raises:
             BadInput: there is no such feature.
         """
-        if not 0 <= feature < self.num_features:
+        found = self._columns.load(feature)
+        if found is None:
             raise BadInput(f"feature {feature} is out of range; the layer has features 0-{self.num_features - 1}")
-        span = slice(int(self._starts[feature]), int(self._starts[feature + 1]))
-        return self._rows[span], self._column_values[span]
+        return found
 
     def csr(
         self, start: int, stop: int

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from scipy import sparse
 
 from core.analysis.evolution import Config
 from core.analysis.evolution.figures import figures
@@ -18,22 +17,11 @@ from core.data.gender_concept import GENDER
 from core.features.inputs import AnalysisInputs
 from core.features.ranking import Ranking
 from core.stats.intervals import bootstrap_mean, wilson
-from core.stats.matching import MIN_ROWS, Codes, Pairs, chain
+from core.stats.matching import MIN_ROWS, Pairs, chain
 from core.stats.rate_matching import RateMatched
 from core.stats.similarity import pick_images
 from tests.core.features.planted_world import World, make_inputs, read_planted_sets
-
-ROWS = 400
-
-
-def codes_of(rates: np.ndarray, seed: int = 0) -> Codes:
-    """Features that fire on a share of the rows, exactly."""
-    random = np.random.default_rng(seed)
-    active = np.zeros((ROWS, rates.size))
-    for feature, rate in enumerate(rates):
-        rows = random.permutation(ROWS)[: round(rate * ROWS)]
-        active[rows, feature] = 1 + random.random(rows.size)
-    return Codes.of(sparse.csr_array(active))
+from tests.promises.test_layer_matching import ROWS, codes_of
 
 
 def ranking_of(features: int, associated: tuple[int, ...] = (), unsupported: tuple[int, ...] = ()) -> Ranking:

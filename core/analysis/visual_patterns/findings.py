@@ -8,7 +8,7 @@ import polars as pl
 
 from core.features.significance import how_many
 from core.stats.estimate import Control, Estimate, Source
-from core.stats.families import corrected
+from core.stats.families import corrected_within
 from core.stats.picking import picked_layer
 from core.stats.rate_matching import CALIPER
 
@@ -18,21 +18,12 @@ _MATCHED = f"sets of features without the association that fire on as many image
 
 def correct_together(localisation: pl.DataFrame, agreement: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """The two tables with q: all their tests are one family, rows without a p are in none."""
-    parts = {"localisation": localisation, "agreement": agreement}
-    numbered = {name: table.with_row_index("_row") for name, table in parts.items()}
-    family = pl.concat(
-        [
-            table.filter(pl.col("p").is_not_null()).select(pl.lit(name).alias("_table"), "_row", "p")
-            for name, table in numbered.items()
-        ]
-    )
-    tests = corrected(family)
-    found = {}
-    for name, table in numbered.items():
-        own = tests.filter(pl.col("_table") == name).select("_row", "q")
-        joined = table.drop("q").join(own, on="_row", how="left", maintain_order="left")
-        found[name] = joined.select(parts[name].columns).cast(parts[name].schema)
-    return found
+    both = pl.concat([localisation.select("p"), agreement.select("p")])
+    q = corrected_within(both, pl.lit(True))["q"]
+    return {
+        "localisation": localisation.with_columns(q[: localisation.height]),
+        "agreement": agreement.with_columns(q[localisation.height :]),
+    }
 
 
 def findings(tables: Mapping[str, pl.DataFrame], concept: str) -> tuple[Estimate, ...]:

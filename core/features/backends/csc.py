@@ -36,6 +36,11 @@ class CscColumns:
         span = slice(int(indptr[feature_id]), int(indptr[feature_id + 1]))
         return rows[span], values[span]
 
+    @property
+    def num_features(self) -> int:
+        """F."""
+        return len(self._columns[0]) - 1
+
     @cached_property
     def _columns(self) -> tuple[np.ndarray[Any, Any], ...]:
         with told(self.folder, _FIX):

@@ -134,8 +134,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "visual patterns: q is over rows that are tested",
         f"{_ROOM}/findings.py",
-        'table.filter(pl.col("p").is_not_null()).select(',
-        'table.with_columns(pl.col("p").fill_null(1.0)).select(',
+        'agreement.select("p")])',
+        'agreement.select("p")]).fill_null(1.0)',
         _TESTS,
     ),
     Mutant(
