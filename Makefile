@@ -22,11 +22,10 @@ serve: setup ## Prefect, MLflow and the deployments on loopback, until Ctrl-C
 	@exec $(BIN)/saeflow serve
 
 ifdef FAST
-test: check ## Lint, types, import contracts, servers, all tests; FAST=1: only tests that start nothing and are short
+test: check ## Lint, types, import contracts, all tests; FAST=1: only tests that start nothing and are short
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not endings and not slow"
 else
 test: check
-	$(BIN)/python -m tests.start_servers
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --no-loadscope-reorder --durations=15 # four: servers and SLURM mostly wait
 endif
 

@@ -43,7 +43,14 @@ _SLOW = (
     "tests/core/report/test_report.py",
     "tests/core/sae/test_training.py",
 )
-_STARTED = {"mini_workspace", "prefect_server"}
+_STARTED = {"mini_workspace", "prefect_server", "own_prefect_server"}
+_OWN_SERVER = (
+    "tests/cli/test_addresses.py",
+    "tests/cli/test_flow_runs.py",
+    "tests/cli/test_servers.py",
+    "tests/flows/test_left_running.py",
+    "tests/tasks/test_step.py",
+)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -51,7 +58,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Tests of a file stay in one process, for their fixtures; of tests/chaos each goes where there is room.
 
     All that need SLURM stay in one process, where it is started once; the whole study on SLURM, as long as all of them
-    together, has a SLURM of its own.
+    together, has a SLURM of its own. So do those that need a Prefect server of their own.
 
     Not by xdist's own groups: 3.8 writes them into node ids where pytest 9.2 no longer looks.
     """
@@ -61,6 +68,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith((_CHAOS, _STUDY_ON_SLURM)):
                 return nodeid
+            if nodeid.startswith(_OWN_SERVER):
+                return "own server"
             return _SLURM if nodeid.startswith(_SLURM) else nodeid.split("::")[0]
 
     return ByFile(config, log)
@@ -101,11 +110,23 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory, copy_databases: CopyDatabases) -> Iterator[str]:
-    """The API of a real Prefect server on loopback, started once for the session."""
-    from prefect.logging.handlers import APILogWorker
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+def _shared_server(tmp_path_factory: pytest.TempPathFactory, copy_databases: CopyDatabases) -> tuple[Path, str]:
+    from tests.prefect_for_all import shared_server
 
+    return shared_server(_shared(tmp_path_factory).resolve() / "prefect-for-all", copy_databases)
+
+
+@pytest.fixture(scope="module")
+def prefect_server(_shared_server: tuple[Path, str]) -> Iterator[str]:
+    """The API of a real Prefect server on loopback, which all processes of the session share: it shows others' runs."""
+    from tests.prefect_for_all import reporting_to
+
+    with reporting_to(*_shared_server) as api:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def _own_server(tmp_path_factory: pytest.TempPathFactory, copy_databases: CopyDatabases) -> Iterator[tuple[Path, str]]:
     from cli import servers
     from core.store.workspace import Workspace
     from flows.runtime.settings import Settings
@@ -113,15 +134,19 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory, copy_databases: Cop
     root = tmp_path_factory.mktemp("server").resolve()
     copy_databases(root)
     before = dict(os.environ)
-    try:
-        with servers.prefect_api(Settings(Workspace(root), "", "")) as api:
-            del os.environ["SAEFLOW_WORKSPACE"], os.environ["PYTHONSAFEPATH"]  # the server's, not the tests' processes'
-            with temporary_settings({PREFECT_API_URL: api, PREFECT_HOME: root / "prefect"}):
-                yield api
-                APILogWorker.drain_all(timeout=5)  # lines left over would wait for a server that is gone
-    finally:
+    with servers.prefect_api(Settings(Workspace(root), "", "")) as api:
         os.environ.clear()
         os.environ.update(before)
+        yield root, api
+
+
+@pytest.fixture(scope="module")
+def own_prefect_server(_own_server: tuple[Path, str]) -> Iterator[str]:
+    """The API of a Prefect server that knows the runs of these tests alone; their files are named in `_OWN_SERVER`."""
+    from tests.prefect_for_all import reporting_to
+
+    with reporting_to(*_own_server) as api:
+        yield api
 
 
 # --- the mini study, run once for the session (owner: tests/flows) ---

@@ -1,6 +1,6 @@
 """The databases of a workspace in which nothing has run: made once a session, copied where a test needs no first start.
 
-tests/start_servers.py, the mini study and the killed one make their own.
+The mini study and the killed one make their own.
 """
 
 import fcntl

@@ -15,7 +15,7 @@ from cli.servers import free_port, read_note, remove_note, write_note
 from core.store.workspace import Workspace
 from flows.runtime.settings import MLFLOW_PAGES, Settings
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("own_prefect_server")
 
 
 class _Healthy(http.server.BaseHTTPRequestHandler):
@@ -38,23 +38,23 @@ def mlflow() -> Iterator[str]:
 
 
 @pytest.fixture
-def served(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def served(own_prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The workspace of the session's Prefect server."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    with urllib.request.urlopen(f"{prefect_server}/admin/settings") as response:
+    with urllib.request.urlopen(f"{own_prefect_server}/admin/settings") as response:
         root = Path(json.load(response)["home"]).parent
     return Settings(Workspace(root), f"sqlite:///{root / 'mlflow.db'}", MLFLOW_PAGES)
 
 
 def test_the_ports_of_a_running_serve_are_told_and_links_lead_there(
-    served: Settings, prefect_server: str, mlflow: str
+    served: Settings, own_prefect_server: str, mlflow: str
 ) -> None:
-    write_note(served, prefect_server, mlflow)
+    write_note(served, own_prefect_server, mlflow)
     try:
         found = addresses(served)
     finally:
         remove_note(served)
-    assert found.words == f"Prefect {prefect_server.removesuffix('/api')} · MLflow {mlflow}"
+    assert found.words == f"Prefect {own_prefect_server.removesuffix('/api')} · MLflow {mlflow}"
     page = f"{mlflow}/#/experiments/1/runs/ab?workflowType=machine_learning"
     for link in ("experiments/1/runs/ab", "experiments/1/runs/ab?workflowType=machine_learning"):
         assert found.rebased(f"http://127.0.0.1:5999/#/{link}") == page

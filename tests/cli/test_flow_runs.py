@@ -11,11 +11,11 @@ from cli.flow_runs import Failures
 def study() -> None: ...
 
 
-def test_each_failure_is_told_once_with_its_reason_and_stages_are_not(prefect_server: str) -> None:
+def test_each_failure_is_told_once_with_its_reason_and_stages_are_not(own_prefect_server: str) -> None:
     why = "Flow run encountered an exception: BadInput: study 'mnii': no such file"
     with get_client(sync_client=True) as client:
         client.create_flow_run(study, name="before", state=Failed(message="long ago"))
-        failures = Failures(prefect_server)
+        failures = Failures(own_prefect_server)
         assert failures.new() == []
         failed = client.create_flow_run(study, name="full-analysis mnii", state=Failed(message=why))
         crashed = client.create_flow_run(study, name="full-analysis mini", state=Crashed(message="killed"))

@@ -22,16 +22,16 @@ def settings(root: Path) -> Settings:
 
 
 def test_the_note_of_a_copied_workspace_is_not_believed(
-    prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server it names is the neighbour's, and would take the flow with it when it ends."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    with urllib.request.urlopen(f"{prefect_server}/admin/settings") as response:
+    with urllib.request.urlopen(f"{own_prefect_server}/admin/settings") as response:
         served = settings(Path(json.load(response)["home"]).parent)
     copied = settings(tmp_path)
     for one in (served, copied):
-        write_note(one, prefect_server, "")
-    assert served_api(served) == prefect_server
+        write_note(one, own_prefect_server, "")
+    assert served_api(served) == own_prefect_server
     assert served_api(copied) is None
     remove_note(served)
     assert served_api(served) is None

@@ -23,7 +23,7 @@ from flows.left_running import close_left_running
 from flows.running import RunMark, is_served, mark_path, read_marks, running, serving
 from tasks.lease import DEAD_AFTER_S, own_lease
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("own_prefect_server")]
 
 CHILD = """
 import sys, time

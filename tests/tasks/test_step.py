@@ -17,7 +17,7 @@ from flows.stages import StageFailed, run_stage
 from tasks.context import RunContext, Work
 from tasks.step import STOPPING, step
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("own_prefect_server")
 PROFILE = ThreadsProfile(kind="threads")
 
 
@@ -149,10 +149,10 @@ def test_the_pipeline_log_has_stages_units_with_their_durations_and_reasons(benc
     assert "INFO    stage train_sae is done after" in log.read_text("utf-8")
 
 
-def test_a_stage_s_run_names_the_units_that_were_missing(bench: Bench, prefect_server: str) -> None:
+def test_a_stage_s_run_names_the_units_that_were_missing(bench: Bench, own_prefect_server: str) -> None:
     bench.run()
     (bench.store.path(units(4)[2].artifact) / "weights.bin").unlink()
     bench.run()
     asked = {"sort": "START_TIME_DESC", "limit": 1, "flows": {"name": {"any_": ["train_sae"]}}}
-    (latest,) = httpx.post(f"{prefect_server}/flow_runs/filter", json=asked).raise_for_status().json()
+    (latest,) = httpx.post(f"{own_prefect_server}/flow_runs/filter", json=asked).raise_for_status().json()
     assert latest["parameters"]["to_make"] == [units(4)[2].label]
