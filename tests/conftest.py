@@ -19,7 +19,7 @@ settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, which mostly wait; beside what waits for the mini study, two that do not need it.
+    """The longest first, which mostly wait; the first that needs the mini study makes it, beside three that do not yet.
 
     What `make test FAST=1` leaves out is marked.
     """
@@ -33,7 +33,16 @@ _SLURM = "tests/slurm/"
 _CHAOS = "tests/chaos/"
 _CAPTIONER = "tests/core/data/test_captioner.py"
 _STUDY_ON_SLURM = "tests/slurm/test_study.py"
-_FIRST = (_STUDY_ON_SLURM, _SLURM, "tests/chaos/test_kill.py", _CAPTIONER, _CHAOS, "tests/flows/test_serve.py")
+_OF_SERVE = "tests/chaos/test_endings_of_serve.py"  # makes the mini study, which those before it fetch late
+_FIRST = (
+    _STUDY_ON_SLURM,
+    _SLURM,
+    "tests/chaos/test_kill.py",
+    _OF_SERVE,
+    _CHAOS,
+    _CAPTIONER,
+    "tests/flows/test_serve.py",
+)
 _SLOW = (
     _SLURM,
     *(f"tests/{room}/" for room in ("browser", "chaos", "cli", "flows", "saeflow", "tasks")),
