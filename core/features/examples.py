@@ -8,8 +8,6 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
-from core.activations.table import LayerTable
-
 EXAMPLES = pl.Schema(
     {
         "feature": pl.UInt32(),
@@ -52,15 +50,14 @@ class RowsAmong:
 
 
 def examples(
-    index: Active, table: LayerTable, feature: int, quantiles: int = 4, contexts: int = 3, window: int = 32
+    index: Active, tokens: pl.DataFrame, feature: int, quantiles: int = 4, contexts: int = 3, window: int = 32
 ) -> pl.DataFrame:
     """Up to `contexts` rows from each of `quantiles` equal bands of the feature's active rows, strongest band first.
 
     The strongest band gives its strongest rows, the others rows spread evenly over the band; no image twice in a
-    band; special rows left out. Nothing is random.
+    band; special rows left out. Nothing is random. `tokens` are those of all T rows of the index.
     """
     rows, values = index.csc(feature)
-    tokens = table.tokens
     kept = ~tokens["special"].gather(rows).to_numpy()
     rows, values = np.asarray(rows[kept]), np.asarray(values[kept])
     order = np.lexsort((rows, -values))

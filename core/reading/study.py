@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from core.activations.tokens import captured_tokens, layer_tokens
 from core.analysis.result import Result
 from core.data.known_concepts import THE_CONCEPT
 from core.data.samples import analysed, capture_drops, read_samples
 from core.errors import BadInput
-from core.reading.made import Made
+from core.features.indexed_layer import IndexedLayer, open_indexed
+from core.reading.made import LayerArtifacts, Made
 from core.reading.results import read_estimates, read_result
 from core.stats.estimate import Estimate, as_table
 from core.store.artifacts import Artifact, read_json
@@ -88,15 +90,32 @@ class OpenedStudy:
         """
         from core.features import opened_layer  # it loads PyTorch
 
-        found, ranked = self._made.layers.get(layer), self._made.rankings.get(layer)
-        if found is None:
-            there = ", ".join(map(str, self.layers)) or "none"
-            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
+        found, ranked = self._layer(layer), self._made.rankings.get(layer)
         parts = [found.table, found.sae, found.index, *([ranked] if ranked else [])]
         self._check([*found.shards, *parts])
         folders = opened_layer.LayerFolders([self._path(shard) for shard in found.shards], *map(self._path, parts))
         studied = opened_layer.Studied(self.samples, self.languages, THE_CONCEPT)
         return opened_layer.open_layer(layer, folders, studied)
+
+    def indexed(self, layer: int) -> IndexedLayer:
+        """One layer without its activations and its SAE: what is read of it loads no PyTorch.
+
+        Raises:
+            BadInput: the layer is not there, or a file of it is damaged.
+        """
+        found, ranked = self._layer(layer), self._made.rankings.get(layer)
+        self._check([*found.shards, found.table, found.index, *([ranked] if ranked else [])])
+        tokens = layer_tokens(self._captured(found.shards), self._path(found.table))
+        return open_indexed(layer, self._path(found.index), tokens, self._path(ranked) if ranked else None)
+
+    def layer_artifacts(self, layer: int) -> tuple[Artifact, ...]:
+        """What `indexed` reads, and the SAE: table, SAE, index, and the ranking where there is one.
+
+        Raises:
+            BadInput: the layer is not there.
+        """
+        found, ranked = self._layer(layer), self._made.rankings.get(layer)
+        return (found.table, found.sae, found.index, *([ranked] if ranked else []))
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -173,6 +192,23 @@ class OpenedStudy:
             raise self._missing("its samples are not there")
         self._check([self._made.samples])
         return self._path(self._made.samples)
+
+    def _layer(self, layer: int) -> LayerArtifacts:
+        found = self._made.layers.get(layer)
+        if found is None:
+            there = ", ".join(map(str, self.layers)) or "none"
+            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
+        return found
+
+    def _captured(self, shards: tuple[Artifact, ...]) -> pl.DataFrame:
+        """The tokens that these shards hold: most often those of every layer, read once."""
+        if shards not in self._tokens:
+            self._tokens[shards] = captured_tokens([self._path(shard) for shard in shards])
+        return self._tokens[shards]
+
+    @cached_property
+    def _tokens(self) -> dict[tuple[Artifact, ...], pl.DataFrame]:
+        return {}
 
     def _path(self, artifact: Artifact) -> Path:
         return self.workspace.store.path(artifact)

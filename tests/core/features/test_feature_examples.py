@@ -14,7 +14,7 @@ FEATURE = 4
 
 
 def test_bands_hold_rows_of_their_strength_and_no_image_twice(index: FeatureIndex, layer: Layer) -> None:
-    found = examples(index, layer.table, FEATURE, quantiles=4, contexts=3)
+    found = examples(index, layer.tokens, FEATURE, quantiles=4, contexts=3)
     assert found.schema == EXAMPLES
     assert found["quantile"].to_list() == [4, 4, 4, 3, 3, 3, 2, 2, 2, 1, 1, 1]
     values = layer.dense[~layer.tokens["special"].to_numpy(), FEATURE]
@@ -28,7 +28,7 @@ def test_bands_hold_rows_of_their_strength_and_no_image_twice(index: FeatureInde
 
 
 def test_the_context_is_the_caption_around_the_row(index: FeatureIndex, layer: Layer) -> None:
-    found = examples(index, layer.table, FEATURE, quantiles=1, contexts=40, window=4)
+    found = examples(index, layer.tokens, FEATURE, quantiles=1, contexts=40, window=4)
     for example in found.iter_rows(named=True):
         if example["segment"] == "image":
             assert example["context"] == []
@@ -45,7 +45,7 @@ def test_the_context_is_the_caption_around_the_row(index: FeatureIndex, layer: L
 
 
 def test_a_silent_feature_has_no_examples(index: FeatureIndex, layer: Layer) -> None:
-    assert examples(index, layer.table, 3).height == 0
+    assert examples(index, layer.tokens, 3).height == 0
     assert token_pagerank(index, layer.table, 3).height == 0
 
 
