@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from cli import ONE_THREAD
 from cli.children import start, stop, wait_for
 from core.errors import BadInput
+from core.store.databases import damage_of
 from flows.runtime.environment import LOOPBACK, for_servers, set_environment, settle, settled
 from flows.runtime.settings import Settings
-from tasks.tracking_database import damage_of, sqlite_url
+from tasks.tracking_database import sqlite_url
 
 
 def quiet_environment(settings: Settings, own_prefect: bool = True) -> dict[str, str]:
