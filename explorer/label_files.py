@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from core.errors import BadInput
 from explorer.labels import Change
+from explorer.refusals import UNUSABLE, Refusal
 
 FORMAT, VERSION = "saeflow-labels", 1
 LONGEST_TEXT, LONGEST_AUTHOR = 2000, 100
@@ -32,14 +32,16 @@ def read(content: bytes, name: str = "labels") -> list[Change]:
     """The changes that such a file holds.
 
     Raises:
-        BadInput: it is no such file, or an entry of it is wrong; the message names the entry and the field.
+        Refusal: it is no such file, or an entry of it is wrong; the message names the entry and the field.
     """
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{name}: is not JSON ({error}); give a file that the labels' export wrote") from error
+        raise Refusal(UNUSABLE, f"{name}: is not JSON ({error}); give a file that the labels' export wrote") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT or document.get("version") != VERSION:
-        raise BadInput(f"{name}: is no labels file (format {FORMAT!r}, version {VERSION}); give one that export wrote")
+        raise Refusal(
+            UNUSABLE, f"{name}: is no labels file (format {FORMAT!r}, version {VERSION}); give one that export wrote"
+        )
     model = _text(document.get("model"), f"{name}: model", 1000)
     return [change for place, entry in _entries(document, "features", name) for change in _read(entry, model, place)]
 
@@ -48,7 +50,7 @@ def label_text(text: Any, field: str = "text") -> str:
     """A label's text, on one line.
 
     Raises:
-        BadInput: it is empty, too long or no text.
+        Refusal: it is empty, too long or no text.
     """
     return _text(text, field, LONGEST_TEXT)
 
@@ -57,7 +59,7 @@ def author_name(author: Any, field: str = "author") -> str:
     """The name of who labels.
 
     Raises:
-        BadInput: it is empty, too long or no text.
+        Refusal: it is empty, too long or no text.
     """
     return _text(author, field, LONGEST_AUTHOR)
 
@@ -65,7 +67,7 @@ def author_name(author: Any, field: str = "author") -> str:
 def _read(entry: Mapping[str, Any], model: str, place: str) -> Iterator[Change]:
     sae = entry.get("sae")
     if not isinstance(sae, str) or not _SAE.fullmatch(sae):
-        raise BadInput(f"{place}.sae: {sae!r} is no artefact of an SAE (step/fingerprint)")
+        raise Refusal(UNUSABLE, f"{place}.sae: {sae!r} is no artefact of an SAE (step/fingerprint)")
     feature, layer = (_number(entry.get(field), f"{place}.{field}") for field in ("feature", "layer"))
     for where, change in _entries(entry, "history", place):
         text = change.get("text")
@@ -80,28 +82,28 @@ def _read(entry: Mapping[str, Any], model: str, place: str) -> Iterator[Change]:
 def _entries(holder: Mapping[str, Any], field: str, place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     found = holder.get(field)
     if not isinstance(found, list):
-        raise BadInput(f"{place}.{field}: is no list")
+        raise Refusal(UNUSABLE, f"{place}.{field}: is no list")
     for number, entry in enumerate(found):
         if not isinstance(entry, dict):
-            raise BadInput(f"{place}.{field}[{number}]: is no entry with fields")
+            raise Refusal(UNUSABLE, f"{place}.{field}[{number}]: is no entry with fields")
         yield f"{place}.{field}[{number}]", entry
 
 
 def _text(value: Any, field: str, most: int) -> str:
     if not isinstance(value, str):
-        raise BadInput(f"{field}: {type(value).__name__} is no text")
+        raise Refusal(UNUSABLE, f"{field}: {type(value).__name__} is no text")
     line = " ".join(value.split())
     odd = next((letter for letter in line if unicodedata.category(letter) in ("Cc", "Cs")), None)
     if odd is not None:
-        raise BadInput(f"{field}: holds the control character {odd!r}; remove it")
+        raise Refusal(UNUSABLE, f"{field}: holds the control character {odd!r}; remove it")
     if not 1 <= len(line) <= most:
-        raise BadInput(f"{field}: has {len(line)} characters; write 1 to {most}")
+        raise Refusal(UNUSABLE, f"{field}: has {len(line)} characters; write 1 to {most}")
     return line
 
 
 def _number(value: Any, field: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _LARGEST:
-        raise BadInput(f"{field}: {value!r} is no number from 0 on")
+        raise Refusal(UNUSABLE, f"{field}: {value!r} is no number from 0 on")
     return value
 
 
@@ -110,4 +112,4 @@ def _time(value: Any, field: str) -> str:
         found = datetime.fromisoformat(value)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="microseconds")
     except (TypeError, ValueError, OverflowError) as error:
-        raise BadInput(f"{field}: {value!r} is no time (ISO 8601)") from error
+        raise Refusal(UNUSABLE, f"{field}: {value!r} is no time (ISO 8601)") from error

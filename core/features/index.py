@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt
 
 from core.errors import BadInput
 from core.features.backends.csc import CscColumns
-from core.features.columns import map_array
+from core.features.columns import map_array, release
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -84,6 +84,16 @@ class FeatureIndex:
             rows, values = self.csc(int(feature))
             dense[rows, column] = values
         return dense
+
+    def load_tables(self) -> None:
+        """Read the tables now, so that all of the index is what was there when it was opened."""
+        for table in (self.features, self.positions, self.neighbours, self.coactivation):
+            table.height  # noqa: B018
+
+    def release(self) -> None:
+        """Give the arrays' pages back: what was read stays in the system's cache, not in this process's memory."""
+        for array in (self._indptr, self._features, self._values, *(self._columns.load(0) or ())):
+            release(array)
 
     @cached_property
     def features(self) -> pl.DataFrame:

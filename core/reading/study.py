@@ -68,6 +68,28 @@ class OpenedStudy:
         drops = capture_drops(map(self._path, self._made.shards))
         return analysed(read_samples(self._samples), drops)
 
+    @property
+    def samples_artifact(self) -> Artifact:
+        """The artefact of its samples.
+
+        Raises:
+            BadInput: it is not there.
+        """
+        if self._made.samples is None:
+            raise self._missing("its samples are not there")
+        return self._made.samples
+
+    def picture(self, image: str) -> Path:
+        """The file of a picture that column `image` of the samples names.
+
+        Raises:
+            BadInput: the samples are missing or damaged, or the name leads out of their folder.
+        """
+        path = (self._samples / image).resolve()
+        if not path.is_relative_to(self._samples.resolve()):
+            raise BadInput(f"study {self.key}: image {image!r} is none of its samples' files")
+        return path
+
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """The languages of its captions.
@@ -90,9 +112,9 @@ class OpenedStudy:
         """
         from core.features import opened_layer  # it loads PyTorch
 
-        found, ranked = self._layer(layer), self._made.rankings.get(layer)
-        parts = [found.table, found.sae, found.index, *([ranked] if ranked else [])]
-        self._check([*found.shards, *parts])
+        found = self.layer_artifacts(layer)
+        self._check(found.all)
+        parts = (found.table, found.sae, found.index, *([found.ranking] if found.ranking else []))
         folders = opened_layer.LayerFolders([self._path(shard) for shard in found.shards], *map(self._path, parts))
         studied = opened_layer.Studied(self.samples, self.languages, THE_CONCEPT)
         return opened_layer.open_layer(layer, folders, studied)
@@ -103,19 +125,23 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there, or a file of it is damaged.
         """
-        found, ranked = self._layer(layer), self._made.rankings.get(layer)
-        self._check([*found.shards, found.table, found.index, *([ranked] if ranked else [])])
+        found = self.layer_artifacts(layer)
+        self._check(found.all)
         tokens = layer_tokens(self._captured(found.shards), self._path(found.table))
-        return open_indexed(layer, self._path(found.index), tokens, self._path(ranked) if ranked else None)
+        ranked = self._path(found.ranking) if found.ranking else None
+        return open_indexed(layer, self._path(found.index), tokens, ranked)
 
-    def layer_artifacts(self, layer: int) -> tuple[Artifact, ...]:
-        """What `indexed` reads, and the SAE: table, SAE, index, and the ranking where there is one.
+    def layer_artifacts(self, layer: int) -> LayerArtifacts:
+        """The artefacts that a layer is read from.
 
         Raises:
             BadInput: the layer is not there.
         """
-        found, ranked = self._layer(layer), self._made.rankings.get(layer)
-        return (found.table, found.sae, found.index, *([ranked] if ranked else []))
+        found = self._made.layers.get(layer)
+        if found is None:
+            there = ", ".join(map(str, self.layers)) or "none"
+            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
+        return found
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -188,17 +214,8 @@ class OpenedStudy:
 
     @cached_property
     def _samples(self) -> Path:
-        if self._made.samples is None:
-            raise self._missing("its samples are not there")
-        self._check([self._made.samples])
-        return self._path(self._made.samples)
-
-    def _layer(self, layer: int) -> LayerArtifacts:
-        found = self._made.layers.get(layer)
-        if found is None:
-            there = ", ".join(map(str, self.layers)) or "none"
-            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
-        return found
+        self._check([self.samples_artifact])
+        return self._path(self.samples_artifact)
 
     def _captured(self, shards: tuple[Artifact, ...]) -> pl.DataFrame:
         """The tokens that these shards hold: most often those of every layer, read once."""
