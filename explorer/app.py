@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from explorer.access import Guarded
 from explorer.own_origin import own_pages_only
 from explorer.refusal_answers import answer_refusals
-from explorer.routes import activations, features, labels, samples, studies
+from explorer.routes import activations, features, labels, samples, search, studies
 from explorer.schema import Refused
 from explorer.served import Served
 
@@ -29,7 +29,7 @@ def make_app(served: Served) -> FastAPI:
     )
     app.state.served = served
     answer_refusals(app)
-    for part in (studies, features, activations, samples, labels):
+    for part in (studies, features, activations, samples, labels, search):
         app.include_router(part.router)
     return app
 

@@ -1,6 +1,6 @@
 """What a running explorer serves, and how a request reaches it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Path, Query, Request
@@ -9,6 +9,7 @@ from explorer.labels import FeatureLabels
 from explorer.library import Library, ShownLayer
 from explorer.pages import Page
 from explorer.refusals import CONFLICT, NOT_THERE, WRONG, Refusal
+from explorer.search import Search
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Served:
     labels: FeatureLabels
     study: str | None = None
     layer: int | None = None
+    search: Search = field(default_factory=Search)
 
     def named_study(self, asked: str | None) -> str:
         """The study that is asked for, or the default one.

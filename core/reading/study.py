@@ -191,6 +191,16 @@ class OpenedStudy:
         self._check(saes.values())
         return {layer: read_json(self._path(sae) / "metrics.json") for layer, sae in saes.items()}
 
+    def sae_folder(self, layer: int) -> Path:
+        """The folder of a layer's SAE.
+
+        Raises:
+            BadInput: the layer is not there, or a file of its SAE is damaged.
+        """
+        sae = self.layer_artifacts(layer).sae
+        self._check([sae])
+        return self._path(sae)
+
     def sae_artifact(self, layer: int) -> Artifact | None:
         """The artefact of a layer's SAE."""
         parts = self._made.layers.get(layer)

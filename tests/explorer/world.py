@@ -57,7 +57,7 @@ class World:
         try:
             artifact = self.artifact("index_features")
             self.workspace.store.set_aside(artifact)
-            _publish(self.workspace, self.units["index_features"], _index_of(self.layer))
+            publish(self.workspace, self.units["index_features"], _index_of(self.layer))
         finally:
             self.layer.sae.b_enc.copy_(before)
 
@@ -73,20 +73,20 @@ def make_world(root: Path, scratch: Path) -> World:
     inputs = {"shards": captured, "layer": (table.artifact,), "sae": (sae.artifact,)}
     index = INDEX_FEATURES.unit("0", {"layer": 0}, inputs)
     ranked = RANK_FEATURES.unit("0", {"layer": 0}, {**inputs, "index": (index.artifact,)})
-    _publish(workspace, prepare, lambda folder: _samples(layer, folder))
+    publish(workspace, prepare, lambda folder: _samples(layer, folder))
     for number, shard in enumerate(shards):
-        _publish(workspace, shard, lambda folder, n=number: _copied(scratch / f"shard{n}", folder))
-    _publish(workspace, table, lambda folder: None)
-    _publish(workspace, sae, lambda folder: _json(folder / "metrics.json", {"held_out_fvu": 0.3}))
-    _publish(workspace, index, _index_of(layer))
-    _publish(workspace, ranked, _associations)
+        publish(workspace, shard, lambda folder, n=number: _copied(scratch / f"shard{n}", folder))
+    publish(workspace, table, lambda folder: None)
+    publish(workspace, sae, lambda folder: write_json(folder / "metrics.json", {"held_out_fvu": 0.3}))
+    publish(workspace, index, _index_of(layer))
+    publish(workspace, ranked, _associations)
     units = {unit.step: unit for unit in (prepare, *shards, table, sae, index, ranked)}
     refs = [unit.artifact.ref for unit in (prepare, *shards, table, sae, index, ranked)]
     workspace.remember("cats-00000001", {"study": STUDY, "artifacts": refs, "report": "report/0"})
     return World(workspace, layer, units)
 
 
-def _publish(workspace: Workspace, unit: Unit, write: Callable[[Path], Any]) -> None:
+def publish(workspace: Workspace, unit: Unit, write: Callable[[Path], Any]) -> None:
     staged = workspace.store.staging(unit.artifact)
     write(staged)
     workspace.store.publish(staged, unit.artifact, {"unit": unit.to_json(), "label": unit.label, "study": "cats"})
@@ -96,7 +96,7 @@ def _copied(source: Path, folder: Path) -> None:
     shutil.copytree(source, folder, dirs_exist_ok=True)
 
 
-def _json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -110,7 +110,7 @@ def _samples(layer: Layer, folder: Path) -> None:
     (folder / "images").mkdir()
     for number, image in enumerate(known["image"]):
         Image.new("RGB", (8, 8), (number * 20, 0, 0)).save(folder / image)
-    _json(folder / "summary.json", {"languages": ["en", "ar"]})
+    write_json(folder / "summary.json", {"languages": ["en", "ar"]})
 
 
 def _index_of(layer: Layer) -> Callable[[Path], object]:
