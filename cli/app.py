@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import cluster, compare, convert, export, layer, look, notify, run, serve, store
+from cli import cluster, compare, convert, explore, export, layer, look, notify, run, serve, store
 from flows.runtime.environment import settle
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command(name="plan")(look.plan)
 app.command(name="layer")(layer.layer)
 app.command(name="status")(look.status)
 app.command(name="compare")(compare.compare_)
+app.command(name="explore")(explore.explore)
 app.command(name="export")(export.export)
 app.command(name="convert-config")(convert.convert_config)
 app.command(name="import-sae")(convert.import_sae)

@@ -61,8 +61,10 @@ def answer(
 
 
 def plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """The table with null for what is no finite number."""
+    """The table with null for what is no finite number, and of float32 the nine digits that tell it from others."""
     real = [name for name, kind in frame.schema.items() if kind.is_float()]
+    single = [name for name in real if frame.schema[name] == pl.Float32]
+    frame = frame.with_columns(pl.col(single).cast(pl.Float64).round_sig_figs(9)) if single else frame
     return frame.with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in real)
 
 
