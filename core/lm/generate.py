@@ -92,7 +92,9 @@ def _continue(
         written.append(torch.where(running, chosen, torch.full_like(chosen, -1)))
         mask = torch.ones(len(prompts), length + step + 1, dtype=torch.int64, device=loaded.device)
         inputs = model_inputs(loaded, chosen[:, None], mask, [], start + step)
-        inputs.pop("token_type_ids", None)  # one token sees all before it; with types a mask is built, which takes longer
+        inputs.pop(
+            "token_type_ids", None
+        )  # one token sees all before it; with types a mask is built, which takes longer
     rows = torch.stack(written, dim=1).tolist() if written else [[] for _ in prompts]
     return [[token for token in row if token >= 0] for row in rows]
 
