@@ -35,13 +35,15 @@ SWEEP = pl.Schema(
     }
 )
 """One row a value of an attribute, the highest mean first: the images that have it and their units, the mean of `MEANS`
-with its 95 % interval (null with one unit), and the share of these images on which the feature fires."""
+with its 95 % interval (null with one unit, or where all images have one value), and the share of these images on which
+the feature fires."""
 HEAT = pl.Schema({"x": pl.String, "y": pl.String, "images": pl.UInt32, "mean": pl.Float64})
 """One row a pair of values that some image has."""
 SPREADS = pl.Schema(
     {
         "attribute": pl.String,
         "images": pl.UInt32,
+        "units": pl.UInt32,
         "share": pl.Float64,
         "control": pl.Float64,
         "control_low": pl.Float64,
@@ -50,7 +52,8 @@ SPREADS = pl.Schema(
         "q": pl.Float64,
     }
 )
-"""One row an attribute, the largest share first: how much of the variance over images it explains (adjusted η²), the
+"""One row an attribute, the largest share first: the images of which it is known and their units, how much of the
+variance over images it explains (adjusted η²; over the means of units where all images of a unit have one value), the
 same share of shuffled values (median, 2.5th and 97.5th percentile), one-sided p, and q over all attributes
 (Benjamini-Hochberg)."""
 
@@ -94,10 +97,11 @@ def sweep(means: pl.DataFrame, samples: pl.DataFrame, attribute: str, drawing: D
     rows = []
     for (value,), part in known.partition_by(attribute, as_dict=True).items():
         values, units = part["value"].to_numpy(), part["unit"].to_numpy()
-        found = bootstrap_mean(values, drawing.draws, drawing.seed, units)
-        rows.append((value, part.height, np.unique(units).size, found.mean, found.low, found.high, (values > 0).mean()))
+        low, mean, high = bootstrap_mean(values, drawing.draws, drawing.seed, units)
+        ends = (low, high) if np.ptp(values) > 0 and np.isfinite(low) else (None, None)
+        rows.append((value, part.height, np.unique(units).size, mean, *ends, (values > 0).mean()))
     table = pl.DataFrame(rows, schema=SWEEP, orient="row")
-    return table.with_columns(pl.col("low", "high").fill_nan(None)).sort("mean", "value", descending=[True, False])
+    return table.sort("mean", "value", descending=[True, False])
 
 
 def heat(means: pl.DataFrame, samples: pl.DataFrame, x: str, y: str) -> pl.DataFrame:
@@ -110,6 +114,28 @@ def heat(means: pl.DataFrame, samples: pl.DataFrame, x: str, y: str) -> pl.DataF
         raise BadInput(f"{x!r} is asked for twice; name two attributes")
     cells = _joined(means, samples, [x, y]).group_by(x, y).agg(pl.len().alias("images"), pl.col("value").mean())
     return cells.sort(x, y).rename({x: "x", y: "y", "value": "mean"}).select(HEAT.names()).cast(HEAT)
+
+
+def strongest_rows(activations: pl.DataFrame, samples: pl.DataFrame, by: str | None, most: int) -> pl.DataFrame:
+    """The images on which a feature fires most strongly, each at its strongest token: value, image_id, language,
+    segment, token; `most` of them, or as many of each value of the attribute `by`.
+
+    Args:
+        activations: as `FeatureView.activations` gives them.
+        samples: the study's.
+        by: null for the strongest of all.
+        most: how many.
+
+    Raises:
+        BadInput: the samples have no such attribute.
+    """
+    columns = ["value", "image_id", "language", "segment", "token"]
+    own = activations.filter(~pl.col("special")).sort("value", descending=True, maintain_order=True)
+    first = own.unique("image_id", keep="first", maintain_order=True)
+    if by is None:
+        return first.select(columns).head(most)
+    known = _joined(first, samples, [by])
+    return known.group_by(by, maintain_order=True).head(most).sort(by, maintain_order=True).select(by, *columns)
 
 
 def spreads(means: pl.DataFrame, samples: pl.DataFrame, drawing: Drawing = Drawing()) -> pl.DataFrame:
@@ -125,7 +151,7 @@ def spreads(means: pl.DataFrame, samples: pl.DataFrame, drawing: Drawing = Drawi
         if np.isfinite(own):
             low, middle, high = np.nanquantile(drawn, [0.025, 0.5, 0.975])
             p = (1 + np.count_nonzero(drawn >= own)) / (1 + drawing.draws)
-            rows.append((attribute, known.height, own, middle, low, high, p))
+            rows.append((attribute, known.height, known["unit"].n_unique(), own, middle, low, high, p))
     names = [name for name in SPREADS.names() if name != "q"]
     table = pl.DataFrame(rows, schema={name: SPREADS[name] for name in names}, orient="row")
     return corrected(table).sort("share", "attribute", descending=[True, False])
