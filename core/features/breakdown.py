@@ -1,8 +1,8 @@
 """How a feature's activation goes with what is known of the images. Nothing is varied: this is observation.
 
 The unit is an image with its twin. The measure is the adjusted η² of `core.features.correlates`; its control is the
-same measure after the feature's values were shuffled: among units where the attribute is the same for a whole unit,
-within units where it is what their images differ in.
+same measure after the feature's values were shuffled: among units where the attribute is the same for a whole unit;
+within units, and among images that are units of their own, where it is what the images of a unit differ in.
 """
 
 from collections.abc import Sequence
@@ -173,16 +173,16 @@ def _shuffled_share(
     values: Float[np.ndarray, " n"], codes: Int[np.ndarray, " n"], units: Int[np.ndarray, " n"], drawing: Drawing
 ) -> tuple[float, Float[np.ndarray, " draws"]]:
     """Adjusted η² of the values by code, and of as many shuffles of them."""
-    _, units = np.unique(units, return_inverse=True)
+    _, first, units = np.unique(units, return_index=True, return_inverse=True)
     sizes = np.bincount(units)
-    alike = np.bincount(units, codes) == sizes * codes[np.unique(units, return_index=True)[1]]
+    if (np.bincount(units, codes) == sizes * codes[first]).all():
+        values, codes = np.bincount(units, values) / sizes, codes[first]
+        blocks = np.zeros(values.size, np.int64)
+    else:
+        blocks = np.where(sizes[units] == 1, -1, units)
+    place = np.argsort(blocks, kind="stable")
+    values, codes, blocks = values[place], codes[place], blocks[place]
     rng = np.random.default_rng(drawing.seed)
-    if alike.all():
-        values = np.bincount(units, values) / sizes
-        codes = codes[np.unique(units, return_index=True)[1]]
-        units = np.zeros(values.size, np.int64)  # every unit may take another's value
-    place = np.argsort(units, kind="stable")
-    values, codes, units = values[place], codes[place], units[place]
-    orders = (np.lexsort((rng.random(values.size), units)) for _ in range(drawing.draws))
+    orders = (np.lexsort((rng.random(values.size), blocks)) for _ in range(drawing.draws))
     drawn = np.stack([values[order] for order in orders], axis=1)
     return float(adjusted_eta2(values[:, None], codes)[0]), adjusted_eta2(drawn, codes)
