@@ -66,6 +66,9 @@ class Drawing:
     seed: int = 0
 
 
+USUAL = Drawing()
+
+
 def feature_means(
     index: FeatureIndex, groups: RowGroups, feature: int, language: str, position_sets: Sequence[str]
 ) -> pl.DataFrame:
@@ -87,7 +90,7 @@ def feature_means(
     return pl.DataFrame({"image_id": images, "value": (selection @ sums) / (selection @ groups.rows())}, schema=MEANS)
 
 
-def sweep(means: pl.DataFrame, samples: pl.DataFrame, attribute: str, drawing: Drawing = Drawing()) -> pl.DataFrame:
+def sweep(means: pl.DataFrame, samples: pl.DataFrame, attribute: str, drawing: Drawing = USUAL) -> pl.DataFrame:
     """The feature by value of an attribute of the samples: the columns of `SWEEP`.
 
     Raises:
@@ -138,7 +141,7 @@ def strongest_rows(activations: pl.DataFrame, samples: pl.DataFrame, by: str | N
     return known.group_by(by, maintain_order=True).head(most).sort(by, maintain_order=True).select(by, *columns)
 
 
-def spreads(means: pl.DataFrame, samples: pl.DataFrame, drawing: Drawing = Drawing()) -> pl.DataFrame:
+def spreads(means: pl.DataFrame, samples: pl.DataFrame, drawing: Drawing = USUAL) -> pl.DataFrame:
     """How much of the feature each attribute of the samples explains: the columns of `SPREADS`.
 
     Attributes that the images of `means` do not differ in, or whose every image is of its own kind, are left out.
