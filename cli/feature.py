@@ -1,85 +1,36 @@
 """`saeflow feature`: one feature of a study's SAE, read off what its run left."""
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import polars as pl
 import typer
 
 from cli.answer import Answer
+from cli.intervene import judged, varied_heat
+from cli.looked import (
+    ExamplesOption,
+    FeatureArgument,
+    HtmlOption,
+    ImagesOption,
+    InterveneOption,
+    JsonOption,
+    LanguageOption,
+    LayerOption,
+    Looked,
+    StudyOption,
+    TopOption,
+    WhereOption,
+)
 from core.errors import BadInput
-from core.reading.study import OpenedStudy, open_by_name
-from flows.runtime.settings import read_settings
 
 OBSERVED = "Observed, not intervened: nothing was varied, so that what goes with the attribute may be the cause."
 _EXAMPLE = ("quantile", "value", "image_id", "language", "segment", "token")
-FeatureArgument = Annotated[int, typer.Argument(min=0, metavar="FEATURE", help="Its number.", show_default=False)]
-StudyOption = Annotated[
-    str | None, typer.Option("--study", "-s", help="A study or variant (default: the one that ran last).")
-]
-LayerOption = Annotated[int | None, typer.Option("--layer", "-l", help="The layer (default: the study's only one).")]
-LanguageOption = Annotated[str | None, typer.Option(help="Of the captions (default: the study's first).")]
-WhereOption = Annotated[
-    str | None, typer.Option(help="Rows of one position set, such as image or last-prompt (default: all).")
-]
-TopOption = Annotated[int, typer.Option("--top-k", min=1, help="Rows of a table.")]
-ExamplesOption = Annotated[int, typer.Option("--max-examples", min=1, help="Examples of each strength.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a page to this file instead.")]
-
 app = typer.Typer(
     no_args_is_help=True,
     help="""Look at a feature: what it fires on, what it goes with, and which others are like it.
 
     [dim]saeflow feature overview 17 --layer 8  ·  saeflow feature sweep 17 --layer 8 --family profession[/dim]""",
 )
-
-
-@dataclass(frozen=True)
-class Looked:
-    """A layer of a study, opened."""
-
-    study: OpenedStudy
-    view: Any
-
-    @classmethod
-    def at(cls, study: str | None, layer: int | None) -> "Looked":
-        """Open the study that is meant, and its layer.
-
-        Raises:
-            BadInput: there is none, or the layer has to be named.
-        """
-        workspace = read_settings().workspace
-        records = workspace.records()
-        if study is None and not records:
-            raise BadInput(f"no study has run in {workspace.root}; `saeflow run demo` runs one")
-        opened = open_by_name(workspace, study if study is not None else str(records[0]["key"]))
-        if layer is None and len(opened.layers) != 1:
-            there = ", ".join(map(str, opened.layers)) or "none yet"
-            raise BadInput(f"study {opened.title}: say which layer, as in --layer 17; there are {there}")
-        return cls(opened, opened.layer(opened.layers[0] if layer is None else layer))
-
-    def title(self, *features: int) -> str:
-        """What is looked at."""
-        names = " and ".join(f"feature {feature}" for feature in features) or "features"
-        return f"{names} of layer {self.view.layer} · {self.study.title}"
-
-    def means(self, feature: int, language: str | None, where: str | None) -> tuple[pl.DataFrame, str]:
-        """The feature's mean activation by image, and in words where it is measured.
-
-        Raises:
-            BadInput: there is no such feature, language or position set.
-        """
-        from core.features.breakdown import feature_means
-
-        known, concept = self.study.languages, self.view.concept
-        if language is not None and language not in known:
-            raise BadInput(f"--language {language}: the study has {', '.join(known)}")
-        own = language or known[0]
-        sets = [where] if where else [name for name in concept.position_sets if name != "other"]
-        words = f"mean activation over an image's {where or 'image, prompt and caption'} rows, {own}"
-        return feature_means(self.view.index, self.view.groups, feature, own, sets), words
 
 
 @app.command()
@@ -144,20 +95,43 @@ def sweep(
     layer: LayerOption = None,
     language: LanguageOption = None,
     where: WhereOption = None,
+    intervene: InterveneOption = False,
+    word: Annotated[str | None, typer.Option(help="With --intervene: vary this word of the captions instead.")] = None,
+    with_: Annotated[list[str] | None, typer.Option("--with", help="What to put in its place; repeatable.")] = None,
+    images: ImagesOption = 20,
     as_json: JsonOption = False,
     html: HtmlOption = None,
 ) -> None:
-    """Its mean activation by value of an attribute of the images, with 95 % intervals; observational."""
+    """Its mean activation by value of an attribute of the images, with 95 % intervals.
+
+    Without --intervene this is observation: nothing is varied. With it, the attribute of each test image (or a word of
+    its caption) is varied, everything else is fixed, and the model runs again.
+
+    [dim]saeflow feature sweep 57 -l 8 --family mood --intervene
+    saeflow feature sweep 57 -l 8 --intervene --word woman --with man --with person[/dim]
+    """
+    looked = Looked.at(study, layer)
+    if intervene:
+        varied = looked.varied(feature, *_asked(family, word, with_ or []), images, language)
+        verdict, table = judged(varied)
+        Answer(looked.title(feature), (varied.words, verdict), {"effects": table}).give(as_json, html)
+        return
     from core.features.breakdown import spreads
     from core.features.breakdown import sweep as swept
 
-    looked = Looked.at(study, layer)
     means, words = looked.means(feature, language, where)
     table = spreads(means, looked.study.samples)
     tables = {} if family is None else {f"by {family}": swept(means, looked.study.samples, family)}
     lines = (words, _share(table, family), OBSERVED)
     tables["share of the variance over images, beside shuffled values"] = table
     Answer(looked.title(feature), lines, tables).give(as_json, html)
+
+
+def _asked(family: str | None, word: str | None, others: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The attribute, or the word and what is put in its place."""
+    if (family is None) == (word is None) or (word is not None) != bool(others):
+        raise BadInput("--intervene: name one attribute with --family, or a word with --word and another with --with")
+    return ((family,), ()) if family is not None else ((), (str(word), *others))
 
 
 def _share(table: pl.DataFrame, family: str | None) -> str:
@@ -184,19 +158,28 @@ def heatmap(
     layer: LayerOption = None,
     language: LanguageOption = None,
     where: WhereOption = None,
+    intervene: InterveneOption = False,
+    images: ImagesOption = 20,
     as_json: JsonOption = False,
     html: HtmlOption = None,
 ) -> None:
-    """Its mean activation by two attributes at once, with the images of each cell; observational."""
-    from core.features.breakdown import heat
+    """Its mean activation by two attributes at once, with the images of each cell.
 
+    Without --intervene this is observation: nothing is varied. With it, both attributes of each test image are varied.
+    """
     looked = Looked.at(study, layer)
-    means, words = looked.means(feature, language, where)
-    table = heat(means, looked.study.samples, x, y)
+    if intervene:
+        varied = looked.varied(feature, (x, y), (), images, language)
+        table, lines = varied_heat(varied), [varied.words]
+    else:
+        from core.features.breakdown import heat
+
+        means, words = looked.means(feature, language, where)
+        table, lines = heat(means, looked.study.samples, x, y), [words, OBSERVED]
     cell = pl.format("{} ({})", pl.col("mean").round_sig_figs(3), "images")
     wide = table.with_columns(cell.alias("cell")).pivot("x", index="y", values="cell").rename({"y": f"{y} / {x}"})
     tables = {"mean (images)": table if as_json else wide.fill_null("–")}
-    Answer(looked.title(feature), (words, OBSERVED), tables).give(as_json, html)
+    Answer(looked.title(feature), tuple(lines), tables).give(as_json, html)
 
 
 @app.command()

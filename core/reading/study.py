@@ -66,6 +66,17 @@ class OpenedStudy:
         drops = capture_drops(map(self._path, self._made.shards))
         return analysed(read_samples(self._samples), drops)
 
+    def picture(self, image: str) -> Path:
+        """The file of a picture that column `image` of the samples names.
+
+        Raises:
+            BadInput: the samples are missing or damaged, or the name leads out of their folder.
+        """
+        path = (self._samples / image).resolve()
+        if not path.is_relative_to(self._samples.resolve()):
+            raise BadInput(f"study {self.key}: image {image!r} is none of its samples' files")
+        return path
+
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """The languages of its captions.
