@@ -6,7 +6,8 @@ import polars as pl
 import typer
 
 from cli.answer import Answer
-from cli.intervene import judged, varied_heat
+from cli.intervene import EFFECT, judge, varied_heat
+from cli.investigate import investigate
 from cli.looked import (
     ExamplesOption,
     FeatureArgument,
@@ -113,8 +114,9 @@ def sweep(
     looked = Looked.at(study, layer)
     if intervene:
         varied = looked.varied(feature, *_asked(family, word, with_ or []), images, language)
-        verdict, table = judged(varied)
-        Answer(looked.title(feature), (varied.words, verdict), {"effects": table}).give(as_json, html)
+        (found,) = judge({"it": varied}).values()
+        lines = (varied.words, f"{found.words[0].upper()}{found.words[1:]}.", EFFECT)
+        Answer(looked.title(feature), lines, {"effects": found.effects}).give(as_json, html)
         return
     from core.features.breakdown import spreads
     from core.features.breakdown import sweep as swept
@@ -227,3 +229,6 @@ def compare(
     table = pl.DataFrame([{name: row[name] for name in columns} for row in known])
     title = f"{looked.title(feature)}  beside  {beside.title(other)}"
     Answer(title, lines, {"statistics": table}).give(as_json, html)
+
+
+app.command()(investigate)

@@ -1,9 +1,10 @@
 """`saeflow feature … --intervene`: something of the inputs is varied, all else fixed, and the model runs again."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from cli.terminal import errors
 from core.data.languages import Language
 from core.errors import BadInput
 from core.reading.study import OpenedStudy
+from core.stats.families import ALPHA, corrected
 
 DRAWS = 999
+EFFECT = "Mean activation over an image's rows, less the image's own mean over all values."
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def run_varied(study: OpenedStudy, view: Any, feature: int, plan: Plan) -> Varie
     view.feature(feature)
     with tempfile.TemporaryDirectory(prefix="saeflow-varied-") as folder, _progress() as progress:
         asked = list(_variations(study, plan, Path(folder)))
-        table = measure_varied(_model(study), view, feature, asked, progress)
+        table = measure_varied(open_model(study), view, feature, asked, progress)
     what = " and ".join(plan.attributes) or f"the word {plan.words[0]!r}"
     images = table["image_id"].n_unique()
     return Varied(table, f"Intervened: {what} varied in {images} test images, {plan.language}, everything else fixed.")
@@ -89,15 +92,25 @@ def _test_images(study: OpenedStudy) -> pl.DataFrame:
     return first.drop("unit")
 
 
-def _model(study: OpenedStudy) -> Any:
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, compute_dtype: str) -> Any:
     from core.lm.loading import load_model
 
+    return load_model(folder, compute_dtype, "cpu")
+
+
+def open_model(study: OpenedStudy) -> Any:
+    """The study's model, opened once.
+
+    Raises:
+        BadInput: it is not on this machine.
+    """
     asked = study.config["model"]
     folder = Path(asked["path"] or "")
     if not asked["path"] or not folder.is_dir():
         named = asked["path"] or asked["factory"]
         raise BadInput(f"study {study.title}: its model {named} is no folder of this machine, so that it cannot run")
-    return load_model(folder, asked["compute_dtype"], "cpu")
+    return _loaded(folder, str(asked["compute_dtype"]))
 
 
 @contextmanager
@@ -107,20 +120,41 @@ def _progress() -> Iterator[Any]:
         yield lambda done, total, metrics=None: bar.update(task, completed=done, total=total)
 
 
-def judged(varied: Varied, seed: int = 0) -> tuple[str, pl.DataFrame]:
-    """What may be said of the values, and their effects."""
+@dataclass(frozen=True)
+class Judged:
+    """Whether the values of something that was varied change the feature, corrected over all that was varied."""
+
+    varied: Varied
+    moved: Any
+    q: float
+    effects: pl.DataFrame
+
+    @property
+    def changes(self) -> bool:
+        """Whether they do."""
+        return self.q <= ALPHA
+
+    @property
+    def words(self) -> str:
+        """What may be said."""
+        found, q = self.moved, f"q = {self.q:.2g}"
+        if found.share != found.share:
+            return "the feature does not change with it: it is the same in every run of an image"
+        share = f"{100 * found.share:.3g} % of the variance within images"
+        control = f"shuffled within images {100 * found.low:.2g} to {100 * found.high:.2g} %, {q}"
+        if not self.changes:
+            return f"its values explain no more than shuffled ones do ({share}; {control})"
+        return f"its values explain {share} ({control})"
+
+
+def judge(runs: Mapping[str, Varied], seed: int = 0) -> dict[str, Judged]:
+    """What may be said of everything that was varied, by its name; p is corrected over them (Benjamini-Hochberg)."""
     from core.causal.varied import effects, moved
 
-    found = moved(varied.table, DRAWS, seed)
-    share = f"{100 * found.share:.3g} % of the variance within images"
-    control = f"shuffled within images {100 * found.low:.2g} to {100 * found.high:.2g} %, p = {found.p:.2g}"
-    if found.share != found.share:
-        words = "The feature does not change with it: it is the same in every run of an image."
-    elif found.p > 0.05:
-        words = f"The values explain no more than shuffled ones do ({share}; {control})."
-    else:
-        words = f"The values explain {share} ({control})."
-    return words, effects(varied.table, DRAWS, seed)
+    found = {name: moved(one.table, DRAWS, seed) for name, one in runs.items()}
+    family = corrected(pl.DataFrame({"name": list(found), "p": [one.p for one in found.values()]}))
+    q = dict(family.select("name", "q").iter_rows())
+    return {name: Judged(one, found[name], q[name], effects(one.table, DRAWS, seed)) for name, one in runs.items()}
 
 
 def varied_heat(varied: Varied) -> pl.DataFrame:

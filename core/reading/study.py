@@ -66,6 +66,17 @@ class OpenedStudy:
         drops = capture_drops(map(self._path, self._made.shards))
         return analysed(read_samples(self._samples), drops)
 
+    @property
+    def samples_artifact(self) -> Artifact:
+        """The artefact of its samples.
+
+        Raises:
+            BadInput: it is not there.
+        """
+        if self._made.samples is None:
+            raise self._missing("its samples are not there")
+        return self._made.samples
+
     def picture(self, image: str) -> Path:
         """The file of a picture that column `image` of the samples names.
 
@@ -180,10 +191,8 @@ class OpenedStudy:
 
     @cached_property
     def _samples(self) -> Path:
-        if self._made.samples is None:
-            raise self._missing("its samples are not there")
-        self._check([self._made.samples])
-        return self._path(self._made.samples)
+        self._check([self.samples_artifact])
+        return self._path(self.samples_artifact)
 
     def _path(self, artifact: Artifact) -> Path:
         return self.workspace.store.path(artifact)

@@ -74,6 +74,21 @@ def test_two_features_side_by_side(mini_workspace: Path, strongest: int) -> None
     assert [row["layer"] for row in other["tables"]["statistics"]] == [17, 33]
 
 
+def test_varied_inputs_change_what_they_should(mini_workspace: Path, strongest: int) -> None:
+    words = ("sweep", str(strongest), "--intervene", "--family", "mood", "--images", "3")
+    swept = asked(mini_workspace, *words)
+    assert swept["lines"][0] == "Intervened: mood varied in 3 test images, en, everything else fixed."
+    assert sum(row["mean"] for row in swept["tables"]["effects"]) == pytest.approx(0, abs=1e-6)
+    heat = asked(
+        mini_workspace, "heatmap", str(strongest), "--x", "gender", "--y", "mood", "--intervene", "--images", "2"
+    )
+    assert {cell["images"] for cell in heat["tables"]["mean (images)"]} == {2}
+    word = asked(
+        mini_workspace, "sweep", str(strongest), "--intervene", "--word", "a", "--with", "one", "--images", "2"
+    )
+    assert [row["value"] for row in word["tables"]["effects"]] in (["a", "one"], ["one", "a"])
+
+
 def test_terminal_and_page_show_the_same(mini_workspace: Path, strongest: int, tmp_path: Path) -> None:
     words = ("feature", "overview", str(strongest), *AT)
     shown = saeflow_here(mini_workspace, *words).stdout
@@ -96,6 +111,12 @@ def test_terminal_and_page_show_the_same(mini_workspace: Path, strongest: int, t
         (("sweep", "1", "--language", "fr", *AT), "--language fr: the study has en, ar"),
         (("sweep", "1", "--where", "margin", *AT), "no row of 'en' is in margin; there are "),
         (("heatmap", "1", "--x", "place", "--y", "place", *AT), "'place' is asked for twice"),
+        (("sweep", "1", "--intervene", *AT), "name one attribute with --family, or a word with --word and another"),
+        (
+            ("sweep", "1", "--intervene", "--family", "weather", *AT),
+            "'weather' cannot be changed in a scene; profession",
+        ),
+        (("sweep", "1", "--intervene", "--word", "xyz", "--with", "a", *AT), "no en caption has the word 'xyz'"),
         (
             ("overview", "1", "--html", "/nowhere/page.html", *AT),
             "--html /nowhere/page.html: No such file or directory",
