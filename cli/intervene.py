@@ -144,7 +144,8 @@ class Judged:
         control = f"shuffled within images {100 * found.low:.2g} to {100 * found.high:.2g} %, {q}"
         if not self.changes:
             return f"its values explain no more than shuffled ones do ({share}; {control})"
-        return f"its values explain {share} ({control})"
+        apart = float(self.effects["mean"][0] - self.effects["mean"][-1])
+        return f"its values explain {share} ({control}), and their means lie up to {apart:.3g} apart"
 
 
 def judge(runs: Mapping[str, Varied], seed: int = 0) -> dict[str, Judged]:
