@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import cluster, compare, convert, explore, export, layer, look, notify, run, serve, store
+from cli import cluster, compare, convert, explore, export, feature, layer, look, notify, run, serve, store
 from flows.runtime.environment import settle
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ app.command(name="verify")(store.verify)
 app.command(name="gc")(store.gc)
 app.command(name="notify")(notify.notify)
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(feature.app, name="feature")
 
 
 @app.callback()

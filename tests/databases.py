@@ -1,6 +1,6 @@
 """The databases of a workspace in which nothing has run: made once a session, copied where a test needs no first start.
 
-The mini study and the killed one make their own.
+The mini study makes its own.
 """
 
 import fcntl

@@ -83,6 +83,11 @@ def generate_scenes(out: Path, *, num_samples: int, seed: int, twins: bool = Tru
     return pl.DataFrame([_row(sample) for sample in samples], schema=SCENE_SCHEMA, orient="row")
 
 
+def study_scenes(num_samples: int, seed: int, *, twins: bool = True) -> dict[str, Scene]:
+    """The scenes that `generate_scenes` paints, by sample_id."""
+    return {sample.sample_id: sample.scene for sample in _samples(num_samples, seed, twins, SceneWorld())}
+
+
 def training_scenes(num_scenes: int, seed: int, *, neutral_share: float | None = None) -> list[Scene]:
     """Draw the captioner's training corpus, from the stream that no study draws from (see `draw_scenes`)."""
     return _mixed("training", num_scenes, seed, neutral_share)

@@ -5,15 +5,19 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.chaos.kill import differences, torment
+from tests.databases import CopyDatabases
 from tests.flows.commands import FEWER, LEFT_OUT
 
 pytestmark = pytest.mark.timeout(1800)
 # Where two quiet cores are in the middle of captures; anywhere will do.
-MOMENTS = [22.0]
+MOMENTS = [16.0]
 
 
-def test_a_killed_study_ends_as_an_undisturbed_one_to_the_byte(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_a_killed_study_ends_as_an_undisturbed_one_to_the_byte(
+    request: pytest.FixtureRequest, tmp_path: Path, copy_databases: CopyDatabases
+) -> None:
     harsh = tmp_path / "workspace"
+    copy_databases(harsh)
     torment(("mini", *FEWER), harsh, MOMENTS)
     calm: Path = request.getfixturevalue("mini_workspace")  # which another process may make in the meantime
     assert differences(calm, harsh, (*LEFT_OUT, "report")) == []  # the report names what was left out
