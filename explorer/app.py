@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from explorer.access import Guarded
+from explorer.dashboard.pages import add_pages
 from explorer.own_origin import own_pages_only
 from explorer.refusal_answers import answer_refusals
 from explorer.routes import activations, features, labels, samples, search, studies
@@ -31,6 +32,7 @@ def make_app(served: Served) -> FastAPI:
     answer_refusals(app)
     for part in (studies, features, activations, samples, labels, search):
         app.include_router(part.router)
+    add_pages(app)
     return app
 
 

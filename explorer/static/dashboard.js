@@ -1,0 +1,2 @@
+// Nothing here is needed to read a page: it adds the keyboard, and spares a click.
+"use strict";
