@@ -102,7 +102,8 @@ def line_chart(frame: Frame, lines: Sequence[Line]) -> Chart | None:
     pad = 0.5 if x_high == x_low else 0.0
     x = Scale(x_low - pad, x_high + pad, _LEFT + 8, WIDTH - _RIGHT - 6)
     ends = [end for one in points for end in (one.y, one.low, one.high) if end is not None and math.isfinite(end)]
-    marks = nice([*ends, *(frame.ends or ())])
+    held = (*(frame.ends or ()), *(() if frame.reference is None else (frame.reference,)))
+    marks = nice([*ends, *held])
     y = Scale(marks[0], marks[-1], HEIGHT - _BOTTOM, _TOP)
     return Chart(
         frame.title,

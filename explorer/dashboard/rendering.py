@@ -77,6 +77,7 @@ def _environment() -> jinja2.Environment:
         "token": words.token,
         "language": words.language,
         "direction": words.direction,
+        "isolated": words.isolated,
     }
     environment.globals |= {"at": links, "version": _version()}
     return environment

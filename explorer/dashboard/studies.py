@@ -91,7 +91,7 @@ def emergence_charts(study: OpenedStudy, overview: Found) -> list[Chart]:
 
 def _emergence(study: OpenedStudy, code: str, rows: pl.DataFrame) -> Line:
     chosen = rows.sort("layer").select("layer", "auroc", "low", "high").rows()
-    points = [Point(layer, *ends, links.layer_at(study.key, layer)) for layer, *ends in chosen]
+    points = [Point(layer, y, low, high, links.layer_at(study.key, layer)) for layer, y, low, high in chosen]
     return Line(words.language(code), _COLOURS.get(code, "c0"), points)
 
 

@@ -12,6 +12,7 @@ from core.reading.study import OpenedStudy
 from explorer.answers import rows
 from explorer.dashboard import links
 from explorer.dashboard.found import found
+from explorer.dashboard.layer_keys import LayerKey
 from explorer.dashboard.rendering import page, served_by
 from explorer.feature_table import LABEL, chosen, ordered, with_labels
 from explorer.library import ShownLayer
@@ -64,7 +65,7 @@ def study_table(request: Request, study: StudyName, wanted: AskedTable) -> HTMLR
     opened = served.library.study(study)
     layers = [served.library.layer(opened.key, layer) for layer in opened.layers]
     parts = [
-        _explained(_labelled(served, shown, _kept(_Layer(shown))), opened, shown.indexed.layer).with_columns(
+        _explained(_labelled(served, shown, _kept(LayerKey(shown))), opened, shown.indexed.layer).with_columns(
             layer=pl.lit(shown.indexed.layer, pl.UInt16)
         )
         for shown in layers
@@ -72,21 +73,8 @@ def study_table(request: Request, study: StudyName, wanted: AskedTable) -> HTMLR
     return _page(request, opened, pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame(), (wanted, None))
 
 
-class _Layer:
-    """A layer as the cache of tables tells it from others: by its study's and its own version."""
-
-    def __init__(self, shown: ShownLayer) -> None:
-        self.shown, self._key = shown, (shown.study.key, shown.version)
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Layer) and self._key == other._key
-
-
 @lru_cache(256)
-def _kept(layer: _Layer) -> pl.DataFrame:
+def _kept(layer: LayerKey) -> pl.DataFrame:
     table = layer.shown.table(None, None)
     return table.select(column for column in _OF_ALL if column in table.columns)
 
@@ -157,6 +145,8 @@ def _found(table: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
 
 def _said(text: str) -> pl.Expr:
     """Rows whose label or explanation holds the text, or whose feature has this number."""
-    words = [pl.col(name).str.to_lowercase().str.contains(text.lower(), literal=True).fill_null(False) for name in _TEXTS]
+    words = [
+        pl.col(name).str.to_lowercase().str.contains(text.lower(), literal=True).fill_null(False) for name in _TEXTS
+    ]
     number = [pl.col("feature") == int(text)] if text.isdecimal() and len(text) < 10 else []
     return pl.any_horizontal(*words, *number)

@@ -1,11 +1,17 @@
 """Numbers and names as pages write them."""
 
 import math
+import re
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from core.data.languages import LANGUAGE_NAMES
 
 _RIGHT_TO_LEFT = {"ar"}
+_ARABIC = r"\u0600-\u06FF\u0750-\u077F\uFB50-\uFDFD\uFE70-\uFEFC"
+_RUN = re.compile(rf"[{_ARABIC}]+(?:[ \u200c\u200d]+[{_ARABIC}]+)*")
+_SMALL = {"p", "q"}
 _NAMES = {
     "auroc": "AUROC",
     "fvu": "FVU",
@@ -61,7 +67,8 @@ def interval(row: Any, value: str = "value", low: str = "low", high: str = "high
 
 def name(column: str) -> str:
     """A column's name as a heading."""
-    return _NAMES.get(column, column.replace("_", " "))
+    words = _NAMES.get(column, column.replace("_", " "))
+    return words if column in _SMALL else words[:1].upper() + words[1:]
 
 
 def language(code: str | None) -> str:
@@ -77,6 +84,15 @@ def direction(code: str | None) -> str:
 def token(text: str | None) -> str:
     """A token as it reads: sentencepiece's mark is a space, and a line break is seen."""
     return (text or "").replace("▁", " ").replace("\n", "⏎")
+
+
+def isolated(text: str) -> Markup:
+    """A sentence, escaped, whose Arabic words are set apart: neither script reorders the other."""
+    parts, end = [], 0
+    for run in _RUN.finditer(text):
+        parts += [escape(text[end : run.start()]), Markup('<bdi lang="ar">{}</bdi>').format(run[0])]
+        end = run.end()
+    return Markup("").join([*parts, escape(text[end:])])
 
 
 def _raised(power: int) -> str:

@@ -42,7 +42,7 @@ def remove_label(
 @router.get("/labels", response_model=Labels)
 def export(request: Request, served: ServedNow, study: AskedStudy = None) -> Response:
     """All labels of a study's model with their history, as one file that POST takes."""
-    model = _model(served.library.study(served.named_study(study)).config)
+    model = model_name(served.library.study(served.named_study(study)).config)
     return json_answer(request, written(model, served.labels.of_model(model)))
 
 
@@ -61,7 +61,7 @@ async def import_(request: Request, served: ServedNow) -> Response:
 
 def _put(asked: Asked, feature: int, text: str | None, author: str) -> Response:
     shown = asked.feature(feature)
-    labelled = Labelled(shown.sae, feature, shown.indexed.layer, _model(shown.study.config))
+    labelled = Labelled(shown.sae, feature, shown.indexed.layer, model_name(shown.study.config))
     asked.served.labels.put(labelled, text, author)
     return _label(asked, feature)
 
@@ -74,7 +74,7 @@ def _label(asked: Asked, feature: int) -> Response:
     return json_answer(asked.request, {**about, "history": changes})
 
 
-def _model(config: Any) -> str:
+def model_name(config: Any) -> str:
     """The model's name: of its folder, package or factory."""
     model = config["model"]
     return Path(str(model["path"])).name if model.get("path") else str(model["factory"])

@@ -51,3 +51,10 @@ document.addEventListener("keydown", (event) => {
 for (const field of document.querySelectorAll("[data-submits]")) {
   field.addEventListener("change", () => field.form.requestSubmit());
 }
+
+// Who labels is asked once.
+const author = document.querySelector("[data-remembered]");
+if (author) {
+  author.value ||= localStorage.getItem("saeflow-author") ?? "";
+  author.form.addEventListener("submit", () => localStorage.setItem("saeflow-author", author.value));
+}
