@@ -72,7 +72,7 @@ def feature_page(
         **identity(request, shown, feature),
         "statistics": statistics,
         "bars": bars(statistics["histogram"]),
-        "bands": _bands(shown, own),
+        "bands": bands_of(shown, own, (_BANDS, _CONTEXTS)),
         "images": _images(shown, own),
         "positions": grid(own.positions, ("language", "position_set", "count", "density", "mean", "max")),
         "described": _described(interpretation.table("described", layer=layer, feature=feature)),
@@ -143,15 +143,17 @@ def _described(table: pl.DataFrame | None) -> str:
     return str(table["in_words"][0] or "") if table is not None and "in_words" in table.columns else ""
 
 
-def _bands(shown: ShownLayer, own: IndexedFeature) -> list[Band]:
-    table = own.examples(_BANDS, _CONTEXTS)
+def bands_of(shown: ShownLayer, own: IndexedFeature, most: tuple[int, int]) -> list[Band]:
+    """Examples of a feature from so many bands of its activations, so many of each; the strongest band first."""
+    table = own.examples(*most)
     strongest = float(own.statistics["max"] or 0)
     images = table.filter(pl.col("segment") == "image")["image_id"].unique().to_list()
     maps = activation_maps(shown, own.feature, images, strongest)
     known = _pictured(shown)
     parts = table.partition_by("quantile", as_dict=True, maintain_order=True)
+    names = _BAND_NAMES if most[0] == _BANDS else {1: "Strongest"}
     return [
-        Band(_BAND_NAMES[int(str(band))], tuple(_example(row, maps, known, strongest) for row in part.to_dicts()))
+        Band(names[int(str(band))], tuple(_example(row, maps, known, strongest) for row in part.to_dicts()))
         for (band,), part in parts.items()
     ]
 

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from explorer.dashboard import words
+from explorer.dashboard.layer_keys import LayerKey
 from explorer.library import ShownLayer
 
 
@@ -34,8 +36,7 @@ def activation_maps(shown: ShownLayer, feature: int, images: Sequence[str], stro
     As `core.analysis.visual_patterns.image_maps.find_grid` has it: a row's cell is its position, the rows of the first
     language and sample count where a picture was captured more than once, and special rows stay empty.
     """
-    rows = _image_rows(shown.indexed.tokens)
-    layout = rows["position"].unique().sort().to_numpy()
+    rows, layout = _laid_out(LayerKey(shown))
     side = math.isqrt(len(layout))
     if side < 2 or side * side != len(layout):
         return {}
@@ -54,6 +55,13 @@ def strongest_images(shown: ShownLayer, feature: int, most: int) -> list[tuple[s
     own = active.filter((pl.col("segment") == "image") & ~pl.col("special"))
     best = own.group_by("image_id").agg(pl.col("value").max()).sort("value", "image_id", descending=[True, False])
     return [(str(image), float(value)) for image, value in best.head(most).rows()]
+
+
+@lru_cache(8)
+def _laid_out(layer: LayerKey) -> tuple[pl.DataFrame, np.ndarray]:
+    """The pictures' rows, and the positions that any picture has, in order."""
+    rows = _image_rows(layer.shown.indexed.tokens)
+    return rows, rows["position"].unique().sort().to_numpy()
 
 
 def _image_rows(tokens: pl.DataFrame) -> pl.DataFrame:

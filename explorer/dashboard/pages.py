@@ -3,7 +3,7 @@
 from fastapi import APIRouter, FastAPI, Response
 from starlette.exceptions import HTTPException
 
-from explorer.dashboard import features, studies, tables
+from explorer.dashboard import compared, features, samples, searching, studies, tables
 from explorer.dashboard.errors import answer_with_pages
 from explorer.dashboard.rendering import static_file
 
@@ -21,6 +21,7 @@ def static(name: str) -> Response:
 
 def add_pages(app: FastAPI) -> None:
     """Add the pages to an app whose refusals are answered in JSON already."""
-    for router in (_static, studies.router, tables.router, features.router):
+    parts = (studies, tables, features, samples, compared, searching)
+    for router in (_static, *(part.router for part in parts)):
         app.include_router(router, include_in_schema=False)
     answer_with_pages(app)
