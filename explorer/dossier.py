@@ -1,19 +1,24 @@
-"""`saeflow feature investigate`: everything that can be asked of one feature, as a dossier."""
+"""Everything that can be asked of one feature, as a dossier."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import polars as pl
-import typer
 
-from cli.answer import cells, names_of
-from cli.intervene import EFFECT, Judged, Plan, judge, open_model, run_varied
-from cli.looked import FeatureArgument, ImagesOption, LanguageOption, LayerOption, Looked, StudyOption
-from cli.terminal import console, errors
-from core.errors import BadInput
+from core.stats.families import ALPHA
+from explorer.answer import cells, names_of
+from explorer.looked import Looked
+from explorer.varying import EFFECT, Judged, Plan, judge, open_model, run_varied
 
-_ALPHA = 0.05
+
+@dataclass(frozen=True)
+class Asked:
+    """Whose captions, how many test images are varied, and whether the feature is taken out of the stream as well."""
+
+    language: str | None = None
+    images: int = 20
+    ablate: bool = True
 
 
 @dataclass(frozen=True)
@@ -34,50 +39,35 @@ class Part:
         return "\n\n".join(text)
 
 
-def investigate(
-    feature: FeatureArgument,
-    study: StudyOption = None,
-    layer: LayerOption = None,
-    language: LanguageOption = None,
-    images: ImagesOption = 20,
-    ablate: Annotated[bool, typer.Option(help="Take the feature out and see what it does to the word.")] = True,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the dossier to this file.")] = None,
-) -> None:
-    """Ask everything of one feature, and write a dossier: hypotheses, evidence for and against, a proposed label.
+def dossier(looked: Looked, feature: int, asked: Asked, say: Callable[[str], object] = lambda _: None) -> str:
+    """Everything that can be asked of a feature, as Markdown; `say` is told what is done meanwhile.
 
-    What fires it, the tokens it promotes, what it goes with, what changes it when scenes are varied, and what taking it
-    out does to the concept's word. The model runs; minutes on two cores.
-
-    [dim]saeflow feature investigate 57 --layer 8 --out feature-57.md[/dim]
+    Raises:
+        BadInput: there is no such feature or language, or the study's model is not on this machine.
     """
-    looked = Looked.at(study, layer)
     looked.view.feature(feature)
-    if out is not None and not out.expanduser().absolute().parent.is_dir():
-        raise BadInput(f"--out {out}: its folder does not exist")
     model = open_model(looked.study)
-    parts = list(_parts(looked, feature, language, images, model))
-    if ablate:
-        errors.print("[dim]taking the feature out[/dim]")
+    parts = parts_of(looked, feature, asked, model, say)
+    if asked.ablate:
+        say("taking the feature out")
         parts.append(_ablated(looked, feature, model))
-    text = "\n\n".join([f"# {looked.title(feature)}", *(part.markdown() for part in parts)]) + "\n"
-    if out is None:
-        console.print(text, markup=False)
-    else:
-        out.expanduser().write_text(text, encoding="utf-8")
-        console.print(f"  {out}", markup=False)
+    return "\n\n".join([f"# {looked.title(feature)}", *(part.markdown() for part in parts)]) + "\n"
 
 
-def _parts(looked: Looked, feature: int, language: str | None, images: int, model: Any) -> list[Part]:
+def parts_of(
+    looked: Looked, feature: int, asked: Asked, model: Any, say: Callable[[str], object] = lambda _: None
+) -> list[Part]:
+    """The label proposed, what the feature is, what was observed, and what varying did."""
     from core.features.hypotheses import hypotheses
 
-    means, words = looked.means(feature, language, None)
+    means, words = looked.means(feature, asked.language, None)
     found = hypotheses(means, looked.study.samples)
-    runs = _interventions(looked, feature, language, images)
+    runs = _interventions(looked, feature, asked, say)
     observed = Part("Observed", (f"{words[0].upper()}{words[1:]}.", *_observed(found)), (found.spreads, found.values))
-    return [_proposal(found, runs), _what_it_is(looked, feature, model), observed, _intervened(runs)]
+    return [proposal(found, runs), _what_it_is(looked, feature, model), observed, _intervened(runs)]
 
 
-def _proposal(found: Any, runs: dict[str, Judged]) -> Part:
+def proposal(found: Any, runs: dict[str, Judged]) -> Part:
     """The label, and what speaks for it and against it."""
     if found.label is None:
         return Part("Proposed label: none", ("No attribute of the images goes with the feature beyond chance.",))
@@ -123,16 +113,16 @@ def _observed(found: Any) -> tuple[str, ...]:
     return (f"{found.leading} explains most.", *beyond)
 
 
-def _interventions(looked: Looked, feature: int, language: str | None, images: int) -> dict[str, Judged]:
+def _interventions(looked: Looked, feature: int, asked: Asked, say: Callable[[str], object]) -> dict[str, Judged]:
     """The feature under each attribute of scenes that can be varied; none in a study of other samples."""
     from core.data.scene_changes import VALUES
 
     if looked.study.config["data"]["source"] != "scenes":
         return {}
-    told, found = looked.language(language), {}
+    told, found = looked.language(asked.language), {}
     for attribute in VALUES:
-        errors.print(f"[dim]{attribute} is varied[/dim]")
-        found[attribute] = run_varied(looked.study, looked.view, feature, Plan((attribute,), (), images, told))
+        say(f"{attribute} is varied")
+        found[attribute] = run_varied(looked, feature, Plan((attribute,), (), asked.images, told))
     return judge(found)
 
 
@@ -165,5 +155,5 @@ def _effect(row: dict[str, Any], name: str) -> str:
     beside = (
         f"{row['draws']} matched features {row['control_low']:.2g} to {row['control_high']:.2g}, p = {row['p']:.2g}"
     )
-    beyond = row["p"] <= _ALPHA and row["low"] is not None and not row["low"] <= 0 <= row["high"]
+    beyond = row["p"] <= ALPHA and row["low"] is not None and not row["low"] <= 0 <= row["high"]
     return f"{what} ({beside}): {'an effect' if beyond else 'no more than matched features do'}."

@@ -1,8 +1,7 @@
-"""`saeflow feature … --intervene`: something of the inputs is varied, all else fixed, and the model runs again."""
+"""Something of the inputs is varied, all else fixed, and the study's model runs again."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from rich.progress import Progress
 
-from cli.terminal import errors
 from core.data.languages import Language
 from core.errors import BadInput
+from core.progress import Progress, silent
 from core.reading.study import OpenedStudy
 from core.stats.families import ALPHA, corrected
+from explorer.looked import Looked
 
 DRAWS = 999
 EFFECT = "Mean activation over an image's rows, less the image's own mean over all values."
@@ -41,7 +40,7 @@ class Plan:
     language: Language
 
 
-def run_varied(study: OpenedStudy, view: Any, feature: int, plan: Plan) -> Varied:
+def run_varied(looked: Looked, feature: int, plan: Plan, progress: Progress = silent) -> Varied:
     """Run the study's model on the variations of its test images.
 
     Raises:
@@ -49,10 +48,10 @@ def run_varied(study: OpenedStudy, view: Any, feature: int, plan: Plan) -> Varie
     """
     from core.causal.varied import measure_varied
 
-    view.feature(feature)
-    with tempfile.TemporaryDirectory(prefix="saeflow-varied-") as folder, _progress() as progress:
-        asked = list(_variations(study, plan, Path(folder)))
-        table = measure_varied(open_model(study), view, feature, asked, progress)
+    looked.view.feature(feature)
+    with tempfile.TemporaryDirectory(prefix="saeflow-varied-") as folder:
+        asked = list(_variations(looked.study, plan, Path(folder)))
+        table = measure_varied(open_model(looked.study), looked.view, feature, asked, progress)
     what = " and ".join(plan.attributes) or f"the word {plan.words[0]!r}"
     images = table["image_id"].n_unique()
     return Varied(table, f"Intervened: {what} varied in {images} test images, {plan.language}, everything else fixed.")
@@ -111,13 +110,6 @@ def open_model(study: OpenedStudy) -> Any:
         named = asked["path"] or asked["factory"]
         raise BadInput(f"study {study.title}: its model {named} is no folder of this machine, so that it cannot run")
     return _loaded(folder, str(asked["compute_dtype"]))
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    with Progress(console=errors, transient=True) as bar:
-        task = bar.add_task("the model runs")
-        yield lambda done, total, metrics=None: bar.update(task, completed=done, total=total)
 
 
 @dataclass(frozen=True)
