@@ -31,6 +31,7 @@ from explorer.dossier import Asked, dossier
 from explorer.looks import (
     CELLS,
     all_features,
+    decoded,
     heat_map,
     heat_map_by_intervention,
     one_feature,
@@ -158,6 +159,19 @@ def top(
 ) -> None:
     """The images on which it fires most strongly, each with the token where it does."""
     give(strongest(look(study, layer), feature, by, top_k), as_json, html)
+
+
+@app.command()
+def decoder(
+    feature: FeatureArgument,
+    study: StudyOption = None,
+    layer: LayerOption = None,
+    top_k: TopOption = 10,
+    as_json: JsonOption = False,
+    html: HtmlOption = None,
+) -> None:
+    """The tokens that it promotes and suppresses by its direct path, and the nearest decoder rows."""
+    give(decoded(look(study, layer), feature, top_k), as_json, html)
 
 
 @app.command()

@@ -5,7 +5,7 @@ import polars as pl
 from core.stats.families import ALPHA
 from explorer.answer import Answer
 from explorer.looked import Looked
-from explorer.varying import EFFECT, Varied, judge, varied_heat
+from explorer.varying import EFFECT, Varied, judge, open_model, varied_heat
 
 OBSERVED = "Observed, not intervened: nothing was varied, so that what goes with the attribute may be the cause."
 _EXAMPLE = ("quantile", "value", "image_id", "language", "segment", "token")
@@ -49,6 +49,23 @@ def one_feature(looked: Looked, feature: int, top_k: int, max_examples: int) -> 
         shown = associations.select("language", "position_set", "auroc", "q", "support")
         tables[f"{looked.view.concept.name}, selection split (q within a language and position set)"] = shown
     return Answer(looked.title(feature), tuple(lines), tables)
+
+
+def decoded(looked: Looked, feature: int, top_k: int) -> Answer:
+    """The tokens that a feature promotes and suppresses by its direct path, and the nearest decoder rows.
+
+    Raises:
+        BadInput: there is no such feature, or the study's model is not on this machine.
+    """
+    from core.features.influence import promoted_tokens
+
+    own = looked.view.feature(feature)
+    tokens = promoted_tokens(looked.view.sae, open_model(looked.study), [feature], top_k)
+    ways = {way: tokens.filter(direction=way).select("rank", "token", "score") for way in ("promoted", "suppressed")}
+    lines = ("Decoder row, final norm and unembedding: the direct path alone, not what later layers make of it.",)
+    return Answer(
+        looked.title(feature), lines, {**ways, "nearest decoder rows": own.neighbours.drop("feature").head(top_k)}
+    )
 
 
 def swept(looked: Looked, feature: int, family: str | None, language: str | None, where: str | None) -> Answer:
