@@ -15,6 +15,7 @@ from core.errors import BadInput
 from core.planning.graph import Plan
 from core.planning.survey import survey
 from core.progress import Progress as Told
+from core.store.folders import refuse_filled
 from core.store.units import Unit
 from core.store.workspace import Workspace
 from core.study.layers import parse_layers
@@ -43,7 +44,7 @@ def export(
     units = [seen.plan.stage("extract_layer")[seen.plan.layers.index(layer)] for layer in chosen]
     _refuse_missing(units, seen.plan, settings.workspace, study)
     folder = folder.expanduser().resolve()
-    from core.activations.export import export_layers, refuse_filled  # torch: a second or two
+    from core.activations.export import export_layers  # torch: a second or two
     from core.activations.table import LayerTable
 
     refuse_filled(folder)
