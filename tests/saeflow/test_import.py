@@ -11,8 +11,19 @@ from tests.flows.commands import PROJECT
 
 HEAVY = ("torch", "transformers", "prefect", "mlflow", "altair", "sklearn", "polars", "numpy", "pydantic", "dask")
 PUBLIC = [
-    *("Analysis", "AnalysisInputs", "BadInput", "Control", "Estimate", "Figure", "LayerView", "Result", "Section"),
-    *("Source", "Study", "open", "run"),
+    *(
+        "ActivationLoader",
+        "Analysis",
+        "AnalysisInputs",
+        "BadInput",
+        "Control",
+        "Estimate",
+        "Figure",
+        "LayerView",
+        "Result",
+        "Section",
+    ),
+    *("Source", "Study", "open", "open_store", "run"),
 ]
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from core.errors import BadInput
+from core.features.backends.card import CARD, read_card
 from core.features.backends.loader import Activations, told
 from core.features.columns import map_array
 
 _NAMES = ("indptr", "rows", "values")
-_FIX = "run index_features again"
 
 
 class CscColumns:
@@ -41,13 +41,29 @@ class CscColumns:
         """F."""
         return len(self._columns[0]) - 1
 
+    def shape(self) -> tuple[int | None, int | None]:
+        """Features and rows; rows are null where neither a card nor the rows' offsets say how many."""
+        card, offsets = read_card(self.folder), self.folder / "csr_indptr.npy"
+        if card is not None and card.features != self.num_features:
+            raise BadInput(
+                f"{self.folder}: store.json says {card.features} features, and it has {self.num_features}; {self._fix}"
+            )
+        if card is None and offsets.is_file():
+            with told(offsets, self._fix):
+                return self.num_features, len(map_array(offsets)) - 1
+        return self.num_features, card.rows if card else None
+
     @cached_property
     def _columns(self) -> tuple[np.ndarray[Any, Any], ...]:
-        with told(self.folder, _FIX):
+        with told(self.folder, self._fix):
             indptr, rows, values = (map_array(self._path(name)) for name in _NAMES)
         if not len(indptr) or not int(indptr[-1]) == len(rows) == len(values):
-            raise BadInput(f"{self.folder}: its columns do not fit each other; {_FIX}")
+            raise BadInput(f"{self.folder}: its columns do not fit each other; {self._fix}")
         return indptr, rows, values
+
+    @property
+    def _fix(self) -> str:
+        return "convert the store again" if (self.folder / CARD).is_file() else "run index_features again"
 
     def _path(self, name: str) -> Path:
         return self.folder / f"csc_{name}.npy"

@@ -31,6 +31,11 @@ class TransposedZarr:
         """Whether a zarr array or group lies there."""
         return any((self.path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup"))
 
+    def shape(self) -> tuple[int | None, int | None]:
+        """Features and rows."""
+        features, rows = self._array.shape
+        return int(features), int(rows)
+
     def load(self, feature_id: int, /) -> Activations | None:
         """A feature's rows and values in memory; null where the array has no such feature.
 
