@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import cluster, compare, convert, export, layer, look, notify, run, serve, store
+from cli import activation_store, cluster, compare, convert, export, layer, look, notify, run, serve, store
 from flows.runtime.environment import settle
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.command(name="serve")(serve.serve)
 app.command(name="verify")(store.verify)
 app.command(name="gc")(store.gc)
 app.command(name="notify")(notify.notify)
+app.add_typer(activation_store.app, name="store")
 app.add_typer(cluster.app, name="cluster")
 
 
