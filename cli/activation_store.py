@@ -13,6 +13,7 @@ from core.features.activation_store import ActivationStore
 from core.features.converting import Target, convert_store
 from core.features.open_store import open_store
 from core.reading.study import open_by_name
+from core.study.model import IndexConfig
 from flows.runtime.settings import read_settings
 
 app = typer.Typer(no_args_is_help=True, help="Stores of activations: convert one, compute its statistics.")
@@ -48,6 +49,46 @@ def convert(
     for note in notes:
         console.print(f"  {note}", markup=False)
     _tell(open_store(target, backend=to))
+
+
+@app.command()
+def precompute(
+    folder: Annotated[
+        Path, typer.Argument(help="A store of layout csc, as `saeflow store convert` makes it.", show_default=False)
+    ],
+    sae: Annotated[
+        Path | None,
+        typer.Option(help="The SAE whose activations these are: a folder in SAELens' layout.", show_default=False),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="The model that the SAE reads: a checkpoint's folder.", show_default=False)
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Write tables that are there once more.")] = False,
+) -> None:
+    """Compute the statistics of a store that was made elsewhere, and write them beside its columns.
+
+    features.parquet: count, density, mean, maximum, quantiles, histogram, IDF and strongest rows of each feature.
+    histograms.parquet: a histogram of halvings of its maximum. coactivation.parquet: the features that fire with it.
+    idf.parquet: how rare each token is. With --sae neighbours.parquet: similar directions. With --sae and --model
+    influences.parquet: the 100 tokens that each feature promotes and suppresses most. Studies have all of this already.
+
+    [dim]saeflow store precompute store  ·  saeflow store precompute store --sae saes/17 --model models/gemma[/dim]
+    """
+    from core.features.precompute import Weights, precompute  # torch: a second or two
+    from core.lm.loading import load_model
+    from core.sae.formats import load_sae
+
+    store = open_store(folder, backend="csc")
+    if model is not None and sae is None:
+        raise BadInput("--model: needs --sae beside it; the tokens are those of the SAE's directions")
+    weights = Weights(
+        None if sae is None else load_sae(sae.expanduser()),
+        None if model is None else load_model(model.expanduser(), "float32", "cpu"),
+    )
+    with bar("computing") as progress:
+        told = precompute(store, weights, IndexConfig(), again, progress)
+    for name, what in told.items():
+        console.print(f"  {name}: {what}", markup=False)
 
 
 def _source(source: str, layer: int | None, backend: str | None) -> tuple[ActivationStore, dict[str, str] | None]:

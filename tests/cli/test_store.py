@@ -100,3 +100,23 @@ def test_what_is_wrong_is_one_line(
 def test_help_names_every_layout() -> None:
     told = saeflow_here("none", "store", "convert", "--help").stdout
     assert all(word in told for word in ("csc", "zarr", "sparse-files", "batch_0000.zarr", "--layer"))
+
+
+def test_statistics_are_computed_and_what_became_of_each_table_is_told(tmp_path: Path, columns: Path) -> None:
+    ended = saeflow_here(tmp_path, "store", "precompute", str(columns))
+    assert ended.returncode == 0, ended.stderr
+    lines = list(filter(None, ended.stdout.splitlines()))
+    assert lines[:2] == ["  features.parquet: 6 rows", "  histograms.parquet: 6 rows"]
+    assert lines[-1] == "  influences.parquet: left out: needs --sae and --model"
+    assert open_store(columns).statistics is not None
+
+
+def test_what_is_wrong_with_weights_is_one_line(tmp_path: Path, columns: Path) -> None:
+    for words, line in (
+        (("--model", "none"), "error: --model: needs --sae beside it"),
+        (("--sae", str(tmp_path / "none")), f"error: {tmp_path / 'none'}"),
+    ):
+        ended = saeflow_here(tmp_path, "store", "precompute", str(columns), *words)
+        assert ended.returncode == 1 and ended.stderr.startswith(line) and len(ended.stderr.splitlines()) == 1
+    ended = saeflow_here(tmp_path, "store", "precompute", str(tmp_path / "old"))
+    assert ended.stderr.startswith("error: open_store: nothing of back end 'csc' is there; there is batch-scan in ")
