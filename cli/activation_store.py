@@ -1,5 +1,6 @@
 """`saeflow store`: activations by feature in other layouts, and what is computed of them once."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -102,7 +103,9 @@ def _source(source: str, layer: int | None, backend: str | None) -> tuple[Activa
     index = study.index(layer)
     sae = study.sae_artifact(layer)
     assert sae is not None  # the layer was opened
-    return open_store(index.folder, backend=backend), {"study": study.title, "layer": str(layer), "sae": sae.ref}
+    described = study.described(layer)
+    store = replace(open_store(index.folder, backend=backend), beside=(described,) if described else ())
+    return store, {"study": study.title, "layer": str(layer), "sae": sae.ref}
 
 
 def _tell(store: ActivationStore) -> None:

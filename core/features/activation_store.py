@@ -22,11 +22,17 @@ _STRONGEST = 100
 @dataclass(frozen=True, repr=False)
 class ActivationStore:
     """Where each feature of an SAE is active. `layout` is what is read, `passed_over` says of faster layouts that are
-    there why they are not."""
+    there why they are not. `beside` are further folders of its tables."""
 
     layout: Layout
     passed_over: tuple[str, ...] = ()
     saved: SavedExamples | None = None
+    beside: tuple[Path, ...] = ()
+
+    def table_file(self, name: str) -> Path | None:
+        """The file of a table of the features or rows, in the store's folder or in those of `beside`; null where it is
+        in none."""
+        return next((path for folder in (self.place, *self.beside) if (path := folder / name).is_file()), None)
 
     @property
     def backend(self) -> str:
@@ -104,8 +110,7 @@ class ActivationStore:
         return self._table("features.parquet")
 
     def _table(self, name: str) -> pl.DataFrame | None:
-        path = self.place / name
-        if not path.is_file():
+        if (path := self.table_file(name)) is None:
             return None
         try:
             return pl.read_parquet(path, glob=False)

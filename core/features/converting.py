@@ -59,8 +59,8 @@ def convert_store(
     with renamed_into(target) as folder:
         notes = _write(store, (features, rows), to, folder, progress)
         for name in TABLES:
-            if (store.place / name).is_file():
-                shutil.copyfile(store.place / name, folder / name)
+            if (found := store.table_file(name)) is not None:
+                shutil.copyfile(found, folder / name)
         StoreCard(features, rows, origin or store.layout.origin or {}).write(folder)
     return notes
 

@@ -4,19 +4,20 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from jaxtyping import Bool
 
-from core.features.statistics import Chunk, Occurrences, RowKinds
+from core.features.statistics import Chunk, Occurrences
 
 HALVINGS = 16
 """Bins of a histogram."""
 HISTOGRAMS = pl.Schema({"feature": pl.UInt32(), "max": pl.Float32(), "counts": pl.List(pl.UInt32())})
-"""One row a feature, over rows that are not special. `counts`, from weak to strong: the last counts activations of at
+"""One row a feature. `counts`, from weak to strong: the last counts activations of at
 least half of `max`, the one before those of at least a quarter of it, and so on; the first counts all weaker ones."""
 
 
-def log_histograms(occurrences: Occurrences, kinds: RowKinds) -> pl.DataFrame:
-    """The histogram of every feature; columns as `HISTOGRAMS` has them, `max` null for one that never fires."""
-    parts = [_of(chunk.where(kinds.counted[chunk.rows])) for chunk in occurrences.chunks()]
+def log_histograms(occurrences: Occurrences, counted: Bool[np.ndarray, " T"]) -> pl.DataFrame:
+    """The histogram of every feature over the rows of `counted`: `HISTOGRAMS`, `max` null where it never fires."""
+    parts = [_of(chunk.where(counted[chunk.rows])) for chunk in occurrences.chunks()]
     return pl.concat(parts) if parts else HISTOGRAMS.to_frame()
 
 

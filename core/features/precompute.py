@@ -9,7 +9,6 @@ import polars as pl
 
 from core.errors import BadInput
 from core.features.activation_store import ActivationStore
-from core.features.columns import map_array
 from core.features.histograms import log_histograms
 from core.features.influence import influences
 from core.features.neighbours import coactivation, decoder_neighbours
@@ -51,11 +50,11 @@ def precompute(
         OSError: the disk is full.
     """
     rows = _refuse_unfit(store, weights)
-    kinds = plain_kinds(rows)
-    occurrences = Occurrences(*(map_array(store.place / f"csc_{name}.npy") for name in ("indptr", "rows", "values")))
+    kinds = _plain_kinds(rows)
+    occurrences = Occurrences.open(store.place)
     made: Mapping[str, Callable[[], pl.DataFrame | str]] = {
         "features.parquet": lambda: feature_statistics(occurrences, kinds, config.top_rows),
-        "histograms.parquet": lambda: log_histograms(occurrences, kinds),
+        "histograms.parquet": lambda: log_histograms(occurrences, kinds.counted),
         "coactivation.parquet": lambda: coactivation(occurrences, kinds, config.neighbours),
         "idf.parquet": lambda: _idf(store),
         "neighbours.parquet": lambda: _neighbours(weights, config),
@@ -87,7 +86,7 @@ def _refuse_unfit(store: ActivationStore, weights: Weights) -> int:
     return store.num_rows
 
 
-def plain_kinds(rows: int) -> RowKinds:
+def _plain_kinds(rows: int) -> RowKinds:
     """Rows of which nothing is known: each counts, and is a sample of its own."""
     own, nothing = np.arange(rows), np.full(rows, -1)
     return RowKinds(np.ones(rows, bool), own, own, np.zeros(rows, np.int64), nothing, nothing, pl.DataFrame(), rows)

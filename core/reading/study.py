@@ -106,6 +106,20 @@ class OpenedStudy:
         self._check([found])
         return FeatureIndex.open(self._path(found))
 
+    def described(self, layer: int) -> Path | None:
+        """The folder of what is known of all features of a layer beside its index: `histograms.parquet`, `idf.parquet`
+        and, where the model's vocabulary head reads the SAE, `influences.parquet`; null in a study from before it.
+
+        Raises:
+            BadInput: the layer is not there, or a file is damaged.
+        """
+        self._parts(layer)
+        found = self._made.described.get(layer)
+        if found is None:
+            return None
+        self._check([found])
+        return self._path(found)
+
     @property
     def results(self) -> tuple[str, ...]:
         """The analyses whose results are there."""

@@ -15,7 +15,7 @@ from core.features.histograms import HALVINGS, HISTOGRAMS, log_histograms
 from core.features.influence import INFLUENCES, influences, promoted_tokens
 from core.features.neighbours import COACTIVATION, NEIGHBOURS
 from core.features.open_store import open_store
-from core.features.precompute import Weights, plain_kinds, precompute
+from core.features.precompute import Weights, precompute
 from core.features.statistics import FEATURES, Occurrences
 from core.features.token_idf import TOKEN_IDF, caption_idf, row_idf
 from core.lm.loaded import LoadedModel
@@ -90,10 +90,12 @@ def test_a_caption_s_tokens_are_counted_once_a_sample(layer: Layer) -> None:
 
 def test_histograms_count_by_halvings_of_the_maximum() -> None:
     values = np.array([8, 4, 3.999, 2, 1e-9, 1, 5], np.float32)
-    found = log_histograms(Occurrences(np.array([0, 7, 7]), np.arange(7), values), plain_kinds(7))
+    found = log_histograms(Occurrences(np.array([0, 7, 7]), np.arange(7), values), np.ones(7, bool))
     assert found.schema == HISTOGRAMS and found["max"].to_list() == [8, None]
     assert found["counts"][0].to_list() == [1, *[0] * (HALVINGS - 4), 1, 2, 3]
     assert found["counts"][1].to_list() == [0] * HALVINGS
+    fewer = log_histograms(Occurrences(np.array([0, 7, 7]), np.arange(7), values), np.arange(7) > 0)
+    assert fewer["max"][0] == 5 and fewer["counts"][0].to_list()[-2:] == [1, 3]
 
 
 def test_influences_are_the_promoted_tokens_of_every_feature(store: ActivationStore, loaded: LoadedModel) -> None:
