@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from core.features.converting import convert_store
@@ -31,13 +32,16 @@ def study_of(columns: Path, root: Path) -> Artifact:
     sae, report = Unit("train_sae", 1, "17", {"layer": 17}), Unit("report", 1, "", {})
     inputs = {"shards": (), "layer": (sae.artifact,), "sae": (sae.artifact,)}
     index = Unit("index_features", 1, "17", {"layer": 17}, inputs)
-    for unit in (sae, index):
+    described = Unit("describe_features", 1, "17", {"layer": 17})
+    for unit in (sae, index, described):
         staged = workspace.store.staging(unit.artifact)
         if unit is index:
             shutil.copytree(columns, staged, dirs_exist_ok=True)
             (staged / "store.json").unlink()
+        if unit is described:
+            pl.DataFrame({"token_id": [7]}).write_parquet(staged / "idf.parquet")
         workspace.store.publish(staged, unit.artifact, {"unit": unit.to_json(), "label": unit.label, "study": "cats"})
-    refs = [unit.artifact.ref for unit in (sae, index)]
+    refs = [unit.artifact.ref for unit in (sae, index, described)]
     workspace.remember("cats-1", {"study": {"name": "cats"}, "artifacts": refs, "report": report.artifact.ref})
     return sae.artifact
 
@@ -63,6 +67,7 @@ def test_a_layer_of_a_study_is_converted_and_its_sae_noted(tmp_path: Path, colum
     card = json.loads((tmp_path / "files" / "store.json").read_text())
     assert card == {"features": 6, "rows": 19, "origin": {"study": "cats", "layer": "17", "sae": sae.ref}}
     assert open_store(tmp_path / "files").activations(4)[0].tolist() == list(range(19))
+    assert pl.read_parquet(tmp_path / "files" / "idf.parquet")["token_id"].to_list() == [7]
 
 
 def test_a_damaged_faster_layout_is_warned_of(tmp_path: Path, columns: Path) -> None:

@@ -1,5 +1,6 @@
 """Back ends of installed packages: used where nothing faster is there, and told in one line where they are broken."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from core.errors import BadInput
 from core.features.backends.packages import GROUP
 from core.features.open_store import open_store
+from tests.flows.commands import PROJECT
 from tests.packages import leave
 
 GOOD = """
@@ -114,3 +116,12 @@ def test_a_broken_package_is_asked_only_where_nothing_faster_is_there(site: Path
     assert open_store(tmp_path).backend == "sparse-files"
     with pytest.raises(BadInput, match=r"^back end pairs of saeflow-mine 1\.0"):
         open_store(tmp_path, backend="pairs")
+
+
+def test_the_back_end_that_the_docs_show_works(site: Path, tmp_path: Path) -> None:
+    page = (PROJECT / "docs" / "store.md").read_text("utf-8")
+    (shown,) = re.findall(r"```python\n(import numpy.*?class Pairs.*?)```", page, re.DOTALL)
+    leave(site, GROUP, "pairs", shown + "\nPOINT = Pairs\n")
+    np.save(tmp_path / "pairs.npy", np.array([[7, 8, 7], [4, 5, 9], [0.5, 1.0, 2.0]]))
+    rows, values = open_store(tmp_path).activations(7)
+    assert (rows.tolist(), values.tolist()) == ([4, 9], [0.5, 2.0])
