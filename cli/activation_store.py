@@ -38,7 +38,7 @@ def convert(
     csc is the fastest to read: csc_indptr.npy, csc_rows.npy and csc_values.npy, memory-mapped. zarr is one
     array of features × rows, transposed_activations.zarr. sparse-files is neuron_0000/idxs.npy and acts.npy, and so on.
     SOURCE may also have the batches of older scripts: activations/batch_0000.zarr, metadata/batch_0000.parquet,
-    conversion_metadata.json. What is known of rows and features goes along. TARGET is there once it is whole.
+    conversion_metadata.json. Tables that lie beside a store go along. TARGET is there once it is whole.
 
     [dim]saeflow store convert demo layer-17 --layer 17 --to zarr  ·  saeflow store convert old store --to csc[/dim]
     """
