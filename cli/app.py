@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from cli import cluster, compare, convert, export, feature, layer, look, mcp, notify, run, serve, store
+from cli import (
+    activation_store,
+    cluster,
+    compare,
+    convert,
+    export,
+    feature,
+    layer,
+    look,
+    mcp,
+    notify,
+    run,
+    serve,
+    store,
+)
 from flows.runtime.environment import settle
 
 app = typer.Typer(
@@ -36,6 +50,7 @@ app.command(name="verify")(store.verify)
 app.command(name="gc")(store.gc)
 app.command(name="mcp")(mcp.mcp)
 app.command(name="notify")(notify.notify)
+app.add_typer(activation_store.app, name="store")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(feature.app, name="feature")
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from core.activations.table import LayerTable
 from core.features import examples
 from core.features.index import FeatureIndex
+from core.features.pagerank import token_pagerank
 from core.sae.architectures import SparseAutoencoder
 
 
@@ -41,6 +42,12 @@ class FeatureView:
     def coactivation(self) -> pl.DataFrame:
         """The features that fire in the same rows, by Jaccard index."""
         return self._of(self.index.coactivation)
+
+    @property
+    def tokens(self) -> pl.DataFrame:
+        """The caption tokens that it fires on, by PageRank, beside its mean activation there and their lift: the
+        columns of `core.features.pagerank.RANKED`."""
+        return token_pagerank(self.index, self.table, self.feature)
 
     @property
     def activations(self) -> pl.DataFrame:

@@ -13,7 +13,8 @@ from core.analysis.result import Result
 from core.data.known_concepts import THE_CONCEPT
 from core.data.samples import analysed, capture_drops, read_samples
 from core.errors import BadInput
-from core.reading.made import Made
+from core.features.index import FeatureIndex
+from core.reading.made import LayerArtifacts, Made
 from core.reading.results import read_estimates, read_result
 from core.stats.estimate import Estimate, as_table
 from core.store.artifacts import Artifact, read_json
@@ -110,15 +111,36 @@ class OpenedStudy:
         """
         from core.features import opened_layer  # it loads PyTorch
 
-        found, ranked = self._made.layers.get(layer), self._made.rankings.get(layer)
-        if found is None:
-            there = ", ".join(map(str, self.layers)) or "none"
-            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
+        found, ranked = self._parts(layer), self._made.rankings.get(layer)
         parts = [found.table, found.sae, found.index, *([ranked] if ranked else [])]
         self._check([*found.shards, *parts])
         folders = opened_layer.LayerFolders([self._path(shard) for shard in found.shards], *map(self._path, parts))
         studied = opened_layer.Studied(self.samples, self.languages, THE_CONCEPT)
         return opened_layer.open_layer(layer, folders, studied)
+
+    def index(self, layer: int) -> FeatureIndex:
+        """A layer's feature index alone, for which PyTorch is not loaded.
+
+        Raises:
+            BadInput: the layer is not there, or a file of the index is damaged.
+        """
+        found = self._parts(layer).index
+        self._check([found])
+        return FeatureIndex.open(self._path(found))
+
+    def described(self, layer: int) -> Path | None:
+        """The folder of what is known of all features of a layer beside its index: `histograms.parquet`, `idf.parquet`
+        and, where the model's vocabulary head reads the SAE, `influences.parquet`; null in a study from before it.
+
+        Raises:
+            BadInput: the layer is not there, or a file is damaged.
+        """
+        self._parts(layer)
+        found = self._made.described.get(layer)
+        if found is None:
+            return None
+        self._check([found])
+        return self._path(found)
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -193,6 +215,13 @@ class OpenedStudy:
     def _samples(self) -> Path:
         self._check([self.samples_artifact])
         return self._path(self.samples_artifact)
+
+    def _parts(self, layer: int) -> LayerArtifacts:
+        found = self._made.layers.get(layer)
+        if found is None:
+            there = ", ".join(map(str, self.layers)) or "none"
+            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
+        return found
 
     def _path(self, artifact: Artifact) -> Path:
         return self.workspace.store.path(artifact)
