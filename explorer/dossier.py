@@ -9,6 +9,7 @@ import polars as pl
 from core.stats.families import ALPHA
 from explorer.answer import cells, names_of
 from explorer.looked import Looked
+from explorer.looks import promoted
 from explorer.varying import EFFECT, Judged, Plan, judge, open_model, run_varied
 
 
@@ -46,17 +47,14 @@ def dossier(looked: Looked, feature: int, asked: Asked, say: Callable[[str], obj
         BadInput: there is no such feature or language, or the study's model is not on this machine.
     """
     looked.view.feature(feature)
-    model = open_model(looked.study)
-    parts = parts_of(looked, feature, asked, model, say)
+    parts = parts_of(looked, feature, asked, say)
     if asked.ablate:
         say("taking the feature out")
-        parts.append(_ablated(looked, feature, model))
+        parts.append(_ablated(looked, feature))
     return "\n\n".join([f"# {looked.title(feature)}", *(part.markdown() for part in parts)]) + "\n"
 
 
-def parts_of(
-    looked: Looked, feature: int, asked: Asked, model: Any, say: Callable[[str], object] = lambda _: None
-) -> list[Part]:
+def parts_of(looked: Looked, feature: int, asked: Asked, say: Callable[[str], object] = lambda _: None) -> list[Part]:
     """The label proposed, what the feature is, what was observed, and what varying did."""
     from core.features.hypotheses import hypotheses
 
@@ -64,7 +62,7 @@ def parts_of(
     found = hypotheses(means, looked.study.samples)
     runs = _interventions(looked, feature, asked, say)
     observed = Part("Observed", (f"{words[0].upper()}{words[1:]}.", *_observed(found)), (found.spreads, found.values))
-    return [proposal(found, runs), _what_it_is(looked, feature, model), observed, _intervened(runs)]
+    return [proposal(found, runs), _what_it_is(looked, feature), observed, _intervened(runs)]
 
 
 def proposal(found: Any, runs: dict[str, Judged]) -> Part:
@@ -89,13 +87,11 @@ def proposal(found: Any, runs: dict[str, Judged]) -> Part:
     return Part(f"Proposed label: {found.label}", tuple(lines))
 
 
-def _what_it_is(looked: Looked, feature: int, model: Any) -> Part:
-    from core.features.influence import promoted_tokens
-
+def _what_it_is(looked: Looked, feature: int) -> Part:
     own = looked.view.feature(feature)
     known = own.statistics
     share = f"Active in {known['count']:,} of {looked.view.index.num_rows:,} rows ({100 * known['density']:.2g} %)."
-    tokens = promoted_tokens(looked.view.sae, model, [feature], 8)
+    tokens = promoted(looked, feature, 8)
     by = {way: tokens.filter(direction=way)["token"].to_list() for way in ("promoted", "suppressed")}
     lines = (share, *(f"Tokens {way} (direct path): {' · '.join(map(repr, found))}" for way, found in by.items()))
     nearest = own.neighbours.drop("feature").head(5)
@@ -135,11 +131,13 @@ def _intervened(runs: dict[str, Judged]) -> Part:
     return Part("Intervened: one attribute is varied, everything else is fixed", tuple(lines), tuple(tables))
 
 
-def _ablated(looked: Looked, feature: int, model: Any) -> Part:
+def _ablated(looked: Looked, feature: int) -> Part:
     from core.causal.one_feature import Size, ablate_feature
     from core.reading.inputs import analysis_inputs
 
-    table = ablate_feature(analysis_inputs(looked.study, lambda: model), looked.view, feature, Size())
+    table = ablate_feature(
+        analysis_inputs(looked.study, lambda: open_model(looked.study)), looked.view, feature, Size()
+    )
     name = looked.view.concept.name
     lines = [_effect(row, name) for row in table.to_dicts()]
     return Part("Taken out", tuple(lines or (f"No caption has a word of {name} with a counterpart.",)), (table,))

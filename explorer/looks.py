@@ -55,17 +55,30 @@ def decoded(looked: Looked, feature: int, top_k: int) -> Answer:
     """The tokens that a feature promotes and suppresses by its direct path, and the nearest decoder rows.
 
     Raises:
-        BadInput: there is no such feature, or the study's model is not on this machine.
+        BadInput: there is no such feature, or no step wrote these tokens and the study's model is not on this machine.
     """
-    from core.features.influence import promoted_tokens
-
     own = looked.view.feature(feature)
-    tokens = promoted_tokens(looked.view.sae, open_model(looked.study), [feature], top_k)
+    tokens = promoted(looked, feature, top_k)
     ways = {way: tokens.filter(direction=way).select("rank", "token", "score") for way in ("promoted", "suppressed")}
     lines = ("Decoder row, final norm and unembedding: the direct path alone, not what later layers make of it.",)
-    return Answer(
-        looked.title(feature), lines, {**ways, "nearest decoder rows": own.neighbours.drop("feature").head(top_k)}
-    )
+    nearest = own.neighbours.drop("feature").head(top_k)
+    return Answer(looked.title(feature), lines, {**ways, "nearest decoder rows": nearest})
+
+
+def promoted(looked: Looked, feature: int, most: int) -> pl.DataFrame:
+    """`most` of the tokens that a feature promotes, and of those that it suppresses: `core.features.influence.PROMOTED`.
+
+    Raises:
+        BadInput: no step has written them, and the study's model is not on this machine.
+    """
+    folder = looked.study.described(looked.view.layer)
+    known = None if folder is None else folder / "influences.parquet"
+    if known is not None and known.is_file():
+        table = pl.scan_parquet(known, glob=False).filter(pl.col("feature") == feature, pl.col("rank") <= most)
+        return table.collect()
+    from core.features.influence import promoted_tokens
+
+    return promoted_tokens(looked.view.sae, open_model(looked.study), [feature], most)
 
 
 def swept(looked: Looked, feature: int, family: str | None, language: str | None, where: str | None) -> Answer:

@@ -17,7 +17,6 @@ from core.sae.architectures import SparseAutoencoder
 from core.study.model import IndexConfig
 from explorer.dossier import Asked, parts_of, proposal
 from explorer.looked import Looked
-from explorer.varying import open_model
 from tests.core.sae.dictionary import random_sae
 from tests.flows.commands import saeflow_here
 
@@ -63,7 +62,7 @@ def planted(view: Any, samples: pl.DataFrame) -> SparseAutoencoder:
 def test_a_planted_feature_s_dossier_names_its_attribute_and_varying_it_changes_it(
     looked: Looked, feature: int, attribute: str, value: str
 ) -> None:
-    parts = parts_of(looked, feature, Asked("en", 6), open_model(looked.study))
+    parts = parts_of(looked, feature, Asked("en", 6))
     text = "\n".join(part.markdown() for part in parts)
     assert text.startswith(f"## Proposed label: {attribute}: {value}"), text[:1500]
     assert f"For: when {attribute} alone is varied, its values explain" in text
