@@ -156,12 +156,12 @@ def test_all_features_are_described_and_those_shown_the_same_way(study: OpenedSt
     shown = study.result("interpretation").tables["promoted"].filter(layer=17)
     folder = study.described(17)
     assert folder is not None and shown.height
-    described = pl.read_parquet(folder / "influences.parquet")
+    described = pl.read_parquet(folder / "influences.parquet", glob=False)
     both = shown.join(described, on=["feature", "direction", "rank"])
     assert both.height == shown.height and both["token_id"].equals(both["token_id_right"])
     index = study.index(17)
     assert described["feature"].n_unique() == index.num_features
-    counts = pl.read_parquet(folder / "histograms.parquet")["counts"].list.sum()
+    counts = pl.read_parquet(folder / "histograms.parquet", glob=False)["counts"].list.sum()
     assert counts.to_list() == index.features["count"].to_list()
 
 
