@@ -66,7 +66,7 @@ def decoded(looked: Looked, feature: int, top_k: int) -> Answer:
 
 
 def promoted(looked: Looked, feature: int, most: int) -> pl.DataFrame:
-    """`most` of the tokens that a feature promotes, and of those that it suppresses: `core.features.influence.PROMOTED`.
+    """`most` of the tokens that a feature promotes and suppresses: the columns of `core.features.influence.PROMOTED`.
 
     Raises:
         BadInput: no step has written them, and the study's model is not on this machine.
