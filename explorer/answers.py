@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Literal
 
-import polars as pl
+import orjson
 import pyarrow as pa
 from fastapi import Request
 from fastapi.responses import Response
@@ -43,9 +43,8 @@ def unchanged(request: Request, tag: str) -> Response | None:
 
 
 def json_answer(request: Request, document: Any, tag: str | None = None) -> Response:
-    """A document as JSON; numbers that JSON has none for are null already (`plain`)."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=str)
-    return answer(request, text.encode(), JSON, tag)
+    """A document as JSON; what is no finite number is null there."""
+    return answer(request, orjson.dumps(document, default=str), JSON, tag)
 
 
 def answer(
@@ -58,19 +57,6 @@ def answer(
         content = _CODECS[encoding].compress(content, asbytes=True)
         headers["Content-Encoding"] = encoding
     return Response(content, media_type=media, headers=headers)
-
-
-def plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """The table with null for what is no finite number, and of float32 the nine digits that tell it from others."""
-    real = [name for name, kind in frame.schema.items() if kind.is_float()]
-    single = [name for name in real if frame.schema[name] == pl.Float32]
-    frame = frame.with_columns(pl.col(single).cast(pl.Float64).round_sig_figs(9)) if single else frame
-    return frame.with_columns(pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in real)
-
-
-def rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """The table as JSON writes it, an object per row."""
-    return plain(frame).to_dicts()
 
 
 def _headers(tag: str | None) -> dict[str, str]:

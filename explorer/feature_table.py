@@ -67,6 +67,8 @@ def _among(associations: pl.DataFrame, wanted: Mapping[str, str | None]) -> pl.D
 
 def with_labels(table: pl.DataFrame, labels: Mapping[int, str]) -> pl.DataFrame:
     """The table with the text of each feature's label, null where it has none."""
+    if not labels:
+        return table.with_columns(pl.lit(None, pl.String).alias(LABEL))
     named = pl.DataFrame({"feature": labels.keys(), LABEL: labels.values()}, {"feature": pl.UInt32, LABEL: pl.String})
     return table.join(named, on="feature", how="left", maintain_order="left")
 
@@ -92,7 +94,7 @@ def ordered(table: pl.DataFrame, asked: str) -> pl.DataFrame:
     """
     order = Order(asked.removeprefix("-"), asked.startswith("-"))
     _known(table.schema, order.column, "sort")
-    return table.sort(order.column, "feature", descending=[order.descending, False], nulls_last=True)
+    return table.sort(order.column, descending=order.descending, nulls_last=True, maintain_order=True)
 
 
 def _condition(schema: pl.Schema, term: str) -> pl.Expr:

@@ -5,6 +5,7 @@ layer's files are opened between two looks at its artefacts that must agree, and
 """
 
 import hashlib
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -149,13 +150,12 @@ class Library:
 
     def _current(self) -> dict[str, OpenedStudy]:
         """The studies as records and artefacts are now: a record is replaced, an artefact renamed into its folder."""
-        folders = [*_inside(self._workspace.store.root), self._workspace.studies, *_inside(self._workspace.studies)]
-        seen = tuple(map(_stamp, folders))
+        seen = (*_stamps(self._workspace.store.root), *_stamps(self._workspace.studies))
         if seen != self._seen:
             with self._lock:
                 self._studies = {study.key: study for study in self._opened()}
                 self._named = {}
-                newest = max(changed for _, changed, _ in seen)
+                newest = max((changed for _, changed, _ in seen), default=0)
                 self._seen = seen if time.time_ns() - newest > _SETTLED_S * 1e9 else None
         return self._studies
 
@@ -172,16 +172,11 @@ def _layer(study: OpenedStudy) -> dict[str, int]:
     return {} if study.of_layer is None else {"layer": study.of_layer}
 
 
-def _inside(folder: Path) -> list[Path]:
+def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, time and inode of each entry, in order of name: of what is renamed or replaced there, another."""
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries if not entry.name.startswith(".")]
     except FileNotFoundError:
-        return []
-
-
-def _stamp(path: Path) -> tuple[str, int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return path.name, 0, 0
-    return path.name, stat.st_mtime_ns, stat.st_ino
+        return
+    yield from sorted((name, stat.st_mtime_ns, stat.st_ino) for name, stat in found)

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from explorer.answers import rows
 from explorer.library import ShownLayer
 
 
@@ -21,7 +20,7 @@ class Page(NamedTuple):
 
     def cut(self, table: pl.DataFrame) -> list[dict[str, Any]]:
         """The page's rows."""
-        return rows(table[self.span])
+        return table[self.span].to_dicts()
 
 
 def of_layer(shown: ShownLayer, **more: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 
 from core.reading.study import OpenedStudy
-from explorer.answers import rows
 from explorer.library import ShownLayer
 from explorer.refusals import NOT_THERE, UNUSABLE, Refusal
 
@@ -23,7 +22,7 @@ def sample_of(study: OpenedStudy, sample_id: str) -> Mapping[str, Any]:
         raise Refusal(
             NOT_THERE, f"sample {sample_id[:100]!r}: is none of {study.title}; `top_rows` and activations name some"
         )
-    return rows(found)[0]
+    return found.row(0, named=True)
 
 
 def strongest(shown: ShownLayer, sample: Mapping[str, Any], segment: str | None = None) -> pl.DataFrame:

@@ -45,7 +45,8 @@ class Place:
             BadInput: the port is taken, or the host is none of this machine's.
         """
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listening = socket.socket(family)
+        # Named, for asyncio sends at once (TCP_NODELAY) what it knows to be TCP: 40 ms per answer.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((self.host, self.port))

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 from fastapi import APIRouter, Query, Response
 
-from explorer.answers import ARROW, answer, json_answer, rows, tag_of, unchanged
+from explorer.answers import ARROW, answer, json_answer, tag_of, unchanged
 from explorer.library import ShownLayer
 from explorer.pages import Page, of_layer
 from explorer.schema import Activations
@@ -65,8 +65,8 @@ def _page(asked: Asked, feature: int, page: Page, sort: str) -> Response:
 
 
 def _rows(shown: ShownLayer, found: np.ndarray, values: np.ndarray) -> list[dict[str, Any]]:
-    tokens = shown.indexed.tokens[found].select(pl.col("index").alias("row"), *_TOKEN)
-    return rows(tokens.with_columns(pl.Series("value", values, pl.Float32)))
+    tokens = shown.indexed.tokens.select(pl.col("index").alias("row"), *_TOKEN)[found]
+    return tokens.with_columns(pl.Series("value", values, pl.Float32)).to_dicts()
 
 
 def _stream(found: np.ndarray, values: np.ndarray, about: dict[str, str]) -> bytes:

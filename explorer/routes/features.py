@@ -4,7 +4,7 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from explorer.answers import json_answer, plain, rows, tag_of, unchanged
+from explorer.answers import json_answer, tag_of, unchanged
 from explorer.feature_table import chosen, ordered, with_labels
 from explorer.library import ShownLayer
 from explorer.pages import of_layer, paged
@@ -78,7 +78,7 @@ def top(
     if same := unchanged(asked.request, tag):
         return same
     found = strongest(shown, sample_of(shown.study, sample), segment).head(limit)
-    return json_answer(asked.request, of_layer(shown, sample=sample, features=rows(found)), tag)
+    return json_answer(asked.request, of_layer(shown, sample=sample, features=found.to_dicts()), tag)
 
 
 def _tag(asked: InPath, shown: ShownLayer) -> str:
@@ -89,12 +89,11 @@ def _document(shown: ShownLayer, number: int, examples: tuple[int, int]) -> dict
     found = shown.indexed.feature(number)
     associations = shown.indexed.associations
     shown.count(int(found.statistics["count"]))
-    statistics = plain(shown.indexed.index.features.filter(feature=number))
     return {
-        "statistics": statistics.row(0, named=True),
-        "positions": rows(found.positions),
-        "neighbours": rows(found.neighbours),
-        "coactivation": rows(found.coactivation),
-        "associations": [] if associations is None else rows(associations.filter(feature=number)),
-        "examples": rows(found.examples(*examples)) if examples[1] else [],
+        "statistics": found.statistics,
+        "positions": found.positions.to_dicts(),
+        "neighbours": found.neighbours.to_dicts(),
+        "coactivation": found.coactivation.to_dicts(),
+        "associations": [] if associations is None else associations.filter(feature=number).to_dicts(),
+        "examples": found.examples(*examples).to_dicts() if examples[1] else [],
     }

@@ -6,7 +6,7 @@ import polars as pl
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from explorer.answers import json_answer, rows
+from explorer.answers import json_answer
 from explorer.pages import of_layer
 from explorer.refusals import UNUSABLE, Refusal
 from explorer.samples import by_feature
@@ -65,5 +65,5 @@ def _found(asked: Asked, wanted: Wanted, picture: bytes | None) -> Response:
     among = found.entries.filter(pl.col("index").is_in(own["index"].implode()))
     strongest = by_feature(among, own).head(wanted.limit)
     tokens = found.tokens.select("index", "token_id", "token", "segment", "language", "position", "special")
-    document = of_layer(shown, text=wanted.text, tokens=rows(tokens), features=rows(strongest))
+    document = of_layer(shown, text=wanted.text, tokens=tokens.to_dicts(), features=strongest.to_dicts())
     return json_answer(asked.request, document)
