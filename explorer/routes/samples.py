@@ -1,6 +1,7 @@
 """Samples and their pictures."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request, Response
 
@@ -20,8 +21,7 @@ def sample(request: Request, served: ServedNow, sample_id: Id, study: AskedStudy
     found = served.library.study(served.named_study(study))
     own = dict(sample_of(found, sample_id))
     image = own.pop("image", None)
-    address = request.app.url_path_for("image", image_id=own["image_id"]) if image is not None else None
-    link = None if address is None else f"{address}?study={found.key}"
+    link = None if image is None else f"/images/{quote(own['image_id'], safe='')}?study={quote(found.key)}"
     return json_answer(request, {"study": found.key, "sample": own, "image": link})
 
 
