@@ -51,7 +51,7 @@ def explore(
 
     GET /openapi.json lists every address; docs/explorer.md shows them with their answers.
     """
-    from explorer.serving import Place, run, what_is_served  # FastAPI: other commands need not wait for it
+    from explorer.server.serving import Place, run, what_is_served  # FastAPI: other commands need not wait for it
 
     settings = read_settings()
     place = Place(host, port, LOOPBACK)

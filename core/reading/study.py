@@ -1,9 +1,9 @@
 """A study that has run in a workspace: its samples, layers, results and report."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,15 +227,10 @@ class OpenedStudy:
         self._check([self.samples_artifact])
         return self._path(self.samples_artifact)
 
-    def _captured(self, shards: tuple[Artifact, ...]) -> pl.DataFrame:
-        """The tokens that these shards hold: most often those of every layer, read once."""
-        if shards not in self._tokens:
-            self._tokens[shards] = captured_tokens([self._path(shard) for shard in shards])
-        return self._tokens[shards]
-
     @cached_property
-    def _tokens(self) -> dict[tuple[Artifact, ...], pl.DataFrame]:
-        return {}
+    def _captured(self) -> Callable[[tuple[Artifact, ...]], pl.DataFrame]:
+        """The tokens that shards hold, by the shards: most often those of every layer."""
+        return cache(lambda shards: captured_tokens([self._path(shard) for shard in shards]))
 
     def _path(self, artifact: Artifact) -> Path:
         return self.workspace.store.path(artifact)

@@ -10,11 +10,11 @@ import uvicorn
 
 from core.errors import BadInput
 from core.store.workspace import Workspace
-from explorer.app import guarded, make_app
-from explorer.labels import FILE, FeatureLabels
-from explorer.library import Library
-from explorer.refusals import Refusal
-from explorer.served import Served
+from explorer.labels.store import FILE, FeatureLabels
+from explorer.reading.library import Library
+from explorer.reading.refusals import Refusal
+from explorer.server.app import guarded, make_app
+from explorer.server.served import Served
 
 _LONGEST_REQUEST = 2 << 20
 """Bytes of a request's head that are read before it is refused in words."""

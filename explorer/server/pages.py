@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from explorer.library import ShownLayer
+from explorer.reading.library import ShownLayer
 
 
 class Page(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from core.features.indexed_layer import IndexedLayer
-from explorer.refusals import UNUSABLE, Refusal
+from explorer.reading.refusals import UNUSABLE, Refusal
 
 LABEL = "label"
 _TERM = re.compile(r"(!?)([a-z0-9_]{1,64})(?:(>=|<=|!=|=|>|<|~)(.{1,200}))?", re.DOTALL)

@@ -7,10 +7,10 @@ import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 
 from core.reading.study import OpenedStudy
-from explorer.answers import json_answer, tag_of, unchanged
-from explorer.pages import paged
-from explorer.schema import Health, Layers, StudyEntry, Vocabulary
-from explorer.served import AskedPage, InQuery, ServedNow, StudyName
+from explorer.server.answers import json_answer, tag_of, unchanged
+from explorer.server.pages import paged
+from explorer.server.schema import Health, Layers, StudyEntry, Vocabulary
+from explorer.server.served import AskedPage, InQuery, ServedNow, StudyName
 
 router = APIRouter(tags=["studies"])
 

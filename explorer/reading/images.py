@@ -7,7 +7,7 @@ import polars as pl
 
 from core.pictures import BrokenImage, open_picture
 from core.reading.study import OpenedStudy
-from explorer.refusals import CONFLICT, NOT_THERE, TOO_LARGE, Refusal
+from explorer.reading.refusals import CONFLICT, NOT_THERE, TOO_LARGE, Refusal
 
 _LARGEST = 64 << 20
 _KINDS = {

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from explorer.answers import json_answer
-from explorer.label_files import author_name, label_text, read, written
-from explorer.labels import Labelled
-from explorer.pages import of_layer
-from explorer.schema import Imported, Label, Labels, NewLabel
-from explorer.served import Asked, AskedStudy, FeatureNumber, InPath, ServedNow
+from explorer.labels.files import author_name, label_text, read, written
+from explorer.labels.store import Labelled
+from explorer.server.answers import json_answer
+from explorer.server.pages import of_layer
+from explorer.server.schema import Imported, Label, Labels, NewLabel
+from explorer.server.served import Asked, AskedStudy, FeatureNumber, InPath, ServedNow
 
 router = APIRouter(tags=["labels"])
 _ADDRESS = "/studies/{study}/layers/{layer}/features/{feature}/label"

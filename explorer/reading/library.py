@@ -17,9 +17,9 @@ from core.features.indexed_layer import IndexedLayer
 from core.reading.study import OpenedStudy, opened, records_of
 from core.store.artifacts import canonical_json
 from core.store.workspace import Workspace, meant
-from explorer.feature_table import feature_table
-from explorer.refusals import CONFLICT, NOT_THERE, Refusal
-from explorer.vocabulary import vocabulary
+from explorer.reading.feature_table import feature_table
+from explorer.reading.refusals import CONFLICT, NOT_THERE, Refusal
+from explorer.reading.vocabulary import vocabulary
 
 _MOST_LAYERS = 40
 """Layers that are kept open; their arrays are mapped, and of their tables a layer takes some 20 MB at 90,000 rows."""

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from explorer.labels import Change
-from explorer.refusals import UNUSABLE, Refusal
+from explorer.labels.store import Change
+from explorer.reading.refusals import UNUSABLE, Refusal
 
 FORMAT, VERSION = "saeflow-labels", 1
 LONGEST_TEXT, LONGEST_AUTHOR = 2000, 100

@@ -6,8 +6,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from explorer.refusal_answers import refused
-from explorer.refusals import NO_TOKEN, TOO_LARGE, TOO_LONG
+from explorer.reading.refusals import NO_TOKEN, TOO_LARGE, TOO_LONG
+from explorer.server.refusal_answers import refused
 
 MOST_QUERY = 8192
 """Bytes of an address, path and query each, at most."""

@@ -5,11 +5,11 @@ from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Path, Query, Request
 
-from explorer.labels import FeatureLabels
-from explorer.library import Library, ShownLayer
-from explorer.pages import Page
-from explorer.refusals import CONFLICT, NOT_THERE, WRONG, Refusal
-from explorer.search import Search
+from explorer.labels.store import FeatureLabels
+from explorer.reading.library import Library, ShownLayer
+from explorer.reading.refusals import CONFLICT, NOT_THERE, WRONG, Refusal
+from explorer.reading.search import Search
+from explorer.server.pages import Page
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import polars as pl
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from explorer.answers import json_answer
-from explorer.pages import of_layer
-from explorer.refusals import UNUSABLE, Refusal
-from explorer.samples import by_feature
-from explorer.schema import Search
-from explorer.search import Question
-from explorer.served import Asked, InQuery
+from explorer.reading.refusals import UNUSABLE, Refusal
+from explorer.reading.samples import by_feature
+from explorer.reading.search import Question
+from explorer.server.answers import json_answer
+from explorer.server.pages import of_layer
+from explorer.server.schema import Search
+from explorer.server.served import Asked, InQuery
 
 router = APIRouter(tags=["search"])
 MOST_TEXT = 2000

@@ -5,11 +5,11 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Request, Response
 
-from explorer.answers import answer, json_answer, tag_of, unchanged
-from explorer.images import shown_image
-from explorer.samples import sample_of
-from explorer.schema import SampleDocument
-from explorer.served import AskedStudy, ServedNow
+from explorer.reading.images import shown_image
+from explorer.reading.samples import sample_of
+from explorer.server.answers import answer, json_answer, tag_of, unchanged
+from explorer.server.schema import SampleDocument
+from explorer.server.served import AskedStudy, ServedNow
 
 router = APIRouter(tags=["samples"])
 Id = Annotated[str, Path(max_length=500, description="An id of the study's samples.")]

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from core.errors import BadInput
 from core.store.artifacts import DamagedArtifact
-from explorer.refusals import BUSY, CONFLICT, NO_TOKEN, UNUSABLE, Refusal
+from explorer.reading.refusals import BUSY, CONFLICT, NO_TOKEN, UNUSABLE, Refusal
 
 
 def answer_refusals(app: FastAPI) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from explorer.access import Guarded
-from explorer.own_origin import own_pages_only
-from explorer.refusal_answers import answer_refusals
-from explorer.routes import activations, features, labels, samples, search, studies
-from explorer.schema import Refused
-from explorer.served import Served
+from explorer.server import activations, features, labels, samples, search, studies
+from explorer.server.access import Guarded
+from explorer.server.own_origin import own_pages_only
+from explorer.server.refusal_answers import answer_refusals
+from explorer.server.schema import Refused
+from explorer.server.served import Served
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": Refused} for status in (400, 404, 409, 413, 422)}
 

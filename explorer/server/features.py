@@ -4,13 +4,13 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from explorer.answers import json_answer, tag_of, unchanged
-from explorer.feature_table import chosen, ordered, with_labels
-from explorer.library import ShownLayer
-from explorer.pages import of_layer, paged
-from explorer.samples import sample_of, strongest
-from explorer.schema import Feature, Features, Top
-from explorer.served import AskedPage, FeatureNumber, InPath
+from explorer.reading.feature_table import chosen, ordered, with_labels
+from explorer.reading.library import ShownLayer
+from explorer.reading.samples import sample_of, strongest
+from explorer.server.answers import json_answer, tag_of, unchanged
+from explorer.server.pages import of_layer, paged
+from explorer.server.schema import Feature, Features, Top
+from explorer.server.served import AskedPage, FeatureNumber, InPath
 
 router = APIRouter(prefix="/studies/{study}/layers/{layer}", tags=["features"])
 Test = Annotated[str | None, Query(max_length=64, description="Of which tests `association` is the strongest.")]

@@ -9,7 +9,7 @@ from core.planning.model_source import read_model
 from core.planning.survey import reader_of
 from core.reading.study import OpenedStudy
 from core.store.steps import CAPTURE
-from explorer.refusals import CONFLICT, UNUSABLE, Refusal
+from explorer.reading.refusals import CONFLICT, UNUSABLE, Refusal
 
 
 def model_folder(study: OpenedStudy, layer: int) -> Path:

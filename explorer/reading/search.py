@@ -13,9 +13,9 @@ from core.data.scripts import foreign_script
 from core.errors import BadInput
 from core.pictures import BrokenImage, open_picture
 from core.reading.study import OpenedStudy
-from explorer.library import ShownLayer
-from explorer.refusals import BUSY, UNUSABLE, Refusal
-from explorer.study_model import model_folder
+from explorer.reading.library import ShownLayer
+from explorer.reading.refusals import BUSY, UNUSABLE, Refusal
+from explorer.reading.study_model import model_folder
 
 if TYPE_CHECKING:
     from core.features.fired import Fired

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 
 from core.reading.study import OpenedStudy
-from explorer.library import ShownLayer
-from explorer.refusals import NOT_THERE, UNUSABLE, Refusal
+from explorer.reading.library import ShownLayer
+from explorer.reading.refusals import NOT_THERE, UNUSABLE, Refusal
 
 
 def sample_of(study: OpenedStudy, sample_id: str) -> Mapping[str, Any]:

@@ -7,11 +7,11 @@ import polars as pl
 import pyarrow as pa
 from fastapi import APIRouter, Query, Response
 
-from explorer.answers import ARROW, answer, json_answer, tag_of, unchanged
-from explorer.library import ShownLayer
-from explorer.pages import Page, of_layer
-from explorer.schema import Activations
-from explorer.served import Asked, AskedPage, ByDefault, FeatureNumber, InPath
+from explorer.reading.library import ShownLayer
+from explorer.server.answers import ARROW, answer, json_answer, tag_of, unchanged
+from explorer.server.pages import Page, of_layer
+from explorer.server.schema import Activations
+from explorer.server.served import Asked, AskedPage, ByDefault, FeatureNumber, InPath
 
 router = APIRouter(tags=["activations"])
 Sort = Annotated[Literal["row", "-value"], Query(description="By row, or the strongest first.")]
