@@ -15,7 +15,6 @@ from core.pictures import BrokenImage, open_picture
 from core.reading.study import OpenedStudy
 from explorer.reading.library import ShownLayer
 from explorer.reading.refusals import BUSY, UNUSABLE, Refusal
-from explorer.reading.study_model import model_folder
 
 if TYPE_CHECKING:
     from core.features.fired import Fired
@@ -67,6 +66,7 @@ class Search:
 
     def _open(self, study: OpenedStudy, layer: int) -> "LoadedModel":
         from core.lm.loading import load_model
+        from explorer.reading.study_model import model_folder
 
         key = (model_folder(study, layer), str(study.config["model"]["compute_dtype"]))
         if self._loaded is None or self._key != key:
