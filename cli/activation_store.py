@@ -13,7 +13,7 @@ from core.errors import BadInput
 from core.features.activation_store import ActivationStore
 from core.features.converting import Target, convert_store
 from core.features.open_store import open_store
-from core.reading.study import open_by_name
+from core.reading.records import open_by_name
 from core.study.model import IndexConfig
 from flows.runtime.settings import read_settings
 

@@ -11,6 +11,7 @@ from cli import (
     cluster,
     compare,
     convert,
+    explore,
     export,
     feature,
     layer,
@@ -40,6 +41,7 @@ app.command(name="plan")(look.plan)
 app.command(name="layer")(layer.layer)
 app.command(name="status")(look.status)
 app.command(name="compare")(compare.compare_)
+app.command(name="explore")(explore.explore)
 app.command(name="export")(export.export)
 app.command(name="convert-config")(convert.convert_config)
 app.command(name="import-sae")(convert.import_sae)

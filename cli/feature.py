@@ -10,6 +10,7 @@ import polars as pl
 import typer
 from rich.progress import Progress
 
+from cli import feature_label
 from cli.feature_options import (
     ExamplesOption,
     FeatureArgument,
@@ -26,9 +27,9 @@ from cli.printed import HtmlOption, JsonOption, give, write
 from cli.terminal import console, errors
 from core.errors import BadInput
 from core.progress import Progress as Told
-from explorer.answer import Answer
-from explorer.dossier import Asked, dossier
-from explorer.looks import (
+from explorer.asking.answer import Answer
+from explorer.asking.dossier import Asked, dossier
+from explorer.asking.looks import (
     CELLS,
     all_features,
     decoded,
@@ -40,7 +41,7 @@ from explorer.looks import (
     swept,
     swept_by_intervention,
 )
-from explorer.varying import Plan, run_varied
+from explorer.asking.varying import Plan, run_varied
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,6 +49,8 @@ app = typer.Typer(
 
     [dim]saeflow feature overview 17 --layer 8  ·  saeflow feature sweep 17 --layer 8 --family profession[/dim]""",
 )
+
+app.add_typer(feature_label.app, name="label")
 
 
 @app.command()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.looked import Looked
+from explorer.asking.looked import Looked
 from flows.runtime.settings import read_settings
 
 FeatureArgument = Annotated[int, typer.Argument(min=0, metavar="FEATURE", help="Its number.", show_default=False)]

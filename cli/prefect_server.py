@@ -9,16 +9,17 @@ import uvicorn
 from prefect.server.api.server import create_app
 from prefect.settings import PREFECT_SERVER_CORS_ALLOWED_ORIGINS, get_current_settings, temporary_settings
 
-from cli.own_origin import own_origins, own_pages_only
+from explorer.server.own_origin import own_origins, own_pages_only
+from flows.runtime.environment import LOOPBACK
 
 
 def main(port: int) -> None:
     """Serve until SIGTERM, as `prefect server start` does."""
     settings = get_current_settings().server
-    with temporary_settings({PREFECT_SERVER_CORS_ALLOWED_ORIGINS: ",".join(own_origins(port))}):
+    with temporary_settings({PREFECT_SERVER_CORS_ALLOWED_ORIGINS: ",".join(own_origins(LOOPBACK, port))}):
         app = create_app(final=True)
     uvicorn.run(
-        own_pages_only(app, port),
+        own_pages_only(app, LOOPBACK, port),
         host="127.0.0.1",
         port=port,
         timeout_keep_alive=settings.api.keepalive_timeout,

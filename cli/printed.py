@@ -11,7 +11,7 @@ from rich.table import Table
 
 from cli.terminal import console
 from core.errors import BadInput
-from explorer.answer import Answer, cells, names_of
+from explorer.asking.answer import Answer, cells, names_of
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a page to this file instead.")]

@@ -11,7 +11,9 @@ from typing import Annotated
 import psutil
 import typer
 
+from cli import explore
 from cli.children import STOP_DEPLOYMENTS_S, start, stop, stop_alone, wait_for
+from cli.explorer_beside import Beside, explorer_beside
 from cli.flow_runs import Failures, close_left_over
 from cli.servers import (
     check_port,
@@ -43,8 +45,11 @@ _SHOW_LOGS = {
 def serve(
     prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Prefect's server and pages.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of MLflow's server and pages.")] = 5000,
+    explorer_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the explorer of studies that have run; 0: none.")
+    ] = explore.PORT,
 ) -> None:
-    """Start Prefect and MLflow on loopback and serve the deployments; one Ctrl-C ends it all."""
+    """Start Prefect, MLflow and the explorer on loopback and serve the deployments; one Ctrl-C ends it all."""
     settings = read_settings()
     settings.workspace.check_writable()
     check_database(settings.tracking_uri)
@@ -61,7 +66,7 @@ def serve(
     }
     logs = settings.workspace.root / "logs"
     began, before = time.monotonic(), _seconds_before(settings)
-    with _children(settings) as children:
+    with _children(settings) as children, explorer_beside(explorer_port, environment, logs) as explorer:
         last = f"{before:.0f} s the last time" if before else "one to two minutes the first time"
         console.print(f"starting Prefect and MLflow ({last}) …")
         prefect = start(prefect_command(prefect_port), environment, logs / "prefect-server.log")
@@ -76,12 +81,13 @@ def serve(
         children.append(deployments)
         wait_for(mlflow, lambda: healthy(f"{pages}/health"), "the MLflow server", logs / "mlflow-server.log")
         wait_for(deployments, lambda: served_deployments(api) >= 3, "the deployments", logs / "deployments.log")
-        write_note(settings, api, pages)
+        write_note(settings, api, pages, explorer.url)
         _start_up(settings).write_text(f"{time.monotonic() - began:.1f}\n", encoding="utf-8")
         console.print(f"ready after {time.monotonic() - began:.0f} s")
         _tell(api, pages, logs)
+        explorer.tell()
         named = {"the Prefect server": prefect, "the MLflow server": mlflow, "the deployments": deployments}
-        _watch(named, Failures(api), lambda: close_left_over(settings, api))
+        _watch(named, Failures(api), lambda: close_left_over(settings, api), explorer)
 
 
 def _start_up(settings: Settings) -> Path:
@@ -107,8 +113,11 @@ def _tell(api: str, pages: str, logs: Path) -> None:
     console.print("Ctrl-C ends all of it.")
 
 
-def _watch(children: dict[str, "subprocess.Popen[bytes]"], failures: Failures, close: Callable[[], None]) -> None:
+def _watch(
+    children: dict[str, "subprocess.Popen[bytes]"], failures: Failures, close: Callable[[], None], explorer: Beside
+) -> None:
     while True:
+        explorer.tell_if_ended()
         if failed := failures.new():
             for reason in failed:
                 console.print("[red]✗[/red]", end=" ")

@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from cli import ONE_THREAD
 from cli.children import start, stop, wait_for
 from core.errors import BadInput
+from core.store.databases import damage_of
 from flows.runtime.environment import LOOPBACK, for_servers, set_environment, settle, settled
 from flows.runtime.settings import Settings
-from tasks.tracking_database import damage_of, sqlite_url
+from tasks.tracking_database import sqlite_url
 
 
 def quiet_environment(settings: Settings, own_prefect: bool = True) -> dict[str, str]:
@@ -171,11 +172,14 @@ def _note(settings: Settings) -> Path:
     return settings.workspace.root / "servers.json"
 
 
-def write_note(settings: Settings, api: str, mlflow: str) -> None:
-    """Leave word where the servers of this workspace are; whoever looks meanwhile sees all of it or nothing."""
+def write_note(settings: Settings, api: str, mlflow: str, explorer: str | None = None) -> None:
+    """Leave word where the servers of this workspace are; whoever looks meanwhile sees all of it or nothing. The
+    explorer is null where it is not served."""
     note = _note(settings)
     written = note.with_name(f".{note.name}.{os.getpid()}")
-    written.write_text(json.dumps({"api": api, "mlflow": mlflow, "pid": os.getpid()}), encoding="utf-8")
+    written.write_text(
+        json.dumps({"api": api, "mlflow": mlflow, "explorer": explorer, "pid": os.getpid()}), encoding="utf-8"
+    )
     written.replace(note)
 
 

@@ -1,1 +1,1 @@
-"""The reader's side of a study (comes with a later issue)."""
+"""The reader's side of a study: its features, samples and labels, served over HTTP."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from core.errors import BadInput
-from tasks.tracking_database import damage_of
+from core.store.databases import damage_of
 
 if TYPE_CHECKING:  # seconds, which looking at a database need not pay
     from mlflow.entities import Experiment

@@ -1,9 +1,7 @@
-"""The SQLite databases: MLflow's is made whole or not at all, and a damaged one is found before it is used."""
+"""MLflow's SQLite database: made whole or not at all."""
 
 import fcntl
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 
@@ -40,17 +38,3 @@ def make_tracking_database(uri: str, artifact_root: Path) -> None:
         store.engine.dispose()
         (making / place.name).replace(place)
         shutil.rmtree(making)
-
-
-def damage_of(database: Path) -> str | None:
-    """What SQLite finds wrong with a database, in its words; null where it is whole, absent or locked for a moment."""
-    if not database.is_file():
-        return None
-    try:
-        with closing(sqlite3.connect(database)) as opened:
-            (found,) = opened.execute("pragma quick_check(1)").fetchone()
-    except sqlite3.OperationalError:
-        return None
-    except sqlite3.DatabaseError as error:
-        return str(error)
-    return None if found == "ok" else " ".join(str(found).split())

@@ -20,6 +20,7 @@ from core.activations.passes import Batch, CaptionPasses, Passes, Shard
 from core.activations.picking import PassRows
 from core.activations.requests import CaptureJob, Drop, encode_shard
 from core.activations.rows import Key, Layout, lay_out
+from core.activations.tokens import FILE, SUMMARY
 from core.activations.writing import ShardWriter
 from core.lm.agreement import check_added, check_site
 from core.lm.loaded import LoadedModel
@@ -28,8 +29,6 @@ from core.progress import Progress, silent
 from core.study.layers import resolve_layers
 from core.study.model import CaptureConfig
 from core.study.sites import ADDED, STREAM, VISION, Site, extent
-
-SUMMARY = "shard.json"
 
 
 @dataclass(frozen=True)
@@ -211,6 +210,6 @@ def _recompute(shard: Shard, exact: Passes, target: Target, budget: TokenBudget)
 
 def _finish(out: Path, layout: Layout, summary: ShardSummary) -> None:
     """What makes the folder a shard comes last."""
-    layout.tokens.write_parquet(out / "tokens.parquet")
+    layout.tokens.write_parquet(out / FILE)
     text = json.dumps(asdict(summary), indent=1, sort_keys=True, ensure_ascii=False)
     (out / SUMMARY).write_text(text + "\n", encoding="utf-8")

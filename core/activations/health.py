@@ -15,7 +15,8 @@ from torch import Tensor
 
 from core.activations.finite import finite_rows
 from core.activations.outliers import HEALTH, OUTLIERS, Outliers, find_outliers
-from core.activations.table import KEEP, LayerTable
+from core.activations.table import LayerTable
+from core.activations.tokens import KEEP
 from core.errors import BadInput
 from core.progress import Progress, silent
 

@@ -18,13 +18,15 @@ from core.study.model import CaptureConfig
 class CaptureJob:
     """What one shard is made of: its samples, the folder their images are in, and how captions are asked for.
 
-    `instructions` gives each language's; `images` is null for a study of text only.
+    `instructions` gives each language's; `images` is null for a study of text only. `literal` captions may spell
+    control tokens, which are text there.
     """
 
     samples: pl.DataFrame
     images: Path | None
     config: CaptureConfig
     instructions: Mapping[str, str]
+    literal: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def _request(job: CaptureJob, row: Mapping[str, Any], language: str, caption: st
         caption=caption,
         instruction=job.instructions.get(language, ""),
         image=job.images / image if image is not None and job.images is not None else None,
+        literal=job.literal,
     )
 
 

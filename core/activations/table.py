@@ -14,13 +14,13 @@ import torch
 from jaxtyping import BFloat16, Float
 from torch import Tensor
 
-from core.activations.outliers import mark_outliers, norm_limit
+from core.activations.outliers import norm_limit
 from core.activations.rows import FILES
+from core.activations.tokens import SUMMARY, captured_tokens, layer_tokens
 from core.errors import BadInput
 from core.lm.tensor_header import read_header
 from core.study.sites import STREAM, Site
 
-KEEP = "keep.parquet"
 _PORTION = 256
 """Rows that are picked, converted and put in place while the processor's cache holds them: 1.3 MB at D 2560."""
 
@@ -79,25 +79,18 @@ class LayerTable:
         Raises:
             BadInput: a shard is not finished or has not captured the layer, or its matrices do not fit its tokens.
         """
-        frames: list[pl.DataFrame] = []
+        captured = captured_tokens(shards)
+        counts = {(shard, file): count for shard, file, count in captured.group_by("shard", "group").len().iter_rows()}
         pieces: list[_Piece] = []
         start = 0
         read = Read(STREAM, 0)
         for number, shard in enumerate(shards):
-            if not (shard / "shard.json").is_file():
-                raise BadInput(f"{shard.name}: is no finished shard (shard.json is missing)")
-            tokens = pl.read_parquet(shard / "tokens.parquet", glob=False)
-            read = read.beside(shard / "shard.json")
-            frames.append(tokens.with_columns(pl.lit(number, pl.UInt32).alias("shard")))
+            read = read.beside(shard / SUMMARY)
             for file in FILES:
-                count = int(tokens["group"].eq(file).sum())
-                if count:
+                if count := counts.get((number, file), 0):
                     pieces.append(_Piece(start, _map_matrix(shard, layer, file, (count, read.d_model))))
                     start += count
-        tokens = pl.concat(frames).with_row_index("origin")
-        kept = _kept_rows(keep)
-        tokens = mark_outliers(tokens if kept is None else tokens[kept], keep)
-        return cls(layer, tokens.with_row_index("index"), pieces, read, norm_limit(keep))
+        return cls(layer, layer_tokens(captured, keep), pieces, read, norm_limit(keep))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -141,13 +134,6 @@ def _memory(rows: int, width: int, dtype: torch.dtype) -> Float[Tensor, "n D"]:
     """Fresh memory by way of numpy, which asks the kernel for huge pages where torch does not: 40 MB of it are filled
     two to three times as fast."""
     return torch.from_numpy(np.empty((rows, width), dtype=f"i{dtype.itemsize}")).view(dtype)
-
-
-def _kept_rows(keep: Path | None) -> pl.Series | None:
-    if keep is None:
-        return None
-    path = keep / KEEP
-    return pl.read_parquet(path, glob=False)["origin"] if path.is_file() else None
 
 
 def _map_matrix(shard: Path, layer: int, file: str, shape: tuple[int, int]) -> BFloat16[Tensor, "T D"]:

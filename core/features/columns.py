@@ -1,5 +1,6 @@
 """Arrays on disk that are written piece by piece and read memory-mapped, and the turn from rows to columns."""
 
+import mmap
 import os
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,13 @@ def map_array(path: Path) -> np.ndarray[Any, Any]:
     """An .npy file, memory-mapped for reading."""
     array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
+
+
+def release(array: np.ndarray[Any, Any]) -> None:
+    """Give back the pages of a mapped array, or of the one that it is a part of; they are read again when needed."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None:
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def transpose(folder: Path, num_features: int, block_rows: int) -> None:

@@ -62,7 +62,7 @@ class LayerView:
             BadInput: there is no such feature.
         """
         self.index.csc(feature)
-        return FeatureView(feature, self.table, self.sae, self.index)
+        return FeatureView(feature, self.table.tokens, self.index, self.layer, self.sae)
 
     def __repr__(self) -> str:
         return f"<layer {self.layer}: {len(self.table)} rows × {self.table.d_model}, {self.sae.num_features} features>"

@@ -5,7 +5,6 @@ import numpy as np
 import polars as pl
 from scipy import sparse
 
-from core.activations.table import LayerTable
 from core.features.index import FeatureIndex
 
 RANKED = pl.Schema(
@@ -25,7 +24,7 @@ _DAMPING = 0.85
 _ITERATIONS = 60
 
 
-def token_pagerank(index: FeatureIndex, table: LayerTable, feature: int) -> pl.DataFrame:
+def token_pagerank(index: FeatureIndex, tokens: pl.DataFrame, feature: int) -> pl.DataFrame:
     """Rank the caption tokens a feature fires on, strongest first.
 
     Two tokens are joined by Σ a·a′ over the captions in which the feature fires on both (a token with itself by Σ a²);
@@ -33,7 +32,7 @@ def token_pagerank(index: FeatureIndex, table: LayerTable, feature: int) -> pl.D
     """
     rows, values = index.csc(feature)
     counted = (pl.col("segment") == "caption") & ~pl.col("special")
-    fired = table.tokens[np.asarray(rows)].with_columns(pl.Series("value", np.asarray(values))).filter(counted)
+    fired = tokens[np.asarray(rows)].with_columns(pl.Series("value", np.asarray(values))).filter(counted)
     if not fired.height:
         return RANKED.to_frame()
     tallies = (pl.col("token").first(), pl.len().alias("rows"), pl.col("value").mean().alias("mean"))
@@ -44,7 +43,7 @@ def token_pagerank(index: FeatureIndex, table: LayerTable, feature: int) -> pl.D
     places = np.searchsorted(nodes["token_id"].to_numpy(), fired["token_id"].to_numpy())
     by_caption = sparse.csr_array((fired["value"].to_numpy().astype(np.float64), (captions, places)))
     ranks = _stationary(sparse.csr_array(by_caption.T @ by_caption))
-    everywhere = table.tokens.filter(counted)
+    everywhere = tokens.filter(counted)
     totals = everywhere.group_by("token_id").agg(pl.len().alias("total"))
     ranked = nodes.with_columns(pl.Series("rank", ranks)).join(totals, on="token_id", how="left")
     ranked = ranked.with_columns(lift=pl.col("rows") / fired.height * everywhere.height / pl.col("total"))

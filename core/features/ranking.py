@@ -13,10 +13,11 @@ from jaxtyping import Float
 from core.activations.stream_rows import SHARED
 from core.data.concept import IMAGE, LAST_PROMPT, Concept
 from core.features.associations import Labels, associate
+from core.features.indexed_layer import ASSOCIATIONS
 from core.features.row_groups import FeatureSums
 
 SPLIT = "select"
-ASSOCIATIONS, RANKING = "associations.parquet", "ranking.json"
+RANKING = "ranking.json"
 
 
 def tested_sets(concept: Concept) -> tuple[str, ...]:

@@ -50,7 +50,10 @@ class EncodedSample:
 
 @dataclass(frozen=True)
 class CaptionRequest:
-    """What `encode_sample` lays out: one caption, the instruction before it, and the image where there is one."""
+    """What `encode_sample` lays out: one caption, the instruction before it, and the image where there is one.
+
+    A `literal` caption may spell control tokens: they are tokenised as the text that they are.
+    """
 
     sample_id: str
     image_id: str
@@ -58,6 +61,7 @@ class CaptionRequest:
     caption: str
     instruction: str = ""
     image: Path | None = None
+    literal: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ def encode_sample(loaded: LoadedModel, request: CaptionRequest) -> EncodedSample
     text = prompt.text + (prompt.glue + request.caption if request.caption else "")
     start = len(text) - len(request.caption)
     ids, offsets = _tokenise(loaded.tokenizer, text, start if loaded.prefix_lm else 0)
+    if request.literal and any(end > start and token in loaded.control_ids for token, (_, end) in zip(ids, offsets)):
+        ids, offsets = _tokenise(loaded.tokenizer, text, start, literal=True)
     # A token belongs to the caption when it covers any of it: the caption's rows are the caption's tokens.
     prefix_length = next((index for index, (_, end) in enumerate(offsets) if end > start), len(ids))
     special_ids = loaded.control_ids
@@ -181,14 +187,15 @@ def _write_out_image(loaded: LoadedModel, text: str, image: Path) -> str:
     return text.replace(marker, written)
 
 
-def _tokenise(tokenizer: Any, text: str, apart: int) -> tuple[list[int], list[Span]]:
+def _tokenise(tokenizer: Any, text: str, apart: int, literal: bool = False) -> tuple[list[int], list[Span]]:
     """Tokens and the characters of each; what stands from character `apart` on is tokenised by itself, if it is not 0,
-    as where a prompt must not depend on what follows."""
+    as where a prompt must not depend on what follows, and if `literal` without its control tokens."""
     ids: list[int] = []
     spans: list[Span] = []
     for start, part in ((0, text[:apart]), (apart, text[apart:])):
         if part:
-            encoded = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True)
+            split = {"split_special_tokens": True} if literal and start else {}
+            encoded = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True, **split)
             ids += encoded["input_ids"]
             spans += [(start + int(begin), start + int(end)) for begin, end in encoded["offset_mapping"]]
     return ids, spans

@@ -49,9 +49,9 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     Raises:
         BadInput: a source is missing or damaged, or a layer is out of range.
     """
-    memo = HashMemo(workspace.hashes)
-    sources = read_sources(study, Reader(memo, lambda package, content: _converted(workspace, package, content)))
-    memo.save()
+    reader = reader_of(workspace)
+    sources = read_sources(study, reader)
+    reader.memo.save()
     roots = plan_roots(study, sources)
     notes = _model_notes(sources.folder) if sources.folder is not None else ()
     if sources.model_shape is None:
@@ -64,6 +64,12 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     plan = plan_study(study, sources, shape)
     warnings = tuple(_origin_warnings(study, sources))
     return Survey(study, sources, roots, plan if summary is not None else None, plan.layers, notes, warnings)
+
+
+def reader_of(workspace: Workspace) -> Reader:
+    """What reading a study's sources takes in this workspace."""
+    memo = HashMemo(workspace.hashes)
+    return Reader(memo, lambda package, content: _converted(workspace, package, content))
 
 
 def _converted(workspace: Workspace, package: str, content: str) -> Path | None:

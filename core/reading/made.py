@@ -1,7 +1,7 @@
 """What a study's run left, by what it is: found in the manifests of the artefacts that its record names."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.store.artifacts import Artifact, ArtifactStore, DamagedArtifact
@@ -25,6 +25,12 @@ class LayerArtifacts:
     table: Artifact
     sae: Artifact
     index: Artifact
+    ranking: Artifact | None = None
+
+    @property
+    def all(self) -> tuple[Artifact, ...]:
+        """Each of them that is there."""
+        return (*self.shards, self.table, self.sae, self.index, *([self.ranking] if self.ranking else []))
 
 
 @dataclass
@@ -47,7 +53,9 @@ class Made:
                 found._add(artifact, store.manifest(artifact)["unit"])
             except (DamagedArtifact, KeyError):
                 continue
-        found.layers = dict(sorted(found.layers.items()))
+        found.layers = {
+            layer: replace(parts, ranking=found.rankings.get(layer)) for layer, parts in sorted(found.layers.items())
+        }
         return found
 
     def _add(self, artifact: Artifact, unit: Mapping[str, Any]) -> None:

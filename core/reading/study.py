@@ -1,24 +1,26 @@
 """A study that has run in a workspace: its samples, layers, results and report."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from core.activations.tokens import captured_tokens, layer_tokens
 from core.analysis.result import Result
 from core.data.known_concepts import THE_CONCEPT
 from core.data.samples import analysed, capture_drops, read_samples
 from core.errors import BadInput
 from core.features.index import FeatureIndex
+from core.features.indexed_layer import IndexedLayer, open_indexed
 from core.reading.made import LayerArtifacts, Made
 from core.reading.results import read_estimates, read_result
 from core.stats.estimate import Estimate, as_table
 from core.store.artifacts import Artifact, read_json
-from core.store.workspace import Workspace, meant
+from core.store.workspace import Workspace
 from core.study.variant import title
 
 if TYPE_CHECKING:
@@ -111,9 +113,9 @@ class OpenedStudy:
         """
         from core.features import opened_layer  # it loads PyTorch
 
-        found, ranked = self._parts(layer), self._made.rankings.get(layer)
-        parts = [found.table, found.sae, found.index, *([ranked] if ranked else [])]
-        self._check([*found.shards, *parts])
+        found = self.layer_artifacts(layer)
+        self._check(found.all)
+        parts = (found.table, found.sae, found.index, *([found.ranking] if found.ranking else []))
         folders = opened_layer.LayerFolders([self._path(shard) for shard in found.shards], *map(self._path, parts))
         studied = opened_layer.Studied(self.samples, self.languages, THE_CONCEPT)
         return opened_layer.open_layer(layer, folders, studied)
@@ -124,7 +126,7 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there, or a file of the index is damaged.
         """
-        found = self._parts(layer).index
+        found = self.layer_artifacts(layer).index
         self._check([found])
         return FeatureIndex.open(self._path(found))
 
@@ -135,12 +137,36 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there, or a file is damaged.
         """
-        self._parts(layer)
+        self.layer_artifacts(layer)
         found = self._made.described.get(layer)
         if found is None:
             return None
         self._check([found])
         return self._path(found)
+
+    def indexed(self, layer: int) -> IndexedLayer:
+        """One layer without its activations and its SAE: what is read of it loads no PyTorch.
+
+        Raises:
+            BadInput: the layer is not there, or a file of it is damaged.
+        """
+        found = self.layer_artifacts(layer)
+        self._check(found.all)
+        tokens = layer_tokens(self._captured(found.shards), self._path(found.table))
+        ranked = self._path(found.ranking) if found.ranking else None
+        return open_indexed(layer, self._path(found.index), tokens, ranked)
+
+    def layer_artifacts(self, layer: int) -> LayerArtifacts:
+        """The artefacts that a layer is read from.
+
+        Raises:
+            BadInput: the layer is not there.
+        """
+        found = self._made.layers.get(layer)
+        if found is None:
+            there = ", ".join(map(str, self.layers)) or "none"
+            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
+        return found
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -190,6 +216,16 @@ class OpenedStudy:
         self._check(saes.values())
         return {layer: read_json(self._path(sae) / "metrics.json") for layer, sae in saes.items()}
 
+    def sae_folder(self, layer: int) -> Path:
+        """The folder of a layer's SAE.
+
+        Raises:
+            BadInput: the layer is not there, or a file of its SAE is damaged.
+        """
+        sae = self.layer_artifacts(layer).sae
+        self._check([sae])
+        return self._path(sae)
+
     def sae_artifact(self, layer: int) -> Artifact | None:
         """The artefact of a layer's SAE."""
         parts = self._made.layers.get(layer)
@@ -216,12 +252,10 @@ class OpenedStudy:
         self._check([self.samples_artifact])
         return self._path(self.samples_artifact)
 
-    def _parts(self, layer: int) -> LayerArtifacts:
-        found = self._made.layers.get(layer)
-        if found is None:
-            there = ", ".join(map(str, self.layers)) or "none"
-            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
-        return found
+    @cached_property
+    def _captured(self) -> Callable[[tuple[Artifact, ...]], pl.DataFrame]:
+        """The tokens that shards hold, by the shards: most often those of every layer."""
+        return cache(lambda shards: captured_tokens([self._path(shard) for shard in shards]))
 
     def _path(self, artifact: Artifact) -> Path:
         return self.workspace.store.path(artifact)
@@ -239,51 +273,3 @@ class OpenedStudy:
 
 def _of_analysis(name: str, estimates: Iterable[Estimate], artifact: str) -> pl.DataFrame:
     return as_table(estimates).select(pl.lit(name).alias("analysis"), pl.all(), pl.lit(artifact).alias("artifact"))
-
-
-def open_by_name(workspace: Workspace, name: str) -> OpenedStudy:
-    """The study of that name as its file has it; the variant of that title, key or report's folder; or else the study's
-    latest variant. Of several, the latest that has its report.
-
-    Raises:
-        BadInput: no such study has run here, or a record of the workspace is damaged.
-    """
-    records = workspace.records()
-    wanted = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-    found = [opened(workspace, one) for one in meant(records, wanted)]
-    if not found:
-        raise _not_run(workspace, name, records)
-    return next((study for study in found if study.finished), found[0])
-
-
-def records_of(workspace: Workspace, asked: str) -> list[Mapping[str, Any]]:
-    """The records of a study with all its variants, the latest first; or the one whose key, title or folder is asked.
-
-    Raises:
-        BadInput: no such study has run here, or a record of the workspace is damaged.
-    """
-    records = workspace.records()
-    found: list[Mapping[str, Any]] = [one for one in records if one["study"]["name"] == asked]
-    found = found or meant(records, asked)
-    if not found:
-        raise _not_run(workspace, asked, records)
-    return found
-
-
-def opened(workspace: Workspace, record: Mapping[str, Any]) -> OpenedStudy:
-    """The study of a workspace's record."""
-    artifacts = tuple(map(Artifact.from_ref, record["artifacts"]))
-    report, page = Artifact.from_ref(record["report"]), str(record.get("mlflow") or "")
-    return OpenedStudy(workspace, record["key"], record["study"], artifacts, report, record.get("layer"), page)
-
-
-def _not_run(workspace: Workspace, name: str, records: Iterable[Mapping[str, Any]]) -> BadInput:
-    wanted = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-    return BadInput(f"study {name!r}: has not run in {workspace.root}; {_hint(wanted, records)}")
-
-
-def _hint(name: str, records: Iterable[Mapping[str, Any]]) -> str:
-    known = list(dict.fromkeys(str(record["study"]["name"]) for record in records))
-    if near := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {near[0]}?"
-    return f"run it: saeflow run {name}" + (f" (studies here: {', '.join(known)})" if known else "")

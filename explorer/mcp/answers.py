@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from explorer.answer import Answer
+from explorer.asking.answer import Answer
 
 
 class Told(BaseModel):

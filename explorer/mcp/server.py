@@ -20,5 +20,7 @@ def make_server(workspace: Workspace) -> MCPServer:
     looks = (tools.studies, tools.overview, tools.top, tools.compare, tools.decoder)
     for tool in (*looks, tools.sweep, tools.heatmap, tools.vary_word, tools.investigate):
         server.add_tool(tool, annotations=_READS)
+    server.add_tool(tools.label_show, annotations=_READS)
+    server.add_tool(tools.label_set, annotations=ToolAnnotations(read_only_hint=False, destructive_hint=False))
     add_prompts(server)
     return server

@@ -9,13 +9,15 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from core.errors import BadInput
-from core.reading.study import OpenedStudy, opened
+from core.reading.records import opened
+from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
-from explorer import looks
-from explorer.dossier import Asked, dossier
-from explorer.looked import Looked
+from explorer.asking import looks
+from explorer.asking.dossier import Asked, dossier
+from explorer.asking.labelling import labels_of, set_label, shown
+from explorer.asking.looked import Looked
+from explorer.asking.varying import Plan, run_varied
 from explorer.mcp.answers import Dossier, StudiesFound, StudyFound, Told
-from explorer.varying import Plan, run_varied
 
 Feature = Annotated[int, Field(ge=0, description="The feature's number.")]
 Study = Annotated[str | None, Field(description="A study's key or name; null for the one that ran last.")]
@@ -38,7 +40,7 @@ def told() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class FeatureTools:
-    """Looks at the features of a workspace's studies; nothing is changed."""
+    """Looks at the features of a workspace's studies; nothing is changed but labels."""
 
     workspace: Workspace
 
@@ -154,6 +156,25 @@ class FeatureTools:
         """Everything at once, as a dossier: hypotheses, evidence for and against, a proposed label. Takes minutes."""
         with told():
             return Dossier(markdown=dossier(self._at(study, layer), feature, Asked(language, images, ablate)))
+
+    def label_show(self, feature: Feature, study: Study = None, layer: Layer = None) -> Told:
+        """A feature's label, and every change of it."""
+        with told():
+            return Told.of(shown(labels_of(self.workspace), self._at(study, layer), feature))
+
+    def label_set(
+        self,
+        feature: Feature,
+        text: Annotated[str, Field(max_length=2000, description="The label; empty removes it.")],
+        author: Annotated[str, Field(min_length=1, max_length=100, description="Who says so, a model by its name.")],
+        study: Study = None,
+        layer: Layer = None,
+    ) -> Told:
+        """Set a feature's label, the only thing that can be changed here; what it was stays in its history."""
+        with told():
+            labels, looked = labels_of(self.workspace), self._at(study, layer)
+            set_label(labels, looked, feature, text or None, author)
+            return Told.of(shown(labels, looked, feature))
 
     def _at(self, study: str | None, layer: int | None) -> Looked:
         return Looked.at(self.workspace, study, layer)

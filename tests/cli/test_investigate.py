@@ -15,8 +15,8 @@ from core.features.hypotheses import hypotheses
 from core.features.index import FeatureIndex
 from core.sae.architectures import SparseAutoencoder
 from core.study.model import IndexConfig
-from explorer.dossier import Asked, parts_of, proposal
-from explorer.looked import Looked
+from explorer.asking.dossier import Asked, parts_of, proposal
+from explorer.asking.looked import Looked
 from tests.core.sae.dictionary import random_sae
 from tests.flows.commands import saeflow_here
 

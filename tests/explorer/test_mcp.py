@@ -39,7 +39,8 @@ def test_a_client_finds_a_study_looks_at_a_feature_and_varies_its_inputs(ask: As
         assert {"studies", "overview", "sweep", "heatmap", "top", "decoder", "investigate"} <= tools.keys()
         assert all(tool.annotations.read_only_hint for name, tool in tools.items() if not name.startswith("label_"))
         assert tools["sweep"].output_schema["properties"].keys() >= {"title", "lines", "tables"}
-        (study,) = (await client.call_tool("studies")).structured_content["studies"]
+        found = (await client.call_tool("studies")).structured_content["studies"]
+        (study,) = (one for one in found if one["title"] == "mini")
         assert study["layers"] == [0, 9, 17, 33] and study["languages"] == ["en", "ar"] and study["finished"]
         every = await client.call_tool("overview", {**AT, "top_k": 1})
         ((row,),) = every.structured_content["tables"].values()
@@ -65,6 +66,18 @@ def test_what_is_wrong_is_told_in_one_line_and_the_server_goes_on(ask: Ask) -> N
         refused = await client.call_tool("top", {**AT, "feature": -1})
         assert refused.is_error
         assert not (await client.call_tool("top", {**AT, "feature": 1, "top_k": 1})).is_error
+
+    ask(questions)
+
+
+def test_a_label_is_set_and_its_history_is_kept(ask: Ask) -> None:
+    async def questions(client: Client) -> None:
+        for text in ("people", "women", ""):
+            await client.call_tool("label_set", {**AT, "feature": 7, "text": text, "author": "a model"})
+        found = (await client.call_tool("label_show", {**AT, "feature": 7})).structured_content
+        assert found["lines"] == ["It has no label."]
+        assert [row["text"] for row in found["tables"]["history"]] == [None, "women", "people"]
+        assert (await client.call_tool("label_set", {**AT, "feature": 7, "text": "x", "author": ""})).is_error
 
     ask(questions)
 

@@ -32,6 +32,7 @@ class Served:
     workspace: Path
     api: str
     mlflow: str
+    explorer: str
     terminal: Path
 
     def deployment_run(self, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -47,8 +48,9 @@ def served(
     folder = tmp_path_factory.mktemp("serve")
     workspace, terminal = folder / ODD_NAME, folder / "terminal"
     linked_copy(mini_workspace, workspace, copy_databases)
-    ports = [str(free_port()), str(free_port())]
-    command = [sys.executable, "-m", "cli", "serve", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
+    ports = {name: str(free_port()) for name in ("prefect", "mlflow", "explorer")}
+    chosen = [word for name, port in ports.items() for word in (f"--{name}-port", port)]
+    command = [sys.executable, "-m", "cli", "serve", *chosen]
     with terminal.open("wb") as output:
         # Of another Prefect: read by serve itself, every client would fail.
         shell = {**environment(workspace), "PREFECT_API_SSL_CERT_FILE": "/nowhere/ca.pem"}
@@ -60,13 +62,19 @@ def served(
             assert child.poll() is None and time.monotonic() < deadline
             time.sleep(0.5)
         urls = json.loads(note.read_text())
-        yield Served(workspace, urls["api"], urls["mlflow"], terminal)
+        yield Served(workspace, urls["api"], urls["mlflow"], urls["explorer"], terminal)
     finally:
         family = psutil.Process(child.pid).children(recursive=True)
         os.kill(child.pid, signal.SIGINT)
         child.wait(60)
         assert not note.exists()
         assert not [process for process in family if process.is_running() and process.status() != "zombie"]
+
+
+def test_the_explorer_is_served_beside(served: Served) -> None:
+    assert f"explorer {served.explorer}" in served.terminal.read_text("utf-8")
+    studies = httpx.get(f"{served.explorer}/studies", timeout=30).json()
+    assert [study["name"] for study in studies] == ["mini"] and studies[0]["layers"] == [0, 9, 17, 33]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ class _Notebook:
         test = samples.filter(pl.col("split") == "test")["image_id"].unique()
         among = opened.table.tokens["image_id"].is_in(test.implode()).to_numpy().astype(bool)
         index = RowsAmong(opened.index, among)
-        parts = [examples(index, opened.table, f, quantiles, contexts, WINDOW) for f in features]
+        parts = [examples(index, opened.table.tokens, f, quantiles, contexts, WINDOW) for f in features]
         found = pl.concat(parts)
         if "image" not in samples.columns:
             return found.with_columns(pl.lit(None, dtype=pl.String).alias("image"))

@@ -14,7 +14,7 @@ FEATURE = 4
 
 
 def test_bands_hold_rows_of_their_strength_and_no_image_twice(index: FeatureIndex, layer: Layer) -> None:
-    found = examples(index, layer.table, FEATURE, quantiles=4, contexts=3)
+    found = examples(index, layer.tokens, FEATURE, quantiles=4, contexts=3)
     assert found.schema == EXAMPLES
     assert found["quantile"].to_list() == [4, 4, 4, 3, 3, 3, 2, 2, 2, 1, 1, 1]
     values = layer.dense[~layer.tokens["special"].to_numpy(), FEATURE]
@@ -28,7 +28,7 @@ def test_bands_hold_rows_of_their_strength_and_no_image_twice(index: FeatureInde
 
 
 def test_the_context_is_the_caption_around_the_row(index: FeatureIndex, layer: Layer) -> None:
-    found = examples(index, layer.table, FEATURE, quantiles=1, contexts=40, window=4)
+    found = examples(index, layer.tokens, FEATURE, quantiles=1, contexts=40, window=4)
     for example in found.iter_rows(named=True):
         if example["segment"] == "image":
             assert example["context"] == []
@@ -45,12 +45,12 @@ def test_the_context_is_the_caption_around_the_row(index: FeatureIndex, layer: L
 
 
 def test_a_silent_feature_has_no_examples(index: FeatureIndex, layer: Layer) -> None:
-    assert examples(index, layer.table, 3).height == 0
-    assert token_pagerank(index, layer.table, 3).height == 0
+    assert examples(index, layer.tokens, 3).height == 0
+    assert token_pagerank(index, layer.tokens, 3).height == 0
 
 
 def test_token_ranks_are_networkxs(index: FeatureIndex, layer: Layer) -> None:
-    found = token_pagerank(index, layer.table, FEATURE)
+    found = token_pagerank(index, layer.tokens, FEATURE)
     assert found.schema == RANKED
     graph = networkx.Graph()
     captions = layer.tokens.filter(pl.col("segment") == "caption").partition_by("sample_id", "language")
@@ -71,7 +71,7 @@ def test_token_ranks_are_networkxs(index: FeatureIndex, layer: Layer) -> None:
 def test_mean_and_lift_of_a_token_are_those_counted_by_hand(index: FeatureIndex, layer: Layer) -> None:
     captions = layer.tokens.filter((pl.col("segment") == "caption") & ~pl.col("special"))
     values = layer.dense[captions["index"], FEATURE]
-    for row in token_pagerank(index, layer.table, FEATURE).iter_rows(named=True):
+    for row in token_pagerank(index, layer.tokens, FEATURE).iter_rows(named=True):
         own = (captions["token_id"] == row["token_id"]).to_numpy()
         active = values[own & (values > 0)]
         assert row["rows"] == len(active) and row["mean"] == pytest.approx(active.mean(), rel=1e-5)

@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 
 from core.stats.families import ALPHA
-from explorer.answer import cells, names_of
-from explorer.looked import Looked
-from explorer.looks import promoted
-from explorer.varying import EFFECT, Judged, Plan, judge, open_model, run_varied
+from explorer.asking.answer import cells, names_of
+from explorer.asking.looked import Looked
+from explorer.asking.looks import promoted
+from explorer.asking.varying import EFFECT, Judged, Plan, judge, open_model, run_varied
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import polars as pl
 
 from core.stats.families import ALPHA
-from explorer.answer import Answer
-from explorer.looked import Looked
-from explorer.varying import EFFECT, Varied, judge, open_model, varied_heat
+from explorer.asking.answer import Answer
+from explorer.asking.looked import Looked
+from explorer.asking.varying import EFFECT, Varied, judge, open_model, varied_heat
 
 OBSERVED = "Observed, not intervened: nothing was varied, so that what goes with the attribute may be the cause."
 _EXAMPLE = ("quantile", "value", "image_id", "language", "segment", "token")

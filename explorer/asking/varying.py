@@ -15,7 +15,7 @@ from core.errors import BadInput
 from core.progress import Progress, silent
 from core.reading.study import OpenedStudy
 from core.stats.families import ALPHA, corrected
-from explorer.looked import Looked
+from explorer.asking.looked import Looked
 
 DRAWS = 999
 EFFECT = "Mean activation over an image's rows, less the image's own mean over all values."

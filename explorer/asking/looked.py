@@ -7,8 +7,21 @@ import polars as pl
 
 from core.data.languages import Language
 from core.errors import BadInput
-from core.reading.study import OpenedStudy, open_by_name
+from core.reading.records import open_by_name
+from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
+
+
+def the_latest(workspace: Workspace) -> str:
+    """The key of the study that ran last.
+
+    Raises:
+        BadInput: none has run.
+    """
+    records = workspace.records()
+    if not records:
+        raise BadInput(f"no study has run in {workspace.root}; `saeflow run demo` runs one")
+    return str(records[0]["key"])
 
 
 @dataclass(frozen=True)
@@ -25,10 +38,7 @@ class Looked:
         Raises:
             BadInput: there is none, or the layer has to be named.
         """
-        records = workspace.records()
-        if study is None and not records:
-            raise BadInput(f"no study has run in {workspace.root}; `saeflow run demo` runs one")
-        opened = open_by_name(workspace, study if study is not None else str(records[0]["key"]))
+        opened = open_by_name(workspace, study if study is not None else the_latest(workspace))
         if layer is None and len(opened.layers) != 1:
             there = ", ".join(map(str, opened.layers)) or "none yet"
             raise BadInput(f"study {opened.title}: say which layer, as in --layer 17; there are {there}")
