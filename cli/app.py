@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from cli import cluster, compare, convert, explore, export, feature, layer, look, notify, run, serve, store
+from cli import (
+    activation_store,
+    cluster,
+    compare,
+    convert,
+    explore,
+    export,
+    feature,
+    layer,
+    look,
+    mcp,
+    notify,
+    run,
+    serve,
+    store,
+)
 from flows.runtime.environment import settle
 
 app = typer.Typer(
@@ -35,7 +50,9 @@ app.command(name="doctor")(look.doctor)
 app.command(name="serve")(serve.serve)
 app.command(name="verify")(store.verify)
 app.command(name="gc")(store.gc)
+app.command(name="mcp")(mcp.mcp)
 app.command(name="notify")(notify.notify)
+app.add_typer(activation_store.app, name="store")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(feature.app, name="feature")
 

@@ -1,20 +1,19 @@
 """`saeflow export`: captured layers as files that other tools read."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cli.bar import bar
 from cli.run import SetOption, StudyArgument
 from cli.terminal import console
 from core.activations.exchange import Format
 from core.errors import BadInput
 from core.planning.graph import Plan
 from core.planning.survey import survey
-from core.progress import Progress as Told
+from core.store.folders import refuse_filled
 from core.store.units import Unit
 from core.store.workspace import Workspace
 from core.study.layers import parse_layers
@@ -43,7 +42,7 @@ def export(
     units = [seen.plan.stage("extract_layer")[seen.plan.layers.index(layer)] for layer in chosen]
     _refuse_missing(units, seen.plan, settings.workspace, study)
     folder = folder.expanduser().resolve()
-    from core.activations.export import export_layers, refuse_filled  # torch: a second or two
+    from core.activations.export import export_layers  # torch: a second or two
     from core.activations.table import LayerTable
 
     refuse_filled(folder)
@@ -53,7 +52,7 @@ def export(
         LayerTable.open(shards, layer, keep=store.path(unit.artifact))
         for layer, unit in zip(chosen, units, strict=True)
     ]
-    with _bar("writing") as progress:
+    with bar("writing") as progress:
         index = export_layers(tables, folder, format_, progress)
     named = f"layer{'s' if len(chosen) > 1 else ''} {', '.join(map(str, chosen))}"
     console.print(f"[green]✓[/green] {named}: {index.rows:,} rows of {index.d_model} numbers, {index.dtype}")
@@ -80,20 +79,3 @@ def _refuse_missing(units: Sequence[Unit], plan: Plan, workspace: Workspace, stu
         raise BadInput(
             f"{', '.join(missing[:3])}: not made yet or damaged; `saeflow run {study}` makes what is missing"
         )
-
-
-@contextmanager
-def _bar(words: str) -> Iterator[Told]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} %"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task(words, total=None)
-
-        def tell(done: int, total: int, metrics: dict[str, float] | None = None) -> None:
-            shown.update(task, completed=done, total=total)
-
-        yield tell

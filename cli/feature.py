@@ -1,37 +1,56 @@
 """`saeflow feature`: one feature of a study's SAE, read off what its run left."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 import typer
+from rich.progress import Progress
 
-from cli.answer import Answer
-from cli.intervene import EFFECT, judge, varied_heat
-from cli.investigate import investigate
-from cli.looked import (
+from cli import feature_label
+from cli.feature_options import (
     ExamplesOption,
     FeatureArgument,
-    HtmlOption,
     ImagesOption,
     InterveneOption,
-    JsonOption,
     LanguageOption,
     LayerOption,
-    Looked,
     StudyOption,
     TopOption,
     WhereOption,
+    look,
 )
+from cli.printed import HtmlOption, JsonOption, give, write
+from cli.terminal import console, errors
 from core.errors import BadInput
+from core.progress import Progress as Told
+from explorer.asking.answer import Answer
+from explorer.asking.dossier import Asked, dossier
+from explorer.asking.looks import (
+    CELLS,
+    all_features,
+    decoded,
+    heat_map,
+    heat_map_by_intervention,
+    one_feature,
+    side_by_side,
+    strongest,
+    swept,
+    swept_by_intervention,
+)
+from explorer.asking.varying import Plan, run_varied
 
-OBSERVED = "Observed, not intervened: nothing was varied, so that what goes with the attribute may be the cause."
-_EXAMPLE = ("quantile", "value", "image_id", "language", "segment", "token")
 app = typer.Typer(
     no_args_is_help=True,
     help="""Look at a feature: what it fires on, what it goes with, and which others are like it.
 
     [dim]saeflow feature overview 17 --layer 8  ·  saeflow feature sweep 17 --layer 8 --family profession[/dim]""",
 )
+
+app.add_typer(feature_label.app, name="label")
 
 
 @app.command()
@@ -46,46 +65,14 @@ def overview(
     html: HtmlOption = None,
 ) -> None:
     """How often and how strongly it fires, on what, what of the concept it goes with, and its nearest features."""
-    looked = Looked.at(study, layer)
+    looked = look(study, layer)
     if every:
-        _all_features(looked, top_k).give(as_json, html)
+        answer = all_features(looked, top_k)
     elif feature is None:
         raise BadInput("say which feature, as in `saeflow feature overview 17`, or --all for a line of each")
     else:
-        _one_feature(looked, feature, top_k, max_examples).give(as_json, html)
-
-
-def _all_features(looked: Looked, top_k: int) -> Answer:
-    strongest = looked.view.ranking.strongest()
-    table = looked.view.index.features.select("feature", "count", "density", "mean", "max")
-    place = pl.DataFrame({"feature": strongest}, schema={"feature": pl.UInt32}).with_row_index("rank", offset=1)
-    joined = table.join(place, on="feature", how="left").sort("rank", "feature", nulls_last=True)
-    name = looked.view.concept.name
-    lines = (f"Those first that go most with {name} on the selection split; --top-k for more than {top_k}.",)
-    return Answer(looked.title(), lines, {"features": joined.head(top_k)})
-
-
-def _one_feature(looked: Looked, feature: int, top_k: int, max_examples: int) -> Answer:
-    own = looked.view.feature(feature)
-    known = own.statistics
-    lines = [f"active in {known['count']:,} of {looked.view.index.num_rows:,} rows ({100 * known['density']:.2g} %)"]
-    associations = looked.view.ranking.associations.filter(feature=feature)
-    if associations.is_empty():
-        lines.append(f"It fires on too few images to be tested for {looked.view.concept.name}.")
-    found = own.examples(contexts=max_examples)
-    context = pl.col("context").list.eval(pl.element().struct.field("token")).list.join(" ")
-    tables = {
-        "where it fires": own.positions.drop("feature").head(top_k),
-        "examples": found.select(
-            "quantile", "value", "image_id", "language", "segment", "token", context.alias("around")
-        ),
-        "nearest decoder rows": own.neighbours.drop("feature").head(top_k),
-        "fires with": own.coactivation.drop("feature").head(top_k),
-    }
-    if not associations.is_empty():
-        shown = associations.select("language", "position_set", "auroc", "q", "support")
-        tables[f"{looked.view.concept.name}, selection split (q within a language and position set)"] = shown
-    return Answer(looked.title(feature), tuple(lines), tables)
+        answer = one_feature(looked, feature, top_k, max_examples)
+    give(answer, as_json, html)
 
 
 @app.command()
@@ -111,22 +98,14 @@ def sweep(
     [dim]saeflow feature sweep 57 -l 8 --family mood --intervene
     saeflow feature sweep 57 -l 8 --intervene --word woman --with man --with person[/dim]
     """
-    looked = Looked.at(study, layer)
-    if intervene:
-        varied = looked.varied(feature, *_asked(family, word, with_ or []), images, language)
-        (found,) = judge({"it": varied}).values()
-        lines = (varied.words, f"{found.words[0].upper()}{found.words[1:]}.", EFFECT)
-        Answer(looked.title(feature), lines, {"effects": found.effects}).give(as_json, html)
+    looked = look(study, layer)
+    if not intervene:
+        give(swept(looked, feature, family, language, where), as_json, html)
         return
-    from core.features.breakdown import spreads
-    from core.features.breakdown import sweep as swept
-
-    means, words = looked.means(feature, language, where)
-    table = spreads(means, looked.study.samples)
-    tables = {} if family is None else {f"by {family}": swept(means, looked.study.samples, family)}
-    lines = (words, _share(table, family), OBSERVED)
-    tables["share of the variance over images, beside shuffled values"] = table
-    Answer(looked.title(feature), lines, tables).give(as_json, html)
+    plan = Plan(*_asked(family, word, with_ or []), images, looked.language(language))
+    with _progress() as progress:
+        varied = run_varied(looked, feature, plan, progress)
+    give(swept_by_intervention(looked, feature, varied), as_json, html)
 
 
 def _asked(family: str | None, word: str | None, others: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -134,21 +113,6 @@ def _asked(family: str | None, word: str | None, others: list[str]) -> tuple[tup
     if (family is None) == (word is None) or (word is not None) != bool(others):
         raise BadInput("--intervene: name one attribute with --family, or a word with --word and another with --with")
     return ((family,), ()) if family is not None else ((), (str(word), *others))
-
-
-def _share(table: pl.DataFrame, family: str | None) -> str:
-    """What may be said of the attribute asked for, or of the one that explains most."""
-    row = table.filter(attribute=family) if family else table.head(1)
-    if row.is_empty():
-        return (
-            "No attribute can be compared: the feature is the same on all images, or each image is a kind of its own."
-        )
-    one = row.row(0, named=True)
-    share = f"{100 * one['share']:.3g} % of the variance over {one['images']:,} images, {one['units']:,} units"
-    control = f"shuffled {100 * one['control_low']:.2g} to {100 * one['control_high']:.2g} %, q = {one['q']:.2g}"
-    if one["q"] > 0.05:
-        return f"{one['attribute']} explains no more than shuffled values do ({share}; {control})."
-    return f"{one['attribute']} explains {share} ({control})."
 
 
 @app.command()
@@ -169,19 +133,21 @@ def heatmap(
 
     Without --intervene this is observation: nothing is varied. With it, both attributes of each test image are varied.
     """
-    looked = Looked.at(study, layer)
+    looked = look(study, layer)
     if intervene:
-        varied = looked.varied(feature, (x, y), (), images, language)
-        table, lines = varied_heat(varied), [varied.words]
+        with _progress() as progress:
+            varied = run_varied(looked, feature, Plan((x, y), (), images, looked.language(language)), progress)
+        answer = heat_map_by_intervention(looked, feature, varied)
     else:
-        from core.features.breakdown import heat
+        answer = heat_map(looked, feature, x, y, language, where)
+    give(answer if as_json else _in_cells(answer, x, y), as_json, html)
 
-        means, words = looked.means(feature, language, where)
-        table, lines = heat(means, looked.study.samples, x, y), [words, OBSERVED]
+
+def _in_cells(answer: Answer, x: str, y: str) -> Answer:
+    """A row for each value of one attribute, a column for each of the other."""
     cell = pl.format("{} ({})", pl.col("mean").round_sig_figs(3), "images")
-    wide = table.with_columns(cell.alias("cell")).pivot("x", index="y", values="cell").rename({"y": f"{y} / {x}"})
-    tables = {"mean (images)": table if as_json else wide.fill_null("–")}
-    Answer(looked.title(feature), tuple(lines), tables).give(as_json, html)
+    table = answer.tables[CELLS].with_columns(cell.alias("cell")).pivot("x", index="y", values="cell")
+    return replace(answer, tables={CELLS: table.rename({"y": f"{y} / {x}"}).fill_null("–")})
 
 
 @app.command()
@@ -195,12 +161,20 @@ def top(
     html: HtmlOption = None,
 ) -> None:
     """The images on which it fires most strongly, each with the token where it does."""
-    from core.features.breakdown import strongest_rows
+    give(strongest(look(study, layer), feature, by, top_k), as_json, html)
 
-    looked = Looked.at(study, layer)
-    table = strongest_rows(looked.view.feature(feature).activations, looked.study.samples, by, top_k)
-    lines = () if table.height else ("It fires on no image.",)
-    Answer(looked.title(feature), lines, {f"strongest{f' by {by}' if by else ''}": table}).give(as_json, html)
+
+@app.command()
+def decoder(
+    feature: FeatureArgument,
+    study: StudyOption = None,
+    layer: LayerOption = None,
+    top_k: TopOption = 10,
+    as_json: JsonOption = False,
+    html: HtmlOption = None,
+) -> None:
+    """The tokens that it promotes and suppresses by its direct path, and the nearest decoder rows."""
+    give(decoded(look(study, layer), feature, top_k), as_json, html)
 
 
 @app.command()
@@ -214,21 +188,41 @@ def compare(
     html: HtmlOption = None,
 ) -> None:
     """Two features beside each other: how alike their directions are, and how often they fire together."""
-    from core.features.pair import together
-
-    looked = Looked.at(study, layer)
-    beside = looked if other_layer is None else Looked.at(study, other_layer)
-    found = together(looked.view, feature, beside.view, other)
-    lines = (
-        f"cosine of the decoder rows {found.cosine:.3f}; correlation of the activations {found.correlation:.3f}",
-        f"both fire in {found.both:,} rows, one or both in {found.either:,} (Jaccard {found.jaccard:.3g})",
-    )
-    sides = ((looked, feature), (beside, other))
-    known = [{"layer": one.view.layer, **one.view.feature(number).statistics} for one, number in sides]
-    columns = ["layer", "feature", "count", "density", "mean", "max"]
-    table = pl.DataFrame([{name: row[name] for name in columns} for row in known])
-    title = f"{looked.title(feature)}  beside  {beside.title(other)}"
-    Answer(title, lines, {"statistics": table}).give(as_json, html)
+    looked = look(study, layer)
+    beside = looked if other_layer is None else look(study, other_layer)
+    give(side_by_side(looked, feature, beside, other), as_json, html)
 
 
-app.command()(investigate)
+@app.command()
+def investigate(
+    feature: FeatureArgument,
+    study: StudyOption = None,
+    layer: LayerOption = None,
+    language: LanguageOption = None,
+    images: ImagesOption = 20,
+    ablate: Annotated[bool, typer.Option(help="Take the feature out and see what it does to the word.")] = True,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the dossier to this file.")] = None,
+) -> None:
+    """Ask everything of one feature, and write a dossier: hypotheses, evidence for and against, a proposed label.
+
+    What fires it, the tokens it promotes, what it goes with, what changes it when scenes are varied, and what taking it
+    out does to the concept's word. The model runs; minutes on two cores.
+
+    [dim]saeflow feature investigate 57 --layer 8 --out feature-57.md[/dim]
+    """
+    looked = look(study, layer)
+    if out is not None and not out.expanduser().absolute().parent.is_dir():
+        raise BadInput(f"--out {out}: its folder does not exist")
+    text = dossier(looked, feature, Asked(language, images, ablate), lambda what: errors.print(what, style="dim"))
+    if out is None:
+        console.print(text, markup=False)
+    else:
+        write(text, out, "--out")
+        console.print(f"  {out}", markup=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Told]:
+    with Progress(console=errors, transient=True) as bar:
+        task = bar.add_task("the model runs")
+        yield lambda done, total, metrics=None: bar.update(task, completed=done, total=total)

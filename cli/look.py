@@ -20,7 +20,7 @@ from core.planning.cost import Estimate, estimate
 from core.planning.graph import Plan
 from core.planning.steps import STEPS
 from core.planning.survey import Survey, survey
-from core.reading.study import records_of
+from core.reading.records import records_of
 from core.store.lineage import Look
 from core.store.steps import ANALYSE
 from core.store.units import Unit

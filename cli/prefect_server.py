@@ -9,7 +9,7 @@ import uvicorn
 from prefect.server.api.server import create_app
 from prefect.settings import PREFECT_SERVER_CORS_ALLOWED_ORIGINS, get_current_settings, temporary_settings
 
-from explorer.own_origin import own_origins, own_pages_only
+from explorer.server.own_origin import own_origins, own_pages_only
 from flows.runtime.environment import LOOPBACK
 
 

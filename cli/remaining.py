@@ -16,6 +16,7 @@ _DEMO_S = {
     "choose_sae": 0.5,
     "index_features": 3.0,
     "rank_features": 1.0,
+    "describe_features": 1.0,
     "analyse": 90.0,
     "report": 15.0,
 }

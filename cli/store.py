@@ -11,7 +11,7 @@ import typer
 from rich.progress import track
 
 from cli.terminal import complain, console
-from core.reading.study import records_of
+from core.reading.records import records_of
 from core.store.artifacts import Artifact, ArtifactStore
 from core.store.lineage import made_from
 from core.store.workspace import Workspace

@@ -8,7 +8,8 @@ from pathlib import Path
 from core.errors import BadInput
 from core.planning.graph import Plan
 from core.planning.one_layer import LayerPlan
-from core.reading.study import OpenedStudy, opened
+from core.reading.records import opened
+from core.reading.study import OpenedStudy
 from core.stats.estimate import Estimate, measured
 from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
 from core.store.workspace import Workspace

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from core.analysis.declaration import Analysis as Analysis
     from core.analysis.result import Result as Result
     from core.errors import BadInput as BadInput
+    from core.features.backends.loader import ActivationLoader as ActivationLoader
     from core.features.inputs import AnalysisInputs as AnalysisInputs
     from core.features.layer_view import LayerView as LayerView
+    from core.features.open_store import open_store as open_store
     from core.figures.theme import Figure as Figure
     from core.planning.study import Study as Study
     from core.stats.estimate import Control as Control
@@ -28,6 +30,8 @@ refuse_others()
 _PLACES = {
     "open": "saeflow._studies:open",
     "run": "saeflow._studies:run",
+    "open_store": "core.features.open_store:open_store",
+    "ActivationLoader": "core.features.backends.loader:ActivationLoader",
     "Study": "core.planning.study:Study",
     "Section": "core.study.section:Section",
     "Analysis": "core.analysis.declaration:Analysis",
@@ -41,6 +45,7 @@ _PLACES = {
     "BadInput": "core.errors:BadInput",
 }
 __all__ = [
+    "ActivationLoader",
     "Analysis",
     "AnalysisInputs",
     "BadInput",
@@ -53,6 +58,7 @@ __all__ = [
     "Source",
     "Study",
     "open",
+    "open_store",
     "run",
 ]
 

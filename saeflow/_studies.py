@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from core.planning.study import Study
-from core.reading.study import OpenedStudy, open_by_name
+from core.reading.records import open_by_name
+from core.reading.study import OpenedStudy
 from flows.by_command import run_study
 from flows.runtime.settings import open_workspace
 

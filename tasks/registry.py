@@ -23,6 +23,7 @@ CODE: dict[str, str] = {
     "choose_sae": "tasks.choose:choose_sae",
     "index_features": "tasks.index:index_features",
     "rank_features": "tasks.rank:rank_features",
+    "describe_features": "tasks.describe:describe_features",
     **dict.fromkeys(ANALYSES, "tasks.analyse:analyse"),
     "report": "tasks.report:write_report",
 }

@@ -1,4 +1,4 @@
-"""The package of an analysis that docs/python.md shows, installed for a test as pip installs it."""
+"""Packages installed for a test: the one that docs/python.md shows, as pip installs it, and those of one module."""
 
 import re
 import subprocess
@@ -24,3 +24,13 @@ def install(files: dict[str, str], folder: Path) -> Path:
     words = ["install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(site), str(source)]
     subprocess.run([sys.executable, "-m", "pip", *words], check=True, capture_output=True, text=True, timeout=120)
     return site
+
+
+def leave(site: Path, group: str, point: str, code: str, package: str = "saeflow-mine", version: str = "1.0") -> None:
+    """What pip leaves of a package of one module, whose entry point `point` of `group` names its POINT."""
+    module = package.replace("-", "_")
+    folder = site / f"{module}-{version}.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    (folder / "entry_points.txt").write_text(f"[{group}]\n{point} = {module}:POINT\n")
+    (site / f"{module}.py").write_text(code)

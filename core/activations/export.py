@@ -1,9 +1,6 @@
 """Captured layers as .npy, Parquet or zarr, their tokens beside them: what other tools read, and saeflow reads back."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -21,6 +18,7 @@ from core.activations.rows import TOKENS
 from core.activations.table import LayerTable
 from core.errors import BadInput
 from core.progress import Progress, silent
+from core.store.folders import refuse_filled, renamed_into
 
 COLUMNS = [name for name in TOKENS if name not in ("group", "row")]
 """Of a token what has a meaning outside the store."""
@@ -59,18 +57,6 @@ def export_layers(tables: Sequence[LayerTable], folder: Path, format: Format, pr
         )
         index.write(staged)
     return index
-
-
-def refuse_filled(folder: Path) -> None:
-    """Let nothing be overwritten.
-
-    Raises:
-        BadInput: the place is a file, or a folder that holds something.
-    """
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.exists():
-        raise BadInput(f"{folder}: is there already; name a new folder, or an empty one")
 
 
 def _rows_of_all(tables: Sequence[LayerTable]) -> list[Int[np.ndarray, " T"]]:
@@ -166,17 +152,3 @@ _WRITERS: dict[Format, Callable[[Path, _Layer], None]] = {
     "parquet": _write_parquet,
     "zarr": _write_zarr,
 }
-
-
-@contextmanager
-def renamed_into(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`, which it becomes if the block ends well, and is gone if not."""
-    staged = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    try:
-        yield staged
-        staged.rename(folder)  # refuses a folder that was filled meanwhile
-    except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
-        raise

@@ -10,7 +10,7 @@ import torch
 from core.activations.positions import position_sets
 from core.activations.table import LayerTable
 from core.data.known_concepts import THE_CONCEPT
-from core.features.columns import ArrayWriter, map_array, transpose
+from core.features.columns import ArrayWriter, transpose
 from core.features.neighbours import coactivation, decoder_neighbours
 from core.features.statistics import Occurrences, RowKinds, feature_statistics, position_statistics
 from core.progress import Progress, silent
@@ -44,7 +44,7 @@ def build_index(
     transpose(out, sae.num_features, block)
     progress(portions - 2, portions)
     kinds = RowKinds.of(table.tokens, position_sets(table.tokens, samples, THE_CONCEPT))
-    occurrences = Occurrences(*(map_array(out / f"csc_{name}.npy") for name in ("indptr", "rows", "values")))
+    occurrences = Occurrences.open(out)
     features = feature_statistics(occurrences, kinds, config.top_rows)
     _write(features, out / "features.parquet")
     _write(position_statistics(occurrences, kinds), out / "positions.parquet")

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import polars as pl
 from jaxtyping import Float
 from torch import Tensor
 
 from core.features.indexed_layer import IndexedFeature
+from core.features.pagerank import token_pagerank
 from core.sae.architectures import SparseAutoencoder
 
 
@@ -15,6 +17,12 @@ class FeatureView(IndexedFeature):
 
     layer: int
     sae: SparseAutoencoder
+
+    @property
+    def ranked_tokens(self) -> pl.DataFrame:
+        """The caption tokens that it fires on, by PageRank, beside its mean activation there and their lift: the
+        columns of `core.features.pagerank.RANKED`."""
+        return token_pagerank(self.index, self.tokens, self.feature)
 
     @property
     def direction(self) -> Float[Tensor, " D"]:

@@ -28,6 +28,7 @@ class FeatureIndex:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._columns = CscColumns(folder)
+        self._starts: dict[str, Int[np.ndarray, " F1"]] = {}
         names = ("csr_indptr", "csr_features", "csr_values")
         try:
             self._indptr, self._features, self._values = (map_array(folder / f"{name}.npy") for name in names)
@@ -87,8 +88,17 @@ class FeatureIndex:
 
     def load_tables(self) -> None:
         """Read the tables now, so that all of the index is what was there when it was opened."""
-        for table in (self.features, self.positions, self.neighbours, self.coactivation):
-            table.height  # noqa: B018
+        for name in ("features", "positions", "neighbours", "coactivation"):
+            self.of_feature(name, 0)
+
+    def of_feature(self, table: str, feature: int) -> pl.DataFrame:
+        """The rows of one of the tables that are a feature's, in the table's order."""
+        if table not in self._starts:
+            features = getattr(self, table)["feature"].to_numpy()
+            self._starts[table] = np.searchsorted(features, np.arange(self.num_features + 1))
+        start, stop = self._starts[table][feature : feature + 2]
+        rows: pl.DataFrame = getattr(self, table)[int(start) : int(stop)]
+        return rows
 
     def release(self) -> None:
         """Give the arrays' pages back: what was read stays in the system's cache, not in this process's memory."""
@@ -98,19 +108,23 @@ class FeatureIndex:
     @cached_property
     def features(self) -> pl.DataFrame:
         """One row a feature, with the columns of `core.features.statistics.FEATURES`."""
-        return pl.read_parquet(self.folder / "features.parquet", glob=False)
+        return self._table("features")
 
     @cached_property
     def positions(self) -> pl.DataFrame:
         """One row a feature, language and position set it fires in: `core.features.statistics.POSITIONS`."""
-        return pl.read_parquet(self.folder / "positions.parquet", glob=False)
+        return self._table("positions")
 
     @cached_property
     def neighbours(self) -> pl.DataFrame:
         """The features of most similar decoder directions: `core.features.neighbours.NEIGHBOURS`."""
-        return pl.read_parquet(self.folder / "neighbours.parquet", glob=False)
+        return self._table("neighbours")
 
     @cached_property
     def coactivation(self) -> pl.DataFrame:
         """The features that fire in the same rows: `core.features.neighbours.COACTIVATION`."""
-        return pl.read_parquet(self.folder / "coactivation.parquet", glob=False)
+        return self._table("coactivation")
+
+    def _table(self, name: str) -> pl.DataFrame:
+        table = pl.read_parquet(self.folder / f"{name}.parquet", glob=False)
+        return table if table["feature"].is_sorted() else table.sort("feature", maintain_order=True)

@@ -27,22 +27,22 @@ class IndexedFeature:
     @property
     def statistics(self) -> dict[str, Any]:
         """How often and how strongly it fires: the columns of `core.features.statistics.FEATURES`."""
-        return self._of(self.index.features).row(0, named=True)
+        return self.index.of_feature("features", self.feature).row(0, named=True)
 
     @property
     def positions(self) -> pl.DataFrame:
         """How often and how strongly by language and position set, where it fires at all."""
-        return self._of(self.index.positions)
+        return self.index.of_feature("positions", self.feature)
 
     @property
     def neighbours(self) -> pl.DataFrame:
         """The features of most similar decoder directions, the nearest first."""
-        return self._of(self.index.neighbours)
+        return self.index.of_feature("neighbours", self.feature)
 
     @property
     def coactivation(self) -> pl.DataFrame:
         """The features that fire in the same rows, by Jaccard index."""
-        return self._of(self.index.coactivation)
+        return self.index.of_feature("coactivation", self.feature)
 
     @property
     def activations(self) -> pl.DataFrame:
@@ -54,9 +54,6 @@ class IndexedFeature:
         """Up to `contexts` rows from each of `quantiles` bands of its activations, strongest band first, each with
         the `window` tokens around it: the columns of `core.features.examples.EXAMPLES`."""
         return examples.examples(self.index, self.tokens, self.feature, quantiles, contexts, window)
-
-    def _of(self, table: pl.DataFrame) -> pl.DataFrame:
-        return table.filter(feature=self.feature)
 
 
 @dataclass(frozen=True, repr=False)

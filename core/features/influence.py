@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from core.lm.loaded import LoadedModel
 from core.lm.prompts import spell
+from core.progress import Progress, silent
 from core.sae.architectures import SparseAutoencoder
 
 PROMOTED = pl.Schema(
@@ -24,7 +26,20 @@ PROMOTED = pl.Schema(
 """Tokens by feature and direction (promoted, suppressed), rank 1 the strongest; `score` is the change of the token's
 logit, against the vocabulary's mean, that one unit of the feature makes in a stream of unit norm per dimension."""
 
+INFLUENCES = 100
+"""Tokens kept of each direction where all features are described."""
 _BLOCK_ELEMENTS = 2**25
+_FEATURES_AT_ONCE = 1024
+
+
+def influences(sae: SparseAutoencoder, loaded: LoadedModel, progress: Progress = silent) -> pl.DataFrame:
+    """The 100 tokens that each feature of the SAE promotes most, and suppresses most: `PROMOTED`."""
+    parts = []
+    for start in range(0, sae.num_features, _FEATURES_AT_ONCE):
+        stop = min(start + _FEATURES_AT_ONCE, sae.num_features)
+        parts.append(promoted_tokens(sae, loaded, range(start, stop), INFLUENCES))
+        progress(stop, sae.num_features)
+    return pl.concat(parts)
 
 
 @torch.no_grad()
@@ -36,7 +51,10 @@ def promoted_tokens(sae: SparseAutoencoder, loaded: LoadedModel, features: Seque
     """
     gain = final_gain(loaded)
     directions = sae.W_dec[list(features)].to(gain.device, torch.float32) * gain
-    parts = [_ranked(feature, scores, loaded, n) for feature, scores in zip(features, _scores(directions, loaded))]
+    parts = [
+        _ranked(list(features)[start : start + len(scores)], scores, loaded, n)
+        for start, scores in _scores(directions, loaded)
+    ]
     return pl.concat(parts) if parts else PROMOTED.to_frame()
 
 
@@ -53,26 +71,30 @@ def final_gain(loaded: LoadedModel) -> Float[Tensor, " D"]:
     return gain
 
 
-def _scores(directions: Float[Tensor, "n D"], loaded: LoadedModel) -> Iterator[Float[Tensor, " V"]]:
+def _scores(directions: Float[Tensor, "n D"], loaded: LoadedModel) -> Iterator[tuple[int, Float[Tensor, "f V"]]]:
+    """The scores of a block of features, and the place of its first."""
     vocabulary = loaded.unembedding.detach()
-    for block in torch.split(directions, max(1, _BLOCK_ELEMENTS // len(vocabulary))):
-        logits = (block.to(vocabulary.dtype) @ vocabulary.T).float()
-        yield from logits - logits.mean(dim=1, keepdim=True)  # the same as centring the unembedding
+    size = max(1, _BLOCK_ELEMENTS // len(vocabulary))
+    for start in range(0, len(directions), size):
+        logits = (directions[start : start + size].to(vocabulary.dtype) @ vocabulary.T).float()
+        yield start, logits - logits.mean(dim=1, keepdim=True)  # the same as centring the unembedding
 
 
-def _ranked(feature: int, scores: Float[Tensor, " V"], loaded: LoadedModel, n: int) -> pl.DataFrame:
+def _ranked(features: Sequence[int], scores: Float[Tensor, "f V"], loaded: LoadedModel, n: int) -> pl.DataFrame:
+    n = min(n, scores.shape[1])
+    # Ranked before the cap: large scores tie at it.
+    ids = torch.stack([signed.topk(n, dim=1).indices for signed in (scores, -scores)], dim=1)
+    chosen = scores.gather(1, ids.flatten(1))
     cap = getattr(loaded.text_config, "final_logit_softcapping", None)
-    capped = scores if cap is None else cap * torch.tanh(scores / cap)  # ranked before: large scores tie at the cap
-    parts = []
-    for direction, signed in (("promoted", scores), ("suppressed", -scores)):
-        ids = signed.topk(min(n, len(scores))).indices
-        columns = {
-            "feature": [feature] * len(ids),
-            "direction": [direction] * len(ids),
-            "rank": range(1, len(ids) + 1),
-            "token_id": ids.tolist(),
-            "token": [spell(loaded, token) for token in ids.tolist()],
-            "score": capped[ids].tolist(),
-        }
-        parts.append(pl.DataFrame(columns, schema_overrides={"score": pl.Float32}).cast(PROMOTED))
-    return pl.concat(parts)
+    capped = chosen if cap is None else cap * torch.tanh(chosen / cap)
+    token_ids = ids.flatten().cpu().numpy()
+    columns = {
+        "feature": np.repeat(features, 2 * n),
+        "direction": np.tile(np.repeat(["promoted", "suppressed"], n), len(features)),
+        "rank": np.tile(np.arange(1, n + 1), 2 * len(features)),
+        "token_id": token_ids,
+        "score": capped.flatten().cpu().numpy(),
+    }
+    named = {int(token): spell(loaded, int(token)) for token in np.unique(token_ids)}
+    frame = pl.DataFrame(columns).with_columns(token=pl.col("token_id").replace_strict(named, return_dtype=pl.String))
+    return frame.select(PROMOTED.names()).cast(PROMOTED)

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int, UInt
 
-from core.features.columns import sorted_quantile
+from core.features.columns import map_array, sorted_quantile
 
 QUANTILES = {"q25": 0.25, "q50": 0.5, "q75": 0.75, "q90": 0.9, "q99": 0.99, "q995": 0.995}
 """Columns of quantiles of a feature's activations when active."""
@@ -110,6 +111,11 @@ class Occurrences:
     indptr: UInt[np.ndarray, " F1"]
     rows: UInt[np.ndarray, " nnz"]
     values: Float[np.ndarray, " nnz"]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Occurrences":
+        """Those of an index's folder, memory-mapped."""
+        return cls(*(map_array(folder / f"csc_{name}.npy") for name in ("indptr", "rows", "values")))
 
     @property
     def num_features(self) -> int:

@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from core.activations.exchange import TOKENS_FILE, Index
-from core.activations.export import refuse_filled, renamed_into
 from core.errors import BadInput
 from core.legacy.activation_parts import Part, files_of, read_parts
 from core.progress import Progress, silent
+from core.store.folders import refuse_filled, renamed_into
 from core.study.sites import Site
 
 _BLOCK = 1024

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from core.activations.export import refuse_filled, renamed_into
 from core.errors import BadInput
 from core.legacy.pickles import load_pickle
 from core.legacy.sae_beside import refuse_changes, refuse_odd_tensors, refuse_scaling
@@ -20,6 +19,7 @@ from core.sae.configs import CONFIG, read_config
 from core.sae.formats import assemble, save_sae, ungate
 from core.sae.origins import Trained
 from core.sae.weights import Weights
+from core.store.folders import refuse_filled, renamed_into
 
 Activation = Literal["relu", "topk", "jumprelu"]
 _STATES = ("model_state_dict", "state_dict", "sae_state_dict", "model", "sae", "autoencoder", "weights", "params")

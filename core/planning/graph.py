@@ -27,6 +27,7 @@ BUILDERS: tuple[Callable[[Naming], Iterator[Unit]], ...] = (
     saes.choose_sae,
     features.index_features,
     features.rank_features,
+    features.describe_features,
     features.analyses,
     features.report,
 )

@@ -25,6 +25,12 @@ def left_out(study: Study, sources: Sources, shape: Shape, layers: Sequence[int]
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
+def lacks_head(study: Study, sources: Sources, shape: Shape) -> bool:
+    """Whether nothing of the model's vocabulary head can be read off what the study's SAEs write."""
+    known = _Known(study, sources, shape, ())
+    return any(lacks(known) for need, lacks in _LACKS if need == "head")
+
+
 def _reason(analysis: Analysis, known: _Known) -> str | None:
     if getattr(known.study.analyses, analysis.name) is None:
         return "not in the study" if analysis.distribution is None else None

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.planning.builders.features import analyses_run, analysis_unit, rank_unit, told
+from core.planning.builders.features import analyses_run, analysis_unit, describe_unit, rank_unit, told
 from core.planning.graph import Plan
 from core.planning.naming import Naming
-from core.store.steps import ANALYSE, EXTRACT_LAYER, INDEX_FEATURES, RANK_FEATURES, REPORT
+from core.store.steps import ANALYSE, DESCRIBE_FEATURES, EXTRACT_LAYER, INDEX_FEATURES, RANK_FEATURES, REPORT
 from core.store.units import Unit
 from core.study import variant
 
@@ -19,13 +19,15 @@ class LayerPlan:
     plan: Plan
     layer: int
     ranked: Unit
+    described: Unit
     analyses: tuple[Unit, ...]
     report: Unit
 
     @property
     def stages(self) -> Mapping[str, tuple[Unit, ...]]:
         """The units by stage, in the order in which stages run."""
-        return {RANK_FEATURES.name: (self.ranked,), ANALYSE: self.analyses, REPORT.name: (self.report,)}
+        units = {RANK_FEATURES.name: (self.ranked,), DESCRIBE_FEATURES.name: (self.described,)}
+        return {**units, ANALYSE: self.analyses, REPORT.name: (self.report,)}
 
     @property
     def key(self) -> str:
@@ -59,7 +61,7 @@ def plan_layer(plan: Plan, layer: int) -> LayerPlan:
     naming, ranked = plan.naming, rank_unit(plan.naming, layer)
     fitting = [analysis for analysis in analyses_run(naming) if "layers" not in analysis.needs]
     analyses = tuple(analysis_unit(naming, analysis, (layer,), {layer: ranked}) for analysis in fitting)
-    return LayerPlan(plan, layer, ranked, analyses, _report(naming, layer, analyses))
+    return LayerPlan(plan, layer, ranked, describe_unit(naming, layer), analyses, _report(naming, layer, analyses))
 
 
 def _report(naming: Naming, layer: int, analyses: tuple[Unit, ...]) -> Unit:

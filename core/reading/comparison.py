@@ -6,7 +6,8 @@ from statistics import median
 from typing import Any
 
 from core.errors import BadInput
-from core.reading.study import OpenedStudy, open_by_name
+from core.reading.records import open_by_name
+from core.reading.study import OpenedStudy
 from core.stats.estimate import Estimate
 from core.store.workspace import Workspace, meant
 from core.study.variant import settings

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.store.artifacts import Artifact, ArtifactStore, DamagedArtifact
-from core.store.steps import ANALYSE, CAPTURE, IMPORT_ACTIVATIONS, INDEX_FEATURES, PREPARE, RANK_FEATURES, stage_of
+from core.store.steps import (
+    ANALYSE,
+    CAPTURE,
+    DESCRIBE_FEATURES,
+    IMPORT_ACTIVATIONS,
+    INDEX_FEATURES,
+    PREPARE,
+    RANK_FEATURES,
+    stage_of,
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Made:
     shards: list[Artifact] = field(default_factory=list)
     layers: dict[int, LayerArtifacts] = field(default_factory=dict)
     rankings: dict[int, Artifact] = field(default_factory=dict)
+    described: dict[int, Artifact] = field(default_factory=dict)
     analyses: dict[str, Artifact] = field(default_factory=dict)
 
     @classmethod
@@ -59,5 +69,7 @@ class Made:
             self.layers[int(unit["recipe"]["layer"])] = parts
         elif artifact.step == RANK_FEATURES.name:
             self.rankings[int(unit["recipe"]["layer"])] = artifact
+        elif artifact.step == DESCRIBE_FEATURES.name:
+            self.described[int(unit["recipe"]["layer"])] = artifact
         elif stage_of(artifact.step) == ANALYSE:
             self.analyses[artifact.step] = artifact

@@ -1,9 +1,9 @@
 """A study that has run in a workspace: its samples, layers, results and report."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,13 @@ from core.analysis.result import Result
 from core.data.known_concepts import THE_CONCEPT
 from core.data.samples import analysed, capture_drops, read_samples
 from core.errors import BadInput
+from core.features.index import FeatureIndex
 from core.features.indexed_layer import IndexedLayer, open_indexed
 from core.reading.made import LayerArtifacts, Made
 from core.reading.results import read_estimates, read_result
 from core.stats.estimate import Estimate, as_table
 from core.store.artifacts import Artifact, read_json
-from core.store.workspace import Workspace, meant
+from core.store.workspace import Workspace
 from core.study.variant import title
 
 if TYPE_CHECKING:
@@ -118,6 +119,30 @@ class OpenedStudy:
         folders = opened_layer.LayerFolders([self._path(shard) for shard in found.shards], *map(self._path, parts))
         studied = opened_layer.Studied(self.samples, self.languages, THE_CONCEPT)
         return opened_layer.open_layer(layer, folders, studied)
+
+    def index(self, layer: int) -> FeatureIndex:
+        """A layer's feature index alone, for which PyTorch is not loaded.
+
+        Raises:
+            BadInput: the layer is not there, or a file of the index is damaged.
+        """
+        found = self.layer_artifacts(layer).index
+        self._check([found])
+        return FeatureIndex.open(self._path(found))
+
+    def described(self, layer: int) -> Path | None:
+        """The folder of what is known of all features of a layer beside its index: `histograms.parquet`, `idf.parquet`
+        and, where the model's vocabulary head reads the SAE, `influences.parquet`; null in a study from before it.
+
+        Raises:
+            BadInput: the layer is not there, or a file is damaged.
+        """
+        self.layer_artifacts(layer)
+        found = self._made.described.get(layer)
+        if found is None:
+            return None
+        self._check([found])
+        return self._path(found)
 
     def indexed(self, layer: int) -> IndexedLayer:
         """One layer without its activations and its SAE: what is read of it loads no PyTorch.
@@ -227,15 +252,10 @@ class OpenedStudy:
         self._check([self.samples_artifact])
         return self._path(self.samples_artifact)
 
-    def _captured(self, shards: tuple[Artifact, ...]) -> pl.DataFrame:
-        """The tokens that these shards hold: most often those of every layer, read once."""
-        if shards not in self._tokens:
-            self._tokens[shards] = captured_tokens([self._path(shard) for shard in shards])
-        return self._tokens[shards]
-
     @cached_property
-    def _tokens(self) -> dict[tuple[Artifact, ...], pl.DataFrame]:
-        return {}
+    def _captured(self) -> Callable[[tuple[Artifact, ...]], pl.DataFrame]:
+        """The tokens that shards hold, by the shards: most often those of every layer."""
+        return cache(lambda shards: captured_tokens([self._path(shard) for shard in shards]))
 
     def _path(self, artifact: Artifact) -> Path:
         return self.workspace.store.path(artifact)
@@ -253,51 +273,3 @@ class OpenedStudy:
 
 def _of_analysis(name: str, estimates: Iterable[Estimate], artifact: str) -> pl.DataFrame:
     return as_table(estimates).select(pl.lit(name).alias("analysis"), pl.all(), pl.lit(artifact).alias("artifact"))
-
-
-def open_by_name(workspace: Workspace, name: str) -> OpenedStudy:
-    """The study of that name as its file has it; the variant of that title, key or report's folder; or else the study's
-    latest variant. Of several, the latest that has its report.
-
-    Raises:
-        BadInput: no such study has run here, or a record of the workspace is damaged.
-    """
-    records = workspace.records()
-    wanted = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-    found = [opened(workspace, one) for one in meant(records, wanted)]
-    if not found:
-        raise _not_run(workspace, name, records)
-    return next((study for study in found if study.finished), found[0])
-
-
-def records_of(workspace: Workspace, asked: str) -> list[Mapping[str, Any]]:
-    """The records of a study with all its variants, the latest first; or the one whose key, title or folder is asked.
-
-    Raises:
-        BadInput: no such study has run here, or a record of the workspace is damaged.
-    """
-    records = workspace.records()
-    found: list[Mapping[str, Any]] = [one for one in records if one["study"]["name"] == asked]
-    found = found or meant(records, asked)
-    if not found:
-        raise _not_run(workspace, asked, records)
-    return found
-
-
-def opened(workspace: Workspace, record: Mapping[str, Any]) -> OpenedStudy:
-    """The study of a workspace's record."""
-    artifacts = tuple(map(Artifact.from_ref, record["artifacts"]))
-    report, page = Artifact.from_ref(record["report"]), str(record.get("mlflow") or "")
-    return OpenedStudy(workspace, record["key"], record["study"], artifacts, report, record.get("layer"), page)
-
-
-def _not_run(workspace: Workspace, name: str, records: Iterable[Mapping[str, Any]]) -> BadInput:
-    wanted = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-    return BadInput(f"study {name!r}: has not run in {workspace.root}; {_hint(wanted, records)}")
-
-
-def _hint(name: str, records: Iterable[Mapping[str, Any]]) -> str:
-    known = list(dict.fromkeys(str(record["study"]["name"]) for record in records))
-    if near := difflib.get_close_matches(name, known, n=1):
-        return f"did you mean {near[0]}?"
-    return f"run it: saeflow run {name}" + (f" (studies here: {', '.join(known)})" if known else "")

@@ -49,6 +49,7 @@ IMPORT_SAE = StepSpec("import_sae", 4, "gpu", ("core.sae.pretrained", "core.sae.
 CHOOSE_SAE = StepSpec("choose_sae", 3, "cpu", ("core.sae.choice",))
 INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.build", "core.features.neighbours"))
 RANK_FEATURES = StepSpec("rank_features", 2, "cpu", ("core.features.layer_view",))
+DESCRIBE_FEATURES = StepSpec("describe_features", 1, "gpu", ("core.features.describe",))
 REPORT = StepSpec("report", 8, "cpu", ("core.report", "core.report.study_figures"))
 
 FIXED_STEPS = (
@@ -62,6 +63,7 @@ FIXED_STEPS = (
     CHOOSE_SAE,
     INDEX_FEATURES,
     RANK_FEATURES,
+    DESCRIBE_FEATURES,
     REPORT,
 )
 """Every step but the analyses'."""

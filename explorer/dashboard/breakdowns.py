@@ -8,12 +8,13 @@ import polars as pl
 from core.data.attributes import attribute_columns
 from core.reading.study import OpenedStudy
 from core.stats.families import ALPHA
+from explorer.asking.looks import OBSERVED
 from explorer.dashboard.grids import Grid, grid
 from explorer.dashboard.layer_keys import LayerKey
-from explorer.library import ShownLayer
-from explorer.refusals import UNUSABLE, Refusal
+from explorer.reading.library import ShownLayer
+from explorer.reading.refusals import UNUSABLE, Refusal
 
-OBSERVED = "Observed, not intervened: nothing was varied, so that what goes with the attribute may be the cause."
+__all__ = ["OBSERVED", "Bar", "Breakdown", "attributes", "breakdown"]
 _VALUES = ("value", "mean", "firing", "images", "units")
 _SHARES = ("attribute", "share", "control", "q", "images", "units")
 

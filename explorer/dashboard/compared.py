@@ -14,9 +14,9 @@ from explorer.dashboard.charts import bars
 from explorer.dashboard.features import bands_of, identity
 from explorer.dashboard.found import found
 from explorer.dashboard.rendering import page, served_by
-from explorer.library import ShownLayer
-from explorer.refusals import CONFLICT, NOT_THERE, WRONG, Refusal
-from explorer.served import Asked, Served
+from explorer.reading.library import ShownLayer
+from explorer.reading.refusals import CONFLICT, NOT_THERE, WRONG, Refusal
+from explorer.server.served import Asked, Served
 
 router = APIRouter()
 Key = Annotated[str, Query(max_length=400)]

@@ -5,14 +5,12 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from core.reading.study import OpenedStudy
-from core.store.artifacts import DamagedArtifact
 from explorer.dashboard import words
 from explorer.dashboard.charts import Chart, Frame, Line, Point, line_chart
 from explorer.dashboard.found import Found, found
 from explorer.dashboard.grids import Grid, grid
-from explorer.library import ShownLayer
+from explorer.reading.library import ShownLayer
 
-_DESCRIBE = "describe_features"
 _MOST_TOKENS = 12
 _TESTS = ("language", "position_set", "auroc", "q", "support")
 _REPORTED = ("question", "language", "position_set", "auroc", "q", "passes", "shared_with", "images")
@@ -128,16 +126,9 @@ def _doses(response: pl.DataFrame) -> list[Chart]:
 
 def _influences(study: OpenedStudy, layer: int, feature: int) -> pl.DataFrame | None:
     """The feature's rows of `influences.parquet`, where the step that describes all features has run."""
-    store = study.workspace.store
-    for artifact in study.artifacts:
-        if artifact.step != _DESCRIBE:
-            continue
-        try:
-            made = int(store.manifest(artifact)["unit"]["recipe"]["layer"]) == layer
-        except (DamagedArtifact, KeyError):
-            continue
-        file = store.path(artifact) / "influences.parquet"
-        if made and file.is_file():
-            own = pl.scan_parquet(file, glob=False).filter(pl.col("feature") == feature).collect()
-            return own if own.height else None
-    return None
+    folder = study.described(layer)
+    file = None if folder is None else folder / "influences.parquet"
+    if file is None or not file.is_file():
+        return None
+    own = pl.scan_parquet(file, glob=False).filter(pl.col("feature") == feature).collect()
+    return own if own.height else None

@@ -18,12 +18,11 @@ from explorer.dashboard.grids import grid
 from explorer.dashboard.maps import Map, activation_maps, strongest_images
 from explorer.dashboard.rendering import page, served_by
 from explorer.dashboard.strips import Strip, strip
-from explorer.label_files import author_name, label_text
-from explorer.labels import Labelled
-from explorer.library import ShownLayer
-from explorer.refusals import TOO_LARGE, Refusal
-from explorer.routes.labels import model_name
-from explorer.served import Asked, FeatureNumber, LayerNumber, StudyName
+from explorer.labels.files import author_name, label_text
+from explorer.labels.store import Labelled, model_name
+from explorer.reading.library import ShownLayer
+from explorer.reading.refusals import TOO_LARGE, Refusal
+from explorer.server.served import Asked, FeatureNumber, LayerNumber, StudyName
 
 router = APIRouter()
 _ADDRESS = "/s/{study}/l/{layer}/f/{feature}"

@@ -7,7 +7,7 @@ import polars as pl
 
 from explorer.dashboard.maps import Map
 from explorer.dashboard.strips import Strip, strip
-from explorer.samples import by_feature
+from explorer.reading.samples import by_feature
 
 MOST = 16
 

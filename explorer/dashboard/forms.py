@@ -2,7 +2,7 @@
 
 import re
 
-from explorer.refusals import UNUSABLE, Refusal
+from explorer.reading.refusals import UNUSABLE, Refusal
 
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]{1,70})"?')
 _NAME = re.compile(rb'[;\s]name="([^"\r\n]*)"')

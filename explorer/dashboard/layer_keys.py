@@ -1,6 +1,6 @@
 """Layers as caches tell them from others."""
 
-from explorer.library import ShownLayer
+from explorer.reading.library import ShownLayer
 
 
 class LayerKey:

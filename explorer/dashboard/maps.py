@@ -10,7 +10,7 @@ import polars as pl
 
 from explorer.dashboard import words
 from explorer.dashboard.layer_keys import LayerKey
-from explorer.library import ShownLayer
+from explorer.reading.library import ShownLayer
 
 
 class Cell(NamedTuple):

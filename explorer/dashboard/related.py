@@ -10,7 +10,7 @@ from core.features.indexed_layer import IndexedFeature
 from explorer.dashboard import links
 from explorer.dashboard.found import found
 from explorer.dashboard.grids import Grid, grid
-from explorer.library import ShownLayer
+from explorer.reading.library import ShownLayer
 
 _MOST = 8
 

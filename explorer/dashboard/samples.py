@@ -12,9 +12,9 @@ from explorer.dashboard.firing import Firing, firing
 from explorer.dashboard.maps import activation_maps
 from explorer.dashboard.rendering import page, served_by
 from explorer.dashboard.words import direction
-from explorer.library import ShownLayer
-from explorer.samples import sample_of
-from explorer.served import Served, StudyName
+from explorer.reading.library import ShownLayer
+from explorer.reading.samples import sample_of
+from explorer.server.served import Served, StudyName
 
 router = APIRouter()
 Id = Annotated[str, Path(max_length=500)]

@@ -13,10 +13,10 @@ from core.reading.study import OpenedStudy
 from explorer.dashboard.firing import Firing, firing
 from explorer.dashboard.forms import multipart
 from explorer.dashboard.rendering import page, served_by
-from explorer.refusals import CONFLICT, UNUSABLE, Refusal
-from explorer.routes.search import MOST_TEXT
-from explorer.search import Question
-from explorer.served import Served
+from explorer.reading.refusals import CONFLICT, UNUSABLE, Refusal
+from explorer.reading.search import Question
+from explorer.server.search import MOST_TEXT
+from explorer.server.served import Served
 
 router = APIRouter()
 

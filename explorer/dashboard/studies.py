@@ -15,7 +15,7 @@ from explorer.dashboard import links, words
 from explorer.dashboard.charts import Chart, Frame, Line, Point, line_chart
 from explorer.dashboard.found import Found, found
 from explorer.dashboard.rendering import page, served_by
-from explorer.served import StudyName
+from explorer.server.served import StudyName
 
 router = APIRouter()
 _QUALITY = {"held_out_fvu": "Fraction of variance unexplained", "held_out_l0": "Active features per row (L0)"}

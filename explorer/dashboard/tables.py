@@ -9,15 +9,14 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from core.reading.study import OpenedStudy
-from explorer.answers import rows
 from explorer.dashboard import links
 from explorer.dashboard.found import found
 from explorer.dashboard.layer_keys import LayerKey
 from explorer.dashboard.rendering import page, served_by
-from explorer.feature_table import LABEL, chosen, ordered, with_labels
-from explorer.library import ShownLayer
-from explorer.refusals import Refusal
-from explorer.served import MOST_PAGES, LayerNumber, Served, StudyName
+from explorer.reading.feature_table import LABEL, chosen, ordered, with_labels
+from explorer.reading.library import ShownLayer
+from explorer.reading.refusals import Refusal
+from explorer.server.served import MOST_PAGES, LayerNumber, Served, StudyName
 
 router = APIRouter()
 ROWS = 100
@@ -113,7 +112,7 @@ def _page(request: Request, study: OpenedStudy, table: pl.DataFrame, asked: tupl
         "sort": wanted.sort or _default_sort(table),
         "columns": [*columns, column] if column in table.columns and column not in own else columns,
         "known": [name for name in table.columns if name not in ("layer",)],
-        "rows": rows(result[(number - 1) * ROWS : number * ROWS]),
+        "rows": result[(number - 1) * ROWS : number * ROWS].to_dicts(),
         "total": result.height,
         "whole": table.height,
         "number": number,

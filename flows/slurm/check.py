@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.analysis.packages import Registered, differences, registered
+from core.analysis.packages import differences, registered
+from core.entry_points import Registered
 from core.errors import BadInput
 from core.store.artifacts import SEEN_WITHIN_S
 from flows.runtime.place import Place

@@ -10,7 +10,7 @@ from cli.look import status
 from cli.store import verify
 from cli.terminal import console
 from core.errors import BadInput
-from core.reading.study import open_by_name
+from core.reading.records import open_by_name
 from core.store.workspace import Workspace
 from tests.planted_studies import plant
 

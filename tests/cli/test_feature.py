@@ -133,3 +133,31 @@ def test_what_is_not_there_is_told_in_one_line(mini_workspace: Path, words: tupl
 def test_a_workspace_without_studies_says_so(tmp_path: Path) -> None:
     told = saeflow_here(tmp_path, "feature", "overview", "1")
     assert told.returncode == 1 and "no study has run in" in told.stderr
+
+
+def test_labels_are_set_listed_exported_and_imported(mini_workspace: Path, tmp_path: Path) -> None:
+    mine, theirs = (tmp_path / name for name in ("mine", "theirs"))
+    for place in (mine, theirs):
+        place.mkdir()
+        for name in ("artifacts", "studies"):
+            (place / name).symlink_to(mini_workspace / name)
+    words = ("feature", "label")
+    for text in ("people", "امرأة"):
+        told = saeflow_here(mine, *words, "set", "5", text, "--author", "me", *AT)
+        assert told.returncode == 0 and text in told.stdout, told.stderr
+    (row,) = json.loads(saeflow_here(mine, *words, "list", *AT, "--json").stdout)["tables"]["labels"]
+    assert (row["feature"], row["text"], row["author"]) == (5, "امرأة", "me")
+    file = tmp_path / "labels.json"
+    assert saeflow_here(mine, *words, "export", str(file), "--study", "mini").returncode == 0
+    assert (
+        "2 changes of labels in labels.json, 2 of them new here"
+        in saeflow_here(theirs, *words, "import", str(file)).stdout
+    )
+    assert (
+        "2 changes of labels in labels.json, 0 of them new here"
+        in saeflow_here(theirs, *words, "import", str(file)).stdout
+    )
+    shown = json.loads(saeflow_here(theirs, *words, "show", "5", *AT, "--json").stdout)
+    assert shown["lines"] == ["label: امرأة"] and len(shown["tables"]["history"]) == 2
+    file.write_text("{}")
+    assert "labels.json: is no labels file" in saeflow_here(theirs, *words, "import", str(file)).stderr

@@ -10,14 +10,13 @@ import pytest
 import torch
 
 import saeflow as public
-from cli import investigate
-from cli.intervene import open_model
-from cli.looked import Looked
 from core.features.build import build_index
 from core.features.hypotheses import hypotheses
 from core.features.index import FeatureIndex
 from core.sae.architectures import SparseAutoencoder
 from core.study.model import IndexConfig
+from explorer.asking.dossier import Asked, parts_of, proposal
+from explorer.asking.looked import Looked
 from tests.core.sae.dictionary import random_sae
 from tests.flows.commands import saeflow_here
 
@@ -63,7 +62,7 @@ def planted(view: Any, samples: pl.DataFrame) -> SparseAutoencoder:
 def test_a_planted_feature_s_dossier_names_its_attribute_and_varying_it_changes_it(
     looked: Looked, feature: int, attribute: str, value: str
 ) -> None:
-    parts = investigate._parts(looked, feature, "en", 6, open_model(looked.study))
+    parts = parts_of(looked, feature, Asked("en", 6))
     text = "\n".join(part.markdown() for part in parts)
     assert text.startswith(f"## Proposed label: {attribute}: {value}"), text[:1500]
     assert f"For: when {attribute} alone is varied, its values explain" in text
@@ -72,7 +71,7 @@ def test_a_planted_feature_s_dossier_names_its_attribute_and_varying_it_changes_
 def test_of_a_feature_that_fires_at_random_none_is_named(looked: Looked) -> None:
     rng, images = np.random.default_rng(0), looked.study.samples["image_id"].unique(maintain_order=True)
     means = pl.DataFrame({"image_id": images, "value": rng.random(len(images))})
-    part = investigate._proposal(hypotheses(means, looked.study.samples), {})
+    part = proposal(hypotheses(means, looked.study.samples), {})
     assert part.heading == "Proposed label: none"
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from explorer.app import guarded, make_app
-from explorer.labels import FILE, FeatureLabels
-from explorer.library import Library
-from explorer.served import Served
+from explorer.labels.store import FILE, FeatureLabels
+from explorer.reading.library import Library
+from explorer.server.app import guarded, make_app
+from explorer.server.served import Served
 from tests.explorer.world import World, make_world
 
 NAMES = ("127.0.0.1", "localhost", "::1")

@@ -5,8 +5,8 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from explorer.labels import FILE
-from explorer.schema import Imported, Label, Labels
+from explorer.labels.store import FILE
+from explorer.server.schema import Imported, Label, Labels
 from tests.explorer.conftest import client_of
 from tests.explorer.world import World
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import BadInput
-from explorer.label_files import label_text, read, written
-from explorer.labels import FILE, Change, FeatureLabels, Labelled
+from explorer.labels.files import label_text, read, written
+from explorer.labels.store import FILE, Change, FeatureLabels, Labelled
 
 SAE = "train_sae/0123456789abcdef0123"
 WOMAN = Labelled(SAE, 3, 17, "captioner")
@@ -80,7 +80,7 @@ def test_a_full_disk_is_told_and_changes_nothing(labels: FeatureLabels, monkeypa
 
 def test_another_writer_is_waited_for_and_then_told(labels: FeatureLabels, monkeypatch: pytest.MonkeyPatch) -> None:
     labels.put(WOMAN, "women", "ada")
-    monkeypatch.setattr("explorer.labels._PATIENCE_S", 0.05)
+    monkeypatch.setattr("explorer.labels.store._PATIENCE_S", 0.05)
     other = sqlite3.connect(labels.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(BadInput, match="another process writes labels"):

@@ -9,7 +9,17 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from explorer.schema import Activations, Feature, Features, Health, Layers, SampleDocument, StudyEntry, Top, Vocabulary
+from explorer.server.schema import (
+    Activations,
+    Feature,
+    Features,
+    Health,
+    Layers,
+    SampleDocument,
+    StudyEntry,
+    Top,
+    Vocabulary,
+)
 from tests.explorer.conftest import client_of
 from tests.explorer.world import World, planted
 

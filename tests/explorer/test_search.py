@@ -10,11 +10,11 @@ from core.activations.tokens import captured_tokens
 from core.features.index import FeatureIndex
 from core.store.artifacts import Artifact
 from core.store.workspace import Workspace
-from explorer.app import guarded, make_app
-from explorer.labels import FILE, FeatureLabels
-from explorer.library import Library
-from explorer.schema import Search
-from explorer.served import Served
+from explorer.labels.store import FILE, FeatureLabels
+from explorer.reading.library import Library
+from explorer.server.app import guarded, make_app
+from explorer.server.schema import Search
+from explorer.server.served import Served
 from tests.core.activations.conftest import SAMPLES
 from tests.explorer.captured_world import LAYER, make_captured_world
 from tests.explorer.conftest import NAMES

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import saeflow as public
-from core.analysis.packages import Registered
+from core.entry_points import Registered
 from core.store.artifacts import Artifact, ArtifactStore
 from core.store.units import Unit
 from flows.slurm.check import compare_packages

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.reading.study import open_by_name
+from core.reading.records import open_by_name
 from core.report.sentences import sentence
 from flows.summary import LONGEST, describe, headline_metrics
 from tests.planted_studies import estimate, plant

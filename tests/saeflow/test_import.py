@@ -11,8 +11,19 @@ from tests.flows.commands import PROJECT
 
 HEAVY = ("torch", "transformers", "prefect", "mlflow", "altair", "sklearn", "polars", "numpy", "pydantic", "dask")
 PUBLIC = [
-    *("Analysis", "AnalysisInputs", "BadInput", "Control", "Estimate", "Figure", "LayerView", "Result", "Section"),
-    *("Source", "Study", "open", "run"),
+    *(
+        "ActivationLoader",
+        "Analysis",
+        "AnalysisInputs",
+        "BadInput",
+        "Control",
+        "Estimate",
+        "Figure",
+        "LayerView",
+        "Result",
+        "Section",
+    ),
+    *("Source", "Study", "open", "open_store", "run"),
 ]
 
 
@@ -42,7 +53,7 @@ def test_opening_a_study_loads_neither_models_nor_servers(mini_workspace: Path) 
 def test_every_public_name_is_there_and_no_other() -> None:
     assert dir(saeflow) == saeflow.__all__ == PUBLIC
     assert all(callable(getattr(saeflow, name)) for name in PUBLIC)
-    with pytest.raises(AttributeError, match="saeflow has no 'opne'; public are Analysis, "):
+    with pytest.raises(AttributeError, match="saeflow has no 'opne'; public are ActivationLoader, Analysis, "):
         saeflow.opne  # type: ignore[attr-defined]  # noqa: B018
 
 

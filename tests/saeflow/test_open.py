@@ -152,6 +152,25 @@ def test_an_unknown_study_is_told_with_the_nearest_or_the_command(mini_workspace
         saeflow.open("demo", workspace=tmp_path)
 
 
+def test_all_features_are_described_and_those_shown_the_same_way(study: OpenedStudy) -> None:
+    shown = study.result("interpretation").tables["promoted"].filter(layer=17)
+    folder = study.described(17)
+    assert folder is not None and shown.height
+    described = pl.read_parquet(folder / "influences.parquet", glob=False)
+    both = shown.join(described, on=["feature", "direction", "rank"])
+    assert both.height == shown.height and both["token_id"].equals(both["token_id_right"])
+    index = study.index(17)
+    assert described["feature"].n_unique() == index.num_features
+    counts = pl.read_parquet(folder / "histograms.parquet", glob=False)["counts"].list.sum()
+    assert counts.to_list() == index.features["count"].to_list()
+
+
+def test_the_tokens_that_a_feature_fires_on_are_ranked(layer: "saeflow.LayerView") -> None:
+    feature = int(layer.index.features.sort("rate_caption", descending=True)["feature"][0])
+    found = layer.feature(feature).ranked_tokens
+    assert found["rank"].sum() == pytest.approx(1) and (found["lift"] > 0).all() and (found["mean"] > 0).all()
+
+
 def test_what_is_missing_is_told_and_the_rest_can_be_read(copied: Path) -> None:
     shutil.rmtree(folders(copied, "index_features")[9])
     shutil.rmtree(folders(copied, "rank_features")[17])

@@ -66,9 +66,10 @@ def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
     assert commands.my_jobs() == []
 
     asked = hours_by_stage(read(ledger_path(workspace, "mini"), JobCost))
-    first = {"prepare", "capture", "extract_layer", "train_sae", "index_features", "rank_features"}
+    first = {"prepare", "capture", "extract_layer", "train_sae", "index_features", "rank_features", "describe_features"}
     assert set(asked) == {*first, "analyse", "report"}
-    assert all(gpu > 0 for stage, (_, _, gpu) in asked.items() if stage in ("capture", "train_sae", "analyse"))
+    on_gpus = ("capture", "train_sae", "describe_features", "analyse")
+    assert all(gpu > 0 for stage, (_, _, gpu) in asked.items() if stage in on_gpus)
     assert asked["extract_layer"][2] == 0
     assert "Asked of the cluster, and used" in (latest_report(workspace) / "report.html").read_text("utf-8")
 

@@ -11,9 +11,11 @@ from core.features.backends.loader import Activations
 
 
 class Batch(Protocol):
-    """Rows of all features, dense or sparse; `start` is the number of the first one in the whole store."""
+    """Rows of all features, dense or sparse."""
 
-    start: int
+    @property
+    def start(self) -> int:
+        """The number of its first row in the whole store."""
 
     def column(self, feature_id: int, /) -> Float[np.ndarray, " n"] | None:
         """The feature's activation in each of the batch's rows; null where there is no such feature."""

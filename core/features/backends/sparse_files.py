@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import BadInput
+from core.features.backends.card import read_card
 from core.features.backends.loader import ActivationLoader, Activations, told
 from core.progress import Progress, silent
 
@@ -21,6 +22,16 @@ class SparseFiles:
     def is_available(self) -> bool:
         """Whether there is the folder of any feature."""
         return self.folder.is_dir() and any(self.folder.glob("neuron_[0-9]*"))
+
+    def shape(self) -> tuple[int | None, int | None]:
+        """Features and rows; both null where no card says them, for features can be left out."""
+        card = read_card(self.folder)
+        return (card.features, card.rows) if card else (None, None)
+
+    def highest(self) -> int:
+        """The highest number of a feature that has a folder; -1 where none has."""
+        names = (path.name.removeprefix("neuron_") for path in self.folder.glob("neuron_[0-9]*"))
+        return max((int(name) for name in names if name.isdecimal()), default=-1)
 
     def load(self, feature_id: int, /) -> Activations | None:
         """A feature's rows and values in memory; null where it has no folder.

@@ -8,9 +8,19 @@ from core.analysis.registry import declared, foreign
 from core.data.known_concepts import THE_CONCEPT
 from core.errors import BadInput
 from core.planning.builders.rows import CAPTURE_SPEED
-from core.planning.naming import Naming, is_beside, model_recipe
+from core.planning.left_out import lacks_head
+from core.planning.naming import Inputs, Naming, is_beside, model_recipe
 from core.planning.steps import ANALYSES
-from core.store.steps import CHOOSE_SAE, EXTRACT_LAYER, IMPORT_SAE, INDEX_FEATURES, RANK_FEATURES, REPORT, TRAIN_SAE
+from core.store.steps import (
+    CHOOSE_SAE,
+    DESCRIBE_FEATURES,
+    EXTRACT_LAYER,
+    IMPORT_SAE,
+    INDEX_FEATURES,
+    RANK_FEATURES,
+    REPORT,
+    TRAIN_SAE,
+)
 from core.store.units import Unit
 from core.study.variant import without_places
 
@@ -33,11 +43,29 @@ def rank_features(naming: Naming) -> Iterator[Unit]:
 
 def rank_unit(naming: Naming, layer: int) -> Unit:
     """One layer's features, ranked."""
-    index, table = naming.of_layer(INDEX_FEATURES, layer), naming.of_layer(EXTRACT_LAYER, layer)
-    inputs = {"layer": (table.artifact,), "sae": (naming.sae(layer).artifact,), "index": (index.artifact,)}
-    shared = {"samples": naming.samples, "shards": naming.shards}
     recipe = {"layer": layer, "concept": THE_CONCEPT.name}
-    return RANK_FEATURES.unit(str(layer), recipe, {**inputs, **shared})
+    return RANK_FEATURES.unit(str(layer), recipe, {**_of_index(naming, layer), "samples": naming.samples})
+
+
+def describe_features(naming: Naming) -> Iterator[Unit]:
+    """One unit a layer: what is known of all its features beside the index."""
+    for layer in naming.layers:
+        yield describe_unit(naming, layer)
+
+
+def describe_unit(naming: Naming, layer: int) -> Unit:
+    """One layer's features, described; by the model's vocabulary head too, where that reads what the SAE writes."""
+    recipe: dict[str, Any] = {"layer": layer}
+    if not lacks_head(naming.study, naming.sources, naming.shape):
+        recipe["model"] = model_recipe(naming.study, naming.sources)
+    return DESCRIBE_FEATURES.unit(str(layer), recipe, _of_index(naming, layer))
+
+
+def _of_index(naming: Naming, layer: int) -> Inputs:
+    """A layer's table, SAE, index and shards."""
+    index, table = naming.of_layer(INDEX_FEATURES, layer), naming.of_layer(EXTRACT_LAYER, layer)
+    own = {"layer": (table.artifact,), "sae": (naming.sae(layer).artifact,), "index": (index.artifact,)}
+    return {**own, "shards": naming.shards}
 
 
 def analyses_run(naming: Naming) -> list[Analysis]:

@@ -6,27 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from core.analysis.packages import Registered, differences, registered
+from core.analysis.packages import GROUP, differences, registered
 from core.analysis.registry import declared, planned
+from core.entry_points import Registered
 from core.errors import BadInput
+from tests.packages import leave
 
-GOOD = "ANALYSIS = Analysis(Config, 'mine.run:run', 'mine.run:figures', 1, 'Mine', 'What?')"
+GOOD = "POINT = Analysis(Config, 'mine.run:run', 'mine.run:figures', 1, 'Mine', 'What?')"
 HEAD = "from core.analysis.declaration import Analysis\nfrom core.study.section import Section\n"
 HEAD += "class Config(Section):\n    'Mine.'\n"
 
 
 def install(site: Path, point: str, code: str = GOOD, package: str = "saeflow-mine", version: str = "1.0") -> None:
-    """What pip leaves of a package of one module."""
-    module = package.replace("-", "_")
-    folder = site / f"{module}-{version}.dist-info"
-    folder.mkdir(parents=True)
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    (folder / "entry_points.txt").write_text(f"[saeflow.analyses]\n{point} = {module}:ANALYSIS\n")
-    (site / f"{module}.py").write_text(HEAD + code + "\n")
+    """What pip leaves of a package of one analysis."""
+    leave(site, GROUP, point, HEAD + code + "\n", package, version)
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    declared()  # this process has looked before the package is there
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("saeflow_mine", "saeflow_other"):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -43,7 +41,7 @@ def test_an_installed_package_s_analysis_is_declared_with_its_name_and_version(s
     assert analysis.distribution == ("saeflow-mine", "1.0")  # type: ignore[attr-defined]
     assert analysis.default() is None  # type: ignore[attr-defined]
     assert registered() == (("mine", "saeflow-mine", "1.0"),)
-    assert "mine" not in declared(), "this process looked before it was there"
+    assert "mine" not in declared()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +54,7 @@ def test_an_installed_package_s_analysis_is_declared_with_its_name_and_version(s
             "cannot be imported (RuntimeError: first); correct or uninstall",
         ),
         ("mine", "OTHER = 1", "cannot be imported (AttributeError: "),
-        ("mine", "ANALYSIS = 3", "saeflow_mine:ANALYSIS is a int; it must be a saeflow.Analysis"),
+        ("mine", "POINT = 3", "saeflow_mine:POINT is a int; it must be a saeflow.Analysis"),
         ("mine", GOOD.replace("Config,", "dict,"), "config must be a subclass of saeflow.Section"),
         ("mine", GOOD.replace("mine.run:run", "mine.run"), "run is 'mine.run'; write it as 'module:function'"),
         ("Mine", GOOD, "an entry point's name must be lower-case letters, digits and _; rename it"),
@@ -94,7 +92,7 @@ def test_every_command_tells_of_a_bad_package_in_one_line(site: Path) -> None:
         ended = subprocess.run(command, env={"PYTHONPATH": str(site)}, capture_output=True, text=True, timeout=60)
         assert ended.returncode == 1 and ended.stdout == ""
         (line,) = ended.stderr.splitlines()
-        assert line.startswith("error: analysis mine of saeflow-mine 1.0: saeflow_mine:ANALYSIS cannot be imported")
+        assert line.startswith("error: analysis mine of saeflow-mine 1.0: saeflow_mine:POINT cannot be imported")
 
 
 def test_a_unit_is_made_by_the_package_that_it_was_planned_with(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,11 +46,11 @@ def test_the_context_is_the_caption_around_the_row(index: FeatureIndex, layer: L
 
 def test_a_silent_feature_has_no_examples(index: FeatureIndex, layer: Layer) -> None:
     assert examples(index, layer.tokens, 3).height == 0
-    assert token_pagerank(index, layer.table, 3).height == 0
+    assert token_pagerank(index, layer.tokens, 3).height == 0
 
 
 def test_token_ranks_are_networkxs(index: FeatureIndex, layer: Layer) -> None:
-    found = token_pagerank(index, layer.table, FEATURE)
+    found = token_pagerank(index, layer.tokens, FEATURE)
     assert found.schema == RANKED
     graph = networkx.Graph()
     captions = layer.tokens.filter(pl.col("segment") == "caption").partition_by("sample_id", "language")
@@ -66,3 +66,13 @@ def test_token_ranks_are_networkxs(index: FeatureIndex, layer: Layer) -> None:
     assert found["rank"].is_sorted(descending=True)
     for token, rank in found.select("token_id", "rank").iter_rows():
         assert rank == pytest.approx(expected[token], abs=1e-4)
+
+
+def test_mean_and_lift_of_a_token_are_those_counted_by_hand(index: FeatureIndex, layer: Layer) -> None:
+    captions = layer.tokens.filter((pl.col("segment") == "caption") & ~pl.col("special"))
+    values = layer.dense[captions["index"], FEATURE]
+    for row in token_pagerank(index, layer.tokens, FEATURE).iter_rows(named=True):
+        own = (captions["token_id"] == row["token_id"]).to_numpy()
+        active = values[own & (values > 0)]
+        assert row["rows"] == len(active) and row["mean"] == pytest.approx(active.mean(), rel=1e-5)
+        assert row["lift"] == pytest.approx(len(active) / (values > 0).sum() / own.mean())

@@ -113,6 +113,22 @@ def test_control_tokens_in_a_caption_are_refused(vlm: LoadedModel, image: Path, 
         encode_sample(vlm, _request(caption, image))
 
 
+@pytest.mark.parametrize("caption", ["a <end_of_turn> b", "<start_of_image>", "x<bos>", "<bos> y", "A man"])
+def test_control_tokens_in_a_literal_caption_are_text(vlm: LoadedModel, image: Path, caption: str) -> None:
+    sample = encode_sample(vlm, replace(_request(caption, image), literal=True))
+    plain = encode_sample(vlm, _request("A man", image))
+    assert not set(sample.caption_ids) & vlm.control_ids
+    assert vlm.tokenizer.decode(sample.caption_ids).strip() == caption
+    assert sample.ids[: sample.prefix_length] == plain.ids[: plain.prefix_length], (
+        "the prompt's own stay control tokens"
+    )
+    covered = {index for span in sample.spans if span is not None for index in range(*span)}
+    assert covered >= {index for index, letter in enumerate(caption) if letter.strip()}
+    if caption == "A man":
+        assert sample.ids == plain.ids
+    assert encode_sample(vlm, _request("A man", image)).ids == plain.ids, "and the tokenizer is as it was"
+
+
 def test_a_template_that_writes_bos_twice_is_refused(vlm: LoadedModel, image: Path) -> None:
     processor = load_model(vlm.folder, "float32", "cpu").processor
     processor.chat_template = "{{ bos_token }}" + TEMPLATE

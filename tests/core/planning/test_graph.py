@@ -190,3 +190,11 @@ def test_the_limit_of_norms_is_read_when_the_shards_are_there() -> None:
         steps = changed(plan(), plan(f"capture.max_norm_multiple={value}"))
         assert not steps & {"prepare", "capture"}
         assert {"extract_layer", "train_sae", "index_features", "overview", "report"} <= steps
+
+
+def test_promoted_tokens_are_asked_of_a_head_that_reads_the_sae() -> None:
+    described = plan().stage("describe_features")
+    assert [unit.name for unit in described] == [str(layer) for layer in range(34)]
+    assert all(unit.recipe["model"] and "samples" not in unit.inputs for unit in described)
+    for other in (plan("capture.site=attn_z"), plan("capture.site=vision_post")):
+        assert all("model" not in unit.recipe for unit in other.stage("describe_features"))

@@ -22,7 +22,7 @@ def test_everything_is_made_from_this_layer_alone() -> None:
     study = plan()
     found = plan_layer(study, 9)
     own = {unit.artifact for unit in found}
-    steps = ("extract_layer", "train_sae", "index_features")
+    steps = ("extract_layer", "train_sae", "index_features", "rank_features", "describe_features")
     layered = {unit.artifact: unit.name for unit in study if unit.step in steps}
     assert {layered[artifact] for artifact in own if artifact in layered} == {"9"}
     read = [role for unit in (*found.analyses, found.report) for role in unit.inputs.values()]

@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import BadInput
 from core.reading.comparison import Row, Side, Value, compare, open_side
-from core.reading.study import open_by_name, records_of
+from core.reading.records import open_by_name, records_of
 from core.store.artifacts import Artifact
 from core.store.workspace import Workspace
 from tests.planted_studies import plant

@@ -1,0 +1,1 @@
+"""What people call features, kept per SAE artefact, and as one file per model."""

@@ -1,0 +1,1 @@
+"""What a language model can ask of features, over the Model Context Protocol."""

@@ -1,0 +1,187 @@
+"""The tools: methods whose parameters and docstrings are what a client is told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import Field
+
+from core.errors import BadInput
+from core.reading.records import opened
+from core.reading.study import OpenedStudy
+from core.store.workspace import Workspace
+from explorer.asking import looks
+from explorer.asking.dossier import Asked, dossier
+from explorer.asking.labelling import labels_of, set_label, shown
+from explorer.asking.looked import Looked
+from explorer.asking.varying import Plan, run_varied
+from explorer.mcp.answers import Dossier, StudiesFound, StudyFound, Told
+
+Feature = Annotated[int, Field(ge=0, description="The feature's number.")]
+Study = Annotated[str | None, Field(description="A study's key or name; null for the one that ran last.")]
+Layer = Annotated[int | None, Field(description="The layer; null where the study has only one.")]
+Language = Annotated[str | None, Field(description="Of the captions; null for the study's first.")]
+Where = Annotated[str | None, Field(description="A position set, such as image or last-prompt; null for all rows.")]
+Images = Annotated[int, Field(ge=2, le=400, description="Test images that are varied, one of each pair of twins.")]
+Rows = Annotated[int, Field(ge=1, le=200, description="Rows of a table.")]
+Attribute = Annotated[str | None, Field(description="An attribute of the samples.")]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What the caller can correct becomes an error of the protocol, in one line."""
+    try:
+        yield
+    except BadInput as error:
+        raise ToolError(str(error)) from None
+
+
+@dataclass(frozen=True)
+class FeatureTools:
+    """Looks at the features of a workspace's studies; nothing is changed but labels."""
+
+    workspace: Workspace
+
+    def studies(self) -> StudiesFound:
+        """List the studies and variants of the workspace, the latest first."""
+        with told():
+            return StudiesFound(studies=[_found(opened(self.workspace, one)) for one in self.workspace.records()])
+
+    def overview(
+        self,
+        feature: Annotated[int | None, Field(ge=0, description="Null for a line of each feature.")] = None,
+        study: Study = None,
+        layer: Layer = None,
+        top_k: Rows = 10,
+        max_examples: Annotated[int, Field(ge=1, le=20, description="Examples of each strength.")] = 3,
+    ) -> Told:
+        """How often and how strongly a feature fires, on what, what of the concept it goes with, and its nearest."""
+        with told():
+            looked = self._at(study, layer)
+            if feature is None:
+                return Told.of(looks.all_features(looked, top_k))
+            return Told.of(looks.one_feature(looked, feature, top_k, max_examples))
+
+    def top(
+        self, feature: Feature, by: Attribute = None, study: Study = None, layer: Layer = None, top_k: Rows = 10
+    ) -> Told:
+        """The images on which a feature fires most strongly, of each value of an attribute if one is named."""
+        with told():
+            return Told.of(looks.strongest(self._at(study, layer), feature, by, top_k))
+
+    def compare(
+        self, feature: Feature, other: Feature, study: Study = None, layer: Layer = None, other_layer: Layer = None
+    ) -> Told:
+        """Two features beside each other: directions, rows that they share, correlation of their activations."""
+        with told():
+            looked = self._at(study, layer)
+            beside = looked if other_layer is None else self._at(study, other_layer)
+            return Told.of(looks.side_by_side(looked, feature, beside, other))
+
+    def sweep(
+        self,
+        feature: Feature,
+        family: Attribute = None,
+        study: Study = None,
+        layer: Layer = None,
+        language: Language = None,
+        where: Where = None,
+        intervene: Annotated[bool, Field(description="Vary the attribute in test images and run the model.")] = False,
+        images: Images = 20,
+    ) -> Told:
+        """A feature's mean activation by value of an attribute, beside shuffled values.
+
+        Observational unless `intervene` is true: then the attribute is varied and everything else is fixed.
+        """
+        with told():
+            looked = self._at(study, layer)
+            if not intervene:
+                return Told.of(looks.swept(looked, feature, family, language, where))
+            if family is None:
+                raise BadInput("family: name the attribute that is varied")
+            plan = Plan((family,), (), images, looked.language(language))
+            return Told.of(looks.swept_by_intervention(looked, feature, run_varied(looked, feature, plan)))
+
+    def vary_word(
+        self,
+        feature: Feature,
+        word: Annotated[str, Field(description="A whole word of the captions.")],
+        others: Annotated[list[str], Field(min_length=1, description="What is put in its place, one after another.")],
+        study: Study = None,
+        layer: Layer = None,
+        language: Language = None,
+        images: Images = 20,
+    ) -> Told:
+        """What a feature does when a word of the captions is replaced, everything else fixed; the model runs."""
+        with told():
+            looked = self._at(study, layer)
+            plan = Plan((), (word, *others), images, looked.language(language))
+            return Told.of(looks.swept_by_intervention(looked, feature, run_varied(looked, feature, plan)))
+
+    def heatmap(
+        self,
+        feature: Feature,
+        x: Annotated[str, Field(description="An attribute.")],
+        y: Annotated[str, Field(description="Another attribute.")],
+        study: Study = None,
+        layer: Layer = None,
+        language: Language = None,
+        intervene: Annotated[bool, Field(description="Vary both in test images and run the model.")] = False,
+        images: Images = 20,
+    ) -> Told:
+        """A feature's mean activation by two attributes at once; observational unless `intervene` is true."""
+        with told():
+            looked = self._at(study, layer)
+            if not intervene:
+                return Told.of(looks.heat_map(looked, feature, x, y, language, None))
+            plan = Plan((x, y), (), images, looked.language(language))
+            return Told.of(looks.heat_map_by_intervention(looked, feature, run_varied(looked, feature, plan)))
+
+    def decoder(self, feature: Feature, study: Study = None, layer: Layer = None, top_k: Rows = 10) -> Told:
+        """The tokens that a feature promotes and suppresses by its direct path, and the nearest decoder rows."""
+        with told():
+            return Told.of(looks.decoded(self._at(study, layer), feature, top_k))
+
+    def investigate(
+        self,
+        feature: Feature,
+        study: Study = None,
+        layer: Layer = None,
+        language: Language = None,
+        images: Images = 20,
+        ablate: Annotated[bool, Field(description="Take the feature out and see what it does to the word.")] = True,
+    ) -> Dossier:
+        """Everything at once, as a dossier: hypotheses, evidence for and against, a proposed label. Takes minutes."""
+        with told():
+            return Dossier(markdown=dossier(self._at(study, layer), feature, Asked(language, images, ablate)))
+
+    def label_show(self, feature: Feature, study: Study = None, layer: Layer = None) -> Told:
+        """A feature's label, and every change of it."""
+        with told():
+            return Told.of(shown(labels_of(self.workspace), self._at(study, layer), feature))
+
+    def label_set(
+        self,
+        feature: Feature,
+        text: Annotated[str, Field(max_length=2000, description="The label; empty removes it.")],
+        author: Annotated[str, Field(min_length=1, max_length=100, description="Who says so, a model by its name.")],
+        study: Study = None,
+        layer: Layer = None,
+    ) -> Told:
+        """Set a feature's label, the only thing that can be changed here; what it was stays in its history."""
+        with told():
+            labels, looked = labels_of(self.workspace), self._at(study, layer)
+            set_label(labels, looked, feature, text or None, author)
+            return Told.of(shown(labels, looked, feature))
+
+    def _at(self, study: str | None, layer: int | None) -> Looked:
+        return Looked.at(self.workspace, study, layer)
+
+
+def _found(study: OpenedStudy) -> StudyFound:
+    languages = list(study.languages) if study.layers else []
+    return StudyFound(
+        key=study.key, title=study.title, layers=list(study.layers), languages=languages, finished=study.finished
+    )

@@ -1,0 +1,183 @@
+"""The studies that are shown, and their layers: opened when first asked for, and again when their artefacts change.
+
+An artefact is never written to in place: a new one is renamed into its place, and what is mapped stays what it was. A
+layer's files are opened between two looks at its artefacts that must agree, and an answer is made of one opened layer.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+
+from core.features.indexed_layer import IndexedLayer
+from core.reading.records import opened, records_of
+from core.reading.study import OpenedStudy
+from core.store.artifacts import canonical_json
+from core.store.workspace import Workspace, meant
+from explorer.reading.feature_table import feature_table
+from explorer.reading.refusals import CONFLICT, NOT_THERE, Refusal
+from explorer.reading.vocabulary import vocabulary
+
+_MOST_LAYERS = 40
+"""Layers that are kept open; their arrays are mapped, and of their tables a layer takes some 20 MB at 90,000 rows."""
+_RELEASED_AFTER = 16 << 20
+"""Entries of 8 bytes read through maps after which their pages are given back: they stay in the system's cache."""
+_MOST_NAMES = 100
+"""Spellings of studies whose meaning is remembered."""
+_SETTLED_S = 0.1
+"""Age of a folder's last change below which another may have the same time."""
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+class ShownLayer:
+    """A layer of a study as one opening found it; `version` is another when any byte of it is.
+
+    `table(language, position_set)` and `vocabulary()` are made of it when first asked for; `count` is told how many
+    entries of the index are read.
+    """
+
+    def __init__(self, study: OpenedStudy, indexed: IndexedLayer, version: str, count: Callable[[int], None]) -> None:
+        self.study, self.indexed, self.version, self.count = study, indexed, version, count
+        self.table = lru_cache(8)(partial(feature_table, indexed))
+        self.vocabulary = lru_cache(1)(partial(vocabulary, indexed.tokens))
+
+    @property
+    def sae(self) -> str:
+        """The reference of the SAE's artefact, which labels belong to."""
+        return self.study.layer_artifacts(self.indexed.layer).sae.ref
+
+
+class Library:
+    """Studies of a workspace: those of these names with their variants, or all where none is named."""
+
+    def __init__(self, workspace: Workspace, names: Sequence[str] = ()) -> None:
+        self._workspace, self._names = workspace, tuple(names)
+        self._lock, self._opening = threading.Lock(), threading.Lock()
+        self._seen: Stamp | None = None
+        self._named: dict[str, str] = {}
+        self._studies: dict[str, OpenedStudy] = {}
+        self._layers: OrderedDict[tuple[str, int], ShownLayer] = OrderedDict()
+        self._read = 0
+
+    def studies(self) -> list[OpenedStudy]:
+        """All that are shown, the latest first.
+
+        Raises:
+            BadInput: a record of the workspace is damaged, or none of the names has run.
+        """
+        return list(self._current().values())
+
+    def study(self, asked: str) -> OpenedStudy:
+        """The study that somebody means by its key, title or name: of several runs the latest with its report.
+
+        Raises:
+            Refusal: none of those that are shown.
+        """
+        studies = self._current()
+        if asked in self._named:
+            return studies[self._named[asked]]
+        records = [{"key": key, "study": one.config, **_layer(one)} for key, one in studies.items()]
+        found = [studies[record["key"]] for record in meant(records, asked)]
+        if not found:
+            known = ", ".join(list(dict.fromkeys(study.name for study in studies.values()))[:10]) or "none"
+            raise Refusal(
+                NOT_THERE, f"study {asked[:100]!r}: is not shown here; GET /studies lists them (there: {known})"
+            )
+        chosen = next((study for study in found if study.finished), found[0])
+        self._named = {asked: chosen.key, **dict(list(self._named.items())[:_MOST_NAMES])}
+        return chosen
+
+    def layer(self, asked: str, layer: int) -> ShownLayer:
+        """A layer of a study, as its artefacts are now.
+
+        Raises:
+            Refusal: no such study or layer is shown.
+            BadInput: a file of it is damaged.
+        """
+        study = self.study(asked)
+        if layer not in study.layers:
+            there = ", ".join(map(str, study.layers)) or "none"
+            raise Refusal(NOT_THERE, f"layer {layer} of {study.title} is not there; ask for one of {there}")
+        key = (study.key, layer)
+        shown = self._layers.get(key)
+        if shown is None or shown.study is not study:
+            with self._opening:
+                shown = self._look_again(study, layer, self._layers.get(key))
+        self._keep(key, shown)
+        return shown
+
+    def _count(self, entries: int) -> None:
+        """Count entries that were read through maps, and give the pages of all layers back from time to time."""
+        with self._lock:
+            self._read += entries
+            if self._read < _RELEASED_AFTER:
+                return
+            self._read = 0
+            layers = list(self._layers.values())
+        for shown in layers:
+            shown.indexed.index.release()
+
+    def _look_again(self, study: OpenedStudy, layer: int, before: ShownLayer | None) -> ShownLayer:
+        """The layer as it is now: what was opened before, where no byte of it has changed."""
+        if before is not None and before.study is study:
+            return before  # opened by a request that came first
+        version = self._version(study, layer)
+        if before is not None and before.version == version:
+            return ShownLayer(study, before.indexed, version, self._count)
+        for _ in range(3):
+            indexed = study.indexed(layer)
+            indexed.index.load_tables()
+            last, version = version, self._version(study, layer)
+            if version == last:
+                return ShownLayer(study, indexed, version, self._count)
+        raise Refusal(CONFLICT, f"layer {layer} of {study.title} is being made again; ask once more in a moment")
+
+    def _keep(self, key: tuple[str, int], shown: ShownLayer) -> None:
+        with self._lock:
+            self._layers[key] = shown
+            self._layers.move_to_end(key)
+            while len(self._layers) > _MOST_LAYERS:
+                self._layers.popitem(last=False)
+
+    def _version(self, study: OpenedStudy, layer: int) -> str:
+        """A hash of what the manifests of all that a layer is read from say of their files."""
+        manifests = map(self._workspace.store.manifest, study.layer_artifacts(layer).all)
+        said = [[manifest["unit"], manifest["files"]] for manifest in manifests]
+        return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:20]
+
+    def _current(self) -> dict[str, OpenedStudy]:
+        """The studies as records and artefacts are now: a record is replaced, an artefact renamed into its folder."""
+        seen = (*_stamps(self._workspace.store.root), *_stamps(self._workspace.studies))
+        if seen != self._seen:
+            with self._lock:
+                self._studies = {study.key: study for study in self._opened()}
+                self._named = {}
+                newest = max((changed for _, changed, _ in seen), default=0)
+                self._seen = seen if time.time_ns() - newest > _SETTLED_S * 1e9 else None
+        return self._studies
+
+    def _opened(self) -> Iterator[OpenedStudy]:
+        records = self._workspace.records()
+        if self._names:
+            named = [record for name in self._names for record in records_of(self._workspace, name)]
+            records = list({record["key"]: dict(record) for record in named}.values())
+        for record in records:
+            yield opened(self._workspace, record)
+
+
+def _layer(study: OpenedStudy) -> dict[str, int]:
+    return {} if study.of_layer is None else {"layer": study.of_layer}
+
+
+def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, time and inode of each entry, in order of name: of what is renamed or replaced there, another."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return
+    yield from sorted((name, stat.st_mtime_ns, stat.st_ino) for name, stat in found)

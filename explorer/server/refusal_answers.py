@@ -1,0 +1,49 @@
+"""Refusals as answers in JSON: `{"detail": "one line"}`."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from core.errors import BadInput
+from core.store.artifacts import DamagedArtifact
+from explorer.reading.refusals import BUSY, CONFLICT, NO_TOKEN, UNUSABLE, Refusal
+
+
+def answer_refusals(app: FastAPI) -> None:
+    """Let the app answer refusals this way."""
+    app.add_exception_handler(BadInput, _bad_input)
+    app.add_exception_handler(DamagedArtifact, _bad_input)
+    app.add_exception_handler(RequestValidationError, _wrong_fields)
+    app.add_exception_handler(HTTPException, _no_route)
+
+
+async def _bad_input(request: Request, error: Exception) -> JSONResponse:
+    return refused(error.status if isinstance(error, Refusal) else CONFLICT, str(error))
+
+
+async def _wrong_fields(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return refused(UNUSABLE, "; ".join(map(_field, error.errors()[:5])))
+
+
+async def _no_route(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    words = {
+        404: "there is nothing at this address; GET /openapi.json lists what there is",
+        405: "this address is asked by another method; GET /openapi.json lists them",
+    }
+    return refused(error.status_code, words.get(error.status_code, str(error.detail)))
+
+
+def refused(status: int, words: str) -> JSONResponse:
+    """The answer to a request that is refused."""
+    headers = {"WWW-Authenticate": "Bearer"} if status == NO_TOKEN else {"Retry-After": "5"} if status == BUSY else {}
+    return JSONResponse({"detail": " ".join(words.split())}, status, headers)
+
+
+def _field(fault: dict[str, Any]) -> str:
+    place = [str(part) for part in fault["loc"] if part not in ("query", "path", "body")]
+    return f"{'.'.join(place) or 'body'}: {fault['msg']}"

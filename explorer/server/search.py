@@ -1,0 +1,69 @@
+"""Which features fire on a text or a picture."""
+
+from typing import Annotated, NamedTuple
+
+import polars as pl
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from explorer.reading.refusals import UNUSABLE, Refusal
+from explorer.reading.samples import by_feature
+from explorer.reading.search import Question
+from explorer.server.answers import json_answer
+from explorer.server.pages import of_layer
+from explorer.server.schema import Search
+from explorer.server.served import Asked, InQuery
+
+router = APIRouter(tags=["search"])
+MOST_TEXT = 2000
+_PICTURE = {
+    "requestBody": {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
+}
+
+
+class Wanted(NamedTuple):
+    """What is searched for, and which of the features that fire are shown."""
+
+    text: str
+    language: str | None
+    segment: str | None
+    limit: int
+
+
+async def _wanted(
+    text: Annotated[
+        str, Query(max_length=MOST_TEXT, description="A caption; what spells control tokens is text.")
+    ] = "",
+    language: Annotated[str | None, Query(max_length=20, description="The caption's; else that of its script.")] = None,
+    segment: Annotated[str | None, Query(max_length=20, description="Only rows of: image, prompt, caption.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="Features, at most.")] = 50,
+) -> Wanted:
+    return Wanted(text, language, segment, limit)
+
+
+@router.get("/search", response_model=Search)
+def search(asked: InQuery, wanted: Annotated[Wanted, Depends(_wanted)]) -> Response:
+    """The features of a layer that fire on a text, as if it were a caption of the study without its picture."""
+    return _found(asked, wanted, None)
+
+
+@router.post("/search", response_model=Search, openapi_extra=_PICTURE)
+async def search_picture(request: Request, asked: InQuery, wanted: Annotated[Wanted, Depends(_wanted)]) -> Response:
+    """The features of a layer that fire on the picture in the body, and on a caption of it if one is given."""
+    picture = await request.body()
+    return await run_in_threadpool(_found, asked, wanted, picture)
+
+
+def _found(asked: Asked, wanted: Wanted, picture: bytes | None) -> Response:
+    if picture is None and not wanted.text.strip():
+        raise Refusal(UNUSABLE, "text: is empty; give a caption, or POST a picture")
+    shown = asked.open()
+    found = asked.served.search.fired(shown, Question(wanted.text, wanted.language, picture))
+    own = found.tokens.filter(~pl.col("special"))
+    if wanted.segment is not None:
+        own = own.filter(pl.col("segment") == wanted.segment)
+    among = found.entries.filter(pl.col("index").is_in(own["index"].implode()))
+    strongest = by_feature(among, own).head(wanted.limit)
+    tokens = found.tokens.select("index", "token_id", "token", "segment", "language", "position", "special")
+    document = of_layer(shown, text=wanted.text, tokens=tokens.to_dicts(), features=strongest.to_dicts())
+    return json_answer(asked.request, document)
