@@ -30,7 +30,11 @@ _A_YEAR = "private, max-age=31536000, immutable"
 def page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
     """The page that a template makes of what it is given, with the status of what it says."""
     text = _environment().get_template(template).render(path=request.url.path, **context)
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "private, no-cache"}
+    headers = {
+        "Content-Security-Policy": POLICY,
+        "Cache-Control": "private, no-cache",
+        "Referrer-Policy": "same-origin",  # with no-referrer a form sends `Origin: null`, which is refused as foreign
+    }
     return HTMLResponse(text, status, headers)
 
 

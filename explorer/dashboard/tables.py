@@ -130,6 +130,7 @@ def _default_sort(table: pl.DataFrame) -> str:
 
 
 def _found(table: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
+    """The rows that are looked for, sorted; ties stay as they are, by layer and feature."""
     if not table.width:
         return table
     terms = [term.strip() for term in wanted.terms.split(",") if term.strip()]
@@ -138,8 +139,7 @@ def _found(table: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
         result = result.filter(_said(wanted.q))
     sort = wanted.sort or _default_sort(table)
     ordered(result.clear(), sort)  # refuses a column that is not there
-    down = [sort.startswith("-"), False, False]
-    return result.sort(sort.removeprefix("-"), "layer", "feature", descending=down, nulls_last=True)
+    return result.sort(sort.removeprefix("-"), descending=sort.startswith("-"), nulls_last=True, maintain_order=True)
 
 
 def _said(text: str) -> pl.Expr:
