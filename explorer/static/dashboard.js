@@ -58,3 +58,5 @@ if (author) {
   author.value ||= localStorage.getItem("saeflow-author") ?? "";
   author.form.addEventListener("submit", () => localStorage.setItem("saeflow-author", author.value));
 }
+
+document.querySelector(".chips [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
