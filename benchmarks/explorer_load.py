@@ -157,13 +157,15 @@ def main() -> None:
         client = Client(server.port)
         opening = [client.get(f"/studies/{STUDY}/layers/{layer}/features?sort=-max")[0] for layer in range(size.layers)]
         told("opening a layer", opening if len(opening) > 1 else opening * 2)
+        print(f"memory {server.memory_mb('VmRSS'):.0f} MB with every layer open")
         arrow(server, asked.requests)
         found = mixed(server.port, size, asked.clients, asked.seconds)
         told(f"mixed, {asked.clients} clients", [one for own in found.values() for one in own])
         for kind, own in found.items():
             told(f"  {kind}", own)
         print(f"requests/s {sum(map(len, found.values())) / asked.seconds:.0f}")
-        print(f"RSS {server.memory_mb('VmRSS'):.0f} MB, peak {server.memory_mb('VmHWM'):.0f} MB")
+        parts = ", ".join(f"{name} {server.memory_mb(name):.0f} MB" for name in ("RssAnon", "RssFile", "VmHWM"))
+        print(f"memory {parts} (peak)")
     finally:
         server.stop()
 

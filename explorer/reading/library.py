@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from explorer.reading.vocabulary import vocabulary
 
 _MOST_LAYERS = 40
 """Layers that are kept open; their arrays are mapped, and of their tables a layer takes some 20 MB at 90,000 rows."""
-_RELEASED_AFTER = 16 << 20
-"""Entries of 8 bytes read through maps after which their pages are given back: they stay in the system's cache."""
+_RELEASED_AFTER = 64 << 20
+"""Bytes read through maps after which their pages are given back: they stay in the system's cache."""
+_ENTRY, _AROUND = 8, 128 << 10
+"""Bytes of an entry, and what the kernel maps around the first one of two arrays."""
 _MOST_NAMES = 100
 """Spellings of studies whose meaning is remembered."""
 _SETTLED_S = 0.1
@@ -50,6 +53,14 @@ class ShownLayer:
         return self.study.layer_artifacts(self.indexed.layer).sae.ref
 
 
+@dataclass(frozen=True)
+class _Studies:
+    """The studies by key, as one look found them, and what names were found to mean."""
+
+    studies: dict[str, OpenedStudy]
+    named: dict[str, OpenedStudy] = field(default_factory=dict)
+
+
 class Library:
     """Studies of a workspace: those of these names with their variants, or all where none is named."""
 
@@ -57,8 +68,7 @@ class Library:
         self._workspace, self._names = workspace, tuple(names)
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._seen: Stamp | None = None
-        self._named: dict[str, str] = {}
-        self._studies: dict[str, OpenedStudy] = {}
+        self._now = _Studies({})
         self._layers: OrderedDict[tuple[str, int], ShownLayer] = OrderedDict()
         self._read = 0
 
@@ -68,7 +78,7 @@ class Library:
         Raises:
             BadInput: a record of the workspace is damaged, or none of the names has run.
         """
-        return list(self._current().values())
+        return list(self._current().studies.values())
 
     def study(self, asked: str) -> OpenedStudy:
         """The study that somebody means by its key, title or name: of several runs the latest with its report.
@@ -76,9 +86,10 @@ class Library:
         Raises:
             Refusal: none of those that are shown.
         """
-        studies = self._current()
-        if asked in self._named:
-            return studies[self._named[asked]]
+        now = self._current()
+        studies, named = now.studies, now.named
+        if asked in named:
+            return named[asked]
         records = [{"key": key, "study": one.config, **_layer(one)} for key, one in studies.items()]
         found = [studies[record["key"]] for record in meant(records, asked)]
         if not found:
@@ -87,7 +98,8 @@ class Library:
                 NOT_THERE, f"study {asked[:100]!r}: is not shown here; GET /studies lists them (there: {known})"
             )
         chosen = next((study for study in found if study.finished), found[0])
-        self._named = {asked: chosen.key, **dict(list(self._named.items())[:_MOST_NAMES])}
+        if len(named) < _MOST_NAMES:
+            named[asked] = chosen
         return chosen
 
     def layer(self, asked: str, layer: int) -> ShownLayer:
@@ -112,7 +124,7 @@ class Library:
     def _count(self, entries: int) -> None:
         """Count entries that were read through maps, and give the pages of all layers back from time to time."""
         with self._lock:
-            self._read += entries
+            self._read += _AROUND + _ENTRY * entries
             if self._read < _RELEASED_AFTER:
                 return
             self._read = 0
@@ -143,21 +155,20 @@ class Library:
                 self._layers.popitem(last=False)
 
     def _version(self, study: OpenedStudy, layer: int) -> str:
-        """A hash of what the manifests of all that a layer is read from say of their files."""
+        """A hash of the study's key and of what the manifests of all that a layer is read from say of their files."""
         manifests = map(self._workspace.store.manifest, study.layer_artifacts(layer).all)
         said = [[manifest["unit"], manifest["files"]] for manifest in manifests]
-        return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:20]
+        return hashlib.sha256(canonical_json([study.key, said]).encode()).hexdigest()[:20]
 
-    def _current(self) -> dict[str, OpenedStudy]:
+    def _current(self) -> "_Studies":
         """The studies as records and artefacts are now: a record is replaced, an artefact renamed into its folder."""
         seen = (*_stamps(self._workspace.store.root), *_stamps(self._workspace.studies))
         if seen != self._seen:
             with self._lock:
-                self._studies = {study.key: study for study in self._opened()}
-                self._named = {}
+                self._now = _Studies({study.key: study for study in self._opened()})
                 newest = max((changed for _, changed, _ in seen), default=0)
-                self._seen = seen if time.time_ns() - newest > _SETTLED_S * 1e9 else None
-        return self._studies
+                self._seen = seen if abs(time.time_ns() - newest) > _SETTLED_S * 1e9 else None
+        return self._now
 
     def _opened(self) -> Iterator[OpenedStudy]:
         records = self._workspace.records()

@@ -119,7 +119,9 @@ def test_control_tokens_in_a_literal_caption_are_text(vlm: LoadedModel, image: P
     plain = encode_sample(vlm, _request("A man", image))
     assert not set(sample.caption_ids) & vlm.control_ids
     assert vlm.tokenizer.decode(sample.caption_ids).strip() == caption
-    assert sample.ids[: sample.prefix_length] == plain.ids[: plain.prefix_length], "the prompt's own stay control tokens"
+    assert sample.ids[: sample.prefix_length] == plain.ids[: plain.prefix_length], (
+        "the prompt's own stay control tokens"
+    )
     covered = {index for span in sample.spans if span is not None for index in range(*span)}
     assert covered >= {index for index, letter in enumerate(caption) if letter.strip()}
     if caption == "A man":
