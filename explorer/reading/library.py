@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
 
 from core.features.indexed_layer import IndexedLayer
 from core.reading.study import OpenedStudy, opened, records_of
@@ -22,8 +25,10 @@ from explorer.reading.feature_table import feature_table
 from explorer.reading.refusals import CONFLICT, NOT_THERE, Refusal
 from explorer.reading.vocabulary import vocabulary
 
-_MOST_LAYERS = 40
-"""Layers that are kept open; their arrays are mapped, and of their tables a layer takes some 20 MB at 90,000 rows."""
+_MOST_BYTES = 512 << 20
+"""Memory of the tables of layers that are kept open, the last used at least; their arrays are mapped."""
+_LEFT_OUT = ("top_rows", "top_values")
+"""Half of a layer's tables, and what its activations sorted by value show."""
 _RELEASED_AFTER = 64 << 20
 """Bytes read through maps after which their pages are given back: they stay in the system's cache."""
 _ENTRY, _AROUND = 8, 128 << 10
@@ -42,8 +47,9 @@ class ShownLayer:
     entries of the index are read.
     """
 
-    def __init__(self, study: OpenedStudy, indexed: IndexedLayer, version: str, count: Callable[[int], None]) -> None:
-        self.study, self.indexed, self.version, self.count = study, indexed, version, count
+    def __init__(self, study: OpenedStudy, opened: "_Opened", version: str, count: Callable[[int], None]) -> None:
+        self.study, self.version, self.count, self.opened = study, version, count, opened
+        self.indexed = indexed = opened.indexed
         self.table = lru_cache(8)(partial(feature_table, indexed))
         self.vocabulary = lru_cache(1)(partial(vocabulary, indexed.tokens))
 
@@ -59,6 +65,11 @@ class _Studies:
 
     studies: dict[str, OpenedStudy]
     named: dict[str, OpenedStudy] = field(default_factory=dict)
+
+
+class _Opened(NamedTuple):
+    indexed: IndexedLayer
+    size: int
 
 
 class Library:
@@ -138,21 +149,22 @@ class Library:
             return before  # opened by a request that came first
         version = self._version(study, layer)
         if before is not None and before.version == version:
-            return ShownLayer(study, before.indexed, version, self._count)
+            return ShownLayer(study, before.opened, version, self._count)
         for _ in range(3):
             indexed = study.indexed(layer)
-            indexed.index.load_tables()
+            size = indexed.index.load_tables(without=_LEFT_OUT) + _size(indexed.associations)
             last, version = version, self._version(study, layer)
             if version == last:
-                return ShownLayer(study, indexed, version, self._count)
+                return ShownLayer(study, _Opened(indexed, size), version, self._count)
         raise Refusal(CONFLICT, f"layer {layer} of {study.title} is being made again; ask once more in a moment")
 
     def _keep(self, key: tuple[str, int], shown: ShownLayer) -> None:
         with self._lock:
             self._layers[key] = shown
             self._layers.move_to_end(key)
-            while len(self._layers) > _MOST_LAYERS:
-                self._layers.popitem(last=False)
+            total = sum(one.opened.size for one in self._layers.values())
+            while total > _MOST_BYTES and len(self._layers) > 1:
+                total -= self._layers.popitem(last=False)[1].opened.size
 
     def _version(self, study: OpenedStudy, layer: int) -> str:
         """A hash of the study's key and of what the manifests of all that a layer is read from say of their files."""
@@ -177,6 +189,10 @@ class Library:
             records = list({record["key"]: dict(record) for record in named}.values())
         for record in records:
             yield opened(self._workspace, record)
+
+
+def _size(table: pl.DataFrame | None) -> int:
+    return 0 if table is None else int(table.estimated_size())
 
 
 def _layer(study: OpenedStudy) -> dict[str, int]:
