@@ -51,6 +51,7 @@ def explore(
 
     GET /openapi.json lists every address; docs/explorer.md shows them with their answers.
     """
+    from explorer.dashboard.pages import add_pages
     from explorer.server.serving import Place, run, what_is_served  # FastAPI: other commands need not wait for it
 
     settings = read_settings()
@@ -65,4 +66,4 @@ def explore(
         console.print("Ctrl-C ends it.")
 
     with suppress(KeyboardInterrupt):  # uvicorn has ended in order, and passes the signal on
-        run(served, place, asked, announce)
+        run(served, place, asked, announce, add_pages)

@@ -1,6 +1,6 @@
 """The explorer's server: its addresses, its refusals, and who may ask."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -17,8 +17,9 @@ from explorer.server.served import Served
 _REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": Refused} for status in (400, 404, 409, 413, 422)}
 
 
-def make_app(served: Served) -> FastAPI:
-    """The addresses, over what is served. Pages of FastAPI's that load scripts from elsewhere are left out."""
+def make_app(served: Served, extend: Callable[[FastAPI], None] | None = None) -> FastAPI:
+    """The addresses, over what is served, and what `extend` adds to them. Pages of FastAPI's that load scripts from
+    elsewhere are left out."""
     app = FastAPI(
         title="saeflow explorer",
         version=version("saeflow"),
@@ -31,6 +32,8 @@ def make_app(served: Served) -> FastAPI:
     answer_refusals(app)
     for part in (studies, features, activations, samples, labels, search):
         app.include_router(part.router)
+    if extend is not None:
+        extend(app)
     return app
 
 

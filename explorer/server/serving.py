@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import uvicorn
+from fastapi import FastAPI
 
 from core.errors import BadInput
 from core.store.workspace import Workspace
@@ -78,8 +79,15 @@ def what_is_served(workspace: Workspace, names: Sequence[str], layer: int | None
     return Served(library, FeatureLabels(workspace.root / FILE), default, layer)
 
 
-def run(served: Served, place: Place, token: str | None, announce: Callable[[str], None]) -> None:
-    """Serve until a signal ends it; `announce` is told the address once it is listened on.
+def run(
+    served: Served,
+    place: Place,
+    token: str | None,
+    announce: Callable[[str], None],
+    extend: Callable[[FastAPI], None] | None = None,
+) -> None:
+    """Serve until a signal ends it, with what `extend` adds to the app; `announce` is told the address once it is
+    listened on.
 
     Raises:
         BadInput: the place cannot be listened on.
@@ -91,7 +99,7 @@ def run(served: Served, place: Place, token: str | None, announce: Callable[[str
     port = int(listening.getsockname()[1])
     names = (*place.names, place.host) if place.is_loopback else ("*",)
     config = uvicorn.Config(
-        guarded(make_app(served), names, port, token),
+        guarded(make_app(served, extend), names, port, token),
         log_level="warning",
         server_header=False,
         proxy_headers=False,

@@ -1,0 +1,108 @@
+"""A feature by an attribute of the images, beside its control: observation, in the words of `saeflow feature sweep`."""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from core.data.attributes import attribute_columns
+from core.reading.study import OpenedStudy
+from core.stats.families import ALPHA
+from explorer.asking.looks import OBSERVED
+from explorer.dashboard.grids import Grid, grid
+from explorer.dashboard.layer_keys import LayerKey
+from explorer.reading.library import ShownLayer
+from explorer.reading.refusals import UNUSABLE, Refusal
+
+__all__ = ["OBSERVED", "Bar", "Breakdown", "attributes", "breakdown"]
+_VALUES = ("value", "mean", "firing", "images", "units")
+_SHARES = ("attribute", "share", "control", "q", "images", "units")
+
+
+class Bar(NamedTuple):
+    """A value of the attribute as a bar: ends in percent of the largest upper end."""
+
+    value: str
+    mean: float
+    low: float | None
+    high: float | None
+    words: str
+
+
+class Breakdown(NamedTuple):
+    """A feature by an attribute: where it was measured, what may be said, its values and all attributes' shares."""
+
+    by: str
+    language: str
+    words: str
+    said: str
+    bars: tuple[Bar, ...]
+    values: Grid
+    shares: Grid
+
+
+def attributes(study: OpenedStudy) -> list[str]:
+    """The columns of the samples by which images can be sorted."""
+    return attribute_columns(study.samples)
+
+
+def breakdown(shown: ShownLayer, feature: int, by: str, language: str | None) -> Breakdown:
+    """The feature by the values of an attribute, in a language (by default the study's first).
+
+    Raises:
+        Refusal: the samples have no such attribute, or the study no such language.
+    """
+    known, languages = attributes(shown.study), shown.study.languages
+    if by not in known:
+        raise Refusal(UNUSABLE, f"by: {by[:100]!r} is no attribute of the samples; give one of {', '.join(known)}")
+    if language is not None and language not in languages:
+        raise Refusal(UNUSABLE, f"language: {language[:20]!r} is none of {', '.join(languages)}")
+    own = language or languages[0]
+    values, shares = _measured(LayerKey(shown), feature, by, own)
+    place = f"mean activation over an image's image, prompt and caption rows, {own}"
+    return Breakdown(
+        by, own, place, _share(shares, by), _bars(values), grid(values, _VALUES, of="mean"), grid(shares, _SHARES)
+    )
+
+
+@lru_cache(64)
+def _measured(layer: LayerKey, feature: int, by: str, language: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    from core.features.breakdown import feature_means, spreads, sweep  # PyTorch: other pages need not wait for it
+
+    indexed, study = layer.shown.indexed, layer.shown.study
+    groups = _groups(layer)
+    sets = sorted(set(groups.table["position_set"]))
+    means = feature_means(indexed.index, groups, feature, language, sets)
+    return sweep(means, study.samples, by), spreads(means, study.samples)
+
+
+@lru_cache(4)
+def _groups(layer: LayerKey) -> Any:
+    from core.data.known_concepts import THE_CONCEPT
+    from core.features.row_groups import group_rows
+
+    return group_rows(layer.shown.indexed.tokens, layer.shown.study.samples, THE_CONCEPT)
+
+
+def _share(table: pl.DataFrame, by: str) -> str:
+    row = table.filter(attribute=by)
+    if row.is_empty():
+        return f"{by} cannot be compared: the feature is the same on all images, or each image is a kind of its own."
+    one = row.row(0, named=True)
+    share = f"{100 * one['share']:.3g} % of the variance over {one['images']:,} images, {one['units']:,} units"
+    control = f"shuffled {100 * one['control_low']:.2g} to {100 * one['control_high']:.2g} %, q = {one['q']:.2g}"
+    if one["q"] > ALPHA or one["share"] <= one["control_high"]:
+        return f"{by} explains no more than shuffled values do ({share}; {control})."
+    return f"{by} explains {share} ({control})."
+
+
+def _bars(values: pl.DataFrame) -> tuple[Bar, ...]:
+    top = max([*values["high"].drop_nulls(), *values["mean"]], default=0.0) or 1.0
+
+    def part(value: float | None) -> float | None:
+        return None if value is None else round(100 * max(0.0, value) / top, 2)
+
+    return tuple(
+        Bar(row["value"], part(row["mean"]) or 0.0, part(row["low"]), part(row["high"]), f"{row['mean']:.3g}")
+        for row in values.head(16).to_dicts()
+    )
