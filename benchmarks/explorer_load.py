@@ -54,6 +54,10 @@ class Server:
         status = Path(f"/proc/{self.child.pid}/status").read_text()
         return int(re.search(rf"{field}:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
 
+    def cpu_s(self) -> float:
+        fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         self.child.terminate()
         self.child.wait(10)
@@ -157,13 +161,20 @@ def main() -> None:
         client = Client(server.port)
         opening = [client.get(f"/studies/{STUDY}/layers/{layer}/features?sort=-max")[0] for layer in range(size.layers)]
         told("opening a layer", opening if len(opening) > 1 else opening * 2)
+        print(f"memory {server.memory_mb('VmRSS'):.0f} MB with every layer open")
         arrow(server, asked.requests)
+        before = server.cpu_s()
         found = mixed(server.port, size, asked.clients, asked.seconds)
+        used = server.cpu_s() - before
         told(f"mixed, {asked.clients} clients", [one for own in found.values() for one in own])
         for kind, own in found.items():
             told(f"  {kind}", own)
-        print(f"requests/s {sum(map(len, found.values())) / asked.seconds:.0f}")
-        print(f"RSS {server.memory_mb('VmRSS'):.0f} MB, peak {server.memory_mb('VmHWM'):.0f} MB")
+        count = sum(map(len, found.values()))
+        print(
+            f"requests/s {count / asked.seconds:.0f}, server's processor time per request {1000 * used / count:.2f} ms"
+        )
+        parts = ", ".join(f"{name} {server.memory_mb(name):.0f} MB" for name in ("RssAnon", "RssFile", "VmHWM"))
+        print(f"memory {parts} (peak)")
     finally:
         server.stop()
 

@@ -1,12 +1,15 @@
 """A workspace as a study leaves it, of any size, with random features: for benchmarks of those who read it.
 
 Feature 0 of each layer fires on every row; how often the others fire falls as a power law, as an SAE's do. Of a layer
-only what readers open is written: tokens, SAE metrics, the index in rows and columns, its tables, associations.
+only what readers open is written: tokens, SAE metrics, the index in rows and columns, its tables, associations. The
+tables are measured on layer 0 and copied to the others, whose arrays are drawn anew.
 """
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +47,7 @@ def build(root: Path, size: Size) -> Workspace:
     tokens = _tokens(size.rows)
     _publish(workspace, prepare, lambda folder: _samples(folder, tokens))
     _publish(workspace, shard, lambda folder: _shard(folder, tokens))
-    kinds = RowKinds.of(tokens.with_columns(outlier=False), pl.repeat("other", size.rows, eager=True))
+    tables = _tables(size, tokens)
     units = [prepare, shard]
     for layer in range(size.layers):
         table = EXTRACT_LAYER.unit(str(layer), {"layer": layer}, {"shards": (shard.artifact,)})
@@ -54,7 +57,7 @@ def build(root: Path, size: Size) -> Workspace:
         ranked = RANK_FEATURES.unit(str(layer), {"layer": layer}, {**inputs, "index": (index.artifact,)})
         _publish(workspace, table, lambda folder: None)
         _publish(workspace, sae, lambda folder: _write_json(folder / "metrics.json", {"held_out_fvu": 0.3}))
-        _publish(workspace, index, lambda folder, seed=layer: _index(folder, size, kinds, seed))
+        _publish(workspace, index, partial(_index, size=size, seed=layer, tables=tables))
         _publish(workspace, ranked, lambda folder, seed=layer: _associations(folder, size, seed))
         units += [table, sae, index, ranked]
         print(f"  layer {layer + 1} of {size.layers}", flush=True)
@@ -108,7 +111,29 @@ def _shard(folder: Path, tokens: pl.DataFrame) -> None:
     _write_json(folder / "shard.json", {"site": "resid_post", "d_model": 8})
 
 
-def _index(folder: Path, size: Size, kinds: RowKinds, seed: int) -> None:
+def _index(folder: Path, size: Size, seed: int, tables: dict[str, pl.DataFrame]) -> None:
+    _arrays(folder, size, seed)
+    for name, table in tables.items():
+        table.write_parquet(folder / f"{name}.parquet")
+
+
+def _tables(size: Size, tokens: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    kinds = RowKinds.of(tokens.with_columns(outlier=False), pl.repeat("other", size.rows, eager=True))
+    generator = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        _arrays(Path(folder), size, 0)
+        occurrences = Occurrences(
+            *(map_array(Path(folder, f"csc_{name}.npy")) for name in ("indptr", "rows", "values"))
+        )
+        return {
+            "features": feature_statistics(occurrences, kinds, 20),
+            "positions": position_statistics(occurrences, kinds),
+            "neighbours": _pairs(generator, size.features, "neighbour"),
+            "coactivation": _pairs(generator, size.features, "partner"),
+        }
+
+
+def _arrays(folder: Path, size: Size, seed: int) -> None:
     generator = np.random.default_rng(seed)
     drawn = (size.features * generator.random((size.rows, size.active), dtype=np.float32) ** 3).astype(np.uint32)
     drawn[:, 0] = 0
@@ -120,11 +145,6 @@ def _index(folder: Path, size: Size, kinds: RowKinds, seed: int) -> None:
     np.save(folder / "csr_features.npy", drawn[first])
     np.save(folder / "csr_values.npy", generator.gamma(2, 2, int(counts.sum())).astype(np.float32) + 1e-3)
     transpose(folder, size.features, 1 << 16)
-    occurrences = Occurrences(*(map_array(folder / f"csc_{name}.npy") for name in ("indptr", "rows", "values")))
-    feature_statistics(occurrences, kinds, 20).write_parquet(folder / "features.parquet")
-    position_statistics(occurrences, kinds).write_parquet(folder / "positions.parquet")
-    for name, other in (("neighbours", "neighbour"), ("coactivation", "partner")):
-        _pairs(generator, size.features, other).write_parquet(folder / f"{name}.parquet")
 
 
 def _pairs(generator: np.random.Generator, features: int, other: str) -> pl.DataFrame:

@@ -19,10 +19,10 @@ class FeatureView(IndexedFeature):
     sae: SparseAutoencoder
 
     @property
-    def ranked_tokens(self) -> pl.DataFrame:
+    def tokens(self) -> pl.DataFrame:
         """The caption tokens that it fires on, by PageRank, beside its mean activation there and their lift: the
         columns of `core.features.pagerank.RANKED`."""
-        return token_pagerank(self.index, self.tokens, self.feature)
+        return token_pagerank(self.index, self.rows, self.feature)
 
     @property
     def direction(self) -> Float[Tensor, " D"]:

@@ -1,5 +1,6 @@
 """The feature index of a layer: what is active in a row, and where a feature is active, memory-mapped from disk."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,10 +87,12 @@ class FeatureIndex:
             dense[rows, column] = values
         return dense
 
-    def load_tables(self) -> None:
-        """Read the tables now, so that all of the index is what was there when it was opened."""
-        for name in ("features", "positions", "neighbours", "coactivation"):
-            self.of_feature(name, 0)
+    def load_tables(self, without: Sequence[str] = ()) -> int:
+        """Read the tables now, so that all of the index is what was there when it was opened; `without` are columns of
+        `features` that are not kept. Bytes of memory that they take."""
+        self.features = self._table("features", without)
+        tables = (self.features, self.positions, self.neighbours, self.coactivation)
+        return sum(int(table.estimated_size()) for table in tables)
 
     def of_feature(self, table: str, feature: int) -> pl.DataFrame:
         """The rows of one of the tables that are a feature's, in the table's order."""
@@ -125,6 +128,8 @@ class FeatureIndex:
         """The features that fire in the same rows: `core.features.neighbours.COACTIVATION`."""
         return self._table("coactivation")
 
-    def _table(self, name: str) -> pl.DataFrame:
-        table = pl.read_parquet(self.folder / f"{name}.parquet", glob=False)
+    def _table(self, name: str, without: Sequence[str] = ()) -> pl.DataFrame:
+        path = self.folder / f"{name}.parquet"
+        kept = [column for column in pl.read_parquet_schema(path) if column not in without] if without else None
+        table = pl.read_parquet(path, columns=kept, glob=False)
         return table if table["feature"].is_sorted() else table.sort("feature", maintain_order=True)

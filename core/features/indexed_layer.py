@@ -18,10 +18,10 @@ ASSOCIATIONS = "associations.parquet"
 
 @dataclass(frozen=True, repr=False)
 class IndexedFeature:
-    """One feature, over the rows of its layer: how often it fires, where, and beside which others."""
+    """One feature, over the `rows` [T] of its layer (their tokens): how often it fires, where, beside which others."""
 
     feature: int
-    tokens: pl.DataFrame
+    rows: pl.DataFrame
     index: FeatureIndex
 
     @property
@@ -48,12 +48,12 @@ class IndexedFeature:
     def activations(self) -> pl.DataFrame:
         """The tokens of the rows that it is active in, in the table's order, and its `value` there."""
         rows, values = self.index.csc(self.feature)
-        return self.tokens[rows].with_columns(pl.Series("value", values, pl.Float32))
+        return self.rows[rows].with_columns(pl.Series("value", values, pl.Float32))
 
     def examples(self, quantiles: int = 4, contexts: int = 3, window: int = 32) -> pl.DataFrame:
         """Up to `contexts` rows from each of `quantiles` bands of its activations, strongest band first, each with
         the `window` tokens around it: the columns of `core.features.examples.EXAMPLES`."""
-        return examples.examples(self.index, self.tokens, self.feature, quantiles, contexts, window)
+        return examples.examples(self.index, self.rows, self.feature, quantiles, contexts, window)
 
 
 @dataclass(frozen=True, repr=False)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ class FeatureLabels:
 
     def __init__(self, path: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.path = path
-        self._clock = clock
+        self._clock, self._is_whole = clock, False
 
     def current(self, sae: str) -> dict[int, Change]:
         """The labels of an SAE's features, by feature.
@@ -122,15 +121,15 @@ class FeatureLabels:
         with self._opened() as database:
             return [Change(*row) for row in database.execute(words, values)]
 
-    @cached_property
-    def _whole(self) -> bool:
-        if damage := damage_of(self.path):
+    def _look(self) -> None:
+        """Make sure, once, that the database is whole."""
+        if not self._is_whole and (damage := damage_of(self.path)):
             raise self._damaged(damage)
-        return True
+        self._is_whole = True
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        assert self._whole
+        self._look()
         try:
             with closing(sqlite3.connect(self.path, _PATIENCE_S, isolation_level=None)) as database:
                 self._prepare(database)

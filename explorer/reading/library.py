@@ -10,8 +10,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
 
 from core.features.indexed_layer import IndexedLayer
 from core.reading.records import opened, records_of
@@ -22,10 +26,14 @@ from explorer.reading.feature_table import feature_table
 from explorer.reading.refusals import CONFLICT, NOT_THERE, Refusal
 from explorer.reading.vocabulary import vocabulary
 
-_MOST_LAYERS = 40
-"""Layers that are kept open; their arrays are mapped, and of their tables a layer takes some 20 MB at 90,000 rows."""
-_RELEASED_AFTER = 16 << 20
-"""Entries of 8 bytes read through maps after which their pages are given back: they stay in the system's cache."""
+_MOST_BYTES = 512 << 20
+"""Memory of the tables of layers that are kept open, the last used at least; their arrays are mapped."""
+_LEFT_OUT = ("top_rows", "top_values")
+"""Half of a layer's tables, and what its activations sorted by value show."""
+_RELEASED_AFTER = 64 << 20
+"""Bytes read through maps after which their pages are given back: they stay in the system's cache."""
+_ENTRY, _AROUND = 8, 128 << 10
+"""Bytes of an entry, and what the kernel maps around the first one of two arrays."""
 _MOST_NAMES = 100
 """Spellings of studies whose meaning is remembered."""
 _SETTLED_S = 0.1
@@ -40,8 +48,9 @@ class ShownLayer:
     entries of the index are read.
     """
 
-    def __init__(self, study: OpenedStudy, indexed: IndexedLayer, version: str, count: Callable[[int], None]) -> None:
-        self.study, self.indexed, self.version, self.count = study, indexed, version, count
+    def __init__(self, study: OpenedStudy, opened: "_Opened", version: str, count: Callable[[int], None]) -> None:
+        self.study, self.version, self.count, self.opened = study, version, count, opened
+        self.indexed = indexed = opened.indexed
         self.table = lru_cache(8)(partial(feature_table, indexed))
         self.vocabulary = lru_cache(1)(partial(vocabulary, indexed.tokens))
 
@@ -51,6 +60,19 @@ class ShownLayer:
         return self.study.layer_artifacts(self.indexed.layer).sae.ref
 
 
+@dataclass(frozen=True)
+class _Studies:
+    """The studies by key, as one look found them, and what names were found to mean."""
+
+    studies: dict[str, OpenedStudy]
+    named: dict[str, OpenedStudy] = field(default_factory=dict)
+
+
+class _Opened(NamedTuple):
+    indexed: IndexedLayer
+    size: int
+
+
 class Library:
     """Studies of a workspace: those of these names with their variants, or all where none is named."""
 
@@ -58,8 +80,7 @@ class Library:
         self._workspace, self._names = workspace, tuple(names)
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._seen: Stamp | None = None
-        self._named: dict[str, str] = {}
-        self._studies: dict[str, OpenedStudy] = {}
+        self._now = _Studies({})
         self._layers: OrderedDict[tuple[str, int], ShownLayer] = OrderedDict()
         self._read = 0
 
@@ -69,7 +90,7 @@ class Library:
         Raises:
             BadInput: a record of the workspace is damaged, or none of the names has run.
         """
-        return list(self._current().values())
+        return list(self._current().studies.values())
 
     def study(self, asked: str) -> OpenedStudy:
         """The study that somebody means by its key, title or name: of several runs the latest with its report.
@@ -77,9 +98,10 @@ class Library:
         Raises:
             Refusal: none of those that are shown.
         """
-        studies = self._current()
-        if asked in self._named:
-            return studies[self._named[asked]]
+        now = self._current()
+        studies, named = now.studies, now.named
+        if asked in named:
+            return named[asked]
         records = [{"key": key, "study": one.config, **_layer(one)} for key, one in studies.items()]
         found = [studies[record["key"]] for record in meant(records, asked)]
         if not found:
@@ -88,7 +110,8 @@ class Library:
                 NOT_THERE, f"study {asked[:100]!r}: is not shown here; GET /studies lists them (there: {known})"
             )
         chosen = next((study for study in found if study.finished), found[0])
-        self._named = {asked: chosen.key, **dict(list(self._named.items())[:_MOST_NAMES])}
+        if len(named) < _MOST_NAMES:
+            named[asked] = chosen
         return chosen
 
     def layer(self, asked: str, layer: int) -> ShownLayer:
@@ -113,7 +136,7 @@ class Library:
     def _count(self, entries: int) -> None:
         """Count entries that were read through maps, and give the pages of all layers back from time to time."""
         with self._lock:
-            self._read += entries
+            self._read += _AROUND + _ENTRY * entries
             if self._read < _RELEASED_AFTER:
                 return
             self._read = 0
@@ -127,38 +150,38 @@ class Library:
             return before  # opened by a request that came first
         version = self._version(study, layer)
         if before is not None and before.version == version:
-            return ShownLayer(study, before.indexed, version, self._count)
+            return ShownLayer(study, before.opened, version, self._count)
         for _ in range(3):
             indexed = study.indexed(layer)
-            indexed.index.load_tables()
+            size = indexed.index.load_tables(without=_LEFT_OUT) + _size(indexed.associations)
             last, version = version, self._version(study, layer)
             if version == last:
-                return ShownLayer(study, indexed, version, self._count)
+                return ShownLayer(study, _Opened(indexed, size), version, self._count)
         raise Refusal(CONFLICT, f"layer {layer} of {study.title} is being made again; ask once more in a moment")
 
     def _keep(self, key: tuple[str, int], shown: ShownLayer) -> None:
         with self._lock:
             self._layers[key] = shown
             self._layers.move_to_end(key)
-            while len(self._layers) > _MOST_LAYERS:
-                self._layers.popitem(last=False)
+            total = sum(one.opened.size for one in self._layers.values())
+            while total > _MOST_BYTES and len(self._layers) > 1:
+                total -= self._layers.popitem(last=False)[1].opened.size
 
     def _version(self, study: OpenedStudy, layer: int) -> str:
-        """A hash of what the manifests of all that a layer is read from say of their files."""
+        """A hash of the study's key and of what the manifests of all that a layer is read from say of their files."""
         manifests = map(self._workspace.store.manifest, study.layer_artifacts(layer).all)
         said = [[manifest["unit"], manifest["files"]] for manifest in manifests]
-        return hashlib.sha256(canonical_json(said).encode()).hexdigest()[:20]
+        return hashlib.sha256(canonical_json([study.key, said]).encode()).hexdigest()[:20]
 
-    def _current(self) -> dict[str, OpenedStudy]:
+    def _current(self) -> "_Studies":
         """The studies as records and artefacts are now: a record is replaced, an artefact renamed into its folder."""
         seen = (*_stamps(self._workspace.store.root), *_stamps(self._workspace.studies))
         if seen != self._seen:
             with self._lock:
-                self._studies = {study.key: study for study in self._opened()}
-                self._named = {}
+                self._now = _Studies({study.key: study for study in self._opened()})
                 newest = max((changed for _, changed, _ in seen), default=0)
-                self._seen = seen if time.time_ns() - newest > _SETTLED_S * 1e9 else None
-        return self._studies
+                self._seen = seen if abs(time.time_ns() - newest) > _SETTLED_S * 1e9 else None
+        return self._now
 
     def _opened(self) -> Iterator[OpenedStudy]:
         records = self._workspace.records()
@@ -167,6 +190,10 @@ class Library:
             records = list({record["key"]: dict(record) for record in named}.values())
         for record in records:
             yield opened(self._workspace, record)
+
+
+def _size(table: pl.DataFrame | None) -> int:
+    return 0 if table is None else int(table.estimated_size())
 
 
 def _layer(study: OpenedStudy) -> dict[str, int]:

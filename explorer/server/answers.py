@@ -28,7 +28,7 @@ _SERVER = version("saeflow")
 
 
 def tag_of(*parts: object) -> str:
-    """The weak ETag of an answer made of these: versions of artefacts and labels."""
+    """The weak ETag of what is made of these: versions of artefacts and labels."""
     text = json.dumps([_SERVER, *map(str, parts)])
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
 
@@ -37,9 +37,10 @@ def unchanged(request: Request, tag: str) -> Response | None:
     """The answer 304, where the client has what `tag` stands for."""
     asked = request.headers.get("if-none-match", "")
     known = {one.strip().removeprefix("W/") for one in asked.split(",")}
-    if asked.strip() != "*" and tag.removeprefix("W/") not in known:
+    headers = _headers(request, tag)
+    if asked.strip() != "*" and headers["ETag"].removeprefix("W/") not in known:
         return None
-    return Response(status_code=304, headers=_headers(tag))
+    return Response(status_code=304, headers=headers)
 
 
 def json_answer(request: Request, document: Any, tag: str | None = None) -> Response:
@@ -51,7 +52,7 @@ def answer(
     request: Request, content: bytes, media: str, tag: str | None = None, more: Mapping[str, str] | None = None
 ) -> Response:
     """The answer with this content, compressed where the client takes it and it is worth the time."""
-    headers = {**_headers(tag), **(more or {})}
+    headers = {**_headers(request, tag), **(more or {})}
     encoding = _encoding(request, media) if len(content) >= _LEAST else None
     if encoding is not None:
         content = _CODECS[encoding].compress(content, asbytes=True)
@@ -59,9 +60,12 @@ def answer(
     return Response(content, media_type=media, headers=headers)
 
 
-def _headers(tag: str | None) -> dict[str, str]:
-    headers = {"Cache-Control": "private, no-cache" if tag else "no-store", "Vary": "Accept-Encoding"}
-    return headers | ({"ETag": tag} if tag else {})
+def _headers(request: Request, tag: str | None) -> dict[str, str]:
+    """The headers of an answer; its ETag is of this address alone, for a tag is the same for all of a layer."""
+    if tag is None:
+        return {"Cache-Control": "no-store", "Vary": "Accept-Encoding"}
+    own = tag_of(tag, request.scope["path"], request.scope["query_string"])
+    return {"Cache-Control": "private, no-cache", "Vary": "Accept-Encoding", "ETag": own}
 
 
 def _encoding(request: Request, media: str) -> Encoding | None:

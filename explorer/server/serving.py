@@ -13,7 +13,7 @@ from core.errors import BadInput
 from core.store.workspace import Workspace
 from explorer.labels.store import FILE, FeatureLabels
 from explorer.reading.library import Library
-from explorer.reading.refusals import Refusal
+from explorer.reading.refusals import WRONG, Refusal
 from explorer.server.app import guarded, make_app
 from explorer.server.served import Served
 
@@ -74,7 +74,7 @@ def what_is_served(workspace: Workspace, names: Sequence[str], layer: int | None
     default = names[0] if len(names) == 1 else next(iter(own)) if len(own) == 1 else None
     if layer is not None:
         if default is None:
-            raise Refusal(400, "--layer: is a layer of one study; name that STUDY alone")
+            raise Refusal(WRONG, "--layer: is a layer of one study; name that STUDY alone")
         library.layer(default, layer)
     return Served(library, FeatureLabels(workspace.root / FILE), default, layer)
 

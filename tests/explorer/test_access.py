@@ -148,3 +148,9 @@ def test_an_arrow_stream_is_packed_by_zstd_alone(client: TestClient) -> None:
     packed, kind, other = read_raw(client, address, "gzip, zstd")
     assert (kind, other) == ("zstd", tag) and len(packed) < len(plain)
     assert pa.decompress(packed, decompressed_size=len(plain), codec="zstd", asbytes=True) == plain
+
+
+def test_a_tag_is_of_its_address_alone(client: TestClient) -> None:
+    tag = client.get(f"{LAYER}/features").headers["ETag"]
+    other = client.get(f"{LAYER}/features?page=2", headers={"If-None-Match": tag})
+    assert other.status_code == 200 and other.headers["ETag"] != tag

@@ -167,7 +167,7 @@ def test_all_features_are_described_and_those_shown_the_same_way(study: OpenedSt
 
 def test_the_tokens_that_a_feature_fires_on_are_ranked(layer: "saeflow.LayerView") -> None:
     feature = int(layer.index.features.sort("rate_caption", descending=True)["feature"][0])
-    found = layer.feature(feature).ranked_tokens
+    found = layer.feature(feature).tokens
     assert found["rank"].sum() == pytest.approx(1) and (found["lift"] > 0).all() and (found["mean"] > 0).all()
 
 
