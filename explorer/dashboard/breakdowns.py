@@ -1,6 +1,5 @@
 """A feature by an attribute of the images, beside its control: observation, in the words of `saeflow feature sweep`."""
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -10,7 +9,7 @@ from core.reading.study import OpenedStudy
 from core.stats.families import ALPHA
 from explorer.asking.looks import OBSERVED
 from explorer.dashboard.grids import Grid, grid
-from explorer.dashboard.layer_keys import LayerKey
+from explorer.dashboard.kept import kept
 from explorer.reading.library import ShownLayer
 from explorer.reading.refusals import UNUSABLE, Refusal
 
@@ -58,30 +57,30 @@ def breakdown(shown: ShownLayer, feature: int, by: str, language: str | None) ->
     if language is not None and language not in languages:
         raise Refusal(UNUSABLE, f"language: {language[:20]!r} is none of {', '.join(languages)}")
     own = language or languages[0]
-    values, shares = _measured(LayerKey(shown), feature, by, own)
+    values, shares = _measured(shown, feature, by, own)
     place = f"mean activation over an image's image, prompt and caption rows, {own}"
     return Breakdown(
         by, own, place, _share(shares, by), _bars(values), grid(values, _VALUES, of="mean"), grid(shares, _SHARES)
     )
 
 
-@lru_cache(64)
-def _measured(layer: LayerKey, feature: int, by: str, language: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+@kept(64)
+def _measured(shown: ShownLayer, feature: int, by: str, language: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     from core.features.breakdown import feature_means, spreads, sweep  # PyTorch: other pages need not wait for it
 
-    indexed, study = layer.shown.indexed, layer.shown.study
-    groups = _groups(layer)
+    indexed, study = shown.indexed, shown.study
+    groups = _groups(shown)
     sets = sorted(set(groups.table["position_set"]))
     means = feature_means(indexed.index, groups, feature, language, sets)
     return sweep(means, study.samples, by), spreads(means, study.samples)
 
 
-@lru_cache(4)
-def _groups(layer: LayerKey) -> Any:
+@kept(4)
+def _groups(shown: ShownLayer) -> Any:
     from core.data.known_concepts import THE_CONCEPT
     from core.features.row_groups import group_rows
 
-    return group_rows(layer.shown.indexed.tokens, layer.shown.study.samples, THE_CONCEPT)
+    return group_rows(shown.indexed.tokens, shown.study.samples, THE_CONCEPT)
 
 
 def _share(table: pl.DataFrame, by: str) -> str:

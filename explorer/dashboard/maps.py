@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from explorer.dashboard import words
-from explorer.dashboard.layer_keys import LayerKey
+from explorer.dashboard.kept import kept
 from explorer.reading.library import ShownLayer
 
 
@@ -36,7 +35,7 @@ def activation_maps(shown: ShownLayer, feature: int, images: Sequence[str], stro
     As `core.analysis.visual_patterns.image_maps.find_grid` has it: a row's cell is its position, the rows of the first
     language and sample count where a picture was captured more than once, and special rows stay empty.
     """
-    rows, layout = _laid_out(LayerKey(shown))
+    rows, layout = _laid_out(shown)
     side = math.isqrt(len(layout))
     if side < 2 or side * side != len(layout):
         return {}
@@ -57,10 +56,10 @@ def strongest_images(shown: ShownLayer, feature: int, most: int) -> list[tuple[s
     return [(str(image), float(value)) for image, value in best.head(most).rows()]
 
 
-@lru_cache(8)
-def _laid_out(layer: LayerKey) -> tuple[pl.DataFrame, np.ndarray]:
+@kept(8)
+def _laid_out(shown: ShownLayer) -> tuple[pl.DataFrame, np.ndarray]:
     """The pictures' rows, and the positions that any picture has, in order."""
-    rows = _image_rows(layer.shown.indexed.tokens)
+    rows = _image_rows(shown.indexed.tokens)
     return rows, rows["position"].unique().sort().to_numpy()
 
 

@@ -1,7 +1,6 @@
 """The feature table of a layer, and of all layers of a study: searched, filtered, sorted, page by page."""
 
 import math
-from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
 import polars as pl
@@ -11,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from core.reading.study import OpenedStudy
 from explorer.dashboard import links
 from explorer.dashboard.found import found
-from explorer.dashboard.layer_keys import LayerKey
+from explorer.dashboard.kept import kept
 from explorer.dashboard.rendering import page, served_by
 from explorer.reading.feature_table import LABEL, chosen, ordered, with_labels
 from explorer.reading.library import ShownLayer
@@ -62,19 +61,20 @@ def study_table(request: Request, study: StudyName, wanted: AskedTable) -> HTMLR
     """The features of all layers of a study."""
     served = served_by(request)
     opened = served.library.study(study)
-    layers = [served.library.layer(opened.key, layer) for layer in opened.layers]
-    parts = [
-        _explained(_labelled(served, shown, _kept(LayerKey(shown))), opened, shown.indexed.layer).with_columns(
-            layer=pl.lit(shown.indexed.layer, pl.UInt16)
-        )
-        for shown in layers
-    ]
+    parts = [_part(served, opened, layer) for layer in opened.layers]
     return _page(request, opened, pl.concat(parts, how="diagonal_relaxed") if parts else pl.DataFrame(), (wanted, None))
 
 
-@lru_cache(256)
-def _kept(layer: LayerKey) -> pl.DataFrame:
-    table = layer.shown.table(None, None)
+def _part(served: Served, study: OpenedStudy, layer: int) -> pl.DataFrame:
+    """A layer's share of the table of all; layers are opened one after the other, and none is held."""
+    shown = served.library.layer(study.key, layer)
+    table = _labelled(served, shown, _kept(shown))
+    return _explained(table, study, layer).with_columns(layer=pl.lit(layer, pl.UInt16))
+
+
+@kept(256)
+def _kept(shown: ShownLayer) -> pl.DataFrame:
+    table = shown.table(None, None)
     return table.select(column for column in _OF_ALL if column in table.columns)
 
 
