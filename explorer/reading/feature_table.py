@@ -12,6 +12,7 @@ from core.features.indexed_layer import IndexedLayer
 from explorer.reading.refusals import UNUSABLE, Refusal
 
 LABEL = "label"
+_PLACE = "place of the row"
 _TERM = re.compile(r"(!?)([a-z0-9_]{1,64})(?:(>=|<=|!=|=|>|<|~)(.{1,200}))?", re.DOTALL)
 MOST_TERMS = 10
 _COMPARED = {
@@ -97,11 +98,22 @@ def ordered(table: pl.DataFrame, asked: str) -> pl.DataFrame:
     return table.sort(order.column, descending=order.descending, nulls_last=True, maintain_order=True)
 
 
+def places(table: pl.DataFrame, terms: Sequence[str], asked: str) -> pl.Series:
+    """The numbers of the rows for which every term holds, in the order asked: of the table only the columns that are
+    named are filtered and sorted.
+
+    Raises:
+        Refusal: as `chosen` and `ordered`.
+    """
+    named = [(asked.removeprefix("-"), "sort"), *((_read(term)[1], "filter") for term in terms)]
+    for column, field in named:
+        _known(table.schema, column, field)
+    narrow = table.select(list(dict.fromkeys(column for column, _ in named))).with_row_index(_PLACE)
+    return ordered(chosen(narrow, terms), asked)[_PLACE]
+
+
 def _condition(schema: pl.Schema, term: str) -> pl.Expr:
-    read = _TERM.fullmatch(term)
-    if read is None:
-        raise Refusal(UNUSABLE, f"filter: {term[:100]!r} is no term; write a column, one of > >= < <= = != ~, a value")
-    denied, column, compared, value = read.groups()
+    denied, column, compared, value = _read(term)
     _known(schema, column, "filter")
     if compared is None:
         return pl.col(column).is_null() if denied else pl.col(column).is_not_null()
@@ -113,6 +125,15 @@ def _condition(schema: pl.Schema, term: str) -> pl.Expr:
     if schema[column] == pl.String:
         return _COMPARED[compared](pl.col(column), pl.lit(value)).fill_null(False)
     return _COMPARED[compared](pl.col(column), pl.lit(_number(value, term))).fill_null(False)
+
+
+def _read(term: str) -> tuple[str, str, str | None, str]:
+    """Whether a term denies, its column, its comparison and its value."""
+    read = _TERM.fullmatch(term)
+    if read is None:
+        raise Refusal(UNUSABLE, f"filter: {term[:100]!r} is no term; write a column, one of > >= < <= = != ~, a value")
+    denied, column, compared, value = read.groups()
+    return denied, column, compared, value or ""
 
 
 def _number(value: str, term: str) -> float:

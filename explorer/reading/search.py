@@ -14,7 +14,7 @@ from core.errors import BadInput
 from core.pictures import BrokenImage, open_picture
 from core.reading.study import OpenedStudy
 from explorer.reading.library import ShownLayer
-from explorer.reading.refusals import BUSY, UNUSABLE, Refusal
+from explorer.reading.refusals import BUSY, CONFLICT, UNUSABLE, Refusal
 
 if TYPE_CHECKING:
     from core.features.fired import Fired
@@ -62,6 +62,10 @@ class Search:
                 found = fired(loaded, sae, job, Path(folder) / "rows")
             except BadInput as error:
                 raise Refusal(UNUSABLE, str(error)) from error
+            except OSError as error:
+                raise Refusal(
+                    CONFLICT, f"{tempfile.gettempdir()}: {error.strerror or error}; free space there"
+                ) from error
         return found if question.text.strip() else _before_captions(found)
 
     def _open(self, study: OpenedStudy, layer: int) -> "LoadedModel":

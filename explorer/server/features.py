@@ -4,11 +4,11 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from explorer.reading.feature_table import chosen, ordered, with_labels
+from explorer.reading.feature_table import places, with_labels
 from explorer.reading.library import ShownLayer
 from explorer.reading.samples import sample_of, strongest
 from explorer.server.answers import json_answer, tag_of, unchanged
-from explorer.server.pages import of_layer, paged
+from explorer.server.pages import of_layer
 from explorer.server.schema import Feature, Features, Top
 from explorer.server.served import AskedPage, FeatureNumber, InPath
 
@@ -48,8 +48,9 @@ def features(asked: InPath, table: Annotated[Table, Depends(_table)], page: Aske
         return same
     labels = {feature: str(change.text) for feature, change in asked.served.labels.current(shown.sae).items()}
     whole = with_labels(shown.table(table.language, table.position_set), labels)
-    found = ordered(chosen(whole, table.terms), table.sort)
-    return json_answer(asked.request, paged(shown, "features", found, page), tag)
+    found = places(whole, table.terms, table.sort)
+    rows = whole[found[page.span]].to_dicts()
+    return json_answer(asked.request, of_layer(shown, total=len(found), **page._asdict(), features=rows), tag)
 
 
 @router.get("/features/{feature}", response_model=Feature)

@@ -98,6 +98,15 @@ def test_what_cannot_be_searched_is_told(
     assert answer.status_code == 422 and told in answer.json()["detail"]
 
 
+def test_a_full_disk_is_told(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("core.features.fired.capture_shard", full)
+    answer = client.get("/search", params={**ASKED, "text": "a"})
+    assert answer.status_code == 409 and "No space left on device; free space there" in answer.json()["detail"]
+
+
 def test_a_model_that_is_another_now_is_refused(client: TestClient, workspace: Workspace, tmp_path: Path) -> None:
     (record,) = workspace.records()
     record.pop("key")
