@@ -130,6 +130,10 @@ class FeatureIndex:
 
     def _table(self, name: str, without: Sequence[str] = ()) -> pl.DataFrame:
         path = self.folder / f"{name}.parquet"
-        kept = [column for column in pl.read_parquet_schema(path) if column not in without] if without else None
+        kept = (
+            [column for column in pl.scan_parquet(path, glob=False).collect_schema() if column not in without]
+            if without
+            else None
+        )
         table = pl.read_parquet(path, columns=kept, glob=False)
         return table if table["feature"].is_sorted() else table.sort("feature", maintain_order=True)
