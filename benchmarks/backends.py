@@ -6,7 +6,7 @@ The store is planted: of its features 8 are active in 100,000 rows, 8 in 500,000
 float32. It is written as columns (csc), two files a feature, one sharded zarr array, batches of 100,000 rows (zarr
 chunks of 1000 rows and all features), and as what older scripts read: an array of chunks (1, 10000), float32, zstd, a
 file each. A read gives rows and values in memory. Warm: the store is open and its files were read before. Cold: the
-store is opened anew and the kernel has been asked to forget its files. Every read is compared with what was planted.
+store is opened again and the kernel has been asked to forget its files. Every read is compared with what was planted.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 Feature 0 of each layer fires on every row; how often the others fire falls as a power law, as an SAE's do. Of a layer
 only what readers open is written: tokens, SAE metrics, the index in rows and columns, its tables, associations. The
-tables are measured on layer 0 and copied to the others, whose arrays are drawn anew.
+tables are measured on layer 0 and copied to the others, whose arrays are their own.
 """
 
 import json

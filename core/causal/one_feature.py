@@ -13,6 +13,7 @@ from core.causal.runs import PairRuns
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.lm.outcomes import word_ends
+from core.stats.families import corrected_within
 
 ABLATED = pl.Schema(
     {
@@ -27,10 +28,12 @@ ABLATED = pl.Schema(
         "control_high": pl.Float64,
         "draws": pl.UInt32,
         "p": pl.Float64,
+        "q": pl.Float64,
     }
 )
 """One row a language with minimal pairs: the shift of the concept's first word toward the other side, in nats, with its
-interval over units, the same for matched features (null without a match), and two-sided p against them."""
+interval over units, the same for matched features (null without a match), two-sided p against them, and q over the
+languages."""
 
 
 @dataclass(frozen=True)
@@ -76,5 +79,5 @@ def ablate_feature(inputs: AnalysisInputs, view: LayerView, feature: int, size: 
         units = np.unique(resampling.units(images, language)).size
         found = {"language": language, "images": len(pairs), "units": units, "mean": mean, "low": low, "high": high}
         rows.append(found | resampling.against(own, random, images, language))
-    table = pl.DataFrame(rows, schema=ABLATED)
-    return table.with_columns(pl.col(pl.Float64).fill_nan(None))
+    table = pl.DataFrame(rows, schema=ABLATED).with_columns(pl.col(pl.Float64).fill_nan(None))
+    return corrected_within(table, pl.lit(0))

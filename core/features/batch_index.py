@@ -81,7 +81,7 @@ def copy_embeddings(source: BatchFiles, folder: Path) -> list[str]:
 
 
 def numbering_note(rows: pl.DataFrame) -> str | None:
-    """What to know where `global_index` is not the number of the row: older converters count a shorter batch anew."""
+    """What to know where `global_index` is no row number: older converters count a shorter batch by its own length."""
     if GLOBAL_INDEX not in rows.columns:
         return None
     wrong = rows[GLOBAL_INDEX].to_numpy() != np.arange(rows.height)

@@ -18,7 +18,7 @@ from core.errors import BadInput
 from core.features.correlates import adjusted_eta2
 from core.features.index import FeatureIndex
 from core.features.row_groups import RowGroups
-from core.stats.families import corrected
+from core.stats.families import ALPHA, corrected
 from core.stats.intervals import bootstrap_mean
 
 MEANS = pl.Schema({"image_id": pl.String, "value": pl.Float64})
@@ -158,6 +158,11 @@ def spreads(means: pl.DataFrame, samples: pl.DataFrame, drawing: Drawing = USUAL
     names = [name for name in SPREADS.names() if name != "q"]
     table = pl.DataFrame(rows, schema={name: SPREADS[name] for name in names}, orient="row")
     return corrected(table).sort("share", "attribute", descending=[True, False])
+
+
+def explains() -> pl.Expr:
+    """Whether an attribute, a row of `SPREADS`, explains more than shuffled values do."""
+    return (pl.col("q") <= ALPHA) & (pl.col("share") > pl.col("control_high"))
 
 
 def _joined(means: pl.DataFrame, samples: pl.DataFrame, attributes: Sequence[str]) -> pl.DataFrame:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from core.data.attributes import attributes_by_image
-from core.features.breakdown import USUAL, Drawing, spreads, sweep
-from core.stats.families import ALPHA
+from core.features.breakdown import USUAL, Drawing, explains, spreads, sweep
 
 BEYOND = pl.Schema(
     {
@@ -51,7 +50,7 @@ class Hypotheses:
     @property
     def also(self) -> tuple[str, ...]:
         """The attributes that explain something beyond the leading one: evidence that it is not the whole of it."""
-        return tuple(self.beyond.filter(pl.col("q") <= ALPHA)["attribute"].to_list())
+        return tuple(self.beyond.filter(explains())["attribute"].to_list())
 
 
 def hypotheses(means: pl.DataFrame, samples: pl.DataFrame, drawing: Drawing = USUAL) -> Hypotheses:
@@ -63,7 +62,7 @@ def hypotheses(means: pl.DataFrame, samples: pl.DataFrame, drawing: Drawing = US
         drawing: how many resamples and shuffles, and their seed.
     """
     table = spreads(means, samples, drawing)
-    going = table.filter((pl.col("q") <= ALPHA) & (pl.col("share") > pl.col("control_high")))
+    going = table.filter(explains())
     if going.is_empty():
         return Hypotheses(table, None, pl.DataFrame(), (), BEYOND.to_frame())
     leading = str(going["attribute"][0])

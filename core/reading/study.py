@@ -144,6 +144,20 @@ class OpenedStudy:
         self._check([found])
         return self._path(found)
 
+    def influences(self, layer: int, feature: int) -> pl.DataFrame | None:
+        """The tokens that a feature promotes and suppresses, as `core.features.influence.PROMOTED` has them; null where
+        no step has written them.
+
+        Raises:
+            BadInput: the layer is not there, or a file is damaged.
+        """
+        folder = self.described(layer)
+        file = None if folder is None else folder / "influences.parquet"
+        if file is None or not file.is_file():
+            return None
+        own = pl.scan_parquet(file, glob=False).filter(pl.col("feature") == feature).collect()
+        return own if own.height else None
+
     def indexed(self, layer: int) -> IndexedLayer:
         """One layer without its activations and its SAE: what is read of it loads no PyTorch.
 

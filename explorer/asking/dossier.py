@@ -1,16 +1,24 @@
 """Everything that can be asked of one feature, as a dossier."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from core.data.concept import Concept
+from core.data.languages import LANGUAGES
 from core.stats.families import ALPHA
+from core.study.sites import STREAM
 from explorer.asking.answer import cells, names_of
 from explorer.asking.looked import Looked
 from explorer.asking.looks import promoted
-from explorer.asking.varying import EFFECT, Judged, Plan, judge, open_model, run_varied
+from explorer.asking.sentences import control, explained, share
+from explorer.asking.varying import EFFECT, Judged, Plan, check_site, judge, run_varied
+from explorer.reading.study_model import open_model
+
+if TYPE_CHECKING:
+    from core.features.hypotheses import Hypotheses
 
 
 @dataclass(frozen=True)
@@ -62,19 +70,15 @@ def parts_of(looked: Looked, feature: int, asked: Asked, say: Callable[[str], ob
     found = hypotheses(means, looked.study.samples)
     runs = _interventions(looked, feature, asked, say)
     observed = Part("Observed", (f"{words[0].upper()}{words[1:]}.", *_observed(found)), (found.spreads, found.values))
-    return [proposal(found, runs), _what_it_is(looked, feature), observed, _intervened(runs)]
+    return [proposal(found, runs, looked.view.concept), _what_it_is(looked, feature), observed, _intervened(runs)]
 
 
-def proposal(found: Any, runs: dict[str, Judged]) -> Part:
+def proposal(found: "Hypotheses", runs: Mapping[str, Judged], concept: Concept) -> Part:
     """The label, and what speaks for it and against it."""
-    if found.label is None:
-        return Part("Proposed label: none", ("No attribute of the images goes with the feature beyond chance.",))
-    head = found.spreads.row(0, named=True)
-    lines = [
-        f"For: {found.leading} explains {100 * head['share']:.3g} % of the variance over images (shuffled "
-        f"{100 * head['control_low']:.2g} to {100 * head['control_high']:.2g} %, q = {head['q']:.2g})."
-    ]
-    own = {name: one for name, one in runs.items() if name in found.leading}
+    if found.leading is None:
+        return Part("Proposed label: none", ("No attribute of the images explains more than shuffled values do.",))
+    lines = [f"For: {explained(found.spreads, found.leading)}"]
+    own = {name: one for name, one in runs.items() if name in _what_varies(found.leading, concept)}
     for name, one in own.items():
         lines.append(f"{'For' if one.changes else 'Against'}: when {name} alone is varied, {one.words}.")
     for name, one in runs.items():
@@ -84,26 +88,33 @@ def proposal(found: Any, runs: dict[str, Judged]) -> Part:
         lines.append(f"Against: beyond {found.leading}, {', '.join(found.also)} explain something more.")
     if not own:
         lines.append(f"Against: {found.leading} was not varied, so that another attribute may stand behind it.")
-    return Part(f"Proposed label: {found.label}", tuple(lines))
+    if found.label is None:
+        lines.append(f"No value of {found.leading} has an interval above the mean over all images.")
+    return Part(f"Proposed label: {found.label or 'none'}", tuple(lines))
+
+
+def _what_varies(attribute: str, concept: Concept) -> tuple[str, ...]:
+    """What is varied in scenes to change an attribute: itself, or the concept whose column it is."""
+    columns = (concept.shown[0], *map(concept.label_column, LANGUAGES))
+    return (attribute, concept.name) if attribute in columns else (attribute,)
 
 
 def _what_it_is(looked: Looked, feature: int) -> Part:
     own = looked.view.feature(feature)
     known = own.statistics
-    share = f"Active in {known['count']:,} of {looked.view.index.num_rows:,} rows ({100 * known['density']:.2g} %)."
+    fires = f"Active in {known['count']:,} of {looked.view.index.num_rows:,} rows ({100 * known['density']:.2g} %)."
     tokens = promoted(looked, feature, 8)
     by = {way: tokens.filter(direction=way)["token"].to_list() for way in ("promoted", "suppressed")}
-    lines = (share, *(f"Tokens {way} (direct path): {' · '.join(map(repr, found))}" for way, found in by.items()))
+    lines = (fires, *(f"Tokens {way} (direct path): {' · '.join(map(repr, found))}" for way, found in by.items()))
     nearest = own.neighbours.drop("feature").head(5)
     return Part("What it is", lines, (own.positions.drop("feature"), nearest))
 
 
-def _observed(found: Any) -> tuple[str, ...]:
+def _observed(found: "Hypotheses") -> tuple[str, ...]:
     if found.leading is None:
         return ("No attribute explains more than shuffled values do.",)
     beyond = [
-        f"Beyond {found.leading}, {row['attribute']} explains {100 * row['share']:.3g} % of what is left (shuffled "
-        f"{100 * row['control_low']:.2g} to {100 * row['control_high']:.2g} %, q = {row['q']:.2g})."
+        f"Beyond {found.leading}, {row['attribute']} explains {share(row)} of what is left ({control(row)})."
         for row in found.beyond.to_dicts()
     ]
     return (f"{found.leading} explains most.", *beyond)
@@ -113,7 +124,7 @@ def _interventions(looked: Looked, feature: int, asked: Asked, say: Callable[[st
     """The feature under each attribute of scenes that can be varied; none in a study of other samples."""
     from core.data.scene_changes import VALUES
 
-    if looked.study.config["data"]["source"] != "scenes":
+    if looked.study.config["data"]["source"] != "scenes" or looked.study.config["capture"]["site"] != STREAM:
         return {}
     told, found = looked.language(asked.language), {}
     for attribute in VALUES:
@@ -124,7 +135,7 @@ def _interventions(looked: Looked, feature: int, asked: Asked, say: Callable[[st
 
 def _intervened(runs: dict[str, Judged]) -> Part:
     if not runs:
-        return Part("Intervened", ("The samples are no scenes: no attribute of theirs can be varied.",))
+        return Part("Intervened", ("Only scenes, captured in the residual stream, can be varied here.",))
     lines = [EFFECT + " q is over all that was varied."]
     lines += [f"{name} ({one.varied.table['image_id'].n_unique()} images): {one.words}." for name, one in runs.items()]
     tables = [one.effects.select(pl.lit(name).alias("varied"), pl.all()) for name, one in runs.items()]
@@ -135,9 +146,9 @@ def _ablated(looked: Looked, feature: int) -> Part:
     from core.causal.one_feature import Size, ablate_feature
     from core.reading.inputs import analysis_inputs
 
-    table = ablate_feature(
-        analysis_inputs(looked.study, lambda: open_model(looked.study)), looked.view, feature, Size()
-    )
+    check_site(looked.study)
+    inputs = analysis_inputs(looked.study, lambda: open_model(looked.study, looked.view.layer))
+    table = ablate_feature(inputs, looked.view, feature, Size())
     name = looked.view.concept.name
     lines = [_effect(row, name) for row in table.to_dicts()]
     return Part("Taken out", tuple(lines or (f"No caption has a word of {name} with a counterpart.",)), (table,))
@@ -151,7 +162,7 @@ def _effect(row: dict[str, Any], name: str) -> str:
     if row["p"] is None:
         return f"{what}; no features match it, so that no effect is claimed."
     beside = (
-        f"{row['draws']} matched features {row['control_low']:.2g} to {row['control_high']:.2g}, p = {row['p']:.2g}"
+        f"{row['draws']} matched features {row['control_low']:.2g} to {row['control_high']:.2g}, q = {row['q']:.2g}"
     )
-    beyond = row["p"] <= ALPHA and row["low"] is not None and not row["low"] <= 0 <= row["high"]
+    beyond = row["q"] <= ALPHA and row["low"] is not None and not row["low"] <= 0 <= row["high"]
     return f"{what} ({beside}): {'an effect' if beyond else 'no more than matched features do'}."

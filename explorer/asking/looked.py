@@ -1,7 +1,7 @@
 """The layer of a study that is looked at."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
@@ -10,6 +10,10 @@ from core.errors import BadInput
 from core.reading.records import open_by_name
 from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
+from explorer.asking.sentences import EVERYWHERE, WHERE
+
+if TYPE_CHECKING:
+    from core.features.layer_view import LayerView
 
 
 def the_latest(workspace: Workspace) -> str:
@@ -29,7 +33,7 @@ class Looked:
     """A layer of a study, opened."""
 
     study: OpenedStudy
-    view: Any
+    view: "LayerView"
 
     @classmethod
     def at(cls, workspace: Workspace, study: str | None, layer: int | None) -> "Looked":
@@ -70,5 +74,5 @@ class Looked:
 
         own = self.language(language)
         sets = [where] if where else sorted(set(self.view.groups.table["position_set"]))
-        words = f"mean activation over an image's {where or 'image, prompt and caption'} rows, {own}"
+        words = WHERE.format(where or EVERYWHERE, own)
         return feature_means(self.view.index, self.view.groups, feature, own, sets), words

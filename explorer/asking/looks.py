@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from core.stats.families import ALPHA
 from explorer.asking.answer import Answer
 from explorer.asking.looked import Looked
-from explorer.asking.varying import EFFECT, Varied, judge, open_model, varied_heat
+from explorer.asking.sentences import explained
+from explorer.asking.varying import EFFECT, Varied, judge, varied_heat
 
 OBSERVED = "Observed, not intervened: nothing was varied, so that what goes with the attribute may be the cause."
 _EXAMPLE = ("quantile", "value", "image_id", "language", "segment", "token")
@@ -71,14 +71,14 @@ def promoted(looked: Looked, feature: int, most: int) -> pl.DataFrame:
     Raises:
         BadInput: no step has written them, and the study's model is not on this machine.
     """
-    folder = looked.study.described(looked.view.layer)
-    known = None if folder is None else folder / "influences.parquet"
-    if known is not None and known.is_file():
-        table = pl.scan_parquet(known, glob=False).filter(pl.col("feature") == feature, pl.col("rank") <= most)
-        return table.collect()
+    written = looked.study.influences(looked.view.layer, feature)
+    if written is not None:
+        return written.filter(pl.col("rank") <= most)
     from core.features.influence import promoted_tokens
+    from explorer.reading.study_model import open_model
 
-    return promoted_tokens(looked.view.sae, open_model(looked.study), [feature], most)
+    loaded = open_model(looked.study, looked.view.layer)
+    return promoted_tokens(looked.view.sae, loaded, [feature], most)
 
 
 def swept(looked: Looked, feature: int, family: str | None, language: str | None, where: str | None) -> Answer:
@@ -93,7 +93,7 @@ def swept(looked: Looked, feature: int, family: str | None, language: str | None
     table = spreads(means, looked.study.samples)
     tables = {} if family is None else {f"by {family}": sweep(means, looked.study.samples, family)}
     tables["share of the variance over images, beside shuffled values"] = table
-    return Answer(looked.title(feature), (words, _share(table, family), OBSERVED), tables)
+    return Answer(looked.title(feature), (words, explained(table, family), OBSERVED), tables)
 
 
 def swept_by_intervention(looked: Looked, feature: int, varied: Varied) -> Answer:
@@ -101,21 +101,6 @@ def swept_by_intervention(looked: Looked, feature: int, varied: Varied) -> Answe
     (found,) = judge({"it": varied}).values()
     lines = (varied.words, f"{found.words[0].upper()}{found.words[1:]}.", EFFECT)
     return Answer(looked.title(feature), lines, {"effects": found.effects})
-
-
-def _share(table: pl.DataFrame, family: str | None) -> str:
-    """What may be said of the attribute asked for, or of the one that explains most."""
-    row = table.filter(attribute=family) if family else table.head(1)
-    if row.is_empty():
-        return (
-            "No attribute can be compared: the feature is the same on all images, or each image is a kind of its own."
-        )
-    one = row.row(0, named=True)
-    share = f"{100 * one['share']:.3g} % of the variance over {one['images']:,} images, {one['units']:,} units"
-    control = f"shuffled {100 * one['control_low']:.2g} to {100 * one['control_high']:.2g} %, q = {one['q']:.2g}"
-    if one["q"] > ALPHA:
-        return f"{one['attribute']} explains no more than shuffled values do ({share}; {control})."
-    return f"{one['attribute']} explains {share} ({control})."
 
 
 def heat_map(looked: Looked, feature: int, x: str, y: str, language: str | None, where: str | None) -> Answer:

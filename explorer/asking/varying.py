@@ -1,12 +1,12 @@
 """Something of the inputs is varied, all else fixed, and the study's model runs again."""
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -15,7 +15,13 @@ from core.errors import BadInput
 from core.progress import Progress, silent
 from core.reading.study import OpenedStudy
 from core.stats.families import ALPHA, corrected
+from core.study.sites import STREAM
 from explorer.asking.looked import Looked
+from explorer.reading.study_model import open_model
+
+if TYPE_CHECKING:
+    from core.causal.variations import Variation
+    from core.causal.varied import Moved
 
 DRAWS = 999
 EFFECT = "Mean activation over an image's rows, less the image's own mean over all values."
@@ -49,15 +55,16 @@ def run_varied(looked: Looked, feature: int, plan: Plan, progress: Progress = si
     from core.causal.varied import measure_varied
 
     looked.view.feature(feature)
+    check_site(looked.study)
     with tempfile.TemporaryDirectory(prefix="saeflow-varied-") as folder:
         asked = list(_variations(looked.study, plan, Path(folder)))
-        table = measure_varied(open_model(looked.study), looked.view, feature, asked, progress)
+        table = measure_varied(open_model(looked.study, looked.view.layer), looked.view, feature, asked, progress)
     what = " and ".join(plan.attributes) or f"the word {plan.words[0]!r}"
     images = table["image_id"].n_unique()
     return Varied(table, f"Intervened: {what} varied in {images} test images, {plan.language}, everything else fixed.")
 
 
-def _variations(study: OpenedStudy, plan: Plan, folder: Path) -> Iterator[Any]:
+def _variations(study: OpenedStudy, plan: Plan, folder: Path) -> "Iterator[Variation]":
     from core.causal.variations import scene_variations, word_variations
 
     instruction = str(study.config["model"].get(f"instruction_{plan.language}", ""))
@@ -91,25 +98,15 @@ def _test_images(study: OpenedStudy) -> pl.DataFrame:
     return first.drop("unit")
 
 
-@lru_cache(maxsize=1)
-def _loaded(folder: Path, compute_dtype: str) -> Any:
-    from core.lm.loading import load_model
-
-    return load_model(folder, compute_dtype, "cpu")
-
-
-def open_model(study: OpenedStudy) -> Any:
-    """The study's model, opened once.
+def check_site(study: OpenedStudy) -> None:
+    """Make sure that the study's rows are of the residual stream, where inputs can be followed to.
 
     Raises:
-        BadInput: it is not on this machine.
+        BadInput: they are of another site.
     """
-    asked = study.config["model"]
-    folder = Path(asked["path"] or "")
-    if not asked["path"] or not folder.is_dir():
-        named = asked["path"] or asked["factory"]
-        raise BadInput(f"study {study.title}: its model {named} is no folder of this machine, so that it cannot run")
-    return _loaded(folder, str(asked["compute_dtype"]))
+    site = study.config["capture"]["site"]
+    if site != STREAM:
+        raise BadInput(f"study {study.title}: its rows are of {site}; the model is run again for the {STREAM} alone")
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ class Judged:
     """Whether the values of something that was varied change the feature, corrected over all that was varied."""
 
     varied: Varied
-    moved: Any
+    moved: "Moved"
     q: float
     effects: pl.DataFrame
 
@@ -130,7 +127,7 @@ class Judged:
     def words(self) -> str:
         """What may be said."""
         found, q = self.moved, f"q = {self.q:.2g}"
-        if found.share != found.share:
+        if math.isnan(found.share):
             return "the feature does not change with it: it is the same in every run of an image"
         share = f"{100 * found.share:.3g} % of the variance within images"
         control = f"shuffled within images {100 * found.low:.2g} to {100 * found.high:.2g} %, {q}"

@@ -6,8 +6,8 @@ import polars as pl
 
 from core.data.attributes import attribute_columns
 from core.reading.study import OpenedStudy
-from core.stats.families import ALPHA
 from explorer.asking.looks import OBSERVED
+from explorer.asking.sentences import EVERYWHERE, WHERE, explained
 from explorer.dashboard.grids import Grid, grid
 from explorer.dashboard.kept import kept
 from explorer.reading.library import ShownLayer
@@ -58,9 +58,9 @@ def breakdown(shown: ShownLayer, feature: int, by: str, language: str | None) ->
         raise Refusal(UNUSABLE, f"language: {language[:20]!r} is none of {', '.join(languages)}")
     own = language or languages[0]
     values, shares = _measured(shown, feature, by, own)
-    place = f"mean activation over an image's image, prompt and caption rows, {own}"
+    place = WHERE.format(EVERYWHERE, own)
     return Breakdown(
-        by, own, place, _share(shares, by), _bars(values), grid(values, _VALUES, of="mean"), grid(shares, _SHARES)
+        by, own, place, explained(shares, by), _bars(values), grid(values, _VALUES, of="mean"), grid(shares, _SHARES)
     )
 
 
@@ -81,18 +81,6 @@ def _groups(shown: ShownLayer) -> Any:
     from core.features.row_groups import group_rows
 
     return group_rows(shown.indexed.tokens, shown.study.samples, THE_CONCEPT)
-
-
-def _share(table: pl.DataFrame, by: str) -> str:
-    row = table.filter(attribute=by)
-    if row.is_empty():
-        return f"{by} cannot be compared: the feature is the same on all images, or each image is a kind of its own."
-    one = row.row(0, named=True)
-    share = f"{100 * one['share']:.3g} % of the variance over {one['images']:,} images, {one['units']:,} units"
-    control = f"shuffled {100 * one['control_low']:.2g} to {100 * one['control_high']:.2g} %, q = {one['q']:.2g}"
-    if one["q"] > ALPHA or one["share"] <= one["control_high"]:
-        return f"{by} explains no more than shuffled values do ({share}; {control})."
-    return f"{by} explains {share} ({control})."
 
 
 def _bars(values: pl.DataFrame) -> tuple[Bar, ...]:

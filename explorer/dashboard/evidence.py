@@ -58,7 +58,7 @@ def ways(shown: ShownLayer, interpretation: Found, feature: int) -> Ways | None:
     """The tokens that the feature promotes and suppresses: of the step that describes all features, or else of the
     analysis of interpretation; null where neither has them."""
     layer = shown.indexed.layer
-    own = _influences(shown.study, layer, feature)
+    own = shown.study.influences(layer, feature)
     source = "read off all features of the layer"
     if own is None:
         own, source = interpretation.table("promoted", layer=layer, feature=feature), "from the analysis interpretation"
@@ -122,13 +122,3 @@ def _doses(response: pl.DataFrame) -> list[Chart]:
         ]
         drawn.append(line_chart(Frame(f"{words.language(str(code))}: log odds (nats)", "Dose", reference=0.0), lines))
     return [chart for chart in drawn if chart is not None]
-
-
-def _influences(study: OpenedStudy, layer: int, feature: int) -> pl.DataFrame | None:
-    """The feature's rows of `influences.parquet`, where the step that describes all features has run."""
-    folder = study.described(layer)
-    file = None if folder is None else folder / "influences.parquet"
-    if file is None or not file.is_file():
-        return None
-    own = pl.scan_parquet(file, glob=False).filter(pl.col("feature") == feature).collect()
-    return own if own.height else None

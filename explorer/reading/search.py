@@ -15,10 +15,10 @@ from core.pictures import BrokenImage, open_picture
 from core.reading.study import OpenedStudy
 from explorer.reading.library import ShownLayer
 from explorer.reading.refusals import BUSY, CONFLICT, UNUSABLE, Refusal
+from explorer.reading.study_model import open_model
 
 if TYPE_CHECKING:
     from core.features.fired import Fired
-    from core.lm.loaded import LoadedModel
 
 _PATIENCE_S = 30.0
 _NAME = "search"
@@ -35,12 +35,10 @@ class Question(NamedTuple):
 
 
 class Search:
-    """The model that was asked last; one question at a time runs."""
+    """Questions to studies' models; one at a time runs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._key: tuple[Path, str] | None = None
-        self._loaded: LoadedModel | None = None
 
     def fired(self, shown: ShownLayer, question: Question) -> "Fired":
         """The tokens that capture would make of the question, and the features of the layer that fire on them.
@@ -55,7 +53,7 @@ class Search:
             from core.features.fired import fired  # PyTorch, transformers: seconds, which reading need not pay
             from core.sae.formats import load_sae
 
-            loaded = self._open(shown.study, shown.indexed.layer)
+            loaded = open_model(shown.study, shown.indexed.layer)
             sae = load_sae(shown.study.sae_folder(shown.indexed.layer))
             job = _job(shown, question.text.strip() or _NO_TEXT, language, _saved(picture, Path(folder)))
             try:
@@ -67,16 +65,6 @@ class Search:
                     CONFLICT, f"{tempfile.gettempdir()}: {error.strerror or error}; free space there"
                 ) from error
         return found if question.text.strip() else _before_captions(found)
-
-    def _open(self, study: OpenedStudy, layer: int) -> "LoadedModel":
-        from core.lm.loading import load_model
-        from explorer.reading.study_model import model_folder
-
-        key = (model_folder(study, layer), str(study.config["model"]["compute_dtype"]))
-        if self._loaded is None or self._key != key:
-            self._key = self._loaded = None
-            self._loaded, self._key = load_model(*key, _device()), key
-        return self._loaded
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -131,9 +119,3 @@ def _job(shown: ShownLayer, text: str, language: str, pictures: Path | None) -> 
 def _before_captions(found: "Fired") -> "Fired":
     tokens = found.tokens.filter(pl.col("segment") != "caption")
     return found._replace(tokens=tokens, entries=found.entries.filter(pl.col("index").is_in(tokens["index"].implode())))
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,7 +1,7 @@
 """The model of a study that has run: where it lies now, and whether it still is the one that the study read."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.planning.loading import parse_study
 from core.planning.located import Sources
@@ -10,6 +10,11 @@ from core.planning.survey import reader_of
 from core.reading.study import OpenedStudy
 from core.store.steps import CAPTURE
 from explorer.reading.refusals import CONFLICT, UNUSABLE, Refusal
+
+if TYPE_CHECKING:
+    from core.lm.loaded import LoadedModel
+
+_OPEN: "dict[tuple[Path, str, str], LoadedModel]" = {}
 
 
 def model_folder(study: OpenedStudy, layer: int) -> Path:
@@ -31,6 +36,28 @@ def model_folder(study: OpenedStudy, layer: int) -> Path:
         place = found.folder or study.config["model"]["path"]
         raise Refusal(CONFLICT, f"model.path: {place} is another model than the study read; put that one back")
     return found.folder
+
+
+def open_model(study: OpenedStudy, layer: int) -> "LoadedModel":
+    """The model that the rows of a layer were captured from, on the GPU if there is one; the last one stays open.
+
+    Raises:
+        Refusal: it cannot be had, or is another one now (`model_folder`).
+        BadInput: it cannot be opened.
+    """
+    from core.lm.loading import load_model  # PyTorch, transformers: seconds, which reading need not pay
+
+    key = (model_folder(study, layer), str(study.config["model"]["compute_dtype"]), _device())
+    if key not in _OPEN:
+        _OPEN.clear()  # first: two may be more than fit
+        _OPEN[key] = load_model(*key)
+    return _OPEN[key]
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _captured_model(study: OpenedStudy, layer: int) -> dict[str, Any] | None:

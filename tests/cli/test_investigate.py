@@ -71,7 +71,7 @@ def test_a_planted_feature_s_dossier_names_its_attribute_and_varying_it_changes_
 def test_of_a_feature_that_fires_at_random_none_is_named(looked: Looked) -> None:
     rng, images = np.random.default_rng(0), looked.study.samples["image_id"].unique(maintain_order=True)
     means = pl.DataFrame({"image_id": images, "value": rng.random(len(images))})
-    part = proposal(hypotheses(means, looked.study.samples), {})
+    part = proposal(hypotheses(means, looked.study.samples), {}, looked.view.concept)
     assert part.heading == "Proposed label: none"
 
 

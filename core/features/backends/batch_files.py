@@ -60,7 +60,7 @@ class BatchFiles:
     """`activations/batch_0000.zarr`, …, `metadata/batch_0000.parquet`, … and `conversion_metadata.json` of a folder.
 
     Rows are numbered through the batches in their order. The tables' `global_index` is no row number: older converters
-    count a shorter last batch anew.
+    count a shorter last batch from its own start.
     """
 
     def __init__(self, folder: Path) -> None:

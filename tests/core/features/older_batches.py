@@ -21,7 +21,7 @@ def planted(features: int = 6, rows: int = 19) -> np.ndarray:
 
 
 def write_batches(folder: Path, dense: np.ndarray) -> Path:
-    """`global_index` as the older converter counts it: of the shorter last batch anew."""
+    """`global_index` as the older converter counts it: a shorter last batch by its own length."""
     for name in ("activations", "metadata", "embeddings"):
         (folder / name).mkdir(parents=True)
     starts = range(0, len(dense), BATCH_ROWS)
