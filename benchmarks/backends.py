@@ -99,7 +99,7 @@ def write_batches(columns: Path, folder: Path, features: int, rows: int) -> None
         stop = min(start + BATCH, rows)
         dense = np.zeros((stop - start, features), np.float32)
         for feature in range(features):
-            at, values = source.load(feature)  # type: ignore[misc]
+            at, values = source.load(feature)
             inside = slice(*np.searchsorted(at, [start, stop]))
             dense[at[inside] - np.uint32(start), feature] = values[inside]
         array = zarr.create_array(
@@ -128,7 +128,7 @@ def write_replaced(columns: Path, folder: Path, features: int, rows: int) -> Non
     )
     for feature in range(features):
         dense = np.zeros(rows, np.float32)
-        at, values = source.load(feature)  # type: ignore[misc]
+        at, values = source.load(feature)
         dense[at] = values
         array[feature] = dense
 
@@ -171,7 +171,7 @@ def prepare(root: Path, features: int, rows: int, rounds: int) -> list[Contender
     write_columns(columns, features, rows)
     store = open_store(columns)
     for to in ("sparse-files", "zarr"):
-        convert_store(store, root / to, to)  # type: ignore[arg-type]
+        convert_store(store, root / to, to)
     write_batches(columns, root / "batches", features, rows)
     write_replaced(columns, root / "replaced", features, rows)
     fast = (8 * rounds, 3 * 8)

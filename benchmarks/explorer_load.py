@@ -52,7 +52,7 @@ class Server:
 
     def memory_mb(self, field: str) -> float:
         status = Path(f"/proc/{self.child.pid}/status").read_text()
-        return int(re.search(rf"{field}:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
+        return int(re.search(rf"{field}:\s+(\d+)", status)[1]) / 1024
 
     def cpu_s(self) -> float:
         fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()

@@ -16,7 +16,7 @@ Client = Callable[..., TestClient]
 
 def client_of(world: World, token: str | None = None, **defaults: object) -> TestClient:
     root = world.workspace.root
-    served = Served(Library(world.workspace), FeatureLabels(root / FILE), **defaults)  # type: ignore[arg-type]
+    served = Served(Library(world.workspace), FeatureLabels(root / FILE), **defaults)
     return TestClient(guarded(make_app(served), NAMES, 8000, token), base_url="http://127.0.0.1:8000")
 
 

@@ -33,7 +33,7 @@ def test_a_label_is_set_seen_and_removed_with_its_history(client: TestClient, ow
     assert gone["label"] is None and len(gone["history"]) == 3
 
 
-def test_an_export_can_be_imported_into_another_workspace(client: TestClient, world: World, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_an_export_can_be_imported_into_another_workspace(client: TestClient, world: World, tmp_path) -> None:
     client.put(LABEL, json={"text": "women", "author": "ada"})
     exported = Labels.model_validate(client.get("/labels", params={"study": "cats"}).json())
     assert exported.model == "gemma" and exported.features[0]["label"] == "women"

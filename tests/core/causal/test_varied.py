@@ -110,4 +110,4 @@ def test_a_word_is_replaced_where_it_stands_whole(tmp_path: Path) -> None:
 
 def test_nothing_to_vary_is_told() -> None:
     with pytest.raises(BadInput, match="nothing to vary"):
-        measure_varied(None, None, 0, [])  # type: ignore[arg-type]
+        measure_varied(None, None, 0, [])

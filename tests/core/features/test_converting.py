@@ -113,7 +113,7 @@ def test_an_index_without_offsets_of_rows_ends_with_the_last_active_one(index: F
         shutil.copy(index.folder / name, bare)
     assert open_store(bare).num_rows is None
     convert_store(open_store(bare), tmp_path / "array", "zarr")
-    last = max(int(CscColumns(bare).load(feature)[0].max(initial=0)) for feature in range(40))  # type: ignore[index]
+    last = max(int(CscColumns(bare).load(feature)[0].max(initial=0)) for feature in range(40))
     assert open_store(tmp_path / "array").num_rows == last + 1
 
 

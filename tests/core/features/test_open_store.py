@@ -25,7 +25,7 @@ Writer = Callable[[Path, np.ndarray], Path]
 
 def told(*folders: Path | None, **more: object) -> str:
     with pytest.raises(BadInput) as raised:
-        open_store(*folders, **more)  # type: ignore[arg-type]
+        open_store(*folders, **more)
     line = str(raised.value)
     assert "\n" not in line
     return line

@@ -36,4 +36,4 @@ def test_a_feature_that_never_fires_is_like_none(layer: Layer, index: FeatureInd
 def test_layers_of_other_rows_are_refused(layer: Layer, index: FeatureIndex) -> None:
     shorter = SimpleNamespace(layer=5, sae=layer.sae, index=SimpleNamespace(num_rows=index.num_rows - 1))
     with pytest.raises(BadInput, match="rows were left out of one of them"):
-        together(view(layer, index), 4, shorter, 4)  # type: ignore[arg-type]
+        together(view(layer, index), 4, shorter, 4)
