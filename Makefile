@@ -30,7 +30,7 @@ test: check
 endif
 
 endings: setup ## Every way a run ends, at every place; half an hour
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m endings -rP tests/slurm/test_every_ending.py
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m endings -rP tests/chaos tests/slurm/test_every_ending.py
 
 check: setup ## Lint, types and import contracts alone
 	$(BIN)/ruff check .

@@ -41,10 +41,12 @@ def write_card(
     (out / "README.md").write_text(_readme(card), encoding="utf-8")
 
 
-def recomputed(folder: Path) -> dict[str, Any]:
-    """Return the figures of a committed model, evaluated anew with its card's recipe."""
+def recomputed(folder: Path, captioned: int | None = None) -> dict[str, Any]:
+    """Return the figures of a committed model, evaluated again with its card's recipe; `captioned` of its scenes are
+    captioned where it is given."""
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     evaluation = {name: value for name, value in card["evaluation"].items() if name != "figures"}
+    evaluation |= {"captioned": captioned} if captioned else {}
     trained = card["training"]["realised_female_rates"]
     return evaluate(Captioner.load(folder), EvaluationRecipe(**evaluation), trained)
 

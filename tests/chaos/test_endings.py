@@ -1,6 +1,6 @@
 """However a run ends: no process is left, Prefect and MLflow know, checkpoints are written, and the next one goes on.
 
-These are the cells that failed once; tests/slurm/test_every_ending.py has all of them.
+These are two cells that failed once; tests/slurm/test_every_ending.py has all of them.
 """
 
 from pathlib import Path
@@ -14,10 +14,9 @@ from tests.databases import CopyDatabases
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.mark.parametrize(("place", "ways"), [("threads", ("sigterm", "cancel")), ("local", ("sigint",))])
 def test_a_run_that_is_ended_leaves_nothing_and_the_next_goes_on(
-    place: str, ways: tuple[str, ...], mini_workspace: Path, tmp_path: Path, copy_databases: CopyDatabases
+    mini_workspace: Path, tmp_path: Path, copy_databases: CopyDatabases
 ) -> None:
     scene = Scene.beside(mini_workspace, tmp_path, copy_databases)
-    for way in ways:
-        end_run(scene, place, way)
+    for way in ("sigterm", "cancel"):
+        end_run(scene, "threads", way)

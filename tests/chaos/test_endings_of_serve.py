@@ -1,4 +1,7 @@
-"""However `saeflow serve` ends, and its runs: nothing is left running, and no slot of a deployment is held."""
+"""However `saeflow serve` ends, and its runs: nothing is left running, and no slot of a deployment is held.
+
+`make test` has the kill -9; the slots are held in `make endings`.
+"""
 
 from pathlib import Path
 
@@ -19,6 +22,7 @@ def served(mini_workspace: Path, tmp_path: Path, copy_databases: CopyDatabases) 
     return serve
 
 
+@pytest.mark.endings
 def test_its_runs_end_before_its_servers_and_a_third_run_starts(served: Serve) -> None:
     served.train_at(["threads"])
     served.end_one("threads", "kill-run")
