@@ -2,40 +2,27 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from prefect.artifacts import create_markdown_artifact
-from prefect.runtime import flow_run as prefect_flow_run
-from prefect.settings import PREFECT_API_URL
 
 from core.planning.graph import Plan
 from core.planning.one_layer import LayerPlan
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
 from core.store.units import Unit
-from flows.cancelling import cancellable
 from flows.dispatch import Steps
-from flows.failures import hide_tracebacks, logged_run
-from flows.left_in_mlflow import close_left_in_mlflow, one_at_a_time
-from flows.left_running import log_left_running
-from flows.pipeline_log import pipeline_log
-from flows.running import running
-from flows.runtime.environment import neutral_dask, settle
-from flows.runtime.profiles import Profile, SlurmProfile, load_profile
-from flows.runtime.settings import TRAINING_RUNS, Settings, open_profile_path, open_study, read_settings
+from flows.frame import Named, closing, logged, marked, mlflow_page, open_cluster, tracked
+from flows.runtime.profiles import Profile, SlurmProfile
+from flows.runtime.settings import Settings, open_study
 from flows.slurm.check import ask_slurm
-from flows.slurm.doors import refuse_open_doors
 from flows.stages import run_stage
 from flows.summary import hours_asked, summarise
 from flows.titles import title_of
 from tasks.context import RunContext
-from tasks.experiment import check_experiment, mlflow_errors_in_a_line
-from tasks.lease import live_mark, sign_of_life
-from tasks.provenance import git_revision
-from tasks.step import STOPPING
-from tasks.tracking import close_parent, flatten, is_deleted, log_by_layer, log_file, open_parent, tag_run
-from tasks.tracking_database import make_tracking_database
+from tasks.experiment import mlflow_errors_in_a_line
+from tasks.tracking import close_parent, flatten, is_deleted, log_by_layer, log_file, tag_run
 
 _log = logging.getLogger("saeflow.flows")
 
@@ -97,120 +84,52 @@ def study_run(study: Study | str, cluster: str, steps: Steps, layer: int | None 
     Raises:
         BadInput: the study, its sources, the profile or the workspace is wrong; one line says what.
     """
-    settle()
-    hide_tracebacks()
-    settings = read_settings()
-    settings.workspace.check_writable()
-    with _marked(settings, title_of(study, layer)), cancellable():
+    with marked(title_of(study, layer)) as settings:
         opened = open_study(study)
-        called = title_of(opened, layer)
-        with pipeline_log(settings.workspace.root, opened.name) as log, logged_run(called, cluster, log):
-            check_experiment(settings.tracking_uri, opened.tracking.experiment)
-            if prefect_flow_run.id:  # a killed run of a deployment: Prefect closes only the run at its top
-                log_left_running(settings.workspace.root)
-            with _opened(settings, opened, cluster, steps, layer) as run:
-                yield run
+        named = Named(opened.name, title_of(opened, layer), opened.tracking.experiment)
+        with logged(settings, named, cluster), _opened(settings, opened, cluster, steps, layer) as run:
+            yield run
 
 
 @contextmanager
 def _opened(settings: Settings, opened: Study, cluster: str, steps: Steps, layer: int | None) -> Iterator[StudyRun]:
-    profile = load_profile(open_profile_path(cluster))
-    if profile.kind != "threads":
-        neutral_dask()
-    if isinstance(profile, SlurmProfile):
-        refuse_open_doors(profile, PREFECT_API_URL.value() or "", settings.tracking_uri)
+    profile = open_cluster(cluster, settings)
     seen = survey(opened, settings.workspace)
     for warning in seen.warnings:
         _log.warning("%s", warning)
     if isinstance(profile, SlurmProfile) and not seen.whole(settings.workspace):
         ask_slurm(profile, settings.workspace.root)
-    STOPPING.clear()
-    with _tracked(settings, seen, title_of(opened, layer)) as context:
+    with tracked(settings, _named(seen, layer), _context(settings, seen)) as context:
         run = StudyRun(settings, seen, profile, context, steps, layer)
-        try:
+        with closing(context, run.metrics):
             if seen.plan is not None:
                 run._learn()
             yield run
             _announce(run)
-        except Exception:
-            _close_early(run, "FAILED")
-            raise
-        except BaseException:
-            STOPPING.set()
-            _close_early(run, "KILLED")
-            raise
         with mlflow_errors_in_a_line(settings.tracking_uri):
             _finish(run)
 
 
-def _marked(settings: Settings, name: str) -> AbstractContextManager[None]:
-    if prefect_flow_run.id is None:
-        return nullcontext()
-    name = f"{prefect_flow_run.flow_name} {name}"
-    return running(settings.workspace.root, str(prefect_flow_run.id), name, prefect_flow_run.ui_url or "")
-
-
-@contextmanager
-def _tracked(settings: Settings, seen: Survey, called: str) -> Iterator[RunContext]:
-    """The study's MLflow run, known as alive to the other studies of this workspace while the block runs."""
-    with mlflow_errors_in_a_line(settings.tracking_uri):
-        make_tracking_database(settings.tracking_uri, settings.workspace.root / "mlartifacts")
-    with ExitStack() as alive:
-        with one_at_a_time(settings), mlflow_errors_in_a_line(settings.tracking_uri):
-            context = _context(settings, seen, called)
-            alive.enter_context(sign_of_life(live_mark(settings.workspace.root, str(context.parent_run_id))))
-        yield context
-
-
-def _context(settings: Settings, seen: Survey, called: str) -> RunContext:
+def _named(seen: Survey, layer: int | None) -> Named:
     study = seen.study
-    flow_id = str(prefect_flow_run.id) if prefect_flow_run.id else None
-    links = {"prefect.flow_run_id": flow_id or ""}
-    if settings.prefect_stays and (url := prefect_flow_run.ui_url):
-        links["prefect.url"] = url
-    workspace = settings.workspace.root
-    for line in close_left_in_mlflow(settings):
-        _log.warning(line)
     tags = {
-        "mlflow.runName": called,
         "saeflow.study": study.name,
         **({"saeflow.variant": study.variant} if study.variant else {}),
         "saeflow.data": seen.sources.data,
         "saeflow.weights": seen.sources.model,
-        **_revision_tags(),
-        **links,
     }
     params = flatten(study.model_dump(mode="json"))
-    experiment_id, run_id = open_parent(
-        settings.tracking_uri, study.tracking.experiment, workspace / "mlartifacts", params, tags
-    )
+    return Named(study.name, title_of(study, layer), study.tracking.experiment, params, tags)
+
+
+def _context(settings: Settings, seen: Survey) -> RunContext:
     return RunContext(
-        workspace=str(workspace),
-        study=study.name,
+        workspace=str(settings.workspace.root),
+        study=seen.study.name,
         data_base=str(seen.sources.data_base),
         model_folder=str(seen.sources.folder or ""),
         factory=seen.sources.factory,
-        tracking_uri=settings.tracking_uri,
-        experiment_id=experiment_id,
-        parent_run_id=run_id,
-        flow_run_id=flow_id,
-        links=links,
     )
-
-
-def _revision_tags() -> dict[str, str]:
-    revision = git_revision()
-    return {"saeflow.git": revision["revision"] or "", "saeflow.dirty": str(revision["dirty"]).lower()}
-
-
-def _close_early(run: StudyRun, status: str) -> None:
-    from mlflow.exceptions import MlflowException  # seconds, which a process that only serves flows need not pay
-
-    assert run.context.parent_run_id is not None
-    try:
-        close_parent(run.settings.tracking_uri, run.context.parent_run_id, status, run.metrics)
-    except MlflowException as error:  # why the study ended must not be hidden
-        _log.warning("the MLflow run stays open until the study is run again: %s", error)
 
 
 def _finish(run: StudyRun) -> None:
@@ -228,22 +147,19 @@ def _finish(run: StudyRun) -> None:
     close_parent(uri, run_id, "FINISHED", {**run.metrics, **summary.metrics, **asked})
 
 
-def mlflow_page(run: StudyRun) -> str:
-    """The address of the study's run in MLflow's pages."""
-    context = run.context
-    page = f"{run.settings.mlflow_url}/#/experiments/{context.experiment_id}/runs/{context.parent_run_id}"
-    return page + TRAINING_RUNS
-
-
 def _links(run: StudyRun) -> dict[str, str | None]:
     context = run.context
-    return {"mlflow": mlflow_page(run), "flow_run": context.flow_run_id, "mlflow_run": context.parent_run_id}
+    return {
+        "mlflow": mlflow_page(run.settings, run.context),
+        "flow_run": context.flow_run_id,
+        "mlflow_run": context.parent_run_id,
+    }
 
 
 def _announce(run: StudyRun) -> None:
     workspace, layer = run.settings.workspace, run.layer_plan
     run.remember()
-    lines = [f"[MLflow run]({mlflow_page(run)})"]
+    lines = [f"[MLflow run]({mlflow_page(run.settings, run.context)})"]
     published = [(run.plan.study.folder, run.plan.report.artifact)]
     if layer is not None:
         published.append((layer.folder, layer.report.artifact))
