@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import BadInput
 from core.lm.hub import is_hub_name, snapshots
 from core.lm.packages import PACKAGE_PREFIX, package_files
-from core.lm.shape import missing_files, read_shape, weight_files
+from core.lm.shape import ModelShape, missing_files, read_shape, weight_files
 from core.lm.templates import CLOCK, asks_for_time
 from core.planning.located import Reader, Sources
 from core.planning.places import ANYWHERE, find_first
@@ -33,6 +33,16 @@ _MODEL_SETTINGS = (
 _MODEL_TELLS = ("card.json",)
 
 
+@dataclass(frozen=True)
+class FoundModel:
+    """A model outside: a hash of what it is, and its folder and shape, null while its package is to be converted."""
+
+    content: str
+    package: str | None
+    folder: Path | None
+    shape: ModelShape | None
+
+
 def pin_model(study: Study, bases: Sequence[Path]) -> Study:
     """The study with the absolute place of its model; packages and factories have none.
 
@@ -40,10 +50,18 @@ def pin_model(study: Study, bases: Sequence[Path]) -> Study:
         BadInput: the model is nowhere.
     """
     name = study.model.path
-    if name is None or name.startswith(PACKAGE_PREFIX):
+    if name is None:
         return study
-    place = str(_model_folder(name, bases))
-    return study.model_copy(update={"model": study.model.model_copy(update={"path": place})})
+    return study.model_copy(update={"model": study.model.model_copy(update={"path": pinned_model(name, bases)})})
+
+
+def pinned_model(name: str, bases: Sequence[Path]) -> str:
+    """The absolute place of a model; a package's is its name.
+
+    Raises:
+        BadInput: the model is nowhere.
+    """
+    return name if name.startswith(PACKAGE_PREFIX) else str(_model_folder(name, bases))
 
 
 def read_model(study: Study, found: Sources, reader: Reader) -> Sources:
@@ -55,14 +73,23 @@ def read_model(study: Study, found: Sources, reader: Reader) -> Sources:
     name = study.model.path
     if name is None:
         return _read_factory(study, found)
-    if name.startswith(PACKAGE_PREFIX):
-        package = name.removeprefix(PACKAGE_PREFIX)
-        content = reader.memo.sha256_all(package_files(package))
-        folder = reader.converted(package, content)
-        shape = read_shape(folder) if folder is not None else None
-        return replace(found, model=content, package=package, folder=folder, model_shape=shape)
-    folder = _model_folder(name, ANYWHERE)
-    return replace(found, model=_model_content(folder, reader.memo), folder=folder, model_shape=read_shape(folder))
+    model = find_model(name, reader)
+    return replace(found, model=model.content, package=model.package, folder=model.folder, model_shape=model.shape)
+
+
+def find_model(name: str, reader: Reader) -> FoundModel:
+    """The model at a pinned place.
+
+    Raises:
+        BadInput: a file is missing, or the folder holds no weights.
+    """
+    if not name.startswith(PACKAGE_PREFIX):
+        folder = _model_folder(name, ANYWHERE)
+        return FoundModel(_model_content(folder, reader.memo), None, folder, read_shape(folder))
+    package = name.removeprefix(PACKAGE_PREFIX)
+    content = reader.memo.sha256_all(package_files(package))
+    converted = reader.converted(package, content)
+    return FoundModel(content, package, converted, read_shape(converted) if converted is not None else None)
 
 
 def _read_factory(study: Study, found: Sources) -> Sources:
