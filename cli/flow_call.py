@@ -9,13 +9,14 @@ from prefect.logging.handlers import APILogWorker
 
 from cli.servers import healthy
 from core.errors import BadInput
+from flows.concept_scan import concept_scan
 from flows.failures import words_of
 from flows.full_analysis import full_analysis
 from flows.single_layer import single_layer
 from flows.stages import StageFailed
 
 _FLUSH_S = 5.0
-_FLOWS: dict[str, Any] = {"full-analysis": full_analysis, "single-layer": single_layer}
+_FLOWS: dict[str, Any] = {"full-analysis": full_analysis, "single-layer": single_layer, "concept-scan": concept_scan}
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,10 @@ from typing import Any
 from rich.live import Live
 from rich.table import Table
 
+from cli.followed import Followed, Stages
 from cli.remaining import Stage, in_words, past_seconds, remaining_s
 from cli.terminal import console
 from core.errors import BadInput
-from core.planning.graph import Plan
-from core.planning.one_layer import plan_layer
-from core.planning.survey import Survey, survey
 from core.store.artifacts import Artifact
 from core.store.units import Unit
 from flows.runtime.settings import Settings
@@ -29,10 +27,10 @@ _LINE_EVERY_S = 30.0
 
 
 class LiveTable:
-    """Follows a study from outside the flow, so that it shows work in threads, processes and jobs alike."""
+    """Follows a run from outside the flow, so that it shows work in threads, processes and jobs alike."""
 
-    def __init__(self, seen: Survey, settings: Settings, layer: Any = None, analyses: bool = False) -> None:
-        self._seen, self._settings, self._layer, self._analyses = seen, settings, layer, analyses
+    def __init__(self, followed: Followed, settings: Settings) -> None:
+        self._followed, self._settings = followed, settings
         self._past = past_seconds(settings.workspace.root / "accounting")
         self._worked: dict[str, tuple[float, int]] = {}
         self._message = ""
@@ -68,8 +66,9 @@ class LiveTable:
 
     def _follow(self) -> None:
         while not self._ended.wait(_EVERY_S):
-            if self._seen.plan is None:
-                self._look_again()
+            if not self._followed.whole:
+                with suppress(BadInput, OSError):  # the flow tells of it; a table only shows
+                    self._followed.look_again()
             if console.is_terminal:
                 self._live.update(self._table())
             else:
@@ -85,13 +84,6 @@ class LiveTable:
                 whole = self._whole_left()
                 console.print(" ".join(part for part in row if part) + (f"   whole run: {whole}" if whole else ""))
 
-    def _look_again(self) -> None:
-        roots = self._seen.roots
-        needed = [roots.prepare, *([roots.convert_model] if roots.convert_model else [])]
-        if len(self._settings.workspace.present(needed)) == len(needed):
-            with suppress(BadInput, OSError):  # the flow tells of it; a table only shows
-                self._seen = survey(self._seen.study, self._settings.workspace)
-
     def _table(self) -> Table:
         table = Table(title=self._message or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
         for column in ("stage", "done", "rate", "left", "now"):
@@ -104,8 +96,8 @@ class LiveTable:
 
     def _whole_left(self) -> str:
         """About how long the whole run still takes; nothing before its units are known, or once they are made."""
-        stages = self._stages()
-        if self._seen.plan is None or all(unit.artifact in self._done for units in stages.values() for unit in units):
+        stages = self._followed.stages()
+        if not self._followed.whole or all(unit.artifact in self._done for units in stages.values() for unit in units):
             return ""
         seconds = remaining_s([self._measured(stage, units) for stage, units in stages.items()], self._past)
         return f"about {in_words(seconds)} left"
@@ -116,24 +108,9 @@ class LiveTable:
         seconds, made = self._worked.get(stage, (0.0, 0))
         return Stage(stage, made, max(len(left) - under_way, 0.0), seconds)
 
-    def _stages(self) -> dict[str, tuple[Unit, ...]]:
-        plan: Plan | None = self._seen.plan
-        if plan is None:
-            return {"prepare": (self._seen.roots.prepare,)}
-        if self._layer is None:
-            return dict(plan.stages)
-        layered = ("extract_layer", "train_sae", "import_sae", "index_features")
-        own = {
-            stage: tuple(unit for unit in units if stage not in layered or unit.name == str(self._layer))
-            for stage, units in plan.stages.items()
-            if stage in ("prepare", "capture", *layered)
-        }
-        more = plan_layer(plan, self._layer).stages if self._analyses and self._layer in plan.layers else {}
-        return {stage: units for stage, units in {**own, **more}.items() if units}
-
-    def _looked_at(self) -> dict[str, tuple[Unit, ...]]:
+    def _looked_at(self) -> Stages:
         """The stages, once their units were looked at."""
-        stages, store = self._stages(), self._settings.workspace.store
+        stages, store = self._followed.stages(), self._settings.workspace.store
         asked = {unit.artifact for units in stages.values() for unit in units} - self._done
         self._done |= {artifact for artifact in asked if store.intact(artifact)}
         return stages

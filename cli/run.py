@@ -3,6 +3,7 @@
 import os
 import shlex
 import time
+from collections.abc import Iterable
 from importlib import import_module
 from itertools import chain
 from typing import Annotated
@@ -12,12 +13,14 @@ from rich.markup import escape
 
 from cli.addresses import Addresses, addresses
 from cli.flow_runs import close_left_over
+from cli.followed import Followed, FollowedStudy
 from cli.terminal import complain, console, warn
 from core.planning.loading import study_file
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
 from core.store.lineage import Look
 from core.store.steps import CAPTURE
+from core.store.units import Unit
 from core.store.workspace import meant
 from flows.runtime.environment import work_in
 from flows.runtime.profiles import load_profile
@@ -127,16 +130,24 @@ def _preflight(seen: Survey, settings: Settings, cluster: str) -> None:
 
 
 def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, object]) -> object:
-    """Run a flow in this process beside a live table; a failure ends the command with the flow's own words."""
+    """Run a study's flow in this process beside a live table; a failure ends the command with the flow's own words."""
+    layer, analyses = parameters.get("layer"), bool(parameters.get("analyses"))
+    followed = FollowedStudy(seen, settings.workspace, layer if isinstance(layer, int) else None, analyses)
+    return run_flow(settings, followed, _steps_here(seen, settings, str(parameters["cluster"])), flow, parameters)
+
+
+def run_flow(
+    settings: Settings, followed: Followed, needed: set[str], flow: str, parameters: dict[str, object]
+) -> object:
+    """Run a flow in this process beside a live table of what it makes; `needed` are steps that this process will run.
+    A failure ends the command with the flow's own words."""
     from cli.live import LiveTable
     from cli.servers import prefect_api
 
     work_in(settings.workspace.root / "prefect")
     served = addresses(settings)
-    layer, analyses = parameters.get("layer"), bool(parameters.get("analyses"))
-    with LiveTable(seen, settings, layer, analyses) as table:
+    with LiveTable(followed, settings) as table:
         table.say("starting the Prefect server, loading libraries")
-        needed = _steps_here(seen, settings, str(parameters["cluster"]))
         with prefect_api(settings, meanwhile=lambda: _load_flows(needed)) as api:
             _load_flows(needed)
             _tell_servers(served, api)
@@ -153,11 +164,16 @@ def execute(settings: Settings, seen: Survey, flow: str, parameters: dict[str, o
 
 def _steps_here(seen: Survey, settings: Settings, cluster: str) -> set[str]:
     """The steps that this process itself will surely run."""
+    units = seen.plan or seen.roots.units
+    missing = missing_here(units, settings, cluster)
+    return missing if seen.plan is not None or not missing else {*missing, CAPTURE.name}
+
+
+def missing_here(units: Iterable[Unit], settings: Settings, cluster: str) -> set[str]:
+    """The steps of units that are not there yet, where this process makes them itself."""
     if load_profile(open_profile_path(cluster)).kind != "threads":
         return set()
-    units = seen.plan or seen.roots.units
-    missing = {unit.step for unit in units if not settings.workspace.store.intact(unit.artifact)}
-    return missing if seen.plan is not None else {*missing, CAPTURE.name}
+    return {unit.step for unit in units if not settings.workspace.store.intact(unit.artifact)}
 
 
 def _load_flows(steps: set[str]) -> None:

@@ -113,16 +113,19 @@ def gc(
 
 
 def _forget(settings: Settings, key: str) -> None:
-    path = settings.workspace.studies / f"{key}.json"
-    if not path.is_file():
-        complain(f"no study {key!r}; `saeflow status` lists them")
+    workspace = settings.workspace
+    places = (folder / f"{key}.json" for folder in (workspace.studies, workspace.scans))
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        complain(f"no study or scan {key!r}; `saeflow status` and `saeflow concept list` list them")
         raise SystemExit(1)
     path.unlink()
 
 
 def _unneeded(settings: Settings) -> Iterator[Path]:
     store = settings.workspace.store
-    kept = {str(ref) for record in settings.workspace.records() for ref in record["artifacts"]}
+    records = (*settings.workspace.records(), *settings.workspace.scan_records())
+    kept = {str(ref) for record in records for ref in record["artifacts"]}
     for step in sorted(path for path in store.root.glob("*") if path.is_dir()):
         for place in sorted(path for path in step.iterdir() if path.is_dir()):
             needed = f"{step.name}/{_checkpointed(place.name)}" in kept

@@ -6,12 +6,12 @@ from importlib.metadata import EntryPoint
 from core.analysis.declaration import Analysis
 from core.entry_points import NAME_FAULT, Registered, is_name, load, points
 from core.errors import BadInput
-from core.store.steps import ANALYSE, FIXED_STEPS
+from core.store.steps import ANALYSE, FIXED_STEPS, SCAN_STEPS
 from core.study.section import Section
 
 GROUP = "saeflow.analyses"
 """The entry points by which a package outside the repository registers its analyses."""
-_STEPS = {ANALYSE, *(spec.name for spec in FIXED_STEPS)}
+_STEPS = {ANALYSE, *(spec.name for spec in (*FIXED_STEPS, *SCAN_STEPS))}
 
 
 def registered() -> tuple[Registered, ...]:

@@ -53,6 +53,17 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     Raises:
         BadInput: the file is no YAML mapping, or a field is wrong.
     """
+    return override_study(
+        read_mapping(path, "a study is a mapping of sections (name, data, model, …)"), overrides, path.name
+    )
+
+
+def read_mapping(path: Path, what: str) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping; `what` says of what in the error.
+
+    Raises:
+        BadInput: it is none.
+    """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -62,8 +73,8 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     if not isinstance(raw, dict):
-        raise BadInput(f"{path.name}: a study is a mapping of sections (name, data, model, …)")
-    return override_study(raw, overrides, path.name)
+        raise BadInput(f"{path.name}: {what}")
+    return raw
 
 
 def override_study(raw: Mapping[str, Any], overrides: Iterable[str], origin: str) -> Study:
@@ -72,9 +83,8 @@ def override_study(raw: Mapping[str, Any], overrides: Iterable[str], origin: str
     Raises:
         BadInput: an override is no assignment, or a field is wrong.
     """
-    changed, given = dict(raw), list(overrides)
-    for override in given:
-        _override(changed, override)
+    given = list(overrides)
+    changed = overridden(raw, given)
     study = parse_study(changed, origin)
     if not given or any(changed.get(field) != raw.get(field) for field in ("name", "variant")):
         return study  # called by the user
@@ -94,7 +104,19 @@ def parse_study(raw: Mapping[str, Any], origin: str) -> Study:
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
-        raise BadInput("\n".join(f"{origin}: {line}" for line in _explain(error))) from error
+        raise explained(error, origin, Study) from error
+
+
+def overridden(raw: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A mapping with `section.key=value` overrides.
+
+    Raises:
+        BadInput: one is no assignment.
+    """
+    changed = dict(raw)
+    for override in overrides:
+        _override(changed, override)
+    return changed
 
 
 def _override(raw: dict[str, Any], text: str) -> None:
@@ -113,15 +135,17 @@ def _override(raw: dict[str, Any], text: str) -> None:
         raise BadInput(f"--set {text!r}: the value is not valid YAML") from error
 
 
-def _explain(error: ValidationError) -> list[str]:
-    return [_explain_one(item) for item in error.errors(include_url=False)]
+def explained(error: ValidationError, origin: str, root: type[BaseModel]) -> BadInput:
+    """What is wrong with the fields of a `root`, one line each; `origin` opens each."""
+    lines = [_explain_one(item, root) for item in error.errors(include_url=False)]
+    return BadInput("\n".join(f"{origin}: {line}" for line in lines))
 
 
-def _explain_one(item: Any) -> str:
+def _explain_one(item: Any, root: type[BaseModel]) -> str:
     location = [part for part in item["loc"] if not _is_union_tag(part)]
     dotted = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
-        known = known_fields(location[:-1])
+        known = known_fields(location[:-1], root)
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         fix = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return f"{dotted}: unknown key; {fix}"
@@ -141,9 +165,9 @@ def _is_union_tag(part: Any) -> bool:
     )
 
 
-def known_fields(location: Sequence[Any]) -> list[str]:
+def known_fields(location: Sequence[Any], root: type[BaseModel] = Study) -> list[str]:
     """The keys that the section at `location` knows, in the order they are declared."""
-    models: list[type[BaseModel]] = [Study]
+    models: list[type[BaseModel]] = [root]
     for part in location:
         models = [
             inner

@@ -52,6 +52,15 @@ RANK_FEATURES = StepSpec("rank_features", 2, "cpu", ("core.features.layer_view",
 DESCRIBE_FEATURES = StepSpec("describe_features", 1, "gpu", ("core.features.describe",))
 REPORT = StepSpec("report", 8, "cpu", ("core.report", "core.report.study_figures"))
 
+READ_SENTENCES = StepSpec("read_sentences", 1, "cpu", ("core.concepts.sentences",), stage="sentences")
+CAPTURE_FRAGMENTS = StepSpec("capture_fragments", 1, "gpu", ("core.concepts.capturing",), stage="fragments")
+ENCODE_SAE = StepSpec("encode_sae", 1, "gpu", ("core.concepts.encoding", "core.sae.pretrained"), stage="encode")
+RANK_CONCEPT = StepSpec("rank_concept", 1, "cpu", ("core.concepts.ranking",), stage="rank")
+SCORE_OUTPUT = StepSpec("score_output", 1, "gpu", ("core.concepts.output_score",), stage="output")
+REPORT_CONCEPT = StepSpec("report_concept", 1, "cpu", ("core.report.concept",), stage="report")
+
+SCAN_STEPS = (READ_SENTENCES, CAPTURE_FRAGMENTS, ENCODE_SAE, RANK_CONCEPT, SCORE_OUTPUT, REPORT_CONCEPT)
+"""The steps of a concept scan, which converts a package's model as a study does."""
 FIXED_STEPS = (
     PREPARE,
     CONVERT_MODEL,
@@ -69,7 +78,7 @@ FIXED_STEPS = (
 """Every step but the analyses'."""
 ANALYSE = "analyse"
 """The stage of every analysis."""
-_STAGES = {spec.name: spec.stage or spec.name for spec in FIXED_STEPS}
+_STAGES = {spec.name: spec.stage or spec.name for spec in (*FIXED_STEPS, *SCAN_STEPS)}
 
 
 def stage_of(step: str) -> str:

@@ -36,6 +36,11 @@ class Workspace:
         """One JSON file a study ever run here, with every artefact it refers to."""
         return self.root / "studies"
 
+    @property
+    def scans(self) -> Path:
+        """The same of every concept scan."""
+        return self.root / "scans"
+
     def report(self, folder: str) -> Path:
         """Where the latest report of a study, or of one of its variants, is found; `folder` is the study's."""
         return self.root / "reports" / folder
@@ -67,13 +72,11 @@ class Workspace:
     def remember(self, key: str, record: Mapping[str, Any]) -> Path:
         """Record what a variant of a study refers to (`artifacts`, a list of references), so that `gc` keeps it and
         `status` shows it."""
-        self.studies.mkdir(parents=True, exist_ok=True)
-        path = self.record(key)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        text = json.dumps({**record, "time": time.time()}, indent=1, ensure_ascii=False)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-        return path
+        return _write_record(self.record(key), record)
+
+    def remember_scan(self, key: str, record: Mapping[str, Any]) -> Path:
+        """The same of a concept scan."""
+        return _write_record(self.scans / f"{key}.json", record)
 
     def record(self, key: str) -> Path:
         """The file of one record."""
@@ -85,8 +88,15 @@ class Workspace:
         Raises:
             BadInput: a record is damaged; without it nobody knows what that study still needs.
         """
-        found = [_read_record(path) for path in self.studies.glob("[!.]*.json")]
-        return sorted(found, key=lambda record: -record["time"])
+        return _read_records(self.studies)
+
+    def scan_records(self) -> list[dict[str, Any]]:
+        """What was remembered of every concept scan, the latest first.
+
+        Raises:
+            BadInput: a record is damaged.
+        """
+        return _read_records(self.scans)
 
     def present(self, units: Iterable[Unit]) -> frozenset[Artifact]:
         """The artefacts of these units that are there, as their manifests say."""
@@ -132,6 +142,20 @@ def named(record: Mapping[str, Any]) -> dict[str, Any]:
     """The study of a record as `core.study.variant` names it: with its layer, where the record is of one."""
     layer = {"layer": record["layer"]} if "layer" in record else {}
     return {**record["study"], **layer}
+
+
+def _write_record(path: Path, record: Mapping[str, Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    text = json.dumps({**record, "time": time.time()}, indent=1, ensure_ascii=False)
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def _read_records(folder: Path) -> list[dict[str, Any]]:
+    found = [_read_record(path) for path in folder.glob("[!.]*.json")]
+    return sorted(found, key=lambda record: -record["time"])
 
 
 def _read_record(path: Path) -> dict[str, Any]:

@@ -1,0 +1,199 @@
+"""Every unit of a concept scan, with its fingerprint, before any of it runs."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from core.planning.builders.rows import convert_unit
+from core.planning.scan_sources import FoundSAE, ScanSources
+from core.store.artifacts import Artifact
+from core.store.steps import (
+    CAPTURE_FRAGMENTS,
+    ENCODE_SAE,
+    RANK_CONCEPT,
+    READ_SENTENCES,
+    REPORT_CONCEPT,
+    SCORE_OUTPUT,
+    stage_of,
+)
+from core.store.units import Unit
+from core.study.concept_scan import ConceptScan
+from core.study.sites import Site
+
+_FAST = {"token_budget", "checkpoint_every"}
+"""Fields of `fragments` that decide how fast, not what comes out."""
+
+
+@dataclass(frozen=True)
+class ScanRoots:
+    """The units that need no other: the sentences, and the model where it has to be converted first."""
+
+    sentences: Unit
+    convert_model: Unit | None
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Both, where there are two."""
+        return (self.sentences, self.convert_model) if self.convert_model else (self.sentences,)
+
+
+@dataclass(frozen=True)
+class ScanPlan:
+    """Every unit of a scan, stage by stage; `saes` are those that are encoded, in the order of the ranking."""
+
+    scan: ConceptScan
+    saes: tuple[FoundSAE, ...]
+    stages: Mapping[str, tuple[Unit, ...]]
+
+    @property
+    def key(self) -> str:
+        """The concept's name and a part of its report's fingerprint."""
+        return f"{self.scan.folder}-{self.report.artifact.fingerprint[:8]}"
+
+    @property
+    def ranking(self) -> Unit:
+        """The unit that compares all features with the labels."""
+        return self.stages[stage_of(RANK_CONCEPT.name)][0]
+
+    @property
+    def report(self) -> Unit:
+        """The last unit."""
+        return self.stages[stage_of(REPORT_CONCEPT.name)][0]
+
+    @property
+    def encoded(self) -> tuple[Unit, ...]:
+        """The units of the SAEs."""
+        return self.stages[stage_of(ENCODE_SAE.name)]
+
+    def record(self) -> dict[str, Any]:
+        """What the workspace remembers of the scan."""
+        return {
+            "scan": self.scan.model_dump(mode="json"),
+            "artifacts": sorted({unit.artifact.ref for unit in self}),
+            "ranking": self.ranking.artifact.ref,
+            "report": self.report.artifact.ref,
+        }
+
+    def __iter__(self) -> Iterator[Unit]:
+        for units in self.stages.values():
+            yield from units
+
+
+def scan_roots(scan: ConceptScan, sources: ScanSources) -> ScanRoots:
+    """The units that need no other unit's output to be named."""
+    package = sources.model.package
+    converted = convert_unit(package, sources.model.content) if package is not None else None
+    recipe = {
+        "content": sources.sentences_content,
+        "language": scan.language,
+        "held_out": scan.held_out,
+        "seed": scan.seed,
+    }
+    return ScanRoots(READ_SENTENCES.unit("", recipe, knobs={"path": str(sources.sentences)}), converted)
+
+
+def plan_scan(scan: ConceptScan, sources: ScanSources, sentences: int, without: Mapping[str, str]) -> ScanPlan:
+    """Name every unit of the scan of `sentences` sentences; `without` says of SAEs that failed why, by key."""
+    roots = scan_roots(scan, sources)
+    saes = tuple(sae for sae in sources.saes if sae.entry.key not in without)
+    shards = _fragments(scan, sources, roots, sentences)
+    encoded = tuple(_encode(scan, sae, tuple(unit.artifact for unit in shards[sae.entry.site])) for sae in saes)
+    left_out = dict(sorted({**sources.absent, **without}.items()))
+    of_sentences = (roots.sentences.artifact,)
+    ranked = _rank(scan, saes, of_sentences, shards, encoded)
+    output = _output(scan, sources, roots, ranked, saes)
+    report = REPORT_CONCEPT.unit(
+        "",
+        {"scan": scan.model_dump(mode="json", exclude={"fragments"}), "left_out": left_out, "saes": _declared(saes)},
+        {
+            "sentences": of_sentences,
+            "ranking": (ranked.artifact,),
+            "output": (output.artifact,),
+            "scanned": tuple(unit.artifact for unit in encoded),
+            "fragments": tuple(unit.artifact for units in shards.values() for unit in units),
+        },
+    )
+    captured = tuple(unit for units in shards.values() for unit in units)
+    made = (*roots.units, *captured, *encoded, ranked, output, report)
+    stages: dict[str, tuple[Unit, ...]] = {}
+    for unit in made:
+        stages[stage_of(unit.step)] = (*stages.get(stage_of(unit.step), ()), unit)
+    return ScanPlan(scan, saes, stages)
+
+
+def _model(scan: ConceptScan, sources: ScanSources) -> dict[str, Any]:
+    return {
+        "weights": sources.model.content,
+        "compute_dtype": scan.compute_dtype,
+        "transformers": version("transformers"),
+    }
+
+
+def _fragments(
+    scan: ConceptScan, sources: ScanSources, roots: ScanRoots, sentences: int
+) -> dict[Site, tuple[Unit, ...]]:
+    """The shards of each site that an SAE reads: its layers alone are captured."""
+    config, size = scan.fragments.model_dump(mode="json", exclude=_FAST), scan.fragments.checkpoint_every
+    converted = {"model": (roots.convert_model.artifact,)} if roots.convert_model else {}
+    inputs = {"sentences": (roots.sentences.artifact,), **converted}
+    knobs = {"token_budget": scan.fragments.token_budget}
+    found: dict[Site, tuple[Unit, ...]] = {}
+    for site in dict.fromkeys(sae.entry.site for sae in sources.saes):
+        layers = sorted({sae.entry.layer for sae in sources.saes if sae.entry.site == site})
+        recipe = {**config, "site": site, "layers": layers, "language": scan.language, "model": _model(scan, sources)}
+        units = []
+        for number, start in enumerate(range(0, sentences, size)):
+            part = {**recipe, "sentences": [start, min(start + size, sentences)]}
+            units.append(CAPTURE_FRAGMENTS.unit(f"{site}-{number:03d}", part, inputs, knobs))
+        found[site] = tuple(units)
+    return found
+
+
+def _encode(scan: ConceptScan, sae: FoundSAE, shards: tuple[Artifact, ...]) -> Unit:
+    recipe = {
+        "entry": sae.entry.model_dump(mode="json", exclude={"path", "neuronpedia"}),
+        "content": sae.content,
+        "precision": scan.precision,
+        "seed": scan.seed,
+    }
+    return ENCODE_SAE.unit(sae.entry.key, recipe, {"fragments": shards}, {"folder": str(sae.folder)})
+
+
+def _declared(saes: tuple[FoundSAE, ...]) -> list[dict[str, Any]]:
+    return [sae.entry.model_dump(mode="json", exclude={"path"}) for sae in saes]
+
+
+def _rank(
+    scan: ConceptScan,
+    saes: tuple[FoundSAE, ...],
+    sentences: tuple[Artifact, ...],
+    shards: Mapping[Site, tuple[Unit, ...]],
+    encoded: tuple[Unit, ...],
+) -> Unit:
+    recipe = {"ranking": scan.ranking.model_dump(mode="json"), "saes": _declared(saes)}
+    inputs = {
+        "sentences": sentences,
+        "scanned": tuple(unit.artifact for unit in encoded),
+        "fragments": tuple(unit.artifact for units in shards.values() for unit in units),
+    }
+    return RANK_CONCEPT.unit("", recipe, inputs)
+
+
+def _output(
+    scan: ConceptScan, sources: ScanSources, roots: ScanRoots, ranked: Unit, saes: tuple[FoundSAE, ...]
+) -> Unit:
+    converted = {"model": (roots.convert_model.artifact,)} if roots.convert_model else {}
+    inputs = {
+        "sentences": (roots.sentences.artifact,),
+        "ranking": (ranked.artifact,),
+        "scanned": ranked.inputs["scanned"],
+        **converted,
+    }
+    recipe = {
+        "model": _model(scan, sources),
+        "output": scan.output.model_dump(mode="json"),
+        "saes": _declared(saes),
+        "contents": {sae.entry.key: sae.content for sae in saes},
+    }
+    return SCORE_OUTPUT.unit("", recipe, inputs, {"folders": {sae.entry.key: str(sae.folder) for sae in saes}})

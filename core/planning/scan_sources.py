@@ -1,0 +1,110 @@
+"""What lies outside a concept scan: its sentences, its model, and the SAEs of its registry."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from core.concepts.registry import Registry, SAEEntry
+from core.errors import BadInput
+from core.lm.shape import ModelShape
+from core.planning.located import Reader
+from core.planning.model_source import FoundModel, find_model, pinned_model
+from core.planning.places import ANYWHERE, find_first
+from core.sae.places import content, sae_folder
+from core.sae.pretrained import check_pretrained
+from core.store.hashes import HashMemo
+from core.study.concept_scan import ConceptScan
+from core.study.layers import resolve_layers
+
+ENDING = ".yaml"
+OF_STUDY = "study:"
+"""Begins a registry that is the SAEs of a study which has run in the workspace."""
+
+
+@dataclass(frozen=True)
+class FoundSAE:
+    """An SAE of the registry: what is declared, where it lies, and what it holds."""
+
+    entry: SAEEntry
+    folder: Path
+    content: str
+
+
+@dataclass(frozen=True)
+class ScanSources:
+    """Everything outside a scan that decides its result; `absent` says of SAEs that cannot be used why, by key."""
+
+    sentences: Path
+    sentences_content: str
+    model: FoundModel
+    registry: Registry
+    saes: tuple[FoundSAE, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+def pin_scan(scan: ConceptScan, bases: Sequence[Path], registries: Sequence[Path]) -> ConceptScan:
+    """The scan with absolute places; a registry may be one of the folders `registries` by its name.
+
+    Raises:
+        BadInput: something is nowhere, or no registry is named.
+    """
+    if scan.registry is None:
+        raise BadInput(f"concept {scan.name}: name the SAEs: --registry FILE, or --study NAME for those of a study")
+    changed = {"sentences": str(find_first(scan.sentences, bases, "sentences"))}
+    if not scan.registry.startswith(OF_STUDY):
+        changed["registry"] = str(_registry_file(scan.registry, [*bases, *registries]))
+    if scan.model is not None:
+        changed["model"] = pinned_model(scan.model, bases)
+    return scan.model_copy(update=changed)
+
+
+def _registry_file(name: str, bases: Sequence[Path]) -> Path:
+    try:
+        return find_first(name, bases, "registry")
+    except BadInput:
+        return find_first(name if name.endswith(ENDING) else f"{name}{ENDING}", bases, "registry")
+
+
+def read_scan_sources(scan: ConceptScan, registry: Registry, reader: Reader) -> ScanSources:
+    """Hash everything outside a pinned scan; `registry` is what its `registry` means.
+
+    Raises:
+        BadInput: sentences or model are missing or damaged; or an SAE is, where the scan is strict or has no other.
+    """
+    sentences = find_first(scan.sentences, ANYWHERE, "sentences")
+    model = find_model(scan.model or pinned_model(registry.model, ANYWHERE), reader)
+    found = ScanSources(sentences, reader.memo.sha256(sentences), model, registry)
+    return found if model.shape is None else _with_saes(scan, found, reader.memo, model.shape)
+
+
+def _with_saes(scan: ConceptScan, found: ScanSources, memo: HashMemo, shape: ModelShape) -> ScanSources:
+    wanted = _wanted(scan, found.registry, shape)
+    saes: list[FoundSAE] = []
+    absent: dict[str, str] = {}
+    for entry in wanted:
+        try:
+            saes.append(_located(entry, memo, shape))
+        except BadInput as error:
+            absent[entry.key] = str(error)
+    if absent and (scan.strict or not saes):
+        key, why = next(iter(absent.items()))
+        more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
+        raise BadInput(f"registry: {key}: {why}{more}")
+    return replace(found, saes=tuple(saes), absent=absent)
+
+
+def _wanted(scan: ConceptScan, registry: Registry, shape: ModelShape) -> Iterator[SAEEntry]:
+    """The entries of the scan's layers, layer by layer, so that rows are opened once."""
+    try:
+        layers = set(resolve_layers(scan.layers, shape.num_layers, "layers"))
+    except ValueError as error:
+        raise BadInput(str(error)) from error
+    return (entry for entry in sorted(registry.entries, key=lambda one: one.layer) if entry.layer in layers)
+
+
+def _located(entry: SAEEntry, memo: HashMemo, shape: ModelShape) -> FoundSAE:
+    if entry.layer >= shape.num_layers:
+        raise BadInput(f"layer {entry.layer} is beyond the model, which has layers 0-{shape.num_layers - 1}")
+    folder = sae_folder("path", entry.path)
+    check_pretrained(folder, shape.d_model)
+    return FoundSAE(entry, folder, content(folder, memo))

@@ -1,0 +1,162 @@
+"""One run of a concept scan: survey, MLflow parent run, stages; closed as finished, failed or killed."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from prefect.artifacts import create_markdown_artifact
+
+from core.concepts.registry import Registry
+from core.planning.scan import ScanPlan
+from core.planning.scan_survey import ScanSurvey, survey_scan
+from core.store.steps import ENCODE_SAE, stage_of
+from core.store.units import Unit
+from core.study.concept_scan import ConceptScan
+from flows.dispatch import Steps
+from flows.frame import Named, closing, logged, marked, mlflow_page, open_cluster, tracked
+from flows.runtime.profiles import Profile, SlurmProfile
+from flows.runtime.scans import open_scan
+from flows.runtime.settings import Settings
+from flows.slurm.check import ask_slurm
+from flows.stages import StageFailed, run_stage
+from tasks.context import RunContext
+from tasks.experiment import mlflow_errors_in_a_line
+from tasks.tracking import close_parent, flatten, is_deleted, log_file
+
+_log = logging.getLogger("saeflow.flows")
+
+
+@dataclass
+class ScanRun:
+    """A concept scan under way."""
+
+    settings: Settings
+    survey: ScanSurvey
+    profile: Profile
+    context: RunContext
+    steps: Steps
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> ScanPlan:
+        """Every unit of the scan; known once sentences and model are there."""
+        if self.survey.plan is None:
+            self.survey = self.survey.again(self.settings.workspace)
+            assert self.survey.plan is not None, "sentences were read, yet the plan is not known"
+            self.learn()
+        return self.survey.plan
+
+    def learn(self) -> None:
+        """Take in what the plan needed, and record what the scan refers to: `gc` must not take what a stop left."""
+        sources = self.survey.sources
+        for key, why in sources.absent.items():
+            _log.warning("%s is left out: %s", key, why)
+        self.context = replace(self.context, model_folder=str(sources.model.folder or ""))
+        self.remember()
+
+    def remember(self) -> None:
+        """Record what the scan refers to, and the links of this run."""
+        links = {"mlflow": mlflow_page(self.settings, self.context), "flow_run": self.context.flow_run_id}
+        self.settings.workspace.remember_scan(self.plan.key, self.plan.record() | links)
+
+    def make(self, name: str, units: Sequence[Unit]) -> None:
+        """Run one stage over its units."""
+        run_stage(name, units, self.steps, self.context, self.profile)
+
+    def encode(self) -> None:
+        """Encode every SAE; one that fails is left out of the ranking, unless the scan is strict or none is left.
+
+        Raises:
+            StageFailed: the scan cannot go on.
+        """
+        units, store = self.plan.encoded, self.settings.workspace.store
+        try:
+            self.make(stage_of(ENCODE_SAE.name), units)
+        except StageFailed as error:
+            failed = {unit.name for unit in units if not store.intact(unit.artifact)}
+            if self.survey.scan.strict or len(failed) == len(units):
+                raise
+            why = {key: f"encoding failed (log: {self._log_of(key)})" for key in sorted(failed)}
+            _log.warning("%d of %d SAEs are left out of the ranking:\n%s", len(failed), len(units), error)
+            self.survey = self.survey.again(self.settings.workspace, why)
+            self.remember()
+
+    def _log_of(self, key: str) -> str:
+        unit = next(unit for unit in self.plan.encoded if unit.name == key)
+        return str(self.context.log_file(unit))
+
+
+@contextmanager
+def scan_run(concept: ConceptScan | str, cluster: str, steps: Steps) -> Iterator[ScanRun]:
+    """Open a scan and its MLflow run, and close the run as what became of it.
+
+    Raises:
+        BadInput: the concept, its sources, the profile or the workspace is wrong; one line says what.
+    """
+    title = concept if isinstance(concept, str) else concept.title
+    with marked(title) as settings:
+        scan, registry = open_scan(concept, settings.workspace)
+        named = Named(f"concept-{scan.name}", scan.title, scan.tracking.experiment)
+        with logged(settings, named, cluster), _opened(settings, (scan, registry), cluster, steps) as run:
+            yield run
+
+
+@contextmanager
+def _opened(settings: Settings, opened: tuple[ConceptScan, Registry], cluster: str, steps: Steps) -> Iterator[ScanRun]:
+    profile = open_cluster(cluster, settings)
+    seen = survey_scan(*opened, settings.workspace)
+    if isinstance(profile, SlurmProfile) and not seen.whole(settings.workspace):
+        ask_slurm(profile, settings.workspace.root)
+    with tracked(settings, _named(seen), _context(settings, seen)) as context:
+        run = ScanRun(settings, seen, profile, context, steps)
+        with closing(context, run.metrics):
+            if seen.plan is not None:
+                run.learn()
+            yield run
+            _announce(run)
+        with mlflow_errors_in_a_line(settings.tracking_uri):
+            _finish(run)
+
+
+def _named(seen: ScanSurvey) -> Named:
+    scan, sources = seen.scan, seen.sources
+    tags = {
+        "saeflow.study": f"concept-{scan.name}",
+        "saeflow.concept": scan.name,
+        "saeflow.data": sources.sentences_content,
+        "saeflow.weights": sources.model.content,
+    }
+    params = flatten(scan.model_dump(mode="json"))
+    return Named(f"concept-{scan.name}", scan.title, scan.tracking.experiment, params, tags)
+
+
+def _context(settings: Settings, seen: ScanSurvey) -> RunContext:
+    return RunContext(
+        workspace=str(settings.workspace.root),
+        study=f"concept-{seen.scan.name}",
+        data_base=str(seen.sources.sentences.parent),
+        model_folder=str(seen.sources.model.folder or ""),
+        languages=(seen.scan.language,),
+    )
+
+
+def _finish(run: ScanRun) -> None:
+    uri, run_id = run.settings.tracking_uri, run.context.parent_run_id
+    assert run_id is not None
+    if is_deleted(uri, run_id):
+        _log.warning("the scan's MLflow run %s was deleted meanwhile: its summary is not written", run_id)
+        return
+    store = run.settings.workspace.store
+    metrics = dict(store.manifest(run.plan.ranking.artifact).get("metrics", {}))
+    report = store.path(run.plan.report.artifact) / "report.html"
+    for path in (report, store.path(run.plan.ranking.artifact) / "top_features.parquet"):
+        log_file(uri, run_id, path, "report")
+    close_parent(uri, run_id, "FINISHED", {**run.metrics, **metrics})
+
+
+def _announce(run: ScanRun) -> None:
+    run.remember()
+    report = run.settings.workspace.publish_report(run.plan.scan.folder, run.plan.report.artifact)
+    lines = [f"[MLflow run]({mlflow_page(run.settings, run.context)})", f"Report: `{report}`"]
+    create_markdown_artifact("\n\n".join(lines), key="scan-links", description="Where the results are")
