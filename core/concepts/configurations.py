@@ -1,7 +1,7 @@
 """Lists of SAEs by layer and L0, as `gemma_scope_16k_configurations.json` of older scans.
 
-A JSON list of objects: `layer` and `average_l0` (or `l0`), and where they are stated `path` within the repository, which
-may end with the file's name, `width`, `site` and `neuronpedia`.
+A JSON list of objects: `layer` and `average_l0` (or `l0`), and where they are stated `path` within the repository,
+which may end with the file's name, `width`, `site` and `neuronpedia`.
 """
 
 import json
@@ -17,7 +17,7 @@ from core.errors import BadInput
 from core.sae.configs import GEMMA_SCOPE
 from core.sae.origins import gemma_scope_place, hook_place
 from core.sae.places import HUB
-from core.study.sites import STREAM, Site
+from core.study.sites import Site
 
 GEMMA_SCOPE_REPOSITORY = "google/gemma-scope-2b-pt-res"
 """The repository that such lists were written for."""
@@ -37,7 +37,7 @@ class Repository:
         """By its name, or where that says nothing by what is wanted."""
         place = gemma_scope_place(Path(name, "layer_0"))
         sites, _ = hook_place(place.hook or "", place.model or "")
-        return cls(name, wanted.model or place.model, sites[0] if sites else wanted.site or STREAM)
+        return cls(name, wanted.model or place.model, sites[0] if sites else wanted.site)
 
     def path(self, within: str) -> str:
         """Where an SAE of it lies."""

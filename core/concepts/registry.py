@@ -13,7 +13,7 @@ from core.errors import BadInput
 from core.sae.configs import GEMMA_SCOPE, GEMMA_SCOPE_2, SPARSIFY_WEIGHTS, WEIGHTS
 from core.sae.places import HUB
 from core.study.section import Positive, Section
-from core.study.sites import STREAM, Site
+from core.study.sites import STREAM, VISION, Site
 
 Format = Literal["sae_lens", "sparsify", "gemma_scope", "gemma_scope_2"]
 FORMATS: Mapping[str, Format] = {
@@ -46,6 +46,13 @@ class SAEEntry(Section):
     """Its folder, from the registry's own folder on, or `hub:OWNER/REPO[@REVISION]/PATH` in the hub's local cache."""
     neuronpedia: _Name | None = None
     """Its id on Neuronpedia, MODEL/SOURCE."""
+
+    @field_validator("site")
+    @classmethod
+    def _of_text(cls, site: Site) -> Site:
+        if site in VISION:
+            raise ValueError(f"{site} is read of images; a registry is for sentences")
+        return site
 
 
 class Registry(Section):
@@ -104,7 +111,7 @@ def read_yaml(path: Path) -> Any:
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(path.expanduser().read_text(encoding="utf-8"), loader)  # noqa: S506 -- both loaders are safe
+        return yaml.load(path.expanduser().read_text(encoding="utf-8"), loader)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -113,8 +120,9 @@ def read_yaml(path: Path) -> Any:
         raise BadInput(f"{path.name}{line}: not valid YAML ({getattr(error, 'problem', error)})") from error
 
 
-def write_registry(registry: Registry, path: Path) -> None:
+def write_registry(registry: Registry, path: Path, origin: str) -> None:
     """Write a registry as YAML, one line for each entry; folders below the file's own are written relative to it.
+    `origin` says in the first line what it was made from.
 
     Raises:
         BadInput: it cannot be written.
@@ -123,7 +131,7 @@ def write_registry(registry: Registry, path: Path) -> None:
     content = _with_paths(registry, lambda place: _below(place, base)).model_dump(mode="json", exclude_none=True)
     text = yaml.safe_dump(content, default_flow_style=None, sort_keys=False, width=10_000, allow_unicode=True)
     try:
-        path.expanduser().write_text(text, encoding="utf-8")
+        path.expanduser().write_text(f"# Made by `saeflow concept registry` from {origin}.\n{text}", encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{path}: cannot be written ({error.strerror}); name a file in a folder that exists") from error
 
@@ -155,7 +163,8 @@ def parse_entry(raw: Mapping[str, object], origin: str) -> SAEEntry:
         return SAEEntry.model_validate(raw)
     except ValidationError as error:
         item = error.errors(include_url=False)[0]
-        raise BadInput(f"{origin}: {item['loc'][0]}: {str(item['input'])[:80]!r} is wrong: {item['msg']}") from error
+        message = str(item["msg"]).removeprefix("Value error, ")
+        raise BadInput(f"{origin}: {item['loc'][0]}: {str(item['input'])[:80]!r} is wrong: {message}") from error
 
 
 def check_layers(registry: Registry, num_layers: int) -> None:
@@ -187,9 +196,8 @@ def _explained(item: Any, raw: Mapping[str, Any]) -> str:
         return f"{where}: unknown field; {fix}"
     if item["type"] == "missing":
         return f"{where}: missing; add it"
-    if item["type"] == "value_error":
-        return str(item["msg"]).removeprefix("Value error, ")
-    return f"{where}: {str(item['input'])[:80]!r} is wrong: {item['msg']}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    return message if where == "entries" else f"{where}: {str(item['input'])[:80]!r} is wrong: {message}"
 
 
 def _with_paths(registry: Registry, change: Callable[[str], str]) -> Registry:

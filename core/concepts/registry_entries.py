@@ -59,7 +59,7 @@ class Found:
             BadInput: there are none, or two have one key or path.
         """
         if not self.entries:
-            why = [f"{count} {reason}" for reason, count in self.left_out.most_common(3)]
+            why = [f"left out ({count}): {reason}" for reason, count in self.left_out.most_common(3)]
             why = [f"{self.others} of another site or width", *why] if self.others else why
             raise BadInput(f"{origin}: no such SAE" + (f" ({'; '.join(why)})" if why else ""))
         ordered = sorted(self.entries, key=lambda one: (one.layer, one.site, one.width, one.l0 or 0.0, one.key))
@@ -87,7 +87,7 @@ def short_width(width: int) -> str:
 
 def stated_l0(*names: str) -> float | None:
     """The L0 that a name states, as in `average_l0_105`: of the first that does."""
-    found = (_L0.search(re.sub(r"(?i)average_", "", name)) for name in names)
+    found = map(_L0.search, names)
     value = next((float(match[1]) for match in found if match is not None), 0.0)
     return value or None
 

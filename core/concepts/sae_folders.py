@@ -1,11 +1,11 @@
 """The autoencoders that lie below a folder, whatever their layouts: what their files and names say of them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.concepts.registry import FORMATS, SAEEntry
+from core.concepts.registry import FORMATS, SAEEntry, parse_entry
 from core.concepts.registry_entries import Found, Wanted, one_model, stated_l0
 from core.errors import BadInput, first_line
 from core.sae.configs import (
@@ -47,7 +47,7 @@ def folder_entries(root: Path, wanted: Wanted) -> Found:
             left_out[first_line(error)] += 1
             continue
         if lying.trained.model is None and wanted.model is None:
-            left_out["that do not say which model they read: name it (--model)"] += 1
+            left_out["their files do not say which model they read: name it (--model)"] += 1
         elif lying.trained.model is not None and not wanted.has_model(lying.trained.model):
             left_out[f"trained on {lying.trained.model}"] += 1
         else:
@@ -56,7 +56,7 @@ def folder_entries(root: Path, wanted: Wanted) -> Found:
     return Found.of(model, [entry for _, entry in found], wanted, left_out)
 
 
-def entry_of(folder: Path, known: SAEEntry) -> SAEEntry:
+def entry_of(folder: Path, known: Mapping[str, object]) -> SAEEntry:
     """An SAE whose key, layer, site and L0 are `known`, with its width, layout and path as its files say.
 
     Raises:
@@ -64,7 +64,7 @@ def entry_of(folder: Path, known: SAEEntry) -> SAEEntry:
     """
     lying = _lying(folder)
     told = {"width": lying.width, "format": FORMATS[lying.weights], "path": str(folder.resolve())}
-    return known.model_copy(update=told)
+    return parse_entry({**known, **told}, str(folder))
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -83,19 +83,22 @@ def _lying(folder: Path) -> _Lying:
 def _entry(lying: _Lying, root: Path, wanted: Wanted) -> SAEEntry:
     sites, layer = hook_place(lying.trained.hook or "", lying.trained.model or wanted.model or "")
     if not sites or layer is None:
-        raise BadInput(f"that say no layer and site read here (hook {lying.trained.hook or 'not stated'})")
+        raise BadInput(
+            f"{lying.folder}: its files state no layer and site read here (hook {lying.trained.hook or 'not stated'})"
+        )
     neuronpedia = lying.trained.metadata.get("neuronpedia_id")
     within = lying.folder.relative_to(root).as_posix()
-    return SAEEntry(
-        key=within if within != "." else root.resolve().name,
-        layer=layer,
-        site=wanted.site_among(sites),
-        width=lying.width,
-        l0=_l0(lying, within),
-        format=FORMATS[lying.weights],
-        path=str(lying.folder.resolve()),
-        neuronpedia=neuronpedia if isinstance(neuronpedia, str) and neuronpedia else None,
-    )
+    raw = {
+        "key": within if within != "." else root.resolve().name,
+        "layer": layer,
+        "site": wanted.site_among(sites),
+        "width": lying.width,
+        "l0": _l0(lying, within),
+        "format": FORMATS[lying.weights],
+        "path": str(lying.folder.resolve()),
+        "neuronpedia": neuronpedia if isinstance(neuronpedia, str) and neuronpedia else None,
+    }
+    return parse_entry(raw, str(lying.folder))
 
 
 def _l0(lying: _Lying, within: str) -> float | None:
@@ -104,7 +107,7 @@ def _l0(lying: _Lying, within: str) -> float | None:
         stated = read_config(lying.folder / name).get(key) if (lying.folder / name).is_file() else None
         if isinstance(stated, int | float) and not isinstance(stated, bool) and stated > 0:
             return float(stated)
-    return stated_l0(within, lying.folder.resolve().as_posix()) or _l0_of_rates(lying.folder / SPARSITY)
+    return stated_l0(within, lying.folder.resolve().name) or _l0_of_rates(lying.folder / SPARSITY)
 
 
 def _l0_of_rates(path: Path) -> float | None:

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from core.concepts.registry import Format, SAEEntry, read_yaml
+from core.concepts.registry import Format, SAEEntry, parse_entry, read_yaml
 from core.concepts.registry_entries import Found, Wanted, spelt_width, stated_l0
 from core.errors import BadInput
 from core.sae.origins import gemma_scope_place, hook_place
@@ -126,7 +126,8 @@ def saelens_entries(path: Path, wanted: Wanted, release: str = "*") -> Found:
             place = listed.repository, listed.path
             found[place] = _both(found[place], entry) if place in found else entry
     model = next(str(about["model"]) for about in chosen.values())
-    return Found.of(model, list(_with_keys(found)), wanted, left_out)
+    kept = {place: entry for place, entry in found.items() if wanted.has(entry)}
+    return Found(model, tuple(_with_keys(kept)), len(found) - len(kept), left_out)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -156,16 +157,17 @@ def _entry(listed: _Listed, wanted: Wanted) -> SAEEntry | str:
         return "it reads none of the sites here (an embedding, a transcoder's input, the middle of a block)"
     if width is None:
         return "its width stands in no name; fetch it and use --folder"
-    return SAEEntry(
-        key=listed.path,
-        layer=layer,
-        site=wanted.site_among(sites),
-        width=width,
-        l0=listed.l0,
-        format=_FORMATS[listed.about["conversion_func"]],
-        path=f"{HUB}{listed.repository}/{listed.path}",
-        neuronpedia=listed.sae.get("neuronpedia"),
-    )
+    raw = {
+        "key": listed.path,
+        "layer": layer,
+        "site": wanted.site_among(sites),
+        "width": width,
+        "l0": listed.l0,
+        "format": _FORMATS[listed.about["conversion_func"]],
+        "path": f"{HUB}{listed.repository}/{listed.path}",
+        "neuronpedia": listed.sae.get("neuronpedia"),
+    }
+    return parse_entry(raw, f"{listed.release}, {listed.sae['id']}")
 
 
 def _both(first: SAEEntry, second: SAEEntry) -> SAEEntry:
