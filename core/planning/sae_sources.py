@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
-from core.lm.hub import snapshots, split_place
 from core.lm.shape import model_names
 from core.planning.located import Reader, SAESource, Shape, Sources
 from core.planning.naming import layers_of
 from core.planning.study import Study
-from core.sae.configs import PICKLES, SPARSITY
 from core.sae.origins import read_trained
+from core.sae.places import HUB, content, sae_folder
 from core.store.hashes import HashMemo
 from core.study.sites import Site, extent
 
-HUB = "hub:"
 FIELDS = ("pretrained", "beside")
-_FILES = ("*.safetensors", "*.npz", "*.json")
-_PATTERN = re.compile(r"[*?]")
 
 
 @dataclass(frozen=True)
@@ -112,7 +108,7 @@ def sae_sources(study: Study, use: Use, memo: HashMemo) -> Mapping[str, Mapping[
         places = getattr(study.sae, field)
         if places is not None:
             by_layer = _by_layer(f"sae.{field}", places, use.layers)
-            folders = {layer: _folder(f"sae.{field}", place) for layer, place in by_layer.items()}
+            folders = {layer: sae_folder(f"sae.{field}", place) for layer, place in by_layer.items()}
             found[field] = {
                 layer: _source(f"sae.{field}", layer, folder, use, memo) for layer, folder in folders.items()
             }
@@ -132,70 +128,14 @@ def _by_layer(field: str, places: str | Mapping[int, str] | Sequence[str], layer
     return {layer: places[layer] for layer in layers}
 
 
-def _folder(field: str, place: str) -> Path:
-    if place.startswith(HUB):
-        return _cached(field, place.removeprefix(HUB))
-    path = Path(place)
-    if _PATTERN.search(place) and not path.is_dir():
-        return _only(field, place, _matches(Path(path.anchor), path.relative_to(path.anchor).as_posix()))
-    return path
-
-
-def _matches(root: Path, pattern: str) -> list[Path]:
-    try:
-        return sorted(path for path in root.glob(pattern.replace("[", "[[]")) if path.is_dir())
-    except (ValueError, NotImplementedError, OSError) as error:
-        raise BadInput(
-            f"sae: {pattern[:80]!r} is no pattern of folders ({error}); write * and ? within one name, and one / "
-            "between names"
-        ) from error
-
-
-def _only(field: str, place: str, matches: Sequence[Path]) -> Path:
-    if not matches:
-        raise BadInput(f"{field}: {place}: no folder matches")
-    if len(matches) > 1:
-        more = f" and {len(matches) - 2} more" if len(matches) > 2 else ""
-        names = ", ".join(path.name for path in matches[:2])
-        raise BadInput(f"{field}: {place}: {len(matches)} folders match ({names}{more}); narrow it to one")
-    return matches[0]
-
-
-def _cached(field: str, place: str) -> Path:
-    """The folder within the first snapshot of its repository that has it: a download may hold a part alone."""
-    name, path = split_place(place)
-    for snapshot in snapshots(name):
-        folders = _matches(snapshot, path) if _PATTERN.search(path) else [snapshot / path]
-        if whole := [folder for folder in folders if _whole(folder)]:
-            return _only(field, f"{HUB}{place}", whole)
-    repository, _, revision = name.partition("@")
-    part, at = f"{path}/*" if path else "*", f" --revision {revision}" if revision else ""
-    fetch = f"hf download {repository}{at} --include '{part}'"
-    raise BadInput(f"{field}: {place} is not in the hub's local cache: `{fetch}` fetches it")
-
-
 def _source(field: str, layer: int, folder: Path, use: Use, memo: HashMemo) -> SAESource:
-    if folder.is_file():
-        fix = f"`saeflow import-sae {folder} NEW_FOLDER` rewrites it" if folder.suffix in PICKLES else "name its folder"
-        raise BadInput(f"{field}: {folder} is a file; {fix}")
-    if not folder.is_dir():
-        raise BadInput(f"{field}: {folder} does not exist")
-    files = sorted(path for pattern in _FILES for path in folder.glob(pattern) if path.is_file())
     from core.sae.pretrained import check_pretrained  # torch
 
     try:
         check_pretrained(folder, use.width)
     except BadInput as error:
         raise BadInput(f"{field}: {error}") from error
-    trained = read_trained(folder).used_on(use.models, use.site, layer)
-    return SAESource(folder, memo.sha256_all(files), trained)
-
-
-def _whole(folder: Path) -> bool:
-    """Whether it has weights, not what is counted beside them alone; a link into the hub's cache that leads nowhere is
-    no file."""
-    found = (path for pattern in _FILES[:2] for path in folder.glob(pattern) if path.is_file())
-    return any(path.name != SPARSITY for path in found)
+    return SAESource(folder, content(folder, memo), read_trained(folder).used_on(use.models, use.site, layer))
 
 
 def _listed(bases: Sequence[Path]) -> str:

@@ -188,7 +188,7 @@ def read_trained(folder: Path) -> Trained:
     if weights == SPARSIFY_WEIGHTS:
         return _sparsify(folder)
     if weights == GEMMA_SCOPE:
-        return _gemma_scope(folder)
+        return gemma_scope_place(folder)
     if weights == GEMMA_SCOPE_2:
         config = read_config(folder / GEMMA_SCOPE_2_CONFIG)
         return Trained(_text(config, "model_name"), _text(config, "hf_hook_point_in"), config)
@@ -234,7 +234,7 @@ def _sparsify(folder: Path) -> Trained:
     return Trained(_text(run, "model"), named, {"hook_name": named} if named else {})
 
 
-def _gemma_scope(folder: Path) -> Trained:
+def gemma_scope_place(folder: Path) -> Trained:
     """Gemma Scope 1 names it in its repositories' and folders' names alone."""
     scope = _SCOPE.search(hub_name(folder) or folder.as_posix())
     layer = next((part.removeprefix("layer_") for part in folder.parts if re.fullmatch(r"layer_\d+", part)), None)

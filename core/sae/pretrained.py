@@ -51,13 +51,14 @@ def open_pretrained(folder: Path, d_model: int | None, report: Callable[[str], N
     return _open(folder, d_model, read)
 
 
-def check_pretrained(folder: Path, d_model: int | None) -> None:
-    """Refuse by configuration and headers alone, without reading the numbers; null `d_model` is any width.
+def check_pretrained(folder: Path, d_model: int | None) -> int:
+    """Refuse by configuration and headers alone, without reading the numbers; null `d_model` is any width. Gives the
+    number of features.
 
     Raises:
         BadInput: as `open_pretrained`, but for NaN, Inf and a factor that is not 1.
     """
-    _open(folder, d_model, Weights.headers)
+    return _open(folder, d_model, Weights.headers).num_features
 
 
 def _open(folder: Path, d_model: int | None, read: Read) -> SparseAutoencoder:
