@@ -90,7 +90,9 @@ class SparseRows:
         """Active entries written so far."""
         return self._writers[2].length
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for writer in self._writers:
             writer.__exit__(kind, error, trace)
 

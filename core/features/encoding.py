@@ -1,10 +1,9 @@
-"""Every row of a layer encoded, and written as sparse rows (CSR), a block in memory at a time."""
+"""Every row of a layer encoded and written as sparse rows (CSR), a block in memory at a time."""
 
 from typing import Protocol
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from core.features.columns import SparseRows, block_rows
@@ -13,16 +12,13 @@ from core.sae.architectures import SparseAutoencoder
 
 
 class StreamRows(Protocol):
-    """Rows that are read by number, such as a `LayerTable`'s."""
+    """Rows that are read in blocks, such as a `LayerTable`'s."""
 
     def __len__(self) -> int:
         """T."""
 
     def block(self, start: int, stop: int, /) -> Float[Tensor, "n D"]:
         """The rows from `start` to `stop` (exclusive) in float32."""
-
-    def read(self, rows: Int[np.ndarray, " n"], /) -> Float[Tensor, "n D"]:
-        """The rows of these numbers in float32."""
 
 
 @torch.no_grad()
