@@ -10,11 +10,9 @@ from numpy.lib import format as npy
 from core.activations.matrices import open_matrix
 from core.errors import BadInput
 from core.features.backends.batch_files import GLOBAL_INDEX, BatchFiles, ZarrBatch
-from core.features.columns import ArrayWriter, transpose
+from core.features.columns import SparseRows, block_rows, transpose
 from core.progress import Progress, silent
 
-_BLOCK_ELEMENTS = 2**24
-"""Rows times features in memory at once: 64 MiB."""
 EMBEDDINGS = "embeddings"
 """The folder of matrices [T, …] that older scripts keep beside the activations: the SAE's input, its output, logits."""
 
@@ -30,20 +28,12 @@ def index_batches(source: BatchFiles, folder: Path, progress: Progress = silent)
     """
     features, rows = source.shape()
     assert features is not None and rows is not None
-    block = max(1, _BLOCK_ELEMENTS // features)
-    names = (("indptr", np.uint64), ("features", np.uint32), ("values", np.float32))
-    writers = [ArrayWriter(folder / f"csr_{name}.npy", dtype) for name, dtype in names]
-    with writers[0] as indptr, writers[1] as active, writers[2] as values:
-        indptr.append(np.zeros(1, np.uint64))
+    block = block_rows(features)
+    with SparseRows(folder) as csr:
         for batch in source.batches:
             size = _whole_chunks(batch, block)
             for start in range(0, batch.rows, size):
-                dense = batch.block(start, min(start + size, batch.rows))
-                at = dense > 0
-                ends = values.length + at.sum(1).cumsum()
-                active.append(np.nonzero(at)[1])
-                values.append(dense[at])
-                indptr.append(ends)
+                csr.append_dense(batch.block(start, min(start + size, batch.rows)))
                 progress(batch.start + min(start + size, batch.rows), rows + rows // 4)
     transpose(folder, features, block)
     progress(rows + rows // 4, rows + rows // 4)
@@ -75,7 +65,7 @@ def copy_embeddings(source: BatchFiles, folder: Path) -> list[str]:
         header: dict[str, Any] = {"descr": "<f4", "fortran_order": False, "shape": (matrix.rows, matrix.width)}
         with out.open("wb") as file:
             npy.write_array_header_1_0(file, header)
-            for part in matrix.blocks(max(1, _BLOCK_ELEMENTS // matrix.width)):
+            for part in matrix.blocks(block_rows(matrix.width)):
                 file.write(np.ascontiguousarray(part, "<f4").data)
     return [matrix.path.stem for matrix in matrices]
 

@@ -1,24 +1,19 @@
 """Builds the feature index of a layer: every row encoded, then turned from rows to features."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-import torch
 
 from core.activations.positions import position_sets
 from core.activations.table import LayerTable
 from core.data.known_concepts import THE_CONCEPT
-from core.features.columns import ArrayWriter, transpose
+from core.features.columns import SparseRows, block_rows, transpose
+from core.features.encoding import encode_rows
 from core.features.neighbours import coactivation, decoder_neighbours
 from core.features.statistics import Occurrences, RowKinds, feature_statistics, position_statistics
 from core.progress import Progress, silent
 from core.sae.architectures import SparseAutoencoder
 from core.study.model import IndexConfig
-
-_BLOCK_ELEMENTS = 2**24
-"""Rows times features encoded at once: 64 MiB of pre-activations."""
 
 
 def build_index(
@@ -38,9 +33,11 @@ def build_index(
         Figures of the index: rows, active entries, mean active a row, features that never fire.
     """
     out.mkdir(parents=True, exist_ok=True)
-    block = max(1, _BLOCK_ELEMENTS // sae.num_features)
+    block = block_rows(sae.num_features)
     portions = -(-len(table) // block) + 3
-    entries = _encode(sae, table, out, _Portions(progress, block, portions))
+    with SparseRows(out) as csr:
+        encode_rows(sae, table, csr, lambda done, *_: progress(done, portions))
+    entries = csr.entries
     transpose(out, sae.num_features, block)
     progress(portions - 2, portions)
     kinds = RowKinds.of(table.tokens, position_sets(table.tokens, samples, THE_CONCEPT))
@@ -55,31 +52,6 @@ def build_index(
     rows = float(len(table))
     silent_share = float((features["count"] == 0).mean() or 0)  # type: ignore[arg-type]
     return {"rows": rows, "entries": float(entries), "l0": entries / max(rows, 1), "silent_fraction": silent_share}
-
-
-@dataclass(frozen=True)
-class _Portions:
-    progress: Progress
-    block: int
-    total: int
-
-
-@torch.no_grad()
-def _encode(sae: SparseAutoencoder, table: LayerTable, out: Path, portions: _Portions) -> int:
-    names = (("indptr", np.uint64), ("features", np.uint32), ("values", np.float32))
-    writers = [ArrayWriter(out / f"csr_{name}.npy", dtype) for name, dtype in names]
-    with writers[0] as indptr, writers[1] as features, writers[2] as values:
-        indptr.append(np.zeros(1, np.uint64))
-        for start in range(0, len(table), portions.block):
-            x = table.block(start, min(start + portions.block, len(table))).to(sae.b_dec.device)
-            code = sae.encode(x)
-            active = code.values > 0
-            ends = values.length + active.sum(1).cumsum(0).cpu().numpy()
-            features.append(code.indices[active].cpu().numpy())
-            values.append(code.values[active].cpu().numpy())
-            indptr.append(ends)
-            portions.progress(start // portions.block + 1, portions.total)
-        return values.length
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:

@@ -26,7 +26,7 @@ class CscColumns:
         return all(self._path(name).is_file() for name in _NAMES)
 
     def load(self, feature_id: int, /) -> Activations | None:
-        """A feature's rows and values, mapped; null where the index has no such feature.
+        """A feature's rows and values, mapped (of float16 values a copy); null where the index has no such feature.
 
         Raises:
             BadInput: a file is missing or damaged.
@@ -37,7 +37,7 @@ class CscColumns:
         span = slice(int(indptr[feature_id]), int(indptr[feature_id + 1]))
         for array in (rows, values):
             _read_ahead(array, span)
-        return rows[span], values[span]
+        return rows[span], np.asarray(values[span], np.float32) if values.dtype != np.float32 else values[span]
 
     @property
     def num_features(self) -> int:

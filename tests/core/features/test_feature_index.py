@@ -58,7 +58,7 @@ def test_equal_inputs_give_equal_bytes(index: FeatureIndex, layer: Layer, tmp_pa
 def test_small_blocks_give_the_same_index(
     index: FeatureIndex, layer: Layer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.features.build._BLOCK_ELEMENTS", 40 * 7)
+    monkeypatch.setattr("core.features.columns._BLOCK_ELEMENTS", 40 * 7)
     monkeypatch.setattr("core.features.statistics._CHUNK_ENTRIES", 50)
     monkeypatch.setattr("core.features.neighbours._BLOCK_ELEMENTS", 40 * 6)
     done: list[tuple[int, int]] = []
