@@ -26,6 +26,12 @@ CODE: dict[str, str] = {
     "describe_features": "tasks.describe:describe_features",
     **dict.fromkeys(ANALYSES, "tasks.analyse:analyse"),
     "report": "tasks.report:write_report",
+    "read_sentences": "tasks.concepts:read_sentences",
+    "capture_fragments": "tasks.concepts:capture_fragments",
+    "encode_sae": "tasks.concepts:encode_sae",
+    "rank_concept": "tasks.concepts:rank_concept",
+    "score_output": "tasks.concepts:score_output",
+    "report_concept": "tasks.concepts:report_concept",
 }
 """Where each step's body is: a function of its `Work`."""
 

@@ -98,7 +98,7 @@ def plan_scan(scan: ConceptScan, sources: ScanSources, sentences: int, without: 
     roots = scan_roots(scan, sources)
     saes = tuple(sae for sae in sources.saes if sae.entry.key not in without)
     shards = _fragments(scan, sources, roots, sentences)
-    encoded = tuple(_encode(scan, sae, tuple(unit.artifact for unit in shards[sae.entry.site])) for sae in saes)
+    encoded = tuple(_encode(scan, sources, sae, roots, shards) for sae in saes)
     left_out = dict(sorted({**sources.absent, **without}.items()))
     of_sentences = (roots.sentences.artifact,)
     ranked = _rank(scan, saes, of_sentences, shards, encoded)
@@ -150,14 +150,21 @@ def _fragments(
     return found
 
 
-def _encode(scan: ConceptScan, sae: FoundSAE, shards: tuple[Artifact, ...]) -> Unit:
+def _encode(
+    scan: ConceptScan, sources: ScanSources, sae: FoundSAE, roots: ScanRoots, shards: Mapping[Site, tuple[Unit, ...]]
+) -> Unit:
     recipe = {
         "entry": sae.entry.model_dump(mode="json", exclude={"path", "neuronpedia"}),
         "content": sae.content,
+        "model": sources.model.content,
         "precision": scan.precision,
         "seed": scan.seed,
     }
-    return ENCODE_SAE.unit(sae.entry.key, recipe, {"fragments": shards}, {"folder": str(sae.folder)})
+    inputs = {
+        "sentences": (roots.sentences.artifact,),
+        "fragments": tuple(unit.artifact for unit in shards[sae.entry.site]),
+    }
+    return ENCODE_SAE.unit(sae.entry.key, recipe, inputs, {"folder": str(sae.folder)})
 
 
 def _declared(saes: tuple[FoundSAE, ...]) -> list[dict[str, Any]]:

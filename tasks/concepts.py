@@ -1,0 +1,102 @@
+"""A concept scan: sentences read, run through the model, encoded by each SAE, and all features ranked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from core.activations.capture import capture_shard
+from core.activations.table import LayerTable
+from core.activations.tokens import captured_tokens
+from core.concepts.assembled import assemble, shards_of
+from core.concepts.capturing import fragment_rows, sentence_job
+from core.concepts.card import ScanSource
+from core.concepts.encoding import Fragments, Target, encode_fragments, write_control
+from core.concepts.output_score import OUTPUT_SCORES, chosen_sentences, output_scores
+from core.concepts.promoted import promoted_features
+from core.concepts.ranking import rank_concept as rank
+from core.concepts.sentences import load_sentences, read_labelled, save_sentences
+from core.sae.architectures import SparseAutoencoder
+from core.sae.pretrained import open_pretrained
+from core.study.concept_scan import OutputConfig, RankingSettings
+from core.study.model import CaptureConfig
+from tasks.context import Work
+from tasks.models import device_of, open_model
+
+
+def read_sentences(work: Work) -> Mapping[str, float]:
+    """Check the labelled sentences, put them into families and splits, and write them."""
+    recipe = work.recipe
+    found = read_labelled(Path(work.unit.knobs["path"]), recipe["language"], recipe["held_out"], recipe["seed"])
+    save_sentences(found, work.out)
+    return {"sentences": found.height, "families": found["family"].n_unique()}
+
+
+def capture_fragments(work: Work) -> Mapping[str, float]:
+    """Run the model once over a shard of sentences, and keep the layers that have SAEs."""
+    recipe, (start, stop) = work.recipe, work.recipe["sentences"]
+    config = CaptureConfig(
+        site=recipe["site"],
+        layers=recipe["layers"],
+        segments=("caption",),
+        max_caption_tokens=recipe["max_tokens"],
+        token_budget=work.unit.knobs["token_budget"],
+    )
+    sentences = load_sentences(work.input("sentences"))[start:stop]
+    job = sentence_job(sentences, recipe["language"], config)
+    summary = capture_shard(open_model(work), job, work.out, work.progress)
+    for drop in summary.drops:
+        work.logger.warning("sentence %s is left out: %s", drop.sample_id, drop.reason)
+    return {"sentences": summary.captions, "left_out": len(summary.drops)}
+
+
+def encode_sae(work: Work) -> Mapping[str, float]:
+    """Encode every fragment with one SAE, and the full sentences with a random dictionary beside it."""
+    entry, device = work.recipe["entry"], device_of(work)
+    shards = shards_of(work.inputs("fragments"), entry["site"])
+    table = LayerTable.open(shards, int(entry["layer"]))
+    sae = open_pretrained(Path(work.unit.knobs["folder"]), table.d_model).to(device)
+    rows = fragment_rows(captured_tokens(shards), load_sentences(work.input("sentences")))
+    fragments, out = Fragments(table, rows), Target(work.out, work.recipe["precision"])
+    source = ScanSource(
+        key=entry["key"],
+        layer=entry["layer"],
+        site=entry["site"],
+        declared_l0=entry["l0"],
+        sae=work.recipe["content"],
+        model=work.recipe["model"],
+        tokenizer=work.recipe["model"],
+    )
+    card = encode_fragments(sae, fragments, source, out, work.progress)
+    if card.l0_warning:
+        work.logger.warning(card.l0_warning)
+    write_control(fragments, work.out, work.recipe["seed"], device)
+    return {"features": card.features, "entries": card.entries, "l0": card.measured_l0}
+
+
+def rank_concept(work: Work) -> Mapping[str, float]:
+    """Rank all features of all SAEs on one split, and score the best on the other, beside baselines."""
+    sentences, beside = assemble(
+        load_sentences(work.input("sentences")), work.inputs("scanned"), work.inputs("fragments")
+    )
+    found = rank(sentences, beside, RankingSettings.model_validate(work.recipe["ranking"]))
+    found.save(work.out)
+    return found.metrics()
+
+
+def score_output(work: Work) -> Mapping[str, float]:
+    """Promote the best features, and see whether the model's continuation turns towards the concept."""
+    config = OutputConfig.model_validate(work.recipe["output"])
+    top = pl.read_parquet(work.input("ranking") / "top_features.parquet", glob=False)
+    folders = {key: Path(folder) for key, folder in work.unit.knobs["folders"].items()}
+
+    def load(key: str) -> SparseAutoencoder:
+        return open_pretrained(folders[key], None)
+
+    scores = pl.DataFrame(schema=OUTPUT_SCORES)
+    if config.features:
+        promoted = promoted_features(top, work.inputs("scanned"), load, config)
+        sentences = chosen_sentences(load_sentences(work.input("sentences")), config.sentences, config.seed)
+        scores = output_scores(open_model(work), sentences, promoted, config, work.progress)
+    scores.write_parquet(work.out / "output_scores.parquet", compression="zstd", statistics=False)
+    return {"features_promoted": scores.height}
