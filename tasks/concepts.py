@@ -12,10 +12,12 @@ from core.concepts.assembled import assemble, shards_of
 from core.concepts.capturing import fragment_rows, sentence_job
 from core.concepts.card import ScanSource
 from core.concepts.encoding import Fragments, Target, encode_fragments, write_control
-from core.concepts.output_score import OUTPUT_SCORES, chosen_sentences, output_scores
-from core.concepts.promoted import promoted_features
+from core.concepts.matched import decoder_matches
+from core.concepts.output_score import chosen_sentences, output_scores
+from core.concepts.promoted import promoted_features, tokens_of
 from core.concepts.ranking import rank_concept as rank
 from core.concepts.sentences import load_sentences, read_labelled, save_sentences
+from core.report.concept import collect_scan, write_scan_report
 from core.sae.architectures import SparseAutoencoder
 from core.sae.pretrained import open_pretrained
 from core.study.concept_scan import OutputConfig, RankingSettings
@@ -84,19 +86,31 @@ def rank_concept(work: Work) -> Mapping[str, float]:
     return found.metrics()
 
 
-def score_output(work: Work) -> Mapping[str, float]:
-    """Promote the best features, and see whether the model's continuation turns towards the concept."""
+def examine_features(work: Work) -> Mapping[str, float]:
+    """What the best features write: the tokens that they promote, the same direction in neighbouring layers' SAEs, and
+    whether the model's continuation turns towards the concept when they are promoted."""
     config = OutputConfig.model_validate(work.recipe["output"])
     top = pl.read_parquet(work.input("ranking") / "top_features.parquet", glob=False)
+    sentences = chosen_sentences(load_sentences(work.input("sentences")), config.sentences, config.seed)
     folders = {key: Path(folder) for key, folder in work.unit.knobs["folders"].items()}
 
     def load(key: str) -> SparseAutoencoder:
         return open_pretrained(folders[key], None)
 
-    scores = pl.DataFrame(schema=OUTPUT_SCORES)
-    if config.features:
-        promoted = promoted_features(top, work.inputs("scanned"), load, config)
-        sentences = chosen_sentences(load_sentences(work.input("sentences")), config.sentences, config.seed)
-        scores = output_scores(open_model(work), sentences, promoted, config, work.progress)
-    scores.write_parquet(work.out / "output_scores.parquet", compression="zstd", statistics=False)
-    return {"features_promoted": scores.height}
+    loaded, shown = open_model(work), top.head(work.recipe["shown"])
+    promoted = promoted_features(top, work.inputs("scanned"), load, config) if config.features else []
+    tables = {
+        "output_scores": output_scores(loaded, sentences, promoted, config, work.progress),
+        "matches": decoder_matches(shown, work.recipe["saes"], load),
+        "tokens": tokens_of(shown, load, loaded),
+    }
+    for name, table in tables.items():
+        table.write_parquet(work.out / f"{name}.parquet", compression="zstd", statistics=False)
+    return {"features_promoted": len(promoted)}
+
+
+def report_concept(work: Work) -> Mapping[str, float]:
+    """Write report.html and report.md of a scan."""
+    inputs = collect_scan(work.context.store, work.recipe, work.unit.inputs)
+    write_scan_report(inputs, work.out)
+    return {}

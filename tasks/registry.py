@@ -30,7 +30,7 @@ CODE: dict[str, str] = {
     "capture_fragments": "tasks.concepts:capture_fragments",
     "encode_sae": "tasks.concepts:encode_sae",
     "rank_concept": "tasks.concepts:rank_concept",
-    "score_output": "tasks.concepts:score_output",
+    "examine_features": "tasks.concepts:examine_features",
     "report_concept": "tasks.concepts:report_concept",
 }
 """Where each step's body is: a function of its `Work`."""

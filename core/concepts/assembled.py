@@ -21,9 +21,7 @@ def shards_of(shards: Sequence[Path], site: Site) -> list[Path]:
     return [shard for shard in shards if json.loads((shard / SUMMARY).read_text(encoding="utf-8"))["site"] == site]
 
 
-def assemble(
-    sentences: pl.DataFrame, scanned: Sequence[Path], shards: Sequence[Path]
-) -> tuple[FullSentences, Beside]:
+def assemble(sentences: pl.DataFrame, scanned: Sequence[Path], shards: Sequence[Path]) -> tuple[FullSentences, Beside]:
     """The activations of all scanned SAEs at the last token of each sentence, and what baselines read of the same.
 
     Sentences that capture left out are in neither.

@@ -12,6 +12,8 @@ from torch import Tensor
 from core.concepts.output_score import Promoted
 from core.concepts.scanned import ScannedSAE
 from core.features.columns import map_array
+from core.features.influence import PROMOTED, promoted_tokens
+from core.lm.loaded import LoadedModel
 from core.sae.architectures import SparseAutoencoder
 from core.stats.rate_matching import match_rates
 from core.study.concept_scan import OutputConfig
@@ -19,6 +21,7 @@ from core.study.sites import STREAM
 
 QUANTILE = 0.995
 """Of a feature's activations over the fragments that it fires on: the strength at which it is promoted."""
+MOST_TOKENS = 10
 
 
 def promoted_features(
@@ -79,3 +82,18 @@ def _of_sae(
 def _as_long(vectors: Float[Tensor, "K D"], own: Float[Tensor, " D"]) -> Float[Tensor, "K D"]:
     scaled: Tensor = torch.nn.functional.normalize(vectors, dim=-1) * own.norm()
     return scaled
+
+
+TOKENS = pl.Schema({"sae": pl.String, **PROMOTED})
+"""Tokens that features promote and suppress by their direct path, as `core.features.influence.PROMOTED`."""
+
+
+def tokens_of(top: pl.DataFrame, load: Callable[[str], SparseAutoencoder], loaded: LoadedModel) -> pl.DataFrame:
+    """Rows of `TOKENS` for the features of `top` whose SAE writes into the stream that the vocabulary head reads."""
+    width, parts = loaded.unembedding.shape[1], []
+    for key in dict.fromkeys(top["sae"].to_list()):
+        sae = load(key)
+        if sae.W_dec.shape[1] == width:
+            features = top.filter(pl.col("sae") == key)["feature"].to_list()
+            parts.append(promoted_tokens(sae, loaded, features, MOST_TOKENS).with_columns(pl.lit(key).alias("sae")))
+    return pl.concat([TOKENS.to_frame(), *(part.select(TOKENS.names()) for part in parts)])

@@ -11,10 +11,10 @@ from core.store.artifacts import Artifact
 from core.store.steps import (
     CAPTURE_FRAGMENTS,
     ENCODE_SAE,
+    EXAMINE_FEATURES,
     RANK_CONCEPT,
     READ_SENTENCES,
     REPORT_CONCEPT,
-    SCORE_OUTPUT,
     stage_of,
 )
 from core.store.units import Unit
@@ -200,7 +200,8 @@ def _output(
     recipe = {
         "model": _model(scan, sources),
         "output": scan.output.model_dump(mode="json"),
+        "shown": scan.shown,
         "saes": _declared(saes),
         "contents": {sae.entry.key: sae.content for sae in saes},
     }
-    return SCORE_OUTPUT.unit("", recipe, inputs, {"folders": {sae.entry.key: str(sae.folder) for sae in saes}})
+    return EXAMINE_FEATURES.unit("", recipe, inputs, {"folders": {sae.entry.key: str(sae.folder) for sae in saes}})

@@ -1,18 +1,13 @@
 """The report as one HTML page that fetches nothing: charts, font, pictures and script inside it."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
-from typing import Any
 
-import jinja2
 import polars as pl
 from markupsafe import Markup
 
 from core.data.known_concepts import THE_CONCEPT
-from core.figures.theme import FONT
-from core.figures.writers import EMBED_OPTIONS, POLICY, FigureFile, font_faces, script_bundle, script_json
+from core.figures.writers import FigureFile
 from core.report import text
 from core.report.answers import answers, small
 from core.report.cards import FeatureCards, GalleryCard, feature_cards, gallery_cards
@@ -32,24 +27,9 @@ from core.report.facts import (
 from core.report.health import health_words
 from core.report.model import ReportInputs, Section, ShownTable
 from core.report.pictures import Pictures
+from core.report.rendering import FigureView, figure_view, templates
 from core.report.sentences import sentences
 from core.study.variant import title
-
-MOST_INTERACTIVE_ROWS = 3000
-"""A chart of more rows is drawn on a canvas: as SVG it would hold up the page."""
-
-
-@dataclass(frozen=True)
-class FigureView:
-    """A figure on the page, numbered; `spec` is safe between script tags."""
-
-    number: int
-    key: str
-    caption: str
-    alt: str
-    spec: Markup
-    options: Markup
-    height: int
 
 
 @dataclass(frozen=True)
@@ -81,19 +61,7 @@ class _Page:
 
     def _figure(self, key: str, figure: FigureFile) -> FigureView:
         self.drawn += 1
-        spec = json.loads(figure.spec.read_text(encoding="utf-8"))
-        spec.pop("$schema", None)
-        rows = sum(len(rows) for rows in spec.get("datasets", {}).values())
-        options = {**EMBED_OPTIONS, "renderer": "svg" if rows <= MOST_INTERACTIVE_ROWS else "canvas"}
-        return FigureView(
-            number=self.drawn,
-            key=key,
-            caption=figure.caption,
-            alt=figure.alt or figure.caption,
-            spec=Markup(script_json(spec)),
-            options=Markup(script_json({**options, "downloadFileName": key})),
-            height=_height(spec),
-        )
+        return figure_view(self.drawn, key, figure)
 
     def sections(self) -> Iterator[SectionView]:
         for section in sorted(self.inputs.sections, key=lambda section: place(section.name)):
@@ -119,14 +87,6 @@ class _Page:
             ),
             gallery=gallery_cards(gallery, self.pictures) if gallery else (),
         )
-
-
-def _height(spec: Mapping[str, Any]) -> int:
-    """Room kept for a chart before it is drawn, so that links into the page hold; 0 where it is not known."""
-    height = spec.get("height", 0)
-    inner = [_height(part) for key in ("hconcat", "layer") for part in spec.get(key, [])]
-    stacked = sum(_height(part) + 60 for part in spec.get("vconcat", []))
-    return max([height if isinstance(height, int) else 0, stacked, *inner])
 
 
 def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> str:
@@ -172,25 +132,4 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "sources": inputs.making.sources,
         "skipped": {chapter(name).title: reason for name, reason in sorted(inputs.skipped.items())},
     }
-    return _environment().get_template("report.html.j2").render(context)
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("core.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    styles = (files("core.report") / "templates" / "report.css").read_text(encoding="utf-8")
-    script = (files("core.report") / "templates" / "report.js").read_text(encoding="utf-8")
-    environment.globals |= {
-        "policy": POLICY,
-        "font": FONT,
-        "fonts": Markup(font_faces()),
-        "styles": Markup(styles),
-        "bundle": Markup(script_bundle()),
-        "script": Markup(script),
-    }
-    return environment
+    return templates().get_template("report.html.j2").render(context)
