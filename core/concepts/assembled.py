@@ -56,7 +56,7 @@ def _aligned(one: ScannedSAE, ids: list[str]) -> ScannedSAE:
 
 
 def _streams(saes: Sequence[ScannedSAE], shards: Sequence[Path]) -> dict[int, Float[np.ndarray, "N D"]]:
-    """The stream at the last token of each sentence, by layer; that of the SAEs' own site where none reads the stream."""
+    """The stream at the last token of each sentence, by layer; the SAEs' own site where none reads the stream."""
     sites = {one.card.site for one in saes}
     site = STREAM if STREAM in sites else saes[0].card.site
     found = {}

@@ -1,4 +1,4 @@
-"""The same direction in other SAEs: the decoder row nearest to a feature's among SAEs of its layer and its neighbours."""
+"""The same direction in other SAEs: the decoder row nearest to a feature's, in SAEs of its layer and those beside."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -108,7 +108,7 @@ def _onsets(report: ScanReport) -> Figure:
         for title in titles.values()
     ]
     caption = (
-        "At which word a feature begins to fire, in held-out sentences by label: the share in which it has fired by the "
-        "end of each word. A feature that waits for the concept rises late, and for label 3 alone."
+        "At which word a feature begins to fire, in held-out sentences by label: the share in which it has fired by "
+        "the end of each word. A feature that waits for the concept rises late, and for label 3 alone."
     )
     return Figure(alt.concat(*panels, columns=2), caption)
