@@ -2,12 +2,16 @@
 
 import typer
 
-from cli import concept_registry
+from cli import concept_registry, concept_scan
 
 app = typer.Typer(
     no_args_is_help=True,
     help="""Look for a concept in labelled sentences: which features of which SAEs respond to it.
 
-    [dim]saeflow concept registry --saelens --model gemma-2-2b --width 16k[/dim]""",
+    [dim]saeflow concept scan aggression --study demo  ·  saeflow concept top aggression
+    saeflow concept registry --saelens --model gemma-2-2b --width 16k[/dim]""",
 )
+app.command()(concept_scan.scan)
+app.command()(concept_scan.top)
+app.command(name="list")(concept_scan.list_)
 app.command()(concept_registry.registry)

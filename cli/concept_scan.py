@@ -29,7 +29,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field: --set ranking.top=200. May be repeated."),
 ]
-_SHOWN = ("rank", "sae", "feature", "support", "spearman", "q_spearman", "auroc_3_0_held_out", "auroc_3_0_low")
+_SHOWN = ("rank", "sae", "feature", "support", "spearman", "q_spearman", "auroc_3_0_held_out", "auroc_3_0_held_out_low")
 
 
 def scan(

@@ -1,5 +1,6 @@
 """A concept scan: sentences read, run through the model, encoded by each SAE, and all features ranked."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,22 +17,29 @@ from core.concepts.matched import decoder_matches
 from core.concepts.output_score import chosen_sentences, output_scores
 from core.concepts.promoted import promoted_features, tokens_of
 from core.concepts.ranking import rank_concept as rank
-from core.concepts.sentences import load_sentences, read_labelled, save_sentences
+from core.concepts.sentences import SENTENCES, load, save
+from core.concepts.sentences import read_sentences as read
 from core.report.concept import collect_scan, write_scan_report
 from core.sae.architectures import SparseAutoencoder
 from core.sae.pretrained import open_pretrained
 from core.study.concept_scan import OutputConfig, RankingSettings
 from core.study.model import CaptureConfig
+from core.study.scan import ConceptConfig
 from tasks.context import Work
 from tasks.models import device_of, open_model
 
 
 def read_sentences(work: Work) -> Mapping[str, float]:
     """Check the labelled sentences, put them into families and splits, and write them."""
-    recipe = work.recipe
-    found = read_labelled(Path(work.unit.knobs["path"]), recipe["language"], recipe["held_out"], recipe["seed"])
-    save_sentences(found, work.out)
+    concept = ConceptConfig.model_validate(work.recipe["concept"] | {"sentences": work.unit.knobs["path"]})
+    found = read(Path(concept.sentences), concept)
+    save(found, work.out / SENTENCES)
+    (work.out / "summary.json").write_text(json.dumps({"sentences": found.height}) + "\n", encoding="utf-8")
     return {"sentences": found.height, "families": found["family"].n_unique()}
+
+
+def _sentences(work: Work) -> pl.DataFrame:
+    return load(work.input("sentences") / SENTENCES)
 
 
 def capture_fragments(work: Work) -> Mapping[str, float]:
@@ -44,7 +52,7 @@ def capture_fragments(work: Work) -> Mapping[str, float]:
         max_caption_tokens=recipe["max_tokens"],
         token_budget=work.unit.knobs["token_budget"],
     )
-    sentences = load_sentences(work.input("sentences"))[start:stop]
+    sentences = _sentences(work)[start:stop]
     job = sentence_job(sentences, recipe["language"], config)
     summary = capture_shard(open_model(work), job, work.out, work.progress)
     for drop in summary.drops:
@@ -58,7 +66,7 @@ def encode_sae(work: Work) -> Mapping[str, float]:
     shards = shards_of(work.inputs("fragments"), entry["site"])
     table = LayerTable.open(shards, int(entry["layer"]))
     sae = open_pretrained(Path(work.unit.knobs["folder"]), table.d_model).to(device)
-    rows = fragment_rows(captured_tokens(shards), load_sentences(work.input("sentences")))
+    rows = fragment_rows(captured_tokens(shards), _sentences(work))
     fragments, out = Fragments(table, rows), Target(work.out, work.recipe["precision"])
     source = ScanSource(
         key=entry["key"],
@@ -78,9 +86,7 @@ def encode_sae(work: Work) -> Mapping[str, float]:
 
 def rank_concept(work: Work) -> Mapping[str, float]:
     """Rank all features of all SAEs on one split, and score the best on the other, beside baselines."""
-    sentences, beside = assemble(
-        load_sentences(work.input("sentences")), work.inputs("scanned"), work.inputs("fragments")
-    )
+    sentences, beside = assemble(_sentences(work), work.inputs("scanned"), work.inputs("fragments"))
     found = rank(sentences, beside, RankingSettings.model_validate(work.recipe["ranking"]))
     found.save(work.out)
     return found.metrics()
@@ -91,18 +97,18 @@ def examine_features(work: Work) -> Mapping[str, float]:
     whether the model's continuation turns towards the concept when they are promoted."""
     config = OutputConfig.model_validate(work.recipe["output"])
     top = pl.read_parquet(work.input("ranking") / "top_features.parquet", glob=False)
-    sentences = chosen_sentences(load_sentences(work.input("sentences")), config.sentences, config.seed)
+    sentences = chosen_sentences(_sentences(work), config.sentences, config.seed)
     folders = {key: Path(folder) for key, folder in work.unit.knobs["folders"].items()}
 
-    def load(key: str) -> SparseAutoencoder:
+    def opened(key: str) -> SparseAutoencoder:
         return open_pretrained(folders[key], None)
 
     loaded, shown = open_model(work), top.head(work.recipe["shown"])
-    promoted = promoted_features(top, work.inputs("scanned"), load, config) if config.features else []
+    promoted = promoted_features(top, work.inputs("scanned"), opened, config) if config.features else []
     tables = {
         "output_scores": output_scores(loaded, sentences, promoted, config, work.progress),
-        "matches": decoder_matches(shown, work.recipe["saes"], load),
-        "tokens": tokens_of(shown, load, loaded),
+        "matches": decoder_matches(shown, work.recipe["saes"], opened),
+        "tokens": tokens_of(shown, opened, loaded),
     }
     for name, table in tables.items():
         table.write_parquet(work.out / f"{name}.parquet", compression="zstd", statistics=False)

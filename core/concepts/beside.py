@@ -14,8 +14,8 @@ from core.concepts.held_out import compare
 from core.concepts.measures import AUROCS, Auroc
 from core.concepts.pairs import family_codes
 from core.concepts.scores import Scores, score_features
-from core.concepts.settings import RankingSettings
 from core.stats.intervals import bootstrap_auroc
+from core.study.concept_scan import RankingSettings
 
 FEATURE = "chosen feature"
 RANDOM = "random dictionary"

@@ -13,8 +13,8 @@ from core.concepts.pairs import family_codes
 from core.concepts.permuted import Best
 from core.concepts.scores import RANKING, Measured, Scores
 from core.concepts.second_look import isotonic_r2, kendall, partial_spearman, stability
-from core.concepts.settings import RankingSettings
 from core.stats.intervals import bootstrap_auroc
+from core.study.concept_scan import RankingSettings
 
 _HELD_OUT = ("held_out", "held_out_low", "held_out_high")
 _COLUMNS: dict[str, Any] = {

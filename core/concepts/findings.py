@@ -13,9 +13,9 @@ from core.concepts.beside import FEATURE
 from core.concepts.full_sentences import FullSentences
 from core.concepts.held_out import exchange_p
 from core.concepts.measures import AUROCS, MEASURES, SPEARMAN, Auroc
-from core.concepts.settings import RankingSettings
 from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.families import ALPHA
+from core.study.concept_scan import RankingSettings
 
 _QUANTITIES = {
     SPEARMAN.name: "largest |Spearman correlation| of a feature with the label",

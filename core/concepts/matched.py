@@ -59,7 +59,7 @@ def decoder_matches(
 
 
 def _is_near(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return one["site"] == other["site"] and abs(one["layer"] - other["layer"]) <= REACH
+    return bool(one["site"] == other["site"] and abs(one["layer"] - other["layer"]) <= REACH)
 
 
 def _directions(

@@ -84,7 +84,7 @@ def _as_long(vectors: Float[Tensor, "K D"], own: Float[Tensor, " D"]) -> Float[T
     return scaled
 
 
-TOKENS = pl.Schema({"sae": pl.String, **PROMOTED})
+TOKENS = pl.Schema([("sae", pl.String()), *PROMOTED.items()])
 """Tokens that features promote and suppress by their direct path, as `core.features.influence.PROMOTED`."""
 
 

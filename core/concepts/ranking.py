@@ -1,7 +1,9 @@
 """The ranking of a concept scan: which features of which SAEs go with a concept, and how far that can be relied on."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,10 @@ from core.concepts.full_sentences import FullSentences, check_sentences
 from core.concepts.measures import AUROCS, MEASURES
 from core.concepts.permuted import best_of, permutation_table
 from core.concepts.scores import Scores, score_features
-from core.concepts.settings import RankingSettings
 from core.errors import BadInput
-from core.stats.estimate import Estimate
+from core.stats.estimate import Estimate, measured
 from core.stats.families import ALPHA
+from core.study.concept_scan import RankingSettings
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,18 @@ class ConceptRanking:
     tables: Mapping[str, pl.DataFrame]
     estimates: tuple[Estimate, ...]
     summary: Mapping[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write each table as Parquet, and `summary.json` with the estimates."""
+        for name, table in self.tables.items():
+            table.write_parquet(folder / f"{name}.parquet", compression="zstd", statistics=False)
+        document = {**self.summary, "estimates": [one.as_json() for one in self.estimates]}
+        (folder / "summary.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+    def metrics(self) -> dict[str, float]:
+        """The estimates and counts as flat numbers."""
+        counts = {name: float(self.summary[name]) for name in ("saes", "features", "tested", "silent", "rare")}
+        return {**counts, **measured(self.estimates)}
 
 
 def rank_concept(sentences: FullSentences, beside: Beside, settings: RankingSettings) -> ConceptRanking:

@@ -6,17 +6,17 @@ import polars as pl
 from core.concepts.full_sentences import HELD_OUT, LABELS
 from core.concepts.scanned import ScannedSAE
 
-_TOKEN = pl.Struct({"token": pl.String, "value": pl.Float64})
+_TOKEN = pl.Struct([pl.Field("token", pl.String), pl.Field("value", pl.Float64)])
 EXAMPLES = pl.Schema(
-    {
-        "sae": pl.String,
-        "feature": pl.UInt32,
-        "label": pl.Int8,
-        "sentence_id": pl.String,
-        "max": pl.Float64,
-        "full": pl.Float64,
-        "strip": pl.List(_TOKEN),
-    }
+    [
+        ("sae", pl.String()),
+        ("feature", pl.UInt32()),
+        ("label", pl.Int8()),
+        ("sentence_id", pl.String()),
+        ("max", pl.Float64()),
+        ("full", pl.Float64()),
+        ("strip", pl.List(_TOKEN)),
+    ]
 )
 """One row a feature and sentence: the maximum over its fragments, the activation at its end, and that at each token."""
 ONSETS = pl.Schema(
@@ -59,7 +59,8 @@ def onsets(scanned: ScannedSAE, sentences: pl.DataFrame, feature: int) -> pl.Dat
         if own.is_empty():
             continue
         first = own["word"].cast(pl.Float64).fill_null(np.inf).to_numpy()
-        for word in range(1, int(own["words"].median() or 0) + 1):
+        median = float(np.median(own["words"].to_numpy()))
+        for word in range(1, int(median) + 1):
             rows.append((label, word, float((first <= word).mean()), own.height))
     table = pl.DataFrame(rows, schema=["label", "word", "share", "sentences"], orient="row")
     return table.with_columns(*_names(scanned, feature)).select(ONSETS.names()).cast(ONSETS)

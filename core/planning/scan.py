@@ -84,12 +84,8 @@ def scan_roots(scan: ConceptScan, sources: ScanSources) -> ScanRoots:
     """The units that need no other unit's output to be named."""
     package = sources.model.package
     converted = convert_unit(package, sources.model.content) if package is not None else None
-    recipe = {
-        "content": sources.sentences_content,
-        "language": scan.language,
-        "held_out": scan.held_out,
-        "seed": scan.seed,
-    }
+    concept = scan.model_dump(mode="json", include={"name", "description", "language", "held_out", "seed"})
+    recipe = {"content": sources.sentences_content, "concept": concept}
     return ScanRoots(READ_SENTENCES.unit("", recipe, knobs={"path": str(sources.sentences)}), converted)
 
 

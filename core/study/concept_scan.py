@@ -6,21 +6,9 @@ from pydantic import Field
 
 from core.study import variant as names
 from core.study.layers import Layers
-from core.study.model import Language, TrackingConfig
+from core.study.model import TrackingConfig
+from core.study.scan import ConceptConfig
 from core.study.section import Positive, Section
-
-
-class ConceptConfig(Section):
-    """A concept: what it is, and the sentences that show it."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    """Short name, used in runs, reports and folders."""
-    description: str = ""
-    """What the concept is, and what each strength of it means; opens the report."""
-    sentences: str
-    """CSV or Parquet with columns `sentence` and `concept_strength_label`, from the concept file's folder on."""
-    language: Language = "en"
-    """Language of the sentences."""
 
 
 class FragmentConfig(Section):
@@ -88,16 +76,12 @@ class ConceptScan(ConceptConfig):
     """Precision in which activations are kept."""
     fragments: FragmentConfig = FragmentConfig()
     """Forward passes."""
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Share of sentences that choose nothing: estimates are of them. Families of sentences stay together."""
     ranking: RankingSettings = RankingSettings()
     """Ranking."""
     output: OutputConfig = OutputConfig()
     """Promoted features."""
     shown: Positive = 20
     """Features in the report, the best first."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the split and of random dictionaries."""
     tracking: TrackingConfig = TrackingConfig(experiment="saeflow-concepts")
     """MLflow."""
 

@@ -37,8 +37,14 @@ def _facts(
     yield "Spearman", _interval(row, "spearman", "spearman_low", "spearman_high")
     yield "q", powers(text.p_value(row["q_spearman"]))
     yield "p of the best", powers(text.p_value(row["p_best"]))
-    yield "AUROC, 3 against 0", _interval(row, "auroc_3_0_held_out", "auroc_3_0_low", "auroc_3_0_high")
-    yield "AUROC, 2–3 against 0–1", _interval(row, "auroc_23_01_held_out", "auroc_23_01_low", "auroc_23_01_high")
+    yield (
+        "AUROC, 3 against 0",
+        _interval(row, "auroc_3_0_held_out", "auroc_3_0_held_out_low", "auroc_3_0_held_out_high"),
+    )
+    yield (
+        "AUROC, 2–3 against 0–1",
+        _interval(row, "auroc_23_01_held_out", "auroc_23_01_held_out_low", "auroc_23_01_held_out_high"),
+    )
     yield "Partial Spearman", escape(text.number(row["partial_spearman"]))
     yield "Kendall τ-b", escape(text.number(row["kendall"]))
     yield "Isotonic R²", escape(text.number(row["isotonic_r2"]))

@@ -8,7 +8,7 @@ import polars as pl
 
 from core.concepts.capturing import dropped_sentences
 from core.concepts.scanned import ScannedSAE
-from core.concepts.sentences import load_sentences
+from core.concepts.sentences import SENTENCES, load
 from core.concepts.shown import EXAMPLES, ONSETS, examples, onsets
 from core.stats.estimate import Estimate
 from core.store.artifacts import Artifact, ArtifactStore, read_json
@@ -54,7 +54,7 @@ def collect_scan(
     """
     folders = {role: [store.path(artifact) for artifact in artifacts] for role, artifacts in inputs.items()}
     ranking, output = folders["ranking"][0], folders["output"][0]
-    sentences = load_sentences(folders["sentences"][0])
+    sentences = load(folders["sentences"][0] / SENTENCES)
     opened = {one.card.key: one for one in map(ScannedSAE.open, folders["scanned"])}
     top = _read(ranking / "top_features.parquet").head(recipe["scan"]["shown"])
     summary = read_json(ranking / "summary.json")

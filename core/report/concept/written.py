@@ -34,8 +34,8 @@ _TOP = (
     "q_spearman",
     "partial_spearman",
     "auroc_3_0_held_out",
-    "auroc_3_0_low",
-    "auroc_3_0_high",
+    "auroc_3_0_held_out_low",
+    "auroc_3_0_held_out_high",
     "stability",
 )
 
