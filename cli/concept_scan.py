@@ -29,7 +29,15 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a field: --set ranking.top=200. May be repeated."),
 ]
-_SHOWN = ("rank", "sae", "feature", "support", "spearman", "q_spearman", "auroc_3_0_held_out", "auroc_3_0_held_out_low")
+_SHOWN = {
+    "sae": "sae",
+    "feature": "feature",
+    "spearman": "spearman",
+    "q_spearman": "q",
+    "auroc_3_0_held_out": "AUROC",
+    "auroc_3_0_held_out_low": "AUROC_low",
+    "auroc_3_0_held_out_high": "AUROC_high",
+}
 
 
 def scan(
@@ -99,7 +107,7 @@ def top(
     record = _scanned(workspace, concept)
     folder = workspace.store.path(Artifact.from_ref(record["ranking"]))
     table = pl.read_parquet(folder / "top_features.parquet", glob=False)
-    shown = table if as_json else table.select(_SHOWN)
+    shown = table if as_json else table.select(pl.col(name).alias(word) for name, word in _SHOWN.items())
     lines = (
         "Chosen on the selection split; AUROC (label 3 against 0) is of the held-out one, its interval over families.",
         "q corrects over all tested features of all SAEs and all measures.",

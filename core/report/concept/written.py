@@ -1,10 +1,11 @@
 """Write the report of a concept scan: a page that fetches nothing, and the same in Markdown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from markupsafe import Markup
 
 from core.figures.writers import FigureFile, write_figure
 from core.report import text
@@ -17,6 +18,7 @@ from core.report.model import ShownTable
 from core.report.pictures import Pictures
 from core.report.rendering import figure_view, templates
 from core.report.sentences import sentences
+from core.stats.estimate import Estimate
 from core.study.variant import title
 
 PAGE, MARKDOWN = "report.html", "report.md"
@@ -54,7 +56,8 @@ def write_scan_report(report: ScanReport, out: Path) -> Path:
         "title": title(report.scan),
         "description": report.scan["description"],
         "facts": tuple(_facts(report)),
-        "findings": tuple(text.mixed(line) for line in sentences(report.estimates)),
+        "findings": _said(one for one in report.estimates if one.answers or one.described),
+        "beside": _said(one for one in report.estimates if not (one.answers or one.described)),
         "figures": dict(zip(drawn, views, strict=True)),
         "tables": tuple(_view(name, heading, report.tables[name]) for name, heading in _SHOWN),
         "top": _view("top_features", "The best features", report.top.select(_TOP)),
@@ -71,6 +74,10 @@ def write_scan_report(report: ScanReport, out: Path) -> Path:
     (out / PAGE).write_text(templates().get_template("concept.html.j2").render(context), encoding="utf-8")
     (out / MARKDOWN).write_text("\n".join(_markdown(report, drawn)) + "\n", encoding="utf-8")
     return out / PAGE
+
+
+def _said(estimates: Iterable[Estimate]) -> tuple[Markup, ...]:
+    return tuple(text.mixed(line) for line in sentences(estimates))
 
 
 def _view(name: str, heading: str, table: pl.DataFrame) -> TableView:
