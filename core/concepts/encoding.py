@@ -31,7 +31,7 @@ class ReadableRows(StreamRows, Protocol):
 @dataclass(frozen=True)
 class Fragments:
     """The stream at one layer and site, and what each of its rows is a fragment of (`FRAGMENTS` of
-    core.concepts.capturing)."""
+    core.concepts.fragments)."""
 
     stream: ReadableRows
     rows: pl.DataFrame
@@ -76,7 +76,7 @@ def finish_scan(rows: pl.DataFrame, num_features: int, source: ScanSource, targe
     rows.write_parquet(target.folder / ROWS, compression="zstd", statistics=False)
     entries = len(np.load(target.folder / "csr_features.npy", mmap_mode="r", allow_pickle=False))
     card = ScanCard(
-        **source.model_dump(),
+        **source.model_dump(include=set(ScanSource.model_fields)),
         features=num_features,
         fragments=rows.height,
         sentences=int(rows["is_full"].sum()),

@@ -10,7 +10,8 @@ import polars as pl
 from jaxtyping import Float, Int
 
 from core.concepts.card import ScanCard
-from core.errors import BadInput
+from core.concepts.fragments import FRAGMENTS
+from core.errors import BadInput, first_line
 from core.features.activation_store import ROWS
 from core.features.backends.csc import CscColumns
 from core.features.backends.loader import Activations, told
@@ -28,7 +29,7 @@ _NAMES = ("indptr", "features", "values")
 @dataclass(frozen=True, repr=False)
 class ScannedSAE:
     """The activations of one SAE's features over the fragments, which `rows` describes in their order (`FRAGMENTS` of
-    core.concepts.capturing). Matrices have a row per sentence, in the order of `sentences`."""
+    core.concepts.fragments). Matrices have a row per sentence, in the order of `sentences`."""
 
     folder: Path
     card: ScanCard
@@ -42,12 +43,11 @@ class ScannedSAE:
             BadInput: a file is missing or damaged, or the files do not fit each other.
         """
         card = ScanCard.read(folder)
-        with told(folder, _FIX):
-            rows = pl.read_parquet(folder / ROWS, glob=False)
-        found = cls(folder, card, rows)
+        found = cls(folder, card, _read_rows(folder / ROWS))
         indptr, features, values = found._csr
-        fits = len(indptr) - 1 == rows.height == card.fragments and int(indptr[-1]) == len(features) == len(values)
-        if not fits or found.columns.num_features != card.features:
+        shape = (len(indptr) - 1, found.columns.num_features, found.rows.height)
+        whole = len(indptr) > 0 and int(indptr[-1]) == len(features) == len(values)
+        if not whole or shape != (card.fragments, card.features, card.fragments):
             raise BadInput(f"{folder}: its files do not fit each other; {_FIX}")
         return found
 
@@ -90,11 +90,12 @@ class ScannedSAE:
         from scipy import sparse
 
         ends = (self._last + 1).tolist()
-        parts = [_maxima(*self.csr(*span)[1:]) for span in zip([0, *ends[:-1]], ends, strict=True)]
+        parts = [_maxima(*self.csr(*span)[1:]) for span in zip([0, *ends], ends, strict=False)]
         counts = [len(own) for own, _ in parts]
-        content = [np.concatenate([np.zeros(0, kind), *own]) for kind, own in zip(_KINDS, zip(*parts, strict=True))]
+        active = np.concatenate([np.zeros(0, np.int64), *(own for own, _ in parts)])
+        values = np.concatenate([np.zeros(0, np.float32), *(own for _, own in parts)])
         bounds = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        return sparse.csr_array((content[1], content[0], bounds), shape=(len(parts), self.card.features))
+        return sparse.csr_array((values, active, bounds), shape=(len(parts), self.card.features))
 
     def control(self) -> "sparse.csr_array | None":
         """A random dictionary's activations at the last token of each sentence, [N, F]; null where none was written.
@@ -132,7 +133,14 @@ class ScannedSAE:
         return f"<{self.card.key}: {self.card.features} features, {self.card.sentences} sentences>"
 
 
-_KINDS = (np.int64, np.float32)
+def _read_rows(path: Path) -> pl.DataFrame:
+    try:
+        rows = pl.read_parquet(path, glob=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise BadInput(f"{path}: cannot be read ({first_line(error)}); {_FIX}") from error
+    if dict(rows.schema) != FRAGMENTS:
+        raise BadInput(f"{path}: has not the columns {', '.join(FRAGMENTS)}; {_FIX}")
+    return rows
 
 
 def _mapped(folder: Path) -> tuple[np.ndarray[Any, Any], ...]:

@@ -99,7 +99,7 @@ class SparseRows:
 
 def _narrowed(values: Float[np.ndarray, " nnz"]) -> Float[np.ndarray, " nnz"]:
     largest = float(values.max(initial=0.0))
-    if largest > _FLOAT16.max:
+    if largest > float(_FLOAT16.max):
         raise BadInput(f"an activation of {largest:,.0f} does not fit into float16 (up to 65,504); store float32")
     return np.maximum(values.astype(np.float16), _FLOAT16.smallest_subnormal)
 

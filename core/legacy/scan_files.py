@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +20,7 @@ import polars as pl
 from jaxtyping import Float
 from numpy.lib import format as npy
 
-from core.concepts.capturing import fragments_of
+from core.concepts.fragments import fragments_of
 from core.errors import BadInput, first_line
 from core.features.columns import block_rows
 
@@ -96,18 +97,24 @@ class OldScan:
 def rows_of(own: pl.DataFrame, sentence_id: str) -> pl.DataFrame:
     """The fragments of one sentence (`whole_sentences`) in the columns of a scan's rows.
 
-    A fragment's end in the sentence is known by its text, which older scripts stripped; one that spells part of a
-    character counts to the end of the one before it.
+    Where a token ends in the sentence is known by its fragment's text, which older scripts stripped.
     """
     text = str(own["original_sentences"][0])
     lead = len(text) - len(text.lstrip())
-    ends: list[int] = []
+    ends = [lead]
     for fragment in own["fragments"]:
-        end = lead + len(fragment) if fragment and text[lead:].startswith(fragment) else 0
-        ends.append(max(end, ends[-1] if ends else 0))
+        ends.append(max(_end(text, lead, fragment, ends[-1]), ends[-1]))
     ends[-1] = len(text)
-    tokens = [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    return fragments_of(sentence_id, text, ends, tokens)
+    tokens = [text[start:end] for start, end in pairwise([0, *ends[1:]])]
+    return fragments_of(sentence_id, text, ends[1:], tokens)
+
+
+def _end(text: str, lead: int, fragment: str, before: int) -> int:
+    """Behind what the fragment spells; a token that is part of a character goes to its end, one of space beyond it."""
+    spelt = lead + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text[lead:], fragment, strict=False)))
+    partial = spelt < lead + len(fragment)
+    space = spelt == before and text[before : before + 1].isspace()
+    return spelt + 1 if partial or space else spelt
 
 
 @contextmanager
