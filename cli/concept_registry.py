@@ -1,11 +1,26 @@
 """`saeflow concept registry`: which SAEs of a model there are, written down for scans, and checked."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from cli.registry_options import (
+    CheckOption,
+    ConfigurationsOption,
+    FolderOption,
+    ListingOption,
+    ModelFolderOption,
+    ModelOption,
+    NumLayersOption,
+    OutOption,
+    ReleaseOption,
+    RepositoryOption,
+    SaelensOption,
+    SiteOption,
+    StrictOption,
+    StudyOption,
+    WidthOption,
+)
 from cli.registry_table import tell_checked, tell_found, tell_registry
 from cli.terminal import console, warn
 from core.concepts.configurations import GEMMA_SCOPE_REPOSITORY, configured_entries
@@ -20,44 +35,26 @@ from core.lm.packages import PACKAGE_PREFIX
 from core.lm.shape import ModelShape, model_names, read_shape
 from core.reading.records import open_by_name
 from core.sae.places import HUB
-from core.study.sites import STREAM, Site
+from core.study.sites import STREAM
 from flows.runtime.settings import read_settings, started_in
 
 
 def registry(
-    saelens: Annotated[
-        bool, typer.Option("--saelens", help="From the list of the installed SAELens, which is not imported.")
-    ] = False,
-    listing: Annotated[
-        Path | None, typer.Option(help="From this pretrained_saes.yaml: SAELens' list, which lies in its wheel.")
-    ] = None,
-    configurations: Annotated[
-        Path | None, typer.Option(help="From a JSON list of layers and L0s, as gemma_scope_16k_configurations.json.")
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option(help="From all SAEs below a folder: SAELens, sparsify, Gemma Scope 1 or 2.")
-    ] = None,
-    study: Annotated[str | None, typer.Option(help="From the SAEs of a study that has run in the workspace.")] = None,
-    check: Annotated[
-        Path | None, typer.Option(help="Hold a registry against the files that it names; makes none.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="The model that the SAEs read, such as gemma-2-2b.")] = None,
-    width: Annotated[str | None, typer.Option(help="Only SAEs of so many features: 16384, or 16k.")] = None,
-    site: Annotated[Site, typer.Option(help="Only SAEs that read this of a layer.")] = STREAM,
-    release: Annotated[str, typer.Option(help="Only SAELens releases of this name, which may hold * and ?.")] = "*",
-    repository: Annotated[
-        str, typer.Option(help="With --configurations: where its paths start, OWNER/NAME on the hub or a folder.")
-    ] = GEMMA_SCOPE_REPOSITORY,
-    num_layers: Annotated[
-        int | None, typer.Option(min=1, help="How many layers the model has, to tell which have no SAE.")
-    ] = None,
-    model_folder: Annotated[
-        str | None, typer.Option(help="The model's folder, or hub:OWNER/NAME: its config.json tells layers and width.")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="With --check: an SAE that cannot be used is an error, not skipped.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option(help="Write the registry to this YAML file.")] = None,
+    saelens: SaelensOption = False,
+    listing: ListingOption = None,
+    configurations: ConfigurationsOption = None,
+    folder: FolderOption = None,
+    study: StudyOption = None,
+    check: CheckOption = None,
+    model: ModelOption = None,
+    width: WidthOption = None,
+    site: SiteOption = STREAM,
+    release: ReleaseOption = "*",
+    repository: RepositoryOption = GEMMA_SCOPE_REPOSITORY,
+    num_layers: NumLayersOption = None,
+    model_folder: ModelFolderOption = None,
+    strict: StrictOption = False,
+    out: OutOption = None,
 ) -> None:
     """Write down which SAEs of a model there are: a registry, which a scan takes its SAEs from.
 
@@ -69,17 +66,15 @@ def registry(
     saeflow concept registry --folder my-saes --out mine.yaml  ·  saeflow concept registry --study demo
     saeflow concept registry --check gemma.yaml --model-folder hub:google/gemma-2-2b[/dim]
     """
-    given = {
-        "--saelens": saelens or listing,
-        "--configurations": configurations,
-        "--folder": folder,
-        "--study": study,
-        "--check": check,
-    }
-    named = [option for option, value in given.items() if value]
-    if len(named) != 1:
-        said = f"{' and '.join(named)} were given" if named else "nothing was given"
-        raise BadInput(f"say where the SAEs come from, with one of {', '.join(given)} (--listing FILE); {said}")
+    _refuse_several(
+        {
+            "--saelens": saelens or listing,
+            "--configurations": configurations,
+            "--folder": folder,
+            "--study": study,
+            "--check": check,
+        }
+    )
     reader = _reader(model_folder)
     if check is not None:
         _check(check, reader, strict)
@@ -94,9 +89,21 @@ def registry(
     else:
         path = _here(listing) if listing is not None else installed_listing()
         found, origin = saelens_entries(path, wanted, release), path.name
-    made = found.registry(origin, num_layers or (reader.shape.num_layers if reader is not None else None))
-    if made.num_layers is not None:
-        check_layers(made, made.num_layers)
+    _give(found, origin, num_layers or (reader.shape.num_layers if reader is not None else None), out)
+
+
+def _refuse_several(sources: Mapping[str, object]) -> None:
+    named = [option for option, value in sources.items() if value]
+    if len(named) != 1:
+        said = f"{' and '.join(named)} were given" if named else "nothing was given"
+        raise BadInput(f"say where the SAEs come from, with one of {', '.join(sources)} (--listing FILE); {said}")
+
+
+def _give(found: Found, origin: str, num_layers: int | None, out: Path | None) -> None:
+    """Show the registry, and write it where it was asked to be."""
+    made = found.registry(origin, num_layers)
+    if num_layers is not None:
+        check_layers(made, num_layers)
     tell_registry(made)
     tell_found(found)
     if out is None:

@@ -28,7 +28,7 @@ def tell_registry(registry: Registry) -> None:
     console.print(table)
     known = sum(entry.neuronpedia is not None for entry in entries)
     total = sum(entry.width for entry in entries)
-    console.print(f"  {len(entries)} SAEs, {total:,} features; {known} have a Neuronpedia id")
+    console.print(f"  SAEs: {len(entries)}; features: {total:,}; with a Neuronpedia id: {known}")
     console.print(f"  {_missing(registry)}")
     if alike := registry.alike():
         pair = " and ".join(one.key for one in alike[0][:2])

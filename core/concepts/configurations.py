@@ -95,7 +95,8 @@ def _within(where: str, one: Mapping[str, Any], l0: object, wanted: Wanted) -> t
         if l0 is None or width is None:
             raise BadInput(f"{where}: neither path, nor L0 and width, from which Gemma Scope's paths are made")
         short = short_width(width) if isinstance(width, int) else width
-        return f"layer_{one['layer']}/width_{short}/average_l0_{l0}", FORMATS[GEMMA_SCOPE]
+        sparsity = f"{l0:g}" if isinstance(l0, float) else l0
+        return f"layer_{one['layer']}/width_{short}/average_l0_{sparsity}", FORMATS[GEMMA_SCOPE]
     path = PurePosixPath(str(stated))
     if path.is_absolute() or ".." in path.parts:
         raise BadInput(f"{where}: path {stated!r} leads out of the repository; write it from there on")

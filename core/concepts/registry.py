@@ -62,12 +62,14 @@ class Registry(Section):
     """The model that they read, by its name on the hub or in TransformerLens."""
     num_layers: Positive | None = None
     """How many layers the model has, where it is known."""
-    entries: Annotated[tuple[SAEEntry, ...], Field(min_length=1)]
+    entries: tuple[SAEEntry, ...]
     """The autoencoders."""
 
     @field_validator("entries")
     @classmethod
     def _distinct(cls, entries: tuple[SAEEntry, ...]) -> tuple[SAEEntry, ...]:
+        if not entries:
+            raise ValueError("entries is empty; a registry has one SAE or more")
         for field in ("key", "path"):
             value, count = Counter(getattr(entry, field) for entry in entries).most_common(1)[0]
             if count > 1:
@@ -164,7 +166,7 @@ def parse_entry(raw: Mapping[str, object], origin: str) -> SAEEntry:
     except ValidationError as error:
         item = error.errors(include_url=False)[0]
         message = str(item["msg"]).removeprefix("Value error, ")
-        raise BadInput(f"{origin}: {item['loc'][0]}: {str(item['input'])[:80]!r} is wrong: {message}") from error
+        raise BadInput(f"{origin}: {item['loc'][0]}: {repr(item['input'])[:80]} is wrong: {message}") from error
 
 
 def check_layers(registry: Registry, num_layers: int) -> None:
@@ -197,7 +199,7 @@ def _explained(item: Any, raw: Mapping[str, Any]) -> str:
     if item["type"] == "missing":
         return f"{where}: missing; add it"
     message = str(item["msg"]).removeprefix("Value error, ")
-    return message if where == "entries" else f"{where}: {str(item['input'])[:80]!r} is wrong: {message}"
+    return message if where == "entries" else f"{where}: {repr(item['input'])[:80]} is wrong: {message}"
 
 
 def _with_paths(registry: Registry, change: Callable[[str], str]) -> Registry:

@@ -72,7 +72,7 @@ def check_registry(registry: Registry, reader: Reader | None, strict: bool = Fal
     """
     if reader is not None:
         check_layers(registry, reader.shape.num_layers)
-    names = [registry.model, *(reader.names if reader is not None else ())]
+    names = reader.names if reader is not None else [registry.model]
     usable: list[UsableSAE] = []
     skipped: list[SkippedSAE] = []
     for entry in registry.entries:

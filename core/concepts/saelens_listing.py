@@ -133,10 +133,15 @@ def saelens_entries(path: Path, wanted: Wanted, release: str = "*") -> Found:
 def _read(path: Path) -> Mapping[str, Any]:
     content = read_yaml(path)
     releases = content.values() if isinstance(content, Mapping) else ()
-    whole = all(isinstance(about, Mapping) and {"repo_id", "model", "saes"} <= about.keys() for about in releases)
-    if not releases or not whole:
+    if not releases or not all(map(_is_release, releases)):
         raise BadInput(f"{path}: not SAELens' {LISTING}: releases with repo_id, model and saes (SAELens 6)")
     return {str(name): {"conversion_func": None, **about} for name, about in content.items()}
+
+
+def _is_release(about: object) -> bool:
+    if not isinstance(about, Mapping) or not {"repo_id", "model", "saes"} <= about.keys():
+        return False
+    return all(isinstance(sae, Mapping) and {"id", "path"} <= sae.keys() for sae in about["saes"] or ())
 
 
 def _models(releases: Mapping[str, Any]) -> list[str]:
@@ -145,7 +150,7 @@ def _models(releases: Mapping[str, Any]) -> list[str]:
 
 def _each(releases: Mapping[str, Any]) -> Iterator[_Listed]:
     for name, about in releases.items():
-        yield from (_Listed(name, about, sae) for sae in about["saes"])
+        yield from (_Listed(name, about, sae) for sae in about["saes"] or ())
 
 
 def _entry(listed: _Listed, wanted: Wanted) -> SAEEntry | str:
