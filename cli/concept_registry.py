@@ -27,13 +27,14 @@ from core.concepts.configurations import GEMMA_SCOPE_REPOSITORY, configured_entr
 from core.concepts.registry import check_layers, read_registry, write_registry
 from core.concepts.registry_checks import Reader, check_registry
 from core.concepts.registry_entries import Found, Wanted, spelt_width
-from core.concepts.sae_folders import entry_of, folder_entries
+from core.concepts.sae_folders import folder_entries
 from core.concepts.saelens_listing import installed_listing, saelens_entries
 from core.errors import BadInput
 from core.lm.hub import snapshots
 from core.lm.packages import PACKAGE_PREFIX
 from core.lm.shape import ModelShape, model_names, read_shape
 from core.reading.records import open_by_name
+from core.reading.registry import entries_of
 from core.sae.places import HUB
 from core.study.sites import STREAM
 from flows.runtime.settings import read_settings, started_in
@@ -148,16 +149,9 @@ def _width(text: str | None) -> int | None:
 
 
 def _of_study(asked: str, wanted: Wanted) -> Found:
-    """A study's own SAEs: their L0 is the one measured on held-out rows."""
+    """A study's own SAEs."""
     opened = open_by_name(read_settings().workspace, asked)
-    metrics = opened.sae_metrics()
-    entries = []
-    for layer in opened.layers:
-        l0 = metrics[layer].get("held_out_l0") or None
-        site = opened.config["capture"]["site"]
-        known = {"key": f"{opened.key}/layer_{layer}", "layer": layer, "site": site, "l0": l0}
-        entries.append(entry_of(opened.sae_folder(layer), known))
-    return Found.of(wanted.model or _model(opened.config["model"]), entries, wanted, Counter())
+    return Found.of(wanted.model or _model(opened.config["model"]), entries_of(opened), wanted, Counter())
 
 
 def _model(model: dict[str, str | None]) -> str:

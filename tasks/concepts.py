@@ -10,9 +10,10 @@ from core.activations.capture import capture_shard
 from core.activations.table import LayerTable
 from core.activations.tokens import captured_tokens
 from core.concepts.assembled import assemble, shards_of
-from core.concepts.capturing import fragment_rows, sentence_job
+from core.concepts.capturing import sentence_job
 from core.concepts.card import ScanSource
 from core.concepts.encoding import Fragments, Target, encode_fragments, write_control
+from core.concepts.fragments import fragment_rows
 from core.concepts.matched import decoder_matches
 from core.concepts.output_score import chosen_sentences, output_scores
 from core.concepts.promoted import promoted_features, tokens_of

@@ -1,35 +1,33 @@
-"""The SAEs of a study that has run, as a registry."""
+"""The SAEs of a study that has run, as entries of a registry."""
 
 from core.concepts.registry import Registry, SAEEntry
+from core.concepts.sae_folders import entry_of
 from core.errors import BadInput
 from core.reading.study import OpenedStudy
-from core.sae.configs import CONFIG
-from core.store.artifacts import read_json
 
 
 def registry_of(study: OpenedStudy) -> Registry:
     """The SAEs of a study; its model is the registry's.
 
     Raises:
-        BadInput: it has none yet, or its model is a factory's.
+        BadInput: it has none yet, its model is a factory's, or a file is damaged.
     """
-    model = study.config["model"]["path"]
+    model = study.config["model"].get("path")
     if model is None or not study.layers:
         why = "its model is made by a factory" if model is None else "it has no SAE yet"
         raise BadInput(f"registry: study {study.title}: {why}; name another study or a file")
-    return Registry(model=str(model), entries=tuple(_entry(study, layer) for layer in study.layers))
+    return Registry(model=str(model), entries=tuple(entries_of(study)))
 
 
-def _entry(study: OpenedStudy, layer: int) -> SAEEntry:
-    sae = study.layer_artifacts(layer).sae
-    folder = study.workspace.store.path(sae)
-    metrics = study.workspace.store.manifest(sae).get("metrics", {})
-    return SAEEntry(
-        key=f"{study.title}/layer_{layer}",
-        layer=layer,
-        site=study.config["capture"]["site"],
-        width=int(read_json(folder / CONFIG)["d_sae"]),
-        l0=metrics.get("held_out_l0") or None,
-        format="sae_lens",
-        path=str(folder),
-    )
+def entries_of(study: OpenedStudy) -> list[SAEEntry]:
+    """An entry for each layer; L0 is the one measured on held-out rows.
+
+    Raises:
+        BadInput: a file is damaged.
+    """
+    metrics, site, entries = study.sae_metrics(), study.config["capture"]["site"], []
+    for layer in study.layers:
+        l0 = metrics[layer].get("held_out_l0") or None
+        known = {"key": f"{study.title}/layer_{layer}", "layer": layer, "site": site, "l0": l0}
+        entries.append(entry_of(study.sae_folder(layer), known))
+    return entries

@@ -107,8 +107,8 @@ def test_a_registry_of_a_studys_own_saes(tmp_path: Path) -> None:
     assert code == 0 and "acme-lm" in told_here, wrong
     made = read_registry(out)
     assert [(one.key, one.layer, one.l0, one.width) for one in made.entries] == [
-        ("cats-1/layer_0", 0, 1.75, F),
-        ("cats-1/layer_3", 3, 1.75, F),
+        ("cats/layer_0", 0, 1.75, F),
+        ("cats/layer_3", 3, 1.75, F),
     ]
     code, told_here, wrong = command(tmp_path, "--check", str(out), "--model-folder", str(config(tmp_path / "lm", 4)))
     assert (code, wrong) == (0, "") and "2 of 2 SAEs can be used" in told_here

@@ -1,0 +1,150 @@
+"""A concept scan over the mini study's SAEs: from sentences to the report, resumed, and with an SAE that is broken."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from mlflow import MlflowClient
+
+from core.store.artifacts import Artifact, ArtifactStore
+from tests.databases import CopyDatabases, linked_copy
+from tests.flows.commands import PROJECT, saeflow, saeflow_here
+
+pytestmark = pytest.mark.timeout(600)
+SETTINGS = {
+    "ranking": {"top": 40, "permutations": 200, "resamples": 50, "bootstrap": 200},
+    "output": {"features": 2, "sentences": 6, "controls": 19, "bootstrap": 200},
+    "shown": 4,
+    "layers": [9, 17],
+}
+CHANGES = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+
+
+@pytest.fixture(scope="module")
+def scanned(
+    mini_workspace: Path,
+    prefect_server: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    copy_databases: CopyDatabases,
+) -> Path:
+    """A workspace in which aggression was scanned for in two layers of the mini study."""
+    workspace = tmp_path_factory.mktemp("scanned") / "workspace"
+    linked_copy(mini_workspace, workspace, copy_databases)
+    ended = saeflow(workspace, "concept", "scan", "aggression", "--study", "mini", *CHANGES, api=prefect_server)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return workspace
+
+
+def record(workspace: Path) -> dict[str, Any]:
+    (path,) = (workspace / "scans").glob("concept-aggression*.json")
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def folders(workspace: Path, step: str) -> list[Path]:
+    store = ArtifactStore(workspace / "artifacts")
+    return [store.path(artifact) for artifact in store if artifact.step == step]
+
+
+def test_it_goes_from_sentences_to_a_report(scanned: Path) -> None:
+    sentences = pl.read_parquet(folders(scanned, "read_sentences")[0] / "sentences.parquet", glob=False)
+    assert len(folders(scanned, "encode_sae")) == 2
+    (ranking,) = folders(scanned, "rank_concept")
+    summary = json.loads((ranking / "summary.json").read_text("utf-8"))
+    assert summary["saes"] == 2 and summary["features"] == 256
+    assert sum(summary["sentences"].values()) == sentences.height
+    report = scanned / "reports"
+    (page,) = report.glob("concept-aggression*/report.html")
+    text = page.read_text("utf-8")
+    assert "Concept scan" in text and "What was found" in text and "mini/layer_17" in text
+    assert (page.parent / "figures" / "layers.png").stat().st_size > 5000
+
+
+def test_its_top_features_are_those_of_the_ranking(scanned: Path) -> None:
+    told = saeflow_here(scanned, "concept", "top", "aggression", "--n", "3", "--json")
+    rows = json.loads(told.stdout)["tables"]["top features"]
+    (ranking,) = folders(scanned, "rank_concept")
+    table = pl.read_parquet(ranking / "ranking.parquet", glob=False)
+    best = table.sort(pl.col("spearman").abs(), descending=True, maintain_order=True).head(3)
+    assert [(row["sae"], row["feature"]) for row in rows] == list(best.select("sae", "feature").iter_rows())
+    assert all(row["auroc_3_0_held_out_low"] <= row["auroc_3_0_held_out"] for row in rows)
+
+
+def test_output_scores_have_controls_and_an_interval(scanned: Path) -> None:
+    (examined,) = folders(scanned, "examine_features")
+    scores = pl.read_parquet(examined / "output_scores.parquet", glob=False)
+    assert scores.height == 2
+    for row in scores.iter_rows(named=True):
+        assert row["low"] <= row["score"] <= row["high"] and 0 < row["p"] <= row["q"] <= 1
+        assert row["draws"] == 0 or row["control_low"] <= row["control"] <= row["control_high"]
+    matches = pl.read_parquet(examined / "matches.parquet", glob=False)
+    assert matches.is_empty()  # layers 9 and 17 are no neighbours
+
+
+def test_mlflow_has_the_scan_with_its_numbers(scanned: Path) -> None:
+    client = MlflowClient(f"sqlite:///{scanned / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("saeflow-concepts")
+    (run,) = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
+    assert run.data.tags["saeflow.concept"] == "aggression"
+    assert run.data.metrics["saes"] == 2 and "feature.auroc_3_0" in run.data.metrics
+
+
+def test_what_is_there_is_never_made_again(scanned: Path, prefect_server: str) -> None:
+    words = ("concept", "scan", "aggression", "--study", "mini", *CHANGES)
+    assert "everything is there already" in saeflow_here(scanned, *words).stdout
+    encoded = folders(scanned, "encode_sae")
+    finished = {path.name: (path / "manifest.json").stat().st_mtime_ns for path in encoded}
+    lost, kept = encoded
+    files = {path.name: path.read_bytes() for path in lost.glob("c*.npy")}
+    shutil.rmtree(lost)
+    ended = saeflow(scanned, *words, api=prefect_server)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert (kept / "manifest.json").stat().st_mtime_ns == finished[kept.name]
+    assert (lost / "manifest.json").stat().st_mtime_ns != finished[lost.name]
+    assert {path.name: path.read_bytes() for path in lost.glob("c*.npy")} == files
+
+
+def test_gc_keeps_what_a_scan_needs(scanned: Path) -> None:
+    needed = {Artifact.from_ref(ref) for ref in record(scanned)["artifacts"]}
+    for artifact in needed:
+        store = ArtifactStore(scanned / "artifacts")
+        assert store.intact(artifact)
+    told = saeflow_here(scanned, "gc").stdout
+    assert "encode_sae" not in told and "rank_concept" not in told
+
+
+def test_a_broken_sae_is_left_out_and_named_and_strict_refuses_it(scanned: Path, tmp_path: Path) -> None:
+    written = saeflow_here(scanned, "concept", "registry", "--study", "mini", "--out", str(tmp_path / "mini.yaml"))
+    assert written.returncode == 0, written.stdout + written.stderr
+    broken = tmp_path / "broken"
+    shutil.copytree(folders(scanned, "train_sae")[0], broken)
+    (broken / "sae_weights.safetensors").write_bytes(b"no weights")
+    text = (tmp_path / "mini.yaml").read_text("utf-8")
+    first = next(line.split("path: ")[1].split(",")[0].rstrip("}") for line in text.splitlines() if "path: " in line)
+    (tmp_path / "mini.yaml").write_text(text.replace(first, str(broken)), encoding="utf-8")
+    model = str(PROJECT / "deployments" / "models" / "scene-captioner")
+    words = ("concept", "scan", "aggression", "--registry", str(tmp_path / "mini.yaml"), "--model", model)
+    strict = saeflow_here(scanned, *words, "--strict")
+    assert strict.returncode == 1 and "mini/layer_" in strict.stderr and "Traceback" not in strict.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("scan", "agression", "--study", "mini"), "did you mean aggression?"),
+        (("scan", "aggression"), "name the SAEs: --registry FILE, or --study NAME"),
+        (("scan", "aggression", "--study", "mini", "--registry", "a"), "--registry, --study: name one of them"),
+        (("scan", "aggression", "--study", "mnii"), "did you mean mini?"),
+        (("scan", "aggression", "--study", "mini", "--set", "ranking.tp=3"), "did you mean 'top'?"),
+        (("scan", "aggression", "--study", "mini", "--set", "layers=[99]"), "layers: layer 99 is out of range"),
+        (("scan", "aggression", "--registry", "nowhere"), "registry: 'nowhere"),
+        (("top", "bravery"), "was not scanned in"),
+    ],
+)
+def test_what_cannot_be_scanned_is_told_in_a_line(scanned: Path, words: tuple[str, ...], told: str) -> None:
+    ended = saeflow_here(scanned, "concept", *words)
+    assert ended.returncode == 1
+    assert told in " ".join(ended.stderr.split()) and "Traceback" not in ended.stderr
