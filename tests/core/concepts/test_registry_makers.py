@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from core.concepts.configurations import configured_entries
@@ -46,8 +47,12 @@ def test_entries_made_from_saelens_list_are_those_shipped(wanted: Wanted, shippe
     assert set(made.entries) <= set(kept.entries) and made.model == kept.model
 
 
-def test_one_folder_in_two_releases_is_one_entry_with_what_either_says() -> None:
-    found = saelens_entries(LISTING, Wanted("gemma-2-2b", "resid_post", 16384)).registry("the list", None)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_one_folder_in_two_releases_is_one_entry_with_what_either_says(tmp_path: Path, reverse: bool) -> None:
+    releases = list(yaml.safe_load(LISTING.read_text("utf-8")).items())
+    listing = tmp_path / "listing.yaml"
+    listing.write_text(yaml.safe_dump(dict(releases[::-1] if reverse else releases), sort_keys=False))
+    found = saelens_entries(listing, Wanted("gemma-2-2b", "resid_post", 16384)).registry("the list", None)
     entry = next(one for one in found.entries if one.key == "layer_0/width_16k/average_l0_105")
     assert (entry.l0, entry.neuronpedia) == (105, "gemma-2-2b/0-gemmascope-res-16k")
     alone = saelens_entries(LISTING, Wanted("gemma-2-2b"), release="*-canonical").entries
