@@ -70,7 +70,7 @@ def scan(
     seen = survey_scan(opened, known, settings.workspace)
     found = seen.look(settings.workspace)
     warn(found.damage)
-    warn([f"{key} is left out: {why}" for key, why in seen.sources.absent.items()])
+    warn([*seen.sources.warnings, *(f"{why}; it is left out" for why in seen.sources.absent.values())])
     if seen.plan is not None and {unit.artifact for unit in seen.plan} <= found.whole:
         console.print(f"[green]✓[/green] {escape(opened.title)}: everything is there already; nothing to do.")
     else:

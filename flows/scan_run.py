@@ -50,8 +50,8 @@ class ScanRun:
     def learn(self) -> None:
         """Take in what the plan needed, and record what the scan refers to: `gc` must not take what a stop left."""
         sources = self.survey.sources
-        for key, why in sources.absent.items():
-            _log.warning("%s is left out: %s", key, why)
+        for line in (*sources.warnings, *(f"{why}; it is left out" for why in sources.absent.values())):
+            _log.warning("%s", line)
         self.context = replace(self.context, model_folder=str(sources.model.folder or ""))
         self.remember()
 

@@ -18,6 +18,8 @@ from core.concepts.matched import decoder_matches
 from core.concepts.output_score import chosen_sentences, output_scores
 from core.concepts.promoted import promoted_features, tokens_of
 from core.concepts.ranking import rank_concept as rank
+from core.concepts.registry import SAEEntry
+from core.concepts.registry_checks import l0_warning
 from core.concepts.sentences import SENTENCES, load, save
 from core.concepts.sentences import read_sentences as read
 from core.report.concept import collect_scan, write_scan_report
@@ -79,8 +81,8 @@ def encode_sae(work: Work) -> Mapping[str, float]:
         tokenizer=work.recipe["model"],
     )
     card = encode_fragments(sae, fragments, source, out, work.progress)
-    if card.l0_warning:
-        work.logger.warning(card.l0_warning)
+    if warning := l0_warning(SAEEntry(**entry, path=str(work.unit.knobs["folder"])), card.measured_l0):
+        work.logger.warning(warning)
     write_control(fragments, work.out, work.recipe["seed"], device)
     return {"features": card.features, "entries": card.entries, "l0": card.measured_l0}
 

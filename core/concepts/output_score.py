@@ -24,7 +24,7 @@ from core.lm.outcomes import LOGIT_BYTES, Predictions, caption_predictions
 from core.lm.patched import CAPTION, TokenBatch, build_batch, clean_run, states_from
 from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
 from core.progress import Progress, silent
-from core.stats.families import corrected
+from core.stats.families import corrected_within
 from core.stats.intervals import weights
 from core.stats.permuted import rank_p
 from core.study.concept_scan import OutputConfig
@@ -43,9 +43,10 @@ OUTPUT_SCORES = pl.Schema(
         **dict.fromkeys(("p", "q", "cost", "relative_norm"), pl.Float64),
     }
 )
-"""One row a feature: `score` in nats a token with its bootstrap interval over families, the same for features that fire
-as often, two-sided p against them and the families' labels, q over the features; `cost` is what irrelevant sentences
-lose, in nats a token, and `relative_norm` the length of what is added over that of the stream."""
+"""One row a feature: `score` in nats a token with its bootstrap interval over families, the same for features that
+fire as often, two-sided p against them and against exchanged labels (null where there are none), q over the
+features; `cost` is what irrelevant sentences lose, in nats a token, and `relative_norm` the length of what is added
+over that of the stream."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,15 @@ def output_scores(
         gains, norm = runs.gains(one.layer, torch.cat([one.vector[None], one.controls]))
         rows.append(_row(one, runs, gains, config) | {"relative_norm": float(one.vector.norm()) / norm})
         progress(number, len(promoted))
-    return corrected(pl.DataFrame(rows)).select(OUTPUT_SCORES.names()).cast(OUTPUT_SCORES)
+    table = pl.DataFrame(rows, infer_schema_length=None).with_columns(pl.col("p").cast(pl.Float64))
+    return corrected_within(table, pl.lit("")).select(OUTPUT_SCORES.names()).cast(OUTPUT_SCORES)
 
 
 def _row(one: Promoted, runs: OutputRuns, gains: Float[np.ndarray, "V N"], config: OutputConfig) -> dict[str, object]:
     scores = _differences(gains, runs.concept)
     own, drawn = scores[0], scores[1:]
     low, high = _interval(gains[0], runs, config)
-    ends = np.quantile(drawn, [0.025, 0.975]) if drawn.size else (np.nan, np.nan)
+    ends = [float(end) for end in np.quantile(drawn, [0.025, 0.975])] if drawn.size else [None, None]
     return {
         "sae": one.sae,
         "feature": one.feature,
@@ -148,11 +150,11 @@ def _row(one: Promoted, runs: OutputRuns, gains: Float[np.ndarray, "V N"], confi
         "score": float(own),
         "low": low,
         "high": high,
-        "control": float(drawn.mean()) if drawn.size else np.nan,
-        "control_low": float(ends[0]),
-        "control_high": float(ends[1]),
+        "control": float(drawn.mean()) if drawn.size else None,
+        "control_low": ends[0],
+        "control_high": ends[1],
         "draws": len(drawn),
-        "p": max(rank_p(float(own), drawn), _label_p(gains, runs, config)) if drawn.size else np.nan,
+        "p": max(rank_p(float(own), drawn), _label_p(gains, runs, config)) if drawn.size else None,
         "cost": float(-gains[0][~runs.concept].mean()),
     }
 

@@ -1,17 +1,16 @@
 """What lies outside a concept scan: its sentences, its model, and the SAEs of its registry."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from core.concepts.registry import Registry, SAEEntry
+from core.concepts.registry_checks import Reader, check_registry, fingerprint
 from core.errors import BadInput
-from core.lm.shape import ModelShape
-from core.planning.located import Reader
+from core.lm.shape import ModelShape, model_names
+from core.planning import located
 from core.planning.model_source import FoundModel, find_model, pinned_model
 from core.planning.places import ANYWHERE, find_first
-from core.sae.places import content, sae_folder
-from core.sae.pretrained import check_pretrained
 from core.store.hashes import HashMemo
 from core.study.concept_scan import ConceptScan
 from core.study.layers import resolve_layers
@@ -32,7 +31,8 @@ class FoundSAE:
 
 @dataclass(frozen=True)
 class ScanSources:
-    """Everything outside a scan that decides its result; `absent` says of SAEs that cannot be used why, by key."""
+    """Everything outside a scan that decides its result; `absent` says of SAEs that cannot be used why, by key, and
+    `warnings` what is doubtful."""
 
     sentences: Path
     sentences_content: str
@@ -40,6 +40,7 @@ class ScanSources:
     registry: Registry
     saes: tuple[FoundSAE, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def pin_scan(scan: ConceptScan, bases: Sequence[Path], registries: Sequence[Path]) -> ConceptScan:
@@ -65,7 +66,7 @@ def _registry_file(name: str, bases: Sequence[Path]) -> Path:
         return find_first(name if name.endswith(ENDING) else f"{name}{ENDING}", bases, "registry")
 
 
-def read_scan_sources(scan: ConceptScan, registry: Registry, reader: Reader) -> ScanSources:
+def read_scan_sources(scan: ConceptScan, registry: Registry, reader: located.Reader) -> ScanSources:
     """Hash everything outside a pinned scan; `registry` is what its `registry` means.
 
     Raises:
@@ -78,33 +79,29 @@ def read_scan_sources(scan: ConceptScan, registry: Registry, reader: Reader) -> 
 
 
 def _with_saes(scan: ConceptScan, found: ScanSources, memo: HashMemo, shape: ModelShape) -> ScanSources:
-    wanted = _wanted(scan, found.registry, shape)
-    saes: list[FoundSAE] = []
-    absent: dict[str, str] = {}
-    for entry in wanted:
-        try:
-            saes.append(_located(entry, memo, shape))
-        except BadInput as error:
-            absent[entry.key] = str(error)
-    if absent and (scan.strict or not saes):
-        key, why = next(iter(absent.items()))
-        more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
-        raise BadInput(f"registry: {key}: {why}{more}")
-    return replace(found, saes=tuple(saes), absent=absent)
+    """Add the SAEs of the scan's layers, layer by layer, held against what the registry declares of them."""
+    assert found.model.folder is not None  # its shape is known
+    checked = check_registry(
+        _wanted(scan, found.registry, shape), Reader(model_names(found.model.folder), shape), scan.strict
+    )
+    saes = tuple(FoundSAE(one.entry, one.folder, fingerprint(one.folder, memo)) for one in checked.usable)
+    absent = {one.entry.key: one.reason for one in checked.skipped}
+    warnings = tuple(checked.model_warnings(found.registry.model if scan.model is None else scan.model))
+    return replace(found, saes=saes, absent=absent, warnings=warnings)
 
 
-def _wanted(scan: ConceptScan, registry: Registry, shape: ModelShape) -> Iterator[SAEEntry]:
-    """The entries of the scan's layers, layer by layer, so that rows are opened once."""
+def _wanted(scan: ConceptScan, registry: Registry, shape: ModelShape) -> Registry:
+    """The registry's SAEs of the scan's layers.
+
+    Raises:
+        BadInput: a layer is beyond the model, or none has an SAE.
+    """
     try:
         layers = set(resolve_layers(scan.layers, shape.num_layers, "layers"))
     except ValueError as error:
         raise BadInput(str(error)) from error
-    return (entry for entry in sorted(registry.entries, key=lambda one: one.layer) if entry.layer in layers)
-
-
-def _located(entry: SAEEntry, memo: HashMemo, shape: ModelShape) -> FoundSAE:
-    if entry.layer >= shape.num_layers:
-        raise BadInput(f"layer {entry.layer} is beyond the model, which has layers 0-{shape.num_layers - 1}")
-    folder = sae_folder("path", entry.path)
-    check_pretrained(folder, shape.d_model)
-    return FoundSAE(entry, folder, content(folder, memo))
+    entries = tuple(one for one in sorted(registry.entries, key=lambda one: one.layer) if one.layer in layers)
+    if not entries:
+        there = ", ".join(map(str, registry.layers))
+        raise BadInput(f"layers: no SAE of the registry reads one of them; it has SAEs of {there}")
+    return registry.model_copy(update={"entries": entries})

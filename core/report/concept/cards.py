@@ -76,8 +76,10 @@ def _interval(row: Mapping[str, Any], value: str, low: str, high: str) -> Markup
 
 def _output(score: Mapping[str, Any]) -> str:
     own, low, high = (text.number(score[name]) for name in ("score", "low", "high"))
-    ends = ", ".join(text.number(score[name]) for name in ("control_low", "control_high"))
     way = "promoted" if score["sign"] > 0 else "taken away"
+    if not score["draws"]:
+        return f"{own} [{low}, {high}] nats a token when {way}; no feature fires as often, so that nothing is compared"
+    ends = ", ".join(text.number(score[name]) for name in ("control_low", "control_high"))
     return f"{own} [{low}, {high}] nats a token when {way}, comparable features {ends}, q = {text.p_value(score['q'])}"
 
 

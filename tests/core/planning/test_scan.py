@@ -1,0 +1,122 @@
+"""The units of a concept scan: what decides their fingerprints, and what becomes of SAEs that cannot be used."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.concepts.registry import Registry, SAEEntry
+from core.errors import BadInput
+from core.planning.model_source import FoundModel
+from core.planning.scan import ScanPlan, plan_scan
+from core.planning.scan_loading import load_scan
+from core.planning.scan_sources import FoundSAE, ScanSources, pin_scan
+from core.study.concept_scan import ConceptScan
+
+
+def entry(layer: int, name: str = "a") -> SAEEntry:
+    return SAEEntry(key=f"{name}{layer}", layer=layer, width=64, l0=8, format="sae_lens", path=f"/saes/{name}{layer}")
+
+
+def sources(*entries: SAEEntry) -> ScanSources:
+    saes = tuple(FoundSAE(one, Path(one.path), f"content of {one.key}") for one in entries)
+    model = FoundModel("weights", None, Path("/model"), None)
+    return ScanSources(Path("/a.csv"), "text", model, Registry(model="m", entries=entries), saes)
+
+
+SCAN = ConceptScan(name="kindness", description="Kindness.", sentences="/a.csv", registry="/r.yaml")
+
+
+def plan(scan: ConceptScan = SCAN, found: ScanSources | None = None, without: dict[str, str] | None = None) -> ScanPlan:
+    return plan_scan(scan, found or sources(entry(3), entry(5)), 450, without or {})
+
+
+def refs(found: ScanPlan, stage: str) -> list[str]:
+    return [unit.artifact.ref for unit in found.stages[stage]]
+
+
+def test_sentences_are_cut_into_shards_and_each_sae_is_a_unit() -> None:
+    found = plan()
+    assert [unit.recipe["sentences"] for unit in found.stages["fragments"]] == [[0, 200], [200, 400], [400, 450]]
+    assert found.stages["fragments"][0].recipe["layers"] == [3, 5]
+    assert [unit.name for unit in found.encoded] == ["a3", "a5"]
+    assert list(found.stages) == ["sentences", "fragments", "encode", "rank", "examine", "report"]
+
+
+def test_where_files_lie_and_how_fast_they_are_read_decides_nothing() -> None:
+    moved = [one.model_copy(update={"path": f"/elsewhere/{one.key}"}) for one in (entry(3), entry(5))]
+    found = sources(*moved)
+    found = replace(found, saes=tuple(replace(one, content=f"content of {one.entry.key}") for one in found.saes))
+    fast = SCAN.model_copy(update={"fragments": SCAN.fragments.model_copy(update={"token_budget": 64})})
+    for other in (plan(found=found), plan(fast)):
+        for stage in ("sentences", "fragments", "encode", "rank", "examine"):
+            assert refs(other, stage) == refs(plan(), stage)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"ranking": {"top": 7}}, ["sentences", "fragments", "encode"]),
+        ({"output": {"features": 1}}, ["sentences", "fragments", "encode", "rank"]),
+        ({"precision": "float32"}, ["sentences", "fragments"]),
+        ({"held_out": 0.4}, []),
+        ({"compute_dtype": "bfloat16"}, ["sentences"]),
+    ],
+)
+def test_a_change_makes_what_depends_on_it_and_no_more(changes: dict[str, object], kept: list[str]) -> None:
+    own, other = plan(), plan(ConceptScan.model_validate({**SCAN.model_dump(), **changes}))
+    same = [stage for stage in own.stages if refs(own, stage) == refs(other, stage)]
+    assert same == kept
+
+
+def test_another_sae_is_one_more_unit_and_the_others_stay() -> None:
+    more = plan(found=sources(entry(3), entry(5), entry(5, "b")))
+    assert refs(more, "encode")[:2] == refs(plan(), "encode")
+    assert refs(more, "fragments") == refs(plan(), "fragments")
+
+
+def test_one_that_failed_is_left_out_of_the_ranking_and_named_in_the_report() -> None:
+    found = plan(without={"a5": "damaged"})
+    assert [unit.name for unit in found.encoded] == ["a3"] and refs(found, "encode") == refs(plan(), "encode")[:1]
+    assert refs(found, "fragments") == refs(plan(), "fragments")
+    assert found.report.recipe["left_out"] == {"a5": "damaged"}
+    assert found.key != plan().key
+
+
+def test_a_scan_is_called_after_what_it_sets(tmp_path: Path) -> None:
+    path = tmp_path / "kindness.yaml"
+    path.write_text("name: kindness\ndescription: Kindness.\nsentences: kindness.csv\n", encoding="utf-8")
+    assert load_scan(path).title == "kindness"
+    other = load_scan(path, ["registry=/saes/mine.yaml", "ranking.top=5"])
+    assert other.title == "kindness · registry=mine.yaml, ranking.top=5"
+    assert other.folder.startswith("concept-kindness+registry=mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: kindness\nsentences: a.csv\n", "description: missing; add it"),
+        ("name: kindness\ndescription: K.\nsentences: a.csv\nregistery: x\n", "did you mean 'registry'?"),
+        ("- a\n", "a concept is a mapping"),
+        (
+            "name: kindness\ndescription: K.\nsentences: a.csv\nranking: {permutations: 5}\n",
+            "ranking.permutations: 5 is",
+        ),
+    ],
+)
+def test_a_wrong_concept_is_told_in_a_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "kindness.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput, match=told.replace("?", r"\?")):
+        load_scan(path)
+
+
+def test_what_is_nowhere_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sentence,concept_strength_label\n", encoding="utf-8")
+    scan = SCAN.model_copy(update={"sentences": "a.csv", "registry": "none"})
+    with pytest.raises(BadInput, match=r"registry: 'none\.yaml' does not exist"):
+        pin_scan(scan, [tmp_path], [tmp_path])
+    with pytest.raises(BadInput, match=r"sentences: 'b\.csv' does not exist"):
+        pin_scan(scan.model_copy(update={"sentences": "b.csv"}), [tmp_path], [tmp_path])
+    with pytest.raises(BadInput, match="--registry FILE, or --study NAME"):
+        pin_scan(scan.model_copy(update={"registry": None}), [tmp_path], [tmp_path])
