@@ -45,5 +45,8 @@ def refused(status: int, words: str) -> JSONResponse:
 
 
 def _field(fault: dict[str, Any]) -> str:
+    if fault["type"] == "union_tag_invalid":
+        known = fault["ctx"]["expected_tags"]
+        return f"ask: this explorer does not know the question {fault['ctx']['tag']!r}; it knows {known}"
     place = [str(part) for part in fault["loc"] if part not in ("query", "path", "body")]
     return f"{'.'.join(place) or 'body'}: {fault['msg']}"
