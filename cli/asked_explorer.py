@@ -17,11 +17,11 @@ from explorer.asking.answer import Answer
 from explorer.asking.labelling import labels_file, labels_text, this_user
 from explorer.asking.questions import LabelShown, Question
 from explorer.asking.sent import SentAnswer
+from explorer.labels.files import author_name, label_text
 from explorer.reading.refusals import NO_TOKEN
 from explorer.server.access import MOST_POSTED
 
 _GREETING_S = 10.0
-_JSON = {"Content-Type": "application/json"}
 _STARTS_ONE = "start one with `saeflow explore`"
 
 
@@ -33,13 +33,9 @@ class Explorer:
         if token is not None and not token.isprintable():
             raise BadInput("--token: holds a character that no header can; copy it again")
         self._token = token
-        headers = {} if token is None else {b"Authorization": f"Bearer {token}".encode()}
-        try:
-            self._client = httpx.Client(base_url=self._url, headers=headers, timeout=_GREETING_S)
-        except (httpx.InvalidURL, ValueError, OSError) as error:
-            raise BadInput(
-                f"--server {address}: {first_line(error)}; give an address as http://127.0.0.1:4300"
-            ) from error
+        self._headers = {b"Content-Type": b"application/json"}
+        if token is not None:
+            self._headers[b"Authorization"] = f"Bearer {token}".encode()
         self._version = self._greeted()
 
     def ask(self, question: Question) -> Answer:
@@ -50,9 +46,10 @@ class Explorer:
         """See `cli.asked.Asked`."""
         answer, found = self._asked(LabelShown(feature=feature))
         place = f"/studies/{quote(found['study'], safe='')}/layers/{found['layer']}/features/{feature}/label"
-        name = author or this_user()
+        name = author_name(author or this_user(), "--author")
         if text:
-            label = self._send("PUT", place, content=orjson.dumps({"text": text, "author": name}))
+            new = {"text": label_text(text, "the label"), "author": name}
+            label = self._send("PUT", place, content=orjson.dumps(new))
         else:
             label = self._send("DELETE", place, params={"author": name})
         return Labelled(answer.title, label["label"])
@@ -67,8 +64,12 @@ class Explorer:
         return int(found["read"]), int(found["added"])
 
     def _asked(self, question: Question) -> tuple[Answer, dict[str, Any]]:
+        try:
+            content = question.model_dump_json().encode()
+        except ValueError as error:
+            raise BadInput(f"what is asked holds a character that cannot be sent ({first_line(error)})") from error
         with errors.status("the explorer answers"):
-            found = self._send("POST", "/ask", params=self._query(), content=question.model_dump_json().encode())
+            found = self._send("POST", "/ask", params=self._query(), content=content)
         try:
             return SentAnswer.model_validate(found).answer(), found
         except ValueError as error:
@@ -102,7 +103,7 @@ class Explorer:
         """
         if len(more.get("content", b"")) > MOST_POSTED:
             raise BadInput(f"{self._url}: takes at most {MOST_POSTED >> 20} MB; give a smaller file")
-        answer = self._sent(method, place, headers=_JSON, timeout=httpx.Timeout(_GREETING_S, read=None), **more)
+        answer = self._sent(method, place, read_s=None, **more)
         found = _document(answer)
         if answer.is_success and found:
             return found
@@ -111,9 +112,10 @@ class Explorer:
             raise self._other("it does not know this question")
         raise BadInput(f"{self._url}: {detail}")
 
-    def _sent(self, method: str, place: str, **more: Any) -> httpx.Response:
+    def _sent(self, method: str, place: str, read_s: float | None = _GREETING_S, **more: Any) -> httpx.Response:
+        timeout = httpx.Timeout(_GREETING_S, read=read_s)
         try:
-            return self._client.request(method, place, **more)
+            return httpx.request(method, f"{self._url}{place}", headers=self._headers, timeout=timeout, **more)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = first_line(error)
             raise BadInput(f"{self._url}: no explorer answers there ({reason}); {_STARTS_ONE}") from error

@@ -32,13 +32,28 @@ class Question(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @abstractmethod
     def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
         """The answer; where the study's model runs, `progress` is told how far it is.
 
         Raises:
             BadInput: what is asked for is not there, or the study's model is needed and not there.
         """
+        for name, value in self:
+            for text in value if isinstance(value, tuple) else (value,):
+                if isinstance(text, str):
+                    _check_characters(name, text)
+        return self._answer(looked, progress)
+
+    @abstractmethod
+    def _answer(self, looked: Looked, progress: Progress) -> Answer: ...
+
+
+def _check_characters(name: str, text: str) -> None:
+    """Make sure that a text is one: a terminal or JSON can hand in half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Refusal(UNUSABLE, f"{name}: holds {text[error.start]!r}, which is no character; type it again") from error
 
 
 class AllFeatures(Question):
@@ -47,8 +62,7 @@ class AllFeatures(Question):
     ask: Literal["features"] = "features"
     top_k: Rows = 10
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         return looks.all_features(looked, self.top_k)
 
 
@@ -60,8 +74,7 @@ class Overview(Question):
     top_k: Rows = 10
     max_examples: Annotated[int, Field(ge=1, le=MOST_EXAMPLES, description="Examples of each strength.")] = 3
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         return looks.one_feature(looked, self.feature, self.top_k, self.max_examples)
 
 
@@ -74,8 +87,7 @@ class Sweep(Question):
     language: Language = None
     where: Where = None
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         return looks.swept(looked, self.feature, self.family, self.language, self.where)
 
 
@@ -90,8 +102,7 @@ class SweepByIntervention(Question):
     language: Language = None
     images: Images = 20
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         plan = Plan(*self._varied(), self.images, looked.language(self.language))
         return looks.swept_by_intervention(looked, self.feature, run_varied(looked, self.feature, plan, progress))
 
@@ -116,8 +127,7 @@ class Heatmap(Question):
     language: Language = None
     where: Where = None
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         return looks.heat_map(looked, self.feature, self.x, self.y, self.language, self.where)
 
 
@@ -131,8 +141,7 @@ class HeatmapByIntervention(Question):
     language: Language = None
     images: Images = 20
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         plan = Plan((self.x, self.y), (), self.images, looked.language(self.language))
         return looks.heat_map_by_intervention(looked, self.feature, run_varied(looked, self.feature, plan, progress))
 
@@ -145,8 +154,7 @@ class Strongest(Question):
     by: Attribute = None
     top_k: Rows = 10
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         return looks.strongest(looked, self.feature, self.by, self.top_k)
 
 
@@ -157,8 +165,7 @@ class Decoder(Question):
     feature: Feature
     top_k: Rows = 10
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         return looks.decoded(looked, self.feature, self.top_k)
 
 
@@ -170,8 +177,7 @@ class Compare(Question):
     other: Feature
     other_layer: Layer = None
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         beside = looked if self.other_layer is None else looked.beside(self.other_layer)
         return looks.side_by_side(looked, self.feature, beside, self.other)
 
@@ -186,8 +192,7 @@ class WhatFires(Question):
     picture: Annotated[Base64Bytes | None, Field(description="A picture's file in base64.")] = None
     top_k: Rows = 10
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         sought = Sought(self.text, self.language, self.picture)
         return searched(labels_of(looked.study.workspace), looked, sought, self.segment, self.top_k)
 
@@ -198,8 +203,7 @@ class LabelShown(Question):
     ask: Literal["label"] = "label"
     feature: Feature
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         return shown(labels_of(looked.study.workspace), looked, self.feature)
 
 
@@ -208,8 +212,7 @@ class LabelsListed(Question):
 
     ask: Literal["labels"] = "labels"
 
-    def answer(self, looked: Looked, progress: Progress = silent) -> Answer:
-        """See `Question`."""
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
         return listed(labels_of(looked.study.workspace), looked)
 
 

@@ -21,13 +21,11 @@ def searched(labels: FeatureLabels, looked: Looked, sought: Question, segment: s
     found = by_feature(own.entries, own.tokens)
     called = {feature: str(change.text) for feature, change in labels.current(looked.sae).items()}
     label = pl.col("feature").replace_strict(called, default=None, return_dtype=pl.String).alias("label")
-    rows = "row" if own.tokens.height == 1 else "rows"
-    lines = (
-        f"{_what(sought)}, as a sample of the study is captured: {own.tokens.height} {rows}{_of(segment)}",
-        f"{found.height} of {looked.view.index.num_features} features fire there; "
-        f"{min(top_k, found.height)} are shown, the strongest first",
-    )
-    tables = {"features": found.with_columns(label).select(_SHOWN).head(top_k)} if found.height else {}
+    rows = f"{own.tokens.height} row{'' if own.tokens.height == 1 else 's'}{_of(segment)}"
+    shown = min(top_k, found.height)
+    active = f"{found.height} of {looked.view.index.num_features} features are active there"
+    lines = (f"{_what(sought)}, run as a sample of the study: {rows}", f"{active}; the strongest {shown} are shown")
+    tables = {"features that fire": found.with_columns(label).select(_SHOWN).head(top_k)} if found.height else {}
     return Answer(looked.title(), lines, tables)
 
 
