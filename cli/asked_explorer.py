@@ -30,11 +30,11 @@ class Explorer:
 
     def __init__(self, address: str, token: str | None, study: str | None, layer: int | None = None) -> None:
         self._url, self._named = _url(address), {"study": study, "layer": layer}
-        if token is not None and not token.isprintable():
+        if not (token or "").isprintable():
             raise BadInput("--token: holds a character that no header can; copy it again")
         self._token = token
         self._headers = {b"Content-Type": b"application/json"}
-        if token is not None:
+        if token:
             self._headers[b"Authorization"] = f"Bearer {token}".encode()
         self._version = self._greeted()
 
@@ -86,9 +86,7 @@ class Explorer:
         """
         answer = self._sent("GET", "/health")
         if answer.status_code == NO_TOKEN:
-            known = (
-                "it asks for its token; give that" if self._token is None else "the token is not its own; give its own"
-            )
+            known = "it asks for its token; give that" if not self._token else "the token is not its own; give its own"
             raise BadInput(f"{self._url}: {known} with --token or in SAEFLOW_EXPLORER_TOKEN")
         found = _document(answer)
         if found.get("status") != "ok" or not isinstance(found.get("version"), str):

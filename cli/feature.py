@@ -56,7 +56,6 @@ app = typer.Typer(
 )
 
 app.add_typer(feature_label.app, name="label")
-app.command(name="search")(feature_search.search)
 
 
 @app.command()
@@ -231,3 +230,6 @@ def investigate(
     else:
         write(text, out, "--out")
         console.print(f"  {out}", markup=False)
+
+
+app.command()(feature_search.search)

@@ -13,7 +13,7 @@ from explorer.asking.questions import WhatFires
 
 
 def search(
-    text: Annotated[str, typer.Argument(help="A caption.", show_default=False)] = "",
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="A caption.", show_default=False)] = "",
     study: StudyOption = None,
     layer: LayerOption = None,
     language: Annotated[str | None, typer.Option(help="Of the text (default: that of its script).")] = None,
