@@ -56,6 +56,12 @@ def _check_characters(name: str, text: str) -> None:
         raise Refusal(UNUSABLE, f"{name}: holds {text[error.start]!r}, which is no character; type it again") from error
 
 
+class OfFeature(Question):
+    """Something that can be asked of one feature."""
+
+    feature: Feature
+
+
 class AllFeatures(Question):
     """A line for each feature of the layer, those first that go most with the concept."""
 
@@ -66,11 +72,10 @@ class AllFeatures(Question):
         return looks.all_features(looked, self.top_k)
 
 
-class Overview(Question):
+class Overview(OfFeature):
     """How often and how strongly a feature fires, on what, what of the concept it goes with, and its nearest."""
 
     ask: Literal["overview"] = "overview"
-    feature: Feature
     top_k: Rows = 10
     max_examples: Annotated[int, Field(ge=1, le=MOST_EXAMPLES, description="Examples of each strength.")] = 3
 
@@ -78,11 +83,10 @@ class Overview(Question):
         return looks.one_feature(looked, self.feature, self.top_k, self.max_examples)
 
 
-class Sweep(Question):
+class Sweep(OfFeature):
     """A feature's mean activation by value of an attribute, and what each attribute explains; observational."""
 
     ask: Literal["sweep"] = "sweep"
-    feature: Feature
     family: Attribute = None
     language: Language = None
     where: Where = None
@@ -91,11 +95,10 @@ class Sweep(Question):
         return looks.swept(looked, self.feature, self.family, self.language, self.where)
 
 
-class SweepByIntervention(Question):
+class SweepByIntervention(OfFeature):
     """What varying an attribute, or a word of the captions, does to a feature, all else fixed; the model runs."""
 
     ask: Literal["sweep by intervention"] = "sweep by intervention"
-    feature: Feature
     family: Attribute = None
     word: Annotated[str | None, Field(description="A word of the captions that is varied instead.")] = None
     others: Annotated[tuple[str, ...], Field(description="What is put in the word's place, one after another.")] = ()
@@ -117,11 +120,10 @@ class SweepByIntervention(Question):
         return ((self.family,), ()) if self.family is not None else ((), (str(self.word), *self.others))
 
 
-class Heatmap(Question):
+class Heatmap(OfFeature):
     """A feature's mean activation by two attributes at once; observational."""
 
     ask: Literal["heatmap"] = "heatmap"
-    feature: Feature
     x: str
     y: str
     language: Language = None
@@ -131,11 +133,10 @@ class Heatmap(Question):
         return looks.heat_map(looked, self.feature, self.x, self.y, self.language, self.where)
 
 
-class HeatmapByIntervention(Question):
+class HeatmapByIntervention(OfFeature):
     """A feature's mean activation where two attributes are varied together, all else fixed; the model runs."""
 
     ask: Literal["heatmap by intervention"] = "heatmap by intervention"
-    feature: Feature
     x: str
     y: str
     language: Language = None
@@ -146,11 +147,10 @@ class HeatmapByIntervention(Question):
         return looks.heat_map_by_intervention(looked, self.feature, run_varied(looked, self.feature, plan, progress))
 
 
-class Strongest(Question):
+class Strongest(OfFeature):
     """The images on which a feature fires most strongly, of each value of an attribute if one is named."""
 
     ask: Literal["top"] = "top"
-    feature: Feature
     by: Attribute = None
     top_k: Rows = 10
 
@@ -158,22 +158,20 @@ class Strongest(Question):
         return looks.strongest(looked, self.feature, self.by, self.top_k)
 
 
-class Decoder(Question):
+class Decoder(OfFeature):
     """The tokens that a feature promotes and suppresses by its direct path, and the nearest decoder rows."""
 
     ask: Literal["decoder"] = "decoder"
-    feature: Feature
     top_k: Rows = 10
 
     def _answer(self, looked: Looked, progress: Progress) -> Answer:
         return looks.decoded(looked, self.feature, self.top_k)
 
 
-class Compare(Question):
+class Compare(OfFeature):
     """Two features beside each other: how alike their directions are, and how often they fire together."""
 
     ask: Literal["compare"] = "compare"
-    feature: Feature
     other: Feature
     other_layer: Layer = None
 
@@ -197,11 +195,10 @@ class WhatFires(Question):
         return searched(labels_of(looked.study.workspace), looked, sought, self.segment, self.top_k)
 
 
-class LabelShown(Question):
+class LabelShown(OfFeature):
     """A feature's label, and every change of it."""
 
     ask: Literal["label"] = "label"
-    feature: Feature
 
     def _answer(self, looked: Looked, progress: Progress) -> Answer:
         return shown(labels_of(looked.study.workspace), looked, self.feature)

@@ -5,7 +5,7 @@ import tempfile
 from fastapi import APIRouter, Response
 
 from core.errors import BadInput
-from explorer.asking.questions import AnyQuestion
+from explorer.asking.questions import AnyQuestion, OfFeature
 from explorer.asking.sent import SentAnswer
 from explorer.reading.refusals import CONFLICT, UNUSABLE, Refusal
 from explorer.server.answers import json_answer
@@ -29,9 +29,8 @@ def ask_default(asked: InQuery, question: AnyQuestion) -> Response:
 
 
 def _answer(asked: Asked, question: AnyQuestion) -> Response:
-    feature = getattr(question, "feature", None)
-    if feature is not None:
-        asked.feature(feature)
+    if isinstance(question, OfFeature):
+        asked.feature(question.feature)
     shown, looked = asked.look()
     try:
         answer = question.answer(looked)

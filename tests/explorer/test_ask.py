@@ -51,9 +51,24 @@ def test_an_answer_is_what_the_files_say(client: TestClient, world: World, quest
 
 
 def test_every_kind_of_column_arrives_as_it_was() -> None:
+    nan = float("nan")
     table = pl.DataFrame(
-        {"n": [1, None], "x": [0.1, float("nan")], "word": ["a", None], "is": [True, False]},
-        schema={"n": pl.UInt32, "x": pl.Float32, "word": pl.String, "is": pl.Boolean},
+        {
+            "n": [1, None],
+            "x": [0.1, nan],
+            "x_low": [nan, nan],
+            "x_high": [0.2, None],
+            "word": ["a", None],
+            "is": [True, False],
+        },
+        schema={
+            "n": pl.UInt32,
+            "x": pl.Float32,
+            "x_low": pl.Float64,
+            "x_high": pl.Float64,
+            "word": pl.String,
+            "is": pl.Boolean,
+        },
     )
     answer = Answer("t", ("l",), {"full": table, "empty": table.clear()})
     there = SentAnswer.model_validate_json(SentAnswer.of(answer).model_dump_json()).answer()
