@@ -1,6 +1,6 @@
 """The layer of a study that is looked at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import polars as pl
@@ -11,6 +11,7 @@ from core.reading.records import open_by_name
 from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
 from explorer.asking.sentences import EVERYWHERE, WHERE
+from explorer.reading.library import ShownLayer
 
 if TYPE_CHECKING:
     from core.features.layer_view import LayerView
@@ -47,6 +48,28 @@ class Looked:
             there = ", ".join(map(str, opened.layers)) or "none yet"
             raise BadInput(f"study {opened.title}: say which layer, as in --layer 17; there are {there}")
         return cls(opened, opened.layer(opened.layers[0] if layer is None else layer))
+
+    @classmethod
+    def shown(cls, shown: ShownLayer) -> "Looked":
+        """A layer that a library shows, with its activations and its SAE.
+
+        Raises:
+            BadInput: a file of it is missing or damaged.
+        """
+        return cls(shown.study, shown.study.layer(shown.indexed.layer))
+
+    def beside(self, layer: int) -> "Looked":
+        """Another layer of the study.
+
+        Raises:
+            BadInput: it is not there.
+        """
+        return replace(self, view=self.study.layer(layer))
+
+    @property
+    def sae(self) -> str:
+        """The reference of the SAE's artefact, which labels belong to."""
+        return self.study.layer_artifacts(self.view.layer).sae.ref
 
     def title(self, *features: int) -> str:
         """What is looked at."""

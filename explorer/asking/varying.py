@@ -17,7 +17,7 @@ from core.reading.study import OpenedStudy
 from core.stats.families import ALPHA, corrected
 from core.study.sites import STREAM
 from explorer.asking.looked import Looked
-from explorer.reading.study_model import open_model
+from explorer.reading.study_model import opened_model
 
 if TYPE_CHECKING:
     from core.causal.variations import Variation
@@ -58,7 +58,8 @@ def run_varied(looked: Looked, feature: int, plan: Plan, progress: Progress = si
     check_site(looked.study)
     with tempfile.TemporaryDirectory(prefix="saeflow-varied-") as folder:
         asked = list(_variations(looked.study, plan, Path(folder)))
-        table = measure_varied(open_model(looked.study, looked.view.layer), looked.view, feature, asked, progress)
+        with opened_model(looked.study, looked.view.layer) as loaded:
+            table = measure_varied(loaded, looked.view, feature, asked, progress)
     what = " and ".join(plan.attributes) or f"the word {plan.words[0]!r}"
     images = table["image_id"].n_unique()
     return Varied(table, f"Intervened: {what} varied in {images} test images, {plan.language}, everything else fixed.")

@@ -41,9 +41,15 @@ async def _no_route(request: Request, error: Exception) -> JSONResponse:
 def refused(status: int, words: str) -> JSONResponse:
     """The answer to a request that is refused."""
     headers = {"WWW-Authenticate": "Bearer"} if status == NO_TOKEN else {"Retry-After": "5"} if status == BUSY else {}
-    return JSONResponse({"detail": " ".join(words.split())}, status, headers)
+    line = " ".join(words.split()).encode("utf-8", "backslashreplace").decode()  # JSON can hand in half a character
+    return JSONResponse({"detail": line}, status, headers)
 
 
 def _field(fault: dict[str, Any]) -> str:
+    if fault["type"] == "union_tag_invalid":
+        known = fault["ctx"]["expected_tags"]
+        return f"ask: this explorer does not know the question {fault['ctx']['tag']!r}; it knows {known}"
+    if fault["type"] == "union_tag_not_found":
+        return 'ask: is missing; name the question, as {"ask": "overview", "feature": 42}'
     place = [str(part) for part in fault["loc"] if part not in ("query", "path", "body")]
     return f"{'.'.join(place) or 'body'}: {fault['msg']}"
