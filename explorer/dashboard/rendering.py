@@ -20,6 +20,7 @@ POLICY = (
 _STATIC = {
     "dashboard.css": ("explorer", "static", "text/css"),
     "dashboard.js": ("explorer", "static", "text/javascript"),
+    "table.js": ("explorer", "static", "text/javascript"),
     "icon.svg": ("explorer", "static", "image/svg+xml"),
     "SaeflowSans-Regular.woff2": ("core", "figures/fonts", "font/woff2"),
     "SaeflowSans-Bold.woff2": ("core", "figures/fonts", "font/woff2"),
