@@ -13,6 +13,7 @@ from core.features.indexed_layer import IndexedFeature
 from explorer.dashboard import evidence, links, related
 from explorer.dashboard.breakdowns import OBSERVED, Breakdown, attributes, breakdown
 from explorer.dashboard.charts import bars
+from explorer.dashboard.counterparts import counterparts
 from explorer.dashboard.found import found
 from explorer.dashboard.grids import grid
 from explorer.dashboard.maps import Map, activation_maps, strongest_images
@@ -59,8 +60,9 @@ def feature_page(
     feature: FeatureNumber,
     by: By = "",
     language: Language = None,
+    other: bool = False,
 ) -> HTMLResponse:
-    """Everything that is known of a feature."""
+    """Everything that is known of a feature; its counterparts in the other language where they are asked for."""
     shown = Asked(request, served_by(request), study, layer, None).feature(feature)
     own = shown.indexed.feature(feature)
     statistics = own.statistics
@@ -85,6 +87,7 @@ def feature_page(
         "neighbours": related.neighbours(shown, own),
         "partners": related.partners(shown, own),
         "matches": related.matches(shown, feature),
+        "counterparts": counterparts(shown, feature) if other else None,
         "attributes": attributes(shown.study),
         "split": split,
         "observed": OBSERVED,

@@ -9,6 +9,7 @@ import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
+from core.data.known_concepts import THE_CONCEPT
 from explorer.dashboard import links, words
 from explorer.server.served import Served
 
@@ -76,6 +77,8 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "num": words.number,
         "p": words.probability,
+        "fixed": words.fixed,
+        "side": words.side,
         "percent": words.percent,
         "interval": words.interval,
         "heading": words.name,
@@ -84,5 +87,5 @@ def _environment() -> jinja2.Environment:
         "direction": words.direction,
         "isolated": words.isolated,
     }
-    environment.globals |= {"at": links, "version": _version()}
+    environment.globals |= {"at": links, "version": _version(), "concept": THE_CONCEPT}
     return environment

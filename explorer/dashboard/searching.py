@@ -103,6 +103,8 @@ def _outcome(served: Served, study: OpenedStudy, layer: int | None, wanted: Want
     except BadInput as refusal:
         return Outcome((), str(refusal), refusal.status if isinstance(refusal, Refusal) else CONFLICT)
     own = fired.tokens.filter(~pl.col("special"))
+    if not wanted.picture:  # the prompt is the same before every text
+        own = own.filter(pl.col("segment") == "caption")
     entries = fired.entries.filter(pl.col("index").is_in(own["index"].implode()))
     labels = {number: str(change.text) for number, change in served.labels.current(shown.sae).items()}
     return Outcome(tuple(firing(entries, own, labels)))

@@ -71,7 +71,9 @@ def of_layer(study: OpenedStudy, layer: int) -> pl.DataFrame:
     statistics = pl.read_parquet(file, columns=list(COLUMNS), glob=False).select(COLUMNS).sort("feature")
     folder = study.ranking(layer)
     if folder is None:
-        found = pl.DataFrame(schema={"feature": pl.UInt32, "association": pl.Float64, "auroc": pl.Float32, "q": pl.Float64})
+        found = pl.DataFrame(
+            schema={"feature": pl.UInt32, "association": pl.Float64, "auroc": pl.Float32, "q": pl.Float64}
+        )
     else:
         found = strongest(pl.read_parquet(folder / ASSOCIATIONS, columns=list(_TESTED), glob=False)).select(_SHOWN)
     joined = statistics.join(found, on="feature", how="left", maintain_order="left")

@@ -25,8 +25,9 @@ class Rows {
     this.table.removeAttribute("data-rows");
     document.querySelector("nav.pager")?.remove();
     this.listen();
-    this.scrollTo((Number(region.dataset.row) - 1) * this.height);
-    if (history.state?.active != null) this.go(history.state.active);
+    const { top, active } = history.state ?? {};
+    this.scrollTo(top ?? (Number(region.dataset.row) - 1) * this.height);
+    if (active != null) this.go(active);
   }
 
   gap(where) {
@@ -43,7 +44,11 @@ class Rows {
   get whole() { return this.total * this.height; }
   get drawn() { return Math.min(this.whole, MOST_PX); }
   get ratio() { return Math.max(1, (this.whole - this.view) / Math.max(1, this.drawn - this.view)); }
-  get top() { return this.region.scrollTop * this.ratio; }
+  // Where each pixel of the scroll bar is several, rows are moved whole.
+  get top() {
+    const top = this.region.scrollTop * this.ratio;
+    return this.ratio > 1 ? Math.min(this.whole - this.view, Math.round(top / this.height) * this.height) : top;
+  }
   get first() { return Math.min(this.total - 1, Math.round(this.top / this.height)); }
 
   listen() {
@@ -83,7 +88,8 @@ class Rows {
 
   draw() {
     const top = this.top;
-    const from = Math.max(0, Math.floor(top / this.height) - AROUND);
+    const before = Math.min(AROUND, Math.floor(this.region.scrollTop / this.height));
+    const from = Math.max(0, Math.floor(top / this.height) - before);
     const to = Math.min(this.total, Math.ceil((top + this.view) / this.height) + AROUND);
     const rows = Array.from({ length: to - from }, (_, place) => this.row(from + place));
     const kept = new Set(rows);
@@ -150,7 +156,7 @@ class Rows {
   go(index) {
     const at = Math.min(this.total - 1, Math.max(0, index)) * this.height;
     if (at < this.top) this.scrollTo(at);
-    else if (at + this.height > this.top + this.view) this.scrollTo(at + this.height - this.view);
+    else if (at + this.height > this.top + this.view) this.scrollTo(Math.ceil((at + this.height - this.view) / this.height) * this.height);
     this.active = at / this.height;
     (this.row(this.active).querySelector("a") ?? this.region).focus({ preventScroll: true });
   }
@@ -170,14 +176,15 @@ class Rows {
     this.go(start);
   }
 
-  // The address names the first row in view, and the history the row that had the focus: going back finds both.
+  // The address names the first row in view, and the history its place and the row that had the focus: going back
+  // finds them.
   remember() {
     const address = new URL(location.href);
     address.searchParams.delete("page");
     if (this.first) address.searchParams.set("row", this.first + 1);
     else address.searchParams.delete("row");
     const active = this.body.contains(document.activeElement) ? this.active : null;
-    history.replaceState({ active }, "", address);
+    history.replaceState({ active, top: this.top }, "", address);
   }
 }
 
