@@ -139,4 +139,4 @@ def _correlations(x: sparse.csc_array, y: Float[np.ndarray, "N n"]) -> Float[np.
     spread = np.sqrt(np.maximum(np.asarray(x.multiply(x).sum(axis=0)).ravel() / count - mean**2, 0))
     scale = spread[:, None] * centred.std(axis=0)
     covariance = np.asarray(x.T @ centred) / count
-    return np.divide(covariance, scale, out=np.full(scale.shape, -np.inf), where=scale > 1e-12)
+    return np.asarray(np.divide(covariance, scale, out=np.full(scale.shape, -np.inf), where=scale > 1e-12))

@@ -15,7 +15,7 @@ from explorer.reading.refusals import UNUSABLE, Refusal
 from explorer.server.served import Served
 
 _TEXTS = (LABEL, "explanation")
-_KEYS = {"layer": pl.UInt16, "feature": pl.UInt32}
+_KEYS = pl.Schema({"layer": pl.UInt16, "feature": pl.UInt32})
 _BEST_FIRST = "-association"
 _LAYERS = re.compile(r"(\d{1,5})(?:\s*[-–]\s*(\d{1,5}))?")
 _MOST_RANGES = 50

@@ -31,16 +31,21 @@ class AskedRows(NamedTuple):
     alone: bool
 
 
-async def _asked(
+async def _wanted(
     q: Annotated[str, Query(max_length=200)] = "",
     terms: Annotated[str, Query(alias="filter", max_length=1000)] = "",
     sort: Annotated[str, Query(max_length=64)] = "",
     layers: Annotated[str, Query(max_length=200)] = "",
+) -> Wanted:
+    return Wanted(q.strip(), terms.strip(), sort, layers.strip())
+
+
+async def _asked(
+    wanted: Annotated[Wanted, Depends(_wanted)],
     row: Annotated[int, Query(ge=1, le=MOST_PAGES * ROWS)] = 1,
     number: Annotated[int, Query(alias="page", ge=1, le=MOST_PAGES)] = 1,
     part: Literal["", "rows"] = "",
 ) -> AskedRows:
-    wanted = Wanted(q.strip(), terms.strip(), sort, layers.strip())
     return AskedRows(wanted, row if row > 1 else (number - 1) * ROWS + 1, part == "rows")
 
 

@@ -92,7 +92,7 @@ def test_every_row_is_passed_and_none_twice(page: Page) -> None:
             ".rows tbody:not(.gap) tr",
             "rows => rows.map(row => [row.ariaRowIndex - 1, row.querySelector('a').ariaLabel])",
         )
-        seen |= {row: name for row, name in found}
+        seen |= dict(found)
     assert seen == {row: name_of(row) for row in range(1, TOTAL + 1)}
 
 

@@ -1,4 +1,4 @@
-"""The table of all layers: the rows of each layer as its own table has them, read once, and again when a layer changes."""
+"""The table of all layers: rows as each layer's own table has them, read once, and again when a layer changes."""
 
 from collections import Counter
 
