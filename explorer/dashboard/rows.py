@@ -106,11 +106,16 @@ class Tables:
 
 
 def _explanations(study: OpenedStudy) -> pl.DataFrame:
-    made = found(study, "interpretation").table("explanations")
-    if made is None or not {*_KEYS, "explanation", "score"} <= set(made.columns):
-        return pl.DataFrame(schema={**_KEYS, "explanation": pl.String})
-    best = made.sort("score", descending=True, nulls_last=True).unique(list(_KEYS), keep="first", maintain_order=True)
-    return best.select(*_KEYS, "explanation").cast(_KEYS)
+    """What the analysis of interpretation says of features: its description, or else the explanation of best score."""
+    interpretation, keys = found(study, "interpretation"), list(_KEYS)
+    parts = [pl.DataFrame(schema={**_KEYS, "explanation": pl.String})]
+    described = interpretation.table("described")
+    if described is not None and {*_KEYS, "in_words"} <= set(described.columns):
+        parts.append(described.select(*keys, pl.col("in_words").alias("explanation")).drop_nulls().cast(_KEYS))
+    made = interpretation.table("explanations")
+    if made is not None and {*_KEYS, "explanation", "score"} <= set(made.columns):
+        parts.append(made.sort("score", descending=True, nulls_last=True).select(*keys, "explanation").cast(_KEYS))
+    return pl.concat(parts).unique(keys, keep="first", maintain_order=True)
 
 
 def _order(source: Source, wanted: Wanted) -> pl.Series:
