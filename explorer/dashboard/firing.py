@@ -19,7 +19,7 @@ class Firing(NamedTuple):
     label: str | None
     strongest: float
     token: str
-    language: str | None
+    segment: str
     rows: int
     strips: tuple[Strip, ...]
     map: Map | None = None
@@ -36,7 +36,7 @@ def firing(entries: pl.DataFrame, tokens: pl.DataFrame, labels: Mapping[int, str
         values = dict(own.select("index", "value").rows())
         strips = tuple(_shaded(text, values, row["max"]) for text in texts)
         shown = tuple(one for one in strips if any(piece.level for piece in one.pieces))
-        where = row["token"], row["language"]
+        where = row["token"], row["segment"]
         found.append(Firing(row["feature"], labels.get(row["feature"]), row["max"], *where, row["rows"], shown))
     return found
 

@@ -95,7 +95,8 @@ def _outcome(served: Served, study: OpenedStudy, layer: int | None, wanted: Want
             raise Refusal(UNUSABLE, f"study {study.title}: has no layer yet")
         shown = served.library.layer(study.key, layer)
         question = Question(wanted.text, wanted.language or None, wanted.picture or None)
-        own = ordinary(what_fires(shown.study, layer, question))
+        segment = None if wanted.picture else "caption"  # the prompt is the same before every text
+        own = ordinary(what_fires(shown.study, layer, question), segment)
     except BadInput as refusal:
         return Outcome((), str(refusal), refusal.status if isinstance(refusal, Refusal) else CONFLICT)
     labels = {number: str(change.text) for number, change in served.labels.current(shown.sae).items()}

@@ -148,13 +148,13 @@ class Library:
         """The layer as it is now: what was opened before, where no byte of it has changed."""
         if before is not None and before.study is study:
             return before  # opened by a request that came first
-        version = self._version(study, layer)
+        version = self.version(study, layer)
         if before is not None and before.version == version:
             return ShownLayer(study, before.opened, version, self._count)
         for _ in range(3):
             indexed = study.indexed(layer)
             size = indexed.index.load_tables(without=_LEFT_OUT) + _size(indexed.associations)
-            last, version = version, self._version(study, layer)
+            last, version = version, self.version(study, layer)
             if version == last:
                 return ShownLayer(study, _Opened(indexed, size), version, self._count)
         raise Refusal(CONFLICT, f"layer {layer} of {study.title} is being made again; ask once more in a moment")
@@ -167,7 +167,7 @@ class Library:
             while total > _MOST_BYTES and len(self._layers) > 1:
                 total -= self._layers.popitem(last=False)[1].opened.size
 
-    def _version(self, study: OpenedStudy, layer: int) -> str:
+    def version(self, study: OpenedStudy, layer: int) -> str:
         """A hash of the study's key and of what the manifests of all that a layer is read from say of their files."""
         manifests = map(self._workspace.store.manifest, study.layer_artifacts(layer).all)
         said = [[manifest["unit"], manifest["files"]] for manifest in manifests]
