@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from core.data.languages import Language
 from core.errors import BadInput
 from core.progress import Progress, silent
 from core.reading.study import OpenedStudy
@@ -20,6 +19,7 @@ from explorer.asking.looked import Looked
 from explorer.reading.study_model import open_model
 
 if TYPE_CHECKING:
+    from core.data.languages import Language
     from core.causal.variations import Variation
     from core.causal.varied import Moved
 
@@ -43,7 +43,7 @@ class Plan:
     attributes: tuple[str, ...]
     words: tuple[str, ...]
     images: int
-    language: Language
+    language: "Language"
 
 
 def run_varied(looked: Looked, feature: int, plan: Plan, progress: Progress = silent) -> Varied:

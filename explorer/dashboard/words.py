@@ -6,7 +6,6 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from core.data.languages import LANGUAGE_NAMES
 
 _RIGHT_TO_LEFT = {"ar"}
 _ARABIC = r"\u0600-\u06FF\u0750-\u077F\uFB50-\uFDFD\uFE70-\uFEFC"
@@ -73,6 +72,8 @@ def name(column: str) -> str:
 
 def language(code: str | None) -> str:
     """A language's name; rows without one are shared by all."""
+    from core.data.languages import LANGUAGE_NAMES  # a study's sections, which a start need not wait for
+
     return "shared" if code in (None, "shared") else LANGUAGE_NAMES.get(str(code), str(code))
 
 
