@@ -88,13 +88,13 @@ def _tag(asked: InPath, shown: ShownLayer) -> str:
 
 def _document(shown: ShownLayer, number: int, examples: tuple[int, int]) -> dict[str, Any]:
     found = shown.indexed.feature(number)
-    associations = shown.indexed.associations
+    associations = shown.indexed.associations_of(number)
     shown.count(int(found.statistics["count"]))
     return {
         "statistics": found.statistics,
         "positions": found.positions.to_dicts(),
         "neighbours": found.neighbours.to_dicts(),
         "coactivation": found.coactivation.to_dicts(),
-        "associations": [] if associations is None else associations.filter(feature=number).to_dicts(),
-        "examples": found.examples(*examples).to_dicts() if examples[1] else [],
+        "associations": [] if associations is None else associations.to_dicts(),
+        "examples": found.example_rows(*examples) if examples[1] else [],
     }
