@@ -28,8 +28,8 @@ def sample_of(study: OpenedStudy, sample_id: str) -> Mapping[str, Any]:
     return found.row(0, named=True)
 
 
-def strongest(shown: ShownLayer, sample: Mapping[str, Any], segment: str | None = None) -> pl.DataFrame:
-    """The features that fire on a sample's rows, by their largest activation: feature, `max` and the token it is on,
+def strongest(shown: ShownLayer, sample: Mapping[str, Any], most: int, segment: str | None = None) -> pl.DataFrame:
+    """The `most` features that fire most on a sample's rows, by their largest activation: feature, `max` and the token it is on,
     `sum` and `rows`.
 
     Raises:
@@ -45,15 +45,15 @@ def strongest(shown: ShownLayer, sample: Mapping[str, Any], segment: str | None 
         raise Refusal(UNUSABLE, f"segment: the sample has no rows of {segment!r} in this layer; give another or none")
     row, feature, value = shown.indexed.active(own["index"].to_numpy().astype(np.int64))
     shown.count(len(row))
-    return by_feature(pl.DataFrame({"index": row, "feature": feature, "value": value}), own)
+    return by_feature(pl.DataFrame({"index": row, "feature": feature, "value": value}), own, most)
 
 
-def by_feature(entries: pl.DataFrame, tokens: pl.DataFrame) -> pl.DataFrame:
-    """Entries (index, feature, value) as one row per feature, the largest first, each with the token it is on."""
+def by_feature(entries: pl.DataFrame, tokens: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Entries (index, feature, value) as one row per feature, the `most` largest first, each with the token it is on."""
     order = np.argsort(-entries["value"].to_numpy(), kind="stable")
     row, feature, value = (entries[name].to_numpy()[order] for name in ("index", "feature", "value"))
     _, first, of, counts = np.unique(feature, return_index=True, return_inverse=True, return_counts=True)
-    ranks, best = np.argsort(first), np.sort(first)
+    ranks, best = np.argsort(first)[:most], np.sort(first)[:most]
     own = tokens["index"].to_numpy()
     ascending = np.argsort(own)
     about = tokens[ascending[np.searchsorted(own, row[best], sorter=ascending)], list(_ABOUT)]

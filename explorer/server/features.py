@@ -78,7 +78,7 @@ def top(
     tag = tag_of(shown.version)
     if same := unchanged(asked.request, tag):
         return same
-    found = strongest(shown, sample_of(shown.study, sample), segment).head(limit)
+    found = strongest(shown, sample_of(shown.study, sample), limit, segment)
     return json_answer(asked.request, of_layer(shown, sample=sample, features=found.to_dicts()), tag)
 
 

@@ -63,7 +63,7 @@ def _found(asked: Asked, wanted: Wanted, picture: bytes | None) -> Response:
     if wanted.segment is not None:
         own = own.filter(pl.col("segment") == wanted.segment)
     among = found.entries.filter(pl.col("index").is_in(own["index"].implode()))
-    strongest = by_feature(among, own).head(wanted.limit)
+    strongest = by_feature(among, own, wanted.limit)
     tokens = found.tokens.select("index", "token_id", "token", "segment", "language", "position", "special")
     document = of_layer(shown, text=wanted.text, tokens=tokens.to_dicts(), features=strongest.to_dicts())
     return json_answer(asked.request, document)
