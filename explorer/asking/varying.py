@@ -19,9 +19,9 @@ from explorer.asking.looked import Looked
 from explorer.reading.study_model import open_model
 
 if TYPE_CHECKING:
-    from core.data.languages import Language
     from core.causal.variations import Variation
     from core.causal.varied import Moved
+    from core.data.languages import Language
 
 DRAWS = 999
 EFFECT = "Mean activation over an image's rows, less the image's own mean over all values."

@@ -6,7 +6,6 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-
 _RIGHT_TO_LEFT = {"ar"}
 _ARABIC = r"\u0600-\u06FF\u0750-\u077F\uFB50-\uFDFD\uFE70-\uFEFC"
 _RUN = re.compile(rf"[{_ARABIC}]+(?:[ \u200c\u200d]+[{_ARABIC}]+)*")

@@ -29,8 +29,8 @@ def sample_of(study: OpenedStudy, sample_id: str) -> Mapping[str, Any]:
 
 
 def strongest(shown: ShownLayer, sample: Mapping[str, Any], most: int, segment: str | None = None) -> pl.DataFrame:
-    """The `most` features that fire most on a sample's rows, by their largest activation: feature, `max` and the token it is on,
-    `sum` and `rows`.
+    """The `most` features that fire most on a sample's rows, by their largest activation: feature, `max` and the token
+    it is on, `sum` and `rows`.
 
     Raises:
         Refusal: the sample has no rows of this segment.
@@ -49,7 +49,7 @@ def strongest(shown: ShownLayer, sample: Mapping[str, Any], most: int, segment: 
 
 
 def by_feature(entries: pl.DataFrame, tokens: pl.DataFrame, most: int) -> pl.DataFrame:
-    """Entries (index, feature, value) as one row per feature, the `most` largest first, each with the token it is on."""
+    """Entries (index, feature, value) as one row per feature, the `most` largest, each with the token it is on."""
     order = np.argsort(-entries["value"].to_numpy(), kind="stable")
     row, feature, value = (entries[name].to_numpy()[order] for name in ("index", "feature", "value"))
     _, first, of, counts = np.unique(feature, return_index=True, return_inverse=True, return_counts=True)

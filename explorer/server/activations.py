@@ -66,7 +66,9 @@ def _page(asked: Asked, feature: int, page: Page, sort: str) -> Response:
 def _rows(shown: ShownLayer, found: np.ndarray, values: np.ndarray) -> list[dict[str, Any]]:
     tokens = shown.indexed.tokens[found, list(_TOKEN)].rows()
     names = ("row", *_TOKEN, "value")
-    return [dict(zip(names, (row, *token, value))) for row, token, value in zip(found.tolist(), tokens, values.tolist())]
+    return [
+        dict(zip(names, (row, *token, value))) for row, token, value in zip(found.tolist(), tokens, values.tolist())
+    ]
 
 
 def _stream(found: np.ndarray, values: np.ndarray, about: dict[str, str]) -> bytes:

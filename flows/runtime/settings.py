@@ -106,7 +106,11 @@ def open_study(study: "Study | str", overrides: Sequence[str] = (), workspace: W
     Raises:
         BadInput: no such file, a field is wrong, or the table or model is nowhere.
     """
-    from core.planning.loading import load_study, override_study, study_file  # what reads results need not wait for them
+    from core.planning.loading import (
+        load_study,
+        override_study,
+        study_file,
+    )  # what reads results need not wait for them
     from core.planning.sources import pin
 
     if not isinstance(study, str):
