@@ -9,7 +9,7 @@ Processor time is the kernel's count for a process: other work on the machine ad
 which the gauge shows, a fixed loop of Python timed the same way. Start: the second one, for the first compiles. Arrow:
 feature 0, which fires on every row, by one connection, after one warming round. Mixed: pages of features sorted and
 filtered, features, pages of activations, Arrow streams, samples' features and samples, drawn at random over all layers
-and features, after every layer was opened. Zarr: what older scripts read, for the same features of layer 0.
+and features, after every layer was opened. Zarr: what older scripts read, the same features in this process.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.http_client import Client
-from benchmarks.replaced_reads import beside, milliseconds
+from benchmarks.replaced_reads import Reads, beside, milliseconds
 from benchmarks.synthetic_store import ROWS_A_SAMPLE, STUDY, Size, build
 from core.reading.records import open_by_name
 from core.store.workspace import Workspace
@@ -138,33 +138,33 @@ def told(name: str, latencies: list[float]) -> None:
     )
 
 
-def arrow(server: Server, requests: int) -> list[float]:
-    address, client = f"/studies/{STUDY}/layers/0/activations/0/arrow", Client(server.port)
-    client.get(address)
+def arrow(server: Server, features: list[int], requests: int) -> Reads:
+    """All rows of features of layer 0, one after another, after a warming round."""
+    client = Client(server.port)
+    addresses = [f"/studies/{STUDY}/layers/0/activations/{feature}/arrow" for feature in features]
+    size = max(client.get(address).size for address in addresses)
     before = server.cpu_s()
-    found = [client.get(address) for _ in range(requests)]
-    used = (server.cpu_s() - before) / requests
-    seconds = [one.seconds for one in found]
-    told("Arrow, every row", seconds)
-    print(f"{'':<22} {found[0].size / 1e6:.2f} MB each, server's processor time {1000 * used:.2f} ms")
-    return seconds
+    seconds = [client.get(addresses[turn % len(addresses)]).seconds for turn in range(requests)]
+    told(f"Arrow, at most {size / 1e6:.2f} MB", seconds)
+    return Reads(seconds, (server.cpu_s() - before) / requests)
 
 
-def zarr_beside(folder: Path, server: Server, over_http: list[float], size: Size) -> None:
-    """The same features of layer 0 by the explorer, by its index alone, and by the layout that it replaces."""
-    index = open_by_name(Workspace(folder), STUDY).index(0)
-    draw, client = random.Random(1), Client(server.port)
+def arrow_and_zarr(folder: Path, server: Server, size: Size, requests: int) -> None:
+    """Features of layer 0 by the explorer, by its index alone, and by the layout that it replaces."""
+    index, draw = open_by_name(Workspace(folder), STUDY).index(0), random.Random(1)
     drawn = [int(size.features * draw.random() ** 2) for _ in range(64)]
-    addresses = [f"/studies/{STUDY}/layers/0/activations/{feature}/arrow" for feature in drawn]
-    mixture = [client.get(address).seconds for _ in range(3) for address in addresses]
-    for name, features, asked in (("every row", [0], over_http), ("64 features drawn", drawn, mixture)):
-        found = beside(index, features, 192, folder)
-        print(f"the same reads, {name}: explorer over HTTP   {milliseconds(asked)}")
-        print(f"{'':<22} index, in process    {milliseconds(found['index'])}")
-        print(f"{'':<22} zarr, in process     {milliseconds(found['zarr'])}")
-        replaced = statistics.median(found["zarr"])
-        ratios = (replaced / statistics.median(seconds) for seconds in (asked, found["index"]))
-        print("{:<22} zarr ÷ explorer over HTTP {:.1f}, zarr ÷ index {:.0f}".format("", *ratios), flush=True)
+    for name, features in (("every row", [0]), ("64 features drawn", drawn)):
+        over_http = arrow(server, features, requests)
+        found = {"explorer over HTTP": over_http, **beside(index, features, requests, folder)}
+        for way, reads in found.items():
+            print(f"{name}: {way:<18} {milliseconds(reads.seconds)}   processor time {1000 * reads.cpu_s:.2f} ms")
+        ratios = [
+            f"{way} {statistics.median(found['zarr'].seconds) / statistics.median(reads.seconds):.1f} "
+            f"(processor time {found['zarr'].cpu_s / reads.cpu_s:.1f})"
+            for way, reads in found.items()
+            if way != "zarr"
+        ]
+        print(f"zarr ÷ {', zarr ÷ '.join(ratios)}", flush=True)
 
 
 def gauge() -> str:
@@ -209,11 +209,10 @@ def main() -> None:
     server = started(asked.folder)
     try:
         opened(server, size)
-        over_http = arrow(server, asked.requests)
+        arrow_and_zarr(asked.folder, server, size, asked.requests)
         mixed(server, size, asked.clients, asked.seconds)
         parts = ", ".join(f"{name} {server.memory_mb(name):.0f} MB" for name in ("RssAnon", "RssFile", "VmHWM"))
         print(f"memory {parts} (peak); {gauge()}")
-        zarr_beside(asked.folder, server, over_http, size)
     finally:
         server.stop()
         shutil.rmtree(COMPILED)

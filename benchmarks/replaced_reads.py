@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import zarr
@@ -18,8 +19,15 @@ from core.features.backends.transposed_zarr import TransposedZarr
 from core.features.index import FeatureIndex
 
 
-def beside(index: FeatureIndex, features: Sequence[int], reads: int, folder: Path) -> dict[str, list[float]]:
-    """Seconds of each read of the features in turn: by the index and by the array, in this process, all files warm."""
+class Reads(NamedTuple):
+    """Seconds that each read took, and processor time per read."""
+
+    seconds: list[float]
+    cpu_s: float
+
+
+def beside(index: FeatureIndex, features: Sequence[int], reads: int, folder: Path) -> dict[str, Reads]:
+    """Each feature read in turn: by the index and by the array, in this process, all files warm."""
     place = Path(tempfile.mkdtemp(prefix="replaced-", dir=folder))
     try:
         _write(index, sorted(set(features)), place)
@@ -46,14 +54,14 @@ def _write(index: FeatureIndex, features: Sequence[int], folder: Path) -> None:
         array[feature] = index.activations([feature])[:, 0]
 
 
-def _timed(load: Callable[[int], object], features: Sequence[int], reads: int) -> list[float]:
-    found = []
+def _timed(load: Callable[[int], object], features: Sequence[int], reads: int) -> Reads:
+    found, before = [], time.process_time()
     for turn in range(reads):
         began = time.perf_counter()
         rows, values = load(features[turn % len(features)])  # type: ignore[misc]
         np.array(rows), np.array(values)  # a map is not read before it is asked for
         found.append(time.perf_counter() - began)
-    return found
+    return Reads(found, (time.process_time() - before) / reads)
 
 
 def milliseconds(seconds: Sequence[float]) -> str:
