@@ -11,8 +11,6 @@ import polars as pl
 
 from core.activations.tokens import captured_tokens, layer_tokens
 from core.analysis.result import Result
-from core.data.known_concepts import THE_CONCEPT
-from core.data.samples import analysed, capture_drops, read_samples
 from core.errors import BadInput
 from core.features.index import FeatureIndex
 from core.features.indexed_layer import IndexedLayer, open_indexed
@@ -66,6 +64,8 @@ class OpenedStudy:
             BadInput: they are missing or damaged.
         """
         self._check(self._made.shards)
+        from core.data.samples import analysed, capture_drops, read_samples  # also how samples are made
+
         drops = capture_drops(map(self._path, self._made.shards))
         return analysed(read_samples(self._samples), drops)
 
@@ -111,6 +111,7 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there, or a file of it is damaged.
         """
+        from core.data.known_concepts import THE_CONCEPT
         from core.features import opened_layer  # it loads PyTorch
 
         found = self.layer_artifacts(layer)

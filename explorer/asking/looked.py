@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
-from core.data.languages import Language
 from core.errors import BadInput
 from core.reading.records import open_by_name
 from core.reading.study import OpenedStudy
@@ -14,6 +13,7 @@ from explorer.asking.sentences import EVERYWHERE, WHERE
 from explorer.reading.library import ShownLayer
 
 if TYPE_CHECKING:
+    from core.data.languages import Language
     from core.features.layer_view import LayerView
 
 
@@ -76,7 +76,7 @@ class Looked:
         names = " and ".join(f"feature {feature}" for feature in features) or "features"
         return f"{names} of layer {self.view.layer} · {self.study.title}"
 
-    def language(self, asked: str | None) -> Language:
+    def language(self, asked: str | None) -> "Language":
         """The language that is meant.
 
         Raises:
@@ -85,7 +85,7 @@ class Looked:
         known = self.study.languages
         if asked is not None and asked not in known:
             raise BadInput(f"--language {asked}: the study has {', '.join(known)}")
-        return cast(Language, asked or known[0])
+        return cast("Language", asked or known[0])
 
     def means(self, feature: int, language: str | None, where: str | None) -> tuple[pl.DataFrame, str]:
         """The feature's mean activation by image, and in words where it is measured.

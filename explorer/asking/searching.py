@@ -18,14 +18,17 @@ def searched(labels: FeatureLabels, looked: Looked, sought: Question, segment: s
         BadInput: there is nothing to search for, no such language or segment, or the study's model is not there.
     """
     own = ordinary(what_fires(looked.study, looked.view.layer, sought), segment)
-    found = by_feature(own.entries, own.tokens)
+    found = by_feature(own.entries, own.tokens, top_k)
     called = {feature: str(change.text) for feature, change in labels.current(looked.sae).items()}
     label = pl.col("feature").replace_strict(called, default=None, return_dtype=pl.String).alias("label")
     rows = f"{own.tokens.height} row{'' if own.tokens.height == 1 else 's'}{_of(segment)}"
-    shown = min(top_k, found.height)
-    active = f"{found.height} of {looked.view.index.num_features} features are active there"
-    lines = (f"{_what(sought)}, run as a sample of the study: {rows}", f"{active}; the strongest {shown} are shown")
-    tables = {"features that fire": found.with_columns(label).select(_SHOWN).head(top_k)} if found.height else {}
+    firing = own.entries["feature"].n_unique()
+    active = f"{firing} of {looked.view.index.num_features} features are active there"
+    lines = (
+        f"{_what(sought)}, run as a sample of the study: {rows}",
+        f"{active}; the strongest {found.height} are shown",
+    )
+    tables = {"features that fire": found.with_columns(label).select(_SHOWN)} if found.height else {}
     return Answer(looked.title(), lines, tables)
 
 

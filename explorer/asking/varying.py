@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from core.data.languages import Language
 from core.errors import BadInput
 from core.progress import Progress, silent
 from core.reading.study import OpenedStudy
@@ -22,6 +21,7 @@ from explorer.reading.study_model import opened_model
 if TYPE_CHECKING:
     from core.causal.variations import Variation
     from core.causal.varied import Moved
+    from core.data.languages import Language
 
 DRAWS = 999
 EFFECT = "Mean activation over an image's rows, less the image's own mean over all values."
@@ -43,7 +43,7 @@ class Plan:
     attributes: tuple[str, ...]
     words: tuple[str, ...]
     images: int
-    language: Language
+    language: "Language"
 
 
 def run_varied(looked: Looked, feature: int, plan: Plan, progress: Progress = silent) -> Varied:

@@ -28,7 +28,7 @@ class Firing(NamedTuple):
 def firing(entries: pl.DataFrame, tokens: pl.DataFrame, labels: Mapping[int, str], most: int = MOST) -> list[Firing]:
     """The features of entries (index, feature, value) by their largest activation; `tokens` are the rows they may be
     in, of which those before captions that all texts share are shown but once."""
-    ranked = by_feature(entries, tokens).head(most)
+    ranked = by_feature(entries, tokens, most)
     texts = _texts(tokens)
     found = []
     for row in ranked.to_dicts():

@@ -6,9 +6,6 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from core.data.known_concepts import THE_CONCEPT
-from core.data.languages import LANGUAGE_NAMES
-
 _RIGHT_TO_LEFT = {"ar"}
 _ARABIC = r"\u0600-\u06FF\u0750-\u077F\uFB50-\uFDFD\uFE70-\uFEFC"
 _RUN = re.compile(rf"[{_ARABIC}]+(?:[ \u200c\u200d]+[{_ARABIC}]+)*")
@@ -86,6 +83,8 @@ def name(column: str) -> str:
 
 def language(code: str | None) -> str:
     """A language's name; rows without one are shared by all."""
+    from core.data.languages import LANGUAGE_NAMES  # a study's sections, which a start need not wait for
+
     return "shared" if code in (None, "shared") else LANGUAGE_NAMES.get(str(code), str(code))
 
 
@@ -96,6 +95,8 @@ def direction(code: str | None) -> str:
 
 def side(auroc: float | None) -> str:
     """The side of the concept on which a feature fires more."""
+    from core.data.known_concepts import THE_CONCEPT
+
     return "" if auroc is None or math.isnan(auroc) else THE_CONCEPT.sides[0 if auroc > 0.5 else 1]
 
 

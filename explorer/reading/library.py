@@ -78,6 +78,7 @@ class Library:
 
     def __init__(self, workspace: Workspace, names: Sequence[str] = ()) -> None:
         self._workspace, self._names = workspace, tuple(names)
+        self._store = workspace.store
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._seen: Stamp | None = None
         self._now = _Studies({})
@@ -169,13 +170,13 @@ class Library:
 
     def version(self, study: OpenedStudy, layer: int) -> str:
         """A hash of the study's key and of what the manifests of all that a layer is read from say of their files."""
-        manifests = map(self._workspace.store.manifest, study.layer_artifacts(layer).all)
+        manifests = map(self._store.manifest, study.layer_artifacts(layer).all)
         said = [[manifest["unit"], manifest["files"]] for manifest in manifests]
         return hashlib.sha256(canonical_json([study.key, said]).encode()).hexdigest()[:20]
 
     def _current(self) -> "_Studies":
         """The studies as records and artefacts are now: a record is replaced, an artefact renamed into its folder."""
-        seen = (*_stamps(self._workspace.store.root), *_stamps(self._workspace.studies))
+        seen = (*_stamps(self._store.root), *_stamps(self._workspace.studies))
         if seen != self._seen:
             with self._lock:
                 self._now = _Studies({study.key: study for study in self._opened()})

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from core.data.scripts import foreign_script
 from core.errors import BadInput
 from core.pictures import BrokenImage, open_picture
 from core.reading.study import OpenedStudy
@@ -93,6 +92,8 @@ def _language(study: OpenedStudy, question: Question) -> str:
         if question.language not in study.languages:
             raise Refusal(UNUSABLE, f"language: {question.language!r} is none of {', '.join(study.languages)}")
         return question.language
+    from core.data.scripts import foreign_script  # a study's sections, which reading need not wait for
+
     own = (language for language in study.languages if foreign_script(question.text, language) is None)
     return next(own, study.languages[0])
 

