@@ -81,8 +81,8 @@ def test_default_study_and_layer_are_given_at_start_or_400(world: World, client:
     refused = client.get("/activations/4")
     assert refused.status_code == 400 and "start with one STUDY" in refused.json()["detail"]
     own = client.get(f"{LAYER}/activations/4").json()
-    for given in (client_of(world, study="cats", layer=0), client_of(world, study="cats")):  # it has one layer
-        assert given.get("/activations/4").json() == own
+    for served in (client_of(world, study="cats", layer=0), client_of(world, study="cats")):  # it has one layer
+        assert served.get("/activations/4").json() == own
 
 
 def test_features_are_sorted_by_any_column(client: TestClient, world: World) -> None:
