@@ -61,7 +61,13 @@ def build(root: Path, size: Size) -> Workspace:
         _publish(workspace, ranked, lambda folder, seed=layer: _associations(folder, size, seed))
         units += [table, sae, index, ranked]
         print(f"  layer {layer + 1} of {size.layers}", flush=True)
-    study = {"name": STUDY, "variant": "", "model": {"path": "/none", "factory": None}}
+    study = {
+        "name": STUDY,
+        "variant": "",
+        "data": {"source": "table"},
+        "sae": {},
+        "model": {"path": "/none", "factory": None},
+    }
     refs = [unit.artifact.ref for unit in units]
     workspace.remember(f"{STUDY}-1", {"study": study, "artifacts": refs, "report": "report/0"})
     return workspace
@@ -150,7 +156,10 @@ def _arrays(folder: Path, size: Size, seed: int) -> None:
 def _pairs(generator: np.random.Generator, features: int, other: str) -> pl.DataFrame:
     feature = np.repeat(np.arange(features, dtype=np.uint32), 10)
     partner = generator.integers(0, features, len(feature), dtype=np.uint32)
-    return pl.DataFrame({"feature": feature, other: partner, "cosine": generator.random(len(feature), np.float32)})
+    rank = np.tile(np.arange(1, 11, dtype=np.uint32), features)
+    drawn = generator.random(len(feature), np.float32)
+    measures = {"cosine": drawn} if other == "neighbour" else {"jaccard": drawn, "both": partner, "pmi": drawn}
+    return pl.DataFrame({"feature": feature, "rank": rank, other: partner, **measures})
 
 
 def _associations(folder: Path, size: Size, seed: int) -> None:

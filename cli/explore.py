@@ -1,5 +1,7 @@
 """`saeflow explore`: a study's features, samples and labels over HTTP, until Ctrl-C."""
 
+import gc
+import os
 import secrets
 from contextlib import suppress
 from typing import Annotated
@@ -51,6 +53,8 @@ def explore(
 
     GET /openapi.json lists every address; docs/explorer.md shows them with their answers.
     """
+    gc.disable()  # what is imported stays: no search for garbage, now or later
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # requests run side by side already: a third of the CPU time
     from explorer.dashboard.pages import add_pages
     from explorer.server.serving import Place, run, what_is_served  # FastAPI: other commands need not wait for it
 
@@ -60,6 +64,8 @@ def explore(
     asked = token or (None if place.is_loopback else secrets.token_urlsafe(32))
 
     def announce(url: str) -> None:
+        gc.freeze()
+        gc.enable()
         console.print(f"[green]✓[/green] explorer {url}")
         if asked and not token:
             console.print(f"  token    {asked}", markup=False)

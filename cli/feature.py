@@ -1,16 +1,14 @@
 """`saeflow feature`: one feature of a study's SAE, read off what its run left."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 import typer
-from rich.progress import Progress
 
-from cli import feature_label
+from cli import feature_label, feature_search
+from cli.asked import Files
 from cli.feature_options import (
     ExamplesOption,
     FeatureArgument,
@@ -18,36 +16,43 @@ from cli.feature_options import (
     InterveneOption,
     LanguageOption,
     LayerOption,
+    ServerOption,
     StudyOption,
+    TokenOption,
     TopOption,
     WhereOption,
-    look,
+    asked,
 )
 from cli.printed import HtmlOption, JsonOption, give, write
 from cli.terminal import console, errors
 from core.errors import BadInput
-from core.progress import Progress as Told
 from explorer.asking.answer import Answer
 from explorer.asking.dossier import Asked, dossier
-from explorer.asking.looks import (
-    CELLS,
-    all_features,
-    decoded,
-    heat_map,
-    heat_map_by_intervention,
-    one_feature,
-    side_by_side,
-    strongest,
-    swept,
-    swept_by_intervention,
+from explorer.asking.looks import CELLS
+from explorer.asking.questions import (
+    LAST_FEATURE,
+    LAST_LAYER,
+    AllFeatures,
+    Compare,
+    Decoder,
+    Heatmap,
+    HeatmapByIntervention,
+    Overview,
+    Question,
+    Strongest,
+    Sweep,
+    SweepByIntervention,
 )
-from explorer.asking.varying import Plan, run_varied
 
 app = typer.Typer(
     no_args_is_help=True,
     help="""Look at a feature: what it fires on, what it goes with, and which others are like it.
 
-    [dim]saeflow feature overview 17 --layer 8  ·  saeflow feature sweep 17 --layer 8 --family profession[/dim]""",
+    [dim]saeflow feature overview 17 --layer 8  ·  saeflow feature sweep 17 --layer 8 --family profession
+    saeflow feature search "a woman sings" --layer 8  ·  saeflow feature top 17 --layer 8 --server http://127.0.0.1:4300[/dim]
+
+    With --server the answers come from an explorer that runs (`saeflow explore`), with its study and layer by default.
+    """,
 )
 
 app.add_typer(feature_label.app, name="label")
@@ -55,24 +60,26 @@ app.add_typer(feature_label.app, name="label")
 
 @app.command()
 def overview(
-    feature: Annotated[int | None, typer.Argument(min=0, metavar="[FEATURE]", help="Its number.")] = None,
+    feature: Annotated[
+        int | None, typer.Argument(min=0, max=LAST_FEATURE, metavar="[FEATURE]", help="Its number.")
+    ] = None,
     study: StudyOption = None,
     layer: LayerOption = None,
     every: Annotated[bool, typer.Option("--all", help="A line for each feature of the layer instead.")] = False,
     top_k: TopOption = 10,
     max_examples: ExamplesOption = 3,
+    server: ServerOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
     html: HtmlOption = None,
 ) -> None:
     """How often and how strongly it fires, on what, what of the concept it goes with, and its nearest features."""
-    looked = look(study, layer)
-    if every:
-        answer = all_features(looked, top_k)
-    elif feature is None:
-        raise BadInput("say which feature, as in `saeflow feature overview 17`, or --all for a line of each")
-    else:
-        answer = one_feature(looked, feature, top_k, max_examples)
-    give(answer, as_json, html)
+    question: Question = AllFeatures(top_k=top_k)
+    if not every:
+        if feature is None:
+            raise BadInput("say which feature, as in `saeflow feature overview 17`, or --all for a line of each")
+        question = Overview(feature=feature, top_k=top_k, max_examples=max_examples)
+    give(asked(server, token, study, layer).ask(question), as_json, html)
 
 
 @app.command()
@@ -87,6 +94,8 @@ def sweep(
     word: Annotated[str | None, typer.Option(help="With --intervene: vary this word of the captions instead.")] = None,
     with_: Annotated[list[str] | None, typer.Option("--with", help="What to put in its place; repeatable.")] = None,
     images: ImagesOption = 20,
+    server: ServerOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
     html: HtmlOption = None,
 ) -> None:
@@ -98,21 +107,13 @@ def sweep(
     [dim]saeflow feature sweep 57 -l 8 --family mood --intervene
     saeflow feature sweep 57 -l 8 --intervene --word woman --with man --with person[/dim]
     """
-    looked = look(study, layer)
-    if not intervene:
-        give(swept(looked, feature, family, language, where), as_json, html)
-        return
-    plan = Plan(*_asked(family, word, with_ or []), images, looked.language(language))
-    with _progress() as progress:
-        varied = run_varied(looked, feature, plan, progress)
-    give(swept_by_intervention(looked, feature, varied), as_json, html)
-
-
-def _asked(family: str | None, word: str | None, others: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The attribute, or the word and what is put in its place."""
-    if (family is None) == (word is None) or (word is not None) != bool(others):
-        raise BadInput("--intervene: name one attribute with --family, or a word with --word and another with --with")
-    return ((family,), ()) if family is not None else ((), (str(word), *others))
+    question: Question = Sweep(feature=feature, family=family, language=language, where=where)
+    if intervene:
+        others = tuple(with_ or ())
+        question = SweepByIntervention(
+            feature=feature, family=family, word=word, others=others, language=language, images=images
+        )
+    give(asked(server, token, study, layer).ask(question), as_json, html)
 
 
 @app.command()
@@ -126,6 +127,8 @@ def heatmap(
     where: WhereOption = None,
     intervene: InterveneOption = False,
     images: ImagesOption = 20,
+    server: ServerOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
     html: HtmlOption = None,
 ) -> None:
@@ -133,13 +136,10 @@ def heatmap(
 
     Without --intervene this is observation: nothing is varied. With it, both attributes of each test image are varied.
     """
-    looked = look(study, layer)
+    question: Question = Heatmap(feature=feature, x=x, y=y, language=language, where=where)
     if intervene:
-        with _progress() as progress:
-            varied = run_varied(looked, feature, Plan((x, y), (), images, looked.language(language)), progress)
-        answer = heat_map_by_intervention(looked, feature, varied)
-    else:
-        answer = heat_map(looked, feature, x, y, language, where)
+        question = HeatmapByIntervention(feature=feature, x=x, y=y, language=language, images=images)
+    answer = asked(server, token, study, layer).ask(question)
     give(answer if as_json else _in_cells(answer, x, y), as_json, html)
 
 
@@ -157,11 +157,14 @@ def top(
     study: StudyOption = None,
     layer: LayerOption = None,
     top_k: TopOption = 10,
+    server: ServerOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
     html: HtmlOption = None,
 ) -> None:
     """The images on which it fires most strongly, each with the token where it does."""
-    give(strongest(look(study, layer), feature, by, top_k), as_json, html)
+    question = Strongest(feature=feature, by=by, top_k=top_k)
+    give(asked(server, token, study, layer).ask(question), as_json, html)
 
 
 @app.command()
@@ -170,27 +173,35 @@ def decoder(
     study: StudyOption = None,
     layer: LayerOption = None,
     top_k: TopOption = 10,
+    server: ServerOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
     html: HtmlOption = None,
 ) -> None:
     """The tokens that it promotes and suppresses by its direct path, and the nearest decoder rows."""
-    give(decoded(look(study, layer), feature, top_k), as_json, html)
+    question = Decoder(feature=feature, top_k=top_k)
+    give(asked(server, token, study, layer).ask(question), as_json, html)
 
 
 @app.command()
 def compare(
     feature: FeatureArgument,
-    other: Annotated[int, typer.Argument(min=0, metavar="OTHER", help="The other's number.", show_default=False)],
+    other: Annotated[
+        int, typer.Argument(min=0, max=LAST_FEATURE, metavar="OTHER", help="The other's number.", show_default=False)
+    ],
     study: StudyOption = None,
     layer: LayerOption = None,
-    other_layer: Annotated[int | None, typer.Option(help="The other's layer (default: the same).")] = None,
+    other_layer: Annotated[
+        int | None, typer.Option(min=0, max=LAST_LAYER, help="The other's layer (default: the same).")
+    ] = None,
+    server: ServerOption = None,
+    token: TokenOption = None,
     as_json: JsonOption = False,
     html: HtmlOption = None,
 ) -> None:
     """Two features beside each other: how alike their directions are, and how often they fire together."""
-    looked = look(study, layer)
-    beside = looked if other_layer is None else look(study, other_layer)
-    give(side_by_side(looked, feature, beside, other), as_json, html)
+    question = Compare(feature=feature, other=other, other_layer=other_layer)
+    give(asked(server, token, study, layer).ask(question), as_json, html)
 
 
 @app.command()
@@ -210,7 +221,7 @@ def investigate(
 
     [dim]saeflow feature investigate 57 --layer 8 --out feature-57.md[/dim]
     """
-    looked = look(study, layer)
+    looked = Files(study, layer).look()
     if out is not None and not out.expanduser().absolute().parent.is_dir():
         raise BadInput(f"--out {out}: its folder does not exist")
     text = dossier(looked, feature, Asked(language, images, ablate), lambda what: errors.print(what, style="dim"))
@@ -221,8 +232,4 @@ def investigate(
         console.print(f"  {out}", markup=False)
 
 
-@contextmanager
-def _progress() -> Iterator[Told]:
-    with Progress(console=errors, transient=True) as bar:
-        task = bar.add_task("the model runs")
-        yield lambda done, total, metrics=None: bar.update(task, completed=done, total=total)
+app.command()(feature_search.search)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,8 +29,8 @@ EXAMPLES = pl.Schema(
 row in its own segment with the feature's activation on each; empty for an image row, whose place is its position."""
 
 
+_SHOWN = ("sample_id", "image_id", "language", "segment", "position", "token")
 _OF_SEQUENCE = ("sample_id", "language", "segment")
-_OF_CONTEXT = ("position", "token", *_OF_SEQUENCE)
 
 
 class Active(Protocol):
@@ -61,16 +62,29 @@ def examples(
     The strongest band gives its strongest rows, the others rows spread evenly over the band; no image twice in a
     band; special rows left out. Nothing is random. `tokens` are those of all T rows of the index.
     """
-    rows, values = index.csc(feature)
-    kept = ~tokens["special"].gather(rows).to_numpy()
-    rows, values = np.asarray(rows[kept]), np.asarray(values[kept])
-    order = np.lexsort((rows, -values))
-    images = tokens["image_id"].gather(rows[order]).to_list()
-    parts = [
-        _example(tokens, (feature, quantiles - band, rank), (rows, values), int(order[place]), window)
-        for band, rank, place in _places(images, quantiles, contexts)
-    ]
+    parts = example_rows(index, tokens, feature, quantiles, contexts, window)
     return pl.DataFrame(parts, schema=EXAMPLES, orient="row") if parts else EXAMPLES.to_frame()
+
+
+def example_rows(
+    index: Active, tokens: pl.DataFrame, feature: int, quantiles: int = 4, contexts: int = 3, window: int = 32
+) -> list[dict[str, Any]]:
+    """The rows of `examples`, for those who need no table."""
+    rows, values = index.csc(feature)
+    kept = ~tokens["special"][rows].to_numpy()
+    rows, values = np.asarray(rows[kept]), np.asarray(values[kept])
+    order = np.argsort(-values, kind="stable")
+    images = tokens["image_id"][rows[order]].to_list()
+    chosen = list(_places(images, quantiles, contexts))
+    places = order[[place for _, _, place in chosen]] if chosen else order[:0]
+    own = tokens[rows[places], list(_SHOWN)].to_dicts()
+    around = _contexts(tokens, rows[places], own, (rows, values), window)
+    numbers = zip(chosen, rows[places].tolist(), values[places].tolist(), own, around)
+    return [
+        {"feature": feature, "quantile": quantiles - band, "rank": rank, "row": row, "value": value}
+        | {**shown, "context": context}
+        for (band, rank, _), row, value, shown, context in numbers
+    ]
 
 
 def _places(images: list[str], quantiles: int, contexts: int) -> Iterator[tuple[int, int, int]]:
@@ -86,47 +100,47 @@ def _places(images: list[str], quantiles: int, contexts: int) -> Iterator[tuple[
             yield band, rank, place
 
 
-def _example(
+def _contexts(
     tokens: pl.DataFrame,
-    label: tuple[int, int, int],
-    active: tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]],
-    place: int,
-    window: int,
-) -> dict[str, Any]:
-    rows, values = active
-    row = int(rows[place])
-    own = tokens.row(row, named=True)
-    feature, quantile, rank = label
-    return {
-        "feature": feature,
-        "quantile": quantile,
-        "rank": rank,
-        "row": row,
-        "value": float(values[place]),
-        **{name: own[name] for name in ("sample_id", "image_id", "language", "segment", "position", "token")},
-        "context": [] if own["segment"] == "image" else _context(tokens, row, own, active, window),
-    }
-
-
-def _context(
-    tokens: pl.DataFrame,
-    row: int,
-    own: dict[str, Any],
+    chosen: Int[np.ndarray, " e"],
+    own: list[dict[str, Any]],
     active: tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]],
     window: int,
-) -> list[dict[str, Any]]:
-    """Rows of one sequence lie together, so a slice of the table around the row is enough; read by column, for a query
-    per example takes a hundred times as long as what it does."""
-    start, half = max(0, row - window), window // 2
-    near = zip(*(tokens.get_column(name)[start : start + 2 * window + 1].to_list() for name in _OF_CONTEXT))
-    sequence = tuple(own[name] for name in _OF_SEQUENCE)
-    same = sorted(
-        (position, at, token)
-        for at, (position, token, *of) in enumerate(near, start)
-        if tuple(of) == sequence and abs(position - own["position"]) <= half
-    )
+) -> list[list[dict[str, Any]]]:
+    """The tokens around each chosen row, with the feature's activation; none around an image row."""
+    of, at = _around(tokens, chosen, own, window)
+    words = zip(tokens["token"][at].to_list(), _values(active, at).tolist())
+    written = [{"token": token, "value": value} for token, value in words]
+    bounds = np.searchsorted(of, np.arange(len(own) + 1)).tolist()
+    return [written[start:stop] for start, stop in pairwise(bounds)]
+
+
+def _around(
+    tokens: pl.DataFrame, chosen: Int[np.ndarray, " e"], own: list[dict[str, Any]], window: int
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """The rows of each chosen row's sequence that are at most half a window away, by position, and of which example
+    they are: rows of one sequence lie together, so that the rows next to it are enough."""
+    texts = [number for number, about in enumerate(own) if about["segment"] != "image"]
+    offsets = np.arange(-window, window + 1)
+    of = np.repeat(np.array(texts, np.int64), len(offsets))
+    at = (chosen[texts].astype(np.int64)[:, None] + offsets).ravel()
+    inside = (at >= 0) & (at < tokens.height)
+    of, at = of[inside], at[inside]
+    position = tokens["position"].to_numpy()
+    near = np.abs(position[at].astype(np.int64) - position[chosen[of]]) <= window // 2
+    of, at = of[near], at[near]
+    sequences = [tuple(about[name] for name in _OF_SEQUENCE) for about in own]
+    found = zip(tokens[at, list(_OF_SEQUENCE)].rows(), of.tolist())
+    same = np.array([sequence == sequences[number] for sequence, number in found], bool)
+    of, at = of[same], at[same]
+    order = np.lexsort((at, position[at], of))
+    return of[order], at[order]
+
+
+def _values(
+    active: tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]], at: Int[np.ndarray, " m"]
+) -> Float[np.ndarray, " m"]:
+    """The feature's activation in the rows `at`, 0 where it is silent."""
     rows, values = active
-    at = np.array([place for _, place, _ in same])
     places = np.minimum(np.searchsorted(rows, at), len(rows) - 1)
-    found = np.where(rows[places] == at, values[places], 0.0)
-    return [{"token": token, "value": float(value)} for (_, _, token), value in zip(same, found)]
+    return np.where(rows[places] == at, values[places], np.float32(0.0))

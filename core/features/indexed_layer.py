@@ -1,7 +1,8 @@
 """A layer and its features as read without the activations, and without PyTorch: index, tokens, associations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,10 @@ class IndexedFeature:
         the `window` tokens around it: the columns of `core.features.examples.EXAMPLES`."""
         return examples.examples(self.index, self.rows, self.feature, quantiles, contexts, window)
 
+    def example_rows(self, quantiles: int = 4, contexts: int = 3, window: int = 32) -> list[dict[str, Any]]:
+        """The rows of `examples`, for those who need no table."""
+        return examples.example_rows(self.index, self.rows, self.feature, quantiles, contexts, window)
+
 
 @dataclass(frozen=True, repr=False)
 class IndexedLayer:
@@ -74,6 +79,36 @@ class IndexedLayer:
         """
         self.index.csc(feature)
         return IndexedFeature(feature, self.tokens, self.index)
+
+    def associations_of(self, feature: int) -> pl.DataFrame | None:
+        """How one feature goes with the concept, in the table's order; null where nothing was ranked."""
+        if self.associations is None:
+            return None
+        order, starts = self._associated
+        return self.associations[order[starts[feature] : starts[feature + 1]]]
+
+    def rows_of_image(self, image_id: str) -> Int[np.ndarray, " n"]:
+        """The rows of an image and of its captions, ascending."""
+        runs = self._image_runs.get(image_id, ())
+        return np.concatenate([np.empty(0, np.int64), *(np.arange(*run) for run in runs)])
+
+    @cached_property
+    def _associated(self) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " F1"]]:
+        """Places in `associations` by feature, and where each feature's start among them."""
+        assert self.associations is not None
+        features = self.associations["feature"].to_numpy()
+        order = np.argsort(features, kind="stable").astype(np.uint32)
+        return order, np.searchsorted(features[order], np.arange(self.index.num_features + 1))
+
+    @cached_property
+    def _image_runs(self) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """First row and the row behind the last one of each run of rows of one image."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        lengths, images = self.tokens["image_id"].rle().struct.unnest().get_columns()
+        stops = np.cumsum(lengths.to_numpy(), dtype=np.int64).tolist()
+        for start, stop, image in zip([0, *stops], stops, images.to_list()):
+            found.setdefault(image, []).append((start, stop))
+        return found
 
     def active(
         self, rows: Int[np.ndarray, " n"]

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from core.analysis.result import Result
+from core.errors import BadInput
 from core.stats.estimate import Estimate
 from core.store.artifacts import read_json
 
@@ -16,8 +17,9 @@ def read_result(folder: Path) -> Result:
 
     Raises:
         DamagedArtifact: the summary is missing or not JSON.
+        BadInput: it was written by an earlier saeflow.
     """
-    summary = read_json(folder / "summary.json")
+    summary = _summary(folder)
     return Result(
         metrics=summary["metrics"],
         tables={path.stem: pl.read_parquet(path, glob=False) for path in sorted(folder.glob("*.parquet"))},
@@ -32,8 +34,18 @@ def read_estimates(folder: Path) -> tuple[Estimate, ...]:
 
     Raises:
         DamagedArtifact: the summary is missing or not JSON.
+        BadInput: it was written by an earlier saeflow.
     """
-    return _estimates(read_json(folder / "summary.json"))
+    return _estimates(_summary(folder))
+
+
+def _summary(folder: Path) -> Mapping[str, Any]:
+    path = folder / "summary.json"
+    summary: Mapping[str, Any] = read_json(path)
+    missing = [name for name in ("metrics", "shown", "notes", "estimates") if name not in summary]
+    if missing:
+        raise BadInput(f"{path}: has no {', '.join(missing)}: an earlier saeflow wrote it; run the study again")
+    return summary
 
 
 def _estimates(summary: Mapping[str, Any]) -> tuple[Estimate, ...]:

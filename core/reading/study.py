@@ -11,8 +11,6 @@ import polars as pl
 
 from core.activations.tokens import captured_tokens, layer_tokens
 from core.analysis.result import Result
-from core.data.known_concepts import THE_CONCEPT
-from core.data.samples import analysed, capture_drops, read_samples
 from core.errors import BadInput
 from core.features.index import FeatureIndex
 from core.features.indexed_layer import IndexedLayer, open_indexed
@@ -66,6 +64,8 @@ class OpenedStudy:
             BadInput: they are missing or damaged.
         """
         self._check(self._made.shards)
+        from core.data.samples import analysed, capture_drops, read_samples  # also how samples are made
+
         drops = capture_drops(map(self._path, self._made.shards))
         return analysed(read_samples(self._samples), drops)
 
@@ -111,6 +111,7 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there, or a file of it is damaged.
         """
+        from core.data.known_concepts import THE_CONCEPT
         from core.features import opened_layer  # it loads PyTorch
 
         found = self.layer_artifacts(layer)
@@ -138,11 +139,15 @@ class OpenedStudy:
             BadInput: the layer is not there, or a file is damaged.
         """
         self.layer_artifacts(layer)
-        found = self._made.described.get(layer)
-        if found is None:
-            return None
-        self._check([found])
-        return self._path(found)
+        return self._whole(self._made.described.get(layer))
+
+    def ranking(self, layer: int) -> Path | None:
+        """The folder of how a layer's features go with the concept; null where nothing was ranked.
+
+        Raises:
+            BadInput: the layer is not there, or a file is damaged.
+        """
+        return self._whole(self.layer_artifacts(layer).ranking)
 
     def influences(self, layer: int, feature: int) -> pl.DataFrame | None:
         """The tokens that a feature promotes and suppresses, as `core.features.influence.PROMOTED` has them; null where
@@ -270,6 +275,12 @@ class OpenedStudy:
     def _captured(self) -> Callable[[tuple[Artifact, ...]], pl.DataFrame]:
         """The tokens that shards hold, by the shards: most often those of every layer."""
         return cache(lambda shards: captured_tokens([self._path(shard) for shard in shards]))
+
+    def _whole(self, artifact: Artifact | None) -> Path | None:
+        if artifact is None:
+            return None
+        self._check([artifact])
+        return self._path(artifact)
 
     def _path(self, artifact: Artifact) -> Path:
         return self.workspace.store.path(artifact)

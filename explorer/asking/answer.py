@@ -49,13 +49,17 @@ def cells(row: Mapping[str, Any]) -> list[str]:
         if name in ("low", "high") or name.endswith(("_low", "_high")):
             continue
         low, high = (row.get(end if name == "mean" else f"{name}_{end}") for end in ("low", "high"))
-        interval = f" [{_word(low)}, {_word(high)}]" if low is not None and high is not None else ""
+        interval = f" [{_word(low)}, {_word(high)}]" if _is_there(low) and _is_there(high) else ""
         shown.append(_word(value) + interval)
     return shown
 
 
+def _is_there(value: Any) -> bool:
+    return value is not None and (not isinstance(value, float) or math.isfinite(value))
+
+
 def _word(value: Any) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    if not _is_there(value):
         return "–"
     if isinstance(value, float):
         return f"{value:.3g}"

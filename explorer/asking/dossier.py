@@ -15,7 +15,7 @@ from explorer.asking.looked import Looked
 from explorer.asking.looks import promoted
 from explorer.asking.sentences import control, explained, share
 from explorer.asking.varying import EFFECT, Judged, Plan, check_site, judge, run_varied
-from explorer.reading.study_model import open_model
+from explorer.reading.study_model import opened_model
 
 if TYPE_CHECKING:
     from core.features.hypotheses import Hypotheses
@@ -147,8 +147,9 @@ def _ablated(looked: Looked, feature: int) -> Part:
     from core.reading.inputs import analysis_inputs
 
     check_site(looked.study)
-    inputs = analysis_inputs(looked.study, lambda: open_model(looked.study, looked.view.layer))
-    table = ablate_feature(inputs, looked.view, feature, Size())
+    with opened_model(looked.study, looked.view.layer) as loaded:
+        inputs = analysis_inputs(looked.study, lambda: loaded)
+        table = ablate_feature(inputs, looked.view, feature, Size())
     name = looked.view.concept.name
     lines = [_effect(row, name) for row in table.to_dicts()]
     return Part("Taken out", tuple(lines or (f"No caption has a word of {name} with a counterpart.",)), (table,))

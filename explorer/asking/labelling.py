@@ -2,7 +2,9 @@
 
 import getpass
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -29,7 +31,7 @@ def shown(labels: FeatureLabels, looked: Looked, feature: int) -> Answer:
         BadInput: there is no such feature, or the labels cannot be read.
     """
     looked.view.feature(feature)
-    history = labels.history(_sae(looked), feature)
+    history = labels.history(looked.sae, feature)
     label = history[0].text if history else None
     rows = [(one.text, one.author, one.time) for one in history]
     table = pl.DataFrame(rows, schema=_HISTORY, orient="row")
@@ -44,9 +46,9 @@ def set_label(labels: FeatureLabels, looked: Looked, feature: int, text: str | N
         BadInput: there is no such feature, the text or name cannot be kept, or the labels cannot be written.
     """
     looked.view.feature(feature)
-    name = author_name(author or _user(), "--author")
+    name = author_name(author or this_user(), "--author")
     kept = None if text is None else label_text(text, "the label")
-    labelled = Labelled(_sae(looked), feature, looked.view.layer, model_name(looked.study.config))
+    labelled = Labelled(looked.sae, feature, looked.view.layer, model_name(looked.study.config))
     return labels.put(labelled, kept, name)
 
 
@@ -56,7 +58,7 @@ def listed(labels: FeatureLabels, looked: Looked) -> Answer:
     Raises:
         BadInput: the labels cannot be read.
     """
-    found = sorted(labels.current(_sae(looked)).values(), key=lambda change: change.feature)
+    found = sorted(labels.current(looked.sae).values(), key=lambda change: change.feature)
     rows = [(one.feature, one.text, one.author, one.time) for one in found]
     table = pl.DataFrame(rows, schema={"feature": pl.UInt32, **_HISTORY}, orient="row")
     lines = () if rows else ("No feature of this SAE has a label; an SAE that is trained again has none of its own.",)
@@ -70,7 +72,12 @@ def exported(labels: FeatureLabels, study: OpenedStudy) -> str:
         BadInput: the labels cannot be read.
     """
     model = model_name(study.config)
-    return json.dumps(written(model, labels.of_model(model)), indent=1, ensure_ascii=False) + "\n"
+    return labels_text(written(model, labels.of_model(model)))
+
+
+def labels_text(document: Mapping[str, Any]) -> str:
+    """A document of labels as the text of its file."""
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def imported(labels: FeatureLabels, path: Path) -> tuple[int, int]:
@@ -79,19 +86,24 @@ def imported(labels: FeatureLabels, path: Path) -> tuple[int, int]:
     Raises:
         BadInput: the file cannot be read or is none that was exported, or the labels cannot be written.
     """
-    try:
-        content = path.expanduser().read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror or error}") from error
-    changes = read(content, path.name)
+    changes = read(labels_file(path), path.name)
     return len(changes), labels.merge(changes)
 
 
-def _sae(looked: Looked) -> str:
-    return looked.study.layer_artifacts(looked.view.layer).sae.ref
+def labels_file(path: Path) -> bytes:
+    """The content of a file that the user names.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    try:
+        return path.expanduser().read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror or error}") from error
 
 
-def _user() -> str:
+def this_user() -> str:
+    """Who labels where nobody is named: the user of this machine."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user without a name

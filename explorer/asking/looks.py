@@ -75,10 +75,10 @@ def promoted(looked: Looked, feature: int, most: int) -> pl.DataFrame:
     if written is not None:
         return written.filter(pl.col("rank") <= most)
     from core.features.influence import promoted_tokens
-    from explorer.reading.study_model import open_model
+    from explorer.reading.study_model import opened_model
 
-    loaded = open_model(looked.study, looked.view.layer)
-    return promoted_tokens(looked.view.sae, loaded, [feature], most)
+    with opened_model(looked.study, looked.view.layer) as loaded:
+        return promoted_tokens(looked.view.sae, loaded, [feature], most)
 
 
 def swept(looked: Looked, feature: int, family: str | None, language: str | None, where: str | None) -> Answer:

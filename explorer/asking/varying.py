@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from core.data.languages import Language
 from core.errors import BadInput
 from core.progress import Progress, silent
 from core.reading.study import OpenedStudy
 from core.stats.families import ALPHA, corrected
 from core.study.sites import STREAM
 from explorer.asking.looked import Looked
-from explorer.reading.study_model import open_model
+from explorer.reading.study_model import opened_model
 
 if TYPE_CHECKING:
     from core.causal.variations import Variation
     from core.causal.varied import Moved
+    from core.data.languages import Language
 
 DRAWS = 999
 EFFECT = "Mean activation over an image's rows, less the image's own mean over all values."
@@ -43,7 +43,7 @@ class Plan:
     attributes: tuple[str, ...]
     words: tuple[str, ...]
     images: int
-    language: Language
+    language: "Language"
 
 
 def run_varied(looked: Looked, feature: int, plan: Plan, progress: Progress = silent) -> Varied:
@@ -58,7 +58,8 @@ def run_varied(looked: Looked, feature: int, plan: Plan, progress: Progress = si
     check_site(looked.study)
     with tempfile.TemporaryDirectory(prefix="saeflow-varied-") as folder:
         asked = list(_variations(looked.study, plan, Path(folder)))
-        table = measure_varied(open_model(looked.study, looked.view.layer), looked.view, feature, asked, progress)
+        with opened_model(looked.study, looked.view.layer) as loaded:
+            table = measure_varied(loaded, looked.view, feature, asked, progress)
     what = " and ".join(plan.attributes) or f"the word {plan.words[0]!r}"
     images = table["image_id"].n_unique()
     return Varied(table, f"Intervened: {what} varied in {images} test images, {plan.language}, everything else fixed.")

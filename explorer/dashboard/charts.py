@@ -109,11 +109,15 @@ def line_chart(frame: Frame, lines: Sequence[Line]) -> Chart | None:
         frame.title,
         _words(frame, lines),
         frame.x_title,
-        [Tick(x(value), f"{value:g}") for value in _whole(x_low, x_high)],
-        [Tick(y(value), f"{value:g}") for value in marks],
+        [Tick(x(value), _tick(value)) for value in _whole(x_low, x_high)],
+        [Tick(y(value), _tick(value)) for value in marks],
         [_drawn(line, x, y, frame.x_title) for line in lines],
         None if frame.reference is None else y(frame.reference),
     )
+
+
+def _tick(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
 
 
 def bars(counts: Sequence[int], height: float = 100.0) -> list[tuple[float, float]]:

@@ -59,7 +59,7 @@ def ways(shown: ShownLayer, interpretation: Found, feature: int) -> Ways | None:
     analysis of interpretation; null where neither has them."""
     layer = shown.indexed.layer
     own = shown.study.influences(layer, feature)
-    source = "read off all features of the layer"
+    source = "from the step describe_features"
     if own is None:
         own, source = interpretation.table("promoted", layer=layer, feature=feature), "from the analysis interpretation"
     if own is None:

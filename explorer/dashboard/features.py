@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 from urllib.parse import parse_qs
 
 import polars as pl
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
@@ -13,6 +13,7 @@ from core.features.indexed_layer import IndexedFeature
 from explorer.dashboard import evidence, links, related
 from explorer.dashboard.breakdowns import OBSERVED, Breakdown, attributes, breakdown
 from explorer.dashboard.charts import bars
+from explorer.dashboard.counterparts import counterparts
 from explorer.dashboard.found import found
 from explorer.dashboard.grids import grid
 from explorer.dashboard.maps import Map, activation_maps, strongest_images
@@ -29,8 +30,22 @@ _ADDRESS = "/s/{study}/l/{layer}/f/{feature}"
 _BANDS, _CONTEXTS, _IMAGES = 4, 4, 6
 _BAND_NAMES = {4: "Strongest quarter", 3: "Second quarter", 2: "Third quarter", 1: "Weakest quarter"}
 _LONGEST_FORM = 64 << 10
-By = Annotated[str, Query(max_length=64)]
-Language = Annotated[str | None, Query(max_length=20)]
+
+
+class AskedFor(NamedTuple):
+    """What is computed of a feature only where it is asked for: a breakdown, counterparts in other languages."""
+
+    by: str
+    language: str | None
+    other: bool
+
+
+async def _asked_for(
+    by: Annotated[str, Query(max_length=64)] = "",
+    language: Annotated[str | None, Query(max_length=20)] = None,
+    other: bool = False,
+) -> AskedFor:
+    return AskedFor(by, language, other)
 
 
 class Example(NamedTuple):
@@ -57,8 +72,7 @@ def feature_page(
     study: StudyName,
     layer: LayerNumber,
     feature: FeatureNumber,
-    by: By = "",
-    language: Language = None,
+    asked: Annotated[AskedFor, Depends(_asked_for)],
 ) -> HTMLResponse:
     """Everything that is known of a feature."""
     shown = Asked(request, served_by(request), study, layer, None).feature(feature)
@@ -66,7 +80,7 @@ def feature_page(
     statistics = own.statistics
     shown.count(int(statistics["count"]))
     interpretation = found(shown.study, "interpretation")
-    split, fault = _broken_down(shown, feature, by, language)
+    split, fault = _broken_down(shown, feature, asked.by, asked.language)
     context = {
         **identity(request, shown, feature),
         "statistics": statistics,
@@ -85,6 +99,7 @@ def feature_page(
         "neighbours": related.neighbours(shown, own),
         "partners": related.partners(shown, own),
         "matches": related.matches(shown, feature),
+        "counterparts": counterparts(shown, feature) if asked.other else None,
         "attributes": attributes(shown.study),
         "split": split,
         "observed": OBSERVED,

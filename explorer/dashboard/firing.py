@@ -19,7 +19,7 @@ class Firing(NamedTuple):
     label: str | None
     strongest: float
     token: str
-    language: str | None
+    segment: str
     rows: int
     strips: tuple[Strip, ...]
     map: Map | None = None
@@ -28,7 +28,7 @@ class Firing(NamedTuple):
 def firing(entries: pl.DataFrame, tokens: pl.DataFrame, labels: Mapping[int, str], most: int = MOST) -> list[Firing]:
     """The features of entries (index, feature, value) by their largest activation; `tokens` are the rows they may be
     in, of which those before captions that all texts share are shown but once."""
-    ranked = by_feature(entries, tokens).head(most)
+    ranked = by_feature(entries, tokens, most)
     texts = _texts(tokens)
     found = []
     for row in ranked.to_dicts():
@@ -36,7 +36,7 @@ def firing(entries: pl.DataFrame, tokens: pl.DataFrame, labels: Mapping[int, str
         values = dict(own.select("index", "value").rows())
         strips = tuple(_shaded(text, values, row["max"]) for text in texts)
         shown = tuple(one for one in strips if any(piece.level for piece in one.pieces))
-        where = row["token"], row["language"]
+        where = row["token"], row["segment"]
         found.append(Firing(row["feature"], labels.get(row["feature"]), row["max"], *where, row["rows"], shown))
     return found
 

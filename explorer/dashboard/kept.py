@@ -1,9 +1,9 @@
-"""What is computed of a layer, kept by the layer's version: the layer itself may be closed meanwhile."""
+"""What was computed last, kept by what it was computed of."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from threading import Lock
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 from explorer.reading.library import ShownLayer
 
@@ -12,25 +12,37 @@ Made = TypeVar("Made")
 OfLayer = Callable[Concatenate[ShownLayer, P], Made]
 
 
+class Kept(Generic[Made]):
+    """The `most` results that were asked for last, by key."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, Lock()
+        self._results: OrderedDict[Hashable, Made] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """The result of this key, which is made where it is not kept. Two who ask at once may both make it."""
+        with self._lock:
+            if key in self._results:
+                self._results.move_to_end(key)
+                return self._results[key]
+        made = make()
+        with self._lock:
+            self._results[key] = made
+            while len(self._results) > self._most:
+                self._results.popitem(last=False)
+        return made
+
+
 def kept(most: int) -> Callable[[OfLayer[P, Made]], OfLayer[P, Made]]:
-    """Keep the last `most` results of a function of a layer and of arguments given by place."""
+    """Keep the last `most` results of a function of a layer and of arguments given by place, by the layer's version:
+    the layer itself may be closed meanwhile."""
 
     def decorate(compute: OfLayer[P, Made]) -> OfLayer[P, Made]:
-        results: OrderedDict[tuple[object, ...], Made] = OrderedDict()
-        lock = Lock()
+        results: Kept[Made] = Kept(most)
 
         def known(shown: ShownLayer, /, *args: P.args, **kwargs: P.kwargs) -> Made:
             key = (str(shown.study.workspace.root), shown.study.key, shown.version, *args)
-            with lock:
-                if key in results:
-                    results.move_to_end(key)
-                    return results[key]
-            made = compute(shown, *args, **kwargs)
-            with lock:
-                results[key] = made
-                while len(results) > most:
-                    results.popitem(last=False)
-            return made
+            return results.get(key, lambda: compute(shown, *args, **kwargs))
 
         return known
 

@@ -9,6 +9,7 @@ import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
+from core.data.known_concepts import THE_CONCEPT
 from explorer.dashboard import links, words
 from explorer.server.served import Served
 
@@ -20,6 +21,7 @@ POLICY = (
 _STATIC = {
     "dashboard.css": ("explorer", "static", "text/css"),
     "dashboard.js": ("explorer", "static", "text/javascript"),
+    "table.js": ("explorer", "static", "text/javascript"),
     "icon.svg": ("explorer", "static", "image/svg+xml"),
     "SaeflowSans-Regular.woff2": ("core", "figures/fonts", "font/woff2"),
     "SaeflowSans-Bold.woff2": ("core", "figures/fonts", "font/woff2"),
@@ -75,6 +77,8 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "num": words.number,
         "p": words.probability,
+        "fixed": words.fixed,
+        "side": words.side,
         "percent": words.percent,
         "interval": words.interval,
         "heading": words.name,
@@ -83,5 +87,5 @@ def _environment() -> jinja2.Environment:
         "direction": words.direction,
         "isolated": words.isolated,
     }
-    environment.globals |= {"at": links, "version": _version()}
+    environment.globals |= {"at": links, "version": _version(), "concept": THE_CONCEPT}
     return environment

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
-import polars as pl
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
@@ -14,8 +13,7 @@ from explorer.dashboard.firing import Firing, firing
 from explorer.dashboard.forms import multipart
 from explorer.dashboard.rendering import page, served_by
 from explorer.reading.refusals import CONFLICT, UNUSABLE, Refusal
-from explorer.reading.search import Question
-from explorer.server.search import MOST_TEXT
+from explorer.reading.search import MOST_TEXT, Question, ordinary, what_fires
 from explorer.server.served import Served
 
 router = APIRouter()
@@ -95,14 +93,11 @@ def _outcome(served: Served, study: OpenedStudy, layer: int | None, wanted: Want
     try:
         if layer is None:
             raise Refusal(UNUSABLE, f"study {study.title}: has no layer yet")
-        if len(wanted.text) > MOST_TEXT:
-            raise Refusal(UNUSABLE, f"text: has {len(wanted.text)} characters; write at most {MOST_TEXT}")
         shown = served.library.layer(study.key, layer)
         question = Question(wanted.text, wanted.language or None, wanted.picture or None)
-        fired = served.search.fired(shown, question)
+        segment = None if wanted.picture else "caption"  # the prompt is the same before every text
+        own = ordinary(what_fires(shown.study, layer, question), segment)
     except BadInput as refusal:
         return Outcome((), str(refusal), refusal.status if isinstance(refusal, Refusal) else CONFLICT)
-    own = fired.tokens.filter(~pl.col("special"))
-    entries = fired.entries.filter(pl.col("index").is_in(own["index"].implode()))
     labels = {number: str(change.text) for number, change in served.labels.current(shown.sae).items()}
-    return Outcome(tuple(firing(entries, own, labels)))
+    return Outcome(tuple(firing(own.entries, own.tokens, labels)))

@@ -6,12 +6,11 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from core.data.languages import LANGUAGE_NAMES
-
 _RIGHT_TO_LEFT = {"ar"}
 _ARABIC = r"\u0600-\u06FF\u0750-\u077F\uFB50-\uFDFD\uFE70-\uFEFC"
 _RUN = re.compile(rf"[{_ARABIC}]+(?:[ \u200c\u200d]+[{_ARABIC}]+)*")
 _SMALL = {"p", "q"}
+_BETWEEN_0_AND_1 = {"auroc", "cosine", "correlation", "jaccard"}
 _NAMES = {
     "auroc": "AUROC",
     "fvu": "FVU",
@@ -53,6 +52,16 @@ def probability(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def compared(value: float) -> str:
+    """The same behind its letter: `= 0.005`."""
+    return probability(value) if value < 0.001 else f"= {probability(value)}"
+
+
+def fixed(value: float | None) -> str:
+    """A measure between 0 and 1 with three decimals."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3f}".replace("-", "−")
+
+
 def percent(value: float | None) -> str:
     """A share in percent."""
     return "–" if value is None or math.isnan(value) else f"{number(100 * float(value), 2)} %"
@@ -60,9 +69,10 @@ def percent(value: float | None) -> str:
 
 def interval(row: Any, value: str = "value", low: str = "low", high: str = "high") -> str:
     """A row's number with its interval, where it has one."""
+    said = fixed if value in _BETWEEN_0_AND_1 else number
     ends = row.get(low), row.get(high)
-    shown = number(row.get(value))
-    return shown if None in ends else f"{shown} [{number(ends[0])}, {number(ends[1])}]"
+    shown = said(row.get(value))
+    return shown if None in ends else f"{shown} [{said(ends[0])}, {said(ends[1])}]"
 
 
 def name(column: str) -> str:
@@ -73,12 +83,21 @@ def name(column: str) -> str:
 
 def language(code: str | None) -> str:
     """A language's name; rows without one are shared by all."""
+    from core.data.languages import LANGUAGE_NAMES  # a study's sections, which a start need not wait for
+
     return "shared" if code in (None, "shared") else LANGUAGE_NAMES.get(str(code), str(code))
 
 
 def direction(code: str | None) -> str:
     """The `dir` of text in a language: `auto` where the language is not known."""
     return "auto" if code is None else "rtl" if code in _RIGHT_TO_LEFT else "ltr"
+
+
+def side(auroc: float | None) -> str:
+    """The side of the concept on which a feature fires more."""
+    from core.data.known_concepts import THE_CONCEPT
+
+    return "" if auroc is None or math.isnan(auroc) else THE_CONCEPT.sides[0 if auroc > 0.5 else 1]
 
 
 def token(text: str | None) -> str:

@@ -80,12 +80,13 @@ class FeatureLabels:
         words = f"SELECT {_COLUMNS} FROM changes WHERE model = ? ORDER BY layer, sae, feature, time, number"
         return self._read(words, (model,))
 
-    def version(self, sae: str) -> int:
-        """A number that is another after every change of an SAE's labels."""
+    def version(self, sae: str | None = None) -> int:
+        """A number that is another after every change of an SAE's labels, or of any label where none is named."""
         if not self.path.is_file():
             return 0
+        words = "SELECT max(number) FROM changes" + ("" if sae is None else " WHERE sae = ?")
         with self._opened() as database:
-            found = database.execute("SELECT max(number) FROM changes WHERE sae = ?", (sae,)).fetchone()
+            found = database.execute(words, () if sae is None else (sae,)).fetchone()
         return int(found[0] or 0)
 
     def put(self, labelled: Labelled, text: str | None, author: str) -> Change:

@@ -17,7 +17,7 @@ def make_server(workspace: Workspace) -> MCPServer:
     """The server over a workspace's studies."""
     server = MCPServer("saeflow", title="saeflow", instructions=_INSTRUCTIONS, log_level="WARNING")
     tools = FeatureTools(workspace)
-    looks = (tools.studies, tools.overview, tools.top, tools.compare, tools.decoder)
+    looks = (tools.studies, tools.overview, tools.search, tools.top, tools.compare, tools.decoder)
     for tool in (*looks, tools.sweep, tools.heatmap, tools.vary_word, tools.investigate):
         server.add_tool(tool, annotations=_READS)
     server.add_tool(tools.label_show, annotations=_READS)

@@ -12,16 +12,30 @@ from core.errors import BadInput
 from core.reading.records import opened
 from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
-from explorer.asking import looks
 from explorer.asking.dossier import Asked, dossier
 from explorer.asking.labelling import labels_of, set_label, shown
 from explorer.asking.looked import Looked
-from explorer.asking.varying import Plan, run_varied
+from explorer.asking.questions import (
+    LAST_FEATURE,
+    LAST_LAYER,
+    AllFeatures,
+    Compare,
+    Decoder,
+    Heatmap,
+    HeatmapByIntervention,
+    LabelShown,
+    Overview,
+    Question,
+    Strongest,
+    Sweep,
+    SweepByIntervention,
+    WhatFires,
+)
 from explorer.mcp.answers import Dossier, StudiesFound, StudyFound, Told
 
-Feature = Annotated[int, Field(ge=0, description="The feature's number.")]
+Feature = Annotated[int, Field(ge=0, le=LAST_FEATURE, description="The feature's number.")]
 Study = Annotated[str | None, Field(description="A study's key or name; null for the one that ran last.")]
-Layer = Annotated[int | None, Field(description="The layer; null where the study has only one.")]
+Layer = Annotated[int | None, Field(ge=0, le=LAST_LAYER, description="The layer; null where the study has only one.")]
 Language = Annotated[str | None, Field(description="Of the captions; null for the study's first.")]
 Where = Annotated[str | None, Field(description="A position set, such as image or last-prompt; null for all rows.")]
 Images = Annotated[int, Field(ge=2, le=400, description="Test images that are varied, one of each pair of twins.")]
@@ -51,34 +65,42 @@ class FeatureTools:
 
     def overview(
         self,
-        feature: Annotated[int | None, Field(ge=0, description="Null for a line of each feature.")] = None,
+        feature: Annotated[
+            int | None, Field(ge=0, le=LAST_FEATURE, description="Null for a line of each feature.")
+        ] = None,
         study: Study = None,
         layer: Layer = None,
         top_k: Rows = 10,
         max_examples: Annotated[int, Field(ge=1, le=20, description="Examples of each strength.")] = 3,
     ) -> Told:
         """How often and how strongly a feature fires, on what, what of the concept it goes with, and its nearest."""
-        with told():
-            looked = self._at(study, layer)
-            if feature is None:
-                return Told.of(looks.all_features(looked, top_k))
-            return Told.of(looks.one_feature(looked, feature, top_k, max_examples))
+        if feature is None:
+            return self._told(AllFeatures(top_k=top_k), study, layer)
+        return self._told(Overview(feature=feature, top_k=top_k, max_examples=max_examples), study, layer)
+
+    def search(
+        self,
+        text: Annotated[str, Field(description="A caption.")],
+        study: Study = None,
+        layer: Layer = None,
+        language: Annotated[str | None, Field(description="The caption's; null for that of its script.")] = None,
+        segment: Annotated[str | None, Field(description="Only rows of: image, prompt, caption.")] = None,
+        top_k: Rows = 10,
+    ) -> Told:
+        """Which features fire on a text, how strongly, and on which token most; the model runs."""
+        return self._told(WhatFires(text=text, language=language, segment=segment, top_k=top_k), study, layer)
 
     def top(
         self, feature: Feature, by: Attribute = None, study: Study = None, layer: Layer = None, top_k: Rows = 10
     ) -> Told:
         """The images on which a feature fires most strongly, of each value of an attribute if one is named."""
-        with told():
-            return Told.of(looks.strongest(self._at(study, layer), feature, by, top_k))
+        return self._told(Strongest(feature=feature, by=by, top_k=top_k), study, layer)
 
     def compare(
         self, feature: Feature, other: Feature, study: Study = None, layer: Layer = None, other_layer: Layer = None
     ) -> Told:
         """Two features beside each other: directions, rows that they share, correlation of their activations."""
-        with told():
-            looked = self._at(study, layer)
-            beside = looked if other_layer is None else self._at(study, other_layer)
-            return Told.of(looks.side_by_side(looked, feature, beside, other))
+        return self._told(Compare(feature=feature, other=other, other_layer=other_layer), study, layer)
 
     def sweep(
         self,
@@ -95,14 +117,10 @@ class FeatureTools:
 
         Observational unless `intervene` is true: then the attribute is varied and everything else is fixed.
         """
-        with told():
-            looked = self._at(study, layer)
-            if not intervene:
-                return Told.of(looks.swept(looked, feature, family, language, where))
-            if family is None:
-                raise BadInput("family: name the attribute that is varied")
-            plan = Plan((family,), (), images, looked.language(language))
-            return Told.of(looks.swept_by_intervention(looked, feature, run_varied(looked, feature, plan)))
+        asked: Question = Sweep(feature=feature, family=family, language=language, where=where)
+        if intervene:
+            asked = SweepByIntervention(feature=feature, family=family, language=language, images=images)
+        return self._told(asked, study, layer)
 
     def vary_word(
         self,
@@ -115,10 +133,9 @@ class FeatureTools:
         images: Images = 20,
     ) -> Told:
         """What a feature does when a word of the captions is replaced, everything else fixed; the model runs."""
-        with told():
-            looked = self._at(study, layer)
-            plan = Plan((), (word, *others), images, looked.language(language))
-            return Told.of(looks.swept_by_intervention(looked, feature, run_varied(looked, feature, plan)))
+        varied = tuple(others)
+        asked = SweepByIntervention(feature=feature, word=word, others=varied, language=language, images=images)
+        return self._told(asked, study, layer)
 
     def heatmap(
         self,
@@ -132,17 +149,14 @@ class FeatureTools:
         images: Images = 20,
     ) -> Told:
         """A feature's mean activation by two attributes at once; observational unless `intervene` is true."""
-        with told():
-            looked = self._at(study, layer)
-            if not intervene:
-                return Told.of(looks.heat_map(looked, feature, x, y, language, None))
-            plan = Plan((x, y), (), images, looked.language(language))
-            return Told.of(looks.heat_map_by_intervention(looked, feature, run_varied(looked, feature, plan)))
+        asked: Question = Heatmap(feature=feature, x=x, y=y, language=language)
+        if intervene:
+            asked = HeatmapByIntervention(feature=feature, x=x, y=y, language=language, images=images)
+        return self._told(asked, study, layer)
 
     def decoder(self, feature: Feature, study: Study = None, layer: Layer = None, top_k: Rows = 10) -> Told:
         """The tokens that a feature promotes and suppresses by its direct path, and the nearest decoder rows."""
-        with told():
-            return Told.of(looks.decoded(self._at(study, layer), feature, top_k))
+        return self._told(Decoder(feature=feature, top_k=top_k), study, layer)
 
     def investigate(
         self,
@@ -159,8 +173,7 @@ class FeatureTools:
 
     def label_show(self, feature: Feature, study: Study = None, layer: Layer = None) -> Told:
         """A feature's label, and every change of it."""
-        with told():
-            return Told.of(shown(labels_of(self.workspace), self._at(study, layer), feature))
+        return self._told(LabelShown(feature=feature), study, layer)
 
     def label_set(
         self,
@@ -175,6 +188,10 @@ class FeatureTools:
             labels, looked = labels_of(self.workspace), self._at(study, layer)
             set_label(labels, looked, feature, text or None, author)
             return Told.of(shown(labels, looked, feature))
+
+    def _told(self, question: Question, study: str | None, layer: int | None) -> Told:
+        with told():
+            return Told.of(question.answer(self._at(study, layer)))
 
     def _at(self, study: str | None, layer: int | None) -> Looked:
         return Looked.at(self.workspace, study, layer)

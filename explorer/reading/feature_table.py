@@ -47,12 +47,16 @@ def feature_table(layer: IndexedLayer, language: str | None = None, position_set
     if layer.associations is None:
         return statistics.with_columns(association=pl.lit(None, pl.Float64))
     among = _among(layer.associations, {"language": language, "position_set": position_set})
-    ranked = among.with_columns(association=(pl.col("auroc").cast(pl.Float64) - 0.5).abs())
-    strongest = ranked.sort("association", "p", descending=[True, False], maintain_order=True).unique(
+    named = strongest(among).rename({"language": "associated_language", "position_set": "associated_set"})
+    return statistics.join(named, on="feature", how="left", maintain_order="left")
+
+
+def strongest(associations: pl.DataFrame) -> pl.DataFrame:
+    """The strongest association of each feature, and `association` = |AUROC − ½|; of equal ones that of smallest p."""
+    ranked = associations.with_columns(association=(pl.col("auroc").cast(pl.Float64) - 0.5).abs())
+    return ranked.sort("association", "p", descending=[True, False], maintain_order=True).unique(
         "feature", keep="first", maintain_order=True
     )
-    named = strongest.rename({"language": "associated_language", "position_set": "associated_set"})
-    return statistics.join(named, on="feature", how="left", maintain_order="left")
 
 
 def _among(associations: pl.DataFrame, wanted: Mapping[str, str | None]) -> pl.DataFrame:
@@ -98,9 +102,9 @@ def ordered(table: pl.DataFrame, asked: str) -> pl.DataFrame:
     return table.sort(order.column, descending=order.descending, nulls_last=True, maintain_order=True)
 
 
-def places(table: pl.DataFrame, terms: Sequence[str], asked: str) -> pl.Series:
-    """The numbers of the rows for which every term holds, in the order asked: of the table only the columns that are
-    named are filtered and sorted.
+def places(table: pl.DataFrame, terms: Sequence[str], asked: str, also: pl.Expr | None = None) -> pl.Series:
+    """The numbers of the rows for which every term and `also` hold, in the order asked: of the table only the columns
+    that are named are filtered and sorted.
 
     Raises:
         Refusal: as `chosen` and `ordered`.
@@ -108,8 +112,10 @@ def places(table: pl.DataFrame, terms: Sequence[str], asked: str) -> pl.Series:
     named = [(asked.removeprefix("-"), "sort"), *((_read(term)[1], "filter") for term in terms)]
     for column, field in named:
         _known(table.schema, column, field)
-    narrow = table.select(list(dict.fromkeys(column for column, _ in named))).with_row_index(_PLACE)
-    return ordered(chosen(narrow, terms), asked)[_PLACE]
+    columns = [*(column for column, _ in named), *(also.meta.root_names() if also is not None else ())]
+    narrow = table.select(list(dict.fromkeys(columns))).with_row_index(_PLACE)
+    found = narrow if also is None else narrow.filter(also)
+    return ordered(chosen(found, terms), asked)[_PLACE]
 
 
 def _condition(schema: pl.Schema, term: str) -> pl.Expr:

@@ -78,6 +78,7 @@ class Library:
 
     def __init__(self, workspace: Workspace, names: Sequence[str] = ()) -> None:
         self._workspace, self._names = workspace, tuple(names)
+        self._store = workspace.store
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._seen: Stamp | None = None
         self._now = _Studies({})
@@ -148,13 +149,13 @@ class Library:
         """The layer as it is now: what was opened before, where no byte of it has changed."""
         if before is not None and before.study is study:
             return before  # opened by a request that came first
-        version = self._version(study, layer)
+        version = self.version(study, layer)
         if before is not None and before.version == version:
             return ShownLayer(study, before.opened, version, self._count)
         for _ in range(3):
             indexed = study.indexed(layer)
             size = indexed.index.load_tables(without=_LEFT_OUT) + _size(indexed.associations)
-            last, version = version, self._version(study, layer)
+            last, version = version, self.version(study, layer)
             if version == last:
                 return ShownLayer(study, _Opened(indexed, size), version, self._count)
         raise Refusal(CONFLICT, f"layer {layer} of {study.title} is being made again; ask once more in a moment")
@@ -167,15 +168,15 @@ class Library:
             while total > _MOST_BYTES and len(self._layers) > 1:
                 total -= self._layers.popitem(last=False)[1].opened.size
 
-    def _version(self, study: OpenedStudy, layer: int) -> str:
+    def version(self, study: OpenedStudy, layer: int) -> str:
         """A hash of the study's key and of what the manifests of all that a layer is read from say of their files."""
-        manifests = map(self._workspace.store.manifest, study.layer_artifacts(layer).all)
+        manifests = map(self._store.manifest, study.layer_artifacts(layer).all)
         said = [[manifest["unit"], manifest["files"]] for manifest in manifests]
         return hashlib.sha256(canonical_json([study.key, said]).encode()).hexdigest()[:20]
 
     def _current(self) -> "_Studies":
         """The studies as records and artefacts are now: a record is replaced, an artefact renamed into its folder."""
-        seen = (*_stamps(self._workspace.store.root), *_stamps(self._workspace.studies))
+        seen = (*_stamps(self._store.root), *_stamps(self._workspace.studies))
         if seen != self._seen:
             with self._lock:
                 self._now = _Studies({study.key: study for study in self._opened()})

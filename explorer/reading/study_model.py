@@ -1,19 +1,20 @@
 """The model of a study that has run: where it lies now, and whether it still is the one that the study read."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.planning.loading import parse_study
-from core.planning.located import Sources
-from core.planning.model_source import read_model
-from core.planning.survey import reader_of
 from core.reading.study import OpenedStudy
 from core.store.steps import CAPTURE
-from explorer.reading.refusals import CONFLICT, UNUSABLE, Refusal
+from explorer.reading.refusals import BUSY, CONFLICT, UNUSABLE, Refusal
 
 if TYPE_CHECKING:
     from core.lm.loaded import LoadedModel
 
+_PATIENCE_S = 30.0
+_TURN = threading.Lock()
 _OPEN: "dict[tuple[Path, str, str], LoadedModel]" = {}
 
 
@@ -24,6 +25,11 @@ def model_folder(study: OpenedStudy, layer: int) -> Path:
         Refusal: the rows came from elsewhere, or from a model of one's own; or another model lies there now.
         BadInput: the model is nowhere.
     """
+    from core.planning.loading import parse_study  # all of a study's sections, which reading need not wait for
+    from core.planning.located import Sources
+    from core.planning.model_source import read_model
+    from core.planning.survey import reader_of
+
     model = _captured_model(study, layer)
     if model is None or study.config["model"].get("path") is None:
         raise Refusal(
@@ -38,13 +44,24 @@ def model_folder(study: OpenedStudy, layer: int) -> Path:
     return found.folder
 
 
-def open_model(study: OpenedStudy, layer: int) -> "LoadedModel":
-    """The model that the rows of a layer were captured from, on the GPU if there is one; the last one stays open.
+@contextmanager
+def opened_model(study: OpenedStudy, layer: int) -> "Iterator[LoadedModel]":
+    """The model that the rows of a layer were captured from, on the GPU if there is one, for the block alone: others
+    wait until it has ended. The last one stays open.
 
     Raises:
-        Refusal: it cannot be had, or is another one now (`model_folder`).
+        Refusal: others have a model for longer than 30 s; or it cannot be had, or is another one now (`model_folder`).
         BadInput: it cannot be opened.
     """
+    if not _TURN.acquire(timeout=_PATIENCE_S):
+        raise Refusal(BUSY, "the model is busy with another question; ask again in a moment")
+    try:
+        yield _open(study, layer)
+    finally:
+        _TURN.release()
+
+
+def _open(study: OpenedStudy, layer: int) -> "LoadedModel":
     from core.lm.loading import load_model  # PyTorch, transformers: seconds, which reading need not pay
 
     key = (model_folder(study, layer), str(study.config["model"]["compute_dtype"]), _device())

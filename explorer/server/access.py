@@ -20,7 +20,7 @@ _HEADERS = {
 
 
 _MOST_BODY = {"PUT": 64 << 10}
-_MOST_POSTED = 32 << 20
+MOST_POSTED = 32 << 20
 """Bytes that are sent here, at most: a label, and a file of labels or a picture."""
 
 
@@ -61,7 +61,7 @@ class Guarded:
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
     """What is sent, up to its bound; beyond it, 413."""
-    most, read = _MOST_BODY.get(scope["method"], _MOST_POSTED), 0
+    most, read = _MOST_BODY.get(scope["method"], MOST_POSTED), 0
 
     async def receive_bounded() -> Message:
         nonlocal read

@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 from fastapi import APIRouter, Query, Response
 
@@ -59,14 +58,17 @@ def _page(asked: Asked, feature: int, page: Page, sort: str) -> Response:
         return same
     found, values = shown.indexed.index.csc(feature)
     shown.count(len(found))
-    places = (np.lexsort((found, -values)) if sort == "-value" else np.arange(len(found)))[page.span]
+    places = (np.argsort(-values, kind="stable") if sort == "-value" else np.arange(len(found)))[page.span]
     document = of_layer(shown, feature=feature, total=len(found), **page._asdict())
     return json_answer(asked.request, {**document, "activations": _rows(shown, found[places], values[places])}, tag)
 
 
 def _rows(shown: ShownLayer, found: np.ndarray, values: np.ndarray) -> list[dict[str, Any]]:
-    tokens = shown.indexed.tokens.select(pl.col("index").alias("row"), *_TOKEN)[found]
-    return tokens.with_columns(pl.Series("value", values, pl.Float32)).to_dicts()
+    tokens = shown.indexed.tokens[found, list(_TOKEN)].rows()
+    names = ("row", *_TOKEN, "value")
+    return [
+        dict(zip(names, (row, *token, value))) for row, token, value in zip(found.tolist(), tokens, values.tolist())
+    ]
 
 
 def _stream(found: np.ndarray, values: np.ndarray, about: dict[str, str]) -> bytes:

@@ -78,7 +78,7 @@ def top(
     tag = tag_of(shown.version)
     if same := unchanged(asked.request, tag):
         return same
-    found = strongest(shown, sample_of(shown.study, sample), segment).head(limit)
+    found = strongest(shown, sample_of(shown.study, sample), limit, segment)
     return json_answer(asked.request, of_layer(shown, sample=sample, features=found.to_dicts()), tag)
 
 
@@ -88,13 +88,13 @@ def _tag(asked: InPath, shown: ShownLayer) -> str:
 
 def _document(shown: ShownLayer, number: int, examples: tuple[int, int]) -> dict[str, Any]:
     found = shown.indexed.feature(number)
-    associations = shown.indexed.associations
+    associations = shown.indexed.associations_of(number)
     shown.count(int(found.statistics["count"]))
     return {
         "statistics": found.statistics,
         "positions": found.positions.to_dicts(),
         "neighbours": found.neighbours.to_dicts(),
         "coactivation": found.coactivation.to_dicts(),
-        "associations": [] if associations is None else associations.filter(feature=number).to_dicts(),
-        "examples": found.examples(*examples).to_dicts() if examples[1] else [],
+        "associations": [] if associations is None else associations.to_dicts(),
+        "examples": found.example_rows(*examples) if examples[1] else [],
     }

@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from explorer.asking.sent import SentAnswer
+
 Rows = list[dict[str, Any]]
 
 
@@ -169,3 +171,7 @@ class Search(OfLayer):
     text: str
     tokens: Rows
     features: Rows
+
+
+class Answered(OfLayer, SentAnswer):
+    """What a question about a layer is answered: sentences, and tables with the kinds of their columns."""

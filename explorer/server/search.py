@@ -2,20 +2,17 @@
 
 from typing import Annotated, NamedTuple
 
-import polars as pl
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from explorer.reading.refusals import UNUSABLE, Refusal
 from explorer.reading.samples import by_feature
-from explorer.reading.search import Question
+from explorer.reading.search import MOST_TEXT, Question, ordinary, what_fires
 from explorer.server.answers import json_answer
 from explorer.server.pages import of_layer
 from explorer.server.schema import Search
 from explorer.server.served import Asked, InQuery
 
 router = APIRouter(tags=["search"])
-MOST_TEXT = 2000
 _PICTURE = {
     "requestBody": {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -55,15 +52,10 @@ async def search_picture(request: Request, asked: InQuery, wanted: Annotated[Wan
 
 
 def _found(asked: Asked, wanted: Wanted, picture: bytes | None) -> Response:
-    if picture is None and not wanted.text.strip():
-        raise Refusal(UNUSABLE, "text: is empty; give a caption, or POST a picture")
     shown = asked.open()
-    found = asked.served.search.fired(shown, Question(wanted.text, wanted.language, picture))
-    own = found.tokens.filter(~pl.col("special"))
-    if wanted.segment is not None:
-        own = own.filter(pl.col("segment") == wanted.segment)
-    among = found.entries.filter(pl.col("index").is_in(own["index"].implode()))
-    strongest = by_feature(among, own).head(wanted.limit)
+    found = what_fires(shown.study, shown.indexed.layer, Question(wanted.text, wanted.language, picture))
+    own = ordinary(found, wanted.segment)
+    strongest = by_feature(own.entries, own.tokens, wanted.limit)
     tokens = found.tokens.select("index", "token_id", "token", "segment", "language", "position", "special")
     document = of_layer(shown, text=wanted.text, tokens=tokens.to_dicts(), features=strongest.to_dicts())
     return json_answer(asked.request, document)

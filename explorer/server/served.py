@@ -1,14 +1,14 @@
 """What a running explorer serves, and how a request reaches it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Path, Query, Request
 
+from explorer.asking.looked import Looked
 from explorer.labels.store import FeatureLabels
 from explorer.reading.library import Library, ShownLayer
 from explorer.reading.refusals import CONFLICT, NOT_THERE, WRONG, Refusal
-from explorer.reading.search import Search
 from explorer.server.pages import Page
 
 
@@ -20,7 +20,6 @@ class Served:
     labels: FeatureLabels
     study: str | None = None
     layer: int | None = None
-    search: Search = field(default_factory=Search)
 
     def named_study(self, asked: str | None) -> str:
         """The study that is asked for, or the default one.
@@ -29,19 +28,27 @@ class Served:
             Refusal: neither is there.
         """
         if asked is None and self.study is None:
-            raise Refusal(WRONG, "no study is named and none is the default; add ?study=NAME, or start with one STUDY")
+            raise Refusal(
+                WRONG, "no study is named and none is the default; name one (?study=NAME), or start with one STUDY"
+            )
         return str(asked if asked is not None else self.study)
 
     def named_layer(self, study: str | None, layer: int | None) -> ShownLayer:
-        """The layer that is asked for, or the default one.
+        """The layer that is asked for, or the default one, or the study's only one.
 
         Raises:
-            Refusal: neither is there.
+            Refusal: none of them is there.
         """
         name = self.named_study(study)
-        if layer is None and self.layer is None:
-            raise Refusal(WRONG, "no layer is named and none is the default; add &layer=N, or start with --layer N")
-        return self.library.layer(name, layer if layer is not None else int(self.layer or 0))
+        there = self.library.study(name).layers
+        number = layer if layer is not None else self.layer if self.layer is not None or len(there) != 1 else there[0]
+        if number is None:
+            known = ", ".join(map(str, there)) or "none yet"
+            raise Refusal(
+                WRONG,
+                f"no layer is named and none is the default; name one of {known} (&layer=N), or start with --layer N",
+            )
+        return self.library.layer(name, number)
 
 
 async def _served(request: Request) -> Served:
@@ -93,6 +100,23 @@ class Asked(NamedTuple):
             here = f"layer {shown.indexed.layer} has features 0-{last}"
             raise Refusal(NOT_THERE, f"feature {feature} is not there; {here}")
         return shown
+
+    def look(self) -> tuple[ShownLayer, Looked]:
+        """The layer that is asked for, with its activations and its SAE, opened between two looks that agree.
+
+        Raises:
+            Refusal: it is not there, or is being made again.
+            BadInput: a file of it is damaged.
+        """
+        shown = self.open()
+        again = f"layer {shown.indexed.layer} of {shown.study.title} is being made again; ask once more in a moment"
+        try:
+            looked = Looked.shown(shown)
+        except FileNotFoundError as error:
+            raise Refusal(CONFLICT, again) from error
+        if self.open().version != shown.version:
+            raise Refusal(CONFLICT, again)
+        return shown, looked
 
 
 async def _in_path(

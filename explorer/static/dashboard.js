@@ -59,4 +59,23 @@ if (author) {
   author.form.addEventListener("submit", () => localStorage.setItem("saeflow-author", author.value));
 }
 
+// A section that takes a moment to compute is fetched when it comes into view; without this its link shows it.
+for (const link of document.querySelectorAll("[data-fills]")) {
+  const section = link.closest("section");
+  const seen = new IntersectionObserver(async (entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    seen.disconnect();
+    section.ariaBusy = "true";
+    try {
+      const answer = await fetch(link.href);
+      const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const found = answer.ok && made.getElementById(section.getAttribute("aria-labelledby"))?.closest("section");
+      if (found) section.replaceChildren(...found.childNodes);
+    } finally {
+      section.ariaBusy = "false";
+    }
+  });
+  seen.observe(section);
+}
+
 document.querySelector(".chips [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });

@@ -6,13 +6,14 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import BadInput
-from core.planning.loading import find_study, load_study, override_study, study_file
-from core.planning.sources import pin
-from core.planning.study import Study
 from core.store.workspace import Workspace, meant
 from tasks.tracking_database import sqlite_url
+
+if TYPE_CHECKING:
+    from core.planning.study import Study
 
 PROJECT = Path(__file__).resolve().parents[2]
 MLFLOW_PAGES = "http://127.0.0.1:5000"
@@ -98,14 +99,21 @@ def study_folders() -> list[Path]:
     return [started_in(), PROJECT / "deployments" / "studies"]
 
 
-def open_study(study: Study | str, overrides: Sequence[str] = (), workspace: Workspace | None = None) -> Study:
+def open_study(study: "Study | str", overrides: Sequence[str] = (), workspace: Workspace | None = None) -> "Study":
     """A study with absolute places; its relative paths start at its own file, else at the study folders. A name that is
     no file's may be that of a study, or variant, that has run in this workspace.
 
     Raises:
         BadInput: no such file, a field is wrong, or the table or model is nowhere.
     """
-    if isinstance(study, Study):
+    from core.planning.loading import (
+        load_study,
+        override_study,
+        study_file,
+    )  # what reads results need not wait for them
+    from core.planning.sources import pin
+
+    if not isinstance(study, str):
         return pin(study, [*study_folders(), PROJECT])
     path = study_file(study, study_folders())
     if path is not None:
@@ -121,6 +129,8 @@ def open_study(study: Study | str, overrides: Sequence[str] = (), workspace: Wor
 
 def _no_study(name: str, workspace: Workspace) -> BadInput:
     """The error that tells which studies there are: files, and those that have run in the workspace."""
+    from core.planning.loading import find_study
+
     ran = {str(record["study"]["name"]) for record in workspace.records()}
     try:
         find_study(name, study_folders(), ran)

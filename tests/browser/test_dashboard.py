@@ -1,22 +1,12 @@
 """The explorer's pages in a real browser, wide and narrow, light and dark: sound, accessible, used by keyboard."""
 
 import json
-import shutil
-import threading
 from collections.abc import Iterator
-from importlib.resources import files
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from explorer.dashboard.pages import add_pages
-from explorer.labels.store import FILE, FeatureLabels
-from explorer.reading.library import Library
-from explorer.server.app import guarded, make_app
-from explorer.server.served import Served
-from explorer.server.serving import Place
-from tests.explorer.conftest import NAMES
+from tests.browser.served import CHECKER, RULES, serving
 from tests.explorer.dashboard.analyses import with_analyses
 from tests.explorer.world import make_world
 
@@ -30,42 +20,20 @@ PAGES = [
     f"{LAYER}?filter=meen%3E1",
     f"{LAYER}/f/7?by=activity",
     f"{LAYER}/f/3",
+    f"{LAYER}/f/0?other=1",
     f"{STUDY}/samples/s03?layer=0",
     "/compare?a=cats:0&b=cats",
     "/find",
     "/s/dogs",
 ]
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("dashboard")
     world = with_analyses(make_world(folder / "workspace", folder))
-    served = Served(Library(world.workspace), FeatureLabels(world.workspace.root / FILE))
-    place = Place("127.0.0.1", 0, NAMES)
-    listening = place.listen()
-    port = int(listening.getsockname()[1])
-    config = uvicorn.Config(guarded(make_app(served, add_pages), NAMES, port), log_level="warning")
-    server = uvicorn.Server(config)
-    with listening:
-        listening.listen()
-        running = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        running.start()
-        yield place.url(port)
-        server.should_exit = True
-        running.join(10)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "the browser tests need Chromium: sudo apt-get install chromium"
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield opened
-        opened.close()
+    with serving(world.workspace) as found:
+        yield found
 
 
 @pytest.fixture
@@ -77,7 +45,6 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_every_page_is_sound_and_accessible(browser: Browser, address: str, width: int, scheme: str) -> None:
-    checker = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
     context = browser.new_context(
         base_url=address,
         viewport={"width": width, "height": 900},
@@ -94,7 +61,7 @@ def test_every_page_is_sound_and_accessible(browser: Browser, address: str, widt
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
             f"{path} overflows at {width}"
         )
-        page.evaluate(checker)
+        page.evaluate(CHECKER)
         found = page.evaluate(f"axe.run(document, {{runOnly: {json.dumps(RULES)}}})")
         faults = [f"{fault['id']}: {fault['nodes'][0]['html'][:120]}" for fault in found["violations"]]
         wrong += [f"{path}: {fault}" for fault in faults]
@@ -159,3 +126,11 @@ def test_a_map_shows_values_and_lies_over_its_picture(page: Page) -> None:
     assert float(cell.locator("title").text_content() or "0") > 0
     picture, drawn = (page.locator(f".pairs .overlay {name}").first.bounding_box() for name in ("img", "svg"))
     assert picture is not None and drawn is not None and picture["width"] == drawn["width"] > 50
+
+
+def test_counterparts_are_fetched_when_they_come_into_view(page: Page) -> None:
+    page.goto(f"{LAYER}/f/0")
+    section = page.locator("section", has=page.locator("#counterparts"))
+    section.scroll_into_view_if_needed()
+    section.get_by_text("English → Arabic").wait_for()
+    assert "Find them" not in section.inner_text() and "/f/0" in page.url and "other" not in page.url

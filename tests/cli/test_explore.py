@@ -26,10 +26,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @contextmanager
-def explored(world: World, terminal: Path, *words: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def explored(root: Path, terminal: Path, *words: str) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     command = [sys.executable, "-m", "cli", "explore", "--port", "0", *words]
     with terminal.open("wb") as output:
-        shell = environment(world.workspace.root)
+        shell = environment(root)
         child = subprocess.Popen(command, cwd=PROJECT, env=shell, stdout=output, stderr=output)
     try:
         wait_until(lambda: "Ctrl-C ends it" in terminal.read_text() or child.poll() is not None)
@@ -55,7 +55,7 @@ def asked_raw(url: str, request: bytes) -> bytes:
 
 
 def test_a_process_answers_refuses_and_ends_in_order(world: World, tmp_path: Path) -> None:
-    with explored(world, tmp_path / "terminal", "cats", "--layer", "0") as (child, url):
+    with explored(world.workspace.root, tmp_path / "terminal", "cats", "--layer", "0") as (child, url):
         maps = Path(f"/proc/{child.pid}/maps")
         assert httpx.get(f"{url}/activations/4").json()["total"] > 0
         assert not maps.exists() or "torch" not in maps.read_text()
@@ -73,7 +73,7 @@ def test_a_process_answers_refuses_and_ends_in_order(world: World, tmp_path: Pat
 
 
 def test_a_token_is_made_and_asked_for_beyond_this_machine(world: World, tmp_path: Path) -> None:
-    with explored(world, tmp_path / "terminal", "--host", "0.0.0.0") as (_, url):
+    with explored(world.workspace.root, tmp_path / "terminal", "--host", "0.0.0.0") as (_, url):
         (token,) = re.findall(r"token +(\S+)", (tmp_path / "terminal").read_text())
         url = url.replace("0.0.0.0", "127.0.0.1")
         assert len(token) >= 32 and httpx.get(f"{url}/studies").status_code == 401

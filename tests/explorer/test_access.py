@@ -102,8 +102,15 @@ def test_pages_of_others_and_other_hosts_get_nothing(client: TestClient) -> None
         answer = client.get("/studies", headers={"Origin": origin})
         assert answer.status_code == 403 and "access-control-allow-origin" not in answer.headers
     assert client.get("/studies", headers={"Host": "evil.example"}).status_code == 400
-    assert client.options("/studies", headers={"Access-Control-Request-Method": "GET"}).status_code == 405
+    answer = client.options("/studies", headers={"Access-Control-Request-Method": "GET"})
+    assert answer.status_code == 405 and answer.headers["Allow"] == "GET"
     assert client.get("/studies", headers={"Origin": "http://127.0.0.1:8000"}).status_code == 200
+
+
+def test_a_wrong_method_is_told_with_those_that_there_are(client: TestClient) -> None:
+    for address, methods in (("/labels", "GET, POST"), (f"{LAYER}/features/4/label", "DELETE, GET, PUT")):
+        answer = client.request("TRACE", address)
+        assert answer.status_code == 405 and answer.headers["Allow"] == methods
 
 
 @pytest.mark.parametrize("address", [*ADDRESSES, "/nothing", "/openapi.json"])

@@ -36,7 +36,7 @@ def ask(mini_workspace: Path) -> Ask:
 def test_a_client_finds_a_study_looks_at_a_feature_and_varies_its_inputs(ask: Ask) -> None:
     async def questions(client: Client) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert {"studies", "overview", "sweep", "heatmap", "top", "decoder", "investigate"} <= tools.keys()
+        assert {"studies", "overview", "sweep", "heatmap", "top", "decoder", "search", "investigate"} <= tools.keys()
         assert all(tool.annotations.read_only_hint for name, tool in tools.items() if not name.startswith("label_"))
         assert tools["sweep"].output_schema["properties"].keys() >= {"title", "lines", "tables"}
         found = (await client.call_tool("studies")).structured_content["studies"]
@@ -47,6 +47,9 @@ def test_a_client_finds_a_study_looks_at_a_feature_and_varies_its_inputs(ask: As
         swept = await client.call_tool("sweep", {**AT, "feature": row["feature"], "family": "mood"})
         _words, verdict, observed = swept.structured_content["lines"]
         assert "q = " in verdict and observed.startswith("Observed, not intervened")
+        fired = await client.call_tool("search", {**AT, "text": "a woman sings", "segment": "caption", "top_k": 2})
+        ((first, second),) = fired.structured_content["tables"].values()
+        assert first["max"] >= second["max"] > 0 and first["segment"] == "caption"
         varied = {"family": "mood", "intervene": True, "images": 2}
         done = await client.call_tool("sweep", {**AT, "feature": row["feature"], **varied})
         assert done.structured_content["lines"][0].startswith("Intervened: mood varied in 2 test images")

@@ -1,14 +1,18 @@
 """What the server says is what the index, the tokens and the samples hold."""
 
 import io
+from functools import partial
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from starlette.testclient import TestClient
 
+from explorer.reading.samples import by_feature
 from explorer.server.schema import (
     Activations,
     Feature,
@@ -76,10 +80,9 @@ def test_the_strongest_come_first_where_asked(client: TestClient, world: World) 
 def test_default_study_and_layer_are_given_at_start_or_400(world: World, client: TestClient) -> None:
     refused = client.get("/activations/4")
     assert refused.status_code == 400 and "start with one STUDY" in refused.json()["detail"]
-    only_study = client_of(world, study="cats").get("/activations/4")
-    assert only_study.status_code == 400 and "--layer N" in only_study.json()["detail"]
-    given = client_of(world, study="cats", layer=0)
-    assert given.get("/activations/4").json() == client.get(f"{LAYER}/activations/4").json()
+    own = client.get(f"{LAYER}/activations/4").json()
+    for served in (client_of(world, study="cats", layer=0), client_of(world, study="cats")):  # it has one layer
+        assert served.get("/activations/4").json() == own
 
 
 def test_features_are_sorted_by_any_column(client: TestClient, world: World) -> None:
@@ -139,6 +142,31 @@ def test_the_features_of_a_sample_are_those_of_its_rows(client: TestClient, worl
         {int(feature): float(largest[feature]) for feature in np.flatnonzero(largest)}, rel=1e-5
     )
     assert world.layer.tokens["token"][answer.features[0]["row"]] == answer.features[0]["token"]
+
+
+@given(data=st.data())
+def test_entries_are_summed_by_feature_with_their_strongest_row(data: st.DataObject) -> None:
+    size = data.draw(st.integers(0, 30))
+    column = partial(st.lists, min_size=size, max_size=size)
+    entries = pl.DataFrame(
+        {
+            "index": data.draw(column(st.integers(0, 5))),
+            "feature": data.draw(column(st.integers(0, 4))),
+            "value": data.draw(column(st.sampled_from([0.5, 1.0, 2.0]))),
+        },
+        {"index": pl.Int64, "feature": pl.UInt32, "value": pl.Float32},
+    )
+    rows = [3, 0, 5, 1, 4, 2]
+    told = {"token": [f"t{row}" for row in rows], "segment": ["caption"] * 6, "position": rows, "language": [None] * 6}
+    tokens = pl.DataFrame({"index": pl.Series(rows, dtype=pl.UInt32), **told})
+    found = by_feature(entries, tokens, 3)
+    order = sorted(entries.iter_rows(), key=lambda entry: -entry[2])
+    features = list(dict.fromkeys(feature for _, feature, _ in order))[:3]
+    assert found["feature"].to_list() == features
+    for feature, one in zip(features, found.iter_rows(named=True)):
+        own = [(row, value) for row, of, value in order if of == feature]
+        assert (one["row"], one["max"], one["rows"]) == (*own[0], len(own))
+        assert one["sum"] == sum(value for _, value in own) and one["token"] == f"t{own[0][0]}"
 
 
 def test_a_sample_and_its_picture_are_shown(client: TestClient, world: World) -> None:

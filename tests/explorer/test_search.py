@@ -83,10 +83,11 @@ def test_a_picture_alone_shows_what_fires_before_any_caption(client: TestClient,
 @pytest.mark.parametrize(
     ("asked", "body", "told"),
     [
-        ({"text": ""}, None, "text: is empty; give a caption, or POST a picture"),
+        ({"text": ""}, None, "text: is empty; give a caption, or a picture"),
         ({"text": "a", "language": "fr"}, None, "language: 'fr' is none of en, ar"),
+        ({"text": "a", "segment": "image"}, None, "segment: there are no rows of 'image'; give one of prompt, caption"),
         ({"text": "word " * 399}, None, "more than max_caption_tokens"),
-        ({"text": "a"}, b"no picture", "the body is no picture"),
+        ({"text": "a"}, b"no picture", "picture: is no picture"),
         ({"text": "x" * 2001}, None, "text: String should have at most 2000 characters"),
     ],
 )

@@ -13,6 +13,7 @@ from PIL import Image
 
 from core.data.sample_frame import SCHEMA
 from core.features.build import build_index
+from core.sae.formats import Origin, save_sae
 from core.store.artifacts import Artifact
 from core.store.steps import CAPTURE, EXTRACT_LAYER, INDEX_FEATURES, PREPARE, RANK_FEATURES, TRAIN_SAE
 from core.store.units import Unit
@@ -27,6 +28,7 @@ STUDY = {
     "variant": "",
     "data": {"source": "table"},
     "model": {"path": "/models/gemma", "factory": None},
+    "capture": {"site": "resid_post"},
     "sae": {"k": 5},
 }
 
@@ -77,7 +79,7 @@ def make_world(root: Path, scratch: Path) -> World:
     for number, shard in enumerate(shards):
         publish(workspace, shard, lambda folder, n=number: _copied(scratch / f"shard{n}", folder))
     publish(workspace, table, lambda folder: None)
-    publish(workspace, sae, lambda folder: write_json(folder / "metrics.json", {"held_out_fvu": 0.3}))
+    publish(workspace, sae, lambda folder: _autoencoder(layer, folder))
     publish(workspace, index, _index_of(layer))
     publish(workspace, ranked, _associations)
     units = {unit.step: unit for unit in (prepare, *shards, table, sae, index, ranked)}
@@ -90,6 +92,11 @@ def publish(workspace: Workspace, unit: Unit, write: Callable[[Path], Any]) -> N
     staged = workspace.store.staging(unit.artifact)
     write(staged)
     workspace.store.publish(staged, unit.artifact, {"unit": unit.to_json(), "label": unit.label, "study": "cats"})
+
+
+def _autoencoder(layer: Layer, folder: Path) -> None:
+    save_sae(layer.sae, folder, Origin("tiny", 0))
+    write_json(folder / "metrics.json", {"held_out_fvu": 0.3})
 
 
 def _copied(source: Path, folder: Path) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.features.examples import EXAMPLES, examples
+from core.features.examples import EXAMPLES, example_rows, examples
 from core.features.index import FeatureIndex
 from core.features.pagerank import RANKED, token_pagerank
 from tests.core.features.planted_layer import Layer
@@ -25,6 +25,14 @@ def test_bands_hold_rows_of_their_strength_and_no_image_twice(index: FeatureInde
         assert ((band["value"] >= bounds[quantile - 1] * 0.99) & (band["value"] <= bounds[quantile] * 1.01)).all()
     assert found["value"][0] == pytest.approx(bounds[-1], rel=1e-5)
     assert not layer.tokens[found["row"]]["special"].any()
+
+
+@pytest.mark.parametrize("feature", [0, FEATURE, 39])
+def test_rows_of_examples_are_those_of_their_table(index: FeatureIndex, layer: Layer, feature: int) -> None:
+    assert (
+        example_rows(index, layer.tokens, feature, 2, 5, 6)
+        == examples(index, layer.tokens, feature, 2, 5, 6).to_dicts()
+    )
 
 
 def test_the_context_is_the_caption_around_the_row(index: FeatureIndex, layer: Layer) -> None:

@@ -60,6 +60,28 @@ def test_associations_are_there_where_the_layer_was_ranked(
     assert ranked is not None and ranked.equals(table)
 
 
+def test_one_features_associations_are_its_rows_of_the_table_in_their_order(
+    index: FeatureIndex, layer: Layer, tmp_path: Path
+) -> None:
+    features = [7, 3, 39, 3, 7, 3]
+    table = pl.DataFrame({"language": list("abcdef"), "feature": pl.Series(features, dtype=pl.UInt32)})
+    table.write_parquet(tmp_path / ASSOCIATIONS)
+    ranked = open_indexed(0, index.folder, layer.tokens, tmp_path)
+    for feature in (0, 3, 7, 39):
+        found = ranked.associations_of(feature)
+        assert found is not None and found.equals(table.filter(feature=feature))
+    assert open_indexed(0, index.folder, layer.tokens).associations_of(3) is None
+
+
+def test_rows_of_an_image_are_found_wherever_they_lie(indexed: IndexedLayer) -> None:
+    tokens = indexed.tokens
+    assert tokens["image_id"].rle().len() > tokens["image_id"].n_unique()  # captions lie apart from the image's rows
+    for image in tokens["image_id"].unique():
+        expected = tokens.filter(pl.col("image_id") == image)["index"].to_list()
+        assert indexed.rows_of_image(image).tolist() == expected
+    assert indexed.rows_of_image("none").tolist() == []
+
+
 @pytest.mark.parametrize("module", ["core.features.indexed_layer", "core.activations.tokens", "core.reading.study"])
 def test_reading_loads_neither_torch_nor_scipy(module: str) -> None:
     heavy = ("torch", "transformers", "scipy", "sklearn", "altair")

@@ -23,6 +23,7 @@ PAGES = [
     FEATURE,
     f"{FEATURE}?by=activity",
     f"{FEATURE}?by=activity&language=ar",
+    f"{FEATURE}?other=1",
     SILENT,
     f"{STUDY}/samples/s03",
     f"{STUDY}/samples/s03?layer=0",
@@ -47,7 +48,7 @@ def test_every_page_answers_and_is_sound(request: pytest.FixtureRequest, which: 
     assert page.named("html")[0]["lang"] == "en" and page.named("main")
 
 
-@pytest.mark.parametrize("address", PAGES[:9])
+@pytest.mark.parametrize("address", PAGES[:10])
 def test_nothing_on_a_page_is_inline_or_from_elsewhere(pages: TestClient, address: str) -> None:
     answer = pages.get(address)
     policy = answer.headers["Content-Security-Policy"]
@@ -110,6 +111,14 @@ def test_a_breakdown_says_that_it_is_observed_and_names_its_control(pages: TestC
     words = parsed(pages.get(f"{FEATURE}?by=activity").text).words
     assert "Observed, not intervened" in words and "shuffled" in words and "q = " in words
     assert "sings" in words and "cooks" in words
+
+
+def test_counterparts_are_computed_when_asked_for_and_beside_their_control(pages: TestClient) -> None:
+    assert "Find them" in parsed(pages.get(FEATURE).text).words
+    words = parsed(pages.get(f"{LAYER}/f/0?other=1").text).words
+    assert "English → Arabic" in words and "Arabic → English" in words and "Find them" not in words
+    assert words.count("with shuffled images the best of all features stays below") == 2
+    assert "4 of 12 images: too few to compare" in parsed(pages.get(f"{LAYER}/f/1?other=1").text).words
 
 
 def test_a_workspace_without_a_study_says_what_to_run(empty: TestClient) -> None:

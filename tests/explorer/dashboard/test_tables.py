@@ -53,5 +53,44 @@ def test_what_cannot_be_read_is_told_beside_the_form(pages: TestClient, query: s
     assert any(own.get("role") == "alert" for own in page.named("p")) and page.named("form")
 
 
-def test_a_page_beyond_the_last_is_the_last(pages: TestClient) -> None:
-    assert len(features(parsed(pages.get(f"{LAYER}?page=99").text))) == 40
+@pytest.mark.parametrize("query", ["page=99", "row=4000"])
+def test_rows_beyond_the_last_are_the_last(pages: TestClient, query: str) -> None:
+    assert len(features(parsed(pages.get(f"{LAYER}?{query}").text))) == 40
+
+
+ALL = "/s/cats-00000001/features"
+
+
+@pytest.mark.parametrize(("layers", "rows"), [("0", 40), ("1", 0), ("1-3", 0), ("7, 0-2", 40), ("", 40)])
+def test_layers_are_chosen_one_by_one_and_by_ranges(pages: TestClient, layers: str, rows: int) -> None:
+    assert len(features(parsed(pages.get(ALL, params={"layers": layers}).text))) == rows
+
+
+def test_layers_that_cannot_be_read_are_told_beside_the_form(pages: TestClient) -> None:
+    answer = pages.get(ALL, params={"layers": "8, eight"})
+    assert answer.status_code == 422 and "'eight' is no layer; write 8 or 10-12" in parsed(answer.text).words
+    many = pages.get(ALL, params={"layers": ",".join(["1"] * 51)})
+    assert many.status_code == 422 and "give at most 50" in parsed(many.text).words
+
+
+@pytest.mark.parametrize("address", [LAYER, ALL])
+def test_rows_alone_are_those_of_the_page_with_their_places(pages: TestClient, address: str) -> None:
+    page, alone = (parsed(pages.get(f"{address}?sort=-max&q=3{part}").text) for part in ("", "&part=rows"))
+    assert features(alone) == features(page) != []
+    places = [int(own["aria-rowindex"]) for own in alone.named("tr")]
+    assert places == list(range(2, len(places) + 2)) and alone.named("table")[0]["data-total"] == str(len(places))
+    whole = page.named("table")[0]["aria-rowcount"]
+    assert whole == str(len(places) + 1) and page.named("tr")[0]["aria-rowindex"] == "1"
+
+
+@pytest.mark.parametrize("address", [LAYER, ALL])
+def test_a_new_label_is_found_at_once(own_pages: TestClient, address: str) -> None:
+    assert features(parsed(own_pages.get(f"{address}?q=queen").text)) == []
+    own_pages.post(f"{LAYER}/f/9/label", data={"text": "a queen", "author": "ada"})
+    assert features(parsed(own_pages.get(f"{address}?q=queen").text)) == [9]
+    assert features(parsed(own_pages.get(f"{address}?filter=label").text)) == [9]
+
+
+def test_the_side_on_which_a_feature_fires_more_is_named(pages: TestClient) -> None:
+    words = parsed(pages.get(f"{LAYER}?filter=association").text).words
+    assert "female 0.900" in words and "male 0.200" in words
