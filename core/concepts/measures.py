@@ -131,4 +131,4 @@ def two_sided(distance: Float[np.ndarray, " F"], skew: Float[np.ndarray, " F"]) 
     upward = skew > _SKEWED
     p = 2 * stats.norm.sf(distance)
     p[upward] = np.maximum(p[upward], 2 * stats.pearson3.sf(distance[upward], skew[upward]))
-    return np.minimum(p, 1)
+    return np.asarray(np.minimum(p, 1))

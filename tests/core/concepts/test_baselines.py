@@ -97,7 +97,18 @@ def test_random_codes_keep_as_many_as_the_sae_fires_and_are_the_largest() -> Non
     for row, count in enumerate(counts):
         own = codes[[row]].toarray()[0]
         assert (own >= 0).all() and sorted(own[own > 0]) == sorted(np.sort(every[row])[5000 - count :])
-    assert every.max(axis=1) == pytest.approx(np.linalg.norm(stream - mean, axis=1), rel=0.35)  # unit directions
+
+
+@pytest.mark.parametrize("rows, dims", [(5, 40), (60, 12)])
+def test_random_codes_are_products_with_unit_directions(rows: int, dims: int) -> None:
+    rng = np.random.default_rng(0)
+    stream = rng.normal(size=(rows, dims)) * np.arange(1, dims + 1)
+    codes = random_codes(stream, np.zeros(dims), 40_000, np.full(rows, 40_000), 1).toarray()
+    directions = rng.normal(size=(dims, 40_000))
+    drawn = np.maximum(0, stream @ (directions / np.linalg.norm(directions, axis=0)))
+    np.testing.assert_allclose((codes**2).mean(axis=1), (drawn**2).mean(axis=1), rtol=0.05)
+    np.testing.assert_allclose((codes**4).mean(axis=1), (drawn**4).mean(axis=1), rtol=0.12)
+    np.testing.assert_allclose((codes @ codes.T)[0] / 40_000, (drawn @ drawn.T)[0] / 40_000, rtol=0.1)
 
 
 def test_a_random_dictionary_is_as_large_and_as_sparse_as_each_sae() -> None:
