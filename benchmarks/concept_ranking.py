@@ -4,9 +4,9 @@
 
 The activations are synthetic: of each SAE `--active` features are drawn per sentence, with probabilities that fall as a
 power law, and one feature of the first SAE rises with the label. As many sentences are held out as are ranked. Stages
-are timed one after the other in one process; peak memory is that of the process up to there,
-its data included. Floor: one sort of as many numbers as there are activations. The random dictionary is timed on
-one SAE of D 2304 and multiplied: a projection.
+are timed one after the other in one process; peak memory is that of the process up to there, its data included. Floor:
+one sort of as many numbers as there are activations. The random dictionary is timed on one SAE of D 2304 and
+multiplied: a projection.
 """
 
 import argparse

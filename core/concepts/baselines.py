@@ -104,7 +104,7 @@ def _fitted(
     used = contrast.uses(sentences.labels) & (sentences.split == SELECTION)
     rows, positive = np.flatnonzero(used), contrast.classes(sentences.labels)
     scores, areas = fit(used), []
-    for inside, outside in _folds(positive[rows], sentences.families[rows], seed):
+    for inside, outside in family_folds(positive[rows], sentences.families[rows], seed):
         chosen, tested = np.zeros(used.size, bool), rows[outside]
         chosen[rows[inside]] = True
         if np.unique(positive[chosen]).size == np.unique(positive[tested]).size == 2:
@@ -113,7 +113,7 @@ def _fitted(
     return [(float(mean), own) for mean, own in zip(means, scores, strict=True)]
 
 
-def _folds(positive: np.ndarray, families: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def family_folds(positive: np.ndarray, families: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Folds that keep families together: five, or as many as each side has families."""
     smallest = min(np.unique(families[positive == side]).size for side in (0, 1))
     folds = min(FOLDS, smallest, int(positive.sum()), int((1 - positive).sum()))

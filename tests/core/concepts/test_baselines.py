@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from core.concepts.baselines import FOLDS, bag_of_words, best_setting, length_alone, mean_probes
-from core.concepts.baselines import _folds as folds_of
+from core.concepts.baselines import FOLDS, bag_of_words, best_setting, family_folds, length_alone, mean_probes
 from core.concepts.full_sentences import SELECTION, FullSentences, side_by_side
 from core.concepts.measures import CLEAN, RELATED
 from core.concepts.random_dictionary import random_codes, random_dictionary
@@ -63,11 +62,11 @@ def test_held_out_labels_take_no_part_in_a_fit() -> None:
 def test_folds_keep_the_copies_of_a_family_together() -> None:
     families = np.repeat(np.arange(20), 3)
     positive = np.repeat(np.arange(20) % 2, 3)
-    parts = folds_of(positive, families, 0)
+    parts = family_folds(positive, families, 0)
     assert len(parts) == FOLDS
     for inside, outside in parts:
         assert not set(families[inside]) & set(families[outside])
-    assert folds_of(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2]), 0) == []
+    assert family_folds(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2]), 0) == []
 
 
 def test_copies_do_not_let_a_bag_of_words_learn_by_heart() -> None:

@@ -186,6 +186,14 @@ def test_no_feature_that_fires_often_enough_is_refused() -> None:
         rank_concept(sentences, beside, QUICK.model_copy(update={"min_support": 81}))
 
 
+def test_activations_by_row_are_read_as_those_by_column() -> None:
+    sentences, _ = scan(0, planted=True)
+    by_row = replace(sentences, active=sentences.active.tocsr())
+    assert by_row.active.format == "csc"
+    tables = [score_features(part.selection, 5).table() for part in (sentences, by_row)]
+    assert tables[0].equals(tables[1])
+
+
 def test_shapes_that_do_not_match_are_refused() -> None:
     one = labelled(np.ones((8, 2)), np.arange(8) % 4)
     with pytest.raises(ValueError, match="8 × 2 activations"):
