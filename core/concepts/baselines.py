@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from core.concepts.full_sentences import HELD_OUT, SELECTION, FullSentences
+from core.concepts.full_sentences import SELECTION, FullSentences
 from core.concepts.measures import Auroc
 from core.stats.intervals import auroc
 from core.stats.probes import Labelled, difference_of_means
@@ -26,8 +26,10 @@ FOLDS = 5
 WORDS = r"(?u)\w+|[^\w\s]"
 """A word or a sign of its own, in any script."""
 
-Fit = Callable[[Bool[np.ndarray, " N"]], Float[np.ndarray, " N"]]
-"""Fits on some sentences and scores all."""
+Scores = list[Float[np.ndarray, " N"]]
+"""Of all sentences, by setting."""
+Fit = Callable[[Bool[np.ndarray, " N"]], Scores]
+"""Fits every setting on some sentences, and scores all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,35 +55,30 @@ def mean_probes(
     sentences: FullSentences, streams: Mapping[int, Float[np.ndarray, "N D"]], contrast: Auroc, seed: int
 ) -> list[Baseline]:
     """A difference-of-means probe on the stream of each layer."""
-    positive = contrast.classes(sentences.labels).astype(bool)
-    found = []
-    for layer in sorted(streams):
-        stream = np.asarray(streams[layer], dtype=np.float64)
+    layers, positive = sorted(streams), contrast.classes(sentences.labels).astype(bool)
 
-        def fit(rows: Bool[np.ndarray, " N"], stream: np.ndarray = stream) -> Float[np.ndarray, " N"]:
-            return difference_of_means(Labelled(stream[rows], positive[rows])).score(stream)
+    def fit(rows: Bool[np.ndarray, " N"]) -> Scores:
+        every = (np.asarray(streams[layer], dtype=np.float64) for layer in layers)
+        return [difference_of_means(Labelled(x[rows], positive[rows])).score(x) for x in every]
 
-        area, scores = _fitted(sentences, contrast, fit, seed)
-        found.append(Baseline("difference of means", f"layer {layer}", layer, area, scores))
-    return found
+    found = _fitted(sentences, contrast, fit, seed)
+    return [
+        Baseline("difference of means", f"layer {layer}", layer, *one) for layer, one in zip(layers, found, strict=True)
+    ]
 
 
 def bag_of_words(sentences: FullSentences, texts: Sequence[str], contrast: Auroc, seed: int) -> list[Baseline]:
     """Logistic regression on word counts, at each strength; the vocabulary is that of the sentences fitted on."""
-    positive = contrast.classes(sentences.labels)
-    every = np.array(texts, dtype=object)
-    found = []
-    for strength in STRENGTHS:
+    every, positive = np.array(texts, dtype=object), contrast.classes(sentences.labels)
 
-        def fit(rows: Bool[np.ndarray, " N"], strength: float = strength) -> Float[np.ndarray, " N"]:
-            counter = CountVectorizer(token_pattern=WORDS).fit(every[rows])
-            counts = sparse.csr_array(counter.transform(every))
-            model = LogisticRegression(C=strength, max_iter=2000).fit(counts[rows], positive[rows])
-            return np.asarray(model.decision_function(counts))
+    def fit(rows: Bool[np.ndarray, " N"]) -> Scores:
+        counter = CountVectorizer(token_pattern=WORDS).fit(every[rows])
+        counts = sparse.csr_array(counter.transform(every))
+        models = (LogisticRegression(C=strength, max_iter=2000) for strength in STRENGTHS)
+        return [model.fit(counts[rows], positive[rows]).decision_function(counts) for model in models]
 
-        area, scores = _fitted(sentences, contrast, fit, seed)
-        found.append(Baseline("bag of words", f"C = {strength:g}", None, area, scores))
-    return found
+    found = _fitted(sentences, contrast, fit, seed)
+    return [Baseline("bag of words", f"C = {own:g}", None, *one) for own, one in zip(STRENGTHS, found, strict=True)]
 
 
 def length_alone(sentences: FullSentences, contrast: Auroc) -> Baseline:
@@ -97,24 +94,26 @@ def best_setting(settings: Sequence[Baseline]) -> Baseline:
     return max(settings, key=lambda one: -1.0 if math.isnan(one.auroc_selection) else one.auroc_selection)
 
 
-def _fitted(sentences: FullSentences, contrast: Auroc, fit: Fit, seed: int) -> tuple[float, Float[np.ndarray, " N"]]:
-    """Cross-validated AUROC on the selection split (NaN with too few families), and the scores of a fit on all of it.
+def _fitted(
+    sentences: FullSentences, contrast: Auroc, fit: Fit, seed: int
+) -> list[tuple[float, Float[np.ndarray, " N"]]]:
+    """Cross-validated AUROC on the selection split (NaN with too few families) and scores of a fit on all of it.
 
     The AUROC is the mean over folds, whose scores are not on one scale.
     """
-    used = contrast.uses(sentences.labels) & (sentences.split != HELD_OUT)
+    used = contrast.uses(sentences.labels) & (sentences.split == SELECTION)
     rows, positive = np.flatnonzero(used), contrast.classes(sentences.labels)
-    areas = []
-    for inside, outside in _folds(positive[rows], sentences.families[rows], seed):
-        chosen = np.zeros(used.size, bool)
+    scores, areas = fit(used), []
+    for inside, outside in family_folds(positive[rows], sentences.families[rows], seed):
+        chosen, tested = np.zeros(used.size, bool), rows[outside]
         chosen[rows[inside]] = True
-        if np.unique(positive[chosen]).size == 2:
-            areas.append(auroc(fit(chosen)[rows[outside]], positive[rows[outside]]))
-    known = [area for area in areas if math.isfinite(area)]
-    return float(np.mean(known)) if known else math.nan, fit(used)
+        if np.unique(positive[chosen]).size == np.unique(positive[tested]).size == 2:
+            areas.append([auroc(own[tested], positive[tested]) for own in fit(chosen)])
+    means = np.mean(areas, axis=0) if areas else np.full(len(scores), math.nan)
+    return [(float(mean), own) for mean, own in zip(means, scores, strict=True)]
 
 
-def _folds(positive: np.ndarray, families: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def family_folds(positive: np.ndarray, families: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Folds that keep families together: five, or as many as each side has families."""
     smallest = min(np.unique(families[positive == side]).size for side in (0, 1))
     folds = min(FOLDS, smallest, int(positive.sum()), int((1 - positive).sum()))

@@ -5,10 +5,19 @@ exchanged within it. A sentence that is alone is a family of one. For an AUROC t
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
+
+
+class Moments(NamedTuple):
+    """Mean, variance and third central moment of F sums."""
+
+    mean: Float[np.ndarray, " F"]
+    variance: Float[np.ndarray, " F"]
+    third: Float[np.ndarray, " F"]
 
 
 @dataclass(frozen=True)
@@ -48,39 +57,45 @@ class Design:
             moved[members] = rng.permuted(moved[members], axis=0)
         return moved
 
-    def moments(
-        self, ranks: sparse.csc_array, target: Float[np.ndarray, " n"]
-    ) -> tuple[Float[np.ndarray, " F"], Float[np.ndarray, " F"]]:
-        """Mean and variance over all exchanges of the sum of ranks times target, for each column of `ranks` [n, F].
+    def moments(self, ranks: sparse.csc_array, target: Float[np.ndarray, " n"]) -> Moments:
+        """Moments over all exchanges of the sum of ranks times target, for each column of `ranks` [n, F].
 
-        Without families this is the variance of rank tests with tie correction (Lehmann 1975, p. 20).
+        Without families the variance is that of rank tests with tie correction (Lehmann 1975, p. 20).
         """
-        means, variances = zip(self._between(ranks, target), self._within(ranks, target), strict=True)
-        return np.sum(means, axis=0), np.maximum(np.sum(variances, axis=0), 0)
+        parts = [self._between(ranks, target), self._within(ranks, target)]
+        mean, variance, third = (np.sum(part, axis=0) for part in zip(*parts, strict=True))
+        return Moments(mean, np.maximum(variance, 0), third)
 
-    def _between(self, ranks: sparse.csc_array, target: Float[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+    def _between(self, ranks: sparse.csc_array, target: Float[np.ndarray, " n"]) -> Moments:
+        """Families of one label, exchanged as wholes: the sums over each are what moves."""
         count = self.whole.shape[1]
         if count < 2:
-            return _unmoved(self.whole, ranks, target)
+            inside = self.whole.sum(axis=1) > 0
+            nothing = np.zeros(ranks.shape[1])
+            return Moments(ranks.T @ (inside * target), nothing, nothing)
         sums = sparse.csc_array(self.whole.T @ ranks)
         own = (self.whole.T @ target) / self.whole.sum(axis=0)
-        total = sums.sum(axis=0)
-        deviations = sums.multiply(sums).sum(axis=0) - total**2 / count
-        return total * own.mean(), deviations * ((own - own.mean()) ** 2).sum() / (count - 1)
+        total, squares, cubes = (sums.power(power).sum(axis=0) for power in (1, 2, 3))
+        mean, centred = total / count, own - own.mean()
+        third = cubes - 3 * mean * squares + 2 * count * mean**3
+        variance = (squares - count * mean**2) * (centred**2).sum() / (count - 1)
+        return Moments(total * own.mean(), variance, third * (centred**3).sum() * _third_scale(np.array(count)))
 
-    def _within(self, ranks: sparse.csc_array, target: Float[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+    def _within(self, ranks: sparse.csc_array, target: Float[np.ndarray, " n"]) -> Moments:
+        """Families of several labels, each exchanged within."""
         sizes = self.mixed.sum(axis=0)
         means = (self.mixed.T @ target) / sizes
         inside = self.mixed.sum(axis=1) > 0
-        spread = (self.mixed.T @ (inside * (target - self.mixed @ means) ** 2)) / (sizes - 1)
+        centred = inside * (target - self.mixed @ means)
+        spread = (self.mixed.T @ centred**2) / (sizes - 1)
+        skew = (self.mixed.T @ centred**3) * _third_scale(sizes)
         sums = sparse.csc_array(self.mixed.T @ ranks)
-        squares = sums.multiply(sums).T @ (spread / sizes)
-        return sums.T @ means, ranks.multiply(ranks).T @ (self.mixed @ spread) - squares
+        squared = sparse.csc_array(self.mixed.T @ ranks.power(2))
+        variance = squared.T @ spread - sums.power(2).T @ (spread / sizes)
+        third = ranks.power(3).T @ (self.mixed @ skew) - 3 * (sums * squared).T @ (skew / sizes)
+        return Moments(sums.T @ means, variance, third + 2 * sums.power(3).T @ (skew / sizes**2))
 
 
-def _unmoved(
-    members: sparse.csc_array, ranks: sparse.csc_array, target: Float[np.ndarray, " n"]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of a single family nothing moves: the sum is what it is."""
-    fixed = ranks.T @ ((members.sum(axis=1) > 0) * target)
-    return fixed, np.zeros(ranks.shape[1])
+def _third_scale(sizes: Float[np.ndarray, " M"]) -> Float[np.ndarray, " M"]:
+    """What the product of two sums of cubes is multiplied with; two are exchanged without skew."""
+    return np.asarray(np.where(sizes > 2, sizes / np.maximum((sizes - 1) * (sizes - 2), 1), 0.0))

@@ -46,7 +46,7 @@ class FullSentences:
     """N labelled sentences and the activations of all F features of all SAEs at each one's last token.
 
     Args:
-        active: [N, F] sparse; a feature that does not fire has no entry.
+        active: [N, F], any sparse format, kept by column; a feature that does not fire has no entry.
         columns: the SAE of each column.
         labels: 0 to 3 per sentence.
         log_length: natural logarithm of each sentence's number of tokens.
@@ -62,6 +62,7 @@ class FullSentences:
     split: np.ndarray
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "active", sparse.csc_array(self.active))
         rows, width = self.active.shape
         lengths = {len(part) for part in (self.labels, self.log_length, self.families, self.split)}
         if lengths != {rows} or self.columns.owner.size != width:
@@ -100,7 +101,7 @@ class FullSentences:
 
     def with_features(self, active: sparse.sparray, columns: Columns) -> "FullSentences":
         """The same sentences with the activations of other dictionaries."""
-        return replace(self, active=sparse.csc_array(active), columns=columns)
+        return replace(self, active=active, columns=columns)
 
 
 def side_by_side(parts: Iterable[tuple[str, sparse.sparray]]) -> tuple[sparse.csc_array, Columns]:

@@ -63,5 +63,5 @@ def _balance(longer: Float[np.ndarray, "p q"], like: Bool[np.ndarray, "p q"]) ->
     """Weights under which pairs whose positive is longer, and pairs whose negative is, differ in length as much."""
     more, less = (float((np.maximum(sign * longer, 0) * like).sum()) for sign in (1, -1))
     if not more or not less:
-        return (longer == 0).astype(np.float64)
+        return np.asarray(longer == 0, dtype=np.float64)
     return np.asarray(np.where(longer > 0, min(1, less / more), np.where(longer < 0, min(1, more / less), 1.0)))

@@ -117,9 +117,18 @@ SPEARMAN = Spearman()
 CLEAN = Auroc("auroc_3_0", (3,), (0,), "clean examples against irrelevant sentences")
 RELATED = Auroc("auroc_23_01", (2, 3), (0, 1), "labels 2 and 3 against 0 and 1")
 AUROCS = (CLEAN, RELATED)
+_SKEWED = 1e-3
+"""Skewness below which a tail is taken as normal."""
 MEASURES: dict[str, Measure] = {one.name: one for one in (SPEARMAN, CLEAN, RELATED)}
 
 
-def two_sided(z: Float[np.ndarray, " F"]) -> Float[np.ndarray, " F"]:
-    """Two-sided p of a standard normal."""
-    return np.asarray(np.minimum(2 * stats.norm.sf(np.abs(z)), 1))
+def two_sided(distance: Float[np.ndarray, " F"], skew: Float[np.ndarray, " F"]) -> Float[np.ndarray, " F"]:
+    """Twice the upper tail of a standard variable at `distance`: normal, or Pearson III where that is larger.
+
+    Labels of uneven classes skew the sum for features that fire rarely, and a normal tail is then orders of magnitude
+    too small; Pearson III has the sum's skewness too (Mielke & Berry 2007).
+    """
+    upward = skew > _SKEWED
+    p = 2 * stats.norm.sf(distance)
+    p[upward] = np.maximum(p[upward], 2 * stats.pearson3.sf(distance[upward], skew[upward]))
+    return np.asarray(np.minimum(p, 1))

@@ -8,9 +8,6 @@ from scipy import sparse
 
 from core.concepts.full_sentences import SELECTION, FullSentences, side_by_side
 
-_BLOCK = 4096
-"""Random directions that are held at once."""
-
 
 def random_dictionary(
     sentences: FullSentences, streams: Mapping[str, Float[np.ndarray, "N D"]], seed: int
@@ -46,6 +43,9 @@ def random_codes(
 ) -> sparse.csr_array:
     """Activations [N, width] of random unit directions, in each row the largest positive ones alone.
 
+    What a Gaussian direction has outside the span of the N rows moves none of them, only its norm, whose square there
+    is χ² distributed. Directions are therefore drawn within the span (at most N numbers each instead of D).
+
     Args:
         stream: the rows that the SAE reads.
         mean: subtracted from each, as an SAE's bias does: that of the selection split.
@@ -54,12 +54,11 @@ def random_codes(
         seed: of the directions.
     """
     rng = np.random.default_rng(seed)
-    centred = (stream - mean).astype(np.float32)
-    found = np.empty((len(centred), width), np.float32)
-    for start in range(0, width, _BLOCK):
-        size = min(_BLOCK, width - start)
-        encoder = rng.standard_normal((centred.shape[1], size), dtype=np.float32)
-        np.matmul(centred, encoder / np.linalg.norm(encoder, axis=0), out=found[:, start : start + size])
+    left, scale, _ = np.linalg.svd((stream - mean).astype(np.float32), full_matrices=False)
+    inside = rng.standard_normal((scale.size, width), dtype=np.float32)
+    outside = stream.shape[1] - scale.size
+    squares = np.square(inside).sum(axis=0) + (rng.chisquare(outside, width) if outside else 0)
+    found = (left * scale) @ (inside / np.sqrt(squares, dtype=np.float32))
     kept = [_largest(row, int(count)) for row, count in zip(found, counts, strict=True)]
     indptr = np.cumsum([0, *(len(row) for row in kept)])
     indices = np.concatenate(kept) if kept else np.zeros(0, np.int64)

@@ -71,12 +71,13 @@ class Measured:
         return _ratio(self.ranks.T @ target.centred, self._spread * target.norm)
 
     def p_values(self) -> Float[np.ndarray, " M"]:
-        """Two-sided p: normal, with the variance over all exchanges; 1 where nothing varies."""
+        """Two-sided p, from the moments over all exchanges; 1 where nothing varies."""
         target = self.measure.target(self.classes, np.ones(self.classes.size, np.int64)).centred
-        mean, variance = self.design.moments(self.ranks, target)
-        excess = np.maximum(np.abs(self.ranks.T @ target - mean) - self.measure.step, 0)
-        varies = variance > 1e-9 * max(float(self.classes.size), 1)
-        return np.where(varies, two_sided(_ratio(excess, np.sqrt(variance))), 1.0)
+        mean, variance, third = self.design.moments(self.ranks, target)
+        above = self.ranks.T @ target - mean
+        distance = _ratio(np.maximum(np.abs(above) - self.measure.step, 0), np.sqrt(variance))
+        skew = np.sign(above) * _ratio(third, variance**1.5)
+        return np.where(variance > 1e-9 * self.classes.size, two_sided(distance, skew), 1.0)
 
     def resampled(self, weights: Int[np.ndarray, " n"]) -> Float[np.ndarray, " M"]:
         """Effects where each sentence stands `weights` times, ranked again."""
