@@ -38,7 +38,7 @@ from core.sae.architectures import SparseAutoencoder
 from core.study.model import CaptureConfig
 
 BUDGET = 4096
-LAYERS = (4, 9, 14, 19, 24, 29)
+LAYERS = (2, 4, 6, 8, 10, 12)
 L0S = (25, 100)
 LENGTHS = (8, 16)
 
