@@ -40,16 +40,18 @@ def stream_saes(
     """
     with ThreadPoolExecutor(1, "sae-loader") as thread:
         coming: Future[Streamed[Entry]] | None = None
-        current: Streamed[Entry] | None = None
         for entry in entries:
-            if coming is not None:
-                current = coming.result()
-            coming = thread.submit(_loaded, entry, load, device)
-            if current is not None:
-                yield current
-                current._release()
+            before, coming = coming, thread.submit(_loaded, entry, load, device)
+            if before is not None:
+                yield from _handed(before)
         if coming is not None:
-            yield coming.result()
+            yield from _handed(coming)
+
+
+def _handed(coming: Future[Streamed[Entry]]) -> Iterator[Streamed[Entry]]:
+    streamed = coming.result()
+    yield streamed
+    streamed._release()
 
 
 def _loaded(entry: Entry, load: Callable[[Entry], SparseAutoencoder], device: str) -> Streamed[Entry]:

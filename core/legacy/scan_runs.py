@@ -95,7 +95,8 @@ def import_scan(
         OSError: the disk is full.
     """
     named = source.model_copy(update={"imported_from": old.path.name})
-    with TemporaryDirectory(dir=target.folder.parent, prefix=".import-") as place:
+    target.folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.folder, prefix=".import-") as place:
         part = Target(Path(place), target.values)
         _import(old, dict(zip(sentences["sentence"], sentences["sentence_id"], strict=True)), named, part)
         return join_scans([ScannedSAE.open(part.folder), *since], sentences["sentence_id"].to_list(), named, target)

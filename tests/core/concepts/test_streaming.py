@@ -42,14 +42,13 @@ def test_saes_come_in_order_and_no_third_is_ever_alive(count: int) -> None:
     load = Loader()
     seen = []
     for streamed in stream_saes(range(count), load, "cpu"):
-        seen.append(streamed.entry)
+        seen.append(streamed)
         assert streamed.fault is None
         assert streamed.sae.W_enc.equal(random_sae(seed=streamed.entry).W_enc)
         assert streamed.entry + 1 == count or load.loaded[streamed.entry + 1].wait(timeout=60)
         assert load.alive <= 2
-    assert seen == list(range(count))
+    assert [streamed.entry for streamed in seen] == list(range(count))
     assert load.most == min(count, 2)
-    streamed = None
     assert load.alive == 0
 
 

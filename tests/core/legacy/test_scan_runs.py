@@ -46,6 +46,7 @@ def test_an_old_file_is_imported_as_it_is(captured: Captured, tmp_path: Path, mo
     target = Target(tmp_path / "sae", "float32")
     card = import_scan(OldScan.open(path), (), captured.sentences, SOURCE, target)
     assert (card.imported_from, card.features, card.declared_l0) == (path.name, F, 9)
+    assert not [one for one in target.folder.iterdir() if one.is_dir()]
     scan(captured, jump_relu(), tmp_path / "ours")
     theirs, ours = ScannedSAE.open(target.folder), ScannedSAE.open(tmp_path / "ours")
     assert theirs.rows.drop("token").equals(ours.rows.drop("token"))
