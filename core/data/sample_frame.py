@@ -62,7 +62,7 @@ def to_frame(samples: Sequence[Sample], types: Mapping[str, Any]) -> pl.DataFram
     }
     names = list(dict.fromkeys(name for sample in ordered for name in sample.attributes))
     further = [
-        _series(_free_name(name, names), [sample.attributes.get(name) for sample in ordered], types.get(name))
+        column_series(_free_name(name, names), [sample.attributes.get(name) for sample in ordered], types.get(name))
         for name in names
     ]
     return pl.DataFrame([*fixed.values(), *further])
@@ -90,7 +90,8 @@ def _free_name(name: str, names: Sequence[str]) -> str:
     return prefixed(name, names) if name in SCHEMA else name
 
 
-def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:
+def column_series(name: str, values: list[Any], dtype: Any) -> pl.Series:
+    """A column of a type that is known, or of the one its values share; mixed values become JSON text."""
     if dtype is not None:
         return pl.Series(name, values, dtype=dtype)
     kinds = {type(value) for value in values if value is not None}

@@ -91,12 +91,12 @@ class RowChecker:
         if name is None:
             return None
         value = row.values.get(name)
-        if is_missing(value) or (isinstance(value, str) and not _is_visible(normalise(value))):
+        if is_missing(value) or (isinstance(value, str) and not is_visible(normalise(value))):
             raise _Fault(name, "empty caption")
         if not isinstance(value, str):
             raise _Fault(name, f"a caption is text, not {type(value).__name__}")
         caption = value.strip()
-        if (control := _control(caption)) is not None:
+        if (control := control_character(caption)) is not None:
             raise _Fault(name, f"the control character U+{ord(control):04X}; remove it")
         if len(caption) > self.max_caption_chars:
             raise _Fault(name, f"{len(caption)} characters, more than max_caption_chars = {self.max_caption_chars}")
@@ -149,12 +149,13 @@ def attribute_types(types: Mapping[str, Any], there: Sequence[str]) -> dict[str,
     return {_free(name, there): types[name] for name in there if name in types}
 
 
-def _is_visible(text: str) -> bool:
+def is_visible(text: str) -> bool:
     """Whether a reader sees anything: controls, spaces, fillers and marks without a letter are not seen."""
     return any(unicodedata.category(char)[0] not in "CZM" and char not in _BLANK for char in text)
 
 
-def _control(text: str) -> str | None:
+def control_character(text: str) -> str | None:
+    """The first control character that is no space; null where there is none."""
     return next((char for char in text if unicodedata.category(char) == "Cc" and not char.isspace()), None)
 
 

@@ -39,7 +39,7 @@ def check_columns(columns: Columns, path: Path) -> list[str]:
     roles = {role: name for role in Columns.model_fields if (name := getattr(columns, role)) is not None}
     for role, name in roles.items():
         if name not in there:
-            raise BadInput(f"{path.name}: no column {name!r} (data.columns.{role}); {_hint(name, there, path)}")
+            raise BadInput(f"{path.name}: no column {name!r} (data.columns.{role}); {missing_hint(name, there, path)}")
     types = table_types(path)
     for role, name in roles.items():
         wanted = _wanted(role, types[name]) if name in types else None
@@ -81,7 +81,8 @@ def left_out_notes(names: Sequence[str], types: Mapping[str, Any]) -> list[str]:
     return [f"columns that cannot be read are left out as attributes: {listed}; write them as text"] if names else []
 
 
-def _hint(name: str, there: Sequence[str], path: Path) -> str:
+def missing_hint(name: str, there: Sequence[str], path: Path) -> str:
+    """What to say of a table that has no column of this name: the nearest one, and those there are."""
     listed = f"the table's columns: {shown(', '.join(there) or 'none', _MOST_LISTED)}"
     marks = [mark for mark in SEPARATORS if any(mark in column for column in there)]
     if marks and path.suffix.lower() in (".csv", ".tsv"):

@@ -40,18 +40,15 @@ def study_file(name: str, folders: Sequence[Path]) -> Path | None:
 
 def _is_study(path: Path) -> bool:
     """Whether a YAML file is offered as a study: others, such as `prefect.yaml`, lie beside studies."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError):
-        return False
-    return isinstance(raw, dict) and {"data", "model"} <= raw.keys()
+    raw = read_mapping(path, "a study is a mapping of sections (name, data, model, …)")
+    return override_study(raw, overrides, path.name)
 
 
-def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
-    """Read a study file and apply `section.key=value` overrides to it: a variant, unless the values are its own.
+def read_mapping(path: Path, what: str) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping; `what` says so where it holds something else.
 
     Raises:
-        BadInput: the file is no YAML mapping, or a field is wrong.
+        BadInput: the file cannot be read, or is no YAML mapping.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -62,8 +59,8 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     if not isinstance(raw, dict):
-        raise BadInput(f"{path.name}: a study is a mapping of sections (name, data, model, …)")
-    return override_study(raw, overrides, path.name)
+        raise BadInput(f"{path.name}: {what}")
+    return raw
 
 
 def override_study(raw: Mapping[str, Any], overrides: Iterable[str], origin: str) -> Study:
@@ -94,7 +91,7 @@ def parse_study(raw: Mapping[str, Any], origin: str) -> Study:
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
-        raise BadInput("\n".join(f"{origin}: {line}" for line in _explain(error))) from error
+        raise BadInput("\n".join(f"{origin}: {line}" for line in explain(error, Study))) from error
 
 
 def _override(raw: dict[str, Any], text: str) -> None:
@@ -113,15 +110,16 @@ def _override(raw: dict[str, Any], text: str) -> None:
         raise BadInput(f"--set {text!r}: the value is not valid YAML") from error
 
 
-def _explain(error: ValidationError) -> list[str]:
-    return [_explain_one(item) for item in error.errors(include_url=False)]
+def explain(error: ValidationError, root: type[BaseModel]) -> list[str]:
+    """One line per wrong field of a file that holds a `root`: the field, the value and the fix."""
+    return [_explain_one(item, root) for item in error.errors(include_url=False)]
 
 
-def _explain_one(item: Any) -> str:
+def _explain_one(item: Any, root: type[BaseModel]) -> str:
     location = [part for part in item["loc"] if not _is_union_tag(part)]
     dotted = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
-        known = known_fields(location[:-1])
+        known = known_fields(location[:-1], root)
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         fix = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return f"{dotted}: unknown key; {fix}"
@@ -141,9 +139,9 @@ def _is_union_tag(part: Any) -> bool:
     )
 
 
-def known_fields(location: Sequence[Any]) -> list[str]:
+def known_fields(location: Sequence[Any], root: type[BaseModel] = Study) -> list[str]:
     """The keys that the section at `location` knows, in the order they are declared."""
-    models: list[type[BaseModel]] = [Study]
+    models: list[type[BaseModel]] = [root]
     for part in location:
         models = [
             inner
