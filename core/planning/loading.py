@@ -40,6 +40,19 @@ def study_file(name: str, folders: Sequence[Path]) -> Path | None:
 
 def _is_study(path: Path) -> bool:
     """Whether a YAML file is offered as a study: others, such as `prefect.yaml`, lie beside studies."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError):
+        return False
+    return isinstance(raw, dict) and {"data", "model"} <= raw.keys()
+
+
+def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
+    """Read a study file and apply `section.key=value` overrides to it: a variant, unless the values are its own.
+
+    Raises:
+        BadInput: the file is no YAML mapping, or a field is wrong.
+    """
     raw = read_mapping(path, "a study is a mapping of sections (name, data, model, …)")
     return override_study(raw, overrides, path.name)
 
