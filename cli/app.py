@@ -10,6 +10,7 @@ from cli import (
     activation_store,
     cluster,
     compare,
+    concept,
     convert,
     explore,
     export,
@@ -54,6 +55,7 @@ app.command(name="mcp")(mcp.mcp)
 app.command(name="notify")(notify.notify)
 app.add_typer(activation_store.app, name="store")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(concept.app, name="concept")
 app.add_typer(feature.app, name="feature")
 
 

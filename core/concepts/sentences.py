@@ -156,10 +156,9 @@ def _refuse_same(path: Path, sentences: Sequence[_Sentence]) -> None:
     for one in sentences:
         earlier = first.setdefault(same_text(one.text), one)
         if earlier is not one:
-            how = "is" if earlier.text == one.text else "differs in case, spaces or diacritics alone from"
-            raise BadInput(
-                f"{path.name}, row {one.row}: the sentence {how} that of row {earlier.row}; delete one of them"
-            )
+            how = "is" if earlier.text == one.text else "but for case, spaces or diacritics is"
+            message = f"the sentence {how} that of row {earlier.row}; delete one of them"
+            raise BadInput(f"{path.name}, row {one.row}: {message}")
 
 
 def _refuse_missing(path: Path, labels: Sequence[int]) -> None:

@@ -1,0 +1,56 @@
+"""`saeflow concept`: labelled sentences of a concept."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.terminal import console, warn
+from core.errors import BadInput
+from flows.runtime.settings import PROJECT, started_in
+
+KEY_VARIABLE = "SAEFLOW_ENDPOINT_KEY"
+app = typer.Typer(
+    no_args_is_help=True,
+    help="""A concept in labelled sentences.
+
+    [dim]saeflow concept draft bravery --endpoint http://127.0.0.1:8000/v1 --model NAME[/dim]""",
+)
+
+
+@app.callback()
+def _concept() -> None:
+    """Keeps `draft` a word of its own."""
+
+
+@app.command()
+def draft(
+    trait: Annotated[str, typer.Argument(help="A concept's YAML file, or its name.", show_default=False)],
+    endpoint: Annotated[str, typer.Option(help="Address of an OpenAI-compatible chat endpoint, up to /v1.")],
+    model: Annotated[str, typer.Option(help="The model's name there.")],
+    scenes: Annotated[int, typer.Option(min=1, help="Scenes to draft, each of up to four sentences.")] = 10,
+) -> None:
+    """Draft sentences with a chat model; you accept each one, and it is appended to the concept's CSV at once.
+
+    A key, if the endpoint wants one, is read from SAEFLOW_ENDPOINT_KEY.
+    """
+    from cli.concept_draft import Session
+    from core.concepts.chat_endpoint import ChatEndpoint
+    from core.concepts.sentence_file import SentenceFile
+    from core.planning.concept_file import find_concept, load_concept, sentences_path
+
+    path = find_concept(trait, [started_in(), PROJECT / "deployments" / "concepts"])
+    concept = load_concept(path)
+    file = SentenceFile.open(sentences_path(concept, path))
+    key = os.environ.get(KEY_VARIABLE) or None
+    chat = ChatEndpoint(endpoint, model, key)
+    if key is not None and endpoint.startswith("http://") and not chat.is_local:
+        warn([f"{KEY_VARIABLE} is sent to {chat.host} over http, which others on the way can read; use https"])
+    if not sys.stdin.isatty():
+        raise BadInput("concept draft: a person accepts each sentence; run it in a terminal")
+    session = Session(concept, file, chat, input)
+    try:
+        session.run(scenes)
+    finally:
+        console.print(f"\n  {session.tally.words}\n  {file.path}", markup=False)
