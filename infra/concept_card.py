@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from jaxtyping import Bool
 from scipy.stats import spearmanr
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -38,34 +39,30 @@ def given_away(sentences: pl.DataFrame) -> GivenAway:
     labels = sentences["label"].to_numpy()
     texts = sentences["sentence"]
     rhos = [float(spearmanr(count, labels)[0]) for count in (texts.str.split(" ").list.len(), texts.str.len_chars())]
+    words = CountVectorizer(token_pattern=r"\w+").fit_transform(texts.to_list())
+    characters = CountVectorizer(analyzer="char_wb", ngram_range=(3, 5)).fit_transform(texts.to_list())
+    families = sentences["family"].to_numpy()
+    clean = np.isin(labels, (0, 3))
     areas = [
-        _auroc(sentences.filter(rows), analyzer, least)
-        for analyzer in ("word", "char_wb")
-        for rows, least in ((pl.col("label").is_in([0, 3]), 3), (pl.lit(True), 2))
+        area
+        for counts in (words, characters)
+        for area in (
+            _auroc(counts[clean], labels[clean] == 3, families[clean]),
+            _auroc(counts, labels >= 2, families),
+        )
     ]
     return GivenAway(*rhos, *areas)
 
 
-def _auroc(sentences: pl.DataFrame, analyzer: str, least: int) -> float:
-    """AUROC of labels from `least` on, by TF-IDF and a logistic regression; mean over shuffles of the folds."""
+def _auroc(counts: Any, marked: Bool[np.ndarray, " n"], families: np.ndarray) -> float:
+    """AUROC by TF-IDF and a logistic regression; mean over shuffles of the folds."""
     found = []
-    marked = (sentences["label"] >= least).to_numpy()
     for seed in range(SHUFFLES):
-        bag = TfidfVectorizer(token_pattern=r"\w+") if analyzer == "word" else _n_grams()
-        scores = cross_val_predict(
-            make_pipeline(bag, LogisticRegression(solver="liblinear")),
-            sentences["sentence"].to_list(),
-            marked,
-            groups=sentences["family"].to_numpy(),
-            cv=StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed),
-            method="decision_function",
-        )
+        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+        model = make_pipeline(TfidfTransformer(), LogisticRegression(solver="liblinear"))
+        scores = cross_val_predict(model, counts, marked, groups=families, cv=folds, method="decision_function")
         found.append(roc_auc_score(marked, scores))
     return float(np.mean(found))
-
-
-def _n_grams() -> TfidfVectorizer:
-    return TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5))
 
 
 def concepts() -> Iterator[tuple[str, pl.DataFrame]]:
