@@ -1,6 +1,7 @@
 """`saeflow concept`: labelled sentences of a concept."""
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -49,8 +50,14 @@ def draft(
         warn([f"{KEY_VARIABLE} is sent to {chat.host} over http, which others on the way can read; use https"])
     if not sys.stdin.isatty():
         raise BadInput("concept draft: a person accepts each sentence; run it in a terminal")
-    session = Session(concept, file, chat, input)
+    session = Session(concept, file, chat, _typed)
     try:
         session.run(scenes)
     finally:
         console.print(f"\n  {session.tally.words}\n  {file.path}", markup=False)
+
+
+def _typed(question: str) -> str:
+    """The line that the person types."""
+    signal.siginterrupt(signal.SIGINT, True)  # polars has Ctrl-C restart a read, which would then wait for a line
+    return input(question)
