@@ -25,8 +25,6 @@ SCHEMA = pl.Schema(
 )
 """Columns of `sentences.parquet`, in the file's order of rows; the file's further columns follow. `split` is
 `selection` or `held-out`."""
-SENTENCES = "sentences.parquet"
-"""The file of the table in its artefact."""
 FEWEST = 5
 """Least sentences of each label in either part."""
 
@@ -158,10 +156,9 @@ def _refuse_same(path: Path, sentences: Sequence[_Sentence]) -> None:
     for one in sentences:
         earlier = first.setdefault(same_text(one.text), one)
         if earlier is not one:
-            how = "is" if earlier.text == one.text else "differs in case, spaces or diacritics alone from"
-            raise BadInput(
-                f"{path.name}, row {one.row}: the sentence {how} that of row {earlier.row}; delete one of them"
-            )
+            how = "is" if earlier.text == one.text else "but for case, spaces or diacritics is"
+            message = f"the sentence {how} that of row {earlier.row}; delete one of them"
+            raise BadInput(f"{path.name}, row {one.row}: {message}")
 
 
 def _refuse_missing(path: Path, labels: Sequence[int]) -> None:
@@ -175,10 +172,8 @@ def _refuse_few(path: Path, labels: Sequence[int], families: Sequence[str], part
     for label, part, found in _counts(labels, parts):
         if found < FEWEST:
             own = [family for family, one in zip(families, labels) if one == label]
-            raise BadInput(
-                f"{path.name}: label {label} has {len(own)} sentences in {len(set(own))} families, which leaves {found} "
-                f"in the part {part!r}; a scan needs {FEWEST}: add sentences of other scenes"
-            )
+            there = f"label {label} has {len(own)} sentences in {len(set(own))} families, {found} of them in {part!r}"
+            raise BadInput(f"{path.name}: {there}; either part needs {FEWEST}: add sentences of other scenes")
 
 
 def _counts(labels: Sequence[int], parts: Sequence[str]) -> Iterator[tuple[int, str, int]]:
