@@ -27,7 +27,7 @@ from core.concepts.permuted import best_of
 from core.concepts.random_dictionary import random_codes
 from core.concepts.ranking import rank_concept
 from core.concepts.scores import Scores, score_features
-from core.concepts.settings import RankingSettings
+from core.study.concept_scan import RankingSettings
 
 D_MODEL = 2304
 WORDS = ("a", "dog", "runs", "fast", "red", "blue", "him", "tree", "sea", "on", "the", "hill")

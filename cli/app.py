@@ -6,23 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import (
-    activation_store,
-    cluster,
-    compare,
-    concept,
-    convert,
-    explore,
-    export,
-    feature,
-    layer,
-    look,
-    mcp,
-    notify,
-    run,
-    serve,
-    store,
-)
+from cli.commands import Commands
 from flows.runtime.environment import settle
 
 app = typer.Typer(
@@ -38,26 +22,6 @@ app = typer.Typer(
 
     [bold]First steps[/bold]:  saeflow plan demo  ·  saeflow run demo  ·  saeflow serve""",
 )
-app.command(name="run")(run.run)
-app.command(name="plan")(look.plan)
-app.command(name="layer")(layer.layer)
-app.command(name="status")(look.status)
-app.command(name="compare")(compare.compare_)
-app.command(name="explore")(explore.explore)
-app.command(name="export")(export.export)
-app.command(name="convert-config")(convert.convert_config)
-app.command(name="import-sae")(convert.import_sae)
-app.command(name="import-activations")(convert.import_activations)
-app.command(name="doctor")(look.doctor)
-app.command(name="serve")(serve.serve)
-app.command(name="verify")(store.verify)
-app.command(name="gc")(store.gc)
-app.command(name="mcp")(mcp.mcp)
-app.command(name="notify")(notify.notify)
-app.add_typer(activation_store.app, name="store")
-app.add_typer(cluster.app, name="cluster")
-app.add_typer(concept.app, name="concept")
-app.add_typer(feature.app, name="feature")
 
 
 @app.callback()

@@ -1,63 +1,19 @@
-"""`saeflow concept`: labelled sentences of a concept."""
-
-import os
-import signal
-import sys
-from typing import Annotated
+"""`saeflow concept`: concepts in labelled sentences, looked for in every feature of every SAE of a model."""
 
 import typer
 
-from cli.terminal import console, warn
-from core.errors import BadInput
-from flows.runtime.settings import PROJECT, started_in
+from cli import concept_draft, concept_registry, concept_scan
 
-KEY_VARIABLE = "SAEFLOW_ENDPOINT_KEY"
 app = typer.Typer(
     no_args_is_help=True,
-    help="""A concept in labelled sentences.
+    help="""Look for a concept in labelled sentences: which features of which SAEs respond to it.
 
-    [dim]saeflow concept draft bravery --endpoint http://127.0.0.1:8000/v1 --model NAME[/dim]""",
+    [dim]saeflow concept scan aggression --study demo  ·  saeflow concept top aggression
+    saeflow concept registry --saelens --model gemma-2-2b --width 16k
+    saeflow concept draft bravery --endpoint http://127.0.0.1:8000/v1 --model NAME[/dim]""",
 )
-
-
-@app.callback()
-def _concept() -> None:
-    """Keeps `draft` a word of its own."""
-
-
-@app.command()
-def draft(
-    trait: Annotated[str, typer.Argument(help="A concept's YAML file, or its name.", show_default=False)],
-    endpoint: Annotated[str, typer.Option(help="Address of an OpenAI-compatible chat endpoint, up to /v1.")],
-    model: Annotated[str, typer.Option(help="The model's name there.")],
-    scenes: Annotated[int, typer.Option(min=1, help="Scenes to draft, each of up to four sentences.")] = 10,
-) -> None:
-    """Draft sentences with a chat model; you accept each one, and it is appended to the concept's CSV at once.
-
-    A key, if the endpoint wants one, is read from SAEFLOW_ENDPOINT_KEY.
-    """
-    from cli.concept_draft import Session
-    from core.concepts.chat_endpoint import ChatEndpoint
-    from core.concepts.sentence_file import SentenceFile
-    from core.planning.concept_file import find_concept, load_concept, sentences_path
-
-    path = find_concept(trait, [started_in(), PROJECT / "deployments" / "concepts"])
-    concept = load_concept(path)
-    file = SentenceFile.open(sentences_path(concept, path))
-    key = os.environ.get(KEY_VARIABLE) or None
-    chat = ChatEndpoint(endpoint, model, key)
-    if key is not None and endpoint.startswith("http://") and not chat.is_local:
-        warn([f"{KEY_VARIABLE} is sent to {chat.host} over http, which others on the way can read; use https"])
-    if not sys.stdin.isatty():
-        raise BadInput("concept draft: a person accepts each sentence; run it in a terminal")
-    session = Session(concept, file, chat, _typed)
-    try:
-        session.run(scenes)
-    finally:
-        console.print(f"\n  {session.tally.words}\n  {file.path}", markup=False)
-
-
-def _typed(question: str) -> str:
-    """The line that the person types."""
-    signal.siginterrupt(signal.SIGINT, True)  # polars has Ctrl-C restart a read, which would then wait for a line
-    return input(question)
+app.command()(concept_scan.scan)
+app.command()(concept_scan.top)
+app.command(name="list")(concept_scan.list_)
+app.command()(concept_registry.registry)
+app.command()(concept_draft.draft)

@@ -1,135 +1,52 @@
-"""Drafted sentences before a person, who keeps, changes or refuses each of them."""
+"""`saeflow concept draft`: a chat model drafts sentences, and a person accepts each."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import os
+import signal
+import sys
+from typing import Annotated
 
-from cli.terminal import console
-from core.concepts.chat_endpoint import ChatEndpoint, MalformedAnswer
-from core.concepts.drafting import PROMPT_VERSION, Draft, Parsed, draft_prompt, is_usable, parse_drafts
-from core.concepts.families import LABELS
-from core.concepts.near_duplicates import Known, same_text
-from core.concepts.sentence_file import SentenceFile
-from core.study.scan import ConceptConfig
+import typer
 
-PER_REQUEST = 4
-"""Scenes in one question."""
-_BARREN = 3
-"""Answers in a row without anything new after which no further question is put."""
+from cli.terminal import console, warn
+from core.errors import BadInput
+from flows.runtime.scans import CONCEPTS
+from flows.runtime.settings import started_in
+
+KEY_VARIABLE = "SAEFLOW_ENDPOINT_KEY"
 
 
-class _Quit(Exception):
-    """The person has had enough."""
+def draft(
+    trait: Annotated[str, typer.Argument(help="A concept's YAML file, or its name.", show_default=False)],
+    endpoint: Annotated[str, typer.Option(help="Address of an OpenAI-compatible chat endpoint, up to /v1.")],
+    model: Annotated[str, typer.Option(help="The model's name there.")],
+    scenes: Annotated[int, typer.Option(min=1, help="Scenes to draft, each of up to four sentences.")] = 10,
+) -> None:
+    """Draft sentences with a chat model; you accept each one, and it is appended to the concept's CSV at once.
+
+    A key, if the endpoint wants one, is read from SAEFLOW_ENDPOINT_KEY.
+    """
+    from cli.drafting import Session
+    from core.concepts.chat_endpoint import ChatEndpoint
+    from core.concepts.sentence_file import SentenceFile
+    from core.planning.concept_file import find_concept, load_scan, sentences_path
+
+    path = find_concept(trait, [started_in(), CONCEPTS])
+    concept = load_scan(path)
+    file = SentenceFile.open(sentences_path(concept, path))
+    key = os.environ.get(KEY_VARIABLE) or None
+    chat = ChatEndpoint(endpoint, model, key)
+    if key is not None and endpoint.startswith("http://") and not chat.is_local:
+        warn([f"{KEY_VARIABLE} is sent to {chat.host} over http, which others on the way can read; use https"])
+    if not sys.stdin.isatty():
+        raise BadInput("concept draft: a person accepts each sentence; run it in a terminal")
+    session = Session(concept, file, chat, _typed)
+    try:
+        session.run(scenes)
+    finally:
+        console.print(f"\n  {session.tally.words}\n  {file.path}", markup=False)
 
 
-@dataclass
-class Tally:
-    """What became of the drafts."""
-
-    accepted: int = 0
-    refused: int = 0
-    near_duplicates: int = 0
-    malformed: int = 0
-
-    @property
-    def words(self) -> str:
-        """The counts in one line."""
-        return (
-            f"accepted {self.accepted}, refused {self.refused}, "
-            f"near-duplicates removed {self.near_duplicates}, malformed parts skipped {self.malformed}"
-        )
-
-
-class Session:
-    """One sitting: `ask` puts a question to the person and returns what was typed."""
-
-    def __init__(
-        self, concept: ConceptConfig, file: SentenceFile, endpoint: ChatEndpoint, ask: Callable[[str], str]
-    ) -> None:
-        """Know what the file holds already."""
-        self.tally = Tally()
-        self._concept = concept
-        self._file = file
-        self._endpoint = endpoint
-        self._ask = ask
-        self._known = Known(file.texts)
-
-    def run(self, scenes: int) -> None:
-        """Draft so many scenes and show every sentence; what is accepted is on the disk at once.
-
-        Raises:
-            BadInput: the endpoint refuses, or does not answer.
-        """
-        shown, barren = 0, 0
-        try:
-            while shown < scenes and barren < _BARREN:
-                before = self.tally.accepted + self.tally.refused
-                for scene in self._drafted(min(PER_REQUEST, scenes - shown)).scenes[: scenes - shown]:
-                    shown += self._review(scene)
-                barren = 0 if self.tally.accepted + self.tally.refused > before else barren + 1
-        except (_Quit, EOFError):
-            return
-        if barren == _BARREN:
-            console.print(f"  {_BARREN} answers in a row held nothing new: stopped; try another model")
-
-    def _drafted(self, scenes: int) -> Parsed:
-        try:
-            answer = self._endpoint.ask(draft_prompt(self._concept, scenes, self._file.families))
-        except MalformedAnswer:
-            parsed = Parsed([], 1)
-        else:
-            parsed = parse_drafts(answer, self._file.families)
-        self.tally.malformed += parsed.malformed
-        return parsed
-
-    def _review(self, scene: list[Draft]) -> bool:
-        """Show a scene's new sentences; whether there were any. Sentences of one scene may be close, but not equal."""
-        here: set[str] = set()
-        seen: list[str] = []
-        try:
-            for draft in scene:
-                if self._known.has(draft.text) or same_text(draft.text) in here:
-                    self.tally.near_duplicates += 1
-                    continue
-                seen.append(draft.text)
-                kept = self._decide(draft, here)
-                here.add(same_text(kept.text if kept is not None else draft.text))
-                if kept is not None and kept.text != draft.text:
-                    seen.append(kept.text)
-        finally:
-            for text in seen:
-                self._known.add(text)
-        return bool(seen)
-
-    def _decide(self, draft: Draft, here: set[str]) -> Draft | None:
-        console.print(f"\n  label {draft.label} · {draft.family}\n  {draft.text}", markup=False)
-        while True:
-            match self._ask("  keep it? y(es), n(o), e(dit), q(uit): ").strip().lower():
-                case "y" | "yes":
-                    return self._accept(draft, "accepted")
-                case "n" | "no":
-                    self.tally.refused += 1
-                    return None
-                case "e" | "edit":
-                    return self._edit(draft, here)
-                case "q" | "quit":
-                    raise _Quit
-
-    def _edit(self, draft: Draft, here: set[str]) -> Draft:
-        while True:
-            text = " ".join(self._ask("  sentence (empty: as it is): ").split()) or draft.text
-            if is_usable(text) and not self._known.has(text) and same_text(text) not in here:
-                break
-            console.print("  empty, not writable, or nearly the same as one that is there; write another")
-        labels = {"": draft.label} | {str(label): label for label in LABELS}
-        while (label := labels.get(self._ask(f"  label (empty: {draft.label}): ").strip())) is None:
-            console.print("  0, 1, 2 or 3")
-        changed = Draft(text, label, draft.family)
-        return self._accept(changed, "accepted" if changed == draft else "edited")
-
-    def _accept(self, draft: Draft, how: str) -> Draft:
-        when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        drafted = f"drafted by {self._endpoint.model} at {self._endpoint.host}, prompt {PROMPT_VERSION}, {when}"
-        self._file.append(draft, f"{drafted}; {how} by a person")
-        self.tally.accepted += 1
-        return draft
+def _typed(question: str) -> str:
+    """The line that the person types."""
+    signal.siginterrupt(signal.SIGINT, True)  # polars has Ctrl-C restart a read, which would then wait for a line
+    return input(question)

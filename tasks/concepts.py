@@ -83,7 +83,7 @@ def encode_sae(work: Work) -> Mapping[str, float]:
     card = encode_fragments(sae, fragments, source, out, work.progress)
     if warning := l0_warning(SAEEntry(**entry, path=str(work.unit.knobs["folder"])), card.measured_l0):
         work.logger.warning(warning)
-    write_control(fragments, work.out, work.recipe["seed"], device)
+    write_control(fragments, work.out, work.recipe["seed"])
     return {"features": card.features, "entries": card.entries, "l0": card.measured_l0}
 
 

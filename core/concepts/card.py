@@ -9,7 +9,6 @@ from core.errors import BadInput, first_line
 from core.study.sites import STREAM, Site
 
 SCAN = "scan.json"
-_L0_TOLERANCE = 0.2
 
 
 class ScanSource(BaseModel):
@@ -41,17 +40,6 @@ class ScanCard(ScanSource):
     measured_l0: float
     """Mean number of active features per fragment; BOS is no fragment."""
     values: Literal["float16", "float32"]
-
-    @property
-    def l0_warning(self) -> str | None:
-        """What to know where the measured L0 is more than 20 % off the declared one."""
-        declared = self.declared_l0
-        if declared is None or abs(self.measured_l0 - declared) <= _L0_TOLERANCE * declared:
-            return None
-        return (
-            f"{self.key}: {self.measured_l0:.1f} features are active per fragment, and {declared:g} are declared; "
-            "check that model, layer and site are those it was trained on"
-        )
 
     def write(self, folder: Path) -> None:
         """Write it into the folder."""

@@ -7,11 +7,11 @@ from typing import Protocol
 
 import numpy as np
 import polars as pl
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from core.concepts.card import ScanCard, ScanSource
+from core.concepts.random_dictionary import random_codes
 from core.concepts.scanned import CONTROL, ScannedSAE
 from core.errors import BadInput
 from core.features.activation_store import ROWS
@@ -88,42 +88,20 @@ def finish_scan(rows: pl.DataFrame, num_features: int, source: ScanSource, targe
     return card
 
 
-def write_control(fragments: Fragments, folder: Path, seed: int, device: str = "cpu") -> None:
+def write_control(fragments: Fragments, folder: Path, seed: int) -> None:
     """Write a random dictionary's activations on full sentences beside those of the scanned SAE in `folder`.
 
-    Its encoder has as many unit columns, drawn by seed and the SAE's key, and reads the stream less its mean over these
-    rows. In each row as many features are active as the SAE has there, the strongest (fewer where fewer are above 0).
+    It has as many directions (`random_codes`), drawn by seed and the SAE's key, and reads the stream less its mean over
+    these rows. In each row as many of them are active as features of the SAE are there, the strongest.
     """
     scanned = ScannedSAE.open(folder)
     active = np.diff(scanned.full_sentences().indptr)
-    x = fragments.stream.read(fragments.last).to(device)
-    x = x - x.mean(0)
-    encoder = _random_encoder(x.shape[1], scanned.card.features, f"{seed}:{scanned.card.key}").to(device)
+    x = fragments.stream.read(fragments.last).cpu().numpy()
+    own = int.from_bytes(hashlib.sha256(scanned.card.key.encode()).digest()[:8], "big")
+    codes = random_codes(x, x.mean(axis=0), scanned.card.features, active, np.random.SeedSequence((seed, own)))
     (folder / CONTROL).mkdir(exist_ok=True)
-    block = block_rows(scanned.card.features)
     with SparseRows(folder / CONTROL, scanned.card.values) as csr:
-        for start in range(0, len(x), block):
-            csr.append(*_strongest(x[start : start + block] @ encoder, active[start : start + block]))
-
-
-def _random_encoder(width: int, features: int, seed: str) -> Float[Tensor, "D F"]:
-    generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:7], "big"))
-    encoder = torch.randn(width, features, generator=generator)
-    return encoder.div_(encoder.norm(dim=0))
-
-
-def _strongest(
-    before: Float[Tensor, "n F"], counts: Int[np.ndarray, " n"]
-) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " nnz"], Float[np.ndarray, " nnz"]]:
-    """Of each row the `counts` largest numbers above 0: how many, which (ascending), and the numbers."""
-    most = int(counts.max(initial=0))
-    values, features = before.topk(most, dim=1)
-    places = torch.arange(most, device=before.device)
-    kept = (places < torch.from_numpy(counts).to(before.device)[:, None]) & (values > 0)
-    dense = torch.zeros_like(before).scatter_(1, features, values * kept)
-    rows = dense.cpu().numpy()
-    at = rows > 0
-    return at.sum(1), np.nonzero(at)[1], rows[at]
+        csr.append(np.diff(codes.indptr), codes.indices, codes.data)
 
 
 @dataclass(frozen=True)

@@ -1,37 +1,8 @@
 """A dictionary of random directions, as large and as sparse as an SAE: what a scan finds without any training."""
 
-from collections.abc import Iterator, Mapping
-
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
-
-from core.concepts.full_sentences import SELECTION, FullSentences, side_by_side
-
-
-def random_dictionary(
-    sentences: FullSentences, streams: Mapping[str, Float[np.ndarray, "N D"]], seed: int
-) -> FullSentences:
-    """The same sentences with a random dictionary in each SAE's place.
-
-    Args:
-        sentences: with the SAEs' activations, all of whose features are there.
-        streams: what each SAE reads at the sentences' last tokens, by its key.
-        seed: of the directions; those of each SAE are its own.
-    """
-    return sentences.with_features(*side_by_side(_dictionaries(sentences, streams, seed)))
-
-
-def _dictionaries(
-    sentences: FullSentences, streams: Mapping[str, Float[np.ndarray, "N D"]], seed: int
-) -> Iterator[tuple[str, sparse.csr_array]]:
-    chosen = sentences.split == SELECTION
-    for number, key in enumerate(sentences.columns.keys):
-        active = sentences.active[:, np.flatnonzero(sentences.columns.owner == number)]
-        counts = np.asarray((active != 0).sum(axis=1)).ravel()
-        stream = np.asarray(streams[key], dtype=np.float32)
-        own = np.random.SeedSequence((seed, number))
-        yield key, random_codes(stream, stream[chosen].mean(axis=0), active.shape[1], counts, own)
 
 
 def random_codes(
@@ -48,7 +19,7 @@ def random_codes(
 
     Args:
         stream: the rows that the SAE reads.
-        mean: subtracted from each, as an SAE's bias does: that of the selection split.
+        mean: subtracted from each, as an SAE's bias does.
         width: directions, as many as the SAE has features.
         counts: how many fire on each row, as many as the SAE's.
         seed: of the directions.

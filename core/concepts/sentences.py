@@ -25,6 +25,8 @@ SCHEMA = pl.Schema(
 )
 """Columns of `sentences.parquet`, in the file's order of rows; the file's further columns follow. `split` is
 `selection` or `held-out`."""
+SENTENCES = "sentences.parquet"
+"""The file of the table in its artefact."""
 FEWEST = 5
 """Least sentences of each label in either part."""
 

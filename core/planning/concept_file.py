@@ -1,14 +1,17 @@
-"""From a concept's YAML file, or its name, to its section and its table of sentences."""
+"""From a concept's YAML file, or its name, to a `ConceptScan`, with errors that name the field and the fix."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from core.errors import BadInput
-from core.planning.loading import ENDINGS, explain, read_mapping, study_file
+from core.planning.loading import ENDINGS, explained, overridden, read_mapping, study_file
+from core.study.concept_scan import ConceptScan
 from core.study.scan import ConceptConfig
+from core.study.variant import variant_of
 
 
 def find_concept(name: str, folders: Sequence[Path]) -> Path:
@@ -26,17 +29,39 @@ def find_concept(name: str, folders: Sequence[Path]) -> Path:
     raise BadInput(f"concept {name!r}: no such file in {looked}; {hint}")
 
 
-def load_concept(path: Path) -> ConceptConfig:
-    """Read a concept file.
+def load_scan(path: Path, overrides: Iterable[str] = ()) -> ConceptScan:
+    """Read a concept's file and apply `section.key=value` overrides to it, after which the scan is called.
 
     Raises:
-        BadInput: the file is no YAML mapping, or a field is wrong; one line per field.
+        BadInput: the file is no YAML mapping, or a field is wrong.
     """
-    raw = read_mapping(path, "a concept is a mapping (name, description, sentences, language)")
+    raw = read_mapping(path, "a concept is a mapping (name, description, sentences, …)")
+    return named_scan(parse_scan(raw, path.name), overridden(raw, overrides), path.name)
+
+
+def named_scan(own: ConceptScan, changed: Mapping[str, Any], origin: str) -> ConceptScan:
+    """The scan `changed`, called after what it sets otherwise than `own`.
+
+    Raises:
+        BadInput: a field is wrong.
+    """
+    scan = parse_scan(changed, origin)
+    if scan.variant != own.variant:
+        return scan
+    variant = variant_of(own.model_dump(mode="json"), scan.model_dump(mode="json"))
+    return scan.model_copy(update={"variant": variant})
+
+
+def parse_scan(raw: Mapping[str, Any], origin: str) -> ConceptScan:
+    """Validate a mapping as a scan; `origin` opens the error message.
+
+    Raises:
+        BadInput: one line a wrong field.
+    """
     try:
-        return ConceptConfig.model_validate(raw)
+        return ConceptScan.model_validate(raw)
     except ValidationError as error:
-        raise BadInput("\n".join(f"{path.name}: {line}" for line in explain(error, ConceptConfig))) from error
+        raise explained(error, origin, ConceptScan) from error
 
 
 def sentences_path(concept: ConceptConfig, path: Path) -> Path:

@@ -53,15 +53,16 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     Raises:
         BadInput: the file is no YAML mapping, or a field is wrong.
     """
-    raw = read_mapping(path, "a study is a mapping of sections (name, data, model, …)")
-    return override_study(raw, overrides, path.name)
+    return override_study(
+        read_mapping(path, "a study is a mapping of sections (name, data, model, …)"), overrides, path.name
+    )
 
 
 def read_mapping(path: Path, what: str) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping; `what` says so where it holds something else.
+    """Read a YAML file that holds a mapping; `what` says of what in the error.
 
     Raises:
-        BadInput: the file cannot be read, or is no YAML mapping.
+        BadInput: it is none.
     """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -103,7 +104,19 @@ def parse_study(raw: Mapping[str, Any], origin: str) -> Study:
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
-        raise BadInput("\n".join(f"{origin}: {line}" for line in explain(error, Study))) from error
+        raise explained(error, origin, Study) from error
+
+
+def overridden(raw: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A mapping with `section.key=value` overrides.
+
+    Raises:
+        BadInput: one is no assignment.
+    """
+    changed = dict(raw)
+    for override in overrides:
+        _override(changed, override)
+    return changed
 
 
 def _override(raw: dict[str, Any], text: str) -> None:
@@ -122,9 +135,10 @@ def _override(raw: dict[str, Any], text: str) -> None:
         raise BadInput(f"--set {text!r}: the value is not valid YAML") from error
 
 
-def explain(error: ValidationError, root: type[BaseModel]) -> list[str]:
-    """One line per wrong field of a file that holds a `root`: the field, the value and the fix."""
-    return [_explain_one(item, root) for item in error.errors(include_url=False)]
+def explained(error: ValidationError, origin: str, root: type[BaseModel]) -> BadInput:
+    """What is wrong with the fields of a `root`, one line each; `origin` opens each."""
+    lines = [_explain_one(item, root) for item in error.errors(include_url=False)]
+    return BadInput("\n".join(f"{origin}: {line}" for line in lines))
 
 
 def _explain_one(item: Any, root: type[BaseModel]) -> str:

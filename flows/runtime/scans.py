@@ -1,13 +1,10 @@
 """A concept scan as somebody means it: its file found, its places pinned, its registry read."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 from core.concepts.registry import Registry, read_registry
-from core.errors import BadInput
-from core.planning.loading import study_file
-from core.planning.scan_loading import load_scan, named_scan
+from core.planning.concept_file import find_concept, load_scan, named_scan
 from core.planning.scan_sources import OF_STUDY, pin_scan
 from core.reading.records import open_by_name
 from core.reading.registry import registry_of
@@ -53,11 +50,4 @@ def with_fields(concept: ConceptScan | str, **fields: str | None) -> ConceptScan
 
 
 def _file(name: str) -> Path:
-    folders = [started_in(), CONCEPTS]
-    path = study_file(name, folders)
-    if path is not None:
-        return path
-    known = sorted(found.stem for folder in folders for found in folder.glob("*.yaml"))
-    near = difflib.get_close_matches(Path(name).stem, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"concepts here: {', '.join(known) or 'none'}"
-    raise BadInput(f"concept {name!r}: no such file in {', '.join(map(str, folders))}; {hint}")
+    return find_concept(name, [started_in(), CONCEPTS])

@@ -14,11 +14,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cli.concept_draft import Session
+from cli.drafting import Session
 from core.concepts.chat_endpoint import TRIES, ChatEndpoint, MalformedAnswer
 from core.concepts.sentence_file import SentenceFile
 from core.errors import BadInput
-from core.planning.concept_file import load_concept
+from core.planning.concept_file import load_scan
 from core.study.scan import ConceptConfig
 from tests.cli.fake_endpoint import FakeEndpoint, Reply, fake_endpoint, scenes
 from tests.flows.commands import PROJECT, environment, saeflow_here
@@ -187,7 +187,7 @@ def concept_file(folder: Path) -> Path:
     """A concept of its own, without sentences yet."""
     path = folder / "calm.yaml"
     path.write_text("name: calm\ndescription: Calm is calm.\nsentences: calm.csv\n", "utf-8")
-    assert load_concept(path) == CONCEPT
+    assert load_scan(path) == CONCEPT
     return path
 
 

@@ -1,15 +1,40 @@
 """Random sparse activations of labelled sentences, with features planted where a test asks for them."""
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 from scipy import sparse
 
 from core.concepts.beside import Beside
-from core.concepts.full_sentences import Columns, FullSentences, side_by_side
-from core.concepts.random_dictionary import random_dictionary
+from core.concepts.full_sentences import SELECTION, Columns, FullSentences, side_by_side
+from core.concepts.random_dictionary import random_codes
 
 WORDS = ("a", "dog", "runs", "fast", "red", "blue", "him", "tree", "sea", "on", "the", "hill")
 RISES, FALLS = 7, 9
 """Planted features of the second SAE."""
+
+
+def random_dictionary(sentences: FullSentences, streams: Mapping[str, np.ndarray], seed: int) -> FullSentences:
+    """The same sentences with a random dictionary in each SAE's place.
+
+    Args:
+        sentences: with the SAEs' activations, all of whose features are there.
+        streams: what each SAE reads at the sentences' last tokens, by its key.
+        seed: of the directions; those of each SAE are its own.
+    """
+    return sentences.with_features(*side_by_side(_dictionaries(sentences, streams, seed)))
+
+
+def _dictionaries(
+    sentences: FullSentences, streams: Mapping[str, np.ndarray], seed: int
+) -> Iterator[tuple[str, sparse.csr_array]]:
+    chosen = sentences.split == SELECTION
+    for number, key in enumerate(sentences.columns.keys):
+        active = sentences.active[:, np.flatnonzero(sentences.columns.owner == number)]
+        counts = np.asarray((active != 0).sum(axis=1)).ravel()
+        stream = np.asarray(streams[key], dtype=np.float32)
+        own = np.random.SeedSequence((seed, number))
+        yield key, random_codes(stream, stream[chosen].mean(axis=0), active.shape[1], counts, own)
 
 
 def sparse_values(rng: np.random.Generator, rows: int, width: int, active: int) -> np.ndarray:

@@ -7,8 +7,8 @@ from sklearn.metrics import roc_auc_score
 from core.concepts.baselines import FOLDS, bag_of_words, best_setting, family_folds, length_alone, mean_probes
 from core.concepts.full_sentences import SELECTION, FullSentences, side_by_side
 from core.concepts.measures import CLEAN, RELATED
-from core.concepts.random_dictionary import random_codes, random_dictionary
-from tests.core.concepts.planted_sentences import WORDS, scan
+from core.concepts.random_dictionary import random_codes
+from tests.core.concepts.planted_sentences import WORDS, random_dictionary, scan
 
 
 def held_out_auroc(sentences: FullSentences, scores: np.ndarray) -> float:

@@ -176,14 +176,6 @@ def test_no_sentences_give_an_empty_scan(captured: Captured, tmp_path: Path) -> 
     assert len(scanned.activations(3)[0]) == 0
 
 
-def test_an_l0_far_from_the_declared_one_is_a_warning(captured: Captured, tmp_path: Path) -> None:
-    measured = scan(captured, jump_relu(), tmp_path).measured_l0
-    near = scan(captured, jump_relu(), tmp_path, declared_l0=measured * 1.1)
-    far = scan(captured, jump_relu(), tmp_path, declared_l0=measured * 1.5)
-    assert near.l0_warning is None
-    assert far.l0_warning is not None and f"{measured:.1f} features are active per fragment" in far.l0_warning
-
-
 def test_a_damaged_scan_is_told_in_one_line(folder: Path, tmp_path: Path) -> None:
     def spoil(name: str, content: bytes | None) -> str:
         place = tmp_path / name.replace(".", "-")

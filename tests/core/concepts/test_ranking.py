@@ -13,10 +13,10 @@ from core.concepts.full_sentences import HELD_OUT, SELECTION, FullSentences
 from core.concepts.permuted import NULLS, PERMUTATION
 from core.concepts.ranking import ConceptRanking, rank_concept
 from core.concepts.scores import RANKING, score_features
-from core.concepts.settings import RankingSettings
 from core.errors import BadInput
 from core.report.sentences import sentence
 from core.stats.estimate import Estimate, as_table
+from core.study.concept_scan import RankingSettings
 from tests.core.concepts.planted_sentences import FALLS, RISES, labelled, scan
 
 QUICK = RankingSettings(top=40, permutations=300, resamples=20, bootstrap=200)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput
-from core.planning.concept_file import find_concept, load_concept, sentences_path
-from core.study.scan import ConceptConfig
+from core.planning.concept_file import find_concept, load_scan, sentences_path
+from core.study.concept_scan import ConceptScan
 
 GOOD = "name: calm\ndescription: Calm is calm.\nsentences: calm.csv\n"
 
@@ -15,8 +15,8 @@ def test_a_concept_is_read_and_its_table_lies_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "calm.yaml"
     file.write_text(GOOD, encoding="utf-8")
     found = find_concept("calm", [tmp_path / "none", tmp_path])
-    concept = load_concept(found)
-    assert concept == ConceptConfig(name="calm", description="Calm is calm.", sentences="calm.csv")
+    concept = load_scan(found)
+    assert concept == ConceptScan(name="calm", description="Calm is calm.", sentences="calm.csv")
     assert (concept.language, concept.held_out, concept.seed) == ("en", 0.5, 0)
     assert sentences_path(concept, found) == tmp_path / "calm.csv"
     assert find_concept(str(file), [Path("/")]) == file
@@ -37,7 +37,7 @@ def test_a_concept_is_read_and_its_table_lies_beside_it(tmp_path: Path) -> None:
 def test_a_wrong_file_is_refused_by_its_field(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "calm.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(BadInput, match=message):
-        load_concept(tmp_path / "calm.yaml")
+        load_scan(tmp_path / "calm.yaml")
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:

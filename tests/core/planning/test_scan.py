@@ -7,9 +7,9 @@ import pytest
 
 from core.concepts.registry import Registry, SAEEntry
 from core.errors import BadInput
+from core.planning.concept_file import load_scan
 from core.planning.model_source import FoundModel
 from core.planning.scan import ScanPlan, plan_scan
-from core.planning.scan_loading import load_scan
 from core.planning.scan_sources import FoundSAE, ScanSources, pin_scan
 from core.study.concept_scan import ConceptScan
 
