@@ -37,10 +37,10 @@ from core.lm.loading import load_model
 from core.sae.architectures import SparseAutoencoder
 from core.study.model import CaptureConfig
 
-BUDGET = 4096
+BUDGET = 512
 LAYERS = (2, 4, 6, 8, 10, 12)
 L0S = (25, 100)
-LENGTHS = (8, 16)
+LENGTHS = (16,)
 ROUNDS = 3
 
 
@@ -96,7 +96,8 @@ def passes(loaded: LoadedModel, tokens: Sequence[list[int]], name: str) -> None:
 
 def encoding(shards: list[Path], given: pl.DataFrame, out: Path) -> None:
     """Sparse arrays beside dense npz files, SAE by SAE."""
-    print("\n| layer | L0 | sparse s | encoder of peak | savez s | sparse MB | npz MB | dense MB | npz | dense |")
+    sizes = "sparse MB | npz MB | dense MB | npz to sparse | dense to sparse"
+    print(f"\n| layer | L0 | sparse s | encoder of peak | savez s | {sizes} |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     totals, peak = np.zeros(5), 0.0
     for layer in LAYERS:
