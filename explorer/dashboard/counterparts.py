@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.data.twins import unit_of_image
 from core.errors import BadInput
 from core.stats.families import ALPHA
 from explorer.dashboard import links, words
@@ -71,6 +70,7 @@ def _said(found: Any, feature: int, own: str, other: str) -> str:
 
 @kept(64)
 def _found(shown: ShownLayer, feature: int, own: str, other: str) -> Any:
+    from core.data.twins import unit_of_image
     from core.features.counterparts import counterparts  # SciPy: other pages need not wait for it
 
     units = unit_of_image(shown.study.samples)
