@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import yaml
 
 from cli.serve import _seconds_before
 from cli.servers import free_port
@@ -89,6 +90,13 @@ def test_a_deployment_runs_to_success(served: Served, words: tuple[str, ...]) ->
     result = served.deployment_run(*words)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "stage train_sae begins: " in result.stdout and "stage index_features is done after " in result.stdout
+
+
+def test_every_deployment_is_served(served: Served) -> None:
+    asked = httpx.post(f"{served.api}/deployments/filter", json={}, timeout=30).json()
+    named = yaml.safe_load((PROJECT / "prefect.yaml").read_text("utf-8"))["deployments"]
+    assert sorted(one["name"] for one in asked) == sorted(one["name"] for one in named)
+    assert len(named) == 7
 
 
 def test_start_up_tells_how_long_it_took_and_the_next_one_says_so(served: Served) -> None:
