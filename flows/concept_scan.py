@@ -5,7 +5,6 @@ from prefect.runtime import flow_run as prefect_flow_run
 
 from core.study.concept_scan import ConceptScan
 from flows.failures import log_crash
-from flows.runtime.scans import with_fields
 from flows.scan_run import ScanRun, scan_run
 from tasks.registry import STEPS
 
@@ -36,7 +35,7 @@ def concept_scan(
     Returns:
         The reference of the report's artefact.
     """
-    with scan_run(with_fields(concept, registry=registry, model=model), cluster, STEPS) as run:
+    with scan_run(concept, {"registry": registry, "model": model}, cluster, STEPS) as run:
         read_and_capture(run)
         run.encode()
         for stage, units in run.plan.stages.items():

@@ -1,7 +1,7 @@
 """One run of a concept scan: survey, MLflow parent run, stages; closed as finished, failed or killed."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -16,7 +16,7 @@ from core.study.concept_scan import ConceptScan
 from flows.dispatch import Steps
 from flows.frame import Named, closing, logged, marked, mlflow_page, open_cluster, tracked
 from flows.runtime.profiles import Profile, SlurmProfile
-from flows.runtime.scans import open_scan
+from flows.runtime.scans import open_scan, with_fields
 from flows.runtime.settings import Settings
 from flows.slurm.check import ask_slurm
 from flows.stages import StageFailed, run_stage
@@ -88,15 +88,18 @@ class ScanRun:
 
 
 @contextmanager
-def scan_run(concept: ConceptScan | str, cluster: str, steps: Steps) -> Iterator[ScanRun]:
-    """Open a scan and its MLflow run, and close the run as what became of it.
+def scan_run(
+    concept: ConceptScan | str, changes: Mapping[str, str | None], cluster: str, steps: Steps
+) -> Iterator[ScanRun]:
+    """Open a scan and its MLflow run, and close the run as what became of it; `changes` are other values of its fields,
+    null where one stays.
 
     Raises:
         BadInput: the concept, its sources, the profile or the workspace is wrong; one line says what.
     """
     title = concept if isinstance(concept, str) else concept.title
     with marked(title) as settings:
-        scan, registry = open_scan(concept, settings.workspace)
+        scan, registry = open_scan(with_fields(concept, changes), settings.workspace)
         named = Named(f"concept-{scan.name}", scan.title, scan.tracking.experiment)
         with logged(settings, named, cluster), _opened(settings, (scan, registry), cluster, steps) as run:
             yield run

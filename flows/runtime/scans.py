@@ -1,6 +1,6 @@
 """A concept scan as somebody means it: its file found, its places pinned, its registry read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.concepts.registry import Registry, read_registry
@@ -38,8 +38,12 @@ def open_scan(
     return scan, known
 
 
-def with_fields(concept: ConceptScan | str, **fields: str | None) -> ConceptScan | str:
-    """The concept with other values of some fields; null leaves one as it is."""
+def with_fields(concept: ConceptScan | str, fields: Mapping[str, str | None]) -> ConceptScan | str:
+    """The concept with other values of some fields; null leaves one as it is.
+
+    Raises:
+        BadInput: there is no such concept, or a value is wrong.
+    """
     given = {name: value for name, value in fields.items() if value is not None}
     if not given:
         return concept

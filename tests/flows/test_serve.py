@@ -126,6 +126,12 @@ def test_a_wrong_study_fails_in_one_line_that_every_terminal_prints(served: Serv
     assert "did you mean mini?" in run["state"]["message"]
 
 
+def test_a_wrong_concept_fails_in_one_line_too(served: Served) -> None:
+    result = served.deployment_run("concept-scan/local", "--param", "concept=agression")
+    assert result.returncode != 0 and "did you mean aggression?" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+
+
 def test_both_pages_answer(served: Served) -> None:
     for url in (served.api.removesuffix("/api"), served.mlflow):
         with urllib.request.urlopen(url) as response:
