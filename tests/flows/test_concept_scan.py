@@ -147,9 +147,6 @@ def test_a_broken_sae_fails_alone_and_is_named(scanned: Path, registry: Path, pr
     assert set(folders(scanned, "encode_sae")) == before  # the other one was there
     text = max((scanned / "reports").glob("*mini.yaml*/report.md"), key=lambda path: path.stat().st_mtime).read_text()
     assert "## SAEs left out" in text and "mini/layer_17: encoding failed" in text
-    refused = saeflow(scanned, *words, "--strict", api=prefect_server)
-    assert refused.returncode == 1 and "encode: 1 of 2 units failed" in refused.stderr
-    assert "Traceback" not in refused.stdout + refused.stderr
 
 
 @pytest.mark.parametrize(
