@@ -9,7 +9,6 @@ import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
-from core.data.known_concepts import THE_CONCEPT
 from explorer.dashboard import links, words
 from explorer.server.served import Served
 
@@ -67,6 +66,8 @@ def _version() -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
+    from core.data.known_concepts import THE_CONCEPT  # a study's sections, which a start need not wait for
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("explorer"),
         autoescape=True,
