@@ -11,6 +11,8 @@ from core.planning.concept_file import load_scan
 from core.planning.model_source import FoundModel
 from core.planning.scan import ScanPlan, plan_scan
 from core.planning.scan_sources import FoundSAE, ScanSources, pin_scan
+from core.planning.versions import closure
+from core.store.steps import CAPTURE_FRAGMENTS, ENCODE_SAE, RANK_CONCEPT, StepSpec
 from core.study.concept_scan import ConceptScan
 
 
@@ -120,3 +122,16 @@ def test_what_is_nowhere_is_named(tmp_path: Path) -> None:
         pin_scan(scan.model_copy(update={"sentences": "b.csv"}), [tmp_path], [tmp_path])
     with pytest.raises(BadInput, match="--registry FILE, or --study NAME"):
         pin_scan(scan.model_copy(update={"registry": None}), [tmp_path], [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("step", "module"),
+    [
+        (CAPTURE_FRAGMENTS, "core.activations.capture"),
+        (ENCODE_SAE, "core.activations.table"),
+        (RANK_CONCEPT, "core.concepts.assembled"),
+        (RANK_CONCEPT, "core.concepts.matched_maxima"),
+    ],
+)
+def test_the_code_that_makes_a_unit_is_part_of_its_step_s_version(step: StepSpec, module: str) -> None:
+    assert module in closure(step.roots)
