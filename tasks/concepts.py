@@ -35,7 +35,7 @@ from tasks.models import device_of, open_model
 
 def read_sentences(work: Work) -> Mapping[str, float]:
     """Check the labelled sentences, put them into families and splits, and write them."""
-    concept = ConceptConfig.model_validate(work.recipe["concept"] | {"sentences": work.unit.knobs["path"]})
+    concept = ConceptConfig.model_validate(work.recipe["concept"] | work.unit.knobs["concept"])
     found = read(Path(concept.sentences), concept)
     save(found, work.out / SENTENCES)
     (work.out / "summary.json").write_text(json.dumps({"sentences": found.height}) + "\n", encoding="utf-8")

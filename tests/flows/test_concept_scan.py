@@ -1,6 +1,7 @@
 """A concept scan over the mini study's SAEs: from sentences to the report, resumed, and with an SAE that is broken."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,13 @@ def scanned(
     return workspace
 
 
-def record(workspace: Path) -> dict[str, Any]:
+def record_file(workspace: Path) -> Path:
     (path,) = (workspace / "scans").glob("concept-aggression*.json")
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return path
+
+
+def record(workspace: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(record_file(workspace).read_text("utf-8"))
     return found
 
 
@@ -111,6 +116,26 @@ def test_what_is_there_is_never_made_again(scanned: Path, prefect_server: str) -
     assert (kept / "manifest.json").stat().st_mtime_ns == finished[kept.name]
     assert (lost / "manifest.json").stat().st_mtime_ns != finished[lost.name]
     assert {path.name: path.read_bytes() for path in lost.glob("c*.npy")} == files
+
+
+def test_a_scan_that_is_there_has_its_report_and_names_its_own_ranking(scanned: Path) -> None:
+    (link,) = (scanned / "reports").glob("concept-aggression*")
+    own, other = link.readlink(), (scanned / "reports" / "mini").readlink()
+    link.unlink()
+    link.symlink_to(other)  # as after a scan of other sentences
+    told = saeflow_here(scanned, "concept", "scan", "aggression", "--study", "mini", *CHANGES).stdout
+    assert link.readlink() == own
+    key = record_file(scanned).stem
+    assert f"saeflow concept top {shlex.quote(key)}" in " ".join(told.split())
+    assert saeflow_here(scanned, "concept", "top", key).returncode == 0
+
+
+def test_a_wrong_table_is_told_before_anything_starts(scanned: Path, tmp_path: Path) -> None:
+    (tmp_path / "calm.yaml").write_text("name: calm\ndescription: Calm.\nsentences: calm.csv\n", encoding="utf-8")
+    (tmp_path / "calm.csv").write_text("sentence,concept_strength_label\nAll is calm.,4\n", encoding="utf-8")
+    ended = saeflow_here(scanned, "concept", "scan", str(tmp_path / "calm.yaml"), "--study", "mini")
+    assert ended.returncode == 1 and "starting" not in ended.stdout
+    assert ended.stderr.startswith("error: calm.csv, row 1: concept_strength_label is '4'; write 0, 1, 2 or 3")
 
 
 def test_gc_keeps_what_a_scan_needs(scanned: Path) -> None:

@@ -62,6 +62,7 @@ def test_where_files_lie_and_how_fast_they_are_read_decides_nothing() -> None:
         ({"output": {"features": 1}}, ["sentences", "fragments", "encode", "rank"]),
         ({"precision": "float32"}, ["sentences", "fragments"]),
         ({"held_out": 0.4}, []),
+        ({"description": "Kindness is kind."}, ["sentences", "fragments", "encode", "rank", "examine"]),
         ({"compute_dtype": "bfloat16"}, ["sentences"]),
     ],
 )
@@ -75,6 +76,12 @@ def test_another_sae_is_one_more_unit_and_the_others_stay() -> None:
     more = plan(found=sources(entry(3), entry(5), entry(5, "b")))
     assert refs(more, "encode")[:2] == refs(plan(), "encode")
     assert refs(more, "fragments") == refs(plan(), "fragments")
+
+
+def test_a_neuronpedia_id_makes_the_report_and_no_more() -> None:
+    named = sources(entry(3).model_copy(update={"neuronpedia": "gemma/3-res"}), entry(5))
+    before, after = plan(), plan(found=named)
+    assert [stage for stage in before.stages if refs(before, stage) != refs(after, stage)] == ["report"]
 
 
 def test_one_that_failed_is_left_out_of_the_ranking_and_named_in_the_report() -> None:
