@@ -130,6 +130,13 @@ def test_a_scan_that_is_there_has_its_report_and_names_its_own_ranking(scanned: 
     assert saeflow_here(scanned, "concept", "top", key).returncode == 0
 
 
+def test_a_registry_of_a_model_that_is_not_here_asks_for_it(scanned: Path, registry: Path, tmp_path: Path) -> None:
+    raw = yaml.safe_load(registry.read_text("utf-8")) | {"model": "gemma-2-2b"}
+    (tmp_path / "lens.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    ended = saeflow_here(scanned, "concept", "scan", "aggression", "--registry", str(tmp_path / "lens.yaml"))
+    assert ended.returncode == 1 and "name a folder, a hub name or package:NAME with --model" in ended.stderr
+
+
 def test_a_wrong_table_is_told_before_anything_starts(scanned: Path, tmp_path: Path) -> None:
     (tmp_path / "calm.yaml").write_text("name: calm\ndescription: Calm.\nsentences: calm.csv\n", encoding="utf-8")
     (tmp_path / "calm.csv").write_text("sentence,concept_strength_label\nAll is calm.,4\n", encoding="utf-8")
