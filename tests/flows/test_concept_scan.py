@@ -1,6 +1,7 @@
 """A concept scan over the mini study's SAEs: from sentences to the report, resumed, and with an SAE that is broken."""
 
 import json
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -145,13 +146,18 @@ def test_a_wrong_table_is_told_before_anything_starts(scanned: Path, tmp_path: P
     assert ended.stderr.startswith("error: calm.csv, row 1: concept_strength_label is '4'; write 0, 1, 2 or 3")
 
 
-def test_gc_keeps_what_a_scan_needs(scanned: Path) -> None:
-    needed = {Artifact.from_ref(ref) for ref in record(scanned)["artifacts"]}
+def test_gc_keeps_what_a_scan_needs_and_lists_it_once_the_scan_is_forgotten(scanned: Path) -> None:
+    store, file = ArtifactStore(scanned / "artifacts"), record_file(scanned)
+    needed = [Artifact.from_ref(ref) for ref in record(scanned)["artifacts"]]
     for artifact in needed:
-        store = ArtifactStore(scanned / "artifacts")
-        assert store.intact(artifact)
+        for path in (store.path(artifact), *store.path(artifact).rglob("*")):
+            os.utime(path, (1, 1))  # what is young is kept whoever needs it
+    assert not any(artifact.ref in saeflow_here(scanned, "gc").stdout for artifact in needed)
+    kept = file.read_bytes()
+    assert saeflow_here(scanned, "gc", "--forget", file.stem).returncode == 0
     told = saeflow_here(scanned, "gc").stdout
-    assert "encode_sae" not in told and "rank_concept" not in told
+    file.write_bytes(kept)
+    assert all(artifact.ref in told for artifact in needed)
 
 
 @pytest.fixture(scope="module")
