@@ -120,11 +120,22 @@ def top(
 
 def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
     """The scans of this workspace, the latest first."""
-    records = read_settings().workspace.scan_records()
-    rows = [(one["key"], _title(one), _time(one["time"]), one["scan"]["language"]) for one in records]
-    table = pl.DataFrame(rows, schema=["key", "scan", "time", "language"], orient="row")
+    workspace = read_settings().workspace
+    rows = [
+        (one["key"], _title(one), _time(one["time"]), one["scan"]["language"], _state(workspace, one))
+        for one in workspace.scan_records()
+    ]
+    table = pl.DataFrame(rows, schema=["key", "scan", "time", "language", "state"], orient="row")
     lines = () if rows else ("None yet; `saeflow concept scan aggression --study NAME` runs one.",)
     give(Answer("concept scans", lines, {"scans": table} if rows else {}), as_json, html)
+
+
+def _state(workspace: Workspace, record: dict[str, Any]) -> str:
+    """How far a scan has come, as its artefacts say."""
+    for name, state in (("report", "complete"), ("ranking", "ranked")):
+        if workspace.store.intact(Artifact.from_ref(record[name])):
+            return state
+    return "not ranked yet"
 
 
 def _scanned(workspace: Workspace, asked: str) -> dict[str, Any]:

@@ -160,6 +160,28 @@ def test_gc_keeps_what_a_scan_needs_and_lists_it_once_the_scan_is_forgotten(scan
     assert all(artifact.ref in told for artifact in needed)
 
 
+def test_a_scan_is_listed_with_its_state_and_verified_by_its_key(scanned: Path) -> None:
+    key, ranking = record_file(scanned).stem, folders(scanned, "rank_concept")[0]
+    rows = json.loads(saeflow_here(scanned, "concept", "list", "--json").stdout)["tables"]["scans"]
+    assert [(row["key"], row["state"]) for row in rows] == [(key, "complete")]
+    count = len(record(scanned)["artifacts"])
+    assert f"{count} artefacts equal their manifests" in saeflow_here(scanned, "verify", key).stdout
+    table = ranking / "ranking.parquet"
+    whole = table.read_bytes()
+    table.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    told = saeflow_here(scanned, "verify", key)
+    table.write_bytes(whole)
+    assert told.returncode == 1 and f"{ranking.name}/ranking.parquet: content changed" in told.stderr
+
+
+def test_a_record_that_is_no_scan_s_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "odd.json").write_text('{"time": 1, "artifacts": []}', encoding="utf-8")
+    for words in (("list",), ("top", "aggression")):
+        told = saeflow_here(tmp_path, "concept", *words)
+        assert told.returncode == 1 and "odd.json: damaged (no 'scan'); remove it" in " ".join(told.stderr.split())
+
+
 @pytest.fixture(scope="module")
 def registry(scanned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The mini study's SAEs as a file, that of layer 17 with NaN in its weights, which its headers do not tell."""
