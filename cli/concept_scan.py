@@ -1,5 +1,6 @@
 """`saeflow concept scan | top | list`: one concept in every feature of every SAE."""
 
+import shlex
 import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from cli.followed import FollowedScan
 from cli.printed import HtmlOption, JsonOption, give
 from cli.run import ClusterOption, missing_here, run_flow
 from cli.terminal import console, warn
+from core.concepts.sentences import read_sentences
 from core.errors import BadInput
 from core.planning.scan_survey import ScanSurvey, survey_scan
 from core.store.artifacts import Artifact
@@ -73,22 +75,23 @@ def scan(
     warn([*seen.sources.warnings, *(f"{why}; it is left out" for why in seen.sources.absent.values())])
     if seen.plan is not None and {unit.artifact for unit in seen.plan} <= found.whole:
         console.print(f"[green]✓[/green] {escape(opened.title)}: everything is there already; nothing to do.")
+        settings.workspace.publish_report(opened.folder, seen.plan.report.artifact)  # the link may show another one
+        top = seen.plan.key
     else:
         _run(settings, seen, cluster)
-    _tell(settings, seen)
+        top = seen.scan.name
+    console.print(f"  report  {settings.workspace.report(opened.folder) / 'report.html'}", markup=False)
+    console.print(f"  top     saeflow concept top {shlex.quote(top)}", markup=False)
 
 
 def _run(settings: Settings, seen: ScanSurvey, cluster: str) -> None:
     began = time.monotonic()
+    if seen.plan is None:  # a wrong table is told before servers start
+        read_sentences(seen.sources.sentences, seen.scan)
     needed = missing_here(seen.plan or seen.roots.units, settings, cluster)
     followed = FollowedScan(seen, settings.workspace)
     run_flow(settings, followed, needed, "concept-scan", {"concept": seen.scan, "cluster": cluster})
     console.print(f"[green]✓[/green] {escape(seen.scan.title)} is done after {time.monotonic() - began:.0f} s.")
-
-
-def _tell(settings: Settings, seen: ScanSurvey) -> None:
-    console.print(f"  report  {settings.workspace.report(seen.scan.folder) / 'report.html'}", markup=False)
-    console.print(f"  top     saeflow concept top {seen.scan.name}", markup=False)
 
 
 def top(
@@ -117,11 +120,22 @@ def top(
 
 def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
     """The scans of this workspace, the latest first."""
-    records = read_settings().workspace.scan_records()
-    rows = [(one["key"], _title(one), _time(one["time"]), one["scan"]["language"]) for one in records]
-    table = pl.DataFrame(rows, schema=["key", "scan", "time", "language"], orient="row")
+    workspace = read_settings().workspace
+    rows = [
+        (one["key"], _title(one), _time(one["time"]), one["scan"]["language"], _state(workspace, one))
+        for one in workspace.scan_records()
+    ]
+    table = pl.DataFrame(rows, schema=["key", "scan", "time", "language", "state"], orient="row")
     lines = () if rows else ("None yet; `saeflow concept scan aggression --study NAME` runs one.",)
     give(Answer("concept scans", lines, {"scans": table} if rows else {}), as_json, html)
+
+
+def _state(workspace: Workspace, record: dict[str, Any]) -> str:
+    """How far a scan has come, as its artefacts say."""
+    for name, state in (("report", "complete"), ("ranking", "ranked")):
+        if workspace.store.intact(Artifact.from_ref(record[name])):
+            return state
+    return "not ranked yet"
 
 
 def _scanned(workspace: Workspace, asked: str) -> dict[str, Any]:

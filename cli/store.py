@@ -23,7 +23,11 @@ _YOUNG_S = 24 * 3600.0
 
 def verify(
     study: Annotated[
-        str | None, typer.Argument(help="Only what this study, or variant, refers to.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="Only what this study, variant or scan (by its key) refers to.",
+            show_default=False,
+        ),
     ] = None,
     mend: Annotated[
         bool,
@@ -54,8 +58,9 @@ def verify(
 
 
 def _of_study(workspace: Workspace, asked: str) -> list[Artifact]:
-    """The artefacts that are there of a study with all its variants, or of one variant."""
-    wanted = {str(ref) for one in records_of(workspace, asked) for ref in one["artifacts"]}
+    """The artefacts that are there of a study with all its variants, of one variant, or of a concept scan."""
+    scans = [one for one in workspace.scan_records() if one["key"] == asked]
+    wanted = {str(ref) for one in scans or records_of(workspace, asked) for ref in one["artifacts"]}
     return [artifact for artifact in workspace.store if artifact.ref in wanted]
 
 
@@ -93,7 +98,7 @@ def gc(
         list[str] | None, typer.Option(help="Forget a study (its key in `saeflow status`) first. May be repeated.")
     ] = None,
 ) -> None:
-    """List, then with --yes remove, what no study refers to; never what is leased or younger than 24 hours."""
+    """List, then with --yes remove, what no study or scan refers to; never what is leased or younger than 24 hours."""
     settings = read_settings()
     for key in forget or ():
         _forget(settings, key)

@@ -10,11 +10,12 @@ from core.activations.capture import capture_shard
 from core.activations.table import LayerTable
 from core.activations.tokens import captured_tokens
 from core.concepts.assembled import assemble, shards_of
-from core.concepts.capturing import sentence_job
+from core.concepts.capturing import sentence_job, sentence_reason
 from core.concepts.card import ScanSource
 from core.concepts.encoding import Fragments, Target, encode_fragments, write_control
 from core.concepts.fragments import fragment_rows
 from core.concepts.matched import decoder_matches
+from core.concepts.matched_maxima import matched_maxima
 from core.concepts.output_score import chosen_sentences, output_scores
 from core.concepts.promoted import promoted_features, tokens_of
 from core.concepts.ranking import rank_concept as rank
@@ -34,7 +35,7 @@ from tasks.models import device_of, open_model
 
 def read_sentences(work: Work) -> Mapping[str, float]:
     """Check the labelled sentences, put them into families and splits, and write them."""
-    concept = ConceptConfig.model_validate(work.recipe["concept"] | {"sentences": work.unit.knobs["path"]})
+    concept = ConceptConfig.model_validate(work.recipe["concept"] | work.unit.knobs["concept"])
     found = read(Path(concept.sentences), concept)
     save(found, work.out / SENTENCES)
     (work.out / "summary.json").write_text(json.dumps({"sentences": found.height}) + "\n", encoding="utf-8")
@@ -59,7 +60,7 @@ def capture_fragments(work: Work) -> Mapping[str, float]:
     job = sentence_job(sentences, recipe["language"], config)
     summary = capture_shard(open_model(work), job, work.out, work.progress)
     for drop in summary.drops:
-        work.logger.warning("sentence %s is left out: %s", drop.sample_id, drop.reason)
+        work.logger.warning("sentence %s is left out: %s", drop.sample_id, sentence_reason(drop.reason))
     return {"sentences": summary.captions, "left_out": len(summary.drops)}
 
 
@@ -90,8 +91,11 @@ def encode_sae(work: Work) -> Mapping[str, float]:
 def rank_concept(work: Work) -> Mapping[str, float]:
     """Rank all features of all SAEs on one split, and score the best on the other, beside baselines."""
     sentences, beside = assemble(_sentences(work), work.inputs("scanned"), work.inputs("fragments"))
-    found = rank(sentences, beside, RankingSettings.model_validate(work.recipe["ranking"]))
+    settings = RankingSettings.model_validate(work.recipe["ranking"])
+    found = rank(sentences, beside, settings)
     found.save(work.out)
+    maxima = matched_maxima(found.tables["top_features"], sentences, work.inputs("scanned"), settings)
+    maxima.write_parquet(work.out / "maxima.parquet", compression="zstd", statistics=False)
     return found.metrics()
 
 

@@ -36,7 +36,14 @@ def sentence_job(sentences: pl.DataFrame, language: str, config: CaptureConfig) 
 
 
 def dropped_sentences(shards: Sequence[Path]) -> pl.DataFrame:
-    """The sentences that capture left out, with the reason: `sentence_id`, `reason`."""
+    """The sentences that capture left out, with the reason, once where shards are of several sites: `sentence_id`,
+    `reason`."""
     drops = [drop for shard in shards for drop in json.loads((shard / SUMMARY).read_text(encoding="utf-8"))["drops"]]
-    rows = [(drop["sample_id"], drop["reason"].replace("the caption", "the sentence")) for drop in drops]
-    return pl.DataFrame(rows, schema={"sentence_id": pl.String, "reason": pl.String}, orient="row")
+    rows = [(drop["sample_id"], sentence_reason(drop["reason"])) for drop in drops]
+    table = pl.DataFrame(rows, schema={"sentence_id": pl.String, "reason": pl.String}, orient="row")
+    return table.unique(maintain_order=True)
+
+
+def sentence_reason(reason: str) -> str:
+    """Why a caption was left out, in the words of a scan."""
+    return reason.replace("the caption", "the sentence").replace("max_caption_tokens", "fragments.max_tokens")

@@ -97,6 +97,17 @@ class ScannedSAE:
         bounds = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         return sparse.csr_array((values, active, bounds), shape=(len(parts), self.card.features))
 
+    def maximum(self, feature: int) -> Float[np.ndarray, " N"]:
+        """The maximum of one feature over the fragments of each sentence; 0 where it is active in none.
+
+        Raises:
+            BadInput: there is no such feature.
+        """
+        active, values = self.activations(feature)
+        found = np.zeros(len(self._last))
+        np.maximum.at(found, np.searchsorted(self._last, np.asarray(active, dtype=np.int64)), values)
+        return found
+
     def control(self) -> "sparse.csr_array | None":
         """A random dictionary's activations at the last token of each sentence, [N, F]; null where none was written.
 

@@ -21,9 +21,8 @@ def find_first(name: str, bases: Sequence[Path], field: str) -> Path:
             # The last link stays: a table is found by its own name, its pictures beside it.
             return path.parent.resolve() / path.name
     places = ", ".join(dict.fromkeys(str(base) for base in bases))
-    raise BadInput(
-        f"{field}: {name!r} does not exist (looked below {places}); give the path from the study file's folder"
-    )
+    fix = "give the path from the folder of the file that names it"
+    raise BadInput(f"{field}: {name!r} does not exist (looked below {places}); {fix}")
 
 
 def _exists(path: Path) -> bool:

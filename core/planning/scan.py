@@ -84,9 +84,10 @@ def scan_roots(scan: ConceptScan, sources: ScanSources) -> ScanRoots:
     """The units that need no other unit's output to be named."""
     package = sources.model.package
     converted = convert_unit(package, sources.model.content) if package is not None else None
-    concept = scan.model_dump(mode="json", include={"name", "description", "language", "held_out", "seed"})
+    concept = scan.model_dump(mode="json", include={"language", "held_out", "seed"})
+    words = {"name": scan.name, "description": scan.description, "sentences": str(sources.sentences)}
     recipe = {"content": sources.sentences_content, "concept": concept}
-    return ScanRoots(READ_SENTENCES.unit("", recipe, knobs={"path": str(sources.sentences)}), converted)
+    return ScanRoots(READ_SENTENCES.unit("", recipe, knobs={"concept": words}), converted)
 
 
 def plan_scan(scan: ConceptScan, sources: ScanSources, sentences: int, without: Mapping[str, str]) -> ScanPlan:
@@ -97,7 +98,7 @@ def plan_scan(scan: ConceptScan, sources: ScanSources, sentences: int, without: 
     encoded = tuple(_encode(scan, sources, sae, roots, shards) for sae in saes)
     left_out = dict(sorted({**sources.absent, **without}.items()))
     of_sentences = (roots.sentences.artifact,)
-    ranked = _rank(scan, saes, of_sentences, shards, encoded)
+    ranked = _rank(scan, of_sentences, shards, encoded)
     output = _output(scan, sources, roots, ranked, saes)
     report = REPORT_CONCEPT.unit(
         "",
@@ -169,12 +170,11 @@ def _declared(saes: tuple[FoundSAE, ...]) -> list[dict[str, Any]]:
 
 def _rank(
     scan: ConceptScan,
-    saes: tuple[FoundSAE, ...],
     sentences: tuple[Artifact, ...],
     shards: Mapping[Site, tuple[Unit, ...]],
     encoded: tuple[Unit, ...],
 ) -> Unit:
-    recipe = {"ranking": scan.ranking.model_dump(mode="json"), "saes": _declared(saes)}
+    recipe = {"ranking": scan.ranking.model_dump(mode="json")}
     inputs = {
         "sentences": sentences,
         "scanned": tuple(unit.artifact for unit in encoded),
@@ -197,7 +197,7 @@ def _output(
         "model": _model(scan, sources),
         "output": scan.output.model_dump(mode="json"),
         "shown": scan.shown,
-        "saes": _declared(saes),
+        "saes": [{name: value for name, value in one.items() if name != "neuronpedia"} for one in _declared(saes)],
         "contents": {sae.entry.key: sae.content for sae in saes},
     }
     return EXAMINE_FEATURES.unit("", recipe, inputs, {"folders": {sae.entry.key: str(sae.folder) for sae in saes}})

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class Workspace:
         Raises:
             BadInput: a record is damaged.
         """
-        return _read_records(self.scans)
+        return _read_records(self.scans, ("scan", "ranking", "report"))
 
     def present(self, units: Iterable[Unit]) -> frozenset[Artifact]:
         """The artefacts of these units that are there, as their manifests say."""
@@ -153,14 +153,16 @@ def _write_record(path: Path, record: Mapping[str, Any]) -> Path:
     return path
 
 
-def _read_records(folder: Path) -> list[dict[str, Any]]:
-    found = [_read_record(path) for path in folder.glob("[!.]*.json")]
+def _read_records(folder: Path, needed: Sequence[str] = ()) -> list[dict[str, Any]]:
+    found = [_read_record(path, needed) for path in folder.glob("[!.]*.json")]
     return sorted(found, key=lambda record: -record["time"])
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def _read_record(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
     try:
         record = {"key": path.stem, **json.loads(path.read_text("utf-8"))}
+        if missing := next((field for field in needed if field not in record), None):
+            raise ValueError(f"no {missing!r}")
         return {**record, "time": float(record["time"]), "artifacts": list(record["artifacts"])}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadInput(f"{path}: damaged ({error}); remove it and run its study again") from error

@@ -11,8 +11,8 @@ from core.study.section import Section
 class ConceptConfig(Section):
     """A trait, and the labelled sentences that show how much of it there is."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-    """The concept's name: lower-case letters, digits, - and _."""
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
+    """The concept's name: lower-case letters, digits, - and _, at most 100 of them (files are called after it)."""
     description: Annotated[str, Field(min_length=1)]
     """One sentence that defines the trait and says what each label means for it."""
     sentences: str

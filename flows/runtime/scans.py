@@ -25,11 +25,10 @@ def open_scan(
         BadInput: no such file, a field is wrong, or sentences, registry or model are nowhere.
     """
     if isinstance(concept, ConceptScan):
-        scan, bases = concept, [started_in(), CONCEPTS, PROJECT]
+        scan = pin_scan(concept, _elsewhere(), [REGISTRIES])
     else:
         path = _file(concept)
-        scan, bases = load_scan(path, overrides), [path.parent, started_in(), CONCEPTS, PROJECT]
-    scan = pin_scan(scan, bases, [REGISTRIES])
+        scan = pin_scan(load_scan(path, overrides), [path.parent, *_elsewhere()], [REGISTRIES])
     registry = str(scan.registry)
     if registry.startswith(OF_STUDY):
         known = registry_of(open_by_name(workspace, registry.removeprefix(OF_STUDY)))
@@ -39,18 +38,27 @@ def open_scan(
 
 
 def with_fields(concept: ConceptScan | str, fields: Mapping[str, str | None]) -> ConceptScan | str:
-    """The concept with other values of some fields; null leaves one as it is.
+    """The concept with other values of some fields; null leaves one as it is. A file's own places start at its folder.
 
     Raises:
-        BadInput: there is no such concept, or a value is wrong.
+        BadInput: no such file, a field is wrong, or sentences, registry or model are nowhere.
     """
     given = {name: value for name, value in fields.items() if value is not None}
     if not given:
         return concept
-    own = concept if isinstance(concept, ConceptScan) else load_scan(_file(concept))
-    sentences = own.sentences if isinstance(concept, ConceptScan) else str(_file(concept).parent / own.sentences)
-    changed = {**own.model_dump(mode="json"), **given}
-    return named_scan(own, changed, f"concept {own.name}").model_copy(update={"sentences": sentences})
+    if isinstance(concept, ConceptScan):
+        return _changed(concept, given)
+    path = _file(concept)
+    return pin_scan(_changed(load_scan(path), given), [path.parent, *_elsewhere()], [REGISTRIES])
+
+
+def _changed(own: ConceptScan, given: Mapping[str, str]) -> ConceptScan:
+    return named_scan(own, {**own.model_dump(mode="json"), **given}, f"concept {own.name}")
+
+
+def _elsewhere() -> list[Path]:
+    """Where a path is looked up that is not below its concept's folder."""
+    return [started_in(), CONCEPTS, PROJECT]
 
 
 def _file(name: str) -> Path:

@@ -1,6 +1,8 @@
 """A concept scan over the mini study's SAEs: from sentences to the report, resumed, and with an SAE that is broken."""
 
 import json
+import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -41,9 +43,13 @@ def scanned(
     return workspace
 
 
-def record(workspace: Path) -> dict[str, Any]:
+def record_file(workspace: Path) -> Path:
     (path,) = (workspace / "scans").glob("concept-aggression*.json")
-    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return path
+
+
+def record(workspace: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(record_file(workspace).read_text("utf-8"))
     return found
 
 
@@ -113,13 +119,67 @@ def test_what_is_there_is_never_made_again(scanned: Path, prefect_server: str) -
     assert {path.name: path.read_bytes() for path in lost.glob("c*.npy")} == files
 
 
-def test_gc_keeps_what_a_scan_needs(scanned: Path) -> None:
-    needed = {Artifact.from_ref(ref) for ref in record(scanned)["artifacts"]}
+def test_a_scan_that_is_there_has_its_report_and_names_its_own_ranking(scanned: Path) -> None:
+    (link,) = (scanned / "reports").glob("concept-aggression*")
+    own, other = link.readlink(), (scanned / "reports" / "mini").readlink()
+    link.unlink()
+    link.symlink_to(other)  # as after a scan of other sentences
+    told = saeflow_here(scanned, "concept", "scan", "aggression", "--study", "mini", *CHANGES).stdout
+    assert link.readlink() == own
+    key = record_file(scanned).stem
+    assert f"saeflow concept top {shlex.quote(key)}" in " ".join(told.split())
+    assert saeflow_here(scanned, "concept", "top", key).returncode == 0
+
+
+def test_a_registry_of_a_model_that_is_not_here_asks_for_it(scanned: Path, registry: Path, tmp_path: Path) -> None:
+    raw = yaml.safe_load(registry.read_text("utf-8")) | {"model": "gemma-2-2b"}
+    (tmp_path / "lens.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    ended = saeflow_here(scanned, "concept", "scan", "aggression", "--registry", str(tmp_path / "lens.yaml"))
+    assert ended.returncode == 1 and "name a folder, a hub name or package:NAME with --model" in ended.stderr
+
+
+def test_a_wrong_table_is_told_before_anything_starts(scanned: Path, tmp_path: Path) -> None:
+    (tmp_path / "calm.yaml").write_text("name: calm\ndescription: Calm.\nsentences: calm.csv\n", encoding="utf-8")
+    (tmp_path / "calm.csv").write_text("sentence,concept_strength_label\nAll is calm.,4\n", encoding="utf-8")
+    ended = saeflow_here(scanned, "concept", "scan", str(tmp_path / "calm.yaml"), "--study", "mini")
+    assert ended.returncode == 1 and "starting" not in ended.stdout
+    assert ended.stderr.startswith("error: calm.csv, row 1: concept_strength_label is '4'; write 0, 1, 2 or 3")
+
+
+def test_gc_keeps_what_a_scan_needs_and_lists_it_once_the_scan_is_forgotten(scanned: Path) -> None:
+    store, file = ArtifactStore(scanned / "artifacts"), record_file(scanned)
+    needed = [Artifact.from_ref(ref) for ref in record(scanned)["artifacts"]]
     for artifact in needed:
-        store = ArtifactStore(scanned / "artifacts")
-        assert store.intact(artifact)
+        for path in (store.path(artifact), *store.path(artifact).rglob("*")):
+            os.utime(path, (1, 1))  # what is young is kept whoever needs it
+    assert not any(artifact.ref in saeflow_here(scanned, "gc").stdout for artifact in needed)
+    kept = file.read_bytes()
+    assert saeflow_here(scanned, "gc", "--forget", file.stem).returncode == 0
     told = saeflow_here(scanned, "gc").stdout
-    assert "encode_sae" not in told and "rank_concept" not in told
+    file.write_bytes(kept)
+    assert all(artifact.ref in told for artifact in needed)
+
+
+def test_a_scan_is_listed_with_its_state_and_verified_by_its_key(scanned: Path) -> None:
+    key, ranking = record_file(scanned).stem, folders(scanned, "rank_concept")[0]
+    rows = json.loads(saeflow_here(scanned, "concept", "list", "--json").stdout)["tables"]["scans"]
+    assert [(row["key"], row["state"]) for row in rows] == [(key, "complete")]
+    count = len(record(scanned)["artifacts"])
+    assert f"{count} artefacts equal their manifests" in saeflow_here(scanned, "verify", key).stdout
+    table = ranking / "ranking.parquet"
+    whole = table.read_bytes()
+    table.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    told = saeflow_here(scanned, "verify", key)
+    table.write_bytes(whole)
+    assert told.returncode == 1 and f"{ranking.name}/ranking.parquet: content changed" in told.stderr
+
+
+def test_a_record_that_is_no_scan_s_is_named(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "odd.json").write_text('{"time": 1, "artifacts": []}', encoding="utf-8")
+    for words in (("list",), ("top", "aggression")):
+        told = saeflow_here(tmp_path, "concept", *words)
+        assert told.returncode == 1 and "odd.json: damaged (no 'scan'); remove it" in " ".join(told.stderr.split())
 
 
 @pytest.fixture(scope="module")

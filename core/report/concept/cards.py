@@ -1,5 +1,6 @@
 """The best features of a scan as cards: what is known of each, and sentences on which it fires."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -45,21 +46,23 @@ def _facts(
         "AUROC, 2–3 against 0–1",
         _interval(row, "auroc_23_01_held_out", "auroc_23_01_held_out_low", "auroc_23_01_held_out_high"),
     )
+    for found in report.tables["maxima"].filter(here).iter_rows(named=True):
+        yield "AUROC of the maximum over fragments", escape(_maximum(found))
     yield "Partial Spearman", escape(text.number(row["partial_spearman"]))
     yield "Kendall τ-b", escape(text.number(row["kendall"]))
     yield "Isotonic R²", escape(text.number(row["isotonic_r2"]))
     yield "Inversions", escape(row["inversions"])
-    yield "Among the best again", escape(f"{100 * row['stability']:.0f} % of resamples")
-    yield "Fires on", escape(f"{row['support']} sentences")
+    yield "Among the best again", escape(_stability(report, row))
+    yield "Fires on", escape(f"{row['support']} selection sentences")
     for score in report.output.filter(here).iter_rows(named=True):
         yield "Output score", escape(_output(score))
     for way in ("promoted", "suppressed"):
         tokens = report.tokens.filter(here & (pl.col("direction") == way))["token"].to_list()
         if tokens:
             yield way.capitalize(), text.mixed(", ".join(repr(text.token_text(token).strip()) for token in tokens[:8]))
-    found = report.matches.filter(here).sort("cosine", descending=True).head(3)
-    if found.height:
-        yield "Nearest beside it", Markup("; ").join(_match(one) for one in found.iter_rows(named=True))
+    near = report.matches.filter(here).sort("cosine", descending=True).head(3)
+    if near.height:
+        yield "Nearest beside it", Markup("; ").join(_match(one) for one in near.iter_rows(named=True))
     if neuronpedia:
         address = f"{NEURONPEDIA}/{neuronpedia}/{row['feature']}"
         yield (
@@ -72,6 +75,21 @@ def _interval(row: Mapping[str, Any], value: str, low: str, high: str) -> Markup
     ends = (row[low], row[high])
     words = ", ".join(text.number(end) for end in ends)
     return escape(f"{text.number(row[value])} [{words}]")
+
+
+def _maximum(found: Mapping[str, Any]) -> str:
+    """3 against 0 as everywhere beside it, among sentences of like length alone."""
+    if found["auroc"] is None:
+        return "no two sentences of like length"
+    return f"{_interval(found, 'auroc', 'low', 'high')}, 3 against 0, {found['pairs']:,} pairs of like length"
+
+
+def _stability(report: ScanReport, row: Mapping[str, Any]) -> str:
+    """Where all tested features are chosen, each is among the best in every resample, and nothing is said by it."""
+    best, tested = min(report.summary["settings"]["top"], report.summary["tested"]), report.summary["tested"]
+    if row["stability"] is None or math.isnan(row["stability"]) or best == tested:
+        return f"not known (best {best:,} of {tested:,} tested)"
+    return f"{100 * row['stability']:.0f} % of resamples (best {best:,} of {tested:,} tested)"
 
 
 def _output(score: Mapping[str, Any]) -> str:

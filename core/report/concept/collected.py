@@ -15,7 +15,7 @@ from core.store.artifacts import Artifact, ArtifactStore, read_json
 
 EACH = 2
 """Examples of each label."""
-TABLES = ("ranking", "baselines", "comparisons", "permutation")
+TABLES = ("ranking", "baselines", "comparisons", "permutation", "maxima")
 
 
 @dataclass(frozen=True)

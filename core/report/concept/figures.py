@@ -45,7 +45,7 @@ def _layers(report: ScanReport) -> Figure:
     caption = (
         "The best feature of each SAE on the selection split, by layer. Dashed: what the best of all features of all "
         "SAEs reaches in one of 20 exchanges of the labels. Points are chosen as the largest, so that they lie above "
-        "zero without any concept; only those above the dashed line say something."
+        "zero without any concept; a point below the dashed line is no evidence of one."
     )
     return Figure(chart, caption)
 
@@ -74,7 +74,7 @@ def _baselines(table: pl.DataFrame) -> Figure:
         if name in chosen["contrast"].to_list()
     ]
     caption = (
-        "What reads the concept on held-out sentences: the chosen feature, the best feature of a random dictionary, a "
+        "AUROC on held-out sentences of the chosen feature, the best feature of a random dictionary, a "
         "difference-of-means probe of the stream, a bag of words, and length alone; each was chosen or fitted on the "
         "selection split. Lines: 95 % intervals over families of sentences; dashed: chance."
     )
@@ -108,7 +108,7 @@ def _onsets(report: ScanReport) -> Figure:
         for title in titles.values()
     ]
     caption = (
-        "At which word a feature begins to fire, in held-out sentences by label: the share in which it has fired by "
-        "the end of each word. A feature that waits for the concept rises late, and for label 3 alone."
+        "At which word a feature begins to fire: the share of held-out sentences, by label, in which it has fired by "
+        "the end of each word. It holds no interval."
     )
     return Figure(alt.concat(*panels, columns=2), caption)

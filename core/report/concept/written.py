@@ -23,7 +23,7 @@ from core.study.variant import title
 
 PAGE, MARKDOWN = "report.html", "report.md"
 _SHOWN = (
-    ("baselines", "What reads the concept on held-out sentences"),
+    ("baselines", "AUROC on held-out sentences, method by method"),
     ("comparisons", "The chosen feature less each of them"),
     ("permutation", "The best of all features beside exchanged labels"),
 )

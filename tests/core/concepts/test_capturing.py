@@ -95,7 +95,8 @@ def test_too_long_and_empty_sentences_are_left_out_with_the_reason(tmp_path: Pat
     assert set(captured.fragments.rows["sentence_id"]) == {"s0000", "s0003"}
     reasons = dict(dropped_sentences(captured.shards).iter_rows())
     assert reasons.keys() == {"s0001", "s0002"}
-    assert "more than max_caption_tokens = 4" in reasons["s0001"]
+    assert "more than fragments.max_tokens = 4" in reasons["s0001"]
+    assert dropped_sentences(captured.shards * 2).height == 2  # shards of two sites
     assert reasons["s0002"] == "the sentence has no tokens"
 
 

@@ -96,6 +96,13 @@ def test_maxima_are_over_the_fragments_of_a_sentence(folder: Path, dense: np.nda
     assert (maxima.toarray() > ScannedSAE.open(folder).full_sentences().toarray()).any()
 
 
+def test_a_feature_s_maxima_are_its_column(folder: Path) -> None:
+    scanned = ScannedSAE.open(folder)
+    maxima = scanned.maxima().toarray()
+    for feature in range(scanned.card.features):
+        np.testing.assert_array_equal(scanned.maximum(feature), maxima[:, feature])
+
+
 def test_the_onset_is_the_first_word_at_which_a_feature_fires(folder: Path, dense: np.ndarray) -> None:
     scanned = ScannedSAE.open(folder)
     never = 0

@@ -1,6 +1,6 @@
 """What a ranking and its report are put together from: scanned SAEs, their directions, what is shown of a feature."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,14 @@ import torch
 from core.concepts.assembled import assemble
 from core.concepts.encoding import write_control
 from core.concepts.matched import decoder_matches
+from core.concepts.matched_lengths import matched_auroc
+from core.concepts.matched_maxima import MAXIMA, matched_maxima
 from core.concepts.promoted import promoted_features
 from core.concepts.scanned import ScannedSAE
 from core.concepts.shown import examples, onsets
 from core.errors import BadInput
 from core.sae.architectures import SparseAutoencoder
-from core.study.concept_scan import OutputConfig
+from core.study.concept_scan import OutputConfig, RankingSettings
 from tests.core.concepts.scan_world import TEXTS, Captured, dense_code, jump_relu, scan
 
 
@@ -59,6 +61,23 @@ def test_columns_are_the_saes_features_at_each_sentence_s_last_token(scanned: Sc
     assert beside.random is not None
     fewer = (beside.random.active != 0).sum(axis=1) <= (sentences.active != 0).sum(axis=1)
     assert fewer.all()
+
+
+def test_maxima_are_compared_among_held_out_sentences_of_like_length(scanned: Scanned) -> None:
+    labels = np.arange(len(TEXTS)) % 2 * 3
+    table = scanned.table.with_columns(pl.Series("label", labels, dtype=pl.Int8))
+    assembled, _ = assemble(table, scanned.folders, scanned.captured.shards)
+    sentences = replace(assembled, log_length=np.full(len(TEXTS), np.log(10)))
+    top = pl.DataFrame({"sae": ["two", "one"], "feature": [7, 30]})
+    settings = RankingSettings(bootstrap=50)
+    found = matched_maxima(top, sentences, scanned.folders, settings)
+    assert found.schema == MAXIMA and found["sae"].to_list() == ["two", "one"]
+    opened = ScannedSAE.open(scanned.folders[1])
+    own = matched_auroc(opened.maximum(7), np.full(len(TEXTS), 10), sentences.labels == 3, sentences.families, (50, 0))
+    assert own.pairs > 0 and found["auroc"][0] == pytest.approx(own.area.mean) and found["pairs"][0] == own.pairs
+    unlike = replace(sentences, log_length=np.arange(len(TEXTS), dtype=np.float64))
+    none = matched_maxima(top, unlike, scanned.folders, settings)
+    assert none["auroc"].to_list() == [None, None] and none["pairs"].to_list() == [0, 0]
 
 
 def test_the_nearest_direction_is_found_in_the_layers_beside_and_no_further(scanned: Scanned) -> None:

@@ -31,6 +31,7 @@ def test_a_concept_is_read_and_its_table_lies_beside_it(tmp_path: Path) -> None:
         (GOOD + "language: fr\n", r"calm\.yaml: language: 'fr' is wrong: .*'en' or 'ar'"),
         (GOOD + "held_out: 1\n", r"calm\.yaml: held_out: 1 is wrong: .*less than 1"),
         (GOOD.replace("calm\n", "Calm down\n", 1), r"calm\.yaml: name: 'Calm down' is wrong"),
+        (GOOD.replace("calm\n", "c" * 101 + "\n", 1), r"calm\.yaml: name: 'c+.* is wrong: .*at most 100"),
         ("name: calm\ndescription: Calm.\n", r"calm\.yaml: sentences: missing; add it"),
     ],
 )

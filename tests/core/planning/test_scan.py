@@ -11,6 +11,8 @@ from core.planning.concept_file import load_scan
 from core.planning.model_source import FoundModel
 from core.planning.scan import ScanPlan, plan_scan
 from core.planning.scan_sources import FoundSAE, ScanSources, pin_scan
+from core.planning.versions import closure
+from core.store.steps import CAPTURE_FRAGMENTS, ENCODE_SAE, RANK_CONCEPT, StepSpec
 from core.study.concept_scan import ConceptScan
 
 
@@ -60,6 +62,7 @@ def test_where_files_lie_and_how_fast_they_are_read_decides_nothing() -> None:
         ({"output": {"features": 1}}, ["sentences", "fragments", "encode", "rank"]),
         ({"precision": "float32"}, ["sentences", "fragments"]),
         ({"held_out": 0.4}, []),
+        ({"description": "Kindness is kind."}, ["sentences", "fragments", "encode", "rank", "examine"]),
         ({"compute_dtype": "bfloat16"}, ["sentences"]),
     ],
 )
@@ -73,6 +76,12 @@ def test_another_sae_is_one_more_unit_and_the_others_stay() -> None:
     more = plan(found=sources(entry(3), entry(5), entry(5, "b")))
     assert refs(more, "encode")[:2] == refs(plan(), "encode")
     assert refs(more, "fragments") == refs(plan(), "fragments")
+
+
+def test_a_neuronpedia_id_makes_the_report_and_no_more() -> None:
+    named = sources(entry(3).model_copy(update={"neuronpedia": "gemma/3-res"}), entry(5))
+    before, after = plan(), plan(found=named)
+    assert [stage for stage in before.stages if refs(before, stage) != refs(after, stage)] == ["report"]
 
 
 def test_one_that_failed_is_left_out_of_the_ranking_and_named_in_the_report() -> None:
@@ -120,3 +129,16 @@ def test_what_is_nowhere_is_named(tmp_path: Path) -> None:
         pin_scan(scan.model_copy(update={"sentences": "b.csv"}), [tmp_path], [tmp_path])
     with pytest.raises(BadInput, match="--registry FILE, or --study NAME"):
         pin_scan(scan.model_copy(update={"registry": None}), [tmp_path], [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("step", "module"),
+    [
+        (CAPTURE_FRAGMENTS, "core.activations.capture"),
+        (ENCODE_SAE, "core.activations.table"),
+        (RANK_CONCEPT, "core.concepts.assembled"),
+        (RANK_CONCEPT, "core.concepts.matched_maxima"),
+    ],
+)
+def test_the_code_that_makes_a_unit_is_part_of_its_step_s_version(step: StepSpec, module: str) -> None:
+    assert module in closure(step.roots)
