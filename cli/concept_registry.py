@@ -31,7 +31,6 @@ from core.concepts.sae_folders import folder_entries
 from core.concepts.saelens_listing import installed_listing, saelens_entries
 from core.errors import BadInput
 from core.lm.hub import snapshots
-from core.lm.packages import PACKAGE_PREFIX
 from core.lm.shape import ModelShape, model_names, read_shape
 from core.reading.records import open_by_name
 from core.reading.registry import entries_of
@@ -155,9 +154,8 @@ def _of_study(asked: str, wanted: Wanted) -> Found:
 
 
 def _model(model: dict[str, str | None]) -> str:
-    """A short name of a study's model."""
-    place = model.get("factory") or str(model.get("path"))
-    return Path(place).name if place.startswith("/") else place.removeprefix(PACKAGE_PREFIX)
+    """A study's model, so that a scan finds it: its folder, hub name or package."""
+    return model.get("factory") or str(model.get("path"))
 
 
 def _here(path: Path) -> Path:

@@ -73,9 +73,21 @@ def read_scan_sources(scan: ConceptScan, registry: Registry, reader: located.Rea
         BadInput: sentences or model are missing or damaged; or an SAE is, where the scan is strict or has no other.
     """
     sentences = find_first(scan.sentences, ANYWHERE, "sentences")
-    model = find_model(scan.model or pinned_model(registry.model, ANYWHERE), reader)
+    model = find_model(scan.model or _model_of(registry), reader)
     found = ScanSources(sentences, reader.memo.sha256(sentences), model, registry)
     return found if model.shape is None else _with_saes(scan, found, reader.memo, model.shape)
+
+
+def _model_of(registry: Registry) -> str:
+    """Where the registry's model lies.
+
+    Raises:
+        BadInput: it is not on this machine under the name that the registry has for it.
+    """
+    try:
+        return pinned_model(registry.model, ANYWHERE)
+    except BadInput as error:
+        raise BadInput(f"registry: {error}; or name the model's folder with --model") from error
 
 
 def _with_saes(scan: ConceptScan, found: ScanSources, memo: HashMemo, shape: ModelShape) -> ScanSources:

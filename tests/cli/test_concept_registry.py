@@ -106,6 +106,7 @@ def test_a_registry_of_a_studys_own_saes(tmp_path: Path) -> None:
     code, told_here, wrong = command(tmp_path, "--study", "cats", "--out", str(out))
     assert code == 0 and "acme-lm" in told_here, wrong
     made = read_registry(out)
+    assert made.model == "/models/acme-lm"  # a scan that is given the file opens it
     assert [(one.key, one.layer, one.l0, one.width) for one in made.entries] == [
         ("cats/layer_0", 0, 1.75, F),
         ("cats/layer_3", 3, 1.75, F),

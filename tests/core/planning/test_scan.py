@@ -8,9 +8,11 @@ import pytest
 from core.concepts.registry import Registry, SAEEntry
 from core.errors import BadInput
 from core.planning.concept_file import load_scan
+from core.planning.located import Reader
 from core.planning.model_source import FoundModel
 from core.planning.scan import ScanPlan, plan_scan
-from core.planning.scan_sources import FoundSAE, ScanSources, pin_scan
+from core.planning.scan_sources import FoundSAE, ScanSources, pin_scan, read_scan_sources
+from core.store.hashes import HashMemo
 from core.study.concept_scan import ConceptScan
 
 
@@ -120,3 +122,11 @@ def test_what_is_nowhere_is_named(tmp_path: Path) -> None:
         pin_scan(scan.model_copy(update={"sentences": "b.csv"}), [tmp_path], [tmp_path])
     with pytest.raises(BadInput, match="--registry FILE, or --study NAME"):
         pin_scan(scan.model_copy(update={"registry": None}), [tmp_path], [tmp_path])
+
+
+def test_a_model_that_is_nowhere_is_named_with_the_option_for_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sentence,concept_strength_label\n", encoding="utf-8")
+    scan = SCAN.model_copy(update={"sentences": str(tmp_path / "a.csv")})
+    reader = Reader(HashMemo(tmp_path / "hashes.json"), lambda package, content: None)
+    with pytest.raises(BadInput, match=r"^registry: model\.path: 'none-such' does not exist.*--model$"):
+        read_scan_sources(scan, Registry(model="none-such", entries=(entry(3),)), reader)
