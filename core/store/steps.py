@@ -55,7 +55,7 @@ REPORT = StepSpec("report", 8, "cpu", ("core.report", "core.report.study_figures
 READ_SENTENCES = StepSpec("read_sentences", 1, "cpu", ("core.concepts.sentences",), stage="sentences")
 CAPTURE_FRAGMENTS = StepSpec("capture_fragments", 1, "gpu", ("core.concepts.capturing",), stage="fragments")
 ENCODE_SAE = StepSpec("encode_sae", 1, "gpu", ("core.concepts.encoding", "core.sae.pretrained"), stage="encode")
-RANK_CONCEPT = StepSpec("rank_concept", 1, "cpu", ("core.concepts.ranking",), stage="rank")
+RANK_CONCEPT = StepSpec("rank_concept", 2, "cpu", ("core.concepts.ranking",), stage="rank")
 EXAMINE_FEATURES = StepSpec(
     "examine_features",
     1,
@@ -63,7 +63,7 @@ EXAMINE_FEATURES = StepSpec(
     ("core.concepts.output_score", "core.concepts.promoted", "core.concepts.matched"),
     stage="examine",
 )
-REPORT_CONCEPT = StepSpec("report_concept", 1, "cpu", ("core.report.concept",), stage="report")
+REPORT_CONCEPT = StepSpec("report_concept", 2, "cpu", ("core.report.concept",), stage="report")
 
 SCAN_STEPS = (READ_SENTENCES, CAPTURE_FRAGMENTS, ENCODE_SAE, RANK_CONCEPT, EXAMINE_FEATURES, REPORT_CONCEPT)
 """The steps of a concept scan, which converts a package's model as a study does."""

@@ -1,5 +1,6 @@
 """The best features of a scan as cards: what is known of each, and sentences on which it fires."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -49,7 +50,8 @@ def _facts(
     yield "Kendall τ-b", escape(text.number(row["kendall"]))
     yield "Isotonic R²", escape(text.number(row["isotonic_r2"]))
     yield "Inversions", escape(row["inversions"])
-    yield "Among the best again", escape(f"{100 * row['stability']:.0f} % of resamples")
+    if math.isfinite(row["stability"]):
+        yield "Among the best again", escape(f"{100 * row['stability']:.0f} % of resamples")
     yield "Fires on", escape(f"{row['support']} sentences")
     for score in report.output.filter(here).iter_rows(named=True):
         yield "Output score", escape(_output(score))
