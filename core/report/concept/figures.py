@@ -109,7 +109,7 @@ def _onsets(report: ScanReport) -> Figure:
     ]
     caption = (
         "At which word a feature begins to fire, in held-out sentences by label: the share in which it has fired at "
-        "the last token of that word or of one before. A feature that fires on punctuation alone, such as the full stop, "
-        "stays at 0, although features are ranked by what they do at the sentence's last token."
+        "the last token of that word or of one before. A feature that fires on punctuation alone, such as the full "
+        "stop, stays at 0, although features are ranked by what they do at the sentence's last token."
     )
     return Figure(alt.concat(*panels, columns=2), caption)
