@@ -65,8 +65,9 @@ def top_features(
     Returns:
         What `Scores.table` has of them, and: p_best (p of the best of all features at this one's distance), kendall,
         partial_spearman (log length partialled out), isotonic_r2; stability (share of resamples of the families in
-        which it is among the best again); Spearman's interval over them, which does not know that the feature was
-        chosen on the same sentences; AUROC on held-out sentences with its interval over families.
+        which it is among the best again, NaN where all tested features are chosen); Spearman's interval over them,
+        which does not know that the feature was chosen on the same sentences; AUROC on held-out sentences with its
+        interval over families.
     """
     own = scores.sentences.features(chosen.place)
     values = own.active.toarray().astype(np.float64)

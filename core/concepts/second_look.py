@@ -75,7 +75,8 @@ class Stability:
     """The chosen features over bootstrap resamples of families.
 
     Args:
-        stays: share of resamples in which each is among the best of all tested features, as many as were chosen.
+        stays: share of resamples in which each is among the best of all tested features, as many as were chosen; NaN
+            where all tested features were chosen, which are always among the best.
         low: 2.5th percentile of its measure.
         high: 97.5th percentile.
     """
@@ -104,7 +105,8 @@ def stability(
         return Stability(nothing, nothing, nothing)
     stays, effects = (np.stack(part) for part in zip(*found, strict=True))
     low, high = np.quantile(effects, [0.025, 0.975], axis=0) + measured.measure.null
-    return Stability(stays.mean(axis=0), low, high)
+    all_chosen = chosen.size == measured.ranks.shape[1]
+    return Stability(np.full(chosen.size, np.nan) if all_chosen else stays.mean(axis=0), low, high)
 
 
 def _resamples(

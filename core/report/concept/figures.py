@@ -108,7 +108,8 @@ def _onsets(report: ScanReport) -> Figure:
         for title in titles.values()
     ]
     caption = (
-        "At which word a feature begins to fire: the share of held-out sentences, by label, in which it has fired by "
-        "the end of each word. It holds no interval."
+        "At which word a feature begins to fire, in held-out sentences by label: the share in which it has fired at "
+        "the last token of that word or of one before. A feature that fires on punctuation alone, such as the full "
+        "stop, stays at 0, although features are ranked by what they do at the sentence's last token."
     )
     return Figure(alt.concat(*panels, columns=2), caption)

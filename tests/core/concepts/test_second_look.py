@@ -78,6 +78,14 @@ def test_planted_features_stay_among_the_best_and_others_do_not() -> None:
     assert (found.low <= measured.effects()[chosen]).all() and (measured.effects()[chosen] <= found.high).all()
 
 
+def test_features_that_could_not_fail_to_be_chosen_have_no_stability() -> None:
+    """All of them are among the best of all in every resample, whatever they say of the label."""
+    rng = np.random.default_rng(0)
+    part = labelled(sparse_values(rng, 40, 4, 3), rng.integers(0, 4, 40))
+    found = stability(Measured.of(SPEARMAN, part), np.arange(4), part.families, 50, 0)
+    assert np.isnan(found.stays).all() and np.isfinite(found.low).all()
+
+
 def test_resamples_draw_whole_families() -> None:
     rng = np.random.default_rng(0)
     single = sparse_values(rng, 40, 4, 3)

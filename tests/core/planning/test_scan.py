@@ -8,10 +8,12 @@ import pytest
 from core.concepts.registry import Registry, SAEEntry
 from core.errors import BadInput
 from core.planning.concept_file import load_scan
+from core.planning.located import Reader
 from core.planning.model_source import FoundModel
 from core.planning.scan import ScanPlan, plan_scan
-from core.planning.scan_sources import FoundSAE, ScanSources, pin_scan
+from core.planning.scan_sources import FoundSAE, ScanSources, pin_scan, read_scan_sources
 from core.planning.versions import closure
+from core.store.hashes import HashMemo
 from core.store.steps import CAPTURE_FRAGMENTS, ENCODE_SAE, RANK_CONCEPT, StepSpec
 from core.study.concept_scan import ConceptScan
 
@@ -142,3 +144,11 @@ def test_what_is_nowhere_is_named(tmp_path: Path) -> None:
 )
 def test_the_code_that_makes_a_unit_is_part_of_its_step_s_version(step: StepSpec, module: str) -> None:
     assert module in closure(step.roots)
+
+
+def test_a_model_that_is_nowhere_is_named_with_the_option_for_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sentence,concept_strength_label\n", encoding="utf-8")
+    scan = SCAN.model_copy(update={"sentences": str(tmp_path / "a.csv")})
+    reader = Reader(HashMemo(tmp_path / "hashes.json"), lambda package, content: None)
+    with pytest.raises(BadInput, match=r"^registry: its model 'none-such' is not found here; .*--model"):
+        read_scan_sources(scan, Registry(model="none-such", entries=(entry(3),)), reader)
