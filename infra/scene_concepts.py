@@ -18,8 +18,7 @@ import yaml
 from core.concepts.near_duplicates import Known
 from core.data.scene_captions import Caption, Corner
 from core.data.scene_changes import changed
-from core.data.scene_drawing import Scene
-from core.data.scenes import unseen_scenes
+from core.data.scene_drawing import Scene, draw_scenes
 
 GENDER, PLACE = "gender_label", "place_label"
 GENDER_LABELS = {("female", 2): 3, ("female", 1): 2, ("male", 1): 1, ("male", 2): 0}
@@ -98,7 +97,7 @@ def sentences(concept: SceneConcept, scenes: int, seed: int) -> pl.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     known = [Known(()) for _ in range(len(GENDER_LABELS) * len(PLACE_LABELS))]
-    drawn = iter(unseen_scenes(_DRAWN, seed, neutral_share=0.0))
+    drawn = draw_scenes(["woman"] * _DRAWN, seed=seed, stream="study")  # versions set the gender
     for number in range(scenes):
         corner = concept.corners[number % len(concept.corners)]
         for scene in drawn:

@@ -71,9 +71,9 @@ def _ranks(named: Named) -> Iterator[str]:
         yield f"Not among the {top.height:,} best {of}, which alone are scored on held-out sentences."
     q = own["q_spearman"][0]
     if q <= ALPHA:
-        yield f"On the selection split it goes with the label (Spearman, q = {q:.2g} over all tested features)."
+        yield f"On the selection split it goes with the label (Spearman, q = {q:.2g} over all tested features and measures)."
     else:
-        yield f"That it goes with the label is not shown (Spearman, q = {q:.2g} over all tested features)."
+        yield f"That it goes with the label is not shown (Spearman, q = {q:.2g} over all tested features and measures)."
 
 
 def _scores(named: Named) -> pl.DataFrame:
@@ -114,4 +114,5 @@ def _of(named: Named, name: str) -> Iterator[pl.DataFrame]:
     """What the scan looked at in the features shown in its report."""
     table = named.scan.examined(name)
     if table is not None:
-        yield table.filter(named.here).drop("sae", "feature", "token_id", strict=False)
+        own = table.filter(named.here).drop("sae", "feature", "token_id", strict=False)
+        yield own.rename({"low": "score_low", "high": "score_high"}) if name == "output_scores" else own
