@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import polars as pl
@@ -99,36 +100,40 @@ def _steered(workspace: Workspace, named: Named, dose: float, texts: list[str], 
     Raises:
         BadInput: the feature never fires or reads another site, or model or SAE are not those of the scan.
     """
-    scan = named.scan
-    scanned = scan.scanned(named.sae)
+    scan, scanned = named.scan, named.scan.scanned(named.sae)
     if scan.saes[named.sae]["site"] != STREAM:
         raise BadInput(f"--steer: {named.sae} reads {scan.saes[named.sae]['site']}; only SAEs of the stream can steer")
     if not len(scanned.activations(named.feature)[0]):
         raise BadInput(
             f"--steer: feature {named.feature} of {named.sae} fires on no sentence, so that no dose is known"
         )
-    asked, registry = open_scan(ConceptScan.model_validate(scan.record["scan"]), workspace)
+    folder, model, asked = _as_scanned(workspace, named)
+    import torch  # seconds, which looking need not pay
+
+    from core.concepts.continued import Steered, continuations
+    from core.concepts.promoted import promoted_features
+    from core.lm.loading import load_model
+    from core.sae.pretrained import open_pretrained
+
+    opened = open_pretrained(folder, None)
+    own = pl.DataFrame({"sae": [named.sae], "feature": [named.feature], "spearman": [1.0]})  # as it is, not by sign
+    config = OutputConfig(features=1, controls=_CONTROLS, seed=asked.seed)
+    (promoted,) = promoted_features(own, [scanned.folder], lambda _: opened, config)
+    loaded = load_model(model, asked.compute_dtype, "cuda" if torch.cuda.is_available() else "cpu")
+    return continuations(loaded, opened, promoted, Steered(texts, asked.language, dose, most))
+
+
+def _as_scanned(workspace: Workspace, named: Named) -> tuple[Path, Path, ConceptScan]:
+    """The folders of SAE and model, if they still hold what was scanned, and the scan's settings."""
+    asked, registry = open_scan(ConceptScan.model_validate(named.scan.record["scan"]), workspace)
     reader = reader_of(workspace)
     sources = read_scan_sources(asked, registry, reader)
     reader.memo.save()
-    recipe = scan.encoding(named.sae).recipe
+    recipe = named.scan.encoding(named.sae).recipe
     there = next((one for one in sources.saes if one.entry.key == named.sae), None)
     if there is None or there.content != recipe["content"]:
         raise BadInput(f"--steer: {named.sae} is no longer the SAE that was scanned; scan again")
     folder = sources.model.folder
     if folder is None or sources.model.content != recipe["model"]:
-        raise BadInput(f"--steer: the model is no longer the one that {scan.title} read; scan again")
-    import torch  # seconds, which looking need not pay
-
-    from core.concepts.continued import continuations
-    from core.concepts.promoted import promoted_features
-    from core.lm.loading import load_model
-    from core.sae.pretrained import open_pretrained
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    opened = open_pretrained(there.folder, None)
-    own = pl.DataFrame({"sae": [named.sae], "feature": [named.feature], "spearman": [1.0]})  # as it is, not by sign
-    config = OutputConfig(features=1, controls=_CONTROLS, seed=asked.seed)
-    (promoted,) = promoted_features(own, [scanned.folder], lambda _: opened, config)
-    loaded = load_model(folder, asked.compute_dtype, device)
-    return continuations(loaded, opened, promoted, (dose, asked.language), texts, most)
+        raise BadInput(f"--steer: the model is no longer the one that {named.scan.title} read; scan again")
+    return there.folder, folder, asked

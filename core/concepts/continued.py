@@ -5,6 +5,7 @@ measures (`core.concepts.output_score`).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 from jaxtyping import Float
@@ -24,38 +25,37 @@ CONTINUED = pl.Schema({"text": pl.String, "clean": pl.String, "steered": pl.Stri
 often, as long a vector; null where there is none."""
 
 
-def continuations(
-    loaded: LoadedModel,
-    sae: SparseAutoencoder,
-    promoted: Promoted,
-    asked: tuple[float, Language],
-    texts: Sequence[str],
-    most: int,
-) -> pl.DataFrame:
-    """Rows of `CONTINUED`: the likeliest `most` tokens behind each text, which stands behind BOS alone as in a scan.
+@dataclass(frozen=True)
+class Steered:
+    """What is continued: `texts` of a language by `most` tokens each, with the vectors times `dose`."""
+
+    texts: Sequence[str]
+    language: Language
+    dose: float
+    most: int
+
+
+def continuations(loaded: LoadedModel, sae: SparseAutoencoder, promoted: Promoted, asked: Steered) -> pl.DataFrame:
+    """Rows of `CONTINUED`: the likeliest tokens behind each text, which stands behind BOS alone as in a scan.
 
     Args:
         loaded: the model.
         sae: of the feature, on the stream.
         promoted: the feature's vector and those of comparable ones.
-        asked: the dose that the vectors are multiplied by, and the texts' language.
-        texts: what is continued.
-        most: tokens.
+        asked: what is continued, and how.
 
     Raises:
         BadInput: a text is empty, or nothing can be written with the model.
     """
-    if not all(text.strip() for text in texts):
+    if not all(text.strip() for text in asked.texts):
         raise BadInput("--prompt: is empty; name the beginning of a sentence")
-    dose, language = asked
-    prompts = [
-        encode_sample(loaded, CaptionRequest(text, text, language, text.strip(), literal=True)) for text in texts
-    ]
+    requests = [CaptionRequest(text, text, asked.language, text.strip(), literal=True) for text in asked.texts]
+    prompts = [encode_sample(loaded, request) for request in requests]
 
     def steered(vector: Float[Tensor, " D"]) -> list[str]:
-        change = during_generation(sae, Steering(vector * dose))
-        return generate(loaded, prompts, most, Intervention(promoted.layer, change))
+        change = during_generation(sae, Steering(vector * asked.dose))
+        return generate(loaded, prompts, asked.most, Intervention(promoted.layer, change))
 
     other = steered(promoted.controls[0]) if len(promoted.controls) else [None] * len(prompts)
-    columns = (list(texts), generate(loaded, prompts, most), steered(promoted.vector), other)
+    columns = (list(asked.texts), generate(loaded, prompts, asked.most), steered(promoted.vector), other)
     return pl.DataFrame(list(columns), schema=CONTINUED)
