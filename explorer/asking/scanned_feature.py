@@ -71,9 +71,9 @@ def _ranks(named: Named) -> Iterator[str]:
         yield f"Not among the {top.height:,} best {of}, which alone are scored on held-out sentences."
     q = own["q_spearman"][0]
     if q <= ALPHA:
-        yield f"On the selection split it goes with the label (Spearman, q = {q:.2g} over all tested features and measures)."
+        yield f"It goes with the label on the selection split (Spearman, q = {q:.2g} over all features and measures)."
     else:
-        yield f"That it goes with the label is not shown (Spearman, q = {q:.2g} over all tested features and measures)."
+        yield f"That it goes with the label is not shown (Spearman, q = {q:.2g} over all features and measures)."
 
 
 def _scores(named: Named) -> pl.DataFrame:
