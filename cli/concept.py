@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import concept_draft, concept_registry, concept_scan
+from cli import concept_draft, concept_feature, concept_registry, concept_scan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 app.command()(concept_scan.scan)
 app.command()(concept_scan.top)
+app.command()(concept_feature.feature)
 app.command(name="list")(concept_scan.list_)
 app.command()(concept_registry.registry)
 app.command()(concept_draft.draft)

@@ -16,6 +16,7 @@ from cli.terminal import console, warn
 from core.concepts.sentences import read_sentences
 from core.errors import BadInput
 from core.planning.scan_survey import ScanSurvey, survey_scan
+from core.reading.scans import scan_by_name
 from core.store.artifacts import Artifact
 from core.store.workspace import Workspace
 from core.study import variant as names
@@ -106,16 +107,14 @@ def top(
 
     [dim]saeflow concept top aggression --n 20[/dim]
     """
-    workspace = read_settings().workspace
-    record = _scanned(workspace, concept)
-    folder = workspace.store.path(Artifact.from_ref(record["ranking"]))
-    table = pl.read_parquet(folder / "top_features.parquet", glob=False)
+    found = scan_by_name(read_settings().workspace, concept)
+    table = found.table("top_features")
     shown = table if as_json else table.select(pl.col(name).alias(word) for name, word in _SHOWN.items())
     lines = (
         "Chosen on the selection split; AUROC (label 3 against 0) is of the held-out one, its interval over families.",
         "q corrects over all tested features of all SAEs and all measures.",
     )
-    give(Answer(f"{_title(record)}: features", lines, {"top features": shown.head(n)}), as_json, html)
+    give(Answer(f"{found.title}: features", lines, {"top features": shown.head(n)}), as_json, html)
 
 
 def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
@@ -136,21 +135,6 @@ def _state(workspace: Workspace, record: dict[str, Any]) -> str:
         if workspace.store.intact(Artifact.from_ref(record[name])):
             return state
     return "not ranked yet"
-
-
-def _scanned(workspace: Workspace, asked: str) -> dict[str, Any]:
-    """The latest scan that somebody means by its key, its title or its concept."""
-    records = workspace.scan_records()
-    found = [one for one in records if asked in (one["key"], one["scan"]["name"], _title(one))]
-    if not found:
-        known = ", ".join(dict.fromkeys(str(one["scan"]["name"]) for one in records)) or "none"
-        raise BadInput(f"concept {asked!r}: was not scanned in {workspace.root} (scans here: {known})")
-    done = [one for one in found if workspace.store.intact(Artifact.from_ref(one["ranking"]))]
-    if not done:
-        raise BadInput(
-            f"concept {asked!r}: its scan has not come to the ranking; `saeflow concept scan` goes on with it"
-        )
-    return done[0]
 
 
 def _title(record: dict[str, Any]) -> str:

@@ -77,7 +77,7 @@ EXAMINE_FEATURES = StepSpec(
     ("core.concepts.output_score", "core.concepts.promoted", "core.concepts.matched"),
     stage="examine",
 )
-REPORT_CONCEPT = StepSpec("report_concept", 3, "cpu", ("core.report.concept",), stage="report")
+REPORT_CONCEPT = StepSpec("report_concept", 4, "cpu", ("core.report.concept",), stage="report")
 
 SCAN_STEPS = (READ_SENTENCES, CAPTURE_FRAGMENTS, ENCODE_SAE, RANK_CONCEPT, EXAMINE_FEATURES, REPORT_CONCEPT)
 """The steps of a concept scan, which converts a package's model as a study does."""

@@ -182,6 +182,55 @@ def test_a_record_that_is_no_scan_s_is_named(tmp_path: Path) -> None:
         assert told.returncode == 1 and "odd.json: damaged (no 'scan'); remove it" in " ".join(told.stderr.split())
 
 
+def best(scanned: Path) -> tuple[str, str]:
+    """The first feature of the ranking: its SAE's key and its number."""
+    told = saeflow_here(scanned, "concept", "top", "aggression", "--n", "1", "--json")
+    (row,) = json.loads(told.stdout)["tables"]["top features"]
+    return row["sae"], str(row["feature"])
+
+
+def test_a_feature_is_found_by_its_key_with_the_commands_that_go_on(scanned: Path) -> None:
+    sae, feature = best(scanned)
+    told = saeflow_here(scanned, "concept", "feature", "aggression", sae, feature, "--json")
+    assert told.returncode == 0, told.stderr
+    answer = json.loads(told.stdout)
+    (ranking,) = folders(scanned, "rank_concept")
+    top = pl.read_parquet(ranking / "top_features.parquet", glob=False).row(0, named=True)
+    first = answer["tables"]["scores"][0]
+    assert (first["selection"], first["q"]) == (top["spearman"], top["q_spearman"])
+    assert answer["tables"]["scores"][1]["held_out"] == top["auroc_3_0_held_out"]
+    assert answer["lines"][0].startswith("Rank 1 of ")
+    shown = "goes with the label (" in answer["lines"][1]
+    assert shown == (top["q_spearman"] <= 0.05)
+    assert {row["label"] for row in answer["tables"]["examples, held-out"]} == {0, 1, 2, 3}
+    (going_on,) = [line for line in answer["lines"] if "saeflow feature overview" in line]
+    command = shlex.split(going_on.partition(":  saeflow ")[2])
+    opened = saeflow_here(scanned, *command, "--json")
+    assert opened.returncode == 0, opened.stderr
+    assert f"feature {feature}" in json.loads(opened.stdout)["title"].lower()
+
+
+def test_a_feature_that_is_not_tested_says_so(scanned: Path) -> None:
+    (ranking,) = folders(scanned, "rank_concept")
+    tested = pl.read_parquet(ranking / "ranking.parquet", glob=False).filter(sae="mini/layer_17")["feature"].to_list()
+    silent = next(number for number in range(128) if number not in tested)
+    told = saeflow_here(scanned, "concept", "feature", "aggression", "mini/layer_17", str(silent), "--json")
+    answer = json.loads(told.stdout)
+    assert answer["lines"][0].startswith("Not tested: ") and "scores" not in answer["tables"]
+
+
+def test_a_feature_steers_and_at_dose_0_changes_nothing(scanned: Path) -> None:
+    words = ("concept", "feature", "aggression", *best(scanned), "--prompt", "In the park, a", "--json", "--steer")
+    found = {}
+    for dose in ("0", "20"):
+        told = saeflow_here(scanned, *words, dose)
+        assert told.returncode == 0, told.stderr
+        answer = json.loads(told.stdout)
+        (found[dose],) = answer["tables"]["continuations"]
+        assert "no effect follows" in answer["lines"][-1]
+    assert found["0"]["clean"] == found["0"]["steered"] == found["20"]["clean"] != found["20"]["steered"]
+
+
 @pytest.fixture(scope="module")
 def registry(scanned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The mini study's SAEs as a file, that of layer 17 with NaN in its weights, which its headers do not tell."""
@@ -220,6 +269,11 @@ def test_a_broken_sae_fails_alone_and_is_named(scanned: Path, registry: Path, pr
         (("scan", "aggression", "--study", "mini", "--set", "layers=[99]"), "layers: layer 99 is out of range"),
         (("scan", "aggression", "--registry", "nowhere"), "registry: 'nowhere"),
         (("top", "bravery"), "was not scanned in"),
+        (("feature", "bravery", "mini/layer_17", "3"), "was not scanned in"),
+        (("feature", "aggression", "mini/layer_18", "3"), "did you mean mini/layer_17?"),
+        (("feature", "aggression", "mini/layer_17", "128"), "has no feature 128; it has features 0-127"),
+        (("feature", "aggression", "mini/layer_17", "3", "--steer", "1"), "--steer, --prompt: give both"),
+        (("feature", "aggression", "mini/layer_17", "3", "--prompt", "A man"), "--steer, --prompt: give both"),
     ],
 )
 def test_what_cannot_be_scanned_is_told_in_a_line(scanned: Path, words: tuple[str, ...], told: str) -> None:
