@@ -119,6 +119,7 @@ def _beyond(row: Mapping[str, Any], found: Found) -> Estimate:
         draws=row["draws"],
         split="held-out",
         chosen=_feature(found),
+        caveats=("Below 0: the feature reads the concept less well",) if row["difference"] < 0 else (),
     )
 
 

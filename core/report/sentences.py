@@ -9,7 +9,7 @@ from core.stats.estimate import Control, Estimate, Verdict, verdict_of
 
 LEADS: dict[Verdict, str] = {
     "found": "Found",
-    "weak": "Highest-ranked, not significant",
+    "weak": "Weak",
     "not found": "Not found",
     "not tested": "Measured",
 }

@@ -50,7 +50,7 @@ CHOOSE_SAE = StepSpec("choose_sae", 3, "cpu", ("core.sae.choice",))
 INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.build", "core.features.neighbours"))
 RANK_FEATURES = StepSpec("rank_features", 2, "cpu", ("core.features.layer_view",))
 DESCRIBE_FEATURES = StepSpec("describe_features", 1, "gpu", ("core.features.describe",))
-REPORT = StepSpec("report", 8, "cpu", ("core.report", "core.report.study_figures"))
+REPORT = StepSpec("report", 9, "cpu", ("core.report", "core.report.study_figures"))
 
 READ_SENTENCES = StepSpec("read_sentences", 1, "cpu", ("core.concepts.sentences",), stage="sentences")
 CAPTURE_FRAGMENTS = StepSpec(
@@ -65,7 +65,7 @@ ENCODE_SAE = StepSpec(
 )
 RANK_CONCEPT = StepSpec(
     "rank_concept",
-    3,
+    4,
     "cpu",
     ("core.concepts.ranking", "core.concepts.assembled", "core.concepts.matched_maxima"),
     stage="rank",
@@ -77,7 +77,7 @@ EXAMINE_FEATURES = StepSpec(
     ("core.concepts.output_score", "core.concepts.promoted", "core.concepts.matched"),
     stage="examine",
 )
-REPORT_CONCEPT = StepSpec("report_concept", 4, "cpu", ("core.report.concept",), stage="report")
+REPORT_CONCEPT = StepSpec("report_concept", 5, "cpu", ("core.report.concept",), stage="report")
 
 SCAN_STEPS = (READ_SENTENCES, CAPTURE_FRAGMENTS, ENCODE_SAE, RANK_CONCEPT, EXAMINE_FEATURES, REPORT_CONCEPT)
 """The steps of a concept scan, which converts a package's model as a study does."""

@@ -18,7 +18,7 @@ def test_a_found_effect_stands_with_interval_control_and_p_at_its_resolution() -
 
 def test_an_effect_without_its_evidence_is_called_highest_ranked_or_not_found() -> None:
     weak = sentence(replace(FOUND, q=0.3))
-    assert weak.startswith("Highest-ranked, not significant: ")
+    assert weak.startswith("Weak: ")
     inside = replace(FOUND, value=0.05, interval=(-0.1, 0.2), q=0.3)
     assert sentence(inside).startswith("Not found: ") and "not beyond 100 matched feature sets" in sentence(inside)
     assert "no control" in sentence(replace(FOUND, control=None))
