@@ -35,12 +35,16 @@ def convert(
 ) -> None:
     """Write a store of activations in another layout; SOURCE stays as it is.
 
-    csc is the fastest to read: csc_indptr.npy, csc_rows.npy and csc_values.npy, memory-mapped. zarr is one
-    array of features × rows, transposed_activations.zarr. sparse-files is neuron_0000/idxs.npy and acts.npy, and so on.
-    SOURCE may also have the batches of older scripts: activations/batch_0000.zarr, metadata/batch_0000.parquet,
-    conversion_metadata.json. Tables that lie beside a store go along. TARGET is there once it is whole.
+    csc is the fastest to read: csc_indptr.npy, csc_rows.npy and csc_values.npy,
+    memory-mapped. zarr is one array of features × rows,
+    transposed_activations.zarr. sparse-files is neuron_0000/idxs.npy and
+    acts.npy, and so on. SOURCE may also have the batches of older scripts:
+    activations/batch_0000.zarr, metadata/batch_0000.parquet,
+    conversion_metadata.json. Tables that lie beside a store go along. TARGET is
+    there once it is whole.
 
-    [dim]saeflow store convert demo layer-17 --layer 17 --to zarr  ·  saeflow store convert old store --to csc[/dim]
+    [dim]saeflow store convert demo layer-17 --layer 17 --to zarr
+    saeflow store convert old store --to csc[/dim]
     """
     store, origin = _source(source, layer, backend)
     warn(store.passed_over)
@@ -68,12 +72,16 @@ def precompute(
 ) -> None:
     """Compute the statistics of a store that was made elsewhere, and write them beside its columns.
 
-    features.parquet: count, density, mean, maximum, quantiles, histogram, IDF and strongest rows of each feature.
-    histograms.parquet: a histogram of halvings of its maximum. coactivation.parquet: the features that fire with it.
-    idf.parquet: how rare each token is. With --sae neighbours.parquet: similar directions. With --sae and --model
-    influences.parquet: the 100 tokens that each feature promotes and suppresses most. Studies have all of this already.
+    features.parquet: count, density, mean, maximum, quantiles, histogram, IDF
+    and strongest rows of each feature. histograms.parquet: a histogram of
+    halvings of its maximum. coactivation.parquet: the features that fire with
+    it. idf.parquet: how rare each token is. With --sae neighbours.parquet:
+    similar directions. With --sae and --model influences.parquet: the 100 tokens
+    that each feature promotes and suppresses most. Studies have all of this
+    already.
 
-    [dim]saeflow store precompute store  ·  saeflow store precompute store --sae saes/17 --model models/gemma[/dim]
+    [dim]saeflow store precompute store
+    saeflow store precompute store --sae saes/17 --model models/gemma[/dim]
     """
     from core.features.precompute import Weights, precompute  # torch: a second or two
     from core.lm.loading import load_model

@@ -17,8 +17,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="""Where does a concept live in a vision-language model?
 
-    A study (a YAML file) goes from samples to a report: captured activations, one sparse autoencoder a layer, seven
-    analyses. Everything is cached: run the same command again and only what is missing is made.
+    A study (a YAML file) goes from samples to a report: captured activations,
+    one sparse autoencoder a layer, seven analyses. Everything is cached: run the
+    same command again and only what is missing is made.
 
     [bold]First steps[/bold]:  saeflow plan demo  ·  saeflow run demo  ·  saeflow serve""",
 )

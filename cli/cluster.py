@@ -23,9 +23,11 @@ def check(
 ) -> None:
     """Try a profile: SLURM's commands, job scripts, what of your own would change a job, and one small job per pool.
 
-    Two small jobs are run, one a pool: do they see the workspace, the modules, Prefect, MLflow, a GPU?
+    Two small jobs are run, one a pool: do they see the workspace, the modules,
+    Prefect, MLflow, a GPU?
 
-    [dim]saeflow cluster check durham-ncc  ·  saeflow cluster check durham-ncc --wait 0 asks sbatch alone[/dim]
+    [dim]saeflow cluster check durham-ncc
+    saeflow cluster check durham-ncc --wait 0 asks sbatch alone[/dim]
     """
     from flows.slurm.check import check_login_node, check_submission, orders
     from flows.slurm.job import example_script

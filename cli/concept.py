@@ -8,7 +8,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="""Look for a concept in labelled sentences: which features of which SAEs respond to it.
 
-    [dim]saeflow concept scan aggression --study demo  ·  saeflow concept top aggression
+    [dim]saeflow concept scan aggression --study demo
+    saeflow concept top aggression
     saeflow concept registry --saelens --model gemma-2-2b --width 16k
     saeflow concept draft bravery --endpoint http://127.0.0.1:8000/v1 --model NAME[/dim]""",
 )

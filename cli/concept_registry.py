@@ -58,12 +58,15 @@ def registry(
 ) -> None:
     """Write down which SAEs of a model there are: a registry, which a scan takes its SAEs from.
 
-    A registry is a YAML file with one line per SAE: key, layer, site, width, L0, format, path or hub place, and its
-    Neuronpedia id. Say where the SAEs are to come from, look at the table, then write it with --out; add, remove or
-    change lines as you like, and let --check hold it against the files before a scan does.
+    A registry is a YAML file with one line per SAE: key, layer, site, width, L0,
+    format, path or hub place, and its Neuronpedia id. Say where the SAEs are to
+    come from, look at the table, then write it with --out; add, remove or change
+    lines as you like, and let --check hold it against the files before a scan
+    does.
 
     [dim]saeflow concept registry --saelens --model gemma-2-2b --width 16k --out gemma.yaml
-    saeflow concept registry --folder my-saes --out mine.yaml  ·  saeflow concept registry --study demo
+    saeflow concept registry --folder my-saes --out mine.yaml
+    saeflow concept registry --study demo
     saeflow concept registry --check gemma.yaml --model-folder hub:google/gemma-2-2b[/dim]
     """
     _refuse_several(

@@ -56,8 +56,9 @@ def scan(
 ) -> None:
     """Look for a concept in every feature of every SAE of a registry; only what is missing is made.
 
-    Sentences with a strength of 0 to 3 are run through the model once, encoded by each SAE, and all features are ranked
-    by how they go with the strength: chosen on one half of the sentences, scored on the other.
+    Sentences with a strength of 0 to 3 are run through the model once, encoded
+    by each SAE, and all features are ranked by how they go with the strength:
+    chosen on one half of the sentences, scored on the other.
 
     [dim]saeflow concept scan aggression --study demo
     saeflow concept scan my-concept.yaml --registry gemma-2-2b-res-16k[/dim]

@@ -23,7 +23,8 @@ def convert_config(
 ) -> None:
     """Rewrite an old configs/config.yaml as a study; keys without a place here are named in its first lines.
 
-    [dim]saeflow convert-config configs/config.yaml --out my-study.yaml  ·  saeflow plan my-study.yaml[/dim]
+    [dim]saeflow convert-config configs/config.yaml --out my-study.yaml
+    saeflow plan my-study.yaml[/dim]
     """
     from core.legacy.config_file import convert_config as convert
 

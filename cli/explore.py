@@ -42,16 +42,20 @@ def explore(
 ) -> None:
     """Serve the features of studies that have run: what fires where, how it goes with the concept, what people call it.
 
-    [dim]saeflow explore  ·  saeflow explore demo --layer 17  ·  saeflow explore demo demo+sae.k=32 --port 0[/dim]
+    [dim]saeflow explore
+    saeflow explore demo --layer 17
+    saeflow explore demo demo+sae.k=32 --port 0[/dim]
 
-    Then, in another shell:
+    Open the address that is printed in a browser. Programs ask the same server,
+    in another shell:
 
       L=http://127.0.0.1:4300/studies/demo/layers/17
       curl "$L/features?sort=-association"
       curl "$L/features/42"
       curl "$L/activations/42?sort=-value"
 
-    GET /openapi.json lists every address; docs/explorer.md shows them with their answers.
+    GET /openapi.json lists every address; docs/explorer.md shows them with their
+    answers.
     """
     gc.disable()  # what is imported stays: no search for garbage, now or later
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # requests run side by side already: a third of the CPU time

@@ -29,10 +29,13 @@ def export(
 ) -> None:
     """Write captured layers as float32 matrices, one row a token, beside a table of the tokens.
 
-    FOLDER gets layer_17.npy (.parquet, .zarr) and so on, tokens.parquet and index.json; row i is the same token in all.
-    Read it with NumPy, polars, pandas or zarr. A study takes its rows from it with --set capture.precomputed=FOLDER.
+    FOLDER gets layer_17.npy (.parquet, .zarr) and so on, tokens.parquet and
+    index.json; row i is the same token in all. Read it with NumPy, polars,
+    pandas or zarr. A study takes its rows from it with
+    --set capture.precomputed=FOLDER.
 
-    [dim]saeflow export demo 17 rows  ·  saeflow export demo 0-33 rows --format parquet[/dim]
+    [dim]saeflow export demo 17 rows
+    saeflow export demo 0-33 rows --format parquet[/dim]
     """
     settings = read_settings()
     seen = survey(open_study(study, set_ or ()), settings.workspace)

@@ -48,10 +48,13 @@ app = typer.Typer(
     no_args_is_help=True,
     help="""Look at a feature: what it fires on, what it goes with, and which others are like it.
 
-    [dim]saeflow feature overview 17 --layer 8  ·  saeflow feature sweep 17 --layer 8 --family profession
-    saeflow feature search "a woman sings" --layer 8  ·  saeflow feature top 17 --layer 8 --server http://127.0.0.1:4300[/dim]
+    [dim]saeflow feature overview 17 --layer 8
+    saeflow feature sweep 17 --layer 8 --family profession
+    saeflow feature search "a woman sings" --layer 8
+    saeflow feature top 17 --layer 8 --server http://127.0.0.1:4300[/dim]
 
-    With --server the answers come from an explorer that runs (`saeflow explore`), with its study and layer by default.
+    With --server the answers come from an explorer that runs (`saeflow
+    explore`), with its study and layer by default.
     """,
 )
 
@@ -101,8 +104,9 @@ def sweep(
 ) -> None:
     """Its mean activation by value of an attribute of the images, with 95 % intervals.
 
-    Without --intervene this is observation: nothing is varied. With it, the attribute of each test image (or a word of
-    its caption) is varied, everything else is fixed, and the model runs again.
+    Without --intervene this is observation: nothing is varied. With it, the
+    attribute of each test image (or a word of its caption) is varied, everything
+    else is fixed, and the model runs again.
 
     [dim]saeflow feature sweep 57 -l 8 --family mood --intervene
     saeflow feature sweep 57 -l 8 --intervene --word woman --with man --with person[/dim]
@@ -134,7 +138,8 @@ def heatmap(
 ) -> None:
     """Its mean activation by two attributes at once, with the images of each cell.
 
-    Without --intervene this is observation: nothing is varied. With it, both attributes of each test image are varied.
+    Without --intervene this is observation: nothing is varied. With it, both
+    attributes of each test image are varied.
     """
     question: Question = Heatmap(feature=feature, x=x, y=y, language=language, where=where)
     if intervene:
@@ -216,8 +221,9 @@ def investigate(
 ) -> None:
     """Ask everything of one feature, and write a dossier: hypotheses, evidence for and against, a proposed label.
 
-    What fires it, the tokens it promotes, what it goes with, what changes it when scenes are varied, and what taking it
-    out does to the concept's word. The model runs; minutes on two cores.
+    What fires it, the tokens it promotes, what it goes with, what changes it
+    when scenes are varied, and what taking it out does to the concept's word.
+    The model runs; minutes on two cores.
 
     [dim]saeflow feature investigate 57 --layer 8 --out feature-57.md[/dim]
     """

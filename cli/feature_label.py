@@ -15,9 +15,11 @@ app = typer.Typer(
     no_args_is_help=True,
     help="""What people call features. A label belongs to one SAE: one that is trained again has none.
 
-    [dim]saeflow feature label set 57 "women" --layer 8  ·  saeflow feature label export labels.json[/dim]
+    [dim]saeflow feature label set 57 "women" --layer 8
+    saeflow feature label export labels.json[/dim]
 
-    With --server they are an explorer's; who says so is still the user of this machine, unless --author names another.
+    With --server they are an explorer's; who says so is still the user of this
+    machine, unless --author names another.
     """,
 )
 

@@ -29,8 +29,9 @@ def search(
 ) -> None:
     """Which features fire on a text, a picture, or both: how strongly, and on which token most.
 
-    The study's model runs once, and reads the text as it read the study's captions: the same instruction and template,
-    the same rows. A feature's rows are those of the text and picture in which it is active.
+    The study's model runs once, and reads the text as it read the study's
+    captions: the same instruction and template, the same rows. A feature's rows
+    are those of the text and picture in which it is active.
 
     [dim]saeflow feature search "a woman sings" --layer 8 --segment caption
     saeflow feature search --picture photo.png --layer 8[/dim]

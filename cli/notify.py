@@ -18,9 +18,11 @@ def notify(
 ) -> None:
     """Send word at milestones: a study started, a stage done, something failed, a study finished. Off by default.
 
-    The address is kept, encrypted, by the Prefect server: that of `saeflow serve`, or what PREFECT_API_URL names.
+    The address is kept, encrypted, by the Prefect server: that of `saeflow
+    serve`, or what PREFECT_API_URL names.
 
-    [dim]saeflow notify 'mailtos://me:password@smtp.example.org?to=me@example.org'  ·  saeflow notify --off[/dim]
+    [dim]saeflow notify 'mailtos://me:password@smtp.example.org?to=me@example.org'
+    saeflow notify --off[/dim]
     """
     from cli.servers import adopt, served_api
 

@@ -48,7 +48,9 @@ def run(
 ) -> None:
     """Run a study to its report; only what is missing is made.
 
-    [dim]saeflow run demo  ·  saeflow run demo --set sae.k=32  ·  saeflow run my-study.yaml --cluster local[/dim]
+    [dim]saeflow run demo
+    saeflow run demo --set sae.k=32
+    saeflow run my-study.yaml --cluster local[/dim]
     """
     settings = read_settings()
     opened = open_study(study, set_ or ())
