@@ -51,11 +51,9 @@ def explore(
 
       L=http://127.0.0.1:4300/studies/demo/layers/17
       curl "$L/features?sort=-association"
-      curl "$L/features/42"
       curl "$L/activations/42?sort=-value"
 
-    GET /openapi.json lists every address; docs/explorer.md shows them with their
-    answers.
+    GET /openapi.json lists every address; docs/explorer.md shows their answers.
     """
     gc.disable()  # what is imported stays: no search for garbage, now or later
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # requests run side by side already: a third of the CPU time

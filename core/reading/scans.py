@@ -71,7 +71,8 @@ class OpenedScan:
     @cached_property
     def saes(self) -> Mapping[str, Mapping[str, Any]]:
         """What the registry declares of each SAE that was ranked, by key."""
-        return {one["key"]: one for one in self.unit.recipe["saes"]}
+        manifests = map(self.store.manifest, self.unit.inputs["scanned"])
+        return {one["key"]: one for one in (manifest["unit"]["recipe"]["entry"] for manifest in manifests)}
 
     def scanned(self, key: str) -> ScannedSAE:
         """The activations of one SAE.
