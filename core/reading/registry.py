@@ -14,7 +14,7 @@ def registry_of(study: OpenedStudy) -> Registry:
     """
     model = study.config["model"].get("path")
     if model is None or not study.layers:
-        why = "its model is made by a factory" if model is None else "it has no SAE yet"
+        why = "its model is made by a factory" if model is None else "its run has made no SAE yet"
         raise BadInput(f"registry: study {study.title}: {why}; name another study or a file")
     return Registry(model=str(model), entries=tuple(entries_of(study)))
 
