@@ -1,0 +1,1 @@
+"""What features mean: their examples, explanations by several explainers, scores, embeddings, and the catalogue."""
