@@ -1,1 +1,1 @@
-"""Chat models behind OpenAI-compatible endpoints and on this machine: many questions, asked within a budget, answers kept."""
+"""Chat models behind OpenAI-compatible endpoints and on this machine: asked within a budget, answers kept."""

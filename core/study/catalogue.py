@@ -1,4 +1,4 @@
-"""The sections of a feature catalogue: which features, who explains them, who scores the explanations, and embeddings."""
+"""The sections of a feature catalogue: its features, who explains them, who scores that, and embeddings."""
 
 from typing import Annotated, Literal, Self
 
@@ -141,7 +141,7 @@ class CatalogueConfig(Section):
     """Which features."""
     examples: ExampleConfig = ExampleConfig()
     """Examples."""
-    profiles: dict[Name, ChatProfile] = {}
+    profiles: dict[Name, ChatProfile] = Field(default_factory=dict)
     """Chat endpoints by name."""
     explainers: Annotated[tuple[Explainer, ...], Field(min_length=1)] = (
         Explainer(name="words", kind="enriched_words"),
@@ -150,7 +150,7 @@ class CatalogueConfig(Section):
     """Who explains."""
     scorers: tuple[Scorer, ...] = (Scorer(name="embedding", kind="embedding"),)
     """How explanations are scored."""
-    embedders: Annotated[dict[Name, EmbedderConfig], Field(min_length=1)] = {"embedder": EmbedderConfig()}
+    embedders: dict[Name, EmbedderConfig] = Field(default_factory=lambda: {"embedder": EmbedderConfig()}, min_length=1)
     """Embedders by name; the first one is used where one is needed."""
     bootstrap: Positive = 1000
     """Resamples of features behind each interval."""
