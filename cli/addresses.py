@@ -35,7 +35,7 @@ class Addresses:
         words = [f"{one.name} {one.url}" for one in both if one.state == "up"]
         words += [f"{one.name} {one.url} does not answer" for one in both if one.state == "silent"]
         missing = [f"{one.name}: {one.url}" for one in both if one.state == "not served"]
-        return " · ".join([*words, *([f"make serve   ({' · '.join(missing)})"] if missing else [])])
+        return " · ".join([*words, *([f"not running; `make serve` starts {' · '.join(missing)}"] if missing else [])])
 
     def rebased(self, link: str) -> str:
         """A link into MLflow's pages, on training runs; they may have been on another port when it was written."""

@@ -82,7 +82,7 @@ class LiveTable:
             if done > before and (done == len(units) or now - told > _LINE_EVERY_S):
                 self._told[stage] = (now, done)
                 whole = self._whole_left()
-                console.print(" ".join(part for part in row if part) + (f"   whole run: {whole}" if whole else ""))
+                console.print(_line(row, whole), highlight=False)
 
     def _table(self) -> Table:
         table = Table(title=self._message or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
@@ -141,3 +141,16 @@ class LiveTable:
             f"{unit.name or unit.step} {100 * lease.done // lease.total if lease.total else 0}%"
             for unit, lease in self._running(units)[:4]
         )
+
+
+def _line(row: tuple[str, ...], whole: str) -> str:
+    """`train_sae 3/34 units · 12/min · 150 s left · now: 17 40% · whole run: about 8 min left`."""
+    stage, done, rate, left, now = row
+    parts = (
+        f"{stage} {done} units",
+        rate,
+        left and f"{left} left",
+        now and f"now: {now}",
+        whole and f"whole run: {whole}",
+    )
+    return " · ".join(part for part in parts if part)

@@ -58,11 +58,10 @@ def _plan_table(plan: Plan, found: Look, settings: Settings, cluster: str) -> Ta
     for stage, units in plan.stages.items():
         cached = [unit for unit in units if unit.artifact in found.whole]
         older = sum(_other_revision(unit, settings) for unit in cached)
-        where = " + ".join(sorted({STEPS[unit.step].needs for unit in units}))
+        pools = " + ".join(sorted({STEPS[unit.step].needs for unit in units}))
+        where = cluster if cluster == "threads" else f"{cluster}: {pools}"  # threads have no pools
         missing = len(units) - len(cached)
-        table.add_row(
-            stage, str(len(units)), str(len(cached)), str(missing or ""), str(older or ""), f"{cluster}: {where}"
-        )
+        table.add_row(stage, str(len(units)), str(len(cached)), str(missing or ""), str(older or ""), where)
     return table
 
 

@@ -1,6 +1,7 @@
 """MLflow's SQLite database: made whole or not at all."""
 
 import fcntl
+import logging
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def make_tracking_database(uri: str, artifact_root: Path) -> None:
         return
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # seconds, which others need not pay
 
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of each table's making
     place.parent.mkdir(parents=True, exist_ok=True)
     making = place.with_name(f".{place.name}.making")
     with place.with_name(".tracking.lock").open("w") as lock:

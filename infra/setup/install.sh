@@ -6,6 +6,8 @@ PYTHON=${PYTHON:-python3}
 TORCH=${TORCH:-auto}
 TORCH_VERSION=$(sed -n 's/^torch==//p' infra/setup/constraints.txt)
 began=$SECONDS
+QUIET=-q
+[ -t 2 ] && QUIET= # in a terminal, uv shows what it downloads
 
 say() { echo "saeflow setup: $*"; }
 fail() { say "$*" >&2; exit 1; }
@@ -19,7 +21,6 @@ command -v "$PYTHON" >/dev/null || fail "python3 is missing; type: sudo apt-get 
 
 [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
 "$VENV/bin/python" -m pip install -q --disable-pip-version-check uv
-say "downloading and installing packages …"
 
 # Without a GPU the CPU build will do: 0.2 GB instead of 5.6 GB. A wheel on disk (pip's own find-links) comes first.
 install_cpu_torch() {
@@ -28,6 +29,7 @@ install_cpu_torch() {
 }
 install_any_torch() { "$VENV/bin/python" -m pip install -q "torch==$TORCH_VERSION"; }
 if ! "$VENV/bin/python" -c "import importlib.metadata as m; assert m.version('torch').startswith('$TORCH_VERSION')" 2>/dev/null; then
+  say "downloading torch, the largest package …"
   case "$TORCH" in
     cuda) install_any_torch ;;
     cpu) install_cpu_torch || fail "no CPU build of torch $TORCH_VERSION can be reached; try: make TORCH=cuda setup" ;;
@@ -35,8 +37,9 @@ if ! "$VENV/bin/python" -c "import importlib.metadata as m; assert m.version('to
     *) fail "TORCH=$TORCH is unknown; choose auto, cpu or cuda" ;;
   esac
 fi
+say "downloading and installing the other packages …"
 # Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would compile all it imports: compiled now.
-"$VENV/bin/uv" pip install -q ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} --python "$VENV/bin/python" -r requirements.txt
+"$VENV/bin/uv" pip install $QUIET ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} --python "$VENV/bin/python" -r requirements.txt
 "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps --no-build-isolation -e . 2>/dev/null ||
   "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps -e .
 [ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || "$VENV/bin/python" -m compileall -q core tasks flows cli explorer saeflow

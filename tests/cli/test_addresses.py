@@ -61,7 +61,9 @@ def test_the_ports_of_a_running_serve_are_told_and_links_lead_there(
 
 
 def test_without_one_the_usual_ports_are_what_make_serve_would_take(served: Settings) -> None:
-    assert addresses(served).words == "make serve   (Prefect: http://127.0.0.1:4200 · MLflow: http://127.0.0.1:5000)"
+    assert addresses(served).words == (
+        "not running; `make serve` starts Prefect: http://127.0.0.1:4200 · MLflow: http://127.0.0.1:5000"
+    )
 
 
 def test_a_note_that_a_kill_left_behind_is_not_believed(served: Settings, mlflow: str) -> None:
