@@ -26,7 +26,7 @@ test: check ## Lint, types, import contracts, all tests; FAST=1: only tests that
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not endings and not slow"
 else
 test: check
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --no-loadscope-reorder --durations=15 # four: servers and SLURM mostly wait
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 5 --no-loadscope-reorder --durations=15 # five: servers and SLURM mostly wait
 endif
 
 endings: setup ## Every way a run ends, at every place; half an hour

@@ -33,12 +33,9 @@ _SLURM = "tests/slurm/"
 _CHAOS = "tests/chaos/"
 _CAPTIONER = "tests/core/data/test_captioner.py"
 _STUDY_ON_SLURM = "tests/slurm/test_study.py"
-_OF_SERVE = "tests/chaos/test_endings_of_serve.py"  # makes the mini study, which those before it fetch late
 _FIRST = (
     _STUDY_ON_SLURM,
     _SLURM,
-    "tests/chaos/test_kill.py",
-    _OF_SERVE,
     _CHAOS,
     _CAPTIONER,
     "tests/flows/test_serve.py",

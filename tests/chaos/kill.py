@@ -8,6 +8,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from core.report.write import without_provenance
+from tasks.tracking_database import sqlite_url
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +87,21 @@ def differences(one: Path, other: Path, left_out: Collection[str] = ()) -> list[
     first, second = contents(one), contents(other)
     unequal = [ref for ref in sorted(first.keys() | second.keys()) if first.get(ref) != second.get(ref)]
     return [ref for ref in unequal if ref.partition("/")[0] not in left_out]
+
+
+def left_open(workspace: Path, experiment: str) -> list[str]:
+    """What MLflow and Prefect still show as going on once no run does: runs by name, and checkpoints that were left."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(sqlite_url("sqlite", workspace / "mlflow.db"))
+    known = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([known.experiment_id], max_results=500)
+    found = [str(run.info.run_name) for run in runs if run.info.status not in ("FINISHED", "KILLED")]
+    with sqlite3.connect(workspace / "prefect" / "prefect.db") as database:
+        for table in ("flow_run", "task_run"):
+            asked = f"select name from {table} where state_type not in ('COMPLETED', 'CRASHED', 'FAILED', 'CANCELLED')"
+            found += [str(name) for (name,) in database.execute(asked)]
+    return found + [path.name for path in (workspace / "artifacts").glob("*/.*") if path.name.endswith(".checkpoint")]
 
 
 def torment(study: Sequence[str], harsh: Path, moments: list[float]) -> None:

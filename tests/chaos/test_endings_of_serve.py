@@ -1,6 +1,6 @@
 """However `saeflow serve` ends, and its runs: nothing is left running, and no slot of a deployment is held.
 
-`make test` has the kill -9; the slots are held in `make endings`.
+All of it is in `make endings`: tests/flows/test_serve.py and test_left_running.py have what needs no second `serve`.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.chaos.endings import Serve, end_at_once
 from tests.chaos.scene import Scene
 from tests.databases import CopyDatabases
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.endings]
 
 
 @pytest.fixture
@@ -22,7 +22,6 @@ def served(mini_workspace: Path, tmp_path: Path, copy_databases: CopyDatabases) 
     return serve
 
 
-@pytest.mark.endings
 def test_its_runs_end_before_its_servers_and_a_third_run_starts(served: Serve) -> None:
     served.train_at(["threads"])
     served.end_one("threads", "kill-run")

@@ -11,7 +11,7 @@ import pytest
 
 from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
 from flows.slurm import commands
-from tests.chaos.kill import contents, kill_family
+from tests.chaos.kill import contents, kill_family, left_open
 from tests.databases import CopyDatabases
 from tests.flows.commands import FEWER, environment, latest_report, saeflow
 from tests.flows.surroundings import ODD_NAME, hostile
@@ -64,6 +64,7 @@ def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
     assert [ref for ref in differ if not ref.startswith("report/")] == []  # the report names what was left out
     assert sum(ref.startswith("train_sae/") for ref in on_slurm) == 4
     assert commands.my_jobs() == []
+    assert left_open(workspace, "saeflow-mini") == [], "what the kill left open is closed at resume"
 
     asked = hours_by_stage(read(ledger_path(workspace, "mini"), JobCost))
     first = {"prepare", "capture", "extract_layer", "train_sae", "index_features", "rank_features", "describe_features"}
