@@ -28,10 +28,10 @@ def draft(
     from cli.drafting import Session
     from core.concepts.chat_endpoint import ChatEndpoint
     from core.concepts.sentence_file import SentenceFile
-    from core.planning.concept_file import find_concept, load_scan, sentences_path
+    from core.planning.concept_file import CONCEPT_FILES, sentences_path
 
-    path = find_concept(trait, [started_in(), CONCEPTS])
-    concept = load_scan(path)
+    path = CONCEPT_FILES.find(trait, [started_in(), CONCEPTS])
+    concept = CONCEPT_FILES.load(path)
     file = SentenceFile.open(sentences_path(concept, path))
     key = os.environ.get(KEY_VARIABLE) or None
     chat = ChatEndpoint(endpoint, model, key)

@@ -123,7 +123,7 @@ def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
     workspace = read_settings().workspace
     rows = [
         (one["key"], _title(one), _time(one["time"]), one["scan"]["language"], _state(workspace, one))
-        for one in workspace.scan_records()
+        for one in workspace.scans.all()
     ]
     table = pl.DataFrame(rows, schema=["key", "scan", "time", "language", "state"], orient="row")
     lines = () if rows else ("None yet; `saeflow concept scan aggression --study NAME` runs one.",)

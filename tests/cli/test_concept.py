@@ -18,7 +18,7 @@ from cli.drafting import Session
 from core.concepts.chat_endpoint import TRIES, ChatEndpoint, MalformedAnswer
 from core.concepts.sentence_file import SentenceFile
 from core.errors import BadInput
-from core.planning.concept_file import load_scan
+from core.planning.concept_file import CONCEPT_FILES
 from core.study.scan import ConceptConfig
 from tests.cli.fake_endpoint import FakeEndpoint, Reply, fake_endpoint, scenes
 from tests.flows.commands import PROJECT, environment, saeflow_here
@@ -187,7 +187,7 @@ def concept_file(folder: Path) -> Path:
     """A concept of its own, without sentences yet."""
     path = folder / "calm.yaml"
     path.write_text("name: calm\ndescription: Calm is calm.\nsentences: calm.csv\n", "utf-8")
-    assert load_scan(path).model_dump(include=set(ConceptConfig.model_fields)) == CONCEPT.model_dump()
+    assert CONCEPT_FILES.load(path).model_dump(include=set(ConceptConfig.model_fields)) == CONCEPT.model_dump()
     return path
 
 
