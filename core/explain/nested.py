@@ -10,7 +10,7 @@ from jaxtyping import Int, Num
 
 
 def list_column(
-    values: "Num[np.ndarray, ' n'] | Mapping[str, Num[np.ndarray, ' n']]",
+    values: "Num[np.ndarray, ' n'] | pl.Series | Mapping[str, Num[np.ndarray, ' n']]",
     lengths: Int[np.ndarray, " rows"],
     dtype: Any,
 ) -> pl.Series:
@@ -19,7 +19,7 @@ def list_column(
         parts = [pa.array(part) for part in values.values()]
         flat = pa.StructArray.from_arrays(parts, names=list(values))
     else:
-        flat = pa.array(values)
+        flat = values.to_arrow(compat_level=pl.CompatLevel.oldest()) if isinstance(values, pl.Series) else pa.array(values)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     column = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets), flat))
     assert isinstance(column, pl.Series)
