@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from core.store.artifacts import Artifact
 from core.store.steps import StepSpec, stage_of
 from core.store.units import Unit
 
@@ -37,8 +36,3 @@ def in_stages(units: Iterable[Unit]) -> dict[str, tuple[Unit, ...]]:
         stage = stage_of(unit.step)
         stages[stage] = (*stages.get(stage, ()), unit)
     return stages
-
-
-def only(artifact: Artifact | None, role: str) -> dict[str, tuple[Artifact, ...]]:
-    """One input in a role, or none."""
-    return {} if artifact is None else {role: (artifact,)}

@@ -19,17 +19,18 @@ from core.store.steps import (
 
 @dataclass(frozen=True)
 class LayerArtifacts:
-    """The artefacts that one layer is read from."""
+    """The artefacts that one layer is read from, and what is known of its features beside the index."""
 
     shards: tuple[Artifact, ...]
     table: Artifact
     sae: Artifact
     index: Artifact
     ranking: Artifact | None = None
+    described: Artifact | None = None
 
     @property
     def all(self) -> tuple[Artifact, ...]:
-        """Each of them that is there."""
+        """Each of them that a layer is opened with."""
         return (*self.shards, self.table, self.sae, self.index, *([self.ranking] if self.ranking else []))
 
 
@@ -70,7 +71,8 @@ class Made:
 
     def _sort(self) -> None:
         self.layers = {
-            layer: replace(parts, ranking=self.rankings.get(layer)) for layer, parts in sorted(self.layers.items())
+            layer: replace(parts, ranking=self.rankings.get(layer), described=self.described.get(layer))
+            for layer, parts in sorted(self.layers.items())
         }
 
     def _add(self, artifact: Artifact, unit: Mapping[str, Any]) -> None:

@@ -144,8 +144,7 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there, or a file is damaged.
         """
-        self.layer_artifacts(layer)
-        found = self._made.described.get(layer)
+        found = self.layer_artifacts(layer).described
         return None if found is None else self._whole(found)
 
     def ranking(self, layer: int) -> Path | None:
