@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from core.errors import BadInput
-from core.explain.nested import list_column
+from core.explain.examples import dense_values
 from core.explain.published import read_table, scan_table
 from core.features.influence import PROMOTED
 from core.store.folders import refuse_filled, renamed_into
@@ -192,8 +191,7 @@ def _promoted(promoted: pl.DataFrame, direction: str, words: str, values: str) -
 
 
 def _activations(examples: pl.DataFrame, release: Release) -> pl.DataFrame:
-    values = _dense(examples)
-    rows = examples.with_columns(values.alias("values"))
+    rows = examples.with_columns(dense_values(examples).alias("values"))
     number = pl.concat_str(pl.col("feature_id").cast(pl.String), pl.lit("-"), pl.col("prompt_id").cast(pl.String))
     return rows.select(
         pl.concat_str(pl.lit(f"{release.model}-{release.source}-"), number).alias("id"),
@@ -209,17 +207,6 @@ def _activations(examples: pl.DataFrame, release: Release) -> pl.DataFrame:
         *(pl.lit(None, pl.Float32).alias(name) for name in ("dfaMaxValue", "binMin", "binMax", "binContains")),
         pl.lit(None, pl.Int64).alias("dfaTargetIndex"),
     )
-
-
-def _dense(examples: pl.DataFrame) -> pl.Series:
-    """The activation on every token of each example."""
-    lengths = examples["prompt_tokens"].list.len().to_numpy().astype(np.int64)
-    first = lengths.cumsum() - lengths
-    counts = examples["activation_pairs"].list.len().to_numpy()
-    pairs = examples["activation_pairs"].explode(empty_as_null=False).struct.unnest()
-    dense = np.zeros(int(lengths.sum()), np.float32)
-    dense[np.repeat(first, counts) + pairs["token_position"].to_numpy()] = pairs["activation_value"].to_numpy()
-    return list_column(dense, lengths, pl.List(pl.Float32))
 
 
 def _explanations(main: pl.DataFrame, release: Release) -> pl.DataFrame:
