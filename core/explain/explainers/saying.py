@@ -12,7 +12,7 @@ MAX_TOKENS = 300
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _SAID = re.compile(r"^\W*explanation\s*\W*:\W*(.*)$", re.IGNORECASE | re.MULTILINE)
 _REFUSED = re.compile(
-    r"^\W*(?:i['’]?m sorry|i am sorry|sorry\b|i apologi[sz]e|i can(?:['’]t|not)\b|i(?:['’]m| am) (?:unable|not able)|"
+    r"^\W*(?:i['’]?m sorry|i am sorry|sorry\W+(?:but\W+)?i\b|i apologi[sz]e|i can(?:['’]t|not)\b|i(?:['’]m| am) (?:unable|not able)|"
     r"i won['’]t|as an ai\b|عذرا|عذرًا|آسف|أعتذر|لا أستطيع|لا يمكنني)",
     re.IGNORECASE,
 )
@@ -64,8 +64,9 @@ def read_answer(answer: str) -> tuple[str | None, str | None]:
     spoken = _THOUGHT.sub("", answer).strip()
     if not spoken:
         return None, "empty answer"
-    lines = [line for line in _SAID.findall(spoken) if line.strip()]
-    text = " ".join((lines[-1] if lines else spoken).split()).strip("\"'«»*` ")
+    said = _SAID.findall(spoken)
+    lines = [line for line in said if line.strip()] or ([""] if said else [spoken])
+    text = " ".join(lines[-1].split()).strip("\"'«»*` ")
     if not text:
         return None, "empty answer"
     return (None, f"refused: {shown(text)}") if _REFUSED.match(text) else (text, None)
