@@ -2,48 +2,34 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 
-import polars as pl
-
-from core.activations.tokens import captured_tokens, layer_tokens
-from core.data.known_concepts import THE_CONCEPT
 from core.explain import publishing, vectors
-from core.explain.about import About
-from core.explain.examples import activation_examples
+from core.explain.collected import Folders, about, collected, with_pairs
 from core.explain.explainers import explain
 from core.explain.publishing import CARD, EXAMPLES, EXPLAINED, SCORED, VECTORS, WINDOWS, read, write
 from core.explain.scorers import Judging, score
 from core.explain.table_file import Card, write_file
 from core.explain.tables import ACTIVATION_EXAMPLES
-from core.explain.twins import one_apart, twins
-from core.explain.windows import windows
-from core.features.index import FeatureIndex
-from core.pictures import open_picture
 from core.report.catalogue import write_catalogue_report
-from core.study.catalogue import ExampleConfig, Explainer, Scorer
+from core.study.catalogue import Explainer, Scorer
 from tasks.asking import open_asked, open_embedder
 from tasks.context import Work
-from tasks.layer import analysed_samples
 
 
 def collect_examples(work: Work) -> Mapping[str, float]:
     """Write every prompt in which a block of features fires, and the windows that are shown of them."""
-    recipe, samples = work.recipe, analysed_samples(work)
-    index = FeatureIndex.open(work.input("index"))
-    tokens = layer_tokens(captured_tokens(work.inputs("shards")), work.input("layer"))
-    features, sae_id = recipe["features"], recipe["sae_id"]
-    examples = activation_examples(index, tokens, samples, features, sae_id)
+    examples, shown = collected(work.recipe, _folders(work))
     write_file(work.out / EXAMPLES, examples, ACTIVATION_EXAMPLES, Card())
-    shown = windows(index, tokens, samples, features, ExampleConfig.model_validate(recipe["examples"]), sae_id)
     write(shown, work.out / WINDOWS)
-    return {"features": len(features), "windows": shown.height}
+    return {"features": len(work.recipe["features"]), "windows": shown.height}
 
 
 def explain_features(work: Work) -> Mapping[str, float]:
     """Let one explainer say of each feature of a block what it means."""
     asked, explainer = open_asked(work), Explainer.model_validate(work.recipe["explainer"])
-    found = explain(asked, read(work.input("examples") / WINDOWS), _about(work), explainer, work.progress)
+    found = explain(
+        asked, read(work.input("examples") / WINDOWS), about(work.recipe, _folders(work)), explainer, work.progress
+    )
     write(found, work.out / EXPLAINED)
     told = found["text"].count()
     return {"explanations": told, "without": found.height - told, **(asked.metrics() if asked else {})}
@@ -72,12 +58,11 @@ def score_explanations(work: Work) -> Mapping[str, float]:
     asked = open_asked(work)
     embedder = open_embedder(work) if "embedder" in work.recipe else None
     scorer = Scorer.model_validate({**work.recipe["scorer"], "model": asked and asked.name})
-    shown, about = read(work.input("examples") / WINDOWS), _about(work)
+    shown, known = read(work.input("examples") / WINDOWS), about(work.recipe, _folders(work))
     if scorer.kind == "twins":
-        apart, fired = one_apart(about.samples, THE_CONCEPT), read(work.input("examples") / EXAMPLES)
-        about = replace(about, pairs=twins(apart, fired, shown, about.samples, about.seed))
+        known = with_pairs(known, read(work.input("examples") / EXAMPLES), shown)
     said = read(work.input("explanations") / EXPLAINED)
-    found = score(said, shown, Judging(asked, embedder), about, scorer, work.progress)
+    found = score(said, shown, Judging(asked, embedder), known, scorer, work.progress)
     write(found, work.out / SCORED)
     return {"scores": found.height, **(asked.metrics() if asked else {})}
 
@@ -106,20 +91,6 @@ def report_catalogue(work: Work) -> Mapping[str, float]:
     return {}
 
 
-def _about(work: Work) -> About:
-    """What is known of a block's features beside their examples."""
-    recipe, samples = work.recipe, analysed_samples(work)
-    folder, described = work.input("samples"), work.unit.inputs.get("described")
-    of_features = pl.col("feature").is_in(recipe["features"])
-    promoted = None
-    if described:
-        promoted = read(work.input("described") / "influences.parquet").filter(of_features)
-    return About(
-        recipe["sae_id"],
-        recipe["features"],
-        samples,
-        promoted,
-        (lambda name: open_picture(folder / name)) if "image" in samples.columns else None,
-        seed=recipe["seed"],
-        draws=recipe.get("bootstrap", 0),
-    )
+def _folders(work: Work) -> Folders:
+    """The folders of the unit's inputs by role."""
+    return {role: work.inputs(role) for role in work.unit.inputs}

@@ -79,24 +79,30 @@ EXAMINE_FEATURES = StepSpec(
 )
 REPORT_CONCEPT = StepSpec("report_concept", 5, "cpu", ("core.report.concept",), stage="report")
 
-COLLECT_EXAMPLES = StepSpec(
-    "collect_examples", 1, "cpu", ("core.explain.examples", "core.explain.windows"), stage="examples"
+COLLECT_EXAMPLES = StepSpec("collect_examples", 1, "cpu", ("core.explain.collected",), stage="examples")
+EXPLAIN_FEATURES = StepSpec(
+    "explain_features", 1, "cpu", ("core.explain.explainers", "core.explain.collected"), stage="explain"
 )
-EXPLAIN_FEATURES = StepSpec("explain_features", 1, "cpu", ("core.explain.explainers",), stage="explain")
-EXPLAIN_LOCALLY = StepSpec("explain_locally", 1, "gpu", ("core.explain.explainers", "core.chat.local"), stage="explain")
+EXPLAIN_LOCALLY = StepSpec(
+    "explain_locally",
+    1,
+    "gpu",
+    ("core.explain.explainers", "core.explain.collected", "core.chat.local"),
+    stage="explain",
+)
 EMBED_EXAMPLES = StepSpec("embed_examples", 1, "gpu", ("core.explain.vectors",), stage="embed")
 EMBED_EXPLANATIONS = StepSpec("embed_explanations", 1, "gpu", ("core.explain.vectors",), stage="embed")
 SCORE_EXPLANATIONS = StepSpec(
-    "score_explanations", 1, "cpu", ("core.explain.scorers", "core.explain.twins"), stage="score"
+    "score_explanations", 1, "cpu", ("core.explain.scorers", "core.explain.collected"), stage="score"
 )
 SCORE_LOCALLY = StepSpec(
-    "score_locally", 1, "gpu", ("core.explain.scorers", "core.explain.twins", "core.chat.local"), stage="score"
+    "score_locally", 1, "gpu", ("core.explain.scorers", "core.explain.collected", "core.chat.local"), stage="score"
 )
 PUBLISH_CATALOGUE = StepSpec(
     "publish_catalogue",
     1,
     "cpu",
-    ("core.explain.published", "core.explain.features_table", "core.explain.aggregates"),
+    ("core.explain.publishing",),
     stage="publish",
 )
 REPORT_CATALOGUE = StepSpec("report_catalogue", 1, "cpu", ("core.report.catalogue",), stage="report")

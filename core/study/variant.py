@@ -12,7 +12,8 @@ from typing import Any
 DOT = " · "
 _LONGEST_TITLE, _LONGEST_FOLDER = 60, 80
 _NAMELESS = re.compile(
-    r"(name|description|variant|tracking\..*|sae\.checkpoint_every|capture\.(token_budget|batch_size|checkpoint_every))"
+    r"(name|description|variant|tracking\..*|sae\.checkpoint_every|capture\.(token_budget|batch_size|checkpoint_every)"
+    r"|block|embedders\.[^.]+\.batch|profiles\.[^.]+\.(?!url$|model$|pictures$).*)"
 )
 """Fields that decide how a study is called, kept or how fast it runs, and none of its results."""
 PLACES = ("data.path", "model.path", "capture.precomputed", "sae.pretrained", "sae.beside")
