@@ -10,11 +10,11 @@ from core.chat.counted import Counted
 from core.chat.endpoint import ChatClient
 from core.chat.local import LocalChat
 from core.chat.questions import Asked
-from core.explain.embedder import Embedder, SentenceEmbedder
+from core.errors import BadInput
+from core.explain.embedder import SentenceEmbedder
+from core.store.units import Unit
 from core.store.workspace import Workspace
 from core.study.catalogue import ChatProfile
-from tasks.context import Work
-from tasks.models import device_of
 
 
 def key_of(profile: ChatProfile) -> str | None:
@@ -22,35 +22,44 @@ def key_of(profile: ChatProfile) -> str | None:
     return None if profile.key_from is None else os.environ.get(profile.key_from) or None
 
 
-def open_asked(work: Work) -> Counted | None:
-    """The chat endpoint or local model that answers the unit's questions; null where it asks nobody.
+def open_asked(unit: Unit, workspace: Workspace, run: str, device: str) -> Counted | None:
+    """The chat endpoint or local model that answers a unit's questions; null where it asks nobody.
+
+    Args:
+        unit: of a catalogue.
+        workspace: where answers are kept.
+        run: what a profile's budget is counted for.
+        device: where a local model computes.
 
     Raises:
-        BadInput: the endpoint's address or key cannot be used, or there is no such model.
+        BadInput: the endpoint's address or key cannot be used, or the model is not there.
     """
-    settings: Mapping[str, Any] = work.unit.knobs.get("asked", {})
+    settings: Mapping[str, Any] = unit.knobs.get("asked", {})
     if "profile" in settings:
-        return Counted(_client(work, settings))
-    return Counted(_local(work, settings)) if "folder" in settings else None
+        profile = ChatProfile.model_validate(settings["settings"])
+        return Counted(ChatClient(profile, key_of(profile), workspace.answers, run, settings["profile"]))
+    return Counted(_local(unit, workspace, device)) if "folder" in settings else None
 
 
-def _client(work: Work, settings: Mapping[str, Any]) -> Asked:
-    profile = ChatProfile.model_validate(settings["settings"])
-    answers = Workspace(Path(work.context.workspace)).answers
-    run = work.context.flow_run_id or work.unit.artifact.fingerprint
-    return ChatClient(profile, key_of(profile), answers, run, settings["profile"])
+def _local(unit: Unit, workspace: Workspace, device: str) -> Asked:
+    folder = unit.knobs["asked"]["folder"]
+    if folder is None:
+        (converted,) = unit.inputs["model"]
+        folder = workspace.store.path(converted)
+        if not folder.is_dir():
+            raise BadInput(
+                f"model {unit.recipe['asked']['name']}: is not converted yet; `saeflow catalogue make` does it"
+            )
+    return LocalChat(Path(folder), unit.recipe["asked"]["name"], device=device)
 
 
-def _local(work: Work, settings: Mapping[str, Any]) -> Asked:
-    folder = work.input("model") if settings["folder"] is None else Path(settings["folder"])
-    return LocalChat(folder, work.recipe["asked"]["name"], device=device_of(work))
-
-
-def open_embedder(work: Work) -> Embedder:
-    """The unit's sentence embedder.
+def open_embedder(unit: Unit) -> SentenceEmbedder | None:
+    """A unit's sentence embedder; null where it needs none.
 
     Raises:
         BadInput: it cannot be loaded.
     """
-    settings = work.unit.knobs["embedder"]
-    return SentenceEmbedder(work.recipe["embedder"]["name"], Path(settings["folder"]), settings["batch"])
+    settings = unit.knobs.get("embedder")
+    if settings is None:
+        return None
+    return SentenceEmbedder(unit.recipe["embedder"]["name"], Path(settings["folder"]), settings["batch"])

@@ -2,18 +2,23 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
+from core.chat.counted import Counted
 from core.explain import publishing, vectors
 from core.explain.collected import Folders, about, collected, with_pairs
+from core.explain.embedder import SentenceEmbedder
 from core.explain.explainers import explain
 from core.explain.publishing import CARD, EXAMPLES, EXPLAINED, SCORED, VECTORS, WINDOWS, read, write
 from core.explain.scorers import Judging, score
 from core.explain.table_file import Card, write_file
 from core.explain.tables import ACTIVATION_EXAMPLES
 from core.report.catalogue import write_catalogue_report
+from core.store.workspace import Workspace
 from core.study.catalogue import Explainer, Scorer
 from tasks.asking import open_asked, open_embedder
 from tasks.context import Work
+from tasks.models import device_of
 
 
 def collect_examples(work: Work) -> Mapping[str, float]:
@@ -26,7 +31,7 @@ def collect_examples(work: Work) -> Mapping[str, float]:
 
 def explain_features(work: Work) -> Mapping[str, float]:
     """Let one explainer say of each feature of a block what it means."""
-    asked, explainer = open_asked(work), Explainer.model_validate(work.recipe["explainer"])
+    asked, explainer = _asked(work), Explainer.model_validate(work.recipe["explainer"])
     found = explain(
         asked, read(work.input("examples") / WINDOWS), about(work.recipe, _folders(work)), explainer, work.progress
     )
@@ -37,7 +42,7 @@ def explain_features(work: Work) -> Mapping[str, float]:
 
 def embed_examples(work: Work) -> Mapping[str, float]:
     """Embed the examples that explainers see."""
-    embedder = open_embedder(work)
+    embedder = _embedder(work)
     found = vectors.activation_embeddings(read(work.input("examples") / WINDOWS), embedder, work.progress)
     write(found, work.out / VECTORS)
     card = {"embedder": embedder.name, "revision": embedder.revision, "dimension": embedder.dimension}
@@ -48,15 +53,14 @@ def embed_examples(work: Work) -> Mapping[str, float]:
 def embed_explanations(work: Work) -> Mapping[str, float]:
     """Embed what an explainer said of a block."""
     said = read(work.input("explanations") / EXPLAINED)
-    found = vectors.explanation_embeddings(said, open_embedder(work), work.progress)
+    found = vectors.explanation_embeddings(said, _embedder(work), work.progress)
     write(found, work.out / VECTORS)
     return {"explanations": found.height}
 
 
 def score_explanations(work: Work) -> Mapping[str, float]:
     """Let one scorer score what an explainer said of a block."""
-    asked = open_asked(work)
-    embedder = open_embedder(work) if "embedder" in work.recipe else None
+    asked, embedder = _asked(work), open_embedder(work.unit)
     scorer = Scorer.model_validate({**work.recipe["scorer"], "model": asked and asked.name})
     shown, known = read(work.input("examples") / WINDOWS), about(work.recipe, _folders(work))
     if scorer.kind == "twins":
@@ -89,6 +93,19 @@ def report_catalogue(work: Work) -> Mapping[str, float]:
     """Write report.html and report.md of a catalogue."""
     write_catalogue_report(work.input("tables"), work.recipe["catalogue"], work.out)
     return {}
+
+
+def _asked(work: Work) -> Counted | None:
+    """Who answers the unit's questions; budgets are counted by flow run."""
+    run = work.context.flow_run_id or work.unit.artifact.fingerprint
+    return open_asked(work.unit, Workspace(Path(work.context.workspace)), run, device_of(work))
+
+
+def _embedder(work: Work) -> SentenceEmbedder:
+    """What the unit embeds with."""
+    embedder = open_embedder(work.unit)
+    assert embedder is not None  # its plan names one
+    return embedder
 
 
 def _folders(work: Work) -> Folders:

@@ -89,10 +89,7 @@ def publish(parts: Parts, kinds: Mapping[str, str], draws: int, seed: int, out: 
     for place, one in enumerate(parts.embedded):
         _add(one, f".{one.name}" if place else "", tables, cards)
     write_tables(out, tables, cards)
-    found = aggregates(scores, draws, seed) if scores.height else AGGREGATES.to_frame()
-    write(said, out / EXPLAINED)
-    write(found, out / AGGREGATED)
-    return _summed_up(said, found, out)
+    return sum_up(said, scores, draws, seed, out)
 
 
 def _add(one: Embedded, end: str, tables: dict[str, Rows], cards: dict[str, Card]) -> None:
@@ -130,7 +127,12 @@ def _neighbours(saes: Sequence[tuple[str, Path, Path]]) -> pl.DataFrame:
     return pl.concat(found)
 
 
-def _summed_up(said: pl.DataFrame, found: pl.DataFrame, out: Path) -> dict[str, float]:
+def sum_up(said: pl.DataFrame, scores: pl.DataFrame, draws: int, seed: int, out: Path) -> dict[str, float]:
+    """Write what explainers said, the scores over features and the estimates beside the tables; what the estimates
+    say, by name."""
+    found = aggregates(scores, draws, seed) if scores.height else AGGREGATES.to_frame()
+    write(said, out / EXPLAINED)
+    write(found, out / AGGREGATED)
     told = estimates(found)
     counts = {
         "features": said.select("sae_id", "feature_id").unique().height,

@@ -52,6 +52,16 @@ def survey_opened(config: CatalogueConfig, workspace: Workspace) -> CatalogueSur
     return survey_catalogue(config, catalogue_saes(study, config), workspace)
 
 
+def survey_one(config: CatalogueConfig, workspace: Workspace) -> CatalogueSurvey:
+    """The same of a catalogue of one feature, without the frozen dictionary's.
+
+    Raises:
+        BadInput: the study, the layer or the feature is not there, or what is needed is missing.
+    """
+    saes = catalogue_saes(open_by_name(workspace, config.study), config)
+    return survey_catalogue(config, saes[:1], workspace)
+
+
 def check_profiles(config: CatalogueConfig, units: Iterable[Unit]) -> None:
     """Look at the addresses and keys of the profiles that these units ask; nothing is sent.
 
