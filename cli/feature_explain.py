@@ -41,8 +41,7 @@ def explain(
     ] = None,
     score: Annotated[bool, typer.Option("--score", help="Score the explanations, too.")] = False,
     set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the catalogue; repeatable."),
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one of its fields; repeatable.")
     ] = None,
     as_json: JsonOption = False,
     html: HtmlOption = None,
@@ -86,15 +85,12 @@ def _answer(seen: CatalogueSurvey, units: Sequence[Unit], workspace: Workspace, 
     said = [memory.explained(unit, progress) for unit in units if _EXPLAINS in unit.recipe]
     scores = [memory.scored(unit, open_embedder(unit), progress=progress) for unit in units if _SCORES in unit.recipe]
     told = pl.concat(said).select("explainer", "language", "text", "failure")
-    tables = {
-        "explanations": told,
-        "examples": _examples(memory.examples(seen.plan.stage(COLLECT_EXAMPLES)[0].artifact)[1]),
-    }
+    _, shown = memory.examples(seen.plan.stage(COLLECT_EXAMPLES)[0].artifact)
+    tables = {"explanations": told, "examples": _examples(shown)}
     if scores:
         whole = pl.concat(scores).filter((pl.col("example_kind") == ALL) & (pl.col("language") == ALL))
-        tables["scores"] = whole.select(
-            "explainer", "scorer", "metric", "value", value_low="low", value_high="high", n="n"
-        )
+        columns = ("explainer", "scorer", "metric", "value", "low", "high", "n", "n_failed")
+        tables["scores"] = whole.select(columns).rename({"low": "value_low", "high": "value_high"})
     (sae,) = seen.sources.saes
     return Answer(f"{sae.sae_id}, feature {sae.features[0]}", (), tables)
 
@@ -111,6 +107,5 @@ def _examples(shown: pl.DataFrame) -> pl.DataFrame:
         }
         for row in own.iter_rows(named=True)
     ]
-    return pl.DataFrame(
-        rows, schema={"band": pl.UInt8, "largest": pl.Float64, "example": pl.String, "image": pl.String}
-    )
+    schema = {"band": pl.UInt8, "largest": pl.Float64, "example": pl.String, "image": pl.String}
+    return pl.DataFrame(rows, schema)
