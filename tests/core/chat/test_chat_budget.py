@@ -125,8 +125,8 @@ def test_a_try_that_may_have_been_charged_counts_and_one_that_was_refused_does_n
 
 def _claims_and_ends(cache: Path) -> None:
     profile = ChatProfile(url="http://h/v1", model="m")
-    with AnswerCache.opened(cache) as opened:
-        Spending(opened, "parrot", profile, "run").claim("a key", questions(1)[0])
+    with AnswerCache.opened(cache) as opened, Spending(opened, "parrot", profile, "run") as spending:
+        spending.claim("a key", questions(1)[0])
 
 
 def test_what_an_ended_process_had_reserved_counts_as_spent(tmp_path: Path) -> None:
@@ -135,8 +135,7 @@ def test_what_an_ended_process_had_reserved_counts_as_spent(tmp_path: Path) -> N
     process.start()
     process.join()
     profile = ChatProfile(url="http://h/v1", model="m", budget=Budget(tokens=2 * ONE))
-    with AnswerCache.opened(cache) as opened:
-        spending = Spending(opened, "parrot", profile, "run")
+    with AnswerCache.opened(cache) as opened, Spending(opened, "parrot", profile, "run") as spending:
         claimed = spending.claim("a key", questions(1)[0])
         assert claimed is not None, "nobody else asks it any more"
         assert spending.claim("a key", questions(1)[0]) is None, "this process does"
@@ -145,11 +144,11 @@ def test_what_an_ended_process_had_reserved_counts_as_spent(tmp_path: Path) -> N
 
 def test_a_reservation_of_another_machine_holds_until_its_time_is_up(tmp_path: Path) -> None:
     profile = ChatProfile(url="http://h/v1", model="m")
-    with AnswerCache.opened(tmp_path / "answers.sqlite") as opened:
-        spending = Spending(opened, "parrot", profile, "run")
+    cache = tmp_path / "answers.sqlite"
+    with AnswerCache.opened(cache) as opened, Spending(opened, "parrot", profile, "run") as spending:
         spending.claim("a key", questions(1)[0])
         with opened.transaction() as connection:
-            connection.execute("update under_way set owner = 'elsewhere 1 1.0'")
+            connection.execute("update under_way set owner = 'elsewhere 1 1.0 0'")
         assert spending.claim("a key", questions(1)[0]) is None
         with opened.transaction() as connection:
             connection.execute("update under_way set until = 1.0")
