@@ -2,6 +2,7 @@
 environment."""
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 from core.chat.counted import Counted
 from core.chat.endpoint import ChatClient
 from core.chat.local import LocalChat
-from core.chat.questions import Asked
 from core.errors import BadInput
 from core.explain.embedder import SentenceEmbedder
 from core.store.units import Unit
 from core.store.workspace import Workspace
 from core.study.catalogue import ChatProfile
+from tasks.models import LOADING
+
+_mine = threading.local()
 
 
 def key_of(profile: ChatProfile) -> str | None:
@@ -41,20 +44,26 @@ def open_asked(unit: Unit, workspace: Workspace, run: str, device: str) -> Count
     return Counted(_local(unit, workspace, device)) if "folder" in settings else None
 
 
-def _local(unit: Unit, workspace: Workspace, device: str) -> Asked:
-    folder = unit.knobs["asked"]["folder"]
+def _local(unit: Unit, workspace: Workspace, device: str) -> LocalChat:
+    """The unit's model on this machine, loaded once a thread."""
+    name, folder = unit.recipe["asked"]["name"], unit.knobs["asked"]["folder"]
     if folder is None:
         (converted,) = unit.inputs["model"]
         folder = workspace.store.path(converted)
         if not folder.is_dir():
-            raise BadInput(
-                f"model {unit.recipe['asked']['name']}: is not converted yet; `saeflow catalogue make` does it"
-            )
-    return LocalChat(Path(folder), unit.recipe["asked"]["name"], device=device)
+            raise BadInput(f"model {name}: is not converted yet; `saeflow catalogue make` does it")
+    key = (str(folder), name, device)
+    if getattr(_mine, "chat_key", None) != key:
+        chat = LocalChat(Path(folder), name, device=device)
+        with LOADING:
+            chat.ask(())  # loads the weights
+        _mine.chat, _mine.chat_key = chat, key
+    opened: LocalChat = _mine.chat
+    return opened
 
 
 def open_embedder(unit: Unit) -> SentenceEmbedder | None:
-    """A unit's sentence embedder; null where it needs none.
+    """A unit's sentence embedder, loaded once a thread; null where it needs none.
 
     Raises:
         BadInput: it cannot be loaded.
@@ -62,4 +71,10 @@ def open_embedder(unit: Unit) -> SentenceEmbedder | None:
     settings = unit.knobs.get("embedder")
     if settings is None:
         return None
-    return SentenceEmbedder(unit.recipe["embedder"]["name"], Path(settings["folder"]), settings["batch"])
+    key = (settings["folder"], unit.recipe["embedder"]["name"], settings["batch"])
+    if getattr(_mine, "embedder_key", None) != key:
+        with LOADING:
+            _mine.embedder = SentenceEmbedder(key[1], Path(key[0]), key[2])
+        _mine.embedder_key = key
+    opened: SentenceEmbedder = _mine.embedder
+    return opened

@@ -1,5 +1,6 @@
 """What one run spends on a profile: reserved before a question is sent, settled after, shared by all processes."""
 
+import itertools
 import math
 import os
 import socket
@@ -7,7 +8,8 @@ import sqlite3
 import struct
 import time
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import psutil
 
@@ -24,6 +26,9 @@ _FEWEST_PER_PICTURE = 300
 _MILLION = 1_000_000
 _ROUNDING = 1e-9
 _CLOCK_S = 2.0
+_NUMBERS = itertools.count()
+_HERE: set[str] = set()
+"""Who is asking in this process."""
 
 
 class Spent(Exception):
@@ -100,10 +105,19 @@ class Spending:
     """
 
     def __init__(self, cache: AnswerCache, called: str, profile: ChatProfile, run: str) -> None:
-        """Count in the file of answers, under the profile's name and the run."""
+        """Count in the file of answers, under the profile's name and the run; to be used in a `with` block."""
         self._cache = cache
         self._profile = profile
         self._names = (run, called)
+        self._owner = f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time()} {next(_NUMBERS)}"
+
+    def __enter__(self) -> Self:
+        _HERE.add(self._owner)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Reservations that could not be settled, as on a full disk, are no longer waited for."""
+        _HERE.discard(self._owner)
 
     def claim(self, key: str, question: Question) -> Reply | Claim | None:
         """The answer, if it has come meanwhile; else the right to send the question, or null where it is to be waited:
@@ -126,7 +140,7 @@ class Spending:
                     return None
                 raise over
             until = time.time() + self._profile.timeout + _GRACE_S
-            values = [*self._names, key, tokens, money, _this_process(), until]
+            values = [*self._names, key, tokens, money, self._owner, until]
             columns = "run, profile, key, tokens, money, owner, until"
             added = connection.execute(f"insert into under_way ({columns}) values (?, ?, ?, ?, ?, ?, ?)", values)
             return Claim(int(added.lastrowid or 0), key, bill)
@@ -228,16 +242,16 @@ def _count(connection: sqlite3.Connection, names: tuple[str, str], tokens: int, 
     connection.execute(f"{insert} on conflict (run, profile) do update set {sums}", [*names, tokens, money])
 
 
-def _this_process() -> str:
-    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time()}"
-
-
 def _is_alive(owner: str, until: float) -> bool:
-    """Whether the process of a reservation may still settle it; one of another machine until its time is up."""
-    host, number, started = owner.rsplit(" ", 2)
+    """Whether somebody may still settle a reservation: in this process, while its `with` block lasts; elsewhere, until
+    its time is up or its process has ended."""
+    host, number, started, _ = owner.rsplit(" ", 3)
     if host != socket.gethostname():
         return time.time() < until
+    if int(number) == os.getpid():
+        return owner in _HERE
     try:
-        return bool(abs(psutil.Process(int(number)).create_time() - float(started)) < _CLOCK_S)
+        same = abs(psutil.Process(int(number)).create_time() - float(started)) < _CLOCK_S
     except psutil.NoSuchProcess:
         return False
+    return same and time.time() < until

@@ -62,8 +62,8 @@ class ChatClient(Asked):
             heard = _Heard(replies, len(set(keys)), progress)
             if missing:
                 tries, timeout = self._profile.retries + 1, self._profile.timeout
-                spending = Spending(cache, self._called, self._profile, self._run)
-                with Sender(self._line, tries, timeout) as sender:
+                counted = Spending(cache, self._called, self._profile, self._run)
+                with Sender(self._line, tries, timeout) as sender, counted as spending:
                     try:
                         _Round(sender, spending, self._health, tries).run(missing, self._profile.concurrency, heard)
                     except (BadInput, Spent) as error:

@@ -48,6 +48,8 @@ class LocalChat(Asked):
         """
         if any(question.temperature for question in questions):
             raise ValueError("a local model answers at temperature 0 alone")
+        if not self.pictures and any(isinstance(part, Picture) for one in questions for part in one.parts):
+            raise BadInput(f"model {self._folder}: is sent a picture, and reads text only")
         loaded = self._model()
         texts = [self._prompt(loaded, question) for question in questions]
         lengths = [len(loaded.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
@@ -100,8 +102,6 @@ class LocalChat(Asked):
 def _turns(question: Question, in_parts: bool, apart: bool) -> list[dict[str, Any]]:
     """The messages of a question; models of text take a turn's text as it is, others in parts."""
     parts = question.parts if apart or not question.system else (question.system, *question.parts)
-    if any(isinstance(part, Picture) for part in parts) and not in_parts:
-        raise BadInput("a picture is sent to a model of text only")
     content: Any = "\n\n".join(part for part in parts if isinstance(part, str))
     system: Any = question.system
     if in_parts:
@@ -128,11 +128,10 @@ def _answered(loaded: "LoadedModel", asked: Sequence[tuple[str, Question]]) -> l
     prompts = inputs["attention_mask"].sum(dim=1).tolist()
     replies = []
     for row, prompt, (_, question) in zip(made[:, longest:].tolist(), prompts, asked, strict=True):
-        end = next((index for index, token in enumerate(row) if token in stops), len(row))
-        written = row[: min(end, question.max_tokens)]
-        text = loaded.tokenizer.decode(written, skip_special_tokens=True).strip()
-        failure = "" if text else "the answer is empty"
-        replies.append(Reply(text or None, failure, int(prompt), len(written)))
+        end = next((index for index, token in enumerate(row) if token in stops), question.max_tokens)
+        text = loaded.tokenizer.decode(row[: min(end, question.max_tokens)], skip_special_tokens=True).strip()
+        written = min(end + 1, question.max_tokens)  # the token that ends an answer counts, as endpoints count it
+        replies.append(Reply(text or None, "" if text else "the answer is empty", int(prompt), written))
     return replies
 
 

@@ -1,9 +1,11 @@
 """One request to a chat endpoint, and how it is put again."""
 
+import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -63,7 +65,7 @@ class Sender:
         self._other_name = False
         unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=32)
         times = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_S))
-        self._client = httpx.Client(timeout=times, limits=unbounded)
+        self._client = httpx.Client(timeout=times, limits=unbounded, verify=_certificates())
 
     def __enter__(self) -> Self:
         return self
@@ -121,6 +123,12 @@ class Sender:
             return EndpointWrong(f"{words.who}: wants to be paid first (HTTP 402); top up the account: {told}")
         wrong = status in (404, 405) or status < 400
         return EndpointWrong(message) if wrong else Rejected(message, status)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The certificates that are trusted, read once in a process: that takes longer than most answers."""
+    return httpx.create_ssl_context()
 
 
 def persistently(line: Line, attempt: Callable[[], T], tries: int, pause: Callable[[float], None]) -> T:
