@@ -21,7 +21,7 @@ def stored_schema(declared: pl.Schema, int8: bool) -> pl.Schema:
 def to_bytes(vectors: Float[np.ndarray, "n d"]) -> Int8[np.ndarray, "n d"]:
     """Each vector scaled so that its largest component is ±127, and rounded; its direction is what is kept."""
     largest = np.abs(vectors).max(axis=1, initial=0, keepdims=True)
-    scaled = np.rint(vectors * (127 / np.maximum(largest, np.finfo(np.float32).tiny)))
+    scaled = np.rint(vectors * (127 / np.where(largest > 0, largest, 1)))
     return np.asarray(scaled, np.int8)
 
 
