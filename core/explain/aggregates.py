@@ -35,7 +35,7 @@ AGGREGATES = pl.Schema(
     }
 )
 """One row per SAE (`all`: all trained ones together) × explainer × language of its explanations × scorer × kind of
-example × language of the examples. `mean` to `high` are over the `n` features that have a score, with the interval over
+example × language of the examples. `mean` to `high` are over the `n` features with a score, with the interval over
 features; `n_judged` and `n_failed` count examples. `frozen_…`: the same for features of the frozen dictionary, and the
 `difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided, scores
 exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
@@ -51,12 +51,10 @@ def aggregates(scores: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
     """
     names = ["sae_id", *_KEYS]
     told = scores.with_columns(pl.col(names).cast(pl.String))
-    frozen = told.filter(pl.col("sae_id").str.ends_with(FROZEN)).with_columns(
-        pl.col("sae_id").str.strip_suffix(FROZEN)
-    )
+    frozen = told.filter(pl.col("sae_id").str.ends_with(FROZEN)).with_columns(pl.col("sae_id").str.strip_suffix(FROZEN))
     trained = told.filter(~pl.col("sae_id").str.ends_with(FROZEN))
     every = [pl.concat([part, part.with_columns(sae_id=pl.lit(ALL))]) for part in (trained, frozen)]
-    floor = {key: part for key, part in every[1].group_by(names)}
+    floor = dict(every[1].group_by(names))
     rows = [
         {**dict(zip(names, key, strict=True)), **_row(part, floor.get(key), draws, seed)}
         for key, part in every[0].group_by(names, maintain_order=True)

@@ -25,7 +25,9 @@ _FLOOR = "features of the frozen dictionary"
 def estimates(aggregates: pl.DataFrame) -> tuple[Estimate, ...]:
     """Per explainer and scorer, over all SAEs, kinds and languages of examples: the mean score, with features of the
     frozen dictionary as its control, and then the difference to these. q is over all the mean scores."""
-    whole = aggregates.filter(pl.all_horizontal(pl.col("sae_id", "example_kind", "language") == ALL) & (pl.col("n") > 0))
+    whole = aggregates.filter(
+        pl.all_horizontal(pl.col("sae_id", "example_kind", "language") == ALL) & (pl.col("n") > 0)
+    )
     tested = [row["p"] for row in whole.iter_rows(named=True) if row["p"] is not None]
     q = iter(stats.false_discovery_control(tested)) if tested else iter(())
     return tuple(one for row in whole.iter_rows(named=True) for one in _of_row(row, q, len(tested)))
@@ -39,8 +41,8 @@ def _of_row(row: Mapping[str, Any], q: Iterator[float], family: int) -> Iterator
     whose = f"of {row['explainer']}'s explanations in {spoken} by {row['scorer']}"
     floor = [row[f"frozen_{what}"] for what in ("mean", "low", "high")]
     control = None if None in floor else Control(_FLOOR, *floor)
-    corrected = None if row["p"] is None else float(next(q))
-    unread = f"{row['n_failed']:,} of {row['n_judged'] + row['n_failed']:,} answers could not be read"
+    corrected = None if row["p"] is None or family < 2 else float(next(q))
+    unread = f"the answer could not be read on {row['n_failed']:,} of {row['n_judged'] + row['n_failed']:,} examples"
     yield Estimate(
         name=f"score.{name}",
         quantity=f"mean {_CALLED[row['metric']]} {whose}",
@@ -55,7 +57,7 @@ def _of_row(row: Mapping[str, Any], q: Iterator[float], family: int) -> Iterator
         sides=2,
         p=row["p"],
         q=corrected,
-        family=number_of(family, "explainer × scorer pair"),
+        family=number_of(family, "explainer × scorer pair") if family > 1 else "",
         draws=row["draws"],
         split="",
         answers=True,

@@ -117,7 +117,7 @@ def _questions(
     if scorer.kind in ("detection", "fuzz"):
         ask = detection.questions if scorer.kind == "detection" else fuzz.questions
         return ask(explained, examples, shower, scorer.batch)
-    return (simulation if scorer.kind == "simulation" else intruder).questions(explained, examples, shower)
+    return (simulation.questions if scorer.kind == "simulation" else intruder.questions)(explained, examples, shower)
 
 
 def _embedded(

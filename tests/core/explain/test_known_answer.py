@@ -81,7 +81,7 @@ def test_twins_tell_a_cause_from_what_goes_along_with_it() -> None:
     found = {}
     for kind, windows, known in (("detection", world.windows, world.about), ("twins", world.windows, about)):
         scorer = Scorer(name=kind, kind=kind, profile="judge")  # type: ignore[arg-type]
-        scores = score(both, windows, judging, known, scorer).filter((pl.col("language") == "all"))
+        scores = score(both, windows, judging, known, scorer).filter(pl.col("language") == "all")
         kinds = scores.filter(pl.col("example_kind") == ("all" if kind == "detection" else "colour"))
         found[kind] = dict(kinds.select(pl.col("explainer").cast(pl.String), "value").iter_rows())
     assert found["detection"]["cause"] == found["detection"]["beside"] == 1.0

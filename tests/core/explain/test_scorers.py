@@ -34,7 +34,9 @@ def says(text: str | None, pictures: bool = False) -> FakeRecorder:
     return FakeRecorder(lambda _: Reply(text), pictures)
 
 
-def run(world: Planted, asked: object, kind: str, windows: pl.DataFrame | None = None, features: int = 2) -> pl.DataFrame:
+def run(
+    world: Planted, asked: object, kind: str, windows: pl.DataFrame | None = None, features: int = 2
+) -> pl.DataFrame:
     chosen = world.features[:features]
     said = explanations(chosen, [one.oracle for one in chosen], "oracle")
     windows = world.windows if windows is None else windows
@@ -115,7 +117,9 @@ def test_fuzz_marks_exactly_the_active_tokens_or_as_many_others(world: Planted) 
 
 
 def test_fuzz_leaves_out_what_has_nothing_to_mark(world: Planted) -> None:
-    image_alone = world.windows.with_columns(tokens=pl.lit([], pl.List(pl.String)), values=pl.lit([], pl.List(pl.Float32)))
+    image_alone = world.windows.with_columns(
+        tokens=pl.lit([], pl.List(pl.String)), values=pl.lit([], pl.List(pl.Float32))
+    )
     asked = FakeRuleJudge()
     assert run(world, asked, "fuzz", image_alone).is_empty() and not asked.questions
     assert run(world, asked, "simulation", image_alone).is_empty()
