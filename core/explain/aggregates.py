@@ -19,7 +19,7 @@ _SMOOTH = 5000
 """Of more features than that the interval of a mean is normal: resamples would not fit into memory."""
 _FLOATS = ("mean", "sd", "p05", "p25", "median", "p75", "p95", "low", "high")
 _DIFFERENCE = ("frozen_mean", "frozen_low", "frozen_high", "difference", "difference_low", "difference_high", "p")
-_KEYS = ("explainer", "explanation_language", "scorer", "example_kind", "language", "metric")
+_KEYS = ("explainer", "scorer", "example_kind", "language", "metric")
 AGGREGATES = pl.Schema(
     {
         "sae_id": pl.String(),
@@ -34,11 +34,11 @@ AGGREGATES = pl.Schema(
         "draws": pl.UInt32(),
     }
 )
-"""One row per SAE (`all`: all trained ones together) × explainer × language of its explanations × scorer × kind of
-example × language of the examples. `mean` to `high` are over the `n` features with a score, with the interval over
+"""One row per SAE (`all`: all trained ones together) × explainer × scorer × kind of example × language of
+the examples. `mean` to `high` are over the `n` features with a score, with the interval over
 features; `n_judged` and `n_failed` count examples. `frozen_…`: the same for features of the frozen dictionary, and the
-`difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided, scores
-exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
+`difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided,
+scores exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
 
 
 def aggregates(scores: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:

@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 from scipy import stats
 
-from core.data.languages import LANGUAGE_NAMES
 from core.explain.scorers.judged import ALL
 from core.explain.scorers.measuring import AUROC, BALANCED_ACCURACY, CORRELATION, SHARE
 from core.stats.estimate import Control, Estimate, Source, number_of
@@ -34,11 +33,10 @@ def estimates(aggregates: pl.DataFrame) -> tuple[Estimate, ...]:
 
 
 def _of_row(row: Mapping[str, Any], q: Iterator[float], family: int) -> Iterator[Estimate]:
-    told = {name: row[name] for name in ("explainer", "explanation_language", "scorer")}
+    told = {name: row[name] for name in ("explainer", "scorer")}
     key = {"sae_id": ALL, **told, "example_kind": ALL, "language": ALL}
-    name = f"{row['scorer']}.{row['explainer']}.{row['explanation_language']}"
-    spoken = LANGUAGE_NAMES.get(row["explanation_language"], row["explanation_language"])
-    whose = f"of {row['explainer']}'s explanations in {spoken} by {row['scorer']}"
+    name = f"{row['scorer']}.{row['explainer']}"
+    whose = f"of explanations by {row['explainer']} under {row['scorer']}"
     floor = [row[f"frozen_{what}"] for what in ("mean", "low", "high")]
     control = None if None in floor else Control(_FLOOR, *floor)
     corrected = None if row["p"] is None or family < 2 else float(next(q))

@@ -13,7 +13,7 @@ from core.explain.aggregates import aggregates
 from core.explain.scorers import Judging, score
 from core.explain.twins import one_apart, twins
 from core.study.catalogue import Scorer
-from tests.core.explain.fakes import FakeEmbedder, FakeRecorder, FakeRuleJudge, text_of
+from tests.core.explain.fakes import FakeBagOfWords, FakeRecorder, FakeRuleJudge, text_of
 from tests.core.explain.planted_catalogue import Planted, derangement, explanations
 
 ASKED = ("detection", "fuzz", "simulation", "intruder", "twins")
@@ -46,7 +46,7 @@ def test_what_an_explainer_saw_is_never_scored(world: Planted) -> None:
         text = "\n".join(text_of(one).replace("⟦", "").replace("⟧", "") for one in asked.questions)
         assert not [caption for caption in captions if caption in text]
     embedded = [
-        score(said, one, Judging(embedder=FakeEmbedder()), world.about, Scorer(name="e", kind="embedding"))
+        score(said, one, Judging(embedder=FakeBagOfWords()), world.about, Scorer(name="e", kind="embedding"))
         for one in (leaked, world.windows)
     ]
     assert embedded[0].equals(embedded[1])

@@ -60,7 +60,7 @@ class FakeRecorder:
         return [self._say(question) for question in questions]
 
 
-class FakeEmbedder:
+class FakeBagOfWords:
     """No model: a text is the sum of its words, each a random direction that the word decides."""
 
     name, revision, dimension = "fake-bag-of-words", "0", 256

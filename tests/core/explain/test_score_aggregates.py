@@ -18,7 +18,6 @@ def scores(values: np.ndarray, sae: str = SAE, scorer: str = "detection", failed
             "feature_id": number,
             "sae_id": sae,
             "explainer": "llama",
-            "explanation_language": "en",
             "scorer": scorer,
             "example_kind": "all",
             "language": "all",
@@ -57,7 +56,7 @@ def test_the_sentence_says_score_floor_and_answers_that_could_not_be_read() -> N
     both = pl.concat([scores(normal(0.8, 30, 0), failed=2), scores(normal(0.6, 30, 1), f"{SAE}-frozen")])
     found, gap = estimates(aggregates(both, draws=200, seed=0))
     told = sentence(found)
-    assert told.startswith("Found: mean balanced accuracy of llama's explanations in English by detection, 0.79 [")
+    assert told.startswith("Found: mean balanced accuracy of explanations by llama under detection, 0.79 [")
     assert "beyond features of the frozen dictionary (0.59 [" in told
     assert told.endswith("The answer could not be read on 60 of 1,260 examples.")
     assert sentence(gap).startswith("Measured: difference of the mean balanced accuracy")
