@@ -19,7 +19,7 @@ _SMOOTH = 5000
 """Of more features than that the interval of a mean is normal: resamples would not fit into memory."""
 _FLOATS = ("mean", "sd", "p05", "p25", "median", "p75", "p95", "low", "high")
 _DIFFERENCE = ("frozen_mean", "frozen_low", "frozen_high", "difference", "difference_low", "difference_high", "p")
-_KEYS = ("explainer", "explanation_language", "scorer", "example_kind", "language", "metric")
+_KEYS = ("explainer", "scorer", "example_kind", "language", "metric")
 AGGREGATES = pl.Schema(
     {
         "sae_id": pl.String(),
@@ -34,11 +34,11 @@ AGGREGATES = pl.Schema(
         "draws": pl.UInt32(),
     }
 )
-"""One row per SAE (`all`: all trained ones together) × explainer × language of its explanations × scorer × kind of
-example × language of the examples. `mean` to `high` are over the `n` features that have a score, with the interval over
+"""One row per SAE (`all`: all trained ones together) × explainer × scorer × kind of example × language of
+the examples. `mean` to `high` are over the `n` features with a score, with the interval over
 features; `n_judged` and `n_failed` count examples. `frozen_…`: the same for features of the frozen dictionary, and the
-`difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided, scores
-exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
+`difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided,
+scores exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
 
 
 def aggregates(scores: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
@@ -51,12 +51,10 @@ def aggregates(scores: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
     """
     names = ["sae_id", *_KEYS]
     told = scores.with_columns(pl.col(names).cast(pl.String))
-    frozen = told.filter(pl.col("sae_id").str.ends_with(FROZEN)).with_columns(
-        pl.col("sae_id").str.strip_suffix(FROZEN)
-    )
+    frozen = told.filter(pl.col("sae_id").str.ends_with(FROZEN)).with_columns(pl.col("sae_id").str.strip_suffix(FROZEN))
     trained = told.filter(~pl.col("sae_id").str.ends_with(FROZEN))
     every = [pl.concat([part, part.with_columns(sae_id=pl.lit(ALL))]) for part in (trained, frozen)]
-    floor = {key: part for key, part in every[1].group_by(names)}
+    floor = dict(every[1].group_by(names))
     rows = [
         {**dict(zip(names, key, strict=True)), **_row(part, floor.get(key), draws, seed)}
         for key, part in every[0].group_by(names, maintain_order=True)

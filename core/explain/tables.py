@@ -83,7 +83,6 @@ SCORES = pl.Schema(
         "feature_id": pl.UInt32(),
         "sae_id": pl.Categorical(),
         "explainer": pl.Categorical(),
-        "explanation_language": pl.Categorical(),
         "scorer": pl.Categorical(),
         "example_kind": pl.Categorical(),
         "language": pl.Categorical(),
@@ -97,8 +96,8 @@ SCORES = pl.Schema(
         "prompt_version": pl.String(),
     }
 )
-"""One row per explanation (feature × explainer × language of the explanation) × scorer × kind of example × language of
-the examples. `value` is the scorer's `metric` (balanced_accuracy, auroc, correlation, share) with its interval over
+"""One row per explanation (feature × explainer, `NAME:ar` where it explains in Arabic) × scorer × kind of example ×
+language of the examples. `value` is the scorer's `metric` (balanced_accuracy, auroc, correlation, share) with its interval over
 images; null where it is not defined. `n` examples were judged; on `n_failed` more the answer could not be read, and
 they count nowhere else. Kind and language `all` hold every example."""
 

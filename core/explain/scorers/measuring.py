@@ -48,7 +48,7 @@ def measured(judged: pl.DataFrame, measure: Measure, draws: int, seed: int) -> I
     `n` examples were judged. Examples on which the answer could not be read are counted in `n_failed` and enter
     nothing else. A score that is not defined, as without a firing example, is null.
     """
-    who = ["feature_id", "explainer", "explanation_language"]
+    who = ["feature_id", "explainer"]
     for key, part in judged.group_by(who, maintain_order=True):
         rows = part.select("unit", "language", "kinds", "truth", "said").rows(named=True)
         for kind in dict.fromkeys(kind for row in rows for kind in row["kinds"]):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from core.chat.questions import Picture, Question, Reply
 from core.data.scene_changes import VALUES
 from core.progress import Progress, silent
 from tests.core.explain.reading_marks import read_back
-
 
 
 class FakeRuleJudge:
@@ -61,7 +60,7 @@ class FakeRecorder:
         return [self._say(question) for question in questions]
 
 
-class FakeEmbedder:
+class FakeBagOfWords:
     """No model: a text is the sum of its words, each a random direction that the word decides."""
 
     name, revision, dimension = "fake-bag-of-words", "0", 256
@@ -75,11 +74,13 @@ def text_of(question: Question) -> str:
     return question.system + "\n" + "".join("" if isinstance(part, Picture) else part for part in question.parts)
 
 
-@lru_cache(maxsize=None)
+@cache
 def named_values(explanation: str) -> frozenset[tuple[str, str]]:
     """The attribute values that a text names by their words."""
     words = set(_words(explanation))
-    return frozenset((name, value) for name, values in VALUES.items() for value in values if set(_words(value)) <= words)
+    return frozenset(
+        (name, value) for name, values in VALUES.items() for value in values if set(_words(value)) <= words
+    )
 
 
 def values_of(word: str) -> frozenset[tuple[str, str]]:

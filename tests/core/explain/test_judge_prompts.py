@@ -25,7 +25,9 @@ KNOWN = {
 
 def test_every_version_says_what_it_always_said() -> None:
     versions = {f"{file.stem}": file for file in FOLDER.glob("*.txt")}
-    assert {name: prompts.hashlib.sha256(file.read_bytes()).hexdigest()[:12] for name, file in versions.items()} == KNOWN
+    assert {
+        name: prompts.hashlib.sha256(file.read_bytes()).hexdigest()[:12] for name, file in versions.items()
+    } == KNOWN
 
 
 @pytest.mark.parametrize("name", NEWEST)

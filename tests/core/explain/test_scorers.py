@@ -14,7 +14,7 @@ from core.explain.scorers import Judging, score, scorer_prompts
 from core.explain.scorers.asking import read_list, read_word, read_yes_or_no
 from core.explain.tables import SCORES
 from core.study.catalogue import Scorer
-from tests.core.explain.fakes import FakeEmbedder, FakeRecorder, FakeRuleJudge, named_values, text_of
+from tests.core.explain.fakes import FakeBagOfWords, FakeRecorder, FakeRuleJudge, named_values, text_of
 from tests.core.explain.planted_catalogue import Planted, explanations
 from tests.core.explain.reading_marks import read_back
 
@@ -34,7 +34,9 @@ def says(text: str | None, pictures: bool = False) -> FakeRecorder:
     return FakeRecorder(lambda _: Reply(text), pictures)
 
 
-def run(world: Planted, asked: object, kind: str, windows: pl.DataFrame | None = None, features: int = 2) -> pl.DataFrame:
+def run(
+    world: Planted, asked: object, kind: str, windows: pl.DataFrame | None = None, features: int = 2
+) -> pl.DataFrame:
     chosen = world.features[:features]
     said = explanations(chosen, [one.oracle for one in chosen], "oracle")
     windows = world.windows if windows is None else windows
@@ -115,7 +117,9 @@ def test_fuzz_marks_exactly_the_active_tokens_or_as_many_others(world: Planted) 
 
 
 def test_fuzz_leaves_out_what_has_nothing_to_mark(world: Planted) -> None:
-    image_alone = world.windows.with_columns(tokens=pl.lit([], pl.List(pl.String)), values=pl.lit([], pl.List(pl.Float32)))
+    image_alone = world.windows.with_columns(
+        tokens=pl.lit([], pl.List(pl.String)), values=pl.lit([], pl.List(pl.Float32))
+    )
     asked = FakeRuleJudge()
     assert run(world, asked, "fuzz", image_alone).is_empty() and not asked.questions
     assert run(world, asked, "simulation", image_alone).is_empty()
@@ -197,7 +201,7 @@ def test_what_a_scorer_needs_and_lacks_is_said_in_a_line(world: Planted) -> None
 def test_embedding_compares_text_and_what_is_known_of_the_picture(world: Planted) -> None:
     said = explanations(world.features[:2], [one.oracle for one in world.features[:2]], "oracle")
     scorer = Scorer(name="embedding", kind="embedding")
-    scores = score(said, world.windows, Judging(embedder=FakeEmbedder()), world.about, scorer)
+    scores = score(said, world.windows, Judging(embedder=FakeBagOfWords()), world.about, scorer)
     whole = scores.filter((pl.col("example_kind") == "all") & (pl.col("language") == "all"))
     assert whole["value"].min() > 0.9 and whole["judge"].to_list() == ["fake-bag-of-words"] * 2
     assert whole["metric"].to_list() == ["auroc"] * 2 and scores["prompt_version"].unique().to_list() == [""]
@@ -232,3 +236,18 @@ def test_numbers_out_of_range_and_thoughts_do_not_count() -> None:
 )
 def test_one_letter_or_number_is_read_from_the_last_line(answer: str, word: str | None) -> None:
     assert read_word(answer) == word
+
+
+def test_an_explanation_in_another_language_is_scored_on_its_own(world: Planted) -> None:
+    english = explanations(world.features[:1], ["red"], "oracle")
+    both = pl.concat([english, english.with_columns(language=pl.lit("ar"), text=pl.lit("blue"))])
+    scores = score(both, world.windows, Judging(FakeRuleJudge()), world.about, judged_by("detection"))
+    whole = scores.filter((pl.col("example_kind") == "all") & (pl.col("language") == "all"))
+    values = dict(whole.select(pl.col("explainer").cast(pl.String), "value").iter_rows())
+    assert values["oracle"] == 1.0 and values["oracle:ar"] <= 0.5
+
+
+def test_without_explanations_nothing_is_embedded(world: Planted) -> None:
+    none = explanations([], [], "oracle")
+    scorer = Scorer(name="embedding", kind="embedding")
+    assert score(none, world.windows, Judging(embedder=FakeBagOfWords()), world.about, scorer).is_empty()
