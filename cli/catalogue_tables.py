@@ -19,7 +19,7 @@ from flows.runtime.settings import read_settings
 CatalogueName = Annotated[
     str, typer.Argument(metavar="NAME", help="A catalogue that was made here, by name or key.", show_default=False)
 ]
-_OVER = ("explainer", "explanation_language", "scorer", "metric", "chance", "n", "mean", "low", "high")
+_OVER = ("explainer", "scorer", "metric", "chance", "n", "mean", "low", "high")
 _FLOOR = ("frozen_mean", "difference", "difference_low", "difference_high")
 
 
@@ -118,7 +118,7 @@ def feature_answer(opened: OpenedCatalogue, sae_id: str, feature: int) -> Answer
         raise BadInput(f"--feature {feature}: is not in {opened.title}; of {sae_id} it has {near}")
     scores = opened.of_feature("scores", sae_id, feature).filter(pl.col("language") == ALL)
     told = said.select("explainer", "language", "text", "failure")
-    columns = ("explainer", "explanation_language", "scorer", "example_kind", "metric", "value", "low", "high", "n")
+    columns = ("explainer", "scorer", "example_kind", "metric", "value", "low", "high", "n")
     shown = scores.select(*columns, "n_failed").rename({"low": "value_low", "high": "value_high"})
     tables = {"explanations": told, "scores": shown}
     return Answer(f"{sae_id}, feature {feature}", (), tables)

@@ -169,12 +169,18 @@ def _complain(work: _Work, outcome: Outcome) -> None:
     failed = [unit for unit in units if unit.label not in more and not store.intact(unit.artifact)]
     if not failed:
         return
-    lines = [
-        f"{unit.label}: {outcome.reasons.get(unit.label, 'its worker was lost')} (log: {work.context.log_file(unit)})"
-        for unit in failed
-    ]
+    reasons: dict[str, list[Unit]] = {}
+    for unit in failed:
+        reasons.setdefault(outcome.reasons.get(unit.label, "its worker was lost"), []).append(unit)
+    lines = [f"{_named(several)}: {why} (log: {work.context.log_file(several[0])})" for why, several in reasons.items()]
     rest = len(units) + len(work.part.here) - len(failed)
     raise StageFailed(
         f"{work.dispatch.name}: {len(failed)} of {rest + len(failed)} units failed; {rest} are done and stay. "
         f"Run again to make only what is missing.\n" + "\n".join(lines)
     )
+
+
+def _named(units: Sequence[Unit]) -> str:
+    """Units that failed for one reason: the first, and how many more."""
+    more = len(units) - 1
+    return units[0].label + (f" and {more} more" if more else "")

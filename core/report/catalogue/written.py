@@ -18,7 +18,7 @@ from core.study.variant import title
 
 PAGE, MARKDOWN = "report.html", "report.md"
 _SAID = ("sae_id", "feature_id", "explainer", "language", "text", "failure")
-_OVER = ("sae_id", "explainer", "explanation_language", "scorer", "example_kind", "language", "metric", "chance", "n")
+_OVER = ("sae_id", "explainer", "scorer", "example_kind", "language", "metric", "chance", "n")
 _NUMBERS = ("mean", "low", "high", "sd", "median", "n_judged", "n_failed")
 
 
