@@ -27,7 +27,13 @@ def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
     """The catalogues of this workspace, the latest first."""
     workspace = read_settings().workspace
     rows = [
-        (one["key"], title(one["catalogue"]), when(one["time"]), str(one["catalogue"]["study"]), _state(workspace, one))
+        (
+            one["key"],
+            title(one["catalogue"]),
+            when(one["time"]),
+            str(one["catalogue"]["study"]),
+            cataloguecatalogue_state(workspace, one),
+        )
         for one in workspace.catalogues.all()
     ]
     table = pl.DataFrame(rows, schema=["key", "catalogue", "time", "study", "state"], orient="row")
@@ -35,7 +41,7 @@ def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
     give(Answer("catalogues", lines, {"catalogues": table} if rows else {}), as_json, html)
 
 
-def _state(workspace: Workspace, record: dict[str, Any]) -> str:
+def catalogue_state(workspace: Workspace, record: dict[str, Any]) -> str:
     """How far a catalogue has come, as its artefacts say."""
     if workspace.store.intact(Artifact.from_ref(record["tables"])):
         return "complete"
