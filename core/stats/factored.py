@@ -108,7 +108,8 @@ class FactoredMatrix:
     @property
     def norm(self) -> Float[Tensor, "..."]:
         """The Frobenius norm."""
-        return torch.linalg.vector_norm(self.S, dim=-1)
+        found: Tensor = torch.linalg.vector_norm(self.S, dim=-1)
+        return found
 
     @property
     def rank(self) -> int:
