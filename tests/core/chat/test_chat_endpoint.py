@@ -261,7 +261,7 @@ def test_the_time_that_asking_takes_is_that_of_the_endpoint(client: Client) -> N
 
 def test_endpoints_of_this_machine_are_asked_past_the_proxy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("ALL_PROXY", "nonsense")
+    monkeypatch.setenv("ALL_PROXY", "ftp://127.0.0.1:9")
     with fake_endpoint(parrot) as fake:
         assert client(fake.url).ask(questions(1))[0].text == "a/parrot: question 0"
     with pytest.raises(
