@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from core.planning.graph import Plan
+from core.planning.naming import FROZEN
 from core.planning.one_layer import plan_layer
 from core.planning.scan_survey import ScanSurvey
 from core.planning.survey import Survey, survey
@@ -46,8 +47,9 @@ class FollowedStudy:
             return {"prepare": (self._seen.roots.prepare,)}
         if self._layer is None:
             return plan.stages
+        names = (str(self._layer), f"{self._layer}{FROZEN}")
         own = {
-            stage: tuple(unit for unit in units if stage not in _OF_LAYERS or unit.name == str(self._layer))
+            stage: tuple(unit for unit in units if stage not in _OF_LAYERS or unit.name in names)
             for stage, units in plan.stages.items()
             if stage in ("prepare", "capture", *_OF_LAYERS)
         }

@@ -35,7 +35,7 @@ class LayerArtifacts:
 
 @dataclass
 class Made:
-    """The artefacts of a study that are there."""
+    """The artefacts of a study that are there; `frozen` holds those of its frozen dictionaries, where it has some."""
 
     samples: Artifact | None = None
     shards: list[Artifact] = field(default_factory=list)
@@ -43,6 +43,7 @@ class Made:
     rankings: dict[int, Artifact] = field(default_factory=dict)
     described: dict[int, Artifact] = field(default_factory=dict)
     analyses: dict[str, Artifact] = field(default_factory=dict)
+    frozen: "Made | None" = None
 
     @classmethod
     def find(cls, store: ArtifactStore, artifacts: Iterable[Artifact]) -> "Made":
@@ -50,13 +51,27 @@ class Made:
         found = cls()
         for artifact in artifacts:
             try:
-                found._add(artifact, store.manifest(artifact)["unit"])
+                unit = store.manifest(artifact)["unit"]
+                found._part(unit)._add(artifact, unit)
             except (DamagedArtifact, KeyError):
                 continue
-        found.layers = {
-            layer: replace(parts, ranking=found.rankings.get(layer)) for layer, parts in sorted(found.layers.items())
-        }
+        found._sort()
+        if found.frozen is not None:
+            found.frozen._sort()
+            found.frozen.samples, found.frozen.shards = found.samples, found.shards
         return found
+
+    def _part(self, unit: Mapping[str, Any]) -> "Made":
+        """Where a unit's artefact belongs."""
+        if not unit["recipe"].get("frozen"):
+            return self
+        self.frozen = self.frozen or Made()
+        return self.frozen
+
+    def _sort(self) -> None:
+        self.layers = {
+            layer: replace(parts, ranking=self.rankings.get(layer)) for layer, parts in sorted(self.layers.items())
+        }
 
     def _add(self, artifact: Artifact, unit: Mapping[str, Any]) -> None:
         if artifact.step == PREPARE.name:
