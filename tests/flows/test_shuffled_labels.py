@@ -21,7 +21,28 @@ SETTINGS = {
 CHANGES = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={json.dumps(value)}")]
 LAST = ("kitchen", "street", "office", "park")
 """What a sentence ends with, by its label: a feature that reads the last token tells them apart."""
-OTHER = "man woman boy girl red blue green small tall old young holds reads sings cooks book ball cup hat near".split()
+OTHER = [
+    "man",
+    "woman",
+    "boy",
+    "girl",
+    "red",
+    "blue",
+    "green",
+    "small",
+    "tall",
+    "old",
+    "young",
+    "holds",
+    "reads",
+    "sings",
+    "cooks",
+    "book",
+    "ball",
+    "cup",
+    "hat",
+    "near",
+]
 CLAIMS = ("Found", "Weak")
 
 
