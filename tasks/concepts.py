@@ -21,8 +21,10 @@ from core.concepts.promoted import promoted_features, tokens_of
 from core.concepts.ranking import rank_concept as rank
 from core.concepts.registry import SAEEntry
 from core.concepts.registry_checks import l0_warning
+from core.concepts.scanned import ScannedSAE
 from core.concepts.sentences import LABELLED, SENTENCES, labelled_sentences, load, save
 from core.concepts.sentences import split_sentences as split
+from core.concepts.taken_over import take_over
 from core.report.concept import collect_scan, write_scan_report
 from core.sae.architectures import SparseAutoencoder
 from core.sae.pretrained import open_pretrained
@@ -80,7 +82,7 @@ def encode_sae(work: Work) -> Mapping[str, float]:
     entry, device = work.recipe["entry"], device_of(work)
     shards = shards_of(work.inputs("fragments"), entry["site"])
     table = LayerTable.open(shards, int(entry["layer"]))
-    sae = open_pretrained(Path(work.unit.knobs["folder"]), table.d_model).to(device)
+    folder, imported = Path(work.unit.knobs["folder"]), work.unit.knobs.get("imported")
     rows = fragment_rows(captured_tokens(shards), _labelled(work))
     fragments, out = Fragments(table, rows), Target(work.out, work.recipe["precision"])
     source = ScanSource(
@@ -92,8 +94,15 @@ def encode_sae(work: Work) -> Mapping[str, float]:
         model=work.recipe["model"],
         tokenizer=work.recipe["model"],
     )
-    card = encode_fragments(sae, fragments, source, out, work.progress)
-    if warning := l0_warning(SAEEntry(**entry, path=str(work.unit.knobs["folder"])), card.measured_l0):
+
+    def opened() -> SparseAutoencoder:
+        return open_pretrained(folder, table.d_model).to(device)
+
+    if imported is None:
+        card = encode_fragments(opened(), fragments, source, out, work.progress)
+    else:
+        card = take_over(ScannedSAE.open(Path(imported)), opened, fragments, source, out, work.progress)
+    if warning := l0_warning(SAEEntry(**entry, path=str(folder)), card.measured_l0):
         work.logger.warning(warning)
     write_control(fragments, work.out)
     return {"features": card.features, "entries": card.entries, "l0": card.measured_l0}

@@ -164,12 +164,14 @@ def _encode(
         "content": sae.content,
         "model": sources.model.content,
         "precision": scan.precision,
+        **({"imported": sae.imported.content} if sae.imported else {}),
     }
     inputs = {
         "sentences": (roots.sentences.artifact,),
         "fragments": tuple(unit.artifact for unit in shards[sae.entry.site]),
     }
-    return ENCODE_SAE.unit(sae.entry.key, recipe, inputs, {"folder": str(sae.folder)})
+    knobs = {"folder": str(sae.folder), **({"imported": str(sae.imported.folder)} if sae.imported else {})}
+    return ENCODE_SAE.unit(sae.entry.key, recipe, inputs, knobs)
 
 
 def _declared(saes: tuple[FoundSAE, ...]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import polars as pl
 
 from core.concepts.measures import AUROCS, SPEARMAN
-from core.report.columns import TableView, table_view
+from core.report.columns import Column, TableView, table_view
 from core.report.model import ShownTable
 from core.report.pictures import Pictures
 
@@ -15,13 +15,13 @@ _WAYS = {1: "added", -1: "taken away"}
 _INTERVAL = {"low": "95 % from", "high": "to"}
 HEADINGS = {
     "top_features": {
-        "support": "Selection sentences it fires on",
+        "support": "Fires on",
         "spearman": "Spearman, selection",
         "partial_spearman": "Spearman given length",
         "auroc_3_0_held_out": "AUROC 3 against 0, held-out",
         "auroc_3_0_held_out_low": "95 % from",
         "auroc_3_0_held_out_high": "to",
-        "stability": "Share of resamples among the best",
+        "stability": "Share of resamples",
     },
     "baselines": {
         "chosen": "Chosen on selection",
@@ -47,8 +47,7 @@ HEADINGS = {
         "null_q975": "97.5 %",
     },
     "output_scores": {
-        "sign": "Feature",
-        "feature": "Number",
+        "sign": "Way",
         "score": "Output score, nats per token",
         **_INTERVAL,
         "control": "Comparable features: mean",
@@ -72,21 +71,21 @@ HEADINGS = {
         "tested": "Features tested",
         "best_spearman": "Largest |Spearman|",
     },
+    "examples": {"max": "Strongest", "full": "At its end", "strip": "Sentence, token by token"},
     "dropped": {"sentence_id": "Sentence"},
 }
 """By table, headings of columns whose own names do not say it."""
 
 
-def heading(table: str, column: str, otherwise: str) -> str:
-    """What stands above a column of a table of the report."""
-    return HEADINGS[table].get(column, otherwise)
+def headed(table: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The columns of a table of the report with what stands above them."""
+    return tuple(replace(one, heading=HEADINGS[table].get(one.name, one.heading)) for one in columns)
 
 
 def view(name: str, title: str, table: pl.DataFrame) -> TableView:
     """A table ready for the page, headed in words."""
     shown = table_view(ShownTable(name, title, _in_words(table)), Pictures(None))
-    columns = tuple(replace(one, heading=heading(name, one.name, one.heading)) for one in shown.columns)
-    return replace(shown, columns=columns)
+    return replace(shown, columns=headed(name, shown.columns))
 
 
 def _in_words(table: pl.DataFrame) -> pl.DataFrame:
