@@ -43,15 +43,16 @@ def write_concept(folder: Path, name: str, shuffled: bool) -> Path:
 def workspace(
     mini_workspace: Path, prefect_server: str, tmp_path_factory: pytest.TempPathFactory, copy_databases: CopyDatabases
 ) -> Path:
-    """A workspace in which the concept was scanned for as it is (park), and with shuffled labels (noise)."""
+    """A workspace in which the concept was scanned for as it is."""
     folder = tmp_path_factory.mktemp("made-up")
     linked_copy(mini_workspace, folder / "workspace", copy_databases)
-    for name in ("park", "noise"):
-        path = write_concept(folder, name, shuffled=name == "noise")
-        words = ("concept", "scan", str(path), "--study", "mini", *CHANGES)
-        ended = saeflow(folder / "workspace", *words, api=prefect_server)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
+    scan(folder / "workspace", write_concept(folder, "park", shuffled=False), prefect_server)
     return folder / "workspace"
+
+
+def scan(workspace: Path, concept: Path, api: str, *more: str) -> None:
+    ended = saeflow(workspace, "concept", "scan", str(concept), "--study", "mini", *CHANGES, *more, api=api)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def findings(workspace: Path, name: str) -> tuple[list[str], list[str], pl.DataFrame]:
@@ -67,7 +68,11 @@ def findings(workspace: Path, name: str) -> tuple[list[str], list[str], pl.DataF
 
 
 @pytest.mark.parametrize("name", ["park", "noise"])
-def test_labels_that_say_nothing_make_no_claim_and_labels_that_do_make_one(workspace: Path, name: str) -> None:
+def test_labels_that_say_nothing_make_no_claim_and_labels_that_do_make_one(
+    workspace: Path, prefect_server: str, name: str
+) -> None:
+    if name == "noise":
+        scan(workspace, write_concept(workspace.parent, name, shuffled=True), prefect_server)
     page, told, ranking = findings(workspace, name)
     smallest = ranking.select(pl.min_horizontal(pl.col("^q_.*$").min())).item()
     assert len(page) == len(told) >= 10 and ranking.height >= 10
@@ -96,9 +101,7 @@ def test_an_older_run_that_is_half_finished_goes_on_with_what_it_lacks(
     assert again.returncode == 1 and "is there already; name a new folder" in " ".join(again.stderr.split())
 
     before = encoded(workspace)
-    more = ("--set", f"imported={tmp_path / 'saes'}")
-    ended = saeflow(workspace, "concept", "scan", concept, "--study", "mini", *CHANGES, *more, api=prefect_server)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    scan(workspace, Path(concept), prefect_server, "--set", f"imported={tmp_path / 'saes'}")
     (new,) = encoded(workspace) - before  # layer 0's was there; that of layer 9 is taken from the older run
     card = json.loads((workspace / "artifacts" / new / "scan.json").read_text("utf-8"))
     assert (card["key"], card["imported_from"]) == ("mini/layer_9", kept.name)
