@@ -1,6 +1,7 @@
 """`saeflow concept import` and `export`: the way into and out of the folders that older scan scripts write."""
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from core.concepts.card import ScanSource
 from core.concepts.encoding import Target
 from core.concepts.registry import SAEEntry
 from core.concepts.sentences import SENTENCES, labelled_sentences, load
-from core.errors import BadInput
+from core.errors import BadInput, first_line
 from core.legacy.scan_files import OldScan
 from core.legacy.scan_runs import OldRun, export_scans, import_scan, open_old_run
 from core.reading.scans import scan_by_name
@@ -54,25 +55,38 @@ def import_(
     scan, known = open_scan(str(concept), read_settings().workspace, [f"registry={named}"])
     sentences, run = labelled_sentences(Path(scan.sentences)), open_old_run(_here(folder))
     matched, left = _matched(run, known.entries)
-    if not matched:
-        raise BadInput(f"{folder}: {next(iter(left.values()), 'holds no file of an SAE of the registry')}")
     target = _new(out)
     shown = Table("SAE", "file", "sentences")
     for entry, old in matched.items():
-        source = ScanSource(key=entry.key, layer=entry.layer, site=entry.site, declared_l0=entry.l0)
-        place = target / f"layer_{old.layer}_l0_{old.l0:g}"
-        card = import_scan(old, sentences, source, Target(place, "float32"))
-        shown.add_row(entry.key, old.path.name, f"{card.sentences} of {sentences.height}")
+        try:
+            done = _import(entry, old, sentences, target)
+        except BadInput as error:
+            left[old.path.name] = first_line(error)
+        else:
+            shown.add_row(entry.key, old.path.name, f"{done} of {sentences.height}")
+    if not shown.row_count:
+        raise BadInput(f"{folder}: {next(iter(left.values()), 'holds no file of an SAE yet')}")
     console.print(shown)
     warn([f"{name}: {why}" for name, why in left.items()])
-    console.print(f"[green]✓[/green] {len(matched)} of {len(known.entries)} SAEs are in {target}", highlight=False)
+    console.print(f"[green]✓[/green] {shown.row_count} of {len(known.entries)} SAEs are in {target}", highlight=False)
     option = f"--study {study}" if study else f"--registry {registry}"
     console.print(f"  next  saeflow concept scan {concept} {option} --set imported={target}", markup=False)
 
 
-def _matched(run: OldRun, entries: tuple[SAEEntry, ...]) -> tuple[dict[SAEEntry, OldScan], Mapping[str, str]]:
+def _import(entry: SAEEntry, old: OldScan, sentences: pl.DataFrame, out: Path) -> int:
+    """Write one SAE's activations, or nothing; how many of the sentences they have."""
+    source = ScanSource(key=entry.key, layer=entry.layer, site=entry.site, declared_l0=entry.l0)
+    place = out / f"layer_{old.layer}_l0_{old.l0:g}"
+    try:
+        return import_scan(old, sentences, source, Target(place, "float32")).sentences
+    except BadInput:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+def _matched(run: OldRun, entries: tuple[SAEEntry, ...]) -> tuple[dict[SAEEntry, OldScan], dict[str, str]]:
     """The older file of each SAE, and why others are left out, by file."""
-    left, matched = dict(run.faults), {}
+    left, matched = dict(run.faults), dict[SAEEntry, OldScan]()
     for (layer, l0), old in sorted(run.files.items()):
         same = [one for one in entries if one.layer == layer and one.l0 is not None and f"{one.l0:g}" == f"{l0:g}"]
         fits = [one for one in same if one.width == old.features]

@@ -4,6 +4,7 @@ from the layout of older scripts."""
 import html
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -92,10 +93,11 @@ def test_an_older_run_that_is_half_finished_goes_on_with_what_it_lacks(
     told = saeflow_here(workspace, "concept", "export", "park", str(tmp_path / "old"))
     assert told.returncode == 0 and "2 SAEs" in told.stdout, told.stderr
     lost, kept = sorted((tmp_path / "old").glob("*.npz"), key=lambda path: "layer_9" in path.name)
-    lost.unlink()
+    spoil_activations(lost)
     words = ("concept", "import", str(tmp_path / "old"), concept, "--study", "mini", "--out", str(tmp_path / "saes"))
     told = saeflow_here(workspace, *words)
     assert told.returncode == 0 and kept.name in told.stdout and "96 of 96" in told.stdout, told.stderr
+    assert f"{lost.name}: " in told.stderr and "damaged" in told.stderr and lost.name not in told.stdout
     assert f"--set imported={tmp_path / 'saes'}" in " ".join(told.stdout.split())
     again = saeflow_here(workspace, *words)
     assert again.returncode == 1 and "is there already; name a new folder" in " ".join(again.stderr.split())
@@ -110,6 +112,15 @@ def test_an_older_run_that_is_half_finished_goes_on_with_what_it_lacks(
     ]
     features = [[(row["sae"], row["feature"]) for row in one["top features"]] for one in top]
     assert features[0] == features[1]
+
+
+def spoil_activations(path: Path) -> None:
+    """Change a byte of the activations, so that everything else of the file can still be read."""
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("activations.npy").header_offset
+    content = bytearray(path.read_bytes())
+    content[start + 300] ^= 0xFF
+    path.write_bytes(bytes(content))
 
 
 def keys(workspace: Path) -> list[str]:
