@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from core.errors import BadInput
 from core.planning.loading import ENDINGS, explained, overridden, read_mapping, study_file
+from core.planning.scan_sources import OF_STUDY
 from core.study.concept_scan import ConceptScan
 from core.study.scan import ConceptConfig
 from core.study.variant import variant_of
@@ -49,7 +50,7 @@ def named_scan(own: ConceptScan, changed: Mapping[str, Any], origin: str) -> Con
     if scan.variant != own.variant:
         return scan
     variant = variant_of(own.model_dump(mode="json"), scan.model_dump(mode="json"))
-    return scan.model_copy(update={"variant": variant})
+    return scan.model_copy(update={"variant": variant.replace(f"registry={OF_STUDY}", "study=")})
 
 
 def parse_scan(raw: Mapping[str, Any], origin: str) -> ConceptScan:
