@@ -14,6 +14,8 @@ from cli.terminal import console
 from core.errors import BadInput
 from explorer.asking.answer import Answer, cells, names_of
 
+_SHORT = 16
+"""Longest text, in characters, that does not fold."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a page to this file instead.")]
 
@@ -60,10 +62,15 @@ def _print(answer: Answer) -> None:
 
 
 def _rich(name: str, table: pl.DataFrame) -> Table:
-    shown = Table(title=escape(name), title_justify="left", title_style="", box=None, padding=(0, 2, 0, 2))
-    for column in names_of(table):
-        right = table[column].dtype.is_numeric()
-        shown.add_column(escape(column.replace("_", " ")), overflow="fold", justify="right" if right else "left")
-    for row in table.to_dicts():
-        shown.add_row(*map(escape, cells(row)))
+    """Numbers and short words stay in one piece; long text folds where the terminal is narrow."""
+    shown = Table(title=escape(name), title_justify="left", title_style="", box=None, padding=(0, 0, 0, 2))
+    rows = [cells(row) for row in table.to_dicts()]
+    for place, column in enumerate(names_of(table)):
+        head, right = column.replace("_", " "), table[column].dtype.is_numeric()
+        longest = max((len(row[place]) for row in rows), default=0)
+        whole = longest if right or longest <= _SHORT else 0
+        width = max(whole, *map(len, head.split()), 1)
+        shown.add_column(escape(head), overflow="fold", justify="right" if right else "left", min_width=width)
+    for row in rows:
+        shown.add_row(*map(escape, row))
     return shown

@@ -22,6 +22,8 @@ _DEMO_S = {
 }
 """Seconds per unit of the demo on two cores: what is assumed of a stage that neither this workspace's runs nor this one
 have measured. Another study's are scaled by how this run compares."""
+_PRIOR_S = 60.0
+"""Seconds of assumed work that a run counts as made at the assumed rate: a slow first stage of seconds says little."""
 _AT_ONCE = 2.0  # profiles work on two units at once unless they say otherwise
 
 
@@ -61,10 +63,10 @@ def _assumed(name: str, past: Mapping[str, float]) -> float:
 
 
 def _scale(stages: Iterable[Stage], past: Mapping[str, float]) -> float:
-    """How this run's measured stages compare with what is assumed of them; 1 before one is measured."""
+    """How this run's measured stages compare with what is assumed of them; near 1 while little is measured."""
     measured = [stage for stage in stages if stage.made >= 1]
     assumed = sum(stage.made * _assumed(stage.name, past) for stage in measured)
-    return sum(stage.seconds for stage in measured) / assumed if assumed else 1.0
+    return (_PRIOR_S + sum(stage.seconds for stage in measured)) / (_PRIOR_S + assumed)
 
 
 def in_words(seconds: float) -> str:

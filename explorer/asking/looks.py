@@ -6,10 +6,12 @@ from explorer.asking.answer import Answer
 from explorer.asking.looked import Looked
 from explorer.asking.sentences import explained
 from explorer.asking.varying import EFFECT, Varied, judge, varied_heat
+from explorer.reading import feature_table
 
 OBSERVED = "Observed, not intervened: nothing was varied, so that what goes with the attribute may be the cause."
 _EXAMPLE = ("quantile", "value", "image_id", "language", "segment", "token")
 CELLS = "mean (images)"
+_ASSOCIATION = ("auroc", "q", "language", "position_set")
 _STATISTICS = ("layer", "feature", "count", "density", "mean", "max")
 
 
@@ -19,10 +21,15 @@ def all_features(looked: Looked, top_k: int) -> Answer:
     table = looked.view.index.features.select("feature", "count", "density", "mean", "max")
     place = pl.DataFrame({"feature": strongest}, schema={"feature": pl.UInt32}).with_row_index("rank", offset=1)
     joined = table.join(place, on="feature", how="left").sort("rank", "feature", nulls_last=True)
+    tested = feature_table.strongest(looked.view.ranking.associations).select("feature", *_ASSOCIATION)
     name = looked.view.concept.name
     count = f"{min(top_k, joined.height)} of {joined.height:,}"
-    lines = (f"{count}, those first that go most with {name} on the selection split",)
-    return Answer(looked.title(), lines, {"features": joined.head(top_k)})
+    lines = (
+        f"{count}, those first that go most with {name} on the selection split",
+        "auroc and q: of the language and rows where it goes most with it; null where it fires on too few images",
+    )
+    shown = joined.join(tested, on="feature", how="left", maintain_order="left")
+    return Answer(looked.title(), lines, {"features": shown.head(top_k)})
 
 
 def one_feature(looked: Looked, feature: int, top_k: int, max_examples: int) -> Answer:

@@ -104,7 +104,7 @@ def _feature(request: Request, side: Named) -> tuple[ShownLayer, Mapping[str, An
 def _together(sides: list[Named]) -> Together:
     """Numbers of the pair: they need the rows and decoders of both, which are of one study."""
     one, other = sides
-    if one.study is not other.study:
+    if one.study.key != other.study.key:  # one that was opened again in between is another object
         return Together(
             (), "Features of two studies share no rows: only what each is by itself stands beside the other."
         )

@@ -16,8 +16,13 @@ def test_before_anything_is_measured_earlier_runs_tell_two_units_at_once() -> No
 
 
 def test_a_stage_that_was_measured_is_taken_at_its_own_rate_and_scales_the_others() -> None:
-    stages = [Stage("capture", 4, 2, 80), Stage("train_sae", 0, 3, 0)]  # 20 s a unit, where 10 were assumed
-    assert remaining_s(stages, PAST) == pytest.approx(2 * 20 + 3 * 40)
+    stages = [Stage("capture", 400, 2, 8000), Stage("train_sae", 0, 3, 0)]  # 20 s a unit, where 10 were assumed
+    assert remaining_s(stages, PAST) == pytest.approx(2 * 20 + 3 * 40, rel=0.02)
+
+
+def test_a_slow_first_stage_of_seconds_hardly_moves_the_others() -> None:
+    stages = [Stage("capture", 1, 0, 40), Stage("train_sae", 0, 3, 0)]  # four times as long as assumed
+    assert 3 * 20 < remaining_s(stages, PAST) < 1.5 * 3 * 20
 
 
 def test_stages_to_come_count_without_any_earlier_run() -> None:
