@@ -41,7 +41,7 @@ EXPLANATION_EMBEDDINGS = pl.Schema(
         "embedding": pl.List(pl.Float32()),
     }
 )
-"""One row per explanation that has a text. `data_source` is the explainer's name, with the language behind it where that
+"""One row per explanation that has a text. `data_source` is the explainer's name, with the language behind it where it
 is not English (`words:ar`)."""
 
 FEATURES = pl.Schema(
@@ -56,7 +56,7 @@ FEATURES = pl.Schema(
         "scores": pl.List(_SCORES),
     }
 )
-"""One row per feature, explainer and language: the main table. `explanation_method` has the language behind it where that
+"""One row per feature, explainer and language: the main table. `explanation_method` has the language behind it where it
 is not English; `scores` has one entry per judge, null for the kinds of scorer that it did not run."""
 
 ACTIVATION_EMBEDDINGS = pl.Schema(
