@@ -228,4 +228,4 @@ def _explanations(main: pl.DataFrame, release: Release) -> pl.DataFrame:
 def _write(path: Path, rows: pl.DataFrame) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 5, raw, mtime=0) as file:
-        rows.write_ndjson(file)
+        file.write(rows.write_ndjson().encode("utf-8"))

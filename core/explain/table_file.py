@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 Rows = pl.DataFrame | Iterable[pl.DataFrame]
 """A table, or its blocks in order."""
 _PREFIX = "saeflow."
-_MOST_ROWS = 1 << 14
+_MOST_ROWS = 1 << 12
 _GROUP_BYTES = 1 << 25
 KEYS = ("feature_id", "sae_id")
 VECTORS = ("embedding", "embeddings")

@@ -9,33 +9,41 @@ import json
 from pathlib import Path
 from typing import Any
 
-FEATURE = {
-    **dict.fromkeys(("modelId", "layer", "index", "sourceSetName", "creatorId", "hookName"), "text"),
-    **dict.fromkeys(("maxActApprox", "frac_nonzero"), "number"),
-    **dict.fromkeys(
-        (
-            *("freq_hist_data_bar_heights", "freq_hist_data_bar_values", "logits_hist_data_bar_heights"),
-            *("logits_hist_data_bar_values", "neuron_alignment_indices", "neuron_alignment_l1"),
-            *("neuron_alignment_values", "correlated_neurons_indices", "correlated_neurons_l1"),
-            *("correlated_neurons_pearson", "decoder_weights_dist", "neg_values", "pos_values"),
-            *("topkCosSimIndices", "topkCosSimValues", "vector"),
-        ),
-        "numbers",
-    ),
-    **{"neg_str": "texts", "pos_str": "texts", "hasVector": "flag"},
-    **{"vectorLabel": "text?", "vectorDefaultSteerStrength": "number?"},
-}
-ACTIVATION = {
-    **dict.fromkeys(("id", "modelId", "layer", "index", "creatorId"), "text"),
-    **{"dataSource": "text?", "tokens": "texts", "values": "numbers", "dfaValues": "numbers"},
-    **dict.fromkeys(("maxValue", "minValue", "maxValueTokenIndex"), "number"),
-    **dict.fromkeys(("dfaMaxValue", "dfaTargetIndex", "binContains", "binMin", "binMax"), "number?"),
-}
-EXPLANATION = {
-    **dict.fromkeys(("id", "modelId", "layer", "index", "authorId", "description"), "text"),
-    **dict.fromkeys(("embedding", "typeName", "explanationModelName"), "text?"),
-    **dict.fromkeys(("umap_x", "umap_y", "umap_cluster", "umap_log_feature_sparsity"), "number?"),
-}
+_LISTS = (
+    "freq_hist_data_bar_heights freq_hist_data_bar_values logits_hist_data_bar_heights logits_hist_data_bar_values "
+    "neuron_alignment_indices neuron_alignment_l1 neuron_alignment_values correlated_neurons_indices "
+    "correlated_neurons_l1 correlated_neurons_pearson decoder_weights_dist neg_values pos_values topkCosSimIndices "
+    "topkCosSimValues vector"
+)
+
+
+def _fields(**kinds: str) -> dict[str, str]:
+    """The kind of each field, out of the fields of each kind; `or_null` behind a kind allows null."""
+    return {name: kind.replace("_or_null", "?") for kind, names in kinds.items() for name in names.split()}
+
+
+FEATURE = _fields(
+    text="modelId layer index sourceSetName creatorId hookName",
+    number="maxActApprox frac_nonzero",
+    numbers=_LISTS,
+    texts="neg_str pos_str",
+    flag="hasVector",
+    text_or_null="vectorLabel",
+    number_or_null="vectorDefaultSteerStrength",
+)
+ACTIVATION = _fields(
+    text="id modelId layer index creatorId",
+    text_or_null="dataSource",
+    texts="tokens",
+    numbers="values dfaValues",
+    number="maxValue minValue maxValueTokenIndex",
+    number_or_null="dfaMaxValue dfaTargetIndex binContains binMin binMax",
+)
+EXPLANATION = _fields(
+    text="id modelId layer index authorId description",
+    text_or_null="embedding typeName explanationModelName",
+    number_or_null="umap_x umap_y umap_cluster umap_log_feature_sparsity",
+)
 ABOUT = {
     "model": {"id": "text", "instruct": "flag", "creatorId": "text", "displayName": "text", "layers": "number"},
     "release": {"name": "text", "description": "text", "creatorName": "text", "creatorId": "text", "urls": "texts"},

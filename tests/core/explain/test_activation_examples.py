@@ -1,5 +1,6 @@
 """The table of examples against a loop over every prompt and feature."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_blocks_of_features_hold_at_most_so_many_rows() -> None:
     assert [feature for block in found for feature in block] == list(range(FEATURES))
     assert len(found) > 1
     assert all(sum(count[feature] for feature in block) <= most for block in found)
-    assert all(sum(count[feature] for feature in [*one, other[0]]) > most for one, other in zip(found, found[1:]))
+    assert all(sum(count[feature] for feature in [*one, other[0]]) > most for one, other in pairwise(found))
 
 
 def test_what_captions_share_is_in_both_prompts() -> None:

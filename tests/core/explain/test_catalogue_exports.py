@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -86,7 +87,7 @@ def test_an_export_twice_is_refused_and_an_unknown_sae_too(
     export_neuronpedia(catalogue[0], tmp_path, RELEASE, SAE)
     with pytest.raises(BadInput, match="is there already"):
         export_neuronpedia(catalogue[0], tmp_path, RELEASE, SAE)
-    with pytest.raises(BadInput, match="features.parquet: holds no SAE 'other'; name one of its column sae_id"):
+    with pytest.raises(BadInput, match=r"features\.parquet: holds no SAE 'other'; name one of its column sae_id"):
         export_neuronpedia(catalogue[0], tmp_path / "new", RELEASE, "other")
 
 
@@ -99,12 +100,18 @@ def test_csv_files_hold_every_cell(catalogue: tuple[Path, dict[str, pl.DataFrame
         assert len(found) == whole[name].height
         for row, expected in zip(found, whole[name].to_dicts()):
             for column, value in expected.items():
-                if isinstance(value, list):
-                    assert json.loads(row[column]) == pytest.approx(value, rel=1e-5) or json.loads(row[column]) == value
-                elif isinstance(value, float):
-                    assert float(row[column]) == pytest.approx(value)
+                if isinstance(value, list | float):
+                    assert _near(json.loads(row[column]), value), column
                 else:
                     assert row[column] == ("" if value is None else str(value))
+
+
+def _near(found: Any, expected: Any) -> bool:
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(_near, found, expected))
+    if isinstance(expected, dict):
+        return list(found) == list(expected) and all(map(_near, found.values(), expected.values()))
+    return bool(found == pytest.approx(expected, rel=1e-6)) if isinstance(expected, float) else bool(found == expected)
 
 
 def test_csv_needs_tables_and_an_empty_place(catalogue: tuple[Path, dict[str, pl.DataFrame]], tmp_path: Path) -> None:

@@ -53,14 +53,9 @@ def test_a_row_per_feature_and_explainer_with_all_that_belongs_to_it() -> None:
     cosine = float(FakeEmbedder().embed(["seven a"])[0] @ FakeEmbedder().embed(["seven b"])[0])
     assert one["semantic_similarity"] == [{"explainer": "org/b", "cosine_similarity": pytest.approx(cosine, abs=1e-6)}]
     assert other["semantic_similarity"][0]["explainer"] == "org/a"
-    judged = {
-        "scorer": "org/judge",
-        "fuzz": pytest.approx(0.5),
-        "simulation": None,
-        "detection": 0.8,
-        "embedding": None,
-    }
-    without = {"scorer": "close", "fuzz": None, "simulation": None, "detection": None, "embedding": 0.9}
+    none = {"fuzz": None, "simulation": None, "detection": None, "embedding": None}
+    judged = none | {"scorer": "org/judge", "fuzz": pytest.approx(0.5), "detection": 0.8}
+    without = none | {"scorer": "close", "embedding": 0.9}
     assert one["scores"] == [without, judged]
     assert other["scores"] == []
 

@@ -32,7 +32,7 @@ def test_a_whole_folder_becomes_published_tables(tmp_path: Path) -> None:
     texts = found.explanations.select("feature_id", "explainer", "llm_explainer", "text", "failure").rows()
     assert texts == [
         (feature, source, f"org/explainer-{number}", *said)
-        for number, source in enumerate(SOURCES)
+        for number, source in reversed(list(enumerate(SOURCES)))
         for feature, said in (
             (0, (f"{source} on 0", "")),
             *([(5, (None, "the file is empty"))] if not number else []),

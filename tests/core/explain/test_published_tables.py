@@ -148,7 +148,10 @@ def test_another_table_is_told_in_one_line(tmp_path: Path, fault: str, said: str
         (lambda frame: frame.with_columns(more=1), r"columns \['more'\] are not declared"),
         (lambda frame: frame.cast({"feature_id": pl.Int64}), "column 'feature_id' is Int64, and should be UInt32"),
         (lambda frame: frame.with_columns(sae_id=pl.lit(None, pl.Categorical)), "column 'sae_id' has nulls"),
-        (lambda frame: frame.with_columns(pl.col("embedding").list.head(3)), "vectors of other dimensions than 16"),
+        (
+            lambda frame: frame.with_columns(pl.col("embedding").list.head(3)),
+            "column 'embedding' has vectors of other dimensions than 16",
+        ),
     ],
 )
 def test_a_wrong_table_is_not_written(tmp_path: Path, change: object, said: str) -> None:
@@ -201,9 +204,8 @@ def test_a_fault_half_way_leaves_the_old_tables_whole(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_in_one_line() -> None:
     frame = tables()["scores"]
-    with pytest.raises(
-        BadInput, match=r"/dev/full: cannot be written \(the disk is full\); nothing was replaced"
-    ) as told:
+    said = r"/dev/full: cannot be written \(the disk is full\); nothing was replaced"
+    with pytest.raises(BadInput, match=said) as told:
         write_file(Path("/dev/full"), frame, frame.schema, Card())
     assert "\n" not in str(told.value)
 

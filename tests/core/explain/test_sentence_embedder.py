@@ -53,9 +53,7 @@ def test_related_texts_are_nearer(minilm: SentenceEmbedder) -> None:
     assert woman @ she > woman @ car + 0.2
 
 
-def test_a_folder_is_known_by_its_weights_and_a_package_by_its_version(
-    minilm: SentenceEmbedder, tmp_path: Path
-) -> None:
+def test_a_folder_is_known_by_its_weights_and_a_package_by_version(minilm: SentenceEmbedder, tmp_path: Path) -> None:
     copy = tmp_path / "minilm"
     shutil.copytree(embedder_folder(PACKAGE), copy)
     other = SentenceEmbedder.open(str(copy))
