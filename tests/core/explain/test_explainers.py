@@ -166,6 +166,7 @@ def test_promoted_tokens_are_told_without_a_model_and_by_one(world: Planted) -> 
     plain = explain(None, world.windows, about, Explainer(name="promoted", kind="promoted"))
     assert plain["text"].to_list() == ["makes these tokens more likely: red, scarlet", None]
     assert plain["failure"].to_list() == [None, "promotes no known token"]
+    assert plain["llm_explainer"].unique().to_list() == ["promoted"]
     asked = says("Explanation: red hues")
     told = explain(asked, world.windows, about, CHAT.model_copy(update={"of": "promoted"}))
     assert told["text"].to_list() == ["red hues", None] and told["explanation_method"][0] == "promoted"
