@@ -67,6 +67,16 @@ def test_the_map_is_red_where_the_feature_fires(world: Planted) -> None:
     assert hot[..., 0].mean() > hot[..., 2].mean() + 60 and abs(cold[..., 0].mean() - cold[..., 2].mean()) < 60
 
 
+def test_a_picture_in_which_the_feature_does_not_fire_has_no_map(world: Planted) -> None:
+    cold = world.windows.with_columns(map_cells=pl.lit([0.0] * 16, pl.List(pl.Float32)))
+    asked = says("x")
+    explain(asked, cold, of(world, 0), CHAT)
+    told = text_of(asked.questions[0])
+    pictures = sum(isinstance(part, Picture) for part in asked.questions[0].parts)
+    assert pictures == told.count("Its picture, in which the feature does not fire: ") > 0
+    assert "The picture with its map" not in told
+
+
 def test_a_model_that_reads_text_alone_gets_the_attributes_in_place_of_pictures(world: Planted) -> None:
     asked = FakeRecorder(lambda _: Reply("x"), pictures=False)
     explain(asked, world.windows, of(world, 0), CHAT)
