@@ -101,9 +101,9 @@ SCORES = pl.Schema(
     }
 )
 """One row per explanation (feature × explainer, `NAME:ar` where it explains in Arabic) × scorer × kind of example ×
-language of the examples. `value` is the scorer's `metric` (balanced_accuracy, auroc, correlation, share) with its interval over
-images; null where it is not defined. `n` examples were judged; on `n_failed` more the answer could not be read, and
-they count nowhere else. Kind and language `all` hold every example."""
+language of the examples. `value` is the scorer's `metric` (balanced_accuracy, auroc, correlation, share) with its
+interval over images; null where it is not defined. `n` examples were judged; on `n_failed` more the answer could not be
+read, and they count nowhere else. Kind and language `all` hold every example."""
 
 WINDOWS = pl.Schema(
     {
