@@ -7,7 +7,7 @@ import typer
 
 from cli.printed import HtmlOption, JsonOption, give, when
 from core.errors import BadInput
-from core.explain.aggregates import FROZEN
+from core.explain.named import FROZEN
 from core.explain.scorers.judged import ALL
 from core.reading.catalogues import OpenedCatalogue, catalogue_by_name
 from core.store.artifacts import Artifact

@@ -8,13 +8,12 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from core.explain.named import FROZEN
 from core.explain.scorers.judged import ALL
 from core.explain.scorers.measuring import CHANCE
 from core.stats.intervals import Z95, Interval, resamples
 from core.stats.permuted import rank_p
 
-FROZEN = "-frozen"
-"""The end of the name of an SAE whose decoder is random and frozen."""
 _SMOOTH = 5000
 """Of more features than that the interval of a mean is normal: resamples would not fit into memory."""
 _FLOATS = ("mean", "sd", "p05", "p25", "median", "p75", "p95", "low", "high")
