@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.features.influence import PROMOTED, final_gain, promoted_tokens
+from core.features.influence import PROMOTED, promoted_tokens
 from core.lm.loaded import LoadedModel
 from core.lm.loading import load_model
+from core.lm.norms import norm_gain
 from core.lm.prompts import spell
 from tests.core.sae.dictionary import random_sae
 
@@ -21,7 +22,7 @@ def loaded(tiny_text_gemma: Path) -> LoadedModel:
 
 
 def test_the_gain_of_gemmas_norm_is_one_plus_its_weight(loaded: LoadedModel) -> None:
-    torch.testing.assert_close(final_gain(loaded), 1 + loaded.final_norm.weight)
+    torch.testing.assert_close(norm_gain(loaded.final_norm, loaded.unembedding), 1 + loaded.final_norm.weight)
 
 
 def test_tokens_are_ranked_by_the_direct_path(loaded: LoadedModel) -> None:
