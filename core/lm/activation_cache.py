@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.errors import BadInput
-from core.lm.hook_points import Hook, hooked
+from core.lm.hook_points import Hook, watched
 from core.lm.loaded import LoadedModel
 
 LIMIT = 1 << 30
@@ -72,7 +72,7 @@ class ActivationCache(Mapping[str, Tensor]):
         return len(self._kept)
 
     def take(self, stream: Float[Tensor, "B T *D"], hook: Hook) -> None:
-        """Keep a point's tensor: what `hooked` calls.
+        """Keep a point's tensor: what `watched` calls.
 
         Raises:
             BadInput: it does not fit, and there is nowhere to spill to.
@@ -114,7 +114,7 @@ def cached(
     with TemporaryDirectory(prefix="saeflow-cache-", dir=spill) if spill else _nowhere() as folder:
         cache = ActivationCache(names, limit, Path(folder) if folder else None)
         try:
-            with hooked(loaded, dict.fromkeys(names, cache.take)):
+            with watched(loaded, dict.fromkeys(names, cache.take)):
                 yield cache
         finally:
             cache.close()

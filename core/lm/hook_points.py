@@ -94,7 +94,7 @@ def find_point(loaded: LoadedModel, name: str) -> HookPoint:
 
 
 @contextmanager
-def hooked(loaded: LoadedModel, functions: Mapping[str, Function]) -> Iterator[None]:
+def watched(loaded: LoadedModel, functions: Mapping[str, Function]) -> Iterator[None]:
     """Call each function at its point in every pass of the body; the functions of one point run in their order.
 
     Raises:
@@ -108,13 +108,25 @@ def hooked(loaded: LoadedModel, functions: Mapping[str, Function]) -> Iterator[N
         stack.callback(counting.remove)
         for point, function in found:
             stack.callback(_attach(point, function, before).remove)
-            # Named as a change of the blocks, so that no keys and values that were made without it are used under it.
+        yield
+
+
+@contextmanager
+def hooked(loaded: LoadedModel, functions: Mapping[str, Function]) -> Iterator[None]:
+    """The same for functions that may change what they are given: the change is named, so that no keys and values that
+    were made without it are used under it (`core.lm.hooks.edits`).
+
+    Raises:
+        BadInput: as `watched`.
+    """
+    with watched(loaded, functions), ExitStack() as stack:
+        for point in [find_point(loaded, name) for name in functions]:
             layer = point.layer if point.site not in VISION else 0
             stack.enter_context(edit(loaded.blocks, layer, lambda stream: stream))
         yield
 
 
-def limited(function: Function, chosen: Bool[Tensor, "B *T"]) -> Function:
+def limited(function: Function, chosen: Bool[Tensor, "B ..."]) -> Function:
     """The function, reaching the chosen rows [B] or positions [B, T] alone; all else stays as it is to the bit.
 
     Rows are reached in every pass. Positions are those of the pass that begins a sequence: tokens that follow behind a

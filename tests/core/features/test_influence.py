@@ -25,6 +25,21 @@ def test_the_gain_of_gemmas_norm_is_one_plus_its_weight(loaded: LoadedModel) -> 
     torch.testing.assert_close(norm_gain(loaded.final_norm, loaded.unembedding), 1 + loaded.final_norm.weight)
 
 
+def test_the_gain_of_a_norm_that_takes_the_mean_out_is_its_weight() -> None:
+    like, plain = torch.zeros(1, 8), torch.nn.LayerNorm(8)
+    torch.nn.init.normal_(plain.weight)
+    torch.nn.init.normal_(plain.bias)
+
+    class Own(torch.nn.Module):
+        """Cohere's is no nn.LayerNorm."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return plain(x)
+
+    for norm in (plain, Own()):
+        torch.testing.assert_close(norm_gain(norm, like), plain.weight.detach(), rtol=1e-4, atol=1e-5)
+
+
 def test_tokens_are_ranked_by_the_direct_path(loaded: LoadedModel) -> None:
     sae = random_sae(d_model=loaded.shape.d_model)
     unembedding = loaded.unembedding - loaded.unembedding.mean(dim=0)

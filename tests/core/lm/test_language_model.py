@@ -306,6 +306,8 @@ def test_hooks_are_gone_after_an_exception(lm: LanguageModel) -> None:
 def test_a_patch_is_a_change_that_prefixes_know_of(lm: LanguageModel) -> None:
     with lm.hooks({"attn_z.1": shifted(1)}):
         assert len(edits(lm.loaded.blocks)) == 1
+    with lm.cache(["attn_z.1"]):
+        assert edits(lm.loaded.blocks) == frozenset(), "what only reads is none"
 
 
 def test_the_cache_sees_what_hooks_around_it_made(lm: LanguageModel) -> None:
