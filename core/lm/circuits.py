@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -141,10 +142,10 @@ def _read(loaded: LoadedModel, layer: int) -> Heads:
     seen = _look(loaded, layer, parts)
     q, k, v, o = (part.weight.detach().float() for part in (parts.q, parts.k, parts.v, parts.o))
     found = Heads(
-        W_Q=q.mT.unflatten(1, (count, size)).movedim(1, 0),
-        W_K=k.mT.unflatten(1, (groups, size)).movedim(1, 0),
-        W_V=v.mT.unflatten(1, (groups, value)).movedim(1, 0),
-        W_O=o.mT.unflatten(0, (count, value)),
+        W_Q=rearrange(q, "(H d) D -> H D d", H=count),
+        W_K=rearrange(k, "(G d) D -> G D d", G=groups),
+        W_V=rearrange(v, "(G d) D -> G D d", G=groups),
+        W_O=rearrange(o, "D (H d) -> H d D", H=count),
         gain=_gain(loaded, layer, seen),
     )
     _check(loaded, layer, found, parts, seen)
@@ -186,7 +187,7 @@ def _check(loaded: LoadedModel, layer: int, found: Heads, parts: _Parts, seen: _
     """A token that is alone attends to itself in full: the heads' sum is then the attention's output."""
     values = torch.einsum("nd,hde->nhe", seen.normed.float(), found.shared(found.W_V))
     if parts.v.bias is not None:
-        bias = parts.v.bias.detach().float().unflatten(0, (len(found.W_V), -1))
+        bias = rearrange(parts.v.bias.detach().float(), "(G d) -> G d", G=len(found.W_V))
         values = values + bias.repeat_interleave(len(found.W_Q) // len(bias), dim=0)
     ours = torch.einsum("nhe,hed->nd", values, found.W_O)
     ours = ours if parts.o.bias is None else ours + parts.o.bias.detach().float()

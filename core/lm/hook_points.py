@@ -24,7 +24,7 @@ from core.study.sites import VISION, Site, extent
 
 ENTERS = "resid_pre"
 """What enters a block: the one point that is no site, for it is the site `resid_post` of the block below."""
-_HEADS = "attn_z"
+_HEADS: Site = "attn_z"
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _attach(point: HookPoint, function: Function, before: _Before) -> RemovableH
     module = point.place.module
 
     def changed(stream: Tensor) -> Tensor:
-        seen = stream if point.heads is None else stream.unflatten(-1, (point.heads, -1))
+        seen = stream if point.heads is None else stream.view(*stream.shape[:-1], point.heads, -1)
         found = function(seen, Hook(point.name, point.site, point.layer, before.start))
         if found is None:
             return stream

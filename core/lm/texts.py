@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,7 +80,7 @@ def encode_texts(
         raise BadInput(f"side: {side!r}; padding stands left or right")
     samples = tuple(
         encode_sample(loaded, CaptionRequest(str(row), str(row), "", text, instruction, image, literal=True))
-        for row, (text, image) in enumerate(zip(texts, images or [None] * len(texts), strict=True))
+        for row, (text, image) in enumerate(zip(texts, images or repeat(None, len(texts)), strict=True))
     )
     if empty := [row for row, sample in enumerate(samples) if not sample.ids]:
         raise BadInput(f"texts: row {empty[0]} has no tokens; the model has no BOS, so give it a text")

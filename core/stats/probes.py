@@ -160,12 +160,20 @@ def control_accuracy(train: Labelled, test: Labelled, strength: float, seed: int
     """
     if train.words is None or test.words is None:
         return math.nan
-    types = np.unique(np.concatenate([train.words, test.words]))
-    coins = np.random.default_rng(seed).random(types.size) < 0.5
-    learned, unseen = coins[np.searchsorted(types, train.words)], coins[np.searchsorted(types, test.words)]
+    first, second = word_labels(train.words, test.words, 2, seed)
+    learned, unseen = first == 0, second == 0
     if learned.all() or not learned.any():
         return math.nan
     return logistic_at(Labelled(train.x, learned), strength).accuracy(Labelled(test.x, unseen))
+
+
+def word_labels(
+    train: Int[np.ndarray, " n"], test: Int[np.ndarray, " m"], classes: int, seed: int
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
+    """A random class for each word type, the same one wherever the word stands."""
+    types = np.unique(np.concatenate([train, test]))
+    drawn = (np.random.default_rng(seed).random(types.size) * classes).astype(np.int64)
+    return drawn[np.searchsorted(types, train)], drawn[np.searchsorted(types, test)]
 
 
 def groups_out_auroc(train: Labelled, test: Labelled, strength: float) -> float:
