@@ -25,7 +25,7 @@ def planted(images: int = 120, rows: int = 2, dims: int = 20, classes: int = 2, 
     image = np.repeat(np.arange(images), rows)
     x = rng.normal(size=(images * rows, dims)) + np.repeat(rng.normal(size=(images, dims)), rows, axis=0)
     x[np.arange(len(x)), 3 + of_image[image]] += 3 * strength
-    return ProbeTask(x, list(COLOURS[of_image[image]]), list(image), list(rng.integers(0, 9, len(x))))
+    return ProbeTask(x, list(COLOURS[of_image[image]]), list(image), list(rng.integers(0, 60, len(x))))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
