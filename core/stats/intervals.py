@@ -129,7 +129,7 @@ def auroc_draws(
     ones, zeros = counts[:, labels].astype(np.float64), counts[:, ~labels].astype(np.float64)
     pairs = ones.sum(axis=1) * zeros.sum(axis=1)
     won = np.einsum("bi,bi->b", ones @ wins, zeros)
-    return np.divide(won, pairs, out=np.full(draws, math.nan), where=pairs > 0)
+    return np.asarray(np.divide(won, pairs, out=np.full(draws, math.nan), where=pairs > 0))
 
 
 def auroc(scores: Float[np.ndarray, " units"], positive: Int[np.ndarray, " units"]) -> float:

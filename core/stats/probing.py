@@ -148,7 +148,7 @@ def _scores(probes: Sequence[ClassProbe], x: Float[np.ndarray, "n D"]) -> Float[
 
 
 def _one_hot(codes: Int[np.ndarray, " n"], columns: int) -> Bool[np.ndarray, "n C"]:
-    return codes[:, None] == (np.arange(columns) if columns > 1 else 1)
+    return np.asarray(codes[:, None] == (np.arange(columns) if columns > 1 else 1))
 
 
 def _decided(scores: Float[np.ndarray, "n C"]) -> Int[np.ndarray, " n"]:
