@@ -23,7 +23,7 @@ from torch import Tensor
 from core.lm.hook_points import point_names
 from core.lm.language_model import LanguageModel
 from core.lm.lens import LensReading as LensReading
-from core.lm.lens import lens_logits, read_lens
+from core.lm.lens import lens_logits, read_lens, read_streams
 from core.lm.texts import TextBatch
 from core.sae.architectures import SparseAutoencoder
 from core.sae.lens import ThroughSAE as ThroughSAE
@@ -98,5 +98,5 @@ def by_layer(
     wanted = {layer: names[layer] if 0 <= layer <= last else f"{STREAM}.{layer}" for layer in (*chosen, last)}
     with model.cache([*wanted.values()]) as kept:
         model.run(batch)
-        final = kept[wanted[last]][batch.real]
-        return {layer: read(model, kept[wanted[layer]][batch.real], final, k, tokens) for layer in chosen}
+        streams = {layer: kept[wanted[layer]][batch.real] for layer in wanted}
+        return read_streams(model.loaded, {one: streams[one] for one in chosen}, streams[last], k=k, tokens=tokens)
