@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from core.errors import BadInput
 from core.stats.intervals import Interval, auroc, auroc_draws, wilson
 from core.stats.probe_task import ProbeTask, Side, Sides, split_task
-from core.stats.probes import SPARSE_K, Labelled, Probe, choose_strength, logistic_at, sparse_probe, word_labels
+from core.stats.probes import SPARSE_K, Labelled, Probe, choose_strength, logistic_at, reduce, sparse_probe, word_labels
 
 DRAWS = 1000
 """Resamples of the interval, and shuffles of the labels."""
@@ -83,9 +83,10 @@ def linear_probe(task: ProbeTask, seed: int = 0, draws: int = DRAWS) -> ProbeRes
     """
     sides = split_task(task, seed)
     strengths = [choose_strength(labelled, seed) for labelled in _against_others(sides.train, len(sides.classes))]
+    reduced = reduce(sides.train.x)  # of all that is fitted to these rows, random labels included
 
     def fit(train: Labelled, number: int) -> ClassProbe:
-        return ClassProbe(logistic_at(train, strengths[number]))
+        return ClassProbe(logistic_at(train, strengths[number], reduced))
 
     return _result("logistic", sides, fit, seed, draws)
 
