@@ -83,6 +83,7 @@ SCORES = pl.Schema(
         "feature_id": pl.UInt32(),
         "sae_id": pl.Categorical(),
         "explainer": pl.Categorical(),
+        "explanation_language": pl.Categorical(),
         "scorer": pl.Categorical(),
         "example_kind": pl.Categorical(),
         "language": pl.Categorical(),
@@ -96,9 +97,10 @@ SCORES = pl.Schema(
         "prompt_version": pl.String(),
     }
 )
-"""One row per feature × explainer × scorer × kind of example × language. `value` is the scorer's `metric` (balanced
-accuracy, AUROC, correlation) with its interval over examples; null where no answer could be parsed. `n` examples were
-judged, `n_failed` answers could not be parsed and count nowhere else."""
+"""One row per explanation (feature × explainer × language of the explanation) × scorer × kind of example × language of
+the examples. `value` is the scorer's `metric` (balanced_accuracy, auroc, correlation, share) with its interval over
+images; null where it is not defined. `n` examples were judged; on `n_failed` more the answer could not be read, and
+they count nowhere else. Kind and language `all` hold every example."""
 
 WINDOWS = pl.Schema(
     {

@@ -3,20 +3,18 @@
 import base64
 import hashlib
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
+from core.figures.picture_map import with_map
 from core.pictures import BrokenImage, open_picture
 
 LARGEST = 256
 """Pixels of a picture's longer side, at most."""
-_HEAT = np.array([192, 58, 43], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,8 @@ class Pictures:
     def overlay(self, name: str | None, values: Sequence[float] | None) -> Picture | None:
         """The picture, faded, with a square grid of values over it; null where either is missing."""
         image = self._open(name)
-        if image is None or not values:
-            return None
-        side = math.isqrt(len(values))
-        if side * side != len(values):
-            return None
-        return _encode(_heated(image, np.asarray(values, dtype=np.float32).reshape(side, side)))
+        drawn = None if image is None or not values else with_map(image, values)
+        return None if drawn is None else _encode(drawn)
 
     def _open(self, name: str | None) -> Image.Image | None:
         if self.folder is None or not name:
@@ -71,19 +65,6 @@ class Pictures:
         if max(small.size) > LARGEST:
             small.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
         return small
-
-
-def _heated(image: Image.Image, grid: np.ndarray) -> Image.Image:
-    """Heat where the grid is large: the picture pales elsewhere, so that its own colours are not read as heat."""
-    scale = max(1, round(192 / max(image.size)))
-    image = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
-    positive = np.nan_to_num(grid, nan=0.0, posinf=0.0, neginf=0.0).clip(min=0)
-    strength = positive / positive.max() if positive.max() > 0 else positive
-    smooth = Image.fromarray(strength).resize(image.size, Image.Resampling.BILINEAR)
-    alpha = np.asarray(smooth).clip(0, 1)[..., None]
-    grey = np.asarray(image.convert("L"), dtype=np.float32)[..., None].repeat(3, axis=2)
-    pale = 0.55 * (0.6 * grey + 0.4 * np.asarray(image, dtype=np.float32)) + 0.45 * 255
-    return Image.fromarray((pale * (1 - 0.85 * alpha) + _HEAT * 0.85 * alpha).round().astype(np.uint8))
 
 
 def _encode(image: Image.Image) -> Picture:

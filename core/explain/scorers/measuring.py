@@ -1,0 +1,75 @@
+"""Scores from what judges said: by kind of example and language, with an interval over images."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Int
+
+from core.explain.scorers.judged import ALL
+from core.stats.correlation import bootstrap_correlation
+from core.stats.enrichment import balanced_accuracy
+from core.stats.intervals import Interval, bootstrap_auroc, bootstrap_mean
+
+Numbers = Float[np.ndarray, " n"]
+Units = Int[np.ndarray, " n"]
+Measure = Callable[[Numbers, Numbers, Units, int, int], Interval]
+BALANCED_ACCURACY, AUROC, CORRELATION, SHARE = "balanced_accuracy", "auroc", "correlation", "share"
+CHANCE = {BALANCED_ACCURACY: 0.5, AUROC: 0.5, CORRELATION: 0.0, SHARE: 0.5}
+"""What a judge reaches that knows nothing, by metric."""
+_NONE = Interval(math.nan, math.nan, math.nan)
+
+
+def accuracy(truth: Numbers, said: Numbers, units: Units, draws: int, seed: int) -> Interval:
+    """Balanced accuracy: the mean of the share found of what is so, and the share left out of what is not."""
+    return balanced_accuracy(said > 0.5, truth > 0.5, units, draws, seed)
+
+
+def area(truth: Numbers, said: Numbers, units: Units, draws: int, seed: int) -> Interval:
+    """AUROC: how often what is so is rated above what is not."""
+    return bootstrap_auroc(said, (truth > 0.5).astype(np.int64), draws, seed, units)
+
+
+def correlation(truth: Numbers, said: Numbers, units: Units, draws: int, seed: int) -> Interval:
+    """Pearson's correlation over the tokens of all examples together."""
+    return bootstrap_correlation(truth, said, draws, seed, units)
+
+
+def mean_said(truth: Numbers, said: Numbers, units: Units, draws: int, seed: int) -> Interval:
+    """The mean of what is credited to the judge."""
+    return bootstrap_mean(said, draws, seed, units)
+
+
+def measured(judged: pl.DataFrame, measure: Measure, draws: int, seed: int) -> Iterator[dict[str, Any]]:
+    """One score per explanation, kind of example and language: columns of `SCORES`.
+
+    `n` examples were judged. Examples on which the answer could not be read are counted in `n_failed` and enter
+    nothing else. A score that is not defined, as without a firing example, is null.
+    """
+    who = ["feature_id", "explainer", "explanation_language"]
+    spread = judged.with_columns(
+        example_kind=pl.col("kinds"),
+        language=pl.when(pl.col("language").is_null())
+        .then(pl.lit([ALL]))
+        .otherwise(pl.concat_list(pl.lit(ALL), pl.col("language"))),
+    )
+    keys = [*who, "example_kind", "language"]
+    exploded = spread.explode("example_kind").explode("language")
+    for key, part in exploded.group_by(keys, maintain_order=True):
+        yield {**dict(zip(keys, key, strict=True)), **_score(part, measure, draws, seed)}
+
+
+def _score(part: pl.DataFrame, measure: Measure, draws: int, seed: int) -> dict[str, Any]:
+    read = part.filter(pl.col("said").is_not_null())
+    flat = read.select("unit", "truth", "said").explode("truth", "said")
+    units = flat["unit"].to_numpy()
+    found = _NONE
+    if flat.height:
+        found = measure(flat["truth"].to_numpy(), flat["said"].to_numpy(), units, draws, seed)
+    alone = np.unique(units).size < 2
+    low, high = (math.nan, math.nan) if alone else (found.low, found.high)
+    numbers = {"value": found.mean, "low": low, "high": high}
+    finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+    return {**finite, "n": read.height, "n_failed": part.height - read.height}
