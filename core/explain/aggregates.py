@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from core.explain.scorers.judged import ALL
-from core.explain.scorers.measuring import CHANCE
+from core.explain.metrics import ALL, CHANCE
+from core.explain.tables import AGGREGATES
 from core.stats.intervals import Z95, Interval, resamples
 from core.stats.permuted import rank_p
 
@@ -17,28 +17,8 @@ FROZEN = "-frozen"
 """The end of the name of an SAE whose decoder is random and frozen."""
 _SMOOTH = 5000
 """Of more features than that the interval of a mean is normal: resamples would not fit into memory."""
-_FLOATS = ("mean", "sd", "p05", "p25", "median", "p75", "p95", "low", "high")
-_DIFFERENCE = ("frozen_mean", "frozen_low", "frozen_high", "difference", "difference_low", "difference_high", "p")
+_FLOATS = ("mean", "sd", "p05", "p25", "median", "p75", "p95")
 _KEYS = ("explainer", "explanation_language", "scorer", "example_kind", "language", "metric")
-AGGREGATES = pl.Schema(
-    {
-        "sae_id": pl.String(),
-        **dict.fromkeys(_KEYS, pl.String()),
-        "chance": pl.Float64(),
-        "n": pl.UInt32(),
-        **dict.fromkeys(_FLOATS, pl.Float64()),
-        "n_judged": pl.UInt64(),
-        "n_failed": pl.UInt64(),
-        "frozen_n": pl.UInt32(),
-        **dict.fromkeys(_DIFFERENCE, pl.Float64()),
-        "draws": pl.UInt32(),
-    }
-)
-"""One row per SAE (`all`: all trained ones together) × explainer × language of its explanations × scorer × kind of
-example × language of the examples. `mean` to `high` are over the `n` features that have a score, with the interval over
-features; `n_judged` and `n_failed` count examples. `frozen_…`: the same for features of the frozen dictionary, and the
-`difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided, scores
-exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
 
 
 def aggregates(scores: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
@@ -85,7 +65,7 @@ def _described(values: Float[np.ndarray, " n"]) -> dict[str, float]:
         return {}
     shares = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
     spread = float(values.std(ddof=1)) if values.size > 1 else math.nan
-    return dict(zip(_FLOATS[:7], (float(values.mean()), spread, *map(float, shares)), strict=True))
+    return dict(zip(_FLOATS, (float(values.mean()), spread, *map(float, shares)), strict=True))
 
 
 def mean_interval(values: Float[np.ndarray, " n"], draws: int, seed: int) -> Interval:

@@ -17,7 +17,8 @@ from core.explain.marking import marked
 from core.explain.prompts import joined, prompt
 from core.explain.scorers.asking import MAX_TOKENS, Put, read_word
 from core.explain.scorers.items import unit_of
-from core.explain.scorers.judged import ALL, Explained, Item, quantile_name
+from core.explain.metrics import ALL
+from core.explain.scorers.judged import Explained, Item, quantile_name
 
 FIRING = 4
 """Firing examples beside each intruder, at most."""

@@ -8,8 +8,6 @@ import polars as pl
 
 from core.explain.examples_shown import Example
 
-ALL = "all"
-"""The kind, or the language, under which every example counts."""
 WRONG_MARKS = "wrong_marks"
 """The sort of a firing example with other tokens marked than the active ones."""
 JUDGED = pl.Schema(

@@ -15,7 +15,8 @@ from core.explain.embedder import Embedder
 from core.explain.examples_shown import Example, Shower, as_text
 from core.explain.prompts import joined, prompt
 from core.explain.scorers.asking import MAX_TOKENS, Put, read_word
-from core.explain.scorers.judged import ALL, JUDGED, Explained, Item, judged_rows
+from core.explain.metrics import ALL
+from core.explain.scorers.judged import JUDGED, Explained, Item, judged_rows
 from core.explain.twins import Pair
 
 
