@@ -31,9 +31,7 @@ def aggregates(scores: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
     """
     names = ["sae_id", *_KEYS]
     told = scores.with_columns(pl.col(names).cast(pl.String))
-    frozen = told.filter(pl.col("sae_id").str.ends_with(FROZEN)).with_columns(
-        pl.col("sae_id").str.strip_suffix(FROZEN)
-    )
+    frozen = told.filter(pl.col("sae_id").str.ends_with(FROZEN)).with_columns(pl.col("sae_id").str.strip_suffix(FROZEN))
     trained = told.filter(~pl.col("sae_id").str.ends_with(FROZEN))
     every = [pl.concat([part, part.with_columns(sae_id=pl.lit(ALL))]) for part in (trained, frozen)]
     floor = {key: part for key, part in every[1].group_by(names)}

@@ -110,7 +110,10 @@ def _nested_scores(scores: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFra
         pl.col("sae_id").cast(pl.String),
         pl.col("explainer").cast(pl.String).alias("source"),
         judge.alias("judge"),
-        pl.col("scorer").cast(pl.String).replace_strict(dict(kinds), default=None, return_dtype=pl.String).alias("kind"),
+        pl.col("scorer")
+        .cast(pl.String)
+        .replace_strict(dict(kinds), default=None, return_dtype=pl.String)
+        .alias("kind"),
         "value",
         pl.col("n").cast(pl.Float64),
         over_all=(pl.col("example_kind").cast(pl.String) == "all")
@@ -119,7 +122,9 @@ def _nested_scores(scores: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFra
     key = [*_ROW, "judge", "kind"]
     counted = rows.filter(pl.col("over_all") | ~pl.col("over_all").any().over(key))
     weighted = (pl.col("value") * pl.col("n")).sum() / pl.col("n").sum()
-    each = counted.group_by(key).agg(value=pl.when(pl.col("n").sum() > 0).then(weighted).otherwise(pl.col("value").mean()))
+    each = counted.group_by(key).agg(
+        value=pl.when(pl.col("n").sum() > 0).then(weighted).otherwise(pl.col("value").mean())
+    )
     wide = each.group_by(*_ROW, "judge").agg(
         pl.col("value").filter(pl.col("kind") == kind).first().alias(kind) for kind in KINDS
     )

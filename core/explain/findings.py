@@ -18,7 +18,9 @@ _FLOOR = "features of the frozen dictionary"
 def estimates(aggregates: pl.DataFrame) -> tuple[Estimate, ...]:
     """Per explainer and scorer, over all SAEs, kinds and languages of examples: the mean score, with features of the
     frozen dictionary as its control, and then the difference to these. q is over all the mean scores."""
-    whole = aggregates.filter(pl.all_horizontal(pl.col("sae_id", "example_kind", "language") == ALL) & (pl.col("n") > 0))
+    whole = aggregates.filter(
+        pl.all_horizontal(pl.col("sae_id", "example_kind", "language") == ALL) & (pl.col("n") > 0)
+    )
     tested = [row["p"] for row in whole.iter_rows(named=True) if row["p"] is not None]
     q = iter(stats.false_discovery_control(tested)) if tested else iter(())
     return tuple(one for row in whole.iter_rows(named=True) for one in _of_row(row, q, len(tested)))

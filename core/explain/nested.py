@@ -19,7 +19,9 @@ def list_column(
         parts = [pa.array(part) for part in values.values()]
         flat = pa.StructArray.from_arrays(parts, names=list(values))
     else:
-        flat = values.to_arrow(compat_level=pl.CompatLevel.oldest()) if isinstance(values, pl.Series) else pa.array(values)
+        flat = (
+            values.to_arrow(compat_level=pl.CompatLevel.oldest()) if isinstance(values, pl.Series) else pa.array(values)
+        )
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     column = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets), flat))
     assert isinstance(column, pl.Series)

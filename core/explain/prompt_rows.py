@@ -112,9 +112,7 @@ def _text_entries(text: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     common = shared.join(places.select("image_id", "prompt"), on="image_id", how="inner")
     columns = ("row", "prompt", "position", "segment", "token")
     entries = pl.concat([own.select(columns), common.select(columns)]).sort("prompt", "position", "row")
-    return entries.with_columns(
-        place=pl.int_range(pl.len(), dtype=pl.UInt32).over("prompt"), image=pl.lit(value=False)
-    )
+    return entries.with_columns(place=pl.int_range(pl.len(), dtype=pl.UInt32).over("prompt"), image=pl.lit(value=False))
 
 
 def _patch_entries(patches: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:

@@ -1,9 +1,8 @@
 """The published tables of a catalogue: written together or not at all, checked when written and when read."""
 
-import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 

@@ -138,8 +138,8 @@ AGGREGATES = pl.Schema(
 """One row per SAE (`all`: all trained ones together) × explainer × language of its explanations × scorer × kind of
 example × language of the examples. `mean` to `high` are over the `n` features that have a score, with the interval over
 features; `n_judged` and `n_failed` count examples. `frozen_…`: the same for features of the frozen dictionary, and the
-`difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided, scores
-exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
+`difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided,
+scores exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
 
 WINDOWS = pl.Schema(
     {

@@ -65,7 +65,9 @@ def windows(
         fired = firing(index, prompts, block)
         strength, near = PartStrength.measured(fired, prompts), Neighbourhood(index, prompts)
         chosen = [
-            one for owner in range(len(block)) for one in _choose(owner, fired, strength, (prompts, units, near), config)
+            one
+            for owner in range(len(block))
+            for one in _choose(owner, fired, strength, (prompts, units, near), config)
         ]
         if chosen:
             parts.append(_cut(chosen, fired, strength, prompts, config).with_columns(sae_id=pl.lit(sae_id)))

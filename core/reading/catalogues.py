@@ -1,6 +1,7 @@
 """A published feature catalogue, opened by what it is called: explanations and scores of one feature at a time."""
 
 import difflib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from typing import NamedTuple
 import polars as pl
 
 from core.errors import BadInput
-from core.explain.catalogue_facts import CatalogueFacts, ExplainedSAE, read_facts
 from core.explain.published import read_table, scan_table
 from core.reading.study import OpenedStudy
+from core.store.artifacts import MANIFEST
 from core.store.workspace import Workspace
 
 FOLDER = "catalogues"
@@ -44,15 +45,16 @@ class OpenedCatalogue:
     Attributes:
         name: what its folder is called.
         folder: that of its tables.
-        facts: whose SAEs are explained.
         saes: explanations and scores by `sae_id`.
+        made_from: the reference of each SAE's artefact by `sae_id`, by which one that was trained again is told; empty
+            for tables that no run of a catalogue made.
         aggregates: the scores over features, `core.explain.tables.AGGREGATES`; null where none were published.
     """
 
     name: str
     folder: Path
-    facts: CatalogueFacts
     saes: Mapping[str, OfSAE]
+    made_from: Mapping[str, str]
     aggregates: pl.DataFrame | None
 
     @classmethod
@@ -65,11 +67,11 @@ class OpenedCatalogue:
         folder = place.resolve()
         if not folder.is_dir():
             raise BadInput(f"{place}: its tables are not there; publish the catalogue again")
-        facts = read_facts(folder)
         explanations = _explanations(folder)
         scores = read_table(folder / "scores.parquet").with_columns(pl.col(pl.Categorical).cast(pl.String))
-        parts = {one.sae_id: OfSAE(_of(explanations, one), _of(scores, one)) for one in facts.saes}
-        return cls(place.name, folder, facts, parts, _aggregates(folder))
+        known = explanations["sae_id"].unique().sort().to_list()
+        saes = {one: OfSAE(_of(explanations, one), _of(scores, one)) for one in known}
+        return cls(place.name, folder, saes, _made_from(folder), _aggregates(folder))
 
     def feature(self, sae_id: str, feature: int) -> Explained:
         """What is said of a feature; two empty tables where nothing is."""
@@ -82,26 +84,27 @@ class OpenedCatalogue:
         own = self.saes[sae_id].explanations
         return own.filter(pl.col("text").is_not_null()).select("feature_id", "explainer", "language", "text")
 
-    def sae(self, study: OpenedStudy, layer: int) -> ExplainedSAE | None:
-        """The SAE of a study's layer; null where the catalogue explains none of this layer.
+    def sae_of(self, study: OpenedStudy, layer: int) -> str | None:
+        """The `sae_id` of a study's layer; null where the catalogue explains none of it.
 
         Raises:
-            BadInput: the layer's SAE was trained again since, so that its features are others.
+            BadInput: the layer has another SAE than was explained, so that its features are others.
         """
-        if self.facts.study != study.key or layer not in study.layers:
+        named = [f"{name}/layer_{layer}" for name in (study.title, study.key)]
+        own = next((name for name in named if name in self.saes), None)
+        if own is None or layer not in study.layers:
             return None
-        there = [one for one in self.facts.saes if one.layer == layer]
-        made = study.layer_artifacts(layer).sae.ref
-        own = next((one for one in there if one.artifact == made), None)
-        if own is None and any(not one.frozen for one in there):
+        if own not in self.made_from:
+            raise BadInput(f"catalogue {self.name}: does not say which SAE {own} is; `saeflow catalogue run` makes one")
+        if self.made_from[own] != study.layer_artifacts(layer).sae.ref:
             raise BadInput(
-                f"catalogue {self.name}: layer {layer} of {study.title} has another SAE than it explains; "
-                f"run the catalogue again"
+                f"catalogue {self.name}: explains another SAE than layer {layer} of {study.title} has now; "
+                "run the catalogue again"
             )
         return own
 
     def _with_asked(self, explanations: pl.DataFrame, sae_id: str, feature: int) -> pl.DataFrame:
-        """The rows with what was asked and answered, which a large catalogue reads when it is looked at."""
+        """The rows with what was asked and answered, which of a large catalogue are read when they are looked at."""
         if set(_ASKED) <= set(explanations.columns) or not explanations.height:
             return explanations
         here = (pl.col("feature_id") == feature) & (pl.col("sae_id") == sae_id)
@@ -121,7 +124,7 @@ def catalogue_folders(workspace: Workspace) -> list[Path]:
 
 
 def open_catalogue(workspace: Workspace, asked: str) -> OpenedCatalogue:
-    """The catalogue of that name or title, or in the folder `asked`.
+    """The catalogue of that name, or in the folder `asked`.
 
     Raises:
         BadInput: there is none, or its tables cannot be read.
@@ -129,9 +132,6 @@ def open_catalogue(workspace: Workspace, asked: str) -> OpenedCatalogue:
     folders = catalogue_folders(workspace)
     for place in folders:
         if place.name == asked:
-            return OpenedCatalogue.open(place)
-    for place in folders:
-        if _title(place) == asked:
             return OpenedCatalogue.open(place)
     if Path(asked).expanduser().is_dir():
         return OpenedCatalogue.open(Path(asked).expanduser())
@@ -150,11 +150,15 @@ def opened_catalogues(workspace: Workspace) -> Iterator[OpenedCatalogue | BadInp
             yield BadInput(f"catalogue {place.name}: {fault}")
 
 
-def _title(place: Path) -> str | None:
+def _made_from(folder: Path) -> dict[str, str]:
+    """The artefact of each SAE, as the manifest of the published tables has them."""
     try:
-        return read_facts(place).title
-    except BadInput:
-        return None
+        unit = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["unit"]
+        return dict(zip(unit["recipe"]["saes"], map(str, unit["inputs"]["sae"]), strict=True))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadInput(f"{folder / MANIFEST}: does not say whose tables these are ({error})") from error
 
 
 def _explanations(folder: Path) -> pl.DataFrame:
@@ -171,9 +175,9 @@ def _aggregates(folder: Path) -> pl.DataFrame | None:
     return read_table(file) if file.is_file() else None
 
 
-def _of(table: pl.DataFrame, sae: ExplainedSAE) -> pl.DataFrame:
+def _of(table: pl.DataFrame, sae_id: str) -> pl.DataFrame:
     """The rows of one SAE in the order of its features."""
-    return table.filter(pl.col("sae_id") == sae.sae_id).sort("feature_id", maintain_order=True)
+    return table.filter(pl.col("sae_id") == sae_id).sort("feature_id", maintain_order=True)
 
 
 def _rows(table: pl.DataFrame, feature: int) -> pl.DataFrame:

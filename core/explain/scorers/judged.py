@@ -7,6 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from core.explain.examples_shown import Example
+from core.explain.metrics import ALL
 
 WRONG_MARKS = "wrong_marks"
 """The sort of a firing example with other tokens marked than the active ones."""

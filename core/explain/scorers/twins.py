@@ -13,9 +13,9 @@ import polars as pl
 from core.explain.about import About
 from core.explain.embedder import Embedder
 from core.explain.examples_shown import Example, Shower, as_text
+from core.explain.metrics import ALL
 from core.explain.prompts import joined, prompt
 from core.explain.scorers.asking import MAX_TOKENS, Put, read_word
-from core.explain.metrics import ALL
 from core.explain.scorers.judged import JUDGED, Explained, Item, judged_rows
 from core.explain.twins import Pair
 
