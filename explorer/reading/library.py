@@ -75,7 +75,7 @@ class _Opened(NamedTuple):
 
 
 class Library:
-    """Studies of a workspace: those of these names with their variants, or all where none is named; and `catalogues`."""
+    """Studies of a workspace: those of these names with their variants, or all; and its `catalogues`."""
 
     def __init__(self, workspace: Workspace, names: Sequence[str] = ()) -> None:
         self._workspace, self._names = workspace, tuple(names)
