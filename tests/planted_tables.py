@@ -1,4 +1,4 @@
-"""A feature catalogue by hand: explanations, scores and vectors of some features, published as its steps publish them."""
+"""A feature catalogue by hand: explanations, scores and vectors, published as the steps of a catalogue publish them."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,10 @@ FEATURES: Mapping[int, Sequence[Said]] = {
         Said("llama", "ذكر امرأة", "ar", score=0.8),
     ),
     4: (Said("words", "words around: red, car", score=0.52), Said("llama", HOSTILE, score=0.4)),
-    7: (Said("words", "words around: beach", score=0.6), Said("llama", None, failure="refusal: I cannot help with that")),
+    7: (
+        Said("words", "words around: beach", score=0.6),
+        Said("llama", None, failure="refusal: I cannot help with that"),
+    ),
 }
 """By feature; what the llama says of 3 is right, of 4 hostile, and of 7 nothing."""
 

@@ -1,7 +1,7 @@
 """Feature catalogues that are shown: opened when first asked for, and again when another is in their place."""
 
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -74,7 +74,7 @@ class Catalogues:
         """Another whenever a catalogue was published, replaced or removed."""
         return tuple((one.path.name, one.stamp) for one in map(_place, catalogue_folders(self._workspace)))
 
-    def texts(self, study: OpenedStudy, layers: tuple[int, ...]) -> pl.DataFrame:
+    def texts(self, study: OpenedStudy, layers: Iterable[int]) -> pl.DataFrame:
         """What catalogues say of features of these layers: layer, feature, and all texts in one."""
         parts = [pl.DataFrame(schema=_TOLD)]
         for layer in layers:

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from core.explain.marking import marked, written
 from tests.core.explain.reading_marks import read_back
 
-TRICKY = st.sampled_from(["⟦", "⟧", "\\", "\\⟦", "", "\n", "\u2028", "\\0", "\\n", " ⟦a⟧", "ـت", "ها", "\ufffd", "<0xD9>", "\u064e"])
+TRICKY = st.sampled_from(
+    ["⟦", "⟧", "\\", "\\⟦", "", "\n", "\u2028", "\\0", "\\n", " ⟦a⟧", "ـت", "ها", "\ufffd", "<0xD9>", "\u064e"]
+)
 TOKENS = st.lists(st.one_of(TRICKY, st.text(st.characters(exclude_categories=["Cs"]), max_size=4)), max_size=12)
 
 
