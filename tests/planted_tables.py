@@ -1,10 +1,11 @@
-"""A feature catalogue by hand: explanations, scores and vectors, published as the steps of a catalogue publish them."""
+"""A feature catalogue by hand: explanations, scores and vectors, published as a run of a catalogue publishes them."""
 
-import os
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import polars as pl
@@ -14,8 +15,7 @@ from core.explain.published import write_tables
 from core.explain.table_file import Card
 from core.explain.tables import EXPLANATION_EMBEDDINGS, EXPLANATIONS, SCORES
 from core.explain.vector_columns import vector_column
-from core.store.artifacts import Artifact
-from core.store.steps import StepSpec
+from core.store.artifacts import MANIFEST, Artifact
 from core.store.workspace import Workspace
 
 CARD = Card("planted/embedder", "1", 4)
@@ -79,15 +79,14 @@ def publish(
 ) -> Path:
     """Publish the tables of these SAEs under a name, in place of what is there."""
     found = tables if tables is not None else tables_of(list(saes))
-    recipe = {"saes": list(saes), "texts": found["explanations"]["text"].to_list()}
-    unit = StepSpec("publish_catalogue", 1, "cpu", ()).unit("", recipe, {"sae": tuple(saes.values())})
-    staged = workspace.store.staging(unit.artifact)
-    write_tables(staged, found, {"explanation_embeddings": card})
-    workspace.store.publish(staged, unit.artifact, {"unit": unit.to_json(), "label": unit.label, "study": name})
     link = workspace.root / "catalogues" / name
-    link.parent.mkdir(exist_ok=True)
-    temporary = link.with_name(f".{name}")
-    temporary.symlink_to(os.path.relpath(workspace.store.path(unit.artifact), link.parent))
+    folder = link.with_name(f".{name}-{uuid4().hex[:8]}")
+    folder.parent.mkdir(exist_ok=True)
+    write_tables(folder, found, {"explanation_embeddings": card})
+    unit = {"recipe": {"saes": list(saes)}, "inputs": {"sae": [artifact.ref for artifact in saes.values()]}}
+    (folder / MANIFEST).write_text(json.dumps({"unit": unit}), encoding="utf-8")
+    temporary = folder.with_suffix(".link")
+    temporary.symlink_to(folder.name)
     temporary.replace(link)
     return link
 

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 MOST_TEXT = 500
 """Characters of what is looked for, at most."""
+MOST_HITS = 200
+"""Explanations of one catalogue, at most."""
 EMBEDDINGS = "explanation_embeddings.parquet"
 _TURN = Lock()
 _OPEN: "dict[Card, SentenceEmbedder]" = {}
 
 
 class Sought(NamedTuple):
-    """What is looked for: a text, and how many explanations of each catalogue are shown."""
+    """What is looked for: a text, and how many explanations of each catalogue are shown, at most `MOST_HITS`."""
 
     text: str
     limit: int = 20
@@ -59,6 +61,7 @@ def explanations_like(
         raise Refusal(UNUSABLE, "q: is empty; say what the explanation is about")
     if len(sought.text) > MOST_TEXT:
         raise Refusal(UNUSABLE, f"q: has {len(sought.text)} characters; write at most {MOST_TEXT}")
+    sought = sought._replace(limit=min(sought.limit, MOST_HITS))
     hits, notes = [], dict[str, None]()
     for study in studies:
         saes: dict[OpenedCatalogue, dict[str, int]] = {}

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from explorer.reading.catalogues import said_of
-from explorer.reading.explained import MOST_TEXT, Sought, explanations_like
+from explorer.reading.explained import MOST_HITS, MOST_TEXT, Sought, explanations_like
 from explorer.server.answers import json_answer, tag_of, unchanged
 from explorer.server.pages import of_layer
 from explorer.server.schema import Explanations, ExplanationSearch
@@ -34,7 +34,7 @@ def search_explanations(
     q: Annotated[str, Query(max_length=MOST_TEXT, description="What the explanation is about.")],
     study: AskedStudy = None,
     layer: AskedLayer = None,
-    limit: Annotated[int, Query(ge=1, le=200, description="Explanations per catalogue, at most.")] = 20,
+    limit: Annotated[int, Query(ge=1, le=MOST_HITS, description="Explanations per catalogue, at most.")] = 20,
 ) -> Response:
     """The explanations nearest to a text: by meaning where the catalogue's embedder is on this machine, else those that
     have all its words. Of a study, or of all."""
