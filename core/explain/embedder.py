@@ -125,9 +125,7 @@ def _refuse_unsafe(name: str, folder: Path) -> Path:
     if not (folder / _MARK).is_file():
         raise BadInput(f"embedder {name}: {folder} holds no sentence-transformers model ({_MARK} is missing)")
     if not any(folder.glob("*.safetensors")):
-        raise BadInput(
-            f"embedder {name}: {folder} holds no safetensors, and pickles are never read; convert its weights"
-        )
+        raise BadInput(f"embedder {name}: {folder} holds no safetensors; convert its weights, pickles are never read")
     pickled = [path for path in folder.glob("*/*.bin") if not any(path.parent.glob("*.safetensors"))]
     if pickled:
         raise BadInput(f"embedder {name}: {pickled[0]} is a pickle, which is never read; convert it to safetensors")

@@ -88,3 +88,14 @@ def map_cells(
     dense[first[active[of[patch]]] + fired.place[entries[patch]]] = fired.value[entries[patch]]
     column = list_column(dense, cells, pl.List(pl.Float32))
     return pl.select(pl.when(pl.Series(cells > 0)).then(column)).to_series()
+
+
+def dense_values(examples: pl.DataFrame) -> pl.Series:
+    """The activation on every token of each row of `ACTIVATION_EXAMPLES`, 0 where the feature is silent."""
+    lengths = examples["prompt_tokens"].list.len().to_numpy().astype(np.int64)
+    first = lengths.cumsum() - lengths
+    counts = examples["activation_pairs"].list.len().to_numpy()
+    pairs = examples["activation_pairs"].explode(empty_as_null=False).struct.unnest()
+    dense = np.zeros(int(lengths.sum()), np.float32)
+    dense[np.repeat(first, counts) + pairs["token_position"].to_numpy()] = pairs["activation_value"].to_numpy()
+    return list_column(dense, lengths, pl.List(pl.Float32))

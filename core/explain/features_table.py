@@ -104,27 +104,24 @@ def _decoder_similarity(neighbours: pl.DataFrame) -> pl.DataFrame:
 
 def _nested_scores(scores: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFrame:
     """The scores of each explanation: one entry per judge, in the order of their names."""
-    judge = pl.when(pl.col("judge").fill_null("") != "").then("judge").otherwise(pl.col("scorer").cast(pl.String))
+    scorer = pl.col("scorer").cast(pl.String)
+    judge = pl.when(pl.col("judge").fill_null("") != "").then("judge").otherwise(scorer)
+    over_all = pl.col("example_kind").cast(pl.String) == "all"
     rows = scores.select(
         "feature_id",
         pl.col("sae_id").cast(pl.String),
         pl.col("explainer").cast(pl.String).alias("source"),
         judge.alias("judge"),
-        pl.col("scorer")
-        .cast(pl.String)
-        .replace_strict(dict(kinds), default=None, return_dtype=pl.String)
-        .alias("kind"),
+        scorer.replace_strict(dict(kinds), default=None, return_dtype=pl.String).alias("kind"),
         "value",
         pl.col("n").cast(pl.Float64),
-        over_all=(pl.col("example_kind").cast(pl.String) == "all")
-        & (pl.col("language").cast(pl.String).fill_null("all") == "all"),
+        over_all=over_all & (pl.col("language").cast(pl.String).fill_null("all") == "all"),
     ).filter(pl.col("kind").is_in(KINDS), pl.col("value").is_not_null())
     key = [*_ROW, "judge", "kind"]
     counted = rows.filter(pl.col("over_all") | ~pl.col("over_all").any().over(key))
     weighted = (pl.col("value") * pl.col("n")).sum() / pl.col("n").sum()
-    each = counted.group_by(key).agg(
-        value=pl.when(pl.col("n").sum() > 0).then(weighted).otherwise(pl.col("value").mean())
-    )
+    mean = pl.when(pl.col("n").sum() > 0).then(weighted).otherwise(pl.col("value").mean())
+    each = counted.group_by(key).agg(value=mean)
     wide = each.group_by(*_ROW, "judge").agg(
         pl.col("value").filter(pl.col("kind") == kind).first().alias(kind) for kind in KINDS
     )

@@ -26,3 +26,9 @@ def list_column(
     column = pl.from_arrow(pa.LargeListArray.from_arrays(pa.array(offsets), flat))
     assert isinstance(column, pl.Series)
     return column.cast(dtype)
+
+
+def slices(lists: pl.Series, low: Int[np.ndarray, " rows"], high: Int[np.ndarray, " rows"]) -> pl.Series:
+    """The elements from `low` to `high` (exclusive) of each list."""
+    frame = pl.DataFrame({"all": lists, "low": low, "length": high - low})
+    return frame.select(pl.col("all").list.slice("low", "length")).to_series()

@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 Rows = pl.DataFrame | Iterable[pl.DataFrame]
 """A table, or its blocks in order."""
 _PREFIX = "saeflow."
-_MOST_ROWS = 1 << 14
+_MOST_ROWS = 1 << 12
 _GROUP_BYTES = 1 << 25
 KEYS = ("feature_id", "sae_id")
 VECTORS = ("embedding", "embeddings")
@@ -141,7 +141,7 @@ def _dimensions(column: pl.Series) -> set[int]:
 
 def _groups(block: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The block in parts of at most so many rows and bytes: one row group of the file each."""
-    each = max(1, block.estimated_size() // max(1, block.height))
+    each = max(1, int(block.estimated_size()) // max(1, block.height))
     rows = max(1, min(_MOST_ROWS, _GROUP_BYTES // each))
     return block.iter_slices(rows)
 

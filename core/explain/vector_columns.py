@@ -21,7 +21,8 @@ def stored_schema(declared: pl.Schema, int8: bool) -> pl.Schema:
 def to_bytes(vectors: Float[np.ndarray, "n d"]) -> Int8[np.ndarray, "n d"]:
     """Each vector scaled so that its largest component is ±127, and rounded; its direction is what is kept."""
     largest = np.abs(vectors).max(axis=1, initial=0, keepdims=True)
-    return np.rint(vectors * (127 / np.maximum(largest, np.finfo(np.float32).tiny))).astype(np.int8)
+    scaled = np.rint(vectors * (127 / np.where(largest > 0, largest, 1)))
+    return np.asarray(scaled, np.int8)
 
 
 def unit_length(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:

@@ -104,9 +104,10 @@ def nearest(
 
 
 def nearest_explanations(text: str, embeddings: pl.DataFrame, embedder: Embedder, most: int = 10) -> pl.DataFrame:
-    """The rows of `EXPLANATION_EMBEDDINGS` whose explanation is nearest to a text, with their `cosine`, nearest first."""
+    """The rows of `EXPLANATION_EMBEDDINGS` whose explanations are nearest to a text, with `cosine`, nearest first."""
     rows, cosines = nearest(embedder.embed([text]), unit_length(vectors_of(embeddings["embedding"])), most)
-    return embeddings[rows[0]].drop("embedding").with_columns(pl.Series("cosine", cosines[0]))
+    found: pl.DataFrame = embeddings[rows[0]]
+    return found.drop("embedding").with_columns(pl.Series("cosine", cosines[0]))
 
 
 def recall_at_10(vectors: Float[np.ndarray, "n d"], queries: int = 1000, seed: int = 0) -> float | None:

@@ -12,7 +12,7 @@ from core.explain.drawing import Candidates, Drawn, draw
 from core.explain.examples import map_cells
 from core.explain.firing import Firing, blocks, firing
 from core.explain.neighbourhood import Neighbourhood
-from core.explain.nested import list_column
+from core.explain.nested import list_column, slices
 from core.explain.prompt_rows import Prompts, number_prompts
 from core.explain.shown import Part, PartStrength, bounds, showable
 from core.explain.tables import WINDOWS
@@ -125,7 +125,7 @@ def _cut(
             "sample_id": told["sample_id"],
             "image": told["image"],
             "language": pl.select(pl.when(~image_alone).then(told["language"])).to_series(),
-            "tokens": _slices(prompts.tokens[prompt], low, high),
+            "tokens": slices(prompts.tokens[prompt], low, high),
             "values": list_column(_values(pairs, low, high, fired), high - low, WINDOWS["values"]),
             "map_cells": map_cells(fired, pairs, prompt, prompts),
         }
@@ -160,12 +160,6 @@ def cut(
     as they lie within the limits."""
     behind = centres + 1 if place == "trailing" else centres + (window + 1) // 2
     return np.maximum(behind - window, limits[0]), np.minimum(behind, limits[1])
-
-
-def _slices(lists: pl.Series, low: Int[np.ndarray, " m"], high: Int[np.ndarray, " m"]) -> pl.Series:
-    """A part of each list."""
-    frame = pl.DataFrame({"all": lists, "low": low, "length": high - low})
-    return frame.select(pl.col("all").list.slice("low", "length")).to_series()
 
 
 def _values(
