@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from core.explain.aggregates import aggregates
+from core.explain.findings import estimates
 from core.explain.published import write_tables
 from core.explain.table_file import Card
 from core.explain.tables import EXPLANATION_EMBEDDINGS, EXPLANATIONS, SCORES
@@ -82,7 +83,13 @@ def publish(
     link = workspace.root / "catalogues" / name
     folder = link.with_name(f".{name}-{uuid4().hex[:8]}")
     folder.parent.mkdir(exist_ok=True)
-    write_tables(folder, found, {"explanation_embeddings": card})
+    beside = ("explanations", "aggregates")
+    published = {name: table for name, table in found.items() if name not in beside}
+    write_tables(folder, published, {"explanation_embeddings": card})
+    for name in beside:
+        found[name].write_parquet(folder / f"{name}.parquet", compression="zstd")
+    said = [asdict(one) for one in estimates(found["aggregates"])]
+    (folder / "summary.json").write_text(json.dumps({"estimates": said}), encoding="utf-8")
     unit = {"recipe": {"saes": list(saes)}, "inputs": {"sae": [artifact.ref for artifact in saes.values()]}}
     (folder / MANIFEST).write_text(json.dumps({"unit": unit}), encoding="utf-8")
     temporary = folder.with_suffix(".link")
@@ -117,8 +124,7 @@ def _scores(sae: str, feature: int, one: Said) -> Iterator[dict[str, Any]]:
             yield {
                 "feature_id": feature,
                 "sae_id": sae,
-                "explainer": one.explainer,
-                "explanation_language": one.language,
+                "explainer": one.explainer if one.language == "en" else f"{one.explainer}:{one.language}",
                 "scorer": scorer,
                 "example_kind": kind,
                 "language": language,

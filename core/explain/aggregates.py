@@ -9,7 +9,6 @@ import polars as pl
 from jaxtyping import Float
 
 from core.explain.metrics import ALL, CHANCE
-from core.explain.tables import AGGREGATES
 from core.stats.intervals import Z95, Interval, resamples
 from core.stats.permuted import rank_p
 
@@ -17,8 +16,28 @@ FROZEN = "-frozen"
 """The end of the name of an SAE whose decoder is random and frozen."""
 _SMOOTH = 5000
 """Of more features than that the interval of a mean is normal: resamples would not fit into memory."""
-_FLOATS = ("mean", "sd", "p05", "p25", "median", "p75", "p95")
-_KEYS = ("explainer", "explanation_language", "scorer", "example_kind", "language", "metric")
+_FLOATS = ("mean", "sd", "p05", "p25", "median", "p75", "p95", "low", "high")
+_DIFFERENCE = ("frozen_mean", "frozen_low", "frozen_high", "difference", "difference_low", "difference_high", "p")
+_KEYS = ("explainer", "scorer", "example_kind", "language", "metric")
+AGGREGATES = pl.Schema(
+    {
+        "sae_id": pl.String(),
+        **dict.fromkeys(_KEYS, pl.String()),
+        "chance": pl.Float64(),
+        "n": pl.UInt32(),
+        **dict.fromkeys(_FLOATS, pl.Float64()),
+        "n_judged": pl.UInt64(),
+        "n_failed": pl.UInt64(),
+        "frozen_n": pl.UInt32(),
+        **dict.fromkeys(_DIFFERENCE, pl.Float64()),
+        "draws": pl.UInt32(),
+    }
+)
+"""One row per SAE (`all`: all trained ones together) × explainer × scorer × kind of example × language of
+the examples. `mean` to `high` are over the `n` features with a score, with the interval over
+features; `n_judged` and `n_failed` count examples. `frozen_…`: the same for features of the frozen dictionary, and the
+`difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided,
+scores exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
 
 
 def aggregates(scores: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
@@ -34,7 +53,7 @@ def aggregates(scores: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
     frozen = told.filter(pl.col("sae_id").str.ends_with(FROZEN)).with_columns(pl.col("sae_id").str.strip_suffix(FROZEN))
     trained = told.filter(~pl.col("sae_id").str.ends_with(FROZEN))
     every = [pl.concat([part, part.with_columns(sae_id=pl.lit(ALL))]) for part in (trained, frozen)]
-    floor = {key: part for key, part in every[1].group_by(names)}
+    floor = dict(every[1].group_by(names))
     rows = [
         {**dict(zip(names, key, strict=True)), **_row(part, floor.get(key), draws, seed)}
         for key, part in every[0].group_by(names, maintain_order=True)
@@ -63,7 +82,7 @@ def _described(values: Float[np.ndarray, " n"]) -> dict[str, float]:
         return {}
     shares = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95])
     spread = float(values.std(ddof=1)) if values.size > 1 else math.nan
-    return dict(zip(_FLOATS, (float(values.mean()), spread, *map(float, shares)), strict=True))
+    return dict(zip(_FLOATS[:7], (float(values.mean()), spread, *map(float, shares)), strict=True))
 
 
 def mean_interval(values: Float[np.ndarray, " n"], draws: int, seed: int) -> Interval:

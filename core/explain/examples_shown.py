@@ -3,7 +3,9 @@ it."""
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import polars as pl
@@ -12,6 +14,7 @@ from PIL import Image
 from core.chat.questions import Picture
 from core.explain.about import About
 from core.explain.marking import plain
+from core.explain.portions import PORTION
 from core.figures.picture_map import enlarged, with_map
 from core.pictures import BrokenImage
 
@@ -88,17 +91,29 @@ class Shower:
         if not self.pictures:
             known = self.about.attributes.get(example.sample_id or "")
             return (f"Known of its picture: {known}\n",) if known else ()
-        image = self._open(example.image)
-        if image is None:
+        plain_one = self._untouched(example.image)
+        if plain_one is None:
             return ()
-        drawn = with_map(image, example.map_cells) if with_cells and example.map_cells else None
-        first = ("Its picture: ", Picture(_png(enlarged(image))), "\n")
+        first = ("Its picture: ", plain_one, "\n")
+        image = self._open(example.image) if with_cells and example.map_cells else None
+        drawn = None if image is None or not example.map_cells else with_map(image, example.map_cells)
         return first if drawn is None else (*first, "The picture with its map: ", Picture(_png(drawn)), "\n")
 
     def numbered(self, example: Example, number: int | str, text: str | None = None) -> tuple[str | Picture, ...]:
         """An example under its number, with what goes with it."""
         told = plain(example.tokens) if text is None else text
         return (f"Example {number}: {told}\n", *self.context(example))
+
+    @cached_property
+    def _untouched(self) -> Callable[[str], Picture | None]:
+        """The picture of a name as it is; many questions show the same one."""
+
+        @lru_cache(maxsize=PORTION)
+        def found(name: str) -> Picture | None:
+            image = self._open(name)
+            return None if image is None else Picture(_png(enlarged(image)))
+
+        return found
 
     def _open(self, name: str) -> Image.Image | None:
         if self.about.open_picture is None:

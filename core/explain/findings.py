@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 from scipy import stats
 
-from core.data.languages import LANGUAGE_NAMES
 from core.explain.metrics import ALL, AUROC, BALANCED_ACCURACY, CALLED, CORRELATION, SHARE
 from core.stats.estimate import Control, Estimate, Source, number_of
 
@@ -27,15 +26,14 @@ def estimates(aggregates: pl.DataFrame) -> tuple[Estimate, ...]:
 
 
 def _of_row(row: Mapping[str, Any], q: Iterator[float], family: int) -> Iterator[Estimate]:
-    told = {name: row[name] for name in ("explainer", "explanation_language", "scorer")}
+    told = {name: row[name] for name in ("explainer", "scorer")}
     key = {"sae_id": ALL, **told, "example_kind": ALL, "language": ALL}
-    name = f"{row['scorer']}.{row['explainer']}.{row['explanation_language']}"
-    spoken = LANGUAGE_NAMES.get(row["explanation_language"], row["explanation_language"])
-    whose = f"of {row['explainer']}'s explanations in {spoken} by {row['scorer']}"
+    name = f"{row['scorer']}.{row['explainer']}"
+    whose = f"of explanations by {row['explainer']} under {row['scorer']}"
     floor = [row[f"frozen_{what}"] for what in ("mean", "low", "high")]
     control = None if None in floor else Control(_FLOOR, *floor)
-    corrected = None if row["p"] is None else float(next(q))
-    unread = f"{row['n_failed']:,} of {row['n_judged'] + row['n_failed']:,} answers could not be read"
+    corrected = None if row["p"] is None or family < 2 else float(next(q))
+    unread = f"the answer could not be read on {row['n_failed']:,} of {row['n_judged'] + row['n_failed']:,} examples"
     yield Estimate(
         name=f"score.{name}",
         quantity=f"mean {CALLED[row['metric']]} {whose}",
@@ -50,7 +48,7 @@ def _of_row(row: Mapping[str, Any], q: Iterator[float], family: int) -> Iterator
         sides=2,
         p=row["p"],
         q=corrected,
-        family=number_of(family, "explainer × scorer pair"),
+        family=number_of(family, "explainer × scorer pair") if family > 1 else "",
         draws=row["draws"],
         split="",
         answers=True,

@@ -14,9 +14,7 @@ from core.explain.tables import (
     ACTIVATION_EMBEDDINGS,
     ACTIVATION_EXAMPLE_SIMILARITY,
     ACTIVATION_EXAMPLES,
-    AGGREGATES,
     EXPLANATION_EMBEDDINGS,
-    EXPLANATIONS,
     FEATURES,
     SCORES,
 )
@@ -30,11 +28,8 @@ PUBLISHED: Mapping[str, pl.Schema] = {
     "activation_embeddings": ACTIVATION_EMBEDDINGS,
     "activation_example_similarity": ACTIVATION_EXAMPLE_SIMILARITY,
     "scores": SCORES,
-    "explanations": EXPLANATIONS,
-    "aggregates": AGGREGATES,
 }
-"""The six tables by name, and what they were made of: prompts with raw answers, and scores over features.
-`NAME.EMBEDDER` is the same table for a further embedder."""
+"""The six tables by name. `NAME.EMBEDDER` is the same table for a further embedder."""
 
 
 def table_schema(name: str) -> pl.Schema:

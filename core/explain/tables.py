@@ -83,7 +83,6 @@ SCORES = pl.Schema(
         "feature_id": pl.UInt32(),
         "sae_id": pl.Categorical(),
         "explainer": pl.Categorical(),
-        "explanation_language": pl.Categorical(),
         "scorer": pl.Categorical(),
         "example_kind": pl.Categorical(),
         "language": pl.Categorical(),
@@ -97,49 +96,10 @@ SCORES = pl.Schema(
         "prompt_version": pl.String(),
     }
 )
-"""One row per explanation (feature × explainer × language of the explanation) × scorer × kind of example × language of
-the examples. `value` is the scorer's `metric` (balanced_accuracy, auroc, correlation, share) with its interval over
-images; null where it is not defined. `n` examples were judged; on `n_failed` more the answer could not be read, and
-they count nowhere else. Kind and language `all` hold every example."""
-
-AGGREGATES = pl.Schema(
-    {
-        "sae_id": pl.String(),
-        "explainer": pl.String(),
-        "explanation_language": pl.String(),
-        "scorer": pl.String(),
-        "example_kind": pl.String(),
-        "language": pl.String(),
-        "metric": pl.String(),
-        "chance": pl.Float64(),
-        "n": pl.UInt32(),
-        "mean": pl.Float64(),
-        "sd": pl.Float64(),
-        "p05": pl.Float64(),
-        "p25": pl.Float64(),
-        "median": pl.Float64(),
-        "p75": pl.Float64(),
-        "p95": pl.Float64(),
-        "low": pl.Float64(),
-        "high": pl.Float64(),
-        "n_judged": pl.UInt64(),
-        "n_failed": pl.UInt64(),
-        "frozen_n": pl.UInt32(),
-        "frozen_mean": pl.Float64(),
-        "frozen_low": pl.Float64(),
-        "frozen_high": pl.Float64(),
-        "difference": pl.Float64(),
-        "difference_low": pl.Float64(),
-        "difference_high": pl.Float64(),
-        "p": pl.Float64(),
-        "draws": pl.UInt32(),
-    }
-)
-"""One row per SAE (`all`: all trained ones together) × explainer × language of its explanations × scorer × kind of
-example × language of the examples. `mean` to `high` are over the `n` features that have a score, with the interval over
-features; `n_judged` and `n_failed` count examples. `frozen_…`: the same for features of the frozen dictionary, and the
-`difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided,
-scores exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
+"""One row per explanation (feature × explainer, `NAME:ar` where it explains in Arabic) × scorer × kind of example ×
+language of the examples. `value` is the scorer's `metric` (balanced_accuracy, auroc, correlation, share) with its
+interval over images; null where it is not defined. `n` examples were judged; on `n_failed` more the answer could not be
+read, and they count nowhere else. Kind and language `all` hold every example."""
 
 WINDOWS = pl.Schema(
     {

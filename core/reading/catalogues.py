@@ -5,19 +5,24 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
+from polars.exceptions import PolarsError
 
-from core.errors import BadInput
-from core.explain.published import read_table, scan_table
+from core.errors import BadInput, first_line
+from core.explain.published import read_table
+from core.explain.tables import EXPLANATIONS
 from core.reading.study import OpenedStudy
 from core.store.artifacts import MANIFEST
 from core.store.workspace import Workspace
 
 FOLDER = "catalogues"
 """Where a workspace's catalogues are found, each a link to its tables."""
+EXPLAINED, AGGREGATED = "explanations.parquet", "aggregates.parquet"
+"""Beside the published tables: what explainers said, with prompts and raw answers; and scores over features."""
 _COPIED = ".copied-"
 _ASKED = ("prompt", "raw_answer")
 _MOST_KEPT = 16 << 20
@@ -48,14 +53,12 @@ class OpenedCatalogue:
         saes: explanations and scores by `sae_id`.
         made_from: the reference of each SAE's artefact by `sae_id`, by which one that was trained again is told; empty
             for tables that no run of a catalogue made.
-        aggregates: the scores over features, `core.explain.tables.AGGREGATES`; null where none were published.
     """
 
     name: str
     folder: Path
     saes: Mapping[str, OfSAE]
     made_from: Mapping[str, str]
-    aggregates: pl.DataFrame | None
 
     @classmethod
     def open(cls, place: Path) -> "OpenedCatalogue":
@@ -71,13 +74,28 @@ class OpenedCatalogue:
         scores = read_table(folder / "scores.parquet").with_columns(pl.col(pl.Categorical).cast(pl.String))
         known = explanations["sae_id"].unique().sort().to_list()
         saes = {one: OfSAE(_of(explanations, one), _of(scores, one)) for one in known}
-        return cls(place.name, folder, saes, _made_from(folder), _aggregates(folder))
+        return cls(place.name, folder, saes, _made_from(folder))
 
     def feature(self, sae_id: str, feature: int) -> Explained:
         """What is said of a feature; two empty tables where nothing is."""
         own = self.saes[sae_id]
         explanations, scores = _rows(own.explanations, feature), _rows(own.scores, feature)
         return Explained(self._with_asked(explanations, sae_id, feature), scores)
+
+    @cached_property
+    def aggregates(self) -> pl.DataFrame | None:
+        """The scores over features, `core.explain.aggregates.AGGREGATES`; null where there are none.
+
+        Raises:
+            BadInput: the table is damaged.
+        """
+        file = self.folder / AGGREGATED
+        try:
+            return pl.read_parquet(file, glob=False)
+        except FileNotFoundError:
+            return None
+        except (OSError, PolarsError) as error:
+            raise BadInput(f"{file}: cannot be read ({first_line(error)}); run the catalogue again") from error
 
     def texts(self, sae_id: str) -> pl.DataFrame:
         """Every explanation of an SAE's features that has a text: feature_id, explainer, language, text."""
@@ -109,7 +127,7 @@ class OpenedCatalogue:
             return explanations
         here = (pl.col("feature_id") == feature) & (pl.col("sae_id") == sae_id)
         keys = ("explainer", "language")
-        asked = scan_table(self.folder / "explanations.parquet").filter(here).select(*keys, *_ASKED).collect()
+        asked = pl.scan_parquet(self.folder / EXPLAINED, glob=False).filter(here).select(*keys, *_ASKED).collect()
         return explanations.join(asked, on=list(keys), how="left", maintain_order="left")
 
 
@@ -162,17 +180,16 @@ def _made_from(folder: Path) -> dict[str, str]:
 
 
 def _explanations(folder: Path) -> pl.DataFrame:
-    file = folder / "explanations.parquet"
-    table = scan_table(file)
-    if file.stat().st_size > _MOST_KEPT:
-        table = table.drop(_ASKED)
-    read: pl.DataFrame = table.collect()
-    return read
-
-
-def _aggregates(folder: Path) -> pl.DataFrame | None:
-    file = folder / "aggregates.parquet"
-    return read_table(file) if file.is_file() else None
+    """What explainers said; without prompts and raw answers where these are many."""
+    file = folder / EXPLAINED
+    many = file.is_file() and file.stat().st_size > _MOST_KEPT
+    columns = [name for name in EXPLANATIONS if name not in _ASKED or not many]
+    try:
+        return pl.read_parquet(file, columns=columns, glob=False).cast({name: EXPLANATIONS[name] for name in columns})
+    except FileNotFoundError as error:
+        raise BadInput(f"{file}: is missing; run the catalogue again") from error
+    except (OSError, PolarsError) as error:
+        raise BadInput(f"{file}: cannot be read ({first_line(error)}); run the catalogue again") from error
 
 
 def _of(table: pl.DataFrame, sae_id: str) -> pl.DataFrame:

@@ -8,10 +8,11 @@ import polars as pl
 from core.explain.metrics import ALL, CALLED
 from explorer.dashboard import words
 from explorer.dashboard.grids import Grid, grid
-from explorer.reading.catalogues import Catalogues, said_of, whole
+from explorer.reading.catalogues import Catalogues, over_features, said_of, whole
 from explorer.reading.library import ShownLayer
 
 _COLUMNS = ("scorer", "metric", "kind_of_example", "examples_in", "value", "n", "unread")
+_OVER = ("explainer", "scorer", "metric", "mean", "chance", "features", "frozen", "difference", "unread")
 _CHANCE = {0.0: "0", 0.5: "½"}
 
 
@@ -47,6 +48,7 @@ class InCatalogue(NamedTuple):
     name: str
     explanations: tuple[Explanation, ...]
     failed: int
+    over_features: Grid | None
 
 
 class Said(NamedTuple):
@@ -63,8 +65,18 @@ def said(catalogues: Catalogues, shown: ShownLayer, feature: int) -> Said:
     for catalogue, sae in there.found:
         explanations = tuple(map(_explanation, said_of(catalogue, sae, feature)))
         failed = sum(one.text is None for one in explanations)
-        found.append(InCatalogue(catalogue.name, explanations, failed))
+        found.append(InCatalogue(catalogue.name, explanations, failed, _over(over_features(catalogue))))
     return Said(tuple(found), there.notes)
+
+
+def _over(rows: Sequence[Mapping[str, Any]]) -> Grid | None:
+    """Scores over all features of the catalogue: a mean with its interval, beside that of the frozen dictionary."""
+    if not rows:
+        return None
+    table = pl.DataFrame([{**row, "metric": CALLED.get(row["metric"], row["metric"])} for row in rows])
+    known = table.rename({"n": "features", "frozen_mean": "frozen", "n_failed": "unread"}, strict=False)
+    columns = [name for name in _OVER if name in known.columns and not known[name].is_null().all()]
+    return grid(known, tuple(columns), of="mean")
 
 
 def _explanation(row: Mapping[str, Any]) -> Explanation:

@@ -23,6 +23,8 @@ _TOLD = pl.Schema({**_KEYS, CATALOGUE: pl.String()})
 _BETWEEN = " · "
 _SCORE = ("scorer", "metric", "example_kind", "language", "value", "low", "high", "n", "n_failed", "judge")
 _EXPLANATION = ("explainer", "explanation_method", "llm_explainer", "language", "text", "failure", "prompt_version")
+_OVER = ("explainer", "scorer", "metric", "chance", "n", "mean", "low", "high", "n_failed")
+_FLOOR = ("frozen_n", "frozen_mean", "frozen_low", "frozen_high", "difference", "difference_low", "difference_high")
 _ASKED = ("prompt", "raw_answer")
 
 
@@ -111,13 +113,28 @@ def said_of(catalogue: OpenedCatalogue, sae: str, feature: int) -> list[dict[str
     ]
 
 
+def over_features(catalogue: OpenedCatalogue) -> list[dict[str, Any]]:
+    """The scores of each explainer and scorer over all features of the catalogue, examples of every kind and language.
+
+    Raises:
+        BadInput: the table is damaged.
+    """
+    table = catalogue.aggregates
+    if table is None:
+        return []
+    every = pl.all_horizontal(pl.col("sae_id", "example_kind", "language").cast(pl.String) == ALL)
+    return table.filter(every).select(*_OVER, *(name for name in _FLOOR if name in table.columns)).to_dicts()
+
+
 def whole(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The scores over every kind and language of examples."""
     return [one for one in scores if one["example_kind"] == ALL and one["language"] in (ALL, None)]
 
 
 def _is_of(score: Mapping[str, Any], explanation: Mapping[str, Any]) -> bool:
-    return (score["explainer"], score["explanation_language"]) == (explanation["explainer"], explanation["language"])
+    """Whether a score is of an explanation: one in another language than English has that behind its explainer."""
+    language = explanation["language"]
+    return bool(score["explainer"] == explanation["explainer"] + ("" if language == "en" else f":{language}"))
 
 
 def _with_chance(row: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from explorer.reading.catalogues import said_of
+from explorer.reading.catalogues import over_features, said_of
 from explorer.reading.explained import MOST_HITS, MOST_TEXT, Sought, explanations_like
 from explorer.server.answers import json_answer, tag_of, unchanged
 from explorer.server.pages import of_layer
@@ -22,7 +22,14 @@ def explanations(asked: InPath, feature: FeatureNumber) -> Response:
     if same := unchanged(asked.request, tag):
         return same
     there = catalogues.of_layer(shown.study, shown.indexed.layer)
-    said = [{"catalogue": one.name, "explanations": said_of(one, sae, feature)} for one, sae in there.found]
+    said = [
+        {
+            "catalogue": one.name,
+            "explanations": said_of(one, sae, feature),
+            "over_features": over_features(one),
+        }
+        for one, sae in there.found
+    ]
     document = of_layer(shown, feature=feature, sae=shown.sae, catalogues=said, notes=list(there.notes))
     return json_answer(asked.request, document, tag)
 

@@ -213,6 +213,7 @@ class InCatalogue(BaseModel):
 
     catalogue: str
     explanations: list[ExplanationEntry]
+    over_features: Rows = Field(description="Scores over all features of the catalogue, beside a frozen dictionary's.")
 
 
 class Explanations(OfLayer):

@@ -52,6 +52,8 @@ def test_explanations_come_with_scores_prompts_and_raw_answers(client: TestClien
     found = of(client, 3)
     assert found.notes == [] and found.sae == explained.artifact("train_sae").ref
     (catalogue,) = found.catalogues
+    over = {(one["explainer"], one["scorer"]): one for one in catalogue.over_features}
+    assert over["llama:ar", "fuzz"]["n"] == 1 and over["words", "fuzz"]["frozen_n"] == 3
     assert [(one.explainer, one.language, one.text) for one in catalogue.explanations] == [
         ("words", "en", "words around: woman, singer"),
         ("llama", "en", "a woman is named"),
@@ -115,7 +117,8 @@ def test_another_study_or_variant_gets_none(own: World) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("scores.parquet", b"PAR1 no", "cannot be read"),
+        ("explanations.parquet", b"PAR1 no", "cannot be read"),
+        ("scores.parquet", b"no", "cannot be read"),
         ("explanations.parquet", None, "is missing"),
         ("manifest.json", b"{", "does not say whose tables these are"),
         ("manifest.json", None, "does not say which SAE"),

@@ -27,12 +27,15 @@ def say(
 
 
 def _put(task: Task, examples: Sequence[Example], shower: Shower) -> Put:
+    used = prompt("explain_examples", task.language)
+    return Put(lambda: used.asked(_parts(task, examples, shower), MAX_TOKENS), used.version)
+
+
+def _parts(task: Task, examples: Sequence[Example], shower: Shower) -> list[str | Picture]:
     firing = [one for one in examples if one.fires]
     order = np.random.default_rng([shower.about.seed, task.feature]).permutation(len(firing))
     largest = max(one.strongest for one in firing)
-    parts = [part for place, one in enumerate(order, 1) for part in _shown(firing[one], place, largest, shower)]
-    used = prompt("explain_examples", task.language)
-    return Put(used.asked(parts, MAX_TOKENS), used.version)
+    return [part for place, one in enumerate(order, 1) for part in _shown(firing[one], place, largest, shower)]
 
 
 def _shown(example: Example, number: int, largest: float, shower: Shower) -> list[str | Picture]:

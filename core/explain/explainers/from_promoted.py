@@ -31,4 +31,4 @@ def say(
 def _put(task: Task, tokens: Mapping[str, Sequence[str]]) -> Put:
     used = prompt("explain_promoted", task.language)
     listed = {way: ", ".join(f"`{token}`" for token in tokens.get(way, ())) for way in ("promoted", "suppressed")}
-    return Put(used.asked((), MAX_TOKENS, **listed), used.version)
+    return Put(lambda: used.asked((), MAX_TOKENS, **listed), used.version)

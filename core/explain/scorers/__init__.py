@@ -14,10 +14,11 @@ from core.explain.metrics import AUROC, BALANCED_ACCURACY, CORRELATION, SHARE
 from core.explain.prompts import prompt
 from core.explain.scorers import detection, embedding, fuzz, intruder, simulation, twins
 from core.explain.scorers.asking import Put, put_to
-from core.explain.scorers.judged import Explained
+from core.explain.scorers.judged import JUDGED, Explained
 from core.explain.scorers.measuring import Measure, accuracy, area, correlation, mean_said, measured
 from core.explain.tables import SCORES
 from core.explain.twins import Pair, pairs_by_feature
+from core.explain.vectors import source_name
 from core.progress import Progress, silent
 from core.study.catalogue import Scorer
 
@@ -95,8 +96,9 @@ def unseen(windows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _explained(explanations: pl.DataFrame) -> list[Explained]:
-    told = explanations.filter(pl.col("text").is_not_null())
-    return [Explained(*row) for row in told.select("feature_id", "explainer", "language", "text").iter_rows()]
+    source = source_name(pl.col("explainer"), pl.col("language"))
+    told = explanations.filter(pl.col("text").is_not_null()).select("feature_id", source, "text")
+    return [Explained(*row) for row in told.iter_rows()]
 
 
 def _questions(
@@ -107,7 +109,7 @@ def _questions(
     if scorer.kind in ("detection", "fuzz"):
         ask = detection.questions if scorer.kind == "detection" else fuzz.questions
         return ask(explained, examples, shower, scorer.batch)
-    return (simulation if scorer.kind == "simulation" else intruder).questions(explained, examples, shower)
+    return (simulation.questions if scorer.kind == "simulation" else intruder.questions)(explained, examples, shower)
 
 
 def _embedded(
@@ -119,6 +121,8 @@ def _embedded(
 ) -> pl.DataFrame:
     if judging.embedder is None:
         raise BadInput(f"scorers: {scorer.name}: {scorer.kind} without a judge needs an embedder")
+    if not explained:
+        return JUDGED.to_frame()
     if scorer.kind == "twins":
         return twins.compared(explained, _pairs(about, scorer), about, judging.embedder)
     return embedding.compared(explained, examples, about, judging.embedder)

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from core.chat.questions import Asked, Question, Reply
+from core.explain.portions import in_portions
 from core.explain.scorers.judged import JUDGED, Explained, Item, judged_rows
 from core.progress import Progress
 
@@ -23,24 +24,31 @@ Read = Callable[[str, int], list[tuple[float, ...]] | None]
 
 @dataclass(frozen=True)
 class Put:
-    """A question about one explanation, and what it asks of, in the order in which the judge sees it."""
+    """A question about one explanation, made when it is put: one with pictures is large.
+
+    Args:
+        explained: the explanation.
+        items: what it asks of, in the order in which the judge sees it.
+        question: makes the question.
+        read: reads the answer.
+    """
 
     explained: Explained
     items: tuple[Item, ...]
-    question: Question
+    question: Callable[[], Question]
     read: Read
 
 
 def put_to(asked: Asked, put: Sequence[Put], progress: Progress) -> pl.DataFrame:
     """The questions answered: `JUDGED`."""
-    replies = asked.ask([one.question for one in put], progress)
+    replies = in_portions(asked, [one.question for one in put], progress)
     rows = [row for one, reply in zip(put, replies, strict=True) for row in _rows(one, reply)]
     return pl.DataFrame(rows, schema=JUDGED, orient="row")
 
 
 def shuffled(count: int, seed: int, *further: int) -> list[int]:
     """An order of so many examples that the seed decides: nothing can be learned from an example's place."""
-    return np.random.default_rng([seed, *further]).permutation(count).tolist()
+    return [int(place) for place in np.random.default_rng([seed, *further]).permutation(count)]
 
 
 def read_list(answer: str, least: float, most: float) -> list[float] | None:

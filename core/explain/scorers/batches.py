@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from core.chat.questions import Question
 from core.explain.examples_shown import Example, Shower
-from core.explain.prompts import Parts, Prompt, joined
+from core.explain.prompts import Prompt
 from core.explain.scorers.asking import MAX_TOKENS, Put, read_yes_or_no
 from core.explain.scorers.judged import Explained, Item
 
@@ -24,15 +25,11 @@ def batches(explained: Explained, deck: Sequence[Shown], size: int, used: Prompt
 
 
 def _put(explained: Explained, part: Sequence[Shown], used: Prompt, shower: Shower) -> Put:
-    shown: Parts = joined(
-        [
-            piece
-            for number, one in enumerate(part, 1)
-            for piece in (*shower.numbered(one.example, number, one.text), "\n")
-        ]
-    )
-    values = {"explanation": explained.text, "count": str(len(part)), "sample": sample_list(len(part))}
-    question = used.asked(shown, MAX_TOKENS, **values)
+    def question() -> Question:
+        numbered = [shower.numbered(one.example, number, one.text) for number, one in enumerate(part, 1)]
+        values = {"explanation": explained.text, "count": str(len(part)), "sample": sample_list(len(part))}
+        return used.asked([piece for one in numbered for piece in (*one, "\n")], MAX_TOKENS, **values)
+
     return Put(explained, tuple(one.item for one in part), question, read_yes_or_no)
 
 

@@ -24,7 +24,8 @@ def compared(
     embedder: Embedder,
 ) -> pl.DataFrame:
     """Each example's cosine with the explanation: `JUDGED`. Equal texts are embedded once."""
-    texts = {feature: [as_text(one, about) for one in examples[feature]] for feature in examples}
+    asked = {one.feature for one in explained} & set(examples)
+    texts = {feature: [as_text(one, about) for one in examples[feature]] for feature in sorted(asked)}
     known = sorted({one.text for one in explained} | {text for own in texts.values() for text in own})
     vectors = embedder.embed(known)
     number = {text: place for place, text in enumerate(known)}

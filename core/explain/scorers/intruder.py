@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from core.chat.questions import Question
 from core.explain.examples_shown import Example, Shower
 from core.explain.marking import marked
 from core.explain.metrics import ALL
-from core.explain.prompts import joined, prompt
+from core.explain.prompts import prompt
 from core.explain.scorers.asking import MAX_TOKENS, Put, read_word
 from core.explain.scorers.items import unit_of
 from core.explain.scorers.judged import Explained, Item, quantile_name
@@ -65,14 +66,12 @@ def _line(intruder: Example, band: Sequence[Example], quantile: int, rng: np.ran
 
 
 def _put(explained: Explained, line: _Line, shower: Shower) -> Put:
-    parts = joined(
-        [
-            part
-            for number, (one, marks) in enumerate(zip(line.examples, line.marks, strict=True), 1)
-            for part in (*shower.numbered(one, number, marked(one.tokens, marks)), "\n")
-        ]
-    )
-    question = prompt("judge_intruder").asked(parts, MAX_TOKENS, explanation=explained.text)
+    def question() -> Question:
+        pairs = enumerate(zip(line.examples, line.marks, strict=True), 1)
+        numbered = [shower.numbered(one, number, marked(one.tokens, marks)) for number, (one, marks) in pairs]
+        parts = [part for one in numbered for part in (*one, "\n")]
+        return prompt("judge_intruder").asked(parts, MAX_TOKENS, explanation=explained.text)
+
     intruder = line.examples[line.intruder]
     kinds = (ALL, quantile_name(line.quantile), intruder.kind)
     item = Item(unit_of(intruder, shower.about), intruder.language, kinds, (1.0,))

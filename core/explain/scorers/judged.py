@@ -15,7 +15,6 @@ JUDGED = pl.Schema(
     {
         "feature_id": pl.UInt32(),
         "explainer": pl.String(),
-        "explanation_language": pl.String(),
         "example": pl.UInt32(),
         "unit": pl.Int64(),
         "language": pl.String(),
@@ -31,11 +30,10 @@ be read."""
 
 @dataclass(frozen=True)
 class Explained:
-    """An explanation that is scored."""
+    """An explanation that is scored; `explainer` has the language behind it where that is not English."""
 
     feature: int
     explainer: str
-    language: str
     text: str
 
 
@@ -52,7 +50,7 @@ def judged_rows(
     explained: Explained, items: Sequence[Item], said: Sequence[Sequence[float] | None]
 ) -> list[tuple[object, ...]]:
     """Rows of `JUDGED`: what was said of each item, null where nothing could be read."""
-    who = (explained.feature, explained.explainer, explained.language)
+    who = (explained.feature, explained.explainer)
     return [
         (*who, number, item.unit, item.language, list(item.kinds), list(item.truth), None if one is None else list(one))
         for number, (item, one) in enumerate(zip(items, said, strict=True))

@@ -1,7 +1,7 @@
 """Scores from what judges said: by kind of example and language, with an interval over images."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,28 +45,24 @@ def measured(judged: pl.DataFrame, measure: Measure, draws: int, seed: int) -> I
     `n` examples were judged. Examples on which the answer could not be read are counted in `n_failed` and enter
     nothing else. A score that is not defined, as without a firing example, is null.
     """
-    who = ["feature_id", "explainer", "explanation_language"]
-    spread = judged.with_columns(
-        example_kind=pl.col("kinds"),
-        language=pl.when(pl.col("language").is_null())
-        .then(pl.lit([ALL]))
-        .otherwise(pl.concat_list(pl.lit(ALL), pl.col("language"))),
-    )
-    keys = [*who, "example_kind", "language"]
-    exploded = spread.explode("example_kind").explode("language")
-    for key, part in exploded.group_by(keys, maintain_order=True):
-        yield {**dict(zip(keys, key, strict=True)), **_score(part, measure, draws, seed)}
+    who = ["feature_id", "explainer"]
+    for key, part in judged.group_by(who, maintain_order=True):
+        rows = part.select("unit", "language", "kinds", "truth", "said").rows(named=True)
+        for kind in dict.fromkeys(kind for row in rows for kind in row["kinds"]):
+            for language in (ALL, *sorted({row["language"] for row in rows if row["language"]})):
+                own = [row for row in rows if kind in row["kinds"] and language in (ALL, row["language"])]
+                if own:
+                    named = {"example_kind": kind, "language": language}
+                    yield {**dict(zip(who, key, strict=True)), **named, **_score(own, measure, draws, seed)}
 
 
-def _score(part: pl.DataFrame, measure: Measure, draws: int, seed: int) -> dict[str, Any]:
-    read = part.filter(pl.col("said").is_not_null())
-    flat = read.select("unit", "truth", "said").explode("truth", "said")
-    units = flat["unit"].to_numpy()
-    found = _NONE
-    if flat.height:
-        found = measure(flat["truth"].to_numpy(), flat["said"].to_numpy(), units, draws, seed)
+def _score(rows: Sequence[Mapping[str, Any]], measure: Measure, draws: int, seed: int) -> dict[str, Any]:
+    read = [row for row in rows if row["said"] is not None]
+    truth, said = (np.array([one for row in read for one in row[name]]) for name in ("truth", "said"))
+    units = np.array([row["unit"] for row in read for _ in row["truth"]])
+    found = measure(truth, said, units, draws, seed) if read else _NONE
     alone = np.unique(units).size < 2
     low, high = (math.nan, math.nan) if alone else (found.low, found.high)
     numbers = {"value": found.mean, "low": low, "high": high}
     finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    return {**finite, "n": read.height, "n_failed": part.height - read.height}
+    return {**finite, "n": len(read), "n_failed": len(rows) - len(read)}

@@ -9,6 +9,7 @@ here. Examples without text are left out.
 
 from collections.abc import Mapping, Sequence
 
+from core.chat.questions import Question
 from core.explain.about import About
 from core.explain.examples_shown import STEPS, Example, Shower
 from core.explain.marking import written
@@ -34,11 +35,15 @@ def _deck(examples: Sequence[Example], about: About, feature: int) -> list[tuple
 
 
 def _put(explained: Explained, example: Example, item: Item, shower: Shower) -> Put:
-    lines = "".join(f"{number}: {written(token)}\n" for number, token in enumerate(example.tokens, 1))
     count = len(example.tokens)
-    values = {"explanation": explained.text, "count": str(count), "sample": f"[{', '.join(['0'] * count)}]"}
-    parts = (lines, *shower.context(example), "\n")
-    question = prompt("judge_simulation").asked(parts, _FURTHER + _TOKENS_PER_NUMBER * count, **values)
+
+    def question() -> Question:
+        lines = "".join(f"{number}: {written(token)}\n" for number, token in enumerate(example.tokens, 1))
+        form = f"[{', '.join(['0'] * count)}]"
+        values = {"explanation": explained.text, "count": str(count), "sample": form}
+        parts = (lines, *shower.context(example), "\n")
+        return prompt("judge_simulation").asked(parts, _FURTHER + _TOKENS_PER_NUMBER * count, **values)
+
     return Put(explained, (item,), question, lambda answer, _: _read(answer, count))
 
 

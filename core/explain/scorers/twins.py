@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from core.chat.questions import Question
 from core.explain.about import About
 from core.explain.embedder import Embedder
-from core.explain.examples_shown import Example, Shower, as_text
+from core.explain.examples_shown import Shower, as_text
 from core.explain.metrics import ALL
-from core.explain.prompts import joined, prompt
+from core.explain.prompts import prompt
 from core.explain.scorers.asking import MAX_TOKENS, Put, read_word
 from core.explain.scorers.judged import JUDGED, Explained, Item, judged_rows
 from core.explain.twins import Pair
@@ -55,7 +56,7 @@ def compared(
 
 
 def _sides(about: About, feature: int, pairs: int) -> list[int]:
-    return np.random.default_rng([about.seed, feature, 5]).integers(2, size=pairs).tolist()
+    return [int(side) for side in np.random.default_rng([about.seed, feature, 5]).integers(2, size=pairs)]
 
 
 def _item(pair: Pair) -> Item:
@@ -63,11 +64,13 @@ def _item(pair: Pair) -> Item:
 
 
 def _put(explained: Explained, pair: Pair, stronger_first: bool, shower: Shower) -> Put:
-    shown: tuple[Example, Example] = (pair.stronger, pair.weaker) if stronger_first else (pair.weaker, pair.stronger)
-    parts = joined(
-        [part for name, one in zip("AB", shown, strict=True) for part in (*shower.numbered(one, name), "\n")]
-    )
-    question = prompt("judge_twins").asked(parts, MAX_TOKENS, explanation=explained.text)
+    shown = (pair.stronger, pair.weaker) if stronger_first else (pair.weaker, pair.stronger)
+
+    def question() -> Question:
+        numbered = [shower.numbered(one, name) for name, one in zip("AB", shown, strict=True)]
+        parts = [part for one in numbered for part in (*one, "\n")]
+        return prompt("judge_twins").asked(parts, MAX_TOKENS, explanation=explained.text)
+
     right = "A" if stronger_first else "B"
     return Put(explained, (_item(pair),), question, lambda answer, _: _read(answer, right))
 

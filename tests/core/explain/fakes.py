@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -9,8 +10,6 @@ from core.chat.questions import Picture, Question, Reply
 from core.data.scene_changes import VALUES
 from core.progress import Progress, silent
 from tests.core.explain.reading_marks import read_back
-
-_NAMES = {name.replace("_", " "): name for name in VALUES}
 
 
 class FakeRuleJudge:
@@ -61,7 +60,7 @@ class FakeRecorder:
         return [self._say(question) for question in questions]
 
 
-class FakeEmbedder:
+class FakeBagOfWords:
     """No model: a text is the sum of its words, each a random direction that the word decides."""
 
     name, revision, dimension = "fake-bag-of-words", "0", 256
@@ -75,13 +74,16 @@ def text_of(question: Question) -> str:
     return question.system + "\n" + "".join("" if isinstance(part, Picture) else part for part in question.parts)
 
 
-def named_values(explanation: str) -> set[tuple[str, str]]:
+@cache
+def named_values(explanation: str) -> frozenset[tuple[str, str]]:
     """The attribute values that a text names by their words."""
     words = set(_words(explanation))
-    return {(name, value) for name, values in VALUES.items() for value in values if set(_words(value)) <= words}
+    return frozenset(
+        (name, value) for name, values in VALUES.items() for value in values if set(_words(value)) <= words
+    )
 
 
-def values_of(word: str) -> set[tuple[str, str]]:
+def values_of(word: str) -> frozenset[tuple[str, str]]:
     """What a token is called like."""
     return named_values(word.replace("\\0", ""))
 
@@ -92,7 +94,7 @@ def attributes_of(example: str) -> set[tuple[str, str]]:
     return {(name, value) for name, _, value in (part.partition(": ") for part in parts)}
 
 
-def _marks_right(example: str, named: set[tuple[str, str]]) -> bool:
+def _marks_right(example: str, named: frozenset[tuple[str, str]]) -> bool:
     line = example.splitlines()[0]
     return any(values_of(token) & named for token, active in read_back(line) if active)
 

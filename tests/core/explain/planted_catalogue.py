@@ -21,8 +21,8 @@ from core.explain.about import About
 from core.explain.tables import ACTIVATION_EXAMPLES, WINDOWS
 from core.explain.twins import one_apart, twins
 
-CHANGED = ("colour", "object", "place", "mood", "skin_tone")
-"""The attributes that features are planted over; a word of theirs stands in every English caption, but skin tone's."""
+CHANGED = ("colour", "object", "place")
+"""The attributes that features are planted over; a word of theirs stands in every English caption."""
 LANGUAGES = ("en", "ar")
 SAE = "planted/layer_3"
 _CELLS = 16
@@ -44,7 +44,7 @@ class Feature:
 class Planted:
     """The world; `confounded` scenes are at the beach where their colour is red, and nowhere else."""
 
-    scenes: int = 60
+    scenes: int = 80
     seed: int = 0
     confounded: bool = False
 
@@ -77,7 +77,7 @@ class Planted:
                 "caption_en": scene.caption("en").text,
                 "caption_ar": scene.caption("ar").text,
                 "twin_id": None,
-                **{name: _value(scene, name) for name in ("profession", "gender", *CHANGED)},
+                **{name: _value(scene, name) for name in ("profession", "gender", "mood", "skin_tone", *CHANGED)},
             }
             for sample, scene in self.drawn.items()
         ]
@@ -124,7 +124,7 @@ class Planted:
     def about(self) -> About:
         pairs = twins(one_apart(self.samples, None), self.examples, self.windows, self.samples, seed=0)
         numbers = tuple(feature.number for feature in self.features)
-        return About(SAE, numbers, self.samples, None, self.open, pairs, seed=0, draws=200)
+        return About(SAE, numbers, self.samples, None, self.open, pairs, seed=0, draws=50)
 
     def _windows(self, feature: Feature) -> Iterator[dict[str, Any]]:
         rng = np.random.default_rng([self.seed, feature.number])

