@@ -28,7 +28,9 @@ ACTIVATION_EXAMPLES = pl.Schema(
         "map_cells": pl.List(pl.Float32()),
     }
 )
-"""One row per feature and prompt in which it fires. A prompt is one caption of one sample with its image."""
+"""One row per feature and prompt in which it fires. A prompt is one caption of one sample with its image.
+`num_activations` counts tokens, as `activation_pairs` lists them; `max_activation` is the strongest of tokens and image
+patches."""
 
 EXPLANATION_EMBEDDINGS = pl.Schema(
     {
@@ -39,7 +41,8 @@ EXPLANATION_EMBEDDINGS = pl.Schema(
         "embedding": pl.List(pl.Float32()),
     }
 )
-"""One row per feature and explainer."""
+"""One row per explanation that has a text. `data_source` is the explainer's name, with the language behind it where it
+is not English (`words:ar`)."""
 
 FEATURES = pl.Schema(
     {
@@ -53,7 +56,8 @@ FEATURES = pl.Schema(
         "scores": pl.List(_SCORES),
     }
 )
-"""One row per feature and explainer: the main table."""
+"""One row per feature, explainer and language: the main table. `explanation_method` has the language behind it where it
+is not English; `scores` has one entry per judge, null for the kinds of scorer that it did not run."""
 
 ACTIVATION_EMBEDDINGS = pl.Schema(
     {
@@ -118,8 +122,9 @@ WINDOWS = pl.Schema(
     }
 )
 """The examples that explainers see and scorers use, one row each, in the order of feature, use, kind, quantile (4 the
-strongest; null where the feature is silent) and strength. `tokens` are the window's, `values` the feature's activation
-on each; `map_cells` the activation on each image patch, row by row, null without an image."""
+strongest comes first; null where the feature is silent) and strength. `tokens` are the window's, `values` the feature's
+activation on each, 0 where it is silent; both are empty, and `language` is null, of a feature that is shown in images
+alone. `map_cells` is the activation on each image patch, row by row, null without an image."""
 
 EXPLANATIONS = pl.Schema(
     {
