@@ -12,7 +12,7 @@ help: ## What can be made
 
 setup: $(VENV)/.installed ## Set up .venv (everything else does it first)
 
-$(VENV)/.installed: requirements.txt pyproject.toml infra/setup/install.sh
+$(VENV)/.installed: requirements.txt pyproject.toml infra/setup/install.sh infra/setup/models.txt
 	@PYTHON=$(PYTHON) TORCH=$(TORCH) bash infra/setup/install.sh $(VENV)
 
 demo: setup ## Run the demo study on this machine; ends with the report

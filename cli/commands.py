@@ -28,6 +28,7 @@ _PLACES = {
     "store": "cli.activation_store:app",
     "cluster": "cli.cluster:app",
     "concept": "cli.concept:app",
+    "catalogue": "cli.catalogue:app",
     "feature": "cli.feature:app",
 }
 """In the order of the help: a function is a command, an `app` a group of them."""

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,11 @@ from core.errors import BadInput
 from flows.runtime.scans import CONCEPTS
 from flows.runtime.settings import started_in
 
+if TYPE_CHECKING:
+    from core.chat.address import Line
+
 KEY_VARIABLE = "SAEFLOW_ENDPOINT_KEY"
+_ADDRESS = "the endpoint's address"
 
 
 def draft(
@@ -26,24 +30,37 @@ def draft(
     A key, if the endpoint wants one, is read from SAEFLOW_ENDPOINT_KEY.
     """
     from cli.drafting import Session
-    from core.concepts.chat_endpoint import ChatEndpoint
+    from core.chat.sending import Sender
     from core.concepts.sentence_file import SentenceFile
-    from core.planning.concept_file import find_concept, load_scan, sentences_path
+    from core.planning.concept_file import CONCEPT_FILES, sentences_path
 
-    path = find_concept(trait, [started_in(), CONCEPTS])
-    concept = load_scan(path)
+    path = CONCEPT_FILES.find(trait, [started_in(), CONCEPTS])
+    concept = CONCEPT_FILES.load(path)
     file = SentenceFile.open(sentences_path(concept, path))
     key = os.environ.get(KEY_VARIABLE) or None
-    chat = ChatEndpoint(endpoint, model, key)
-    if key is not None and endpoint.startswith("http://") and not chat.is_local:
-        warn([f"{KEY_VARIABLE} is sent to {chat.host} over http, which others on the way can read; use https"])
+    line = drafting_line(endpoint, model, key)
+    if key is not None and endpoint.startswith("http://") and not line.is_local:
+        warn([f"{KEY_VARIABLE} is sent to {line.host} over http, which others on the way can read; use https"])
     if not sys.stdin.isatty():
         raise BadInput("concept draft: a person accepts each sentence; run it in a terminal")
-    session = Session(concept, file, chat, _typed)
-    try:
-        session.run(scenes)
-    finally:
-        console.print(f"\n  {session.tally.words}\n  {file.path}", markup=False)
+    with Sender(line) as chat:
+        session = Session(concept, file, chat, _typed)
+        try:
+            session.run(scenes)
+        finally:
+            console.print(f"\n  {session.tally.words}\n  {file.path}", markup=False)
+
+
+def drafting_line(endpoint: str, model: str, key: str | None) -> "Line":
+    """The model at the address that the options name.
+
+    Raises:
+        BadInput: the address or the key cannot be used.
+    """
+    from core.chat.address import Line, Words, host_of
+
+    who = f"endpoint {host_of(endpoint, _ADDRESS)}"
+    return Line(endpoint, model, Words(who, "--endpoint", "--model", f"set {KEY_VARIABLE}"), key)
 
 
 def _typed(question: str) -> str:

@@ -2,7 +2,6 @@
 
 import shlex
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import polars as pl
@@ -10,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from cli.followed import FollowedScan
-from cli.printed import HtmlOption, JsonOption, give
+from cli.printed import HtmlOption, JsonOption, give, when
 from cli.run import ClusterOption, missing_here, run_flow
 from cli.terminal import console, warn
 from core.concepts.sentences import read_sentences
@@ -122,8 +121,8 @@ def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
     """The scans of this workspace, the latest first."""
     workspace = read_settings().workspace
     rows = [
-        (one["key"], _title(one), _time(one["time"]), one["scan"]["language"], _state(workspace, one))
-        for one in workspace.scan_records()
+        (one["key"], _title(one), when(one["time"]), one["scan"]["language"], _state(workspace, one))
+        for one in workspace.scans.all()
     ]
     table = pl.DataFrame(rows, schema=["key", "scan", "time", "language", "state"], orient="row")
     lines = () if rows else ("None yet; `saeflow concept scan aggression --study NAME` runs one.",)
@@ -140,7 +139,3 @@ def _state(workspace: Workspace, record: dict[str, Any]) -> str:
 
 def _title(record: dict[str, Any]) -> str:
     return names.title(record["scan"])
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cli.terminal import console
-from core.concepts.chat_endpoint import ChatEndpoint, MalformedAnswer
+from core.chat.sending import Sender
 from core.concepts.drafting import PROMPT_VERSION, Draft, Parsed, draft_prompt, is_usable, parse_drafts
 from core.concepts.families import LABELS
 from core.concepts.near_duplicates import Known, same_text
@@ -43,14 +43,12 @@ class Tally:
 class Session:
     """One sitting: `ask` puts a question to the person and returns what was typed."""
 
-    def __init__(
-        self, concept: ConceptConfig, file: SentenceFile, endpoint: ChatEndpoint, ask: Callable[[str], str]
-    ) -> None:
+    def __init__(self, concept: ConceptConfig, file: SentenceFile, chat: Sender, ask: Callable[[str], str]) -> None:
         """Know what the file holds already."""
         self.tally = Tally()
         self._concept = concept
         self._file = file
-        self._endpoint = endpoint
+        self._chat = chat
         self._ask = ask
         self._known = Known(file.texts)
 
@@ -73,12 +71,8 @@ class Session:
             console.print(f"  {_BARREN} answers in a row held nothing new: stopped; try another model")
 
     def _drafted(self, scenes: int) -> Parsed:
-        try:
-            answer = self._endpoint.ask(draft_prompt(self._concept, scenes, self._file.families))
-        except MalformedAnswer:
-            parsed = Parsed([], 1)
-        else:
-            parsed = parse_drafts(answer, self._file.families)
+        answer = self._chat.ask(draft_prompt(self._concept, scenes, self._file.families)).text
+        parsed = Parsed([], 1) if answer is None else parse_drafts(answer, self._file.families)
         self.tally.malformed += parsed.malformed
         return parsed
 
@@ -129,7 +123,7 @@ class Session:
 
     def _accept(self, draft: Draft, how: str) -> Draft:
         when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        drafted = f"drafted by {self._endpoint.model} at {self._endpoint.host}, prompt {PROMPT_VERSION}, {when}"
+        drafted = f"drafted by {self._chat.line.model} at {self._chat.line.host}, prompt {PROMPT_VERSION}, {when}"
         self._file.append(draft, f"{drafted}; {how} by a person")
         self.tally.accepted += 1
         return draft

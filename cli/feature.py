@@ -7,7 +7,7 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from cli import feature_label, feature_search
+from cli import feature_explain, feature_label, feature_search
 from cli.asked import Files
 from cli.feature_options import (
     ExamplesOption,
@@ -51,6 +51,7 @@ app = typer.Typer(
     [dim]saeflow feature overview 17 --layer 8
     saeflow feature sweep 17 --layer 8 --family profession
     saeflow feature search "a woman sings" --layer 8
+    saeflow feature explain 17 --layer 8 --study demo
     saeflow feature top 17 --layer 8 --server http://127.0.0.1:4300[/dim]
 
     With --server the answers come from an explorer that runs (`saeflow
@@ -239,3 +240,4 @@ def investigate(
 
 
 app.command()(feature_search.search)
+app.command()(feature_explain.explain)

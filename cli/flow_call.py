@@ -11,12 +11,13 @@ from cli.servers import healthy
 from core.errors import BadInput
 from flows.concept_scan import concept_scan
 from flows.failures import words_of
+from flows.feature_catalogue import feature_catalogue
 from flows.full_analysis import full_analysis
 from flows.single_layer import single_layer
 from flows.stages import StageFailed
 
 _FLUSH_S = 5.0
-_FLOWS: dict[str, Any] = {"full-analysis": full_analysis, "single-layer": single_layer, "concept-scan": concept_scan}
+_FLOWS: dict[str, Any] = {flow.name: flow for flow in (full_analysis, single_layer, concept_scan, feature_catalogue)}
 
 
 @dataclass(frozen=True)

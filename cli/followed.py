@@ -1,16 +1,15 @@
 """What a live table follows: the stages of a run and their units, as far as they are known."""
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from core.planning.graph import Plan
+from core.planning.naming import FROZEN
 from core.planning.one_layer import plan_layer
 from core.planning.scan_survey import ScanSurvey
+from core.planning.staged import StagedPlan, Stages
 from core.planning.survey import Survey, survey
-from core.store.units import Unit
 from core.store.workspace import Workspace
 
-Stages = Mapping[str, tuple[Unit, ...]]
 _OF_LAYERS = ("extract_layer", "train_sae", "import_sae", "index_features")
 
 
@@ -46,8 +45,9 @@ class FollowedStudy:
             return {"prepare": (self._seen.roots.prepare,)}
         if self._layer is None:
             return plan.stages
+        names = (str(self._layer), f"{self._layer}{FROZEN}")
         own = {
-            stage: tuple(unit for unit in units if stage not in _OF_LAYERS or unit.name == str(self._layer))
+            stage: tuple(unit for unit in units if stage not in _OF_LAYERS or unit.name in names)
             for stage, units in plan.stages.items()
             if stage in ("prepare", "capture", *_OF_LAYERS)
         }
@@ -83,3 +83,19 @@ class FollowedScan:
         units = self._seen.roots.units
         if len(self._workspace.present(units)) == len(units):
             self._seen = self._seen.again(self._workspace)
+
+
+class FollowedPlan:
+    """A run of which every unit is known when it begins, as a catalogue's."""
+
+    whole = True
+
+    def __init__(self, plan: StagedPlan) -> None:
+        self._plan = plan
+
+    def stages(self) -> Stages:
+        """The units by stage, in order."""
+        return self._plan.stages
+
+    def look_again(self) -> None:
+        """Nothing is left to find out."""

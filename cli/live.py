@@ -13,10 +13,11 @@ from typing import Any
 from rich.live import Live
 from rich.table import Table
 
-from cli.followed import Followed, Stages
+from cli.followed import Followed
 from cli.remaining import Stage, in_words, past_seconds, remaining_s
 from cli.terminal import console
 from core.errors import BadInput
+from core.planning.staged import Stages
 from core.store.artifacts import Artifact
 from core.store.units import Unit
 from flows.runtime.settings import Settings

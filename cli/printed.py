@@ -1,6 +1,7 @@
 """An answer of the explorer's as tables in the terminal, as JSON, or as a page; and the options that say which."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,11 @@ def give(answer: Answer, as_json: bool, page: Path | None) -> None:
         _print(answer)
     else:
         console.print(f"  {page}", markup=False)
+
+
+def when(seconds: float) -> str:
+    """A time in a table: local, to the minute."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def write(text: str, path: Path, option: str) -> None:

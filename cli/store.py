@@ -25,7 +25,7 @@ def verify(
     study: Annotated[
         str | None,
         typer.Argument(
-            help="Only what this study, variant or scan (by its key) refers to.",
+            help="Only what this study, variant, or scan or catalogue (by its key) refers to.",
             show_default=False,
         ),
     ] = None,
@@ -48,8 +48,8 @@ def verify(
     tainted = made_from(store, damaged)
     for line in chain(*damaged.values(), (_made_from(store, made) for made in tainted)):
         complain(line)
-    for study in workspace.reports_among([*damaged, *tainted]):
-        complain(f"reports/{study}: the study's published report is one of these")
+    for name in workspace.published_among([*damaged, *tainted]):
+        complain(f"{name}: what is published there is one of these")
     if mend:
         _mend(workspace, damaged)
     else:
@@ -58,9 +58,9 @@ def verify(
 
 
 def _of_study(workspace: Workspace, asked: str) -> list[Artifact]:
-    """The artefacts that are there of a study with all its variants, of one variant, or of a concept scan."""
-    scans = [one for one in workspace.scan_records() if one["key"] == asked]
-    wanted = {str(ref) for one in scans or records_of(workspace, asked) for ref in one["artifacts"]}
+    """The artefacts that are there of a study with all its variants, of one variant, or of a scan or catalogue."""
+    others = [one for one in (*workspace.scans.all(), *workspace.catalogues.all()) if one["key"] == asked]
+    wanted = {str(ref) for one in others or records_of(workspace, asked) for ref in one["artifacts"]}
     return [artifact for artifact in workspace.store if artifact.ref in wanted]
 
 
@@ -80,8 +80,8 @@ def set_aside_damaged(store: ArtifactStore, damaged: Iterable[Artifact]) -> list
 
 def _mend(workspace: Workspace, damaged: Iterable[Artifact]) -> None:
     artifacts = set_aside_damaged(workspace.store, damaged)
-    for study in workspace.drop_dangling_reports():
-        console.print(f"reports/{study} is taken away until the next run of the study.", markup=False)
+    for name in workspace.drop_dangling():
+        console.print(f"{name} is taken away until the next run of its study.", markup=False)
     console.print(f"{len(artifacts)} artefacts are set aside; the next run of their study recomputes them.")
 
 
@@ -98,7 +98,8 @@ def gc(
         list[str] | None, typer.Option(help="Forget a study (its key in `saeflow status`) first. May be repeated.")
     ] = None,
 ) -> None:
-    """List, then with --yes remove, what no study or scan refers to; never what is leased or younger than 24 hours."""
+    """List, then with --yes remove, what no study, scan or catalogue refers to; never what is leased or younger than
+    24 hours."""
     settings = read_settings()
     for key in forget or ():
         _forget(settings, key)
@@ -113,24 +114,23 @@ def gc(
     else:
         for path in found:
             shutil.rmtree(path)
-        settings.workspace.drop_dangling_reports()
+        settings.workspace.drop_dangling()
         console.print(f"Removed {len(found)} folders, {total:.1f} MB.")
 
 
 def _forget(settings: Settings, key: str) -> None:
     workspace = settings.workspace
-    places = (folder / f"{key}.json" for folder in (workspace.studies, workspace.scans))
+    places = (workspace.record(key), workspace.scans.path(key), workspace.catalogues.path(key))
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        complain(f"no study or scan {key!r}; `saeflow status` and `saeflow concept list` list them")
+        complain(f"no study, scan or catalogue {key!r}; `saeflow status` and `saeflow concept list` list them")
         raise SystemExit(1)
     path.unlink()
 
 
 def _unneeded(settings: Settings) -> Iterator[Path]:
     store = settings.workspace.store
-    records = (*settings.workspace.records(), *settings.workspace.scan_records())
-    kept = {str(ref) for record in records for ref in record["artifacts"]}
+    kept = {str(ref) for record in settings.workspace.all_records() for ref in record["artifacts"]}
     for step in sorted(path for path in store.root.glob("*") if path.is_dir()):
         for place in sorted(path for path in step.iterdir() if path.is_dir()):
             needed = f"{step.name}/{_checkpointed(place.name)}" in kept

@@ -3,40 +3,34 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-
-from prefect.artifacts import create_markdown_artifact
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from core.concepts.registry import Registry
 from core.planning.scan import ScanPlan
 from core.planning.scan_survey import ScanSurvey, survey_scan
+from core.store.artifacts import Artifact
 from core.store.steps import ENCODE_SAE, stage_of
-from core.store.units import Unit
 from core.study.concept_scan import ConceptScan
 from flows.dispatch import Steps
-from flows.frame import Named, closing, logged, marked, mlflow_page, open_cluster, tracked
-from flows.runtime.profiles import Profile, SlurmProfile
+from flows.frame import Named, logged, marked, open_cluster, tracked
+from flows.planned_run import PlannedRun, carried_out
+from flows.runtime.profiles import SlurmProfile
 from flows.runtime.scans import open_scan, with_fields
 from flows.runtime.settings import Settings
 from flows.slurm.check import ask_slurm
-from flows.stages import StageFailed, run_stage
+from flows.stages import StageFailed
 from tasks.context import RunContext
-from tasks.experiment import mlflow_errors_in_a_line
-from tasks.tracking import close_parent, flatten, is_deleted, log_file
+from tasks.tracking import flatten
 
 _log = logging.getLogger("saeflow.flows")
 
 
 @dataclass
-class ScanRun:
+class ScanRun(PlannedRun):
     """A concept scan under way."""
 
-    settings: Settings
     survey: ScanSurvey
-    profile: Profile
-    context: RunContext
-    steps: Steps
-    metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def plan(self) -> ScanPlan:
@@ -56,13 +50,25 @@ class ScanRun:
         self.remember()
 
     def remember(self) -> None:
-        """Record what the scan refers to, and the links of this run."""
-        links = {"mlflow": mlflow_page(self.settings, self.context), "flow_run": self.context.flow_run_id}
-        self.settings.workspace.remember_scan(self.plan.key, self.plan.record() | links)
+        """Record what the scan refers to, and its links."""
+        self.settings.workspace.scans.remember(self.plan.key, self.plan.record() | self.links)
 
-    def make(self, name: str, units: Sequence[Unit]) -> None:
-        """Run one stage over its units."""
-        run_stage(name, units, self.steps, self.context, self.profile)
+    @property
+    def published(self) -> tuple[str, Artifact]:
+        """The folder's name of its report, and the report."""
+        return self.plan.scan.folder, self.plan.report.artifact
+
+    @property
+    def headline(self) -> Artifact:
+        """The ranking."""
+        return self.plan.ranking.artifact
+
+    @property
+    def shown(self) -> Sequence[Path]:
+        """The report and the best features."""
+        store = self.settings.workspace.store
+        report = store.path(self.plan.report.artifact) / "report.html"
+        return report, store.path(self.headline) / "top_features.parquet"
 
     def encode(self) -> None:
         """Encode every SAE; one that fails is left out of the ranking, unless the scan is strict or none is left.
@@ -112,14 +118,11 @@ def _opened(settings: Settings, opened: tuple[ConceptScan, Registry], cluster: s
     if isinstance(profile, SlurmProfile) and not seen.whole(settings.workspace):
         ask_slurm(profile, settings.workspace.root)
     with tracked(settings, _named(seen), _context(settings, seen)) as context:
-        run = ScanRun(settings, seen, profile, context, steps)
-        with closing(context, run.metrics):
+        run = ScanRun(settings, profile, context, steps, seen)
+        with carried_out(run):
             if seen.plan is not None:
                 run.learn()
             yield run
-            _announce(run)
-        with mlflow_errors_in_a_line(settings.tracking_uri):
-            _finish(run)
 
 
 def _named(seen: ScanSurvey) -> Named:
@@ -142,24 +145,3 @@ def _context(settings: Settings, seen: ScanSurvey) -> RunContext:
         model_folder=str(seen.sources.model.folder or ""),
         languages=(seen.scan.language,),
     )
-
-
-def _finish(run: ScanRun) -> None:
-    uri, run_id = run.settings.tracking_uri, run.context.parent_run_id
-    assert run_id is not None
-    if is_deleted(uri, run_id):
-        _log.warning("the scan's MLflow run %s was deleted meanwhile: its summary is not written", run_id)
-        return
-    store = run.settings.workspace.store
-    metrics = dict(store.manifest(run.plan.ranking.artifact).get("metrics", {}))
-    report = store.path(run.plan.report.artifact) / "report.html"
-    for path in (report, store.path(run.plan.ranking.artifact) / "top_features.parquet"):
-        log_file(uri, run_id, path, "report")
-    close_parent(uri, run_id, "FINISHED", {**run.metrics, **metrics})
-
-
-def _announce(run: ScanRun) -> None:
-    run.remember()
-    report = run.settings.workspace.publish_report(run.plan.scan.folder, run.plan.report.artifact)
-    lines = [f"[MLflow run]({mlflow_page(run.settings, run.context)})", f"Report: `{report}`"]
-    create_markdown_artifact("\n\n".join(lines), key="scan-links", description="Where the results are")

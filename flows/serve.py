@@ -17,6 +17,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
 from flows.concept_scan import concept_scan
+from flows.feature_catalogue import feature_catalogue
 from flows.full_analysis import full_analysis
 from flows.left_running import try_to_close
 from flows.running import serving
@@ -27,7 +28,7 @@ from flows.single_layer import single_layer
 # Prefect's runner ends runs one after the other, and gives each of two 30 s.
 _STOP_WITHIN_S = 70.0
 _CHECKPOINT_WITHIN_S = 20.0
-_FLOWS: dict[str, Any] = {flow.name: flow for flow in (full_analysis, single_layer, concept_scan)}
+_FLOWS: dict[str, Any] = {flow.name: flow for flow in (full_analysis, single_layer, concept_scan, feature_catalogue)}
 
 
 def served_deployments(path: Path) -> list[Any]:

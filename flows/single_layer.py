@@ -1,7 +1,7 @@
 """One layer of a study alone: its table, its SAE and its index, and what needs no other layer; the rest is reused."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from prefect import flow
 from pydantic import Field
@@ -10,6 +10,7 @@ from core.errors import BadInput
 from core.planning.graph import Plan
 from core.planning.one_layer import plan_layer
 from core.planning.study import Study
+from core.store.steps import EXTRACT_LAYER, INDEX_FEATURES
 from core.store.units import Unit
 from flows.failures import log_crash
 from flows.full_analysis import prepare_and_capture
@@ -28,6 +29,8 @@ def single_layer(
 ) -> dict[str, str]:
     """Extract, train and index one layer of a study; with `analyses` also analyse it and write its report.
 
+    The frozen dictionary of a study that wants one is trained and indexed too.
+
     Args:
         layer: the decoder layer, counted from 0.
         study: a study file, or its fields.
@@ -42,13 +45,14 @@ def single_layer(
         if run.survey.layers is not None:
             _check(layer, run.survey.layers)
         prepare_and_capture(run)
-        extract, sae, index = _units_of(run.plan, layer)
-        before = _set_aside(run, (sae, index)) if refresh else {}
-        run.make("extract_layer", (extract,))
-        run.make(sae.step, (sae,))
-        run.make("index_features", (index,))
+        own = _units_of(run.plan, layer)
+        before = _set_aside(run, (*own.saes, *own.indices)) if refresh else {}
+        run.make("extract_layer", (own.extract,))
+        run.make(own.saes[0].step, own.saes)
+        run.make("index_features", own.indices)
         more = _analyse(run, layer) if analyses else ()
-        return {unit.label: _verdict(run, unit, before) for unit in (extract, sae, index, *more)}
+        made = (own.extract, *own.saes, *own.indices, *more)
+        return {unit.label: _verdict(run, unit, before) for unit in made}
 
 
 def _analyse(run: StudyRun, layer: int) -> tuple[Unit, ...]:
@@ -63,12 +67,21 @@ def _check(layer: int, layers: Sequence[int]) -> None:
         raise BadInput(f"layer: {layer} is not among the study's layers ({', '.join(map(str, layers))})")
 
 
-def _units_of(plan: Plan, layer: int) -> tuple[Unit, Unit, Unit]:
+class _LayerUnits(NamedTuple):
+    """A layer's table, its SAE and frozen dictionary (where the study wants one), and their indices."""
+
+    extract: Unit
+    saes: tuple[Unit, ...]
+    indices: tuple[Unit, ...]
+
+
+def _units_of(plan: Plan, layer: int) -> _LayerUnits:
     _check(layer, plan.layers)
     if plan.stage("choose_sae"):
         raise BadInput("sae: the study trains several SAEs a layer; say which one is meant, as in --set sae.k=16")
-    place = plan.layers.index(layer)
-    return plan.stage("extract_layer")[place], plan.saes[place], plan.stage("index_features")[place]
+    naming, found = plan.naming, plan.naming.dictionaries_of(layer)
+    indices = tuple(naming.named(INDEX_FEATURES, one.name) for one in found)
+    return _LayerUnits(naming.of_layer(EXTRACT_LAYER, layer), tuple(one.sae for one in found), indices)
 
 
 def _set_aside(run: StudyRun, units: tuple[Unit, ...]) -> dict[str, object]:

@@ -15,7 +15,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from core.concepts.sentences import read_sentences
-from core.planning.concept_file import load_scan, sentences_path
+from core.planning.concept_file import CONCEPT_FILES, sentences_path
 
 FOLDER = Path(__file__).resolve().parents[1] / "deployments" / "concepts"
 FOLDS, SHUFFLES = 5, 5
@@ -68,7 +68,7 @@ def _auroc(counts: Any, marked: Bool[np.ndarray, " n"], families: np.ndarray) ->
 def concepts() -> Iterator[tuple[str, pl.DataFrame]]:
     """The shipped concepts and their sentences, in order of name."""
     for path in sorted(FOLDER.glob("*.yaml")):
-        concept = load_scan(path)
+        concept = CONCEPT_FILES.load(path)
         yield concept.name, read_sentences(sentences_path(concept, path), concept)
 
 

@@ -15,13 +15,17 @@ from tasks.context import Work
 
 
 def choose_sae(work: Work) -> Mapping[str, float]:
-    """Take the layer's SAE of the chosen variant over, file by file, and write down what it was chosen from."""
+    """Take the layer's SAE of the chosen variant over, file by file, and write down what it was chosen from.
+
+    A frozen dictionary is taken of the same variant as the SAE: frozen ones have no say in the choice.
+    """
     variants: list[str] = work.recipe["variants"]
     folders = work.inputs("candidates")
     rows = [_row(folder, place, variants) for place, folder in enumerate(folders)]
     table = pl.DataFrame(rows, schema_overrides={"held_out_fvu": pl.Float64})
     chosen = choose(table, work.recipe["choose"])
-    source = folders[work.recipe["place"] * len(variants) + variants.index(chosen)]
+    takes = work.inputs("frozen") if "frozen" in work.unit.inputs else folders
+    source = takes[work.recipe["place"] * len(variants) + variants.index(chosen)]
     for name in read_json(source / MANIFEST)["files"]:
         _take(source / name, work.out / name)
     words = {"variant": chosen, "rule": work.recipe["choose"], "variants": variants}

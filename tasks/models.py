@@ -14,7 +14,7 @@ from tasks.gpu_usage import device_of_step
 
 _mine = threading.local()
 # transformers builds a model under a process-wide "meta" device: two threads at once get empty weights.
-_loading = threading.Lock()
+LOADING = threading.Lock()
 
 
 def open_model(work: Work, compute_dtype: str | None = None) -> LoadedModel:
@@ -23,7 +23,7 @@ def open_model(work: Work, compute_dtype: str | None = None) -> LoadedModel:
     key = (work.context.model_folder, dtype, device_of(work))
     if getattr(_mine, "key", None) != key:
         _mine.key = _mine.model = None
-        with _loading:
+        with LOADING:
             _mine.model = load_model(Path(work.context.model_folder), dtype, key[2])
         for note in _mine.model.notes:
             work.logger.info("model: %s", note)
@@ -41,7 +41,7 @@ def open_own(work: Work) -> FactoryModel:
     key = (work.context.factory, device_of(work))
     if getattr(_mine, "key", None) != key:
         _mine.key = _mine.model = None
-        with _loading:
+        with LOADING:
             made = open_factory(str(work.context.factory), key[1])
         if factory_content(str(work.context.factory), made) != work.recipe["model"]["weights"]:
             raise BadInput(

@@ -32,6 +32,15 @@ CODE: dict[str, str] = {
     "rank_concept": "tasks.concepts:rank_concept",
     "examine_features": "tasks.concepts:examine_features",
     "report_concept": "tasks.concepts:report_concept",
+    "collect_examples": "tasks.catalogue:collect_examples",
+    "explain_features": "tasks.catalogue:explain_features",
+    "explain_locally": "tasks.catalogue:explain_features",
+    "embed_examples": "tasks.catalogue:embed_examples",
+    "embed_explanations": "tasks.catalogue:embed_explanations",
+    "score_explanations": "tasks.catalogue:score_explanations",
+    "score_locally": "tasks.catalogue:score_explanations",
+    "publish_catalogue": "tasks.catalogue:publish_catalogue",
+    "report_catalogue": "tasks.catalogue:report_catalogue",
 }
 """Where each step's body is: a function of its `Work`."""
 

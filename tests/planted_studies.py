@@ -51,7 +51,7 @@ def _study(
     what = {"study": dict(study), "of": layer}
     made = [_analysis(workspace, name, found, what) for name, found in analyses.items()]
     made += [unit for number in LAYERS for unit in _layer(workspace, number, fvu, what)]
-    report = _publish(workspace, Unit("report", 1, "", what), {"report.html": "<!doctype html>"})
+    report = publish(workspace, Unit("report", 1, "", what), {"report.html": "<!doctype html>"})
     refs = [artifact.ref for artifact in (*made, report)]
     key = f"cats-{f'layer{layer}-' if layer else ''}{report.fingerprint[:8]}"
     run = report.fingerprint[:6]
@@ -63,17 +63,18 @@ def _study(
 def _layer(workspace: Workspace, layer: int, fvu: float, what: Mapping[str, Any]) -> tuple[Artifact, Artifact]:
     recipe = {**what, "layer": layer}
     metrics = {"held_out_fvu": fvu + layer / 100, "held_out_l0": 8.0, "dead_fraction": 0.0}
-    sae = _publish(workspace, Unit("train_sae", 1, str(layer), recipe), {"metrics.json": json.dumps(metrics)})
+    sae = publish(workspace, Unit("train_sae", 1, str(layer), recipe), {"metrics.json": json.dumps(metrics)})
     inputs = {"shards": (), "layer": (sae,), "sae": (sae,)}
-    return sae, _publish(workspace, Unit("index_features", 1, str(layer), recipe, inputs), {"index": ""})
+    return sae, publish(workspace, Unit("index_features", 1, str(layer), recipe, inputs), {"index": ""})
 
 
 def _analysis(workspace: Workspace, name: str, found: Sequence[Estimate], what: Mapping[str, Any]) -> Artifact:
     summary = {"metrics": {}, "shown": {}, "notes": [], "estimates": [one.as_json() for one in found]}
-    return _publish(workspace, Unit(name, 1, "", dict(what)), {"summary.json": json.dumps(summary)})
+    return publish(workspace, Unit(name, 1, "", dict(what)), {"summary.json": json.dumps(summary)})
 
 
-def _publish(workspace: Workspace, unit: Unit, files: Mapping[str, str]) -> Artifact:
+def publish(workspace: Workspace, unit: Unit, files: Mapping[str, str]) -> Artifact:
+    """The artefact of a unit, with these files of text."""
     staged = workspace.store.staging(unit.artifact)
     for name, text in files.items():
         (staged / name).write_text(text, encoding="utf-8")

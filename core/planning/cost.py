@@ -52,9 +52,10 @@ def estimate(seen: Survey, workspace: Workspace) -> Estimate:
     activations = rows * d_model * _BYTES_PER_VALUE * layers
     saes = list(seen.study.sae.variants().values())
     # What the SAEs of a layer hold together; the index is made of the one that is chosen, at most the densest.
-    size = sum(sae.expansion for sae in saes) * d_model**2
+    each = 2 if seen.study.sae.frozen else 1  # the SAE, and the frozen dictionary beside it
+    size = each * sum(sae.expansion for sae in saes) * d_model**2
     weights = 4 * 2 * size * layers
-    index = 2 * rows * max((sae.k for sae in saes), default=_PRETRAINED_K) * 8 * layers
+    index = each * 2 * rows * max((sae.k for sae in saes), default=_PRETRAINED_K) * 8 * layers
     share = _missing_share(seen.plan, workspace)
     # Forward and backward of one dense GEMM and of the k sparse rows: 6 FLOPs a weight and row.
     flops = 6 * rows * size * seen.study.sae.epochs * layers

@@ -57,6 +57,8 @@ class Plan:
     """The units by stage, in the order in which stages run; stages without a unit are left out."""
     saes: tuple[Unit, ...]
     """The unit that gives each layer's SAE: the chosen one where several are trained, or someone else's."""
+    frozen: tuple[Unit, ...]
+    """The unit that gives each layer's frozen dictionary, where the study wants them beside its SAEs."""
     skipped: Mapping[str, str]
     """Why an analysis is left out, by its name."""
     naming: Naming
@@ -109,4 +111,4 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
         for unit in build(naming):
             naming.units[unit.step] = (*naming.units.get(unit.step, ()), unit)
             stages[stage_of(unit.step)] = (*stages.get(stage_of(unit.step), ()), unit)
-    return Plan(study, layers, stages, naming.saes, naming.skipped, naming)
+    return Plan(study, layers, stages, naming.saes, naming.frozen, naming.skipped, naming)

@@ -17,6 +17,27 @@ from core.study.sites import Sized, extent
 Inputs = dict[str, tuple[Artifact, ...]]
 
 
+FROZEN = "-frozen"
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """A layer's SAE, or the one beside it whose decoder is frozen, as the units that read it name it."""
+
+    layer: int
+    sae: Unit
+
+    @property
+    def name(self) -> str:
+        """`17`, or `17-frozen`."""
+        return f"{self.layer}{FROZEN}" if is_frozen(self.sae) else str(self.layer)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What a unit's recipe says of it; of an SAE the layer alone, as before there were others."""
+        return {"layer": self.layer, **({"frozen": True} if is_frozen(self.sae) else {})}
+
+
 @dataclass(frozen=True)
 class Naming:
     """A study whose units are being named.
@@ -37,8 +58,12 @@ class Naming:
         return tuple(unit for spec in steps for unit in self.units.get(spec.name, ()))
 
     def of_layer(self, spec: StepSpec, layer: int) -> Unit:
-        """The only unit of a step that is made once a layer."""
-        return self.units[spec.name][self.layers.index(layer)]
+        """The only unit of a step that is made once a layer, or once for each of its dictionaries: then the SAE's."""
+        return self.named(spec, str(layer))
+
+    def named(self, spec: StepSpec, name: str) -> Unit:
+        """A step's unit of this name."""
+        return next(unit for unit in self.units[spec.name] if unit.name == name)
 
     @property
     def samples(self) -> tuple[Artifact, ...]:
@@ -54,11 +79,33 @@ class Naming:
     def saes(self) -> tuple[Unit, ...]:
         """The unit that gives each layer's SAE: the chosen one where several are trained, or someone else's."""
         imported = tuple(unit for unit in self.of(IMPORT_SAE) if not is_beside(unit))
-        return self.of(CHOOSE_SAE) or self.of(TRAIN_SAE) or imported
+        chosen, trained = ([unit for unit in self.of(spec) if not is_frozen(unit)] for spec in (CHOOSE_SAE, TRAIN_SAE))
+        return tuple(chosen or trained) or imported
+
+    @property
+    def frozen(self) -> tuple[Unit, ...]:
+        """The unit that gives each layer's frozen dictionary, made as its SAE was; none where the study wants none."""
+        chosen, trained = (tuple(filter(is_frozen, self.of(spec))) for spec in (CHOOSE_SAE, TRAIN_SAE))
+        return chosen or trained
+
+    @property
+    def dictionaries(self) -> tuple[Dictionary, ...]:
+        """Every layer's SAE, and then every layer's frozen dictionary."""
+        saes = (*zip(self.layers, self.saes, strict=True), *zip(self.layers, self.frozen, strict=False))
+        return tuple(Dictionary(layer, sae) for layer, sae in saes)
+
+    def dictionaries_of(self, layer: int) -> tuple[Dictionary, ...]:
+        """A layer's SAE, and its frozen dictionary where there is one."""
+        return tuple(one for one in self.dictionaries if one.layer == layer)
 
     def sae(self, layer: int) -> Unit:
         """The unit that gives the layer's SAE."""
         return self.saes[self.layers.index(layer)]
+
+
+def is_frozen(unit: Unit) -> bool:
+    """Whether the unit is of a dictionary with a frozen decoder."""
+    return unit.name.endswith(FROZEN)
 
 
 def is_beside(unit: Unit) -> bool:

@@ -19,14 +19,15 @@ class LayerPlan:
     plan: Plan
     layer: int
     ranked: Unit
-    described: Unit
+    described: tuple[Unit, ...]
+    """Of the SAE's features, and of the frozen dictionary's where there is one."""
     analyses: tuple[Unit, ...]
     report: Unit
 
     @property
     def stages(self) -> Mapping[str, tuple[Unit, ...]]:
         """The units by stage, in the order in which stages run."""
-        units = {RANK_FEATURES.name: (self.ranked,), DESCRIBE_FEATURES.name: (self.described,)}
+        units = {RANK_FEATURES.name: (self.ranked,), DESCRIBE_FEATURES.name: self.described}
         return {**units, ANALYSE: self.analyses, REPORT.name: (self.report,)}
 
     @property
@@ -47,11 +48,12 @@ class LayerPlan:
 
     def __iter__(self) -> Iterator[Unit]:
         """Its own units and all that they are made from."""
-        place = self.plan.layers.index(self.layer)
+        naming = self.plan.naming
         for stage in ("prepare", "capture"):
             yield from self.plan.stage(stage)
-        yield from (self.plan.stage(spec.name)[place] for spec in (EXTRACT_LAYER, INDEX_FEATURES))
-        yield self.plan.saes[place]
+        yield naming.of_layer(EXTRACT_LAYER, self.layer)
+        for one in naming.dictionaries_of(self.layer):
+            yield from (one.sae, naming.named(INDEX_FEATURES, one.name))
         for units in self.stages.values():
             yield from units
 
@@ -61,7 +63,8 @@ def plan_layer(plan: Plan, layer: int) -> LayerPlan:
     naming, ranked = plan.naming, rank_unit(plan.naming, layer)
     fitting = [analysis for analysis in analyses_run(naming) if "layers" not in analysis.needs]
     analyses = tuple(analysis_unit(naming, analysis, (layer,), {layer: ranked}) for analysis in fitting)
-    return LayerPlan(plan, layer, ranked, describe_unit(naming, layer), analyses, _report(naming, layer, analyses))
+    described = tuple(describe_unit(naming, one) for one in naming.dictionaries_of(layer))
+    return LayerPlan(plan, layer, ranked, described, analyses, _report(naming, layer, analyses))
 
 
 def _report(naming: Naming, layer: int, analyses: tuple[Unit, ...]) -> Unit:
@@ -70,10 +73,12 @@ def _report(naming: Naming, layer: int, analyses: tuple[Unit, ...]) -> Unit:
         for analysis in analyses_run(naming)
         if "layers" in analysis.needs
     }
+    sae, *frozen = (one.sae.artifact for one in naming.dictionaries_of(layer))
     inputs = {
         "samples": naming.samples,
         "layer": (naming.of_layer(EXTRACT_LAYER, layer).artifact,),
-        "sae": (naming.sae(layer).artifact,),
+        "sae": (sae,),
+        **({"frozen": tuple(frozen)} if frozen else {}),
         **({"analyses": tuple(unit.artifact for unit in analyses)} if analyses else {}),
     }
     recipe = {"study": {**told(naming), "layer": layer}, "skipped": {**naming.skipped, **several}, "sweep": []}

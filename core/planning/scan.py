@@ -1,12 +1,13 @@
 """Every unit of a concept scan, with its fingerprint, before any of it runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from core.planning.builders.rows import convert_unit
 from core.planning.scan_sources import FoundSAE, ScanSources
+from core.planning.staged import StagedPlan, in_stages
 from core.store.artifacts import Artifact
 from core.store.steps import (
     CAPTURE_FRAGMENTS,
@@ -15,7 +16,6 @@ from core.store.steps import (
     RANK_CONCEPT,
     READ_SENTENCES,
     REPORT_CONCEPT,
-    stage_of,
 )
 from core.store.units import Unit
 from core.study.concept_scan import ConceptScan
@@ -39,12 +39,11 @@ class ScanRoots:
 
 
 @dataclass(frozen=True)
-class ScanPlan:
-    """Every unit of a scan, stage by stage; `saes` are those that are encoded, in the order of the ranking."""
+class ScanPlan(StagedPlan):
+    """Every unit of a scan; `saes` are those that are encoded, in the order of the ranking."""
 
     scan: ConceptScan
     saes: tuple[FoundSAE, ...]
-    stages: Mapping[str, tuple[Unit, ...]]
 
     @property
     def key(self) -> str:
@@ -54,30 +53,26 @@ class ScanPlan:
     @property
     def ranking(self) -> Unit:
         """The unit that compares all features with the labels."""
-        return self.stages[stage_of(RANK_CONCEPT.name)][0]
+        return self.stage(RANK_CONCEPT)[0]
 
     @property
     def report(self) -> Unit:
         """The last unit."""
-        return self.stages[stage_of(REPORT_CONCEPT.name)][0]
+        return self.stage(REPORT_CONCEPT)[0]
 
     @property
     def encoded(self) -> tuple[Unit, ...]:
         """The units of the SAEs."""
-        return self.stages[stage_of(ENCODE_SAE.name)]
+        return self.stage(ENCODE_SAE)
 
     def record(self) -> dict[str, Any]:
         """What the workspace remembers of the scan."""
         return {
             "scan": self.scan.model_dump(mode="json"),
-            "artifacts": sorted({unit.artifact.ref for unit in self}),
+            "artifacts": self.artifacts,
             "ranking": self.ranking.artifact.ref,
             "report": self.report.artifact.ref,
         }
-
-    def __iter__(self) -> Iterator[Unit]:
-        for units in self.stages.values():
-            yield from units
 
 
 def scan_roots(scan: ConceptScan, sources: ScanSources) -> ScanRoots:
@@ -113,10 +108,7 @@ def plan_scan(scan: ConceptScan, sources: ScanSources, sentences: int, without: 
     )
     captured = tuple(unit for units in shards.values() for unit in units)
     made = (*roots.units, *captured, *encoded, ranked, output, report)
-    stages: dict[str, tuple[Unit, ...]] = {}
-    for unit in made:
-        stages[stage_of(unit.step)] = (*stages.get(stage_of(unit.step), ()), unit)
-    return ScanPlan(scan, saes, stages)
+    return ScanPlan(in_stages(made), scan, saes)
 
 
 def _model(scan: ConceptScan, sources: ScanSources) -> dict[str, Any]:

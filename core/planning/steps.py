@@ -4,7 +4,7 @@ from typing import Literal
 
 from core.analysis.declaration import Analysis
 from core.analysis.registry import declared
-from core.store.steps import ANALYSE, FIXED_STEPS, REPORT, SCAN_STEPS, StepSpec
+from core.store.steps import ANALYSE, CATALOGUE_STEPS, FIXED_STEPS, REPORT, SCAN_STEPS, StepSpec
 
 
 def analysis_step(analysis: Analysis) -> StepSpec:
@@ -19,6 +19,6 @@ STEPS: dict[str, StepSpec] = {
     **{spec.name: spec for spec in FIXED_STEPS if spec is not REPORT},
     **ANALYSES,
     REPORT.name: REPORT,
-    **{spec.name: spec for spec in SCAN_STEPS},
+    **{spec.name: spec for spec in (*SCAN_STEPS, *CATALOGUE_STEPS)},
 }
 """Every step by name, in the order in which they run."""

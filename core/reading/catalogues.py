@@ -1,202 +1,95 @@
-"""A published feature catalogue, opened by what it is called: explanations and scores of one feature at a time."""
+"""A feature catalogue that was published in a workspace, found by what it is called."""
 
 import difflib
-import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import polars as pl
-from polars.exceptions import PolarsError
 
-from core.errors import BadInput, first_line
-from core.explain.published import read_table
-from core.explain.tables import EXPLANATIONS
-from core.reading.study import OpenedStudy
-from core.store.artifacts import MANIFEST
+from core.errors import BadInput
+from core.explain.published import read_table, scan_table
+from core.explain.publishing import AGGREGATED, EXPLAINED, read
+from core.store.artifacts import Artifact, ArtifactStore
 from core.store.workspace import Workspace
-
-FOLDER = "catalogues"
-"""Where a workspace's catalogues are found, each a link to its tables."""
-EXPLAINED, AGGREGATED = "explanations.parquet", "aggregates.parquet"
-"""Beside the published tables: what explainers said, with prompts and raw answers; and scores over features."""
-_COPIED = ".copied-"
-_ASKED = ("prompt", "raw_answer")
-_MOST_KEPT = 16 << 20
-"""Bytes of a file of explanations whose prompts and raw answers are kept in memory."""
+from core.study.variant import title
 
 
-class Explained(NamedTuple):
-    """What a catalogue says of one feature: rows of `EXPLANATIONS`, and of `SCORES`."""
-
-    explanations: pl.DataFrame
-    scores: pl.DataFrame
-
-
-class OfSAE(NamedTuple):
-    """What it says of one SAE's features, by their numbers."""
-
-    explanations: pl.DataFrame
-    scores: pl.DataFrame
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class OpenedCatalogue:
-    """A catalogue whose tables of explanations and scores were read once; another is opened once it is replaced.
+    """A catalogue as its run, or an import, left it. What is read is looked at first."""
 
-    Attributes:
-        name: what its folder is called.
-        folder: that of its tables.
-        saes: explanations and scores by `sae_id`.
-        made_from: the reference of each SAE's artefact by `sae_id`, by which one that was trained again is told; empty
-            for tables that no run of a catalogue made.
-    """
+    store: ArtifactStore
+    record: Mapping[str, Any]
 
-    name: str
-    folder: Path
-    saes: Mapping[str, OfSAE]
-    made_from: Mapping[str, str]
+    @property
+    def title(self) -> str:
+        """The name, and what sets the catalogue apart."""
+        return title(self.record["catalogue"])
 
-    @classmethod
-    def open(cls, place: Path) -> "OpenedCatalogue":
-        """The catalogue in a folder, or at a link to one.
+    @property
+    def folder(self) -> Path:
+        """The folder of its tables.
 
         Raises:
-            BadInput: a table is missing, damaged, or of another schema version.
+            BadInput: a file of it is damaged.
         """
-        folder = place.resolve()
-        if not folder.is_dir():
-            raise BadInput(f"{place}: its tables are not there; publish the catalogue again")
-        explanations = _explanations(folder)
-        scores = read_table(folder / "scores.parquet").with_columns(pl.col(pl.Categorical).cast(pl.String))
-        known = explanations["sae_id"].unique().sort().to_list()
-        saes = {one: OfSAE(_of(explanations, one), _of(scores, one)) for one in known}
-        return cls(place.name, folder, saes, _made_from(folder))
+        tables = Artifact.from_ref(self.record["tables"])
+        if faults := self.store.faults(tables):
+            raise BadInput(f"{faults[0]}; `saeflow catalogue make` makes it again")
+        return self.store.path(tables)
 
-    def feature(self, sae_id: str, feature: int) -> Explained:
-        """What is said of a feature; two empty tables where nothing is."""
-        own = self.saes[sae_id]
-        explanations, scores = _rows(own.explanations, feature), _rows(own.scores, feature)
-        return Explained(self._with_asked(explanations, sae_id, feature), scores)
+    @property
+    def saes(self) -> tuple[str, ...]:
+        """The SAEs that it has features of, as its tables call them."""
+        named = scan_table(self.folder / "features.parquet").select("sae_id").unique().collect()
+        return tuple(sorted(named["sae_id"].cast(pl.String)))
 
-    @cached_property
-    def aggregates(self) -> pl.DataFrame | None:
-        """The scores over features, `core.explain.aggregates.AGGREGATES`; null where there are none.
+    @property
+    def aggregates(self) -> pl.DataFrame:
+        """The scores over features: `core.explain.aggregates.AGGREGATES`."""
+        return read(self.folder / AGGREGATED)
+
+    @property
+    def explanations(self) -> pl.DataFrame:
+        """What explainers said: `EXPLANATIONS`."""
+        return read(self.folder / EXPLAINED)
+
+    def table(self, name: str) -> pl.DataFrame:
+        """A published table, as `scores`.
 
         Raises:
-            BadInput: the table is damaged.
+            BadInput: it is missing, or of another schema version.
         """
-        file = self.folder / AGGREGATED
-        try:
-            return pl.read_parquet(file, glob=False)
-        except FileNotFoundError:
-            return None
-        except (OSError, PolarsError) as error:
-            raise BadInput(f"{file}: cannot be read ({first_line(error)}); run the catalogue again") from error
+        return read_table(self.folder / f"{name}.parquet")
 
-    def texts(self, sae_id: str) -> pl.DataFrame:
-        """Every explanation of an SAE's features that has a text: feature_id, explainer, language, text."""
-        own = self.saes[sae_id].explanations
-        return own.filter(pl.col("text").is_not_null()).select("feature_id", "explainer", "language", "text")
-
-    def sae_of(self, study: OpenedStudy, layer: int) -> str | None:
-        """The `sae_id` of a study's layer; null where the catalogue explains none of it.
+    def of_feature(self, table: str, sae_id: str, feature: int) -> pl.DataFrame:
+        """The rows of a published table that are a feature's.
 
         Raises:
-            BadInput: the layer has another SAE than was explained, so that its features are others.
+            BadInput: the table is missing, or of another schema version.
         """
-        named = [f"{name}/layer_{layer}" for name in (study.title, study.key)]
-        own = next((name for name in named if name in self.saes), None)
-        if own is None or layer not in study.layers:
-            return None
-        if own not in self.made_from:
-            raise BadInput(f"catalogue {self.name}: does not say which SAE {own} is; `saeflow catalogue run` makes one")
-        if self.made_from[own] != study.layer_artifacts(layer).sae.ref:
-            raise BadInput(
-                f"catalogue {self.name}: explains another SAE than layer {layer} of {study.title} has now; "
-                "run the catalogue again"
-            )
-        return own
-
-    def _with_asked(self, explanations: pl.DataFrame, sae_id: str, feature: int) -> pl.DataFrame:
-        """The rows with what was asked and answered, which of a large catalogue are read when they are looked at."""
-        if set(_ASKED) <= set(explanations.columns) or not explanations.height:
-            return explanations
-        here = (pl.col("feature_id") == feature) & (pl.col("sae_id") == sae_id)
-        keys = ("explainer", "language")
-        asked = pl.scan_parquet(self.folder / EXPLAINED, glob=False).filter(here).select(*keys, *_ASKED).collect()
-        return explanations.join(asked, on=list(keys), how="left", maintain_order="left")
+        rows = scan_table(self.folder / f"{table}.parquet").filter(pl.col("feature_id") == feature)
+        found: pl.DataFrame = rows.filter(pl.col("sae_id") == sae_id).collect()
+        return found
 
 
-def catalogue_folders(workspace: Workspace) -> list[Path]:
-    """Where the workspace's catalogues are, by name."""
-    try:
-        with os.scandir(workspace.root / FOLDER) as entries:
-            named = [entry.name for entry in entries if not entry.name.startswith(".") and _COPIED not in entry.name]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [workspace.root / FOLDER / name for name in sorted(named)]
-
-
-def open_catalogue(workspace: Workspace, asked: str) -> OpenedCatalogue:
-    """The catalogue of that name, or in the folder `asked`.
+def catalogue_by_name(workspace: Workspace, asked: str) -> OpenedCatalogue:
+    """The latest catalogue of that key, title or name whose tables are there.
 
     Raises:
-        BadInput: there is none, or its tables cannot be read.
+        BadInput: there is none, or a record of the workspace is damaged.
     """
-    folders = catalogue_folders(workspace)
-    for place in folders:
-        if place.name == asked:
-            return OpenedCatalogue.open(place)
-    if Path(asked).expanduser().is_dir():
-        return OpenedCatalogue.open(Path(asked).expanduser())
-    known = [place.name for place in folders]
-    near = difflib.get_close_matches(asked, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"catalogues here: {', '.join(known) or 'none'}"
-    raise BadInput(f"catalogue {asked[:100]!r}: is not in {workspace.root}; {hint}")
-
-
-def opened_catalogues(workspace: Workspace) -> Iterator[OpenedCatalogue | BadInput]:
-    """Every catalogue of the workspace, or why one cannot be read."""
-    for place in catalogue_folders(workspace):
-        try:
-            yield OpenedCatalogue.open(place)
-        except BadInput as fault:
-            yield BadInput(f"catalogue {place.name}: {fault}")
-
-
-def _made_from(folder: Path) -> dict[str, str]:
-    """The artefact of each SAE, as the manifest of the published tables has them."""
-    try:
-        unit = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["unit"]
-        return dict(zip(unit["recipe"]["saes"], map(str, unit["inputs"]["sae"]), strict=True))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BadInput(f"{folder / MANIFEST}: does not say whose tables these are ({error})") from error
-
-
-def _explanations(folder: Path) -> pl.DataFrame:
-    """What explainers said; without prompts and raw answers where these are many."""
-    file = folder / EXPLAINED
-    many = file.is_file() and file.stat().st_size > _MOST_KEPT
-    columns = [name for name in EXPLANATIONS if name not in _ASKED or not many]
-    try:
-        return pl.read_parquet(file, columns=columns, glob=False).cast({name: EXPLANATIONS[name] for name in columns})
-    except FileNotFoundError as error:
-        raise BadInput(f"{file}: is missing; run the catalogue again") from error
-    except (OSError, PolarsError) as error:
-        raise BadInput(f"{file}: cannot be read ({first_line(error)}); run the catalogue again") from error
-
-
-def _of(table: pl.DataFrame, sae_id: str) -> pl.DataFrame:
-    """The rows of one SAE in the order of its features."""
-    return table.filter(pl.col("sae_id") == sae_id).sort("feature_id", maintain_order=True)
-
-
-def _rows(table: pl.DataFrame, feature: int) -> pl.DataFrame:
-    first, end = (int(table["feature_id"].search_sorted(feature, side=side)) for side in ("left", "right"))
-    return table[first:end]
+    records = workspace.catalogues.all()
+    found = [one for one in records if asked in (one["key"], one["name"], title(one["catalogue"]))]
+    found = found or [one for one in records if one["catalogue"]["name"] == asked]
+    if not found:
+        known = list(dict.fromkeys(str(one["name"]) for one in records))
+        near = difflib.get_close_matches(asked, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"catalogues here: {', '.join(known) or 'none'}"
+        raise BadInput(f"catalogue {asked!r}: was not made in {workspace.root}; {hint}")
+    for record in found:
+        if workspace.store.path(Artifact.from_ref(record["tables"])).is_dir():
+            return OpenedCatalogue(workspace.store, record)
+    raise BadInput(f"catalogue {asked!r}: its run has not come to the tables; `saeflow catalogue make` goes on with it")

@@ -19,23 +19,24 @@ from core.store.steps import (
 
 @dataclass(frozen=True)
 class LayerArtifacts:
-    """The artefacts that one layer is read from."""
+    """The artefacts that one layer is read from, and what is known of its features beside the index."""
 
     shards: tuple[Artifact, ...]
     table: Artifact
     sae: Artifact
     index: Artifact
     ranking: Artifact | None = None
+    described: Artifact | None = None
 
     @property
     def all(self) -> tuple[Artifact, ...]:
-        """Each of them that is there."""
+        """Each of them that a layer is opened with."""
         return (*self.shards, self.table, self.sae, self.index, *([self.ranking] if self.ranking else []))
 
 
 @dataclass
 class Made:
-    """The artefacts of a study that are there."""
+    """The artefacts of a study that are there; `frozen` holds those of its frozen dictionaries, where it has some."""
 
     samples: Artifact | None = None
     shards: list[Artifact] = field(default_factory=list)
@@ -43,6 +44,7 @@ class Made:
     rankings: dict[int, Artifact] = field(default_factory=dict)
     described: dict[int, Artifact] = field(default_factory=dict)
     analyses: dict[str, Artifact] = field(default_factory=dict)
+    frozen: "Made | None" = None
 
     @classmethod
     def find(cls, store: ArtifactStore, artifacts: Iterable[Artifact]) -> "Made":
@@ -50,13 +52,28 @@ class Made:
         found = cls()
         for artifact in artifacts:
             try:
-                found._add(artifact, store.manifest(artifact)["unit"])
+                unit = store.manifest(artifact)["unit"]
+                found._part(unit)._add(artifact, unit)
             except (DamagedArtifact, KeyError):
                 continue
-        found.layers = {
-            layer: replace(parts, ranking=found.rankings.get(layer)) for layer, parts in sorted(found.layers.items())
-        }
+        found._sort()
+        if found.frozen is not None:
+            found.frozen._sort()
+            found.frozen.samples, found.frozen.shards = found.samples, found.shards
         return found
+
+    def _part(self, unit: Mapping[str, Any]) -> "Made":
+        """Where a unit's artefact belongs."""
+        if not unit["recipe"].get("frozen"):
+            return self
+        self.frozen = self.frozen or Made()
+        return self.frozen
+
+    def _sort(self) -> None:
+        self.layers = {
+            layer: replace(parts, ranking=self.rankings.get(layer), described=self.described.get(layer))
+            for layer, parts in sorted(self.layers.items())
+        }
 
     def _add(self, artifact: Artifact, unit: Mapping[str, Any]) -> None:
         if artifact.step == PREPARE.name:

@@ -110,7 +110,7 @@ def scan_by_name(workspace: Workspace, asked: str) -> OpenedScan:
     Raises:
         BadInput: there is none, or a record of the workspace is damaged.
     """
-    records = workspace.scan_records()
+    records = workspace.scans.all()
     found = [one for one in records if asked in (one["key"], one["scan"]["name"], title(one["scan"]))]
     if not found:
         known = ", ".join(dict.fromkeys(str(one["scan"]["name"]) for one in records)) or "none"

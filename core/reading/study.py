@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from core.reading.results import read_estimates, read_result
 from core.stats.estimate import Estimate, as_table
 from core.store.artifacts import Artifact, read_json
 from core.store.workspace import Workspace
-from core.study.variant import title
+from core.study.variant import DOT, title
 
 if TYPE_CHECKING:
     from core.features.layer_view import LayerView
@@ -30,7 +30,8 @@ class OpenedStudy:
     """A study as its run left it. What is read is looked at first: nothing missing or damaged is read.
 
     `key` is the variant's key in `saeflow status`; `config` the study itself, as nested dictionaries; `of_layer` is the
-    layer of a report on one layer; `mlflow` the page of its run in MLflow, where it has one.
+    layer of a report on one layer; `mlflow` the page of its run in MLflow, where it has one; `of_frozen` says that its
+    layers are those of `frozen`.
     """
 
     workspace: Workspace
@@ -40,6 +41,7 @@ class OpenedStudy:
     report_artifact: Artifact
     of_layer: int | None = None
     mlflow: str = ""
+    of_frozen: bool = False
 
     @property
     def name(self) -> str:
@@ -49,7 +51,7 @@ class OpenedStudy:
     @property
     def title(self) -> str:
         """The name, and what sets the variant apart: `demo · sae.k=32`."""
-        return title({**self.config, "layer": self.of_layer})
+        return title({**self.config, "layer": self.of_layer}) + self.of_frozen * f"{DOT}frozen decoders"
 
     @property
     def finished(self) -> bool:
@@ -105,6 +107,12 @@ class OpenedStudy:
         """The layers that can be opened, in ascending order."""
         return tuple(self._made.layers)
 
+    @cached_property
+    def frozen(self) -> "OpenedStudy | None":
+        """The study with its frozen dictionaries in place of its SAEs, and without results, for no analysis has read
+        them; null where it has none (`sae.frozen: true` trains them)."""
+        return None if self._made.frozen is None else replace(self, of_frozen=True)
+
     def layer(self, layer: int) -> "LayerView":
         """One layer: rows stay on disk until they are asked for.
 
@@ -127,9 +135,7 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there, or a file of the index is damaged.
         """
-        found = self.layer_artifacts(layer).index
-        self._check([found])
-        return FeatureIndex.open(self._path(found))
+        return FeatureIndex.open(self._whole(self.layer_artifacts(layer).index))
 
     def described(self, layer: int) -> Path | None:
         """The folder of what is known of all features of a layer beside its index: `histograms.parquet`, `idf.parquet`
@@ -138,8 +144,8 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there, or a file is damaged.
         """
-        self.layer_artifacts(layer)
-        return self._whole(self._made.described.get(layer))
+        found = self.layer_artifacts(layer).described
+        return None if found is None else self._whole(found)
 
     def ranking(self, layer: int) -> Path | None:
         """The folder of how a layer's features go with the concept; null where nothing was ranked.
@@ -147,7 +153,8 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there, or a file is damaged.
         """
-        return self._whole(self.layer_artifacts(layer).ranking)
+        found = self.layer_artifacts(layer).ranking
+        return None if found is None else self._whole(found)
 
     def influences(self, layer: int, feature: int) -> pl.DataFrame | None:
         """The tokens that a feature promotes and suppresses, as `core.features.influence.PROMOTED` has them; null where
@@ -157,8 +164,7 @@ class OpenedStudy:
             BadInput: the layer is not there, or a file is damaged.
         """
         folder = self.described(layer)
-        file = None if folder is None else folder / "influences.parquet"
-        if file is None or not file.is_file():
+        if folder is None or not (file := folder / "influences.parquet").is_file():
             return None
         own = pl.scan_parquet(file, glob=False).filter(pl.col("feature") == feature).collect()
         return own if own.height else None
@@ -172,8 +178,7 @@ class OpenedStudy:
         found = self.layer_artifacts(layer)
         self._check(found.all)
         tokens = layer_tokens(self._captured(found.shards), self._path(found.table))
-        ranked = self._path(found.ranking) if found.ranking else None
-        return open_indexed(layer, self._path(found.index), tokens, ranked)
+        return open_indexed(layer, self._path(found.index), tokens, self.ranking(layer))
 
     def layer_artifacts(self, layer: int) -> LayerArtifacts:
         """The artefacts that a layer is read from.
@@ -203,8 +208,7 @@ class OpenedStudy:
             near = difflib.get_close_matches(analysis, self.results, n=1)
             there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.results) or 'none'}"
             raise self._missing(f"no result of {analysis!r} is there ({there})")
-        self._check([found])
-        return read_result(self._path(found))
+        return read_result(self._whole(found))
 
     def found(self) -> dict[str, tuple[Estimate, ...]]:
         """The estimates of each analysis whose result is there.
@@ -241,9 +245,7 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there, or a file of its SAE is damaged.
         """
-        sae = self.layer_artifacts(layer).sae
-        self._check([sae])
-        return self._path(sae)
+        return self._whole(self.layer_artifacts(layer).sae)
 
     def sae_artifact(self, layer: int) -> Artifact | None:
         """The artefact of a layer's SAE."""
@@ -259,26 +261,23 @@ class OpenedStudy:
         """
         if not self.finished:
             raise self._missing("its report is not there")
-        self._check([self.report_artifact])
-        return self._path(self.report_artifact) / "report.html"
+        return self._whole(self.report_artifact) / "report.html"
 
     @cached_property
     def _made(self) -> Made:
-        return Made.find(self.workspace.store, self.artifacts)
+        made = Made.find(self.workspace.store, self.artifacts)
+        return made.frozen or Made() if self.of_frozen else made
 
     @cached_property
     def _samples(self) -> Path:
-        self._check([self.samples_artifact])
-        return self._path(self.samples_artifact)
+        return self._whole(self.samples_artifact)
 
     @cached_property
     def _captured(self) -> Callable[[tuple[Artifact, ...]], pl.DataFrame]:
         """The tokens that shards hold, by the shards: most often those of every layer."""
         return cache(lambda shards: captured_tokens([self._path(shard) for shard in shards]))
 
-    def _whole(self, artifact: Artifact | None) -> Path | None:
-        if artifact is None:
-            return None
+    def _whole(self, artifact: Artifact) -> Path:
         self._check([artifact])
         return self._path(artifact)
 

@@ -24,6 +24,8 @@ from core.store.steps import CAPTURE, IMPORT_ACTIVATIONS, IMPORT_SAE
 _LEAST_RATE = -9.0  # SAELens writes the log10 of a feature that never fires as -10
 UNKNOWN = "unknown"
 ORIGIN_COLUMNS = ("trained_on_model", "trained_on_hook", "used_on_model", "used_on_hook", "differs")
+METRICS = "metrics.json"
+_OF_FROZEN = ("held_out_fvu", "held_out_l0", "dead_fraction")
 GALLERY = "gallery"
 """The table of `qualitative` that becomes the gallery."""
 
@@ -35,7 +37,7 @@ def collect(
     skipped: Mapping[str, str],
     variants: Sequence[str] = (),
 ) -> ReportInputs:
-    """Read what the units in `inputs` (roles samples, layer, sae, sweep, analyses) and the units before them wrote.
+    """Read what the units in `inputs` (roles samples, layer, sae, frozen, sweep, analyses) and those before them wrote.
 
     `variants` are the names of the `sweep`'s autoencoders.
 
@@ -54,7 +56,7 @@ def collect(
         summary=read_json(samples / "summary.json"),
         samples=analysed(table, drops),
         dropped=pl.read_parquet(samples / "dropped.parquet", glob=False),
-        sae=_rows((layers[unit], read_json(store.path(unit) / "metrics.json")) for unit in roles.get("sae", [])),
+        sae=_quality(store, layers, roles),
         origins=_origins(store, manifests, [*roles.get("sae", []), *roles.get("sweep", [])]),
         density=_density((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
         l0=_l0((layers[unit], store.path(unit)) for unit in roles.get("sae", [])),
@@ -93,7 +95,19 @@ def _origins(
 
 
 def _layered(roles: Mapping[str, list[Artifact]]) -> list[Artifact]:
-    return [*roles.get("sae", []), *roles.get("layer", [])]
+    return [artifact for role in ("sae", "frozen", "layer") for artifact in roles.get(role, [])]
+
+
+def _quality(store: ArtifactStore, layers: Mapping[Artifact, int], roles: Mapping[str, list[Artifact]]) -> pl.DataFrame:
+    """What was measured of each layer's autoencoder, and beside it of its frozen dictionary where there is one."""
+    saes, frozen = (
+        {layers[unit]: read_json(store.path(unit) / METRICS) for unit in roles.get(role, [])}
+        for role in ("sae", "frozen")
+    )
+    if not frozen:
+        return _rows(saes.items())
+    beside = {layer: {f"frozen_{name}": found.get(name) for name in _OF_FROZEN} for layer, found in frozen.items()}
+    return _rows(saes.items()).join(_rows(beside.items()), on="layer", how="left", maintain_order="left")
 
 
 def _density(saes: Iterable[tuple[int, Path]]) -> pl.DataFrame:
@@ -139,7 +153,7 @@ def _sweep(
     chosen = read_json(choice)["variant"] if choice.exists() else "trained"
     records = []
     for artifact, variant in zip(roles["sweep"], variants, strict=True):
-        unit, metrics = manifests[artifact]["unit"], read_json(store.path(artifact) / "metrics.json")
+        unit, metrics = manifests[artifact]["unit"], read_json(store.path(artifact) / METRICS)
         settings = unit["recipe"].get("sae") or _read_settings(store.path(artifact))
         kept = {name: settings[name] for name in ("architecture", "expansion", "k")}
         if settings.get("l1_coefficient") is not None:

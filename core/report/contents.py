@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from core.analysis.registry import declared
 from core.data.languages import LANGUAGE_NAMES
 
@@ -67,6 +69,12 @@ def place(name: str) -> int:
     """Where an analysis stands in the report; those that are not declared here come last."""
     order = sorted(declared().values(), key=lambda analysis: (analysis.chapter, analysis.name))
     return next((number for number, known in enumerate(order) if known.name == name), len(order))
+
+
+def sae_heading(sae: pl.DataFrame) -> str:
+    """What stands above the table of every layer's autoencoder."""
+    has_frozen = any(column.startswith("frozen_") for column in sae.columns)
+    return f"Every layer's autoencoder{'; frozen: its control, whose random decoder is not trained' * has_frozen}"
 
 
 def label(name: str) -> str:

@@ -11,7 +11,7 @@ from core.figures.writers import FigureFile
 from core.report import text
 from core.report.answers import answers
 from core.report.columns import Column, columns_of
-from core.report.contents import LANGUAGES, SAE_FIGURES, chapter, place
+from core.report.contents import LANGUAGES, SAE_FIGURES, chapter, place, sae_heading
 from core.report.examples import chosen_examples, described
 from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, origin_words, packages, revisions
 from core.report.health import health_words
@@ -89,7 +89,7 @@ class _Writer:
         if inputs.sweep.height:
             yield from self.table("Every autoencoder that was tried", inputs.sweep, most=inputs.sweep.height)
         if inputs.sae.height:
-            yield from self.table("Every layer's autoencoder", inputs.sae, most=inputs.sae.height)
+            yield from self.table(sae_heading(inputs.sae), inputs.sae, most=inputs.sae.height)
         if inputs.origins.height:
             yield from self.table("Where the autoencoders were trained", inputs.origins, most=inputs.origins.height)
 

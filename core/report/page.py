@@ -12,7 +12,7 @@ from core.report import text
 from core.report.answers import answers, small
 from core.report.cards import FeatureCards, GalleryCard, feature_cards, gallery_cards
 from core.report.columns import TableView, table_view
-from core.report.contents import SAE_FIGURES, chapter, flat, place
+from core.report.contents import SAE_FIGURES, chapter, flat, place, sae_heading
 from core.report.examples import described
 from core.report.facts import (
     asked_and_used,
@@ -116,7 +116,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "dropped": shown("dropped", "Rows left out", inputs.dropped) if inputs.dropped.height else None,
         "sections": tuple(page.sections()),
         "sae_figures": own(*SAE_FIGURES),
-        "sae": shown("sae", "Every layer's autoencoder", inputs.sae) if inputs.sae.height else None,
+        "sae": shown("sae", sae_heading(inputs.sae), inputs.sae) if inputs.sae.height else None,
         "sweep": shown("sweep", "Every autoencoder that was tried", inputs.sweep) if inputs.sweep.height else None,
         "origins": shown("origins", "Where the autoencoders were trained", inputs.origins)
         if inputs.origins.height

@@ -43,7 +43,8 @@ class Origin:
     """Where an autoencoder's rows came from; written into cfg.json for whoever loads it elsewhere.
 
     `model` and `dataset` are names, not paths (`model` a factory's, where one made it); `site` is what of the layer was
-    read. `trained` is set for someone else's: then the rest says what it is used on here.
+    read. `trained` is set for someone else's: then the rest says what it is used on here. `frozen_decoder` says that
+    the decoder is random and was never trained.
     """
 
     model: str
@@ -52,6 +53,7 @@ class Origin:
     dataset: str = ""
     context_size: int = 128
     trained: Trained | None = None
+    frozen_decoder: bool = False
 
     @property
     def from_factory(self) -> bool:
@@ -116,6 +118,7 @@ def _metadata(origin: Origin) -> dict[str, Any]:
         "dataset_path": origin.dataset,
         "neuronpedia_id": None,
         "sae_lens_version": SAE_LENS_VERSION,
+        **({"frozen_decoder": True} if origin.frozen_decoder else {}),
     }
 
 

@@ -72,7 +72,7 @@ class Objective:
         slopes = self.selection.slopes(batch, sorted_.active, d_values, state.controls)
         if isinstance(self.selection, Gated):
             slopes = _gate_too(self.selection, state.controls, batch, sorted_, slopes, target)
-        gradients = _gradients(sorted_, slopes, rebuilt.g, centred)
+        gradients = _gradients(sorted_, slopes, rebuilt.g, centred, state.decoder_frozen)
         if state.tied:  # b_dec is also what the encoder's input is centred by
             gradients["b_dec"] -= sorted_.sum(slopes.linear) @ weights["encoder"]
         auxk = self._revive(gradients, state, centred, _Silent(dead, silent, batch.unit), rebuilt.residual)
@@ -134,8 +134,10 @@ class Objective:
         product = rounded_product if self.rounds else torch.mm
         aux = _auxk(state.weights["decoder"][dead], centred, silent.before, residual, product)
         weight = self.auxk_alpha * silent.unit * aux.share
-        for name, gradient in (("encoder", aux.encoder), ("decoder", aux.decoder), ("b_enc", aux.b_enc)):
-            gradients[name].index_add_(0, dead, gradient, alpha=weight)
+        gradients["encoder"].index_add_(0, dead, aux.encoder, alpha=weight)
+        gradients["b_enc"].index_add_(0, dead, aux.b_enc, alpha=weight)
+        if not state.decoder_frozen:
+            gradients["decoder"].index_add_(0, dead, product(aux.code.T, aux.g), alpha=weight)
         if state.tied:
             gradients["b_dec"] -= weight * (aux.b_enc @ state.weights["encoder"][dead])
         return aux.squares * weight
@@ -165,14 +167,15 @@ def _nest(active: Active, prefixes: tuple[int, ...], rows: int) -> Active:
 
 
 def _gradients(
-    entries: ByFeature, slopes: Slopes, g: Float[Tensor, "R O"], centred: Float[Tensor, "B D"]
+    entries: ByFeature, slopes: Slopes, g: Float[Tensor, "R O"], centred: Float[Tensor, "B D"], frozen: bool
 ) -> Parameters:
     rows, _, values = entries.active
     nested = len(g) > len(centred)  # then a row of each prefix stands for one of the batch
     own = {name: entries.sum(parts) for name, parts in slopes.by_feature.items()}
+    decoder = {} if frozen else {"decoder": entries.gather(g, rows, values)}
     return {
         "encoder": entries.gather(centred, rows % len(centred) if nested else rows, slopes.linear),
-        "decoder": entries.gather(g, rows, values),
+        **decoder,
         "b_dec": g[: len(centred)].sum(0),
         **own,
     }
@@ -192,8 +195,9 @@ def _gate_too(
 
 class _AuxK(NamedTuple):
     encoder: Float[Tensor, "d D"]
-    decoder: Float[Tensor, "d O"]
     b_enc: Float[Tensor, " d"]
+    code: Float[Tensor, "B d"]
+    g: Float[Tensor, "B O"]
     squares: Float[Tensor, ""]
     share: float
 
@@ -207,6 +211,8 @@ def _auxk(
 ) -> _AuxK:
     """Squared error, and its gradients, of the dead features' attempt at the residual (Gao et al. 2024, A.2).
 
+    The decoder's gradient is codeᵀ g, which a frozen one does not need.
+
     The strongest D/2 dead features of each row take part; while fewer are dead, the loss counts in proportion. Dense
     over the dead features alone: a dense product over them is cheaper than gathering D/2 rows for each row.
     """
@@ -216,7 +222,7 @@ def _auxk(
     left = residual - product(code, rows)
     g = -2 * left
     d_code = product(g, rows.T) * (code > 0)
-    return _AuxK(product(d_code.T, centred), product(code.T, g), d_code.sum(0), left.square().sum(), k / full)
+    return _AuxK(product(d_code.T, centred), d_code.sum(0), code, g, left.square().sum(), k / full)
 
 
 def _strongest(before: Float[Tensor, "B d"], k: int) -> Float[Tensor, "B d"]:

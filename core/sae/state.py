@@ -32,8 +32,9 @@ class TrainingState:
     `weights` are `encoder` [F, D] (transposed, so that its gradient is gathered row by row), `decoder` [F, O], `b_enc`,
     `b_dec` and what the architecture adds. `input_bias` centres the encoder's input where input and target differ
     (a transcoder), else `b_dec` does. `first` and `second` are Adam's running means of the gradients and of their
-    squares; `average` is the running mean of the weights where there is one; `history` holds a tuple of numbers a
-    logged step. `noted` is when `last_fired` is up to date on a GPU.
+    squares, for the weights that are trained (a frozen decoder is not); `average` is the running mean of the weights
+    where there is one; `history` holds a tuple of numbers a logged step. `noted` is when `last_fired` is up to date on
+    a GPU.
     """
 
     weights: Parameters
@@ -55,6 +56,11 @@ class TrainingState:
     def tied(self) -> bool:
         """Whether the rows that go in are those that should come out."""
         return self.input_bias is None
+
+    @property
+    def decoder_frozen(self) -> bool:
+        """Whether the decoder stays as it started."""
+        return "decoder" not in self.first
 
     @property
     def b_in(self) -> Float[Tensor, " D"]:
@@ -94,7 +100,7 @@ class TrainingState:
         5 s of imports in every process.
         """
         self.step += 1
-        self._adam([name for name in self.weights if name not in paces], gradients, learning_rate, excess)
+        self._adam([name for name in self.first if name not in paces], gradients, learning_rate, excess)
         for name, pace in paces.items():
             self._adam([name], gradients, learning_rate * pace, excess)
 
@@ -124,10 +130,11 @@ class TrainingState:
         decay = min(decay, (1 + self.step) / (10 + self.step))
         if not self.average:
             self.average = {name: weight.clone() for name, weight in self.weights.items()}
-        for name, mean in self.average.items():
-            mean.lerp_(self.weights[name], 1 - decay)
-        decoder = self.average["decoder"]
-        decoder.div_(torch.linalg.vector_norm(decoder, dim=1, keepdim=True))
+        for name in self.first:
+            self.average[name].lerp_(self.weights[name], 1 - decay)
+        if not self.decoder_frozen:
+            decoder = self.average["decoder"]
+            decoder.div_(torch.linalg.vector_norm(decoder, dim=1, keepdim=True))
 
     def export(
         self, selection: Selection, k: int, scales: tuple[float, float], controls: Controls
@@ -157,11 +164,12 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Start:
-    """How a run begins: features, active features a row, and the seed."""
+    """How a run begins: features, active features a row, the seed, and whether the decoder stays as it starts."""
 
     num_features: int
     k: int
     seed: int
+    frozen_decoder: bool = False
 
 
 def initial_state(
@@ -170,7 +178,8 @@ def initial_state(
     """Random unit decoder, encoder its transpose, biases the geometric medians of the normalised rows.
 
     The encoder is scaled so that the first reconstructions have the right length (least squares over some rows). A
-    transcoder, whose target `y` is not its input, has an encoder of its own random directions.
+    transcoder, whose target `y` is not its input, has an encoder of its own random directions. A run whose decoder
+    stays frozen starts as the one that trains it.
     """
     generator = generator_for(start.seed, "initialisation")
     target = x if y is None else y
@@ -189,7 +198,9 @@ def initial_state(
     b_enc = own.pop("b_enc", torch.zeros(start.num_features, device=x.device))
     last_fired = torch.zeros(start.num_features, dtype=torch.int64, device=x.device)
     weights = {"encoder": encoder, "decoder": decoder, "b_enc": b_enc, "b_dec": b_dec, **own}
-    return TrainingState(weights, last_fired, b_in, controls=selection.start())
+    trained = [name for name in weights if not (start.frozen_decoder and name == "decoder")]
+    first, second = ({name: torch.zeros_like(weights[name]) for name in trained} for _ in range(2))
+    return TrainingState(weights, last_fired, b_in, first, second, controls=selection.start())
 
 
 def _directions(count: int, like: Float[Tensor, "T D"], generator: torch.Generator) -> Float[Tensor, "F D"]:

@@ -150,7 +150,7 @@ class Run:
         wanted = None if drawn.y is None else drawn.y.float() / self.target_scale
         without_k = max(1, self.rows.train.shape[1] // _START_SHARE)
         aimed = self.config.k if self.config.l1_coefficient is None else without_k
-        start = Start(self.num_features, aimed, self.config.seed)
+        start = Start(self.num_features, aimed, self.config.seed, self.config.frozen_decoder)
         return initial_state(few, wanted, self.objective.selection, start)
 
     def export(self, state: TrainingState) -> SparseAutoencoder:
@@ -219,15 +219,17 @@ class Run:
         return outcome
 
     def _update(self, state: TrainingState, outcome: Outcome) -> None:
-        """One step of Adam, the decoder's rows kept at unit norm."""
+        """One step of Adam, the decoder's rows kept at unit norm, or as they are."""
         state.note(outcome.fired)
         decoder = state.weights["decoder"]
-        _remove_parallel(outcome.gradients["decoder"], decoder)
+        if not state.decoder_frozen:
+            _remove_parallel(outcome.gradients["decoder"], decoder)
         most = self.config.clip_norm
         excess = None if most is None else _excess(outcome.gradients, most / self.objective.variance)
         selection = self.objective.selection
         state.adam(outcome.gradients, self.schedule.learning_rate(state.step), excess, selection.paces)
-        _restore_norms(decoder)
+        if not state.decoder_frozen:
+            _restore_norms(decoder)
         selection.restore(state.weights)
         if self.config.ema is not None:
             state.take_average(self.config.ema)

@@ -79,8 +79,48 @@ EXAMINE_FEATURES = StepSpec(
 )
 REPORT_CONCEPT = StepSpec("report_concept", 5, "cpu", ("core.report.concept",), stage="report")
 
+COLLECT_EXAMPLES = StepSpec("collect_examples", 1, "cpu", ("core.explain.collected",), stage="examples")
+EXPLAIN_FEATURES = StepSpec(
+    "explain_features", 1, "cpu", ("core.explain.explainers", "core.explain.collected"), stage="explain"
+)
+EXPLAIN_LOCALLY = StepSpec(
+    "explain_locally",
+    1,
+    "gpu",
+    ("core.explain.explainers", "core.explain.collected", "core.chat.local"),
+    stage="explain",
+)
+EMBED_EXAMPLES = StepSpec("embed_examples", 1, "gpu", ("core.explain.vectors",), stage="embed")
+EMBED_EXPLANATIONS = StepSpec("embed_explanations", 1, "gpu", ("core.explain.vectors",), stage="embed")
+SCORE_EXPLANATIONS = StepSpec(
+    "score_explanations", 1, "cpu", ("core.explain.scorers", "core.explain.collected"), stage="score"
+)
+SCORE_LOCALLY = StepSpec(
+    "score_locally", 1, "gpu", ("core.explain.scorers", "core.explain.collected", "core.chat.local"), stage="score"
+)
+PUBLISH_CATALOGUE = StepSpec(
+    "publish_catalogue",
+    1,
+    "cpu",
+    ("core.explain.publishing",),
+    stage="publish",
+)
+REPORT_CATALOGUE = StepSpec("report_catalogue", 1, "cpu", ("core.report.catalogue",), stage="report")
+
 SCAN_STEPS = (READ_SENTENCES, CAPTURE_FRAGMENTS, ENCODE_SAE, RANK_CONCEPT, EXAMINE_FEATURES, REPORT_CONCEPT)
 """The steps of a concept scan, which converts a package's model as a study does."""
+CATALOGUE_STEPS = (
+    COLLECT_EXAMPLES,
+    EXPLAIN_FEATURES,
+    EXPLAIN_LOCALLY,
+    EMBED_EXAMPLES,
+    EMBED_EXPLANATIONS,
+    SCORE_EXPLANATIONS,
+    SCORE_LOCALLY,
+    PUBLISH_CATALOGUE,
+    REPORT_CATALOGUE,
+)
+"""The steps of a feature catalogue. What a model on this machine answers, and what is embedded, takes a GPU."""
 FIXED_STEPS = (
     PREPARE,
     CONVERT_MODEL,
@@ -98,7 +138,7 @@ FIXED_STEPS = (
 """Every step but the analyses'."""
 ANALYSE = "analyse"
 """The stage of every analysis."""
-_STAGES = {spec.name: spec.stage or spec.name for spec in (*FIXED_STEPS, *SCAN_STEPS)}
+_STAGES = {spec.name: spec.stage or spec.name for spec in (*FIXED_STEPS, *SCAN_STEPS, *CATALOGUE_STEPS)}
 
 
 def stage_of(step: str) -> str:

@@ -16,6 +16,31 @@ from core.study.variant import is_called
 
 
 @dataclass(frozen=True)
+class Records:
+    """What a workspace remembers of one sort of run that is no study: a JSON file a run, with every artefact that it
+    refers to; `needed` are the fields that each has."""
+
+    folder: Path
+    needed: tuple[str, ...]
+
+    def remember(self, key: str, record: Mapping[str, Any]) -> Path:
+        """Record what a run refers to (`artifacts`, a list of references), so that `gc` keeps it."""
+        return _write_record(self.path(key), record)
+
+    def path(self, key: str) -> Path:
+        """The file of one record."""
+        return self.folder / f"{key}.json"
+
+    def all(self) -> list[dict[str, Any]]:
+        """What was remembered, the latest first.
+
+        Raises:
+            BadInput: a record is damaged.
+        """
+        return _read_records(self.folder, self.needed)
+
+
+@dataclass(frozen=True)
 class Workspace:
     """A workspace below `root`."""
 
@@ -37,9 +62,19 @@ class Workspace:
         return self.root / "studies"
 
     @property
-    def scans(self) -> Path:
-        """The same of every concept scan."""
-        return self.root / "scans"
+    def scans(self) -> Records:
+        """What concept scans refer to."""
+        return Records(self.root / "scans", ("scan", "ranking", "report"))
+
+    @property
+    def catalogues(self) -> Records:
+        """What feature catalogues refer to."""
+        return Records(self.root / "catalogue-records", ("catalogue", "tables"))
+
+    @property
+    def answers(self) -> Path:
+        """The answers of chat models, which were paid for."""
+        return self.root / "chat" / "answers.sqlite"
 
     def report(self, folder: str) -> Path:
         """Where the latest report of a study, or of one of its variants, is found; `folder` is the study's."""
@@ -74,10 +109,6 @@ class Workspace:
         `status` shows it."""
         return _write_record(self.record(key), record)
 
-    def remember_scan(self, key: str, record: Mapping[str, Any]) -> Path:
-        """The same of a concept scan."""
-        return _write_record(self.scans / f"{key}.json", record)
-
     def record(self, key: str) -> Path:
         """The file of one record."""
         return self.studies / f"{key}.json"
@@ -90,41 +121,55 @@ class Workspace:
         """
         return _read_records(self.studies)
 
-    def scan_records(self) -> list[dict[str, Any]]:
-        """What was remembered of every concept scan, the latest first.
+    def all_records(self) -> list[dict[str, Any]]:
+        """What was remembered of every study, concept scan and catalogue.
 
         Raises:
             BadInput: a record is damaged.
         """
-        return _read_records(self.scans, ("scan", "ranking", "report"))
+        return [*self.records(), *self.scans.all(), *self.catalogues.all()]
 
     def present(self, units: Iterable[Unit]) -> frozenset[Artifact]:
         """The artefacts of these units that are there, as their manifests say."""
         return look(self.store, units).whole
 
-    def drop_dangling_reports(self) -> list[str]:
-        """Remove the links to reports that are no more, and name their studies."""
-        dangling = [link for link in self.report("any").parent.glob("*") if link.is_symlink() and not link.exists()]
+    def drop_dangling(self) -> list[str]:
+        """Remove the links to reports and catalogues that are no more, and name them, as `reports/demo`."""
+        dangling = [link for link in self._published() if link.is_symlink() and not link.exists()]
         for link in dangling:
             link.unlink()
-        return sorted(link.name for link in dangling)
+        return [str(link.relative_to(self.root)) for link in dangling]
 
-    def reports_among(self, artifacts: Iterable[Artifact]) -> list[str]:
-        """The studies whose published report is one of these artefacts."""
+    def published_among(self, artifacts: Iterable[Artifact]) -> list[str]:
+        """The published reports and catalogues that are one of these artefacts."""
         places = {self.store.path(artifact) for artifact in artifacts}
-        return sorted(link.name for link in self.report("any").parent.glob("*") if link.resolve() in places)
+        return [str(link.relative_to(self.root)) for link in self._published() if link.resolve() in places]
+
+    def _published(self) -> list[Path]:
+        return sorted(link for folder in ("reports", "catalogues") for link in (self.root / folder).glob("*"))
 
     def publish_report(self, folder: str, report: Artifact) -> Path:
         """Point `reports/<folder>` at a study's report and return the HTML file's place."""
-        link = self.report(folder)
+        return self._point(self.report(folder), report) / "report.html"
+
+    def published_catalogue(self, folder: str) -> Path:
+        """Where the latest tables of a catalogue are found."""
+        return self.root / "catalogues" / folder
+
+    def publish_catalogue(self, folder: str, tables: Artifact) -> Path:
+        """Point `catalogues/<folder>` at the tables of a catalogue, all of them at once."""
+        return self._point(self.published_catalogue(folder), tables)
+
+    def _point(self, link: Path, artifact: Artifact) -> Path:
+        """Point a link at an artefact; whoever reads sees the one before or this one."""
         link.parent.mkdir(parents=True, exist_ok=True)
         if link.is_dir() and not link.is_symlink():  # a workspace copied without its links; nothing of it is lost
             link.rename(link.with_name(f"{link.name}.copied-{time.time_ns()}"))
         temporary = link.with_name(f".{link.name}.{os.getpid()}")
         temporary.unlink(missing_ok=True)
-        temporary.symlink_to(os.path.relpath(self.store.path(report), link.parent))
+        temporary.symlink_to(os.path.relpath(self.store.path(artifact), link.parent))
         temporary.replace(link)
-        return link / "report.html"
+        return link
 
 
 def meant(records: Iterable[Mapping[str, Any]], asked: str) -> list[Mapping[str, Any]]:

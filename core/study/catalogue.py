@@ -48,6 +48,12 @@ class ChatProfile(Section):
     budget: Budget = Budget()
     """What one run may spend."""
 
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.budget.money is not None and not (self.price_prompt or self.price_completion):
+            raise ValueError("budget.money counts nothing without price_prompt and price_completion; set them")
+        return self
+
 
 class ChosenFeatures(Section):
     """Which features of each layer are in the catalogue."""

@@ -17,6 +17,10 @@ def _is_null(value: object) -> bool:
     return value is None  # left out of recipes, which then are those of studies from before this field
 
 
+def _is_false(value: object) -> bool:
+    return value is False  # the same
+
+
 class _SAESettings(Section):
     k_anneal: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the run over which k falls to its value from four times as much; 0 keeps it from the start."""
@@ -62,6 +66,8 @@ class SAEConfig(_SAESettings):
     up over a twentieth of the run and falls to 0 over its last fifth."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the training rows drawn, of initialisation and data order."""
+    frozen_decoder: bool = Field(default=False, exclude_if=_is_false)
+    """Keep the decoder's random unit directions as they start, and train the rest: a control, not an SAE to use."""
 
 
 T = TypeVar("T")
@@ -131,6 +137,10 @@ class SAESection(_SAESettings):
     up over a twentieth of the run and falls to 0 over its last fifth."""
     seed: OneOrSeveral[Annotated[int, Field(ge=0)]] = 0
     """Seed of the training rows drawn, of initialisation and data order."""
+    frozen: bool = Field(default=False, exclude_if=_is_false)
+    """Train beside each SAE one whose decoder stays the random unit directions that it starts from (arXiv 2602.14111),
+    with the same settings on the same rows, and index and describe its features too: the floor for what is said of the
+    SAE's features. Training, index and descriptions then take twice the time."""
     choose: Rule = "sparsest"
     """Which of several the analyses use, the same for every layer: the sparsest of those that explain 95 % of the
     selection rows' variance that the best one explains (medians over the layers), or the one of the lowest FVU."""
@@ -156,6 +166,8 @@ class SAESection(_SAESettings):
     def _are_beside_something(self) -> "SAESection":
         if self.pretrained is not None and self.beside is not None:
             raise ValueError("beside is measured beside trained SAEs, and with pretrained none is trained; give one")
+        if self.pretrained is not None and self.frozen:
+            raise ValueError("frozen trains beside trained SAEs, and with pretrained none is trained; leave one out")
         return self
 
     @model_validator(mode="after")
@@ -175,7 +187,7 @@ class SAESection(_SAESettings):
         """Every combination of settings that is trained, by its name, which is empty where there is one alone."""
         if self.pretrained is not None:
             return {}
-        fixed = self.model_dump(exclude={"choose", "pretrained", "beside"})
+        fixed = self.model_dump(exclude={"choose", "pretrained", "beside", "frozen"})
         swept = {name: fixed[name] for name in _SHORT if isinstance(fixed.get(name), tuple)}
         found = {}
         for values in product(*swept.values()):

@@ -12,11 +12,14 @@ from typing import Any
 DOT = " · "
 _LONGEST_TITLE, _LONGEST_FOLDER = 60, 80
 _NAMELESS = re.compile(
-    r"(name|description|variant|tracking\..*|sae\.checkpoint_every|capture\.(token_budget|batch_size|checkpoint_every))"
+    r"(name|description|variant|tracking\..*|sae\.checkpoint_every|capture\.(token_budget|batch_size|checkpoint_every)"
+    r"|block|embedders\.[^.]+\.batch|profiles\.[^.]+\.(?!url$|model$|pictures$).*)"
 )
 """Fields that decide how a study is called, kept or how fast it runs, and none of its results."""
 PLACES = ("data.path", "model.path", "capture.precomputed", "sae.pretrained", "sae.beside")
 """Fields that say where something lies; what lies there decides results, and the place none."""
+_LEFT_OUT = {"sae.frozen": False, "sae.l1_coefficient": None}
+"""Fields that a study leaves out where they have this value, so that studies from before them stay what they are."""
 _NEXT = re.compile(r", (?=[\w.]+=)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=,-]+")
 
@@ -44,7 +47,8 @@ def differences(own: Mapping[str, Any], changed: Mapping[str, Any], prefix: str 
             found |= differences(before, value, f"{field}.")
         elif value != before and not _NAMELESS.fullmatch(field):
             found[field] = value
-    return found
+    gone = (f"{prefix}{key}" for key in own if key not in changed)
+    return found | {field: _LEFT_OUT[field] for field in gone if field in _LEFT_OUT}
 
 
 def variant_of(own: Mapping[str, Any], changed: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from core.explain.metrics import CALLED
-from core.reading.catalogues import OpenedCatalogue
+from core.reading.published_catalogues import PublishedCatalogue
 from core.reading.records import open_by_name, opened
 from core.store.workspace import Workspace
 from explorer.asking.answer import Answer
@@ -78,7 +78,7 @@ def _hits(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     return table if table["cosine"].is_not_null().any() else table.drop("cosine")
 
 
-def _lines(catalogue: OpenedCatalogue, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _lines(catalogue: PublishedCatalogue, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not rows:
         yield f"catalogue {catalogue.name}: this feature is not in it"
     chances = {(one["scorer"], one["metric"], one["chance"]) for row in rows for one in whole(row["scores"])}

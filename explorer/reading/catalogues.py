@@ -10,7 +10,7 @@ import polars as pl
 
 from core.errors import BadInput
 from core.explain.metrics import ALL, CHANCE
-from core.reading.catalogues import OpenedCatalogue, catalogue_folders
+from core.reading.published_catalogues import PublishedCatalogue, catalogue_folders
 from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
 
@@ -31,7 +31,7 @@ _ASKED = ("prompt", "raw_answer")
 class OfLayer(NamedTuple):
     """The catalogues that explain a layer's SAE, each with what it calls it; and why others are not shown."""
 
-    found: tuple[tuple[OpenedCatalogue, str], ...]
+    found: tuple[tuple[PublishedCatalogue, str], ...]
     notes: tuple[str, ...]
 
 
@@ -46,9 +46,9 @@ class Catalogues:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace, self._lock = workspace, Lock()
-        self._opened: dict[Path, tuple[Hashable, OpenedCatalogue | str]] = {}
+        self._opened: dict[Path, tuple[Hashable, PublishedCatalogue | str]] = {}
 
-    def all(self) -> tuple[list[OpenedCatalogue], list[str]]:
+    def all(self) -> tuple[list[PublishedCatalogue], list[str]]:
         """Every catalogue that can be read, by name, and a line for each that cannot."""
         places = [_place(path) for path in catalogue_folders(self._workspace)]
         with self._lock:
@@ -56,7 +56,9 @@ class Catalogues:
             young = {one.path for one in places if abs(time.time_ns() - one.changed) < _SETTLED_NS}
             self._opened = {path: known for path, known in now.items() if path not in young}
         read = [found for _, found in now.values()]
-        return [one for one in read if isinstance(one, OpenedCatalogue)], [one for one in read if isinstance(one, str)]
+        return [one for one in read if isinstance(one, PublishedCatalogue)], [
+            one for one in read if isinstance(one, str)
+        ]
 
     def of_layer(self, study: OpenedStudy, layer: int) -> OfLayer:
         """The catalogues of a study's layer."""
@@ -90,17 +92,17 @@ class Catalogues:
             pl.col(CATALOGUE).unique(maintain_order=True).str.join(_BETWEEN)
         )
 
-    def _open(self, place: _Place) -> OpenedCatalogue | str:
+    def _open(self, place: _Place) -> PublishedCatalogue | str:
         known = self._opened.get(place.path)
         if known is not None and known[0] == place.stamp:
             return known[1]
         try:
-            return OpenedCatalogue.open(place.path)
+            return PublishedCatalogue.open(place.path)
         except BadInput as fault:
             return f"catalogue {place.path.name}: {fault}"
 
 
-def said_of(catalogue: OpenedCatalogue, sae: str, feature: int) -> list[dict[str, Any]]:
+def said_of(catalogue: PublishedCatalogue, sae: str, feature: int) -> list[dict[str, Any]]:
     """What a catalogue says of a feature: its explanations in the order of the tables, each with its scores."""
     found = catalogue.feature(sae, feature)
     scores = [_with_chance(row) for row in found.scores.iter_rows(named=True)]
@@ -113,7 +115,7 @@ def said_of(catalogue: OpenedCatalogue, sae: str, feature: int) -> list[dict[str
     ]
 
 
-def over_features(catalogue: OpenedCatalogue) -> list[dict[str, Any]]:
+def over_features(catalogue: PublishedCatalogue) -> list[dict[str, Any]]:
     """The scores of each explainer and scorer over all features of the catalogue, examples of every kind and language.
 
     Raises:

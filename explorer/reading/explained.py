@@ -8,7 +8,7 @@ import polars as pl
 
 from core.errors import BadInput
 from core.explain.table_file import Card, read_card
-from core.reading.catalogues import OpenedCatalogue
+from core.reading.published_catalogues import PublishedCatalogue
 from core.reading.study import OpenedStudy
 from explorer.reading.catalogues import Catalogues
 from explorer.reading.refusals import UNUSABLE, Refusal
@@ -64,7 +64,7 @@ def explanations_like(
     sought = sought._replace(limit=min(sought.limit, MOST_HITS))
     hits, notes = [], dict[str, None]()
     for study in studies:
-        saes: dict[OpenedCatalogue, dict[str, int]] = {}
+        saes: dict[PublishedCatalogue, dict[str, int]] = {}
         for one in study.layers if layer is None else (layer,):
             of_layer = catalogues.of_layer(study, one)
             notes |= dict.fromkeys(of_layer.notes)
@@ -74,7 +74,7 @@ def explanations_like(
     return hits, list(notes)
 
 
-def _in(catalogue: OpenedCatalogue, study: OpenedStudy, layers: dict[str, int], sought: Sought) -> Hits:
+def _in(catalogue: PublishedCatalogue, study: OpenedStudy, layers: dict[str, int], sought: Sought) -> Hits:
     texts = pl.concat(catalogue.texts(sae).with_columns(sae_id=pl.lit(sae)) for sae in layers)
     try:
         found, how, reason = _by_meaning(catalogue, texts, list(layers), sought), "meaning", ""
@@ -86,7 +86,7 @@ def _in(catalogue: OpenedCatalogue, study: OpenedStudy, layers: dict[str, int], 
     return Hits(catalogue.name, study.key, how, reason, rows)
 
 
-def _by_meaning(catalogue: OpenedCatalogue, texts: pl.DataFrame, saes: list[str], sought: Sought) -> pl.DataFrame:
+def _by_meaning(catalogue: PublishedCatalogue, texts: pl.DataFrame, saes: list[str], sought: Sought) -> pl.DataFrame:
     file = catalogue.folder / EMBEDDINGS
     card = read_card(file)
     vector = _embedded(card, sought.text)

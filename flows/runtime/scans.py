@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.concepts.registry import Registry, read_registry
-from core.planning.concept_file import find_concept, load_scan, named_scan
+from core.planning.concept_file import CONCEPT_FILES
 from core.planning.scan_sources import OF_STUDY, pin_scan
 from core.reading.records import open_by_name
 from core.reading.registry import registry_of
@@ -28,7 +28,7 @@ def open_scan(
         scan = pin_scan(concept, _elsewhere(), [REGISTRIES])
     else:
         path = _file(concept)
-        scan = pin_scan(load_scan(path, overrides), [path.parent, *_elsewhere()], [REGISTRIES])
+        scan = pin_scan(CONCEPT_FILES.load(path, overrides), [path.parent, *_elsewhere()], [REGISTRIES])
     registry = str(scan.registry)
     if registry.startswith(OF_STUDY):
         known = registry_of(open_by_name(workspace, registry.removeprefix(OF_STUDY)))
@@ -49,11 +49,11 @@ def with_fields(concept: ConceptScan | str, fields: Mapping[str, str | None]) ->
     if isinstance(concept, ConceptScan):
         return _changed(concept, given)
     path = _file(concept)
-    return pin_scan(_changed(load_scan(path), given), [path.parent, *_elsewhere()], [REGISTRIES])
+    return pin_scan(_changed(CONCEPT_FILES.load(path), given), [path.parent, *_elsewhere()], [REGISTRIES])
 
 
 def _changed(own: ConceptScan, given: Mapping[str, str]) -> ConceptScan:
-    return named_scan(own, {**own.model_dump(mode="json"), **given}, f"concept {own.name}")
+    return CONCEPT_FILES.changed(own, {**own.model_dump(mode="json"), **given}, f"concept {own.name}")
 
 
 def _elsewhere() -> list[Path]:
@@ -62,4 +62,4 @@ def _elsewhere() -> list[Path]:
 
 
 def _file(name: str) -> Path:
-    return find_concept(name, [started_in(), CONCEPTS])
+    return CONCEPT_FILES.find(name, [started_in(), CONCEPTS])

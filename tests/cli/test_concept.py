@@ -1,26 +1,28 @@
 """`saeflow concept draft`, against a fake endpoint that is a real HTTP server."""
 
 import io
+import json
 import os
 import pty
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 import pytest
 
+from cli.concept_draft import drafting_line
 from cli.drafting import Session
-from core.concepts.chat_endpoint import TRIES, ChatEndpoint, MalformedAnswer
+from core.chat.sending import TRIES, Sender
 from core.concepts.sentence_file import SentenceFile
 from core.errors import BadInput
-from core.planning.concept_file import load_scan
+from core.planning.concept_file import CONCEPT_FILES
 from core.study.scan import ConceptConfig
-from tests.cli.fake_endpoint import FakeEndpoint, Reply, fake_endpoint, scenes
+from tests.chat_server import ChatServer, Scripted, fake_endpoint
 from tests.flows.commands import PROJECT, environment, saeflow_here
 
 CONCEPT = ConceptConfig(name="calm", description="Calm is calm.", sentences="calm.csv")
@@ -37,23 +39,42 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def sitting(path: Path, fake: FakeEndpoint, typed: Sequence[str], pauses: list[float] | None = None) -> Session:
+def scenes(*named: tuple[str, Sequence[str]]) -> str:
+    """An answer as the prompt asks for it: scenes with sentences of labels 3, 2, 1 and 0."""
+    return json.dumps([{"scene": name, **dict(zip("3210", texts))} for name, texts in named], ensure_ascii=False)
+
+
+class Sitting(Protocol):
     """A sitting in which the person types these lines, and then the input ends."""
-    lines = iter(typed)
 
-    def ask(question: str) -> str:
-        try:
-            return next(lines)
-        except StopIteration as end:
-            raise EOFError from end
-
-    chat = ChatEndpoint(fake.url, "parrot", pause=(pauses if pauses is not None else []).append)
-    return Session(CONCEPT, SentenceFile.open(path), chat, ask)
+    def __call__(
+        self, path: Path, fake: ChatServer, typed: Sequence[str], pauses: list[float] | None = None
+    ) -> Session: ...
 
 
-def test_what_a_person_accepts_is_kept_with_its_source_and_nothing_else(tmp_path: Path) -> None:
+@pytest.fixture
+def sitting() -> Iterator[Sitting]:
+    with ExitStack() as opened:
+
+        def sit(path: Path, fake: ChatServer, typed: Sequence[str], pauses: list[float] | None = None) -> Session:
+            lines = iter(typed)
+
+            def ask(question: str) -> str:
+                try:
+                    return next(lines)
+                except StopIteration as end:
+                    raise EOFError from end
+
+            waits = pauses if pauses is not None else []
+            chat = opened.enter_context(Sender(drafting_line(fake.url, "parrot", None), pause=waits.append))
+            return Session(CONCEPT, SentenceFile.open(path), chat, ask)
+
+        yield sit
+
+
+def test_what_a_person_accepts_is_kept_with_its_source_and_nothing_else(sitting: Sitting, tmp_path: Path) -> None:
     path = tmp_path / "calm.csv"
-    with fake_endpoint([Reply(scenes(GATE))]) as fake:
+    with fake_endpoint([Scripted(scenes(GATE))]) as fake:
         session = sitting(path, fake, ["y", "what?", "no", "e", "A storm of letters came in.", "9", "2", "e", "", ""])
         session.run(1)
     table = pl.read_csv(path)
@@ -69,11 +90,11 @@ def test_what_a_person_accepts_is_kept_with_its_source_and_nothing_else(tmp_path
     assert fake.questions[0]["path"] == "/v1/chat/completions" and fake.questions[0]["model"] == "parrot"
 
 
-def test_near_duplicates_of_what_is_there_or_was_refused_are_not_shown(tmp_path: Path) -> None:
+def test_near_duplicates_of_what_is_there_or_was_refused_are_not_shown(sitting: Sitting, tmp_path: Path) -> None:
     path = tmp_path / "calm.csv"
     path.write_text("sentence,concept_strength_label,source,family\nHE WAITS BY THE GATE!,3,me,gate\n", "utf-8")
     same = ("river", [RIVER[1][0], RIVER[1][1], "Calm is a card game!", RIVER[1][1]])
-    with fake_endpoint([Reply(scenes(GATE, RIVER)), Reply(scenes(same))]) as fake:
+    with fake_endpoint([Scripted(scenes(GATE, RIVER)), Scripted(scenes(same))]) as fake:
         session = sitting(path, fake, ["n"] * 7)
         session.run(12)
     assert session.tally.refused == 7
@@ -82,17 +103,17 @@ def test_near_duplicates_of_what_is_there_or_was_refused_are_not_shown(tmp_path:
     assert "Other scenes than these: gate" in fake.questions[0]["messages"][0]["content"]
 
 
-def test_an_edit_that_repeats_a_sentence_is_asked_for_again(tmp_path: Path) -> None:
+def test_an_edit_that_repeats_a_sentence_is_asked_for_again(sitting: Sitting, tmp_path: Path) -> None:
     path = tmp_path / "calm.csv"
-    with fake_endpoint([Reply(scenes(GATE))]) as fake:
+    with fake_endpoint([Scripted(scenes(GATE))]) as fake:
         session = sitting(path, fake, ["y", "e", "He waits by the gate.", "\x07", "He hums.", "", "q"])
         session.run(1)
     assert SentenceFile.open(path).texts == [GATE[1][0], "He hums."]
 
 
-def test_accepted_sentences_are_there_when_the_sitting_goes_on(tmp_path: Path) -> None:
+def test_accepted_sentences_are_there_when_the_sitting_goes_on(sitting: Sitting, tmp_path: Path) -> None:
     path = tmp_path / "calm.csv"
-    with fake_endpoint([Reply(scenes(GATE))]) as fake:
+    with fake_endpoint([Scripted(scenes(GATE))]) as fake:
         sitting(path, fake, ["y", "q"]).run(1)
         assert SentenceFile.open(path).texts == [GATE[1][0]]
         again = sitting(path, fake, ["y", "y"])  # and then the input ends
@@ -103,13 +124,13 @@ def test_accepted_sentences_are_there_when_the_sitting_goes_on(tmp_path: Path) -
     assert again.tally.near_duplicates == 1
 
 
-def test_busy_and_broken_servers_are_asked_again_with_growing_pauses(tmp_path: Path) -> None:
+def test_busy_and_broken_servers_are_asked_again_with_growing_pauses(sitting: Sitting, tmp_path: Path) -> None:
     pauses: list[float] = []
     replies = [
-        Reply(status=429, headers=(("Retry-After", "7"),)),
-        Reply(status=503),
-        Reply(status=429, headers=(("Retry-After", "soon"),)),
-        Reply(scenes(GATE)),
+        Scripted(status=429, headers=(("Retry-After", "7"),)),
+        Scripted(status=503),
+        Scripted(status=429, headers=(("Retry-After", "soon"),)),
+        Scripted(scenes(GATE)),
     ]
     with fake_endpoint(replies) as fake:
         session = sitting(tmp_path / "calm.csv", fake, ["y"] * 4, pauses)
@@ -117,23 +138,23 @@ def test_busy_and_broken_servers_are_asked_again_with_growing_pauses(tmp_path: P
     assert pauses == [7, 2, 4] and session.tally.accepted == 4
 
 
-def test_a_server_that_stays_busy_is_given_up_in_one_line(tmp_path: Path) -> None:
+def test_a_server_that_stays_busy_is_given_up_in_one_line(sitting: Sitting, tmp_path: Path) -> None:
     pauses: list[float] = []
     with (
-        fake_endpoint([Reply(status=500)]) as fake,
+        fake_endpoint([Scripted(status=500)]) as fake,
         pytest.raises(BadInput, match=rf"no answer in {TRIES} tries \(HTTP 500\)"),
     ):
         sitting(tmp_path / "calm.csv", fake, [], pauses).run(1)
     assert len(fake.questions) == TRIES and pauses == [1, 2, 4]
 
 
-def test_malformed_answers_are_counted_and_skipped(tmp_path: Path) -> None:
+def test_malformed_answers_are_counted_and_skipped(sitting: Sitting, tmp_path: Path) -> None:
     replies = [
-        Reply(body="<html>"),
-        Reply(body='{"choices": []}'),
-        Reply(scenes(GATE)[:-9]),
-        Reply(body='{"choices": [{"message": {"content": null}}]}'),
-        Reply(scenes(("gate", GATE[1][:2]))),
+        Scripted(body="<html>"),
+        Scripted(body='{"choices": []}'),
+        Scripted(scenes(GATE)[:-9]),
+        Scripted(body='{"choices": [{"message": {"content": null}}]}'),
+        Scripted(scenes(("gate", GATE[1][:2]))),
     ]
     with fake_endpoint(replies[:2] + replies[4:]) as fake:
         session = sitting(tmp_path / "calm.csv", fake, ["y", "y"])
@@ -143,58 +164,43 @@ def test_malformed_answers_are_counted_and_skipped(tmp_path: Path) -> None:
         session = sitting(tmp_path / "none.csv", fake, [])
         session.run(1)
     assert session.tally.malformed == 3 and not (tmp_path / "none.csv").exists()
-    with fake_endpoint(replies[3:4]) as fake, pytest.raises(MalformedAnswer):
-        ChatEndpoint(fake.url, "parrot").ask("?")
 
 
-def test_a_key_is_sent_and_never_shown(tmp_path: Path) -> None:
+def test_a_key_is_sent_and_never_shown() -> None:
     key = "sk-loopback-only"
-    with fake_endpoint([Reply("fine"), Reply(status=400, body=f"bad {key}"), Reply(status=401, body=key)]) as fake:
-        chat = ChatEndpoint(fake.url + "/chat/completions", "parrot", key)
-        assert chat.ask("?") == "fine" and fake.headers[0]["authorization"] == f"Bearer {key}"
-        with pytest.raises(BadInput, match=r"HTTP 400; check --endpoint .* and --model: bad …$"):
+    scripted = [Scripted("fine"), Scripted(status=400, body=f"bad {key}"), Scripted(status=401, body=key)]
+    with fake_endpoint(scripted) as fake:
+        with Sender(drafting_line(fake.url + "/chat/completions", "parrot", key)) as chat:
+            assert chat.ask("?").text == "fine" and fake.headers[0]["authorization"] == f"Bearer {key}"
+            with pytest.raises(BadInput, match=r"HTTP 400; check --endpoint .* and --model: bad …$"):
+                chat.ask("?")
+            with pytest.raises(BadInput, match=r"refuses the key \(HTTP 401\); set SAEFLOW_ENDPOINT_KEY$"):
+                chat.ask("?")
+        with Sender(drafting_line(fake.url, "parrot", None)) as chat, pytest.raises(BadInput):
             chat.ask("?")
-        with pytest.raises(BadInput, match=r"refuses the key \(HTTP 401\); set SAEFLOW_ENDPOINT_KEY$"):
-            chat.ask("?")
-        with pytest.raises(BadInput):
-            ChatEndpoint(fake.url, "parrot").ask("?")
         assert "authorization" not in fake.headers[-1]
-    with pytest.raises(BadInput, match="key holds characters") as told:
-        ChatEndpoint(fake.url, "parrot", "sk-\n")
-    assert "sk-" not in str(told.value)
-    assert ChatEndpoint("https://user:secret@models.example:8443/v1?k=secret", "m").host == "models.example:8443"
 
 
 @pytest.mark.parametrize(
     "url", ["models.example/v1", "ftp://models.example", "http://", "http://h:port/v1", "http://[::1/v1"]
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(BadInput, match="write http://host:port/v1"):
-        ChatEndpoint(url, "parrot")
-
-
-def test_a_dead_server_is_said_to_be_silent() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    pauses: list[float] = []
-    with pytest.raises(BadInput, match=rf"endpoint 127\.0\.0\.1:{port}: no answer in {TRIES} tries \(.*refused.*\)"):
-        ChatEndpoint(f"http://127.0.0.1:{port}/v1", "parrot", pause=pauses.append).ask("?")
-    assert pauses == [1, 2, 4]
+    with pytest.raises(BadInput, match="the endpoint's address: write http://host:port/v1"):
+        drafting_line(url, "parrot", None)
 
 
 def concept_file(folder: Path) -> Path:
     """A concept of its own, without sentences yet."""
     path = folder / "calm.yaml"
     path.write_text("name: calm\ndescription: Calm is calm.\nsentences: calm.csv\n", "utf-8")
-    assert load_scan(path).model_dump(include=set(ConceptConfig.model_fields)) == CONCEPT.model_dump()
+    assert CONCEPT_FILES.load(path).model_dump(include=set(ConceptConfig.model_fields)) == CONCEPT.model_dump()
     return path
 
 
 def test_without_a_person_nothing_is_drafted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = concept_file(tmp_path)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
-    with fake_endpoint([Reply(scenes(GATE))]) as fake:
+    with fake_endpoint([Scripted(scenes(GATE))]) as fake:
         told = saeflow_here(tmp_path, "concept", "draft", str(path), "--endpoint", fake.url, "--model", "parrot")
         refused = saeflow_here(tmp_path, "concept", "draft", str(path), "--endpoint", fake.url, "--model", "m", "--yes")
     assert told.returncode == 1 and "a person accepts each sentence; run it in a terminal" in told.stderr
@@ -251,7 +257,7 @@ class Terminal:
 @pytest.mark.slow
 def test_ctrl_c_half_way_loses_nothing_that_was_accepted(tmp_path: Path) -> None:
     path = concept_file(tmp_path)
-    with fake_endpoint([Reply(status=429, headers=(("Retry-After", "0"),)), Reply(scenes(GATE, RIVER))]) as fake:
+    with fake_endpoint([Scripted(status=429, headers=(("Retry-After", "0"),)), Scripted(scenes(GATE, RIVER))]) as fake:
         words = ("concept", "draft", str(path), "--endpoint", fake.url, "--model", "parrot", "--scenes", "2")
         terminal = Terminal(tmp_path, *words)
         for _ in range(5):

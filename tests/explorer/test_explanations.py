@@ -1,7 +1,6 @@
 """What catalogues say of features, as the explorer answers it, over tables made by hand."""
 
 import time
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -9,7 +8,7 @@ from starlette.testclient import TestClient
 from core.explain.embedder import SentenceEmbedder
 from core.explain.table_file import Card
 from core.explain.vector_columns import vector_column
-from core.reading.catalogues import OpenedCatalogue, open_catalogue
+from core.reading.published_catalogues import PublishedCatalogue
 from core.store.artifacts import Artifact
 from explorer.server.schema import Explanations, ExplanationSearch
 from tests.explorer.conftest import client_of
@@ -74,7 +73,7 @@ def test_what_failed_is_told_and_what_nobody_explained_is_empty(client: TestClie
 
 
 def test_a_feature_is_looked_up_in_less_than_10_ms(explained: World) -> None:
-    opened = open_catalogue(explained.workspace, "cats")
+    opened = PublishedCatalogue.open(explained.workspace.root / "catalogues" / "cats")
     began = time.perf_counter()
     for _ in range(20):
         opened.feature(SAE, 3)
@@ -84,8 +83,8 @@ def test_a_feature_is_looked_up_in_less_than_10_ms(explained: World) -> None:
 def test_prompts_of_a_large_catalogue_are_read_when_they_are_looked_at(
     explained: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.reading.catalogues._MOST_KEPT", 0)
-    opened = OpenedCatalogue.open(explained.workspace.root / "catalogues" / "cats")
+    monkeypatch.setattr("core.reading.published_catalogues._MOST_KEPT", 0)
+    opened = PublishedCatalogue.open(explained.workspace.root / "catalogues" / "cats")
     assert "prompt" not in opened.saes[SAE].explanations.columns
     assert opened.feature(SAE, 3).explanations["prompt"].to_list() == [None, PROMPT, PROMPT]
 
@@ -184,8 +183,3 @@ def test_what_cannot_be_looked_for_is_refused(client: TestClient, query: str, st
 def test_an_unknown_study_or_feature_is_refused(client: TestClient) -> None:
     assert client.get("/search/explanations", params={"q": "x", "study": "dogs"}).status_code == 404
     assert client.get(ADDRESS.format(4096)).status_code == 404
-
-
-def test_the_name_of_no_catalogue_is_told(explained: World, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="did you mean cats"):
-        open_catalogue(explained.workspace, "cat")

@@ -10,7 +10,7 @@ import pytest
 from core.concepts.sentences import read_sentences
 from core.data.scene_captions import caption
 from core.data.scenes import unseen_scenes
-from core.planning.concept_file import load_scan, sentences_path
+from core.planning.concept_file import CONCEPT_FILES, sentences_path
 from infra.scene_concepts import CONCEPTS, PLACE_LABELS, spoken, write
 
 SCENES = 12
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def table(folder: Path, name: str) -> pl.DataFrame:
     path = folder / f"{name}.yaml"
-    concept = load_scan(path)
+    concept = CONCEPT_FILES.load(path)
     return read_sentences(sentences_path(concept, path), concept)
 
 

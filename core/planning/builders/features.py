@@ -9,7 +9,7 @@ from core.data.known_concepts import THE_CONCEPT
 from core.errors import BadInput
 from core.planning.builders.rows import CAPTURE_SPEED
 from core.planning.left_out import lacks_head
-from core.planning.naming import Inputs, Naming, is_beside, model_recipe
+from core.planning.naming import Dictionary, Inputs, Naming, is_beside, is_frozen, model_recipe
 from core.planning.steps import ANALYSES
 from core.store.steps import (
     CHOOSE_SAE,
@@ -26,12 +26,12 @@ from core.study.variant import without_places
 
 
 def index_features(naming: Naming) -> Iterator[Unit]:
-    """One unit a layer: its feature index."""
-    for layer in naming.layers:
-        table = naming.of_layer(EXTRACT_LAYER, layer)
-        recipe = {"layer": layer, "index": naming.study.index.model_dump(mode="json")}
-        inputs = {"layer": (table.artifact,), "sae": (naming.sae(layer).artifact,), "samples": naming.samples}
-        yield INDEX_FEATURES.unit(str(layer), recipe, {**inputs, **table.inputs})
+    """One unit a layer, the index of its SAE's features, and one of its frozen dictionary where there is one."""
+    for one in naming.dictionaries:
+        table = naming.of_layer(EXTRACT_LAYER, one.layer)
+        recipe = {**one.recipe, "index": naming.study.index.model_dump(mode="json")}
+        inputs = {"layer": (table.artifact,), "sae": (one.sae.artifact,), "samples": naming.samples}
+        yield INDEX_FEATURES.unit(one.name, recipe, {**inputs, **table.inputs})
 
 
 def rank_features(naming: Naming) -> Iterator[Unit]:
@@ -44,27 +44,28 @@ def rank_features(naming: Naming) -> Iterator[Unit]:
 def rank_unit(naming: Naming, layer: int) -> Unit:
     """One layer's features, ranked."""
     recipe = {"layer": layer, "concept": THE_CONCEPT.name}
-    return RANK_FEATURES.unit(str(layer), recipe, {**_of_index(naming, layer), "samples": naming.samples})
+    inputs = {**_of_index(naming, Dictionary(layer, naming.sae(layer))), "samples": naming.samples}
+    return RANK_FEATURES.unit(str(layer), recipe, inputs)
 
 
 def describe_features(naming: Naming) -> Iterator[Unit]:
-    """One unit a layer: what is known of all its features beside the index."""
-    for layer in naming.layers:
-        yield describe_unit(naming, layer)
+    """One unit an index: what is known of all its features beside it."""
+    for one in naming.dictionaries:
+        yield describe_unit(naming, one)
 
 
-def describe_unit(naming: Naming, layer: int) -> Unit:
-    """One layer's features, described; by the model's vocabulary head too, where that reads what the SAE writes."""
-    recipe: dict[str, Any] = {"layer": layer}
+def describe_unit(naming: Naming, one: Dictionary) -> Unit:
+    """A dictionary's features, described; by the model's vocabulary head too, where that reads what the SAE writes."""
+    recipe = one.recipe
     if not lacks_head(naming.study, naming.sources, naming.shape):
         recipe["model"] = model_recipe(naming.study, naming.sources)
-    return DESCRIBE_FEATURES.unit(str(layer), recipe, _of_index(naming, layer))
+    return DESCRIBE_FEATURES.unit(one.name, recipe, _of_index(naming, one))
 
 
-def _of_index(naming: Naming, layer: int) -> Inputs:
-    """A layer's table, SAE, index and shards."""
-    index, table = naming.of_layer(INDEX_FEATURES, layer), naming.of_layer(EXTRACT_LAYER, layer)
-    own = {"layer": (table.artifact,), "sae": (naming.sae(layer).artifact,), "index": (index.artifact,)}
+def _of_index(naming: Naming, one: Dictionary) -> Inputs:
+    """A layer's table and shards, and a dictionary of it with its index."""
+    index, table = naming.named(INDEX_FEATURES, one.name), naming.of_layer(EXTRACT_LAYER, one.layer)
+    own = {"layer": (table.artifact,), "sae": (one.sae.artifact,), "index": (index.artifact,)}
     return {**own, "shards": naming.shards}
 
 
@@ -140,11 +141,13 @@ def _short(layers: Sequence[int]) -> str:
 def report(naming: Naming) -> Iterator[Unit]:
     """One unit: the report on all that the study made."""
     beside = [unit for unit in naming.of(IMPORT_SAE) if is_beside(unit)]
-    sweep = (*naming.of(TRAIN_SAE), *beside) if naming.of(CHOOSE_SAE) or beside else ()
+    trained = (unit for unit in naming.of(TRAIN_SAE) if not is_frozen(unit))
+    sweep = (*trained, *beside) if naming.of(CHOOSE_SAE) or beside else ()
     units = {
         "layer": naming.of(EXTRACT_LAYER),
         "sae": naming.saes,
         "sweep": sweep,
+        "frozen": naming.frozen,
         "analyses": naming.of(*ANALYSES.values()),
     }
     made = {role: tuple(unit.artifact for unit in several) for role, several in units.items() if several}

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from core.errors import BadInput
-from core.planning.naming import Inputs, Naming
+from core.planning.naming import FROZEN, Inputs, Naming, is_frozen
 from core.store.steps import CHOOSE_SAE, EXTRACT_LAYER, IMPORT_SAE, TRAIN_SAE
 from core.store.units import Unit
+from core.study.sae import SAEConfig
 from core.study.sites import extent
 
 _SPEED = {"checkpoint_every"}
@@ -15,21 +16,27 @@ _REVISED = {"jumprelu": 2}
 
 
 def train_sae(naming: Naming) -> Iterator[Unit]:
-    """One unit a layer and variant.
+    """One unit a layer and variant, and then the same with frozen decoders where the study wants them.
 
     Raises:
         BadInput: more features are to be active than there are.
     """
     _refuse_too_dense(naming)
-    study = naming.study
-    knobs = {"checkpoint_every": study.sae.checkpoint_every}
     for layer in naming.layers:
-        for name, config in study.sae.variants().items():
-            recipe = {"layer": layer, "sae": config.model_dump(mode="json", exclude=_SPEED)}
-            if config.architecture in _REVISED:
-                recipe["architecture_version"] = _REVISED[config.architecture]
-            label = f"{layer}-{name}" if name else str(layer)
-            yield TRAIN_SAE.unit(label, recipe, _rows(naming, layer), knobs)
+        for name, config in naming.study.sae.variants().items():
+            yield _trained(naming, layer, f"{layer}-{name}" if name else str(layer), config)
+    for layer in naming.layers if naming.study.sae.frozen else ():
+        for name, config in naming.study.sae.variants().items():
+            frozen = config.model_copy(update={"frozen_decoder": True})
+            yield _trained(naming, layer, f"{layer}-{name}{FROZEN}" if name else f"{layer}{FROZEN}", frozen)
+
+
+def _trained(naming: Naming, layer: int, label: str, config: SAEConfig) -> Unit:
+    recipe = {"layer": layer, "sae": config.model_dump(mode="json", exclude=_SPEED)}
+    if config.architecture in _REVISED:
+        recipe["architecture_version"] = _REVISED[config.architecture]
+    knobs = {"checkpoint_every": naming.study.sae.checkpoint_every}
+    return TRAIN_SAE.unit(label, recipe, _rows(naming, layer), knobs)
 
 
 def _rows(naming: Naming, layer: int) -> Inputs:
@@ -65,12 +72,20 @@ def import_sae(naming: Naming) -> Iterator[Unit]:
 
 
 def choose_sae(naming: Naming) -> Iterator[Unit]:
-    """A unit a layer that takes the chosen variant's SAE over; none where there is nothing to choose."""
+    """A unit a layer that takes the chosen variant's SAE over, and one its frozen dictionary where there is one; none
+    where there is nothing to choose."""
     variants = list(naming.study.sae.variants())
     if len(variants) < 2:
         return
     # Layer by layer, each in the variants' order.
-    inputs = {"candidates": tuple(unit.artifact for unit in naming.of(TRAIN_SAE))}
-    for place, layer in enumerate(naming.layers):
-        recipe = {"layer": layer, "place": place, "variants": variants, "choose": naming.study.sae.choose}
-        yield CHOOSE_SAE.unit(str(layer), recipe, inputs)
+    trained = naming.of(TRAIN_SAE)
+    inputs = {"candidates": tuple(unit.artifact for unit in trained if not is_frozen(unit))}
+    frozen = tuple(unit.artifact for unit in trained if is_frozen(unit))
+    recipes = [
+        {"layer": layer, "place": place, "variants": variants, "choose": naming.study.sae.choose}
+        for place, layer in enumerate(naming.layers)
+    ]
+    for recipe in recipes:
+        yield CHOOSE_SAE.unit(str(recipe["layer"]), recipe, inputs)
+    for recipe in recipes if frozen else ():
+        yield CHOOSE_SAE.unit(f"{recipe['layer']}{FROZEN}", recipe, {**inputs, "frozen": frozen})

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BadInput
-from core.planning.concept_file import find_concept, load_scan, sentences_path
+from core.planning.concept_file import CONCEPT_FILES, sentences_path
 from core.study.concept_scan import ConceptScan
 
 GOOD = "name: calm\ndescription: Calm is calm.\nsentences: calm.csv\n"
@@ -14,12 +14,12 @@ GOOD = "name: calm\ndescription: Calm is calm.\nsentences: calm.csv\n"
 def test_a_concept_is_read_and_its_table_lies_beside_it(tmp_path: Path) -> None:
     file = tmp_path / "calm.yaml"
     file.write_text(GOOD, encoding="utf-8")
-    found = find_concept("calm", [tmp_path / "none", tmp_path])
-    concept = load_scan(found)
+    found = CONCEPT_FILES.find("calm", [tmp_path / "none", tmp_path])
+    concept = CONCEPT_FILES.load(found)
     assert concept == ConceptScan(name="calm", description="Calm is calm.", sentences="calm.csv")
     assert (concept.language, concept.held_out, concept.seed) == ("en", 0.5, 0)
     assert sentences_path(concept, found) == tmp_path / "calm.csv"
-    assert find_concept(str(file), [Path("/")]) == file
+    assert CONCEPT_FILES.find(str(file), [Path("/")]) == file
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,12 @@ def test_a_concept_is_read_and_its_table_lies_beside_it(tmp_path: Path) -> None:
 def test_a_wrong_file_is_refused_by_its_field(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "calm.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(BadInput, match=message):
-        load_scan(tmp_path / "calm.yaml")
+        CONCEPT_FILES.load(tmp_path / "calm.yaml")
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "calm.yaml").write_text(GOOD, encoding="utf-8")
     with pytest.raises(BadInput, match=r"concept 'clam': no such file in .*; did you mean calm\?"):
-        find_concept("clam", [Path("/"), tmp_path])
+        CONCEPT_FILES.find("clam", [Path("/"), tmp_path])
     with pytest.raises(BadInput, match=r"concepts here: calm$"):
-        find_concept("zzzz", [Path("/"), tmp_path])
+        CONCEPT_FILES.find("zzzz", [Path("/"), tmp_path])

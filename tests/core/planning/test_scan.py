@@ -7,7 +7,7 @@ import pytest
 
 from core.concepts.registry import Registry, SAEEntry
 from core.errors import BadInput
-from core.planning.concept_file import load_scan
+from core.planning.concept_file import CONCEPT_FILES
 from core.planning.located import Reader
 from core.planning.model_source import FoundModel
 from core.planning.scan import ScanPlan, plan_scan
@@ -97,8 +97,8 @@ def test_one_that_failed_is_left_out_of_the_ranking_and_named_in_the_report() ->
 def test_a_scan_is_called_after_what_it_sets(tmp_path: Path) -> None:
     path = tmp_path / "kindness.yaml"
     path.write_text("name: kindness\ndescription: Kindness.\nsentences: kindness.csv\n", encoding="utf-8")
-    assert load_scan(path).title == "kindness"
-    other = load_scan(path, ["registry=/saes/mine.yaml", "ranking.top=5"])
+    assert CONCEPT_FILES.load(path).title == "kindness"
+    other = CONCEPT_FILES.load(path, ["registry=/saes/mine.yaml", "ranking.top=5"])
     assert other.title == "kindness · registry=mine.yaml, ranking.top=5"
     assert other.folder.startswith("concept-kindness+registry=mine.yaml")
 
@@ -119,7 +119,7 @@ def test_a_wrong_concept_is_told_in_a_line(tmp_path: Path, text: str, told: str)
     path = tmp_path / "kindness.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(BadInput, match=told.replace("?", r"\?")):
-        load_scan(path)
+        CONCEPT_FILES.load(path)
 
 
 def test_what_is_nowhere_is_named(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Fuse:
             raise self.fault
 
 
-def _same(one: TrainedSAE, other: TrainedSAE) -> bool:
+def same(one: TrainedSAE, other: TrainedSAE) -> bool:
     weights = zip(one.sae.parameters(), other.sae.parameters(), strict=True)
     return (
         all(torch.equal(a, b) for a, b in weights)
@@ -70,21 +70,21 @@ def test_killed_at_random_steps_and_resumed_is_bit_identical(
             kills += 1
     assert kills >= 2
     assert fuse.first is not None and fuse.first > 1  # it went on from a checkpoint, not from the start
-    assert _same(undisturbed, resumed)
+    assert same(undisturbed, resumed)
 
 
 def test_a_checkpoint_of_another_recipe_is_not_continued(tmp_path: Path) -> None:
     rows = planted_rows()
     train(rows, CONFIG, tmp_path)
     other = CONFIG.model_copy(update={"k": 2})
-    assert _same(train(rows, other, tmp_path), train(rows, other, tmp_path / "fresh"))
+    assert same(train(rows, other, tmp_path), train(rows, other, tmp_path / "fresh"))
 
 
 def test_a_damaged_checkpoint_starts_anew(tmp_path: Path) -> None:
     rows = planted_rows()
     undisturbed = train(rows, CONFIG, tmp_path / "undisturbed")
     (tmp_path / CHECKPOINT).write_bytes(b"\x40\x00\x00\x00\x00\x00\x00\x00 no safetensors")
-    assert _same(undisturbed, train(rows, CONFIG, tmp_path))
+    assert same(undisturbed, train(rows, CONFIG, tmp_path))
 
 
 def test_a_full_disk_is_an_os_error_that_keeps_the_last_checkpoint(

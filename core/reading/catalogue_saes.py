@@ -1,0 +1,61 @@
+"""The SAEs of a study that a catalogue explains, with the features chosen in each."""
+
+from collections.abc import Iterator, Mapping
+
+from core.data.known_concepts import THE_CONCEPT
+from core.errors import BadInput
+from core.explain.aggregates import FROZEN
+from core.explain.chosen import CatalogueSAE, beside, chosen_features
+from core.features.ranking import Ranking
+from core.reading.study import OpenedStudy
+from core.store.artifacts import Artifact
+from core.study.catalogue import CatalogueConfig
+
+
+def catalogue_saes(study: OpenedStudy, config: CatalogueConfig) -> tuple[CatalogueSAE, ...]:
+    """The study's SAEs of the catalogue's layers, layer by layer, each with its frozen dictionary where it has one.
+
+    Raises:
+        BadInput: a layer is not there, a feature is out of range, or a file of the study is damaged.
+    """
+    found = tuple(one for layer in _layers(study, config) for one in _of_layer(study, config, layer))
+    if not any(sae.features for sae in found):
+        raise BadInput(f"features: none is chosen in {study.title}; name some in features.only")
+    return found
+
+
+def _layers(study: OpenedStudy, config: CatalogueConfig) -> tuple[int, ...]:
+    layers = study.layers if config.layers == "all" else config.layers
+    only = config.features.only
+    if only is None:
+        return layers
+    beyond = next((layer for layer in only if config.layers != "all" and layer not in layers), None)
+    if beyond is not None:
+        raise BadInput(f"features.only: layer {beyond} is none of `layers`; add it there, or leave its features out")
+    return tuple(sorted(only))
+
+
+def _of_layer(study: OpenedStudy, config: CatalogueConfig, layer: int) -> Iterator[CatalogueSAE]:
+    index, ranking = study.index(layer), study.ranking(layer)
+    ranked = None if ranking is None else Ranking.load(ranking, THE_CONCEPT).strongest()
+    features = chosen_features(index, config.features, layer, ranked)
+    yield _sae(study, layer, f"{study.title}/layer_{layer}", features)
+    frozen = study.frozen
+    if frozen is not None and layer in frozen.layers:
+        by = "frequency" if config.features.only is not None else config.features.by
+        floor = beside(features, index, frozen.index(layer), by)
+        yield _sae(frozen, layer, f"{study.title}/layer_{layer}{FROZEN}", floor)
+
+
+def _sae(study: OpenedStudy, layer: int, sae_id: str, features: tuple[int, ...]) -> CatalogueSAE:
+    parts, described = study.layer_artifacts(layer), study.described(layer)
+    inputs: Mapping[str, tuple[Artifact, ...]] = {
+        "samples": (study.samples_artifact,),
+        "shards": parts.shards,
+        "layer": (parts.table,),
+        "sae": (parts.sae,),
+        "index": (parts.index,),
+        **({"described": (parts.described,)} if parts.described is not None else {}),
+    }
+    promotes = described is not None and (described / "influences.parquet").is_file()
+    return CatalogueSAE(sae_id, layer, features, inputs, promotes)
