@@ -14,7 +14,7 @@ from core.explain.aggregates import aggregates
 from core.explain.findings import estimates
 from core.explain.published import write_tables
 from core.explain.table_file import Card
-from core.explain.tables import EXPLANATION_EMBEDDINGS, EXPLANATIONS, SCORES
+from core.explain.tables import ACTIVATION_EXAMPLES, EXPLANATION_EMBEDDINGS, EXPLANATIONS, SCORES
 from core.explain.vector_columns import vector_column
 from core.store.artifacts import MANIFEST, Artifact
 from core.store.workspace import Workspace
@@ -68,6 +68,10 @@ def tables_of(sae_ids: Sequence[str], features: Mapping[int, Sequence[Said]] = F
         "scores": scored,
         "aggregates": aggregates(scored, 50, 0),
         "explanation_embeddings": _vectors(vectors),
+        "activation_examples": pl.DataFrame(
+            [row for sae in sae_ids for feature in features for row in _examples(sae, feature)],
+            schema=ACTIVATION_EXAMPLES,
+        ),
     }
 
 
@@ -83,6 +87,17 @@ def publish(
     link = workspace.root / "catalogues" / name
     folder = link.with_name(f".{name}-{uuid4().hex[:8]}")
     folder.parent.mkdir(exist_ok=True)
+    write(folder, found, card)
+    unit = {"recipe": {"saes": list(saes)}, "inputs": {"sae": [artifact.ref for artifact in saes.values()]}}
+    (folder / MANIFEST).write_text(json.dumps({"unit": unit}), encoding="utf-8")
+    temporary = folder.with_suffix(".link")
+    temporary.symlink_to(folder.name)
+    temporary.replace(link)
+    return link
+
+
+def write(folder: Path, found: Mapping[str, pl.DataFrame], card: Card = CARD) -> None:
+    """Write the tables, and beside them what explainers said, the scores over features and the estimates."""
     beside = ("explanations", "aggregates")
     published = {name: table for name, table in found.items() if name not in beside}
     write_tables(folder, published, {"explanation_embeddings": card})
@@ -90,12 +105,6 @@ def publish(
         found[name].write_parquet(folder / f"{name}.parquet", compression="zstd")
     said = [asdict(one) for one in estimates(found["aggregates"])]
     (folder / "summary.json").write_text(json.dumps({"estimates": said}), encoding="utf-8")
-    unit = {"recipe": {"saes": list(saes)}, "inputs": {"sae": [artifact.ref for artifact in saes.values()]}}
-    (folder / MANIFEST).write_text(json.dumps({"unit": unit}), encoding="utf-8")
-    temporary = folder.with_suffix(".link")
-    temporary.symlink_to(folder.name)
-    temporary.replace(link)
-    return link
 
 
 def _explanation(sae: str, feature: int, one: Said) -> dict[str, Any]:
@@ -137,6 +146,24 @@ def _scores(sae: str, feature: int, one: Said) -> Iterator[dict[str, Any]]:
                 "judge": judge,
                 "prompt_version": f"judge_{scorer}-1.en" if judge else "",
             }
+
+
+def _examples(sae: str, feature: int) -> Iterator[dict[str, Any]]:
+    """A caption of each language on whose second token the feature fires, and on a cell of its picture."""
+    for number, (language, tokens) in enumerate({"en": ["▁a", "▁woman", "▁sings"], "ar": ["▁ذكر", "▁امرأة"]}.items()):
+        yield {
+            "feature_id": feature,
+            "sae_id": sae,
+            "prompt_id": number,
+            "prompt_tokens": tokens,
+            "num_activations": 1,
+            "max_activation": 2.5 - number,
+            "activation_pairs": [{"token_position": 1, "activation_value": 2.5 - number}],
+            "language": language,
+            "sample_id": f"s{number}",
+            "image": f"images/s{number}.png",
+            "map_cells": [0.0, 1.0, 0.0, 0.0],
+        }
 
 
 def _vector(sae: str, feature: int, one: Said) -> dict[str, Any]:

@@ -159,7 +159,8 @@ def _explanations(folder: Path) -> pl.DataFrame:
     many = file.is_file() and file.stat().st_size > _MOST_KEPT
     columns = [name for name in EXPLANATIONS if name not in _ASKED or not many]
     try:
-        return pl.read_parquet(file, columns=columns, glob=False).cast({name: EXPLANATIONS[name] for name in columns})
+        read = pl.read_parquet(file, columns=columns, glob=False).cast({name: EXPLANATIONS[name] for name in columns})
+        return read.with_columns(pl.col(pl.Categorical).cast(pl.String))
     except FileNotFoundError as error:
         raise BadInput(f"{file}: is missing; {_FIX}") from error
     except (OSError, PolarsError) as error:
