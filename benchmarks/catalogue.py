@@ -54,16 +54,16 @@ def examples(folder: Path, features: int, samples: int, active: int) -> list[Row
     index = made.write_index(folder / f"index-{features}", features, tokens.height, active)
     path = folder / f"{features}" / "activation_examples.parquet"
     path.parent.mkdir()
-    before, start = _peak_mb(), time.perf_counter()
+    before, clock = _peak_mb(), _Clock()
     blocks = activation_examples(index, tokens, chosen, None, made.SAE)
     write_file(path, _counted(blocks, counts := []), ACTIVATION_EXAMPLES, Card())
-    took = time.perf_counter() - start
+    clock.stop()
     size = path.stat().st_size / 1e6
     looked = [_timed(lambda f=feature: scan_table(path).filter(pl.col("feature_id") == f).collect()) for feature in
               np.random.default_rng(0).integers(0, features, 30).tolist()]  # fmt: skip
     return [
         (f"examples of {features:,} features: {sum(counts):,} rows, {size:.0f} MB",
-         f"{took:.1f} s, {sum(counts) / took:,.0f} rows/s; peak {_peak_mb():,.0f} MB, {before:,.0f} MB before", ""),
+         f"{clock.rate(sum(counts))}; peak {_peak_mb():,.0f} MB, {before:,.0f} MB before", ""),
         (f"one feature's examples, of {sum(counts):,} rows", f"{1e3 * median(looked):.1f} ms", ""),
     ]  # fmt: skip
 
@@ -72,11 +72,11 @@ def shown(folder: Path, features: int, samples: int) -> list[Row]:
     """Draw and cut the windows of the chosen features, with hard and random negatives."""
     tokens, chosen = made.tokens_of(samples), made.samples_of(samples)
     index = FeatureIndex.open(folder / f"index-{features}")
-    start = time.perf_counter()
+    clock = _Clock()
     table = windows(index, tokens, chosen, range(CHOSEN), ExampleConfig(), made.SAE)
-    took = time.perf_counter() - start
+    clock.stop()
     table.write_parquet(folder / "windows.parquet")
-    return [(f"windows of {CHOSEN} features: {table.height:,}", f"{took:.1f} s; peak {_peak_mb():,.0f} MB", "")]
+    return [(f"windows of {CHOSEN} features: {table.height:,}", f"{clock}; peak {_peak_mb():,.0f} MB", "")]
 
 
 def main_table(folder: Path) -> list[Row]:
@@ -110,17 +110,17 @@ def similarity(folder: Path, features: int) -> list[Row]:
     """Write the vectors of all examples, read them back block by block, and compare each feature's pairs."""
     path = folder / "activation_embeddings.parquet"
     card = Card("synthetic", "1", DIMENSION)
-    start = time.perf_counter()
+    wrote = _Clock()
     write_file(path, made.activation_vectors(features, EACH, DIMENSION), ACTIVATION_EMBEDDINGS, card)
-    wrote = time.perf_counter() - start
-    start = time.perf_counter()
+    wrote.stop()
+    clock = _Clock()
     parts = [example_similarity(block) for block in scan_table(path).collect_batches(chunk_size=1024)]
-    took = time.perf_counter() - start
+    clock.stop()
     size = path.stat().st_size / 1e6
     return [
         (f"activation similarity of {sum(part.height for part in parts):,} features × {EACH} × {DIMENSION}, read too",
-         f"{took:.1f} s; peak {_peak_mb():,.0f} MB", "5–10 min"),
-        (f"drawing and writing those vectors, {size:,.0f} MB", f"{wrote:.1f} s", ""),
+         f"{clock}; peak {_peak_mb():,.0f} MB", "5–10 min"),
+        (f"drawing and writing those vectors, {size:,.0f} MB", f"{wrote}", ""),
     ]  # fmt: skip
 
 
@@ -129,14 +129,14 @@ def embedding(folder: Path, features: int, texts: int) -> list[Row]:
     embedder = SentenceEmbedder.open(PACKAGE, batch=64)
     embedder.embed(["warm"])
     explanations = made.explanations_of(CHOSEN)
-    start = time.perf_counter()
+    told = _Clock()
     vectors = explanation_embeddings(explanations, embedder)
-    told = time.perf_counter() - start
+    told.stop()
     table = pl.read_parquet(folder / "windows.parquet").filter(pl.col("use") == "explain").head(texts)
-    start = time.perf_counter()
+    clock = _Clock()
     activation_embeddings(table, embedder)
-    took = time.perf_counter() - start
-    rate, whole = table.height / took, features * EACH
+    clock.stop()
+    whole = features * EACH
     words = table["tokens"].list.len().mean()
     exact = vectors_of(vectors["embedding"])
     queries = [_timed(lambda n=n: nearest(exact[n : n + 1], exact, 10)) for n in range(50)]
@@ -145,10 +145,10 @@ def embedding(folder: Path, features: int, texts: int) -> list[Row]:
     size = [_size(folder / f"{name}.parquet", one) for name, one in (("f32", vectors), ("i8", with_bytes(vectors)))]
     return [
         (f"explanation embeddings, {vectors.height:,} texts of 12 words, MiniLM",
-         f"{told:.1f} s, {vectors.height / told:,.0f} rows/s", "2–3 min (another model, on a GPU)"),
+         told.rate(vectors.height), "2–3 min (another model, on a GPU)"),
         (f"activation embeddings, {table.height:,} windows of {words:.0f} tokens, MiniLM",
-         f"{took:.1f} s, {rate:,.0f} rows/s", ""),
-        (f"the same for {whole:,} windows, by that rate (not run)", f"{whole / rate / 60:.0f} min",
+         clock.rate(table.height), ""),
+        (f"the same for {whole:,} windows, by that rate (not run)", f"{whole * clock.s / table.height / 60:.0f} min",
          "10–15 min (another model, on a GPU)"),
         (f"ten nearest of {vectors.height:,} explanations", _ms(queries), ""),
         (f"ten nearest of {features:,} synthetic vectors × {embedder.dimension}", _ms(wide), ""),
@@ -165,6 +165,23 @@ def _counted(blocks: Iterator[pl.DataFrame], counts: list[int]) -> Iterator[pl.D
     for block in blocks:
         counts.append(block.height)
         yield block
+
+
+class _Clock:
+    """Seconds since it was made, on the wall and of all cores."""
+
+    def __init__(self) -> None:
+        self._wall, self._cores = time.perf_counter(), time.process_time()
+
+    def stop(self) -> "_Clock":
+        self.s, self.cpu = time.perf_counter() - self._wall, time.process_time() - self._cores
+        return self
+
+    def rate(self, rows: int) -> str:
+        return f"{self}, {rows / self.s:,.0f} rows/s ({rows / self.cpu:,.0f} per second of CPU)"
+
+    def __str__(self) -> str:
+        return f"{self.s:.1f} s ({self.cpu:.1f} of CPU)"
 
 
 def _timed(work: Callable[[], Any]) -> float:

@@ -19,7 +19,7 @@ from flows.runtime.settings import read_settings
 CatalogueName = Annotated[
     str, typer.Argument(metavar="NAME", help="A catalogue that was made here, by name or key.", show_default=False)
 ]
-_OVER = ("explainer", "explanation_language", "scorer", "metric", "chance", "n", "mean", "low", "high")
+_OVER = ("explainer", "scorer", "metric", "chance", "n", "mean", "low", "high")
 _FLOOR = ("frozen_mean", "difference", "difference_low", "difference_high")
 
 
@@ -27,7 +27,13 @@ def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
     """The catalogues of this workspace, the latest first."""
     workspace = read_settings().workspace
     rows = [
-        (one["key"], title(one["catalogue"]), when(one["time"]), str(one["catalogue"]["study"]), _state(workspace, one))
+        (
+            one["key"],
+            title(one["catalogue"]),
+            when(one["time"]),
+            str(one["catalogue"]["study"]),
+            catalogue_state(workspace, one),
+        )
         for one in workspace.catalogues.all()
     ]
     table = pl.DataFrame(rows, schema=["key", "catalogue", "time", "study", "state"], orient="row")
@@ -35,7 +41,7 @@ def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
     give(Answer("catalogues", lines, {"catalogues": table} if rows else {}), as_json, html)
 
 
-def _state(workspace: Workspace, record: dict[str, Any]) -> str:
+def catalogue_state(workspace: Workspace, record: dict[str, Any]) -> str:
     """How far a catalogue has come, as its artefacts say."""
     if workspace.store.intact(Artifact.from_ref(record["tables"])):
         return "complete"
@@ -118,7 +124,7 @@ def feature_answer(opened: OpenedCatalogue, sae_id: str, feature: int) -> Answer
         raise BadInput(f"--feature {feature}: is not in {opened.title}; of {sae_id} it has {near}")
     scores = opened.of_feature("scores", sae_id, feature).filter(pl.col("language") == ALL)
     told = said.select("explainer", "language", "text", "failure")
-    columns = ("explainer", "explanation_language", "scorer", "example_kind", "metric", "value", "low", "high", "n")
+    columns = ("explainer", "scorer", "example_kind", "metric", "value", "low", "high", "n")
     shown = scores.select(*columns, "n_failed").rename({"low": "value_low", "high": "value_high"})
     tables = {"explanations": told, "scores": shown}
     return Answer(f"{sae_id}, feature {feature}", (), tables)

@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import concept_draft, concept_feature, concept_registry, concept_scan
+from cli import concept_draft, concept_feature, concept_older, concept_registry, concept_scan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,3 +19,5 @@ app.command()(concept_feature.feature)
 app.command(name="list")(concept_scan.list_)
 app.command()(concept_registry.registry)
 app.command()(concept_draft.draft)
+app.command(name="import")(concept_older.import_)
+app.command()(concept_older.export)

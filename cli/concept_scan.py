@@ -87,7 +87,7 @@ def scan(
 
 def _run(settings: Settings, seen: ScanSurvey, cluster: str) -> None:
     began = time.monotonic()
-    if seen.plan is None:  # a wrong table is told before servers start
+    if not settings.workspace.store.intact(seen.roots.split.artifact):  # a wrong table is told before servers start
         read_sentences(seen.sources.sentences, seen.scan)
     needed = missing_here(seen.plan or seen.roots.units, settings, cluster)
     followed = FollowedScan(seen, settings.workspace)

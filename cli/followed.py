@@ -75,7 +75,7 @@ class FollowedScan:
     def stages(self) -> Stages:
         """The units by stage, in order."""
         if self._seen.plan is None:
-            return {"sentences": (self._seen.roots.sentences,)}
+            return {"sentences": (self._seen.roots.sentences, self._seen.roots.split)}
         return self._seen.plan.stages
 
     def look_again(self) -> None:

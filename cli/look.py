@@ -1,7 +1,6 @@
 """`saeflow plan`, `saeflow status`, `saeflow doctor`: look, run nothing."""
 
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.addresses import Addresses, addresses
+from cli.printed import when
 from cli.run import ClusterOption, SetOption, StudyArgument, look_over, tell_notes
 from cli.terminal import console, warn
 from core.data.drops import row_counts
@@ -115,22 +115,36 @@ def status(
     study: Annotated[
         str | None, typer.Argument(help="Only this study, with its variants; or one variant.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Studies to show.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="Studies, and as many scans, to show.")] = 10,
 ) -> None:
-    """Show recent studies of this workspace with their state and links."""
+    """Show recent studies and concept scans of this workspace with their state and links."""
     settings = read_settings()
     workspace = settings.workspace
     records: Sequence[Mapping[str, Any]] = records_of(workspace, study) if study else workspace.records()
+    scans = [] if study else workspace.scans.all()
     if not records:
         console.print("No study has run here yet. Try: saeflow run demo")
     served = addresses(settings)
-    for record in records[:limit]:
-        _tell_record(record, settings, served)
-    if len(records) > limit:
-        console.print(f"[dim]{len(records) - limit} earlier ones: --limit {len(records)}[/dim]")
+    for known in (records, scans):
+        for record in known[:limit]:
+            _tell_record(record, settings, served)
+        if len(known) > limit:
+            console.print(f"[dim]{len(known) - limit} earlier ones: --limit {len(known)}[/dim]")
+    if study is None:
+        _tell_catalogues(settings, limit)
     console.print(f"servers  {served.words}", markup=False)
     _tell_running(settings)
     _tell_queue()
+
+
+def _tell_catalogues(settings: Settings, limit: int) -> None:
+    """A line for each of the latest catalogues."""
+    for record in settings.workspace.catalogues.all()[:limit]:
+        from cli.catalogue_tables import catalogue_state  # reads tables, which a study's state does not need
+
+        state = catalogue_state(settings.workspace, record)
+        called = f"{title(record['catalogue'])}  {record['key']}"
+        console.print(f"catalogue  {called}  {when(float(record['time']))}  {state}", markup=False)
 
 
 def _tell_running(settings: Settings) -> None:
@@ -138,8 +152,7 @@ def _tell_running(settings: Settings) -> None:
     for mark, alive in read_marks(settings.workspace.root):
         if mark.ended:
             continue
-        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(mark.since))
-        what = f"{mark.name}: {mark.where} since {since}"
+        what = f"{mark.name}: {mark.where} since {when(mark.since)}"
         words = f"running  {what}  {mark.page}" if alive else f"killed   {what}; the next run closes it"
         console.print(words, markup=False)
 
@@ -167,14 +180,15 @@ def _tell_record(record: Mapping[str, Any], settings: Settings, served: Addresse
         faulty = store.faulty(artifacts)
     there, count = len(artifacts) - len(faulty), len(artifacts)
     state = f"[yellow]{there} of {count} artefacts[/yellow]" if faulty else "[green]complete[/green]"
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(str(record["time"]))))
-    called = named(record)
-    console.print(f"[bold]{escape(title(called))}[/bold]  [dim]{record['key']}[/dim]  {when}  {state}")
-    report, published = Artifact.from_ref(str(record["report"])), settings.workspace.report(folder(called))
+    time = when(float(str(record["time"])))
+    called, prefix = (record["scan"], "concept-") if "scan" in record else (named(record), "")
+    kind = "concept scan " if prefix else ""
+    console.print(f"{kind}[bold]{escape(title(called))}[/bold]  [dim]{record['key']}[/dim]  {time}  {state}")
+    report, published = Artifact.from_ref(str(record["report"])), settings.workspace.report(prefix + folder(called))
     if report not in faulty:
         place = published if published.resolve() == store.path(report).resolve() else store.path(report)
         console.print(f"  report  {place / 'report.html'}", markup=False)
-    log = pipeline_log_path(settings.workspace.root, str(record["study"]["name"]))
+    log = pipeline_log_path(settings.workspace.root, prefix + str(called["name"]))
     if log.is_file():
         console.print(f"  log     {log}", markup=False)
     if (link := record.get("mlflow")) and served.mlflow.state == "up":

@@ -3,6 +3,7 @@
 from prefect import flow
 from prefect.runtime import flow_run as prefect_flow_run
 
+from core.store.steps import stage_of
 from core.study.concept_scan import ConceptScan
 from flows.failures import log_crash
 from flows.scan_run import ScanRun, scan_run
@@ -45,7 +46,8 @@ def concept_scan(
 
 
 def read_and_capture(run: ScanRun) -> None:
-    """Read the sentences (and convert the model, where it comes as a package), then run the model once over them."""
+    """Read and split the sentences (and convert the model, where it comes as a package), then run the model once over
+    them."""
     for unit in run.survey.roots.units:
-        run.make("sentences" if unit is run.survey.roots.sentences else "prepare", (unit,))
+        run.make(stage_of(unit.step), (unit,))
     run.make("fragments", run.plan.stages["fragments"])

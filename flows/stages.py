@@ -1,6 +1,7 @@
 """A stage: subflows that map its steps over its units, each on the workers that it needs."""
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
@@ -170,11 +171,29 @@ def _complain(work: _Work, outcome: Outcome) -> None:
     if not failed:
         return
     lines = [
-        f"{unit.label}: {outcome.reasons.get(unit.label, 'its worker was lost')} (log: {work.context.log_file(unit)})"
-        for unit in failed
+        f"{_named(several)}: {_why(several[0], outcome)} (log: {work.context.log_file(several[0])})"
+        for several in _by_reason(failed, outcome)
     ]
     rest = len(units) + len(work.part.here) - len(failed)
     raise StageFailed(
         f"{work.dispatch.name}: {len(failed)} of {rest + len(failed)} units failed; {rest} are done and stay. "
         f"Run again to make only what is missing.\n" + "\n".join(lines)
     )
+
+
+def _why(unit: Unit, outcome: Outcome) -> str:
+    return outcome.reasons.get(unit.label, "its worker was lost")
+
+
+def _by_reason(failed: Sequence[Unit], outcome: Outcome) -> list[list[Unit]]:
+    """Units that failed for one reason together, whatever its numbers: a budget is spent in many units at once."""
+    found: dict[str, list[Unit]] = {}
+    for unit in failed:
+        found.setdefault(re.sub(r"\d+", "0", _why(unit, outcome)), []).append(unit)
+    return list(found.values())
+
+
+def _named(units: Sequence[Unit]) -> str:
+    """The first of several units, and how many more there are."""
+    more = len(units) - 1
+    return units[0].label + (f" and {more} more" if more else "")

@@ -21,8 +21,10 @@ from core.concepts.promoted import promoted_features, tokens_of
 from core.concepts.ranking import rank_concept as rank
 from core.concepts.registry import SAEEntry
 from core.concepts.registry_checks import l0_warning
-from core.concepts.sentences import SENTENCES, load, save
-from core.concepts.sentences import read_sentences as read
+from core.concepts.scanned import ScannedSAE
+from core.concepts.sentences import LABELLED, SENTENCES, labelled_sentences, load, save
+from core.concepts.sentences import split_sentences as split
+from core.concepts.taken_over import take_over
 from core.report.concept import collect_scan, write_scan_report
 from core.sae.architectures import SparseAutoencoder
 from core.sae.pretrained import open_pretrained
@@ -34,12 +36,23 @@ from tasks.models import device_of, open_model
 
 
 def read_sentences(work: Work) -> Mapping[str, float]:
-    """Check the labelled sentences, put them into families and splits, and write them."""
-    concept = ConceptConfig.model_validate(work.recipe["concept"] | work.unit.knobs["concept"])
-    found = read(Path(concept.sentences), concept)
+    """Check the labelled sentences, put them into families, and write them."""
+    found = labelled_sentences(Path(work.unit.knobs["sentences"]))
     save(found, work.out / SENTENCES)
     (work.out / "summary.json").write_text(json.dumps({"sentences": found.height}) + "\n", encoding="utf-8")
     return {"sentences": found.height, "families": found["family"].n_unique()}
+
+
+def split_sentences(work: Work) -> Mapping[str, float]:
+    """Say of each sentence whether features are chosen on it or scored."""
+    concept = ConceptConfig.model_validate(work.recipe["concept"] | work.unit.knobs["concept"])
+    found = split(_labelled(work), Path(concept.sentences).name, concept)
+    save(found, work.out / SENTENCES)
+    return {name: found.filter(split=name).height for name in ("selection", "held-out")}
+
+
+def _labelled(work: Work) -> pl.DataFrame:
+    return load(work.input("sentences") / SENTENCES, LABELLED)
 
 
 def _sentences(work: Work) -> pl.DataFrame:
@@ -56,7 +69,7 @@ def capture_fragments(work: Work) -> Mapping[str, float]:
         max_caption_tokens=recipe["max_tokens"],
         token_budget=work.unit.knobs["token_budget"],
     )
-    sentences = _sentences(work)[start:stop]
+    sentences = _labelled(work)[start:stop]
     job = sentence_job(sentences, recipe["language"], config)
     summary = capture_shard(open_model(work), job, work.out, work.progress)
     for drop in summary.drops:
@@ -69,8 +82,8 @@ def encode_sae(work: Work) -> Mapping[str, float]:
     entry, device = work.recipe["entry"], device_of(work)
     shards = shards_of(work.inputs("fragments"), entry["site"])
     table = LayerTable.open(shards, int(entry["layer"]))
-    sae = open_pretrained(Path(work.unit.knobs["folder"]), table.d_model).to(device)
-    rows = fragment_rows(captured_tokens(shards), _sentences(work))
+    folder, imported = Path(work.unit.knobs["folder"]), work.unit.knobs.get("imported")
+    rows = fragment_rows(captured_tokens(shards), _labelled(work))
     fragments, out = Fragments(table, rows), Target(work.out, work.recipe["precision"])
     source = ScanSource(
         key=entry["key"],
@@ -81,10 +94,17 @@ def encode_sae(work: Work) -> Mapping[str, float]:
         model=work.recipe["model"],
         tokenizer=work.recipe["model"],
     )
-    card = encode_fragments(sae, fragments, source, out, work.progress)
-    if warning := l0_warning(SAEEntry(**entry, path=str(work.unit.knobs["folder"])), card.measured_l0):
+
+    def opened() -> SparseAutoencoder:
+        return open_pretrained(folder, table.d_model).to(device)
+
+    if imported is None:
+        card = encode_fragments(opened(), fragments, source, out, work.progress)
+    else:
+        card = take_over(ScannedSAE.open(Path(imported)), opened, fragments, source, out, work.progress)
+    if warning := l0_warning(SAEEntry(**entry, path=str(folder)), card.measured_l0):
         work.logger.warning(warning)
-    write_control(fragments, work.out, work.recipe["seed"])
+    write_control(fragments, work.out)
     return {"features": card.features, "entries": card.entries, "l0": card.measured_l0}
 
 

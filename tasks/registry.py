@@ -27,6 +27,7 @@ CODE: dict[str, str] = {
     **dict.fromkeys(ANALYSES, "tasks.analyse:analyse"),
     "report": "tasks.report:write_report",
     "read_sentences": "tasks.concepts:read_sentences",
+    "split_sentences": "tasks.concepts:split_sentences",
     "capture_fragments": "tasks.concepts:capture_fragments",
     "encode_sae": "tasks.concepts:encode_sae",
     "rank_concept": "tasks.concepts:rank_concept",

@@ -98,10 +98,10 @@ class Spending:
     A question is sent only if what was spent, what is reserved for the questions under way in all processes, and the
     most that the question may take (`most`) are within the budget together. The budget is therefore kept as long as no
     question takes more than its reservation. Where one does (pictures, of which the reservation is a rule of thumb; an
-    endpoint that ignores `max_tokens`), later reservations grow by the largest excess seen. Since a client sends its
-    first question alone, the budget is then exceeded by no more than that question's excess, if further questions are
-    like it. A try that was sent and brought no answer (a time-out, a broken connection, a killed process) counts with
-    its whole reservation, for the endpoint may have charged it.
+    endpoint that ignores `max_tokens`), later reservations grow by the largest excess seen. Since the first question of
+    a run with a budget goes alone, the budget is then exceeded by no more than that question's excess, if further ones
+    take no more beyond their reservation than it did. A try that was sent and brought no answer (a time-out, a broken
+    connection, a killed process) counts with its whole reservation, for the endpoint may have charged it.
     """
 
     def __init__(self, cache: AnswerCache, called: str, profile: ChatProfile, run: str) -> None:
@@ -121,7 +121,7 @@ class Spending:
 
     def claim(self, key: str, question: Question) -> Reply | Claim | None:
         """The answer, if it has come meanwhile; else the right to send the question, or null where it is to be waited:
-        another process asks the same, or what is under way must be settled before the budget is known.
+        another process asks the same, or what is under way must be settled first for the budget to be known.
 
         Raises:
             Spent: the budget does not allow the question.
@@ -133,11 +133,11 @@ class Spending:
             _count_the_lost(connection)
             if connection.execute("select 1 from under_way where key = ?", [key]).fetchone():
                 return None
-            tokens, money = self._reservation(connection, bill)
+            tokens, money, counted = self._reservation(connection, bill)
             over = self._over(connection, tokens, money)
+            if (over or not counted) and self._limited and self._waits(connection):
+                return None
             if over is not None:
-                if self._waits(connection):
-                    return None
                 raise over
             until = time.time() + self._profile.timeout + _GRACE_S
             values = [*self._names, key, tokens, money, self._owner, until]
@@ -185,11 +185,16 @@ class Spending:
         with self._cache.transaction() as connection:
             _count_as_reserved(connection, "id = ?", claim.number)
 
-    def _reservation(self, connection: sqlite3.Connection, bill: Bill) -> tuple[int, float]:
+    def _reservation(self, connection: sqlite3.Connection, bill: Bill) -> tuple[int, float, bool]:
+        """Tokens and money to reserve, and whether a question of the run has been counted yet."""
         columns = "overrun_tokens, overrun_money"
         row = connection.execute(f"select {columns} from spent where run = ? and profile = ?", self._names).fetchone()
         more_tokens, more_money = row or (0, 0.0)
-        return bill.tokens + more_tokens, bill.money(self._profile) + more_money
+        return bill.tokens + more_tokens, bill.money(self._profile) + more_money, row is not None
+
+    @property
+    def _limited(self) -> bool:
+        return self._profile.budget.tokens is not None or self._profile.budget.money is not None
 
     def _over(self, connection: sqlite3.Connection, tokens: int, money: float) -> Spent | None:
         where = "where run = ? and profile = ?"

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
+
 from core.chat.address import Line
 from core.chat.questions import Question, Reply
 from core.errors import BadInput, first_line
@@ -35,6 +37,7 @@ create table if not exists paces (profile text primary key, next_at real not nul
 _WAIT_S = 60.0
 _TRIES = 20
 _AT_ONCE = 500
+_OF_SEVERAL_MACHINES = ("nfs", "lustre", "gpfs", "beegfs", "cifs", "smb", "ceph", "afs", "panfs", "weka", "fuse")
 
 
 def question_key(line: Line, question: Question) -> str:
@@ -99,7 +102,7 @@ class AnswerCache:
 
     def _prepare(self) -> None:
         with _plainly(self.path):
-            _set_journal(self._connection)
+            _set_journal(self._connection, _journal(self.path))
             self._connection.execute("pragma synchronous = normal")
             (version,) = self._connection.execute("pragma user_version").fetchone()
         if version not in (0, _VERSION):
@@ -137,16 +140,25 @@ def look_up(path: Path, keys: Sequence[str]) -> dict[str, Reply]:
         return kept_answers(connection, keys) if made else {}
 
 
-def _set_journal(connection: sqlite3.Connection) -> None:
-    """Readers do not wait for writers. SQLite refuses the change, without waiting, while another process makes it."""
+def _set_journal(connection: sqlite3.Connection, mode: str) -> None:
+    """SQLite refuses the change, without waiting, while another process makes it."""
     for attempt in range(_TRIES):
         try:
-            connection.execute("pragma journal_mode = wal")
+            connection.execute(f"pragma journal_mode = {mode}")
             return
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or attempt + 1 == _TRIES:
                 raise
             time.sleep(0.05)
+
+
+def _journal(path: Path) -> str:
+    """A write-ahead log, with which readers do not wait for writers, shares memory between processes and so serves one
+    machine: on a file system of several it is a rollback journal."""
+    place = path.resolve()
+    mounts = [mount for mount in psutil.disk_partitions(all=True) if place.is_relative_to(mount.mountpoint)]
+    kind = max(mounts, key=lambda mount: len(mount.mountpoint)).fstype if mounts else ""
+    return "delete" if kind.startswith(_OF_SEVERAL_MACHINES) else "wal"
 
 
 @contextmanager

@@ -58,14 +58,23 @@ class Sender:
     def __init__(
         self, line: Line, tries: int = TRIES, timeout: float = 120.0, pause: Callable[[float], None] = time.sleep
     ) -> None:
-        """Connect to nothing yet. `timeout` is in seconds; `pause` waits between the tries of `ask`."""
+        """Connect to nothing yet. `timeout` is in seconds; `pause` waits between the tries of `ask`.
+
+        Raises:
+            BadInput: the proxy that the environment names cannot be used.
+        """
         self.line = line
         self._tries = tries
         self._pause = pause
         self._other_name = False
         unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=32)
         times = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_S))
-        self._client = httpx.Client(timeout=times, limits=unbounded, verify=_certificates())
+        proxied = not line.is_local  # this machine's own address means another machine to a proxy
+        try:
+            self._client = httpx.Client(timeout=times, limits=unbounded, verify=_certificates(), trust_env=proxied)
+        except (ValueError, ImportError) as error:
+            fix = "correct HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
+            raise BadInput(f"{line.words.who}: its proxy cannot be used ({first_line(error)}); {fix}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +113,7 @@ class Sender:
         if status in (408, 409, 425, 429) or status >= 500:
             if "insufficient_quota" in answer.text:
                 raise EndpointWrong(f"{self.line.words.who}: the account's quota is used up (HTTP {status}); top it up")
-            raise TryLater(f"HTTP {status}", _asked_pause(answer.headers.get("retry-after", "")))
+            raise TryLater(f"HTTP {status}", asked_pause(answer.headers.get("retry-after", "")))
         if status == 400 and "max_tokens" in body and "max_completion_tokens" in answer.text:
             self._other_name = True  # hosted models that think take the longest answer by this name alone
             return self.once(body)
@@ -148,7 +157,7 @@ def persistently(line: Line, attempt: Callable[[], T], tries: int, pause: Callab
     raise Unanswered(f"{line.words.who}: no answer in {tries} tries ({reason}); is the server up? try later")
 
 
-def _asked_pause(header: str) -> float | None:
+def asked_pause(header: str) -> float | None:
     """How long the server asks to wait (seconds, or until a date), at most a minute; null where it does not say."""
     try:
         seconds = float(header) if header.isdecimal() else _until(header)

@@ -88,7 +88,7 @@ def finish_scan(rows: pl.DataFrame, num_features: int, source: ScanSource, targe
     return card
 
 
-def write_control(fragments: Fragments, folder: Path, seed: int) -> None:
+def write_control(fragments: Fragments, folder: Path, seed: int = 0) -> None:
     """Write a random dictionary's activations on full sentences beside those of the scanned SAE in `folder`.
 
     It has as many directions (`random_codes`), drawn by seed and the SAE's key, and reads the stream less its mean over

@@ -24,6 +24,8 @@ CONTROL = "control"
 """The folder of a random dictionary's full sentences, beside the SAE's arrays."""
 _FIX = "scan this SAE again"
 _NAMES = ("indptr", "features", "values")
+SCANNED_FILES = (ROWS, *(f"csr_{name}.npy" for name in _NAMES))
+"""The files that say everything of a scanned SAE; those by feature repeat them."""
 
 
 @dataclass(frozen=True, repr=False)

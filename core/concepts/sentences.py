@@ -20,11 +20,11 @@ from core.study.scan import ConceptConfig
 
 SENTENCE, STRENGTH, FAMILY = "sentence", "concept_strength_label", "family"
 """Columns of the user's table; `family` may be left out."""
-SCHEMA = pl.Schema(
-    {"sentence_id": pl.String, "sentence": pl.String, "label": pl.Int8, "family": pl.String, "split": pl.String}
-)
-"""Columns of `sentences.parquet`, in the file's order of rows; the file's further columns follow. `split` is
-`selection` or `held-out`."""
+LABELLED = pl.Schema({"sentence_id": pl.String, "sentence": pl.String, "label": pl.Int8, "family": pl.String})
+"""Columns of `sentences.parquet` before the sentences are split, in the file's order of rows; the file's further
+columns follow."""
+SCHEMA = pl.Schema([*LABELLED.items(), ("split", pl.String())])
+"""The same once they are split: `split` is `selection` or `held-out`."""
 SENTENCES = "sentences.parquet"
 """The file of the table in its artefact."""
 FEWEST = 5
@@ -46,11 +46,32 @@ class _Fault(ValueError):
 def read_sentences(path: Path, concept: ConceptConfig) -> pl.DataFrame:
     """The sentences of a table with ids, families and parts (`SCHEMA`).
 
-    Near-duplicates share a family, and a family is never split. Equal seeds give equal parts.
+    Raises:
+        BadInput: a row cannot be used (`labelled_sentences`), or a part lacks a label (`split_sentences`).
+    """
+    return split_sentences(labelled_sentences(path), path.name, concept)
+
+
+def split_sentences(sentences: pl.DataFrame, name: str, concept: ConceptConfig) -> pl.DataFrame:
+    """The sentences (`LABELLED`) of the table called `name`, with their parts.
+
+    A family is never split. Equal seeds give equal parts.
 
     Raises:
-        BadInput: a column is missing, a row cannot be used, two rows are the same, a label has no sentence, or too few
-            in one of the parts. The message names the first row, counted from 1 without the header.
+        BadInput: a label has too few sentences in one of the parts.
+    """
+    families, labels = sentences["family"].to_list(), sentences["label"].to_list()
+    parts = split_families(families, labels, concept.held_out, concept.seed)
+    _refuse_few(name, labels, families, parts)
+    return sentences.insert_column(len(LABELLED), pl.Series("split", parts, SCHEMA["split"]))
+
+
+def labelled_sentences(path: Path) -> pl.DataFrame:
+    """The sentences of a table with ids and families (`LABELLED`); near-duplicates share a family.
+
+    Raises:
+        BadInput: a column is missing, a row cannot be used, two rows are the same, or a label has no sentence. The
+            message names the first row, counted from 1 without the header.
     """
     types, columns = _readable(path)
     sentences = _checked(path, columns)
@@ -59,9 +80,7 @@ def read_sentences(path: Path, concept: ConceptConfig) -> pl.DataFrame:
     _refuse_missing(path, labels)
     ids = [f"s{number:04d}" for number in range(len(sentences))]
     families = name_families(ids, [one.text for one in sentences], [one.family for one in sentences])
-    parts = split_families(families, labels, concept.held_out, concept.seed)
-    _refuse_few(path, labels, families, parts)
-    fixed = pl.DataFrame([ids, [one.text for one in sentences], labels, families, parts], schema=SCHEMA)
+    fixed = pl.DataFrame([ids, [one.text for one in sentences], labels, families], schema=LABELLED)
     names = [name for name in columns if name not in (SENTENCE, STRENGTH, FAMILY)]
     further = [
         column_series(
@@ -73,11 +92,11 @@ def read_sentences(path: Path, concept: ConceptConfig) -> pl.DataFrame:
 
 
 def save(sentences: pl.DataFrame, path: Path) -> None:
-    """Write the table that `read_sentences` gives."""
+    """Write a table of sentences."""
     sentences.write_parquet(path, compression="zstd", statistics=False)
 
 
-def load(path: Path) -> pl.DataFrame:
+def load(path: Path, schema: pl.Schema = SCHEMA) -> pl.DataFrame:
     """Read what `save` wrote.
 
     Raises:
@@ -87,9 +106,9 @@ def load(path: Path) -> pl.DataFrame:
         table = pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise BadInput(f"{path}: cannot be read; delete it and run the scan again") from error
-    wrong = next((name for name, kind in SCHEMA.items() if table.schema.get(name) != kind), None)
+    wrong = next((name for name, kind in schema.items() if table.schema.get(name) != kind), None)
     if wrong is not None:
-        raise BadInput(f"{path}: no column {wrong!r} of {SCHEMA[wrong]}; delete it and run the scan again")
+        raise BadInput(f"{path}: no column {wrong!r} of {schema[wrong]}; delete it and run the scan again")
     return table
 
 
@@ -170,12 +189,12 @@ def _refuse_missing(path: Path, labels: Sequence[int]) -> None:
         raise BadInput(f"{path.name}: no sentence of {named} {', '.join(missing)}; a scan needs all of 0, 1, 2 and 3")
 
 
-def _refuse_few(path: Path, labels: Sequence[int], families: Sequence[str], parts: Sequence[str]) -> None:
+def _refuse_few(name: str, labels: Sequence[int], families: Sequence[str], parts: Sequence[str]) -> None:
     for label, part, found in _counts(labels, parts):
         if found < FEWEST:
             own = [family for family, one in zip(families, labels) if one == label]
             there = f"label {label} has {len(own)} sentences in {len(set(own))} families, {found} of them in {part!r}"
-            raise BadInput(f"{path.name}: {there}; either part needs {FEWEST}: add sentences of other scenes")
+            raise BadInput(f"{name}: {there}; either part needs {FEWEST}: add sentences of other scenes")
 
 
 def _counts(labels: Sequence[int], parts: Sequence[str]) -> Iterator[tuple[int, str, int]]:

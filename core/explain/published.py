@@ -9,7 +9,7 @@ from uuid import uuid4
 import polars as pl
 
 from core.errors import BadInput
-from core.explain.table_file import Card, Rows, read_card, refuse_other_columns, write_file
+from core.explain.table_file import Card, Rows, checked_card, write_file
 from core.explain.tables import (
     ACTIVATION_EMBEDDINGS,
     ACTIVATION_EXAMPLE_SIMILARITY,
@@ -109,11 +109,8 @@ def scan_table(path: Path, schema: pl.Schema | None = None) -> pl.LazyFrame:
         BadInput: as for `read_table`.
     """
     declared = schema if schema is not None else table_schema(path.name.removesuffix(".parquet"))
-    card = read_card(path)
-    stored = stored_schema(declared, card.int8)
-    refuse_other_columns(path, stored)
     rows = pl.scan_parquet(path, glob=False).select(list(declared))
-    return rows.with_columns(as_float32(stored)) if card.int8 else rows
+    return rows.with_columns(as_float32(declared)) if checked_card(path, declared).int8 else rows
 
 
 def _write_all(staged: Path, folder: Path, tables: Mapping[str, Rows], cards: Mapping[str, Card]) -> None:

@@ -1,7 +1,7 @@
 """One published table as a Parquet file: written block by block, with what it is in the file's metadata."""
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from polars.exceptions import PolarsError
 
 from core.errors import BadInput, first_line
+from core.explain.vector_columns import VECTORS, stored_schema
 
 SCHEMA_VERSION = 1
 """Raised when a published table's columns change."""
@@ -21,7 +22,6 @@ _PREFIX = "saeflow."
 _MOST_ROWS = 1 << 12
 _GROUP_BYTES = 1 << 25
 KEYS = ("feature_id", "sae_id")
-VECTORS = ("embedding", "embeddings")
 _FIX = "publish the catalogue again with this version of saeflow, or import the older tables"
 
 
@@ -67,7 +67,26 @@ def read_card(path: Path) -> Card:
     Raises:
         BadInput: the file is missing, is no Parquet file, or holds a table of another schema version.
     """
-    told = _read(path)[0]
+    return _card(path, _read(path)[0])
+
+
+def checked_card(path: Path, declared: pl.Schema) -> Card:
+    """The same of a table that has the declared columns, its vectors perhaps as bytes; further columns do not matter.
+
+    Raises:
+        BadInput: as for `read_card`, or a column is missing or of another type.
+    """
+    told, found = _read(path)
+    card = _card(path, told)
+    for name, kind in stored_schema(declared, card.int8).items():
+        if name not in found:
+            raise BadInput(f"{path}: column {name!r} is missing; {_FIX}")
+        if found[name] != kind:
+            raise BadInput(f"{path}: column {name!r} is {found[name]}, and should be {kind}; {_FIX}")
+    return card
+
+
+def _card(path: Path, told: Mapping[str, str]) -> Card:
     version = told.get("schema_version")
     if version != str(SCHEMA_VERSION):
         found = f"has schema version {version}" if version else "says no schema version"
@@ -80,20 +99,6 @@ def read_card(path: Path) -> Card:
         told.get("int8") == "true",
         float(recall) if recall else None,
     )
-
-
-def refuse_other_columns(path: Path, declared: pl.Schema) -> None:
-    """Let a table pass whose columns are the declared ones; further ones are passed over.
-
-    Raises:
-        BadInput: a column is missing, or of another type.
-    """
-    found = _read(path)[1]
-    for name, kind in declared.items():
-        if name not in found:
-            raise BadInput(f"{path}: column {name!r} is missing; {_FIX}")
-        if found[name] != kind:
-            raise BadInput(f"{path}: column {name!r} is {found[name]}, and should be {kind}; {_FIX}")
 
 
 def _read(path: Path) -> tuple[dict[str, str], pl.Schema]:

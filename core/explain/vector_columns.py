@@ -7,8 +7,9 @@ import polars as pl
 from jaxtyping import Float, Int8
 
 from core.explain.nested import list_column
-from core.explain.table_file import VECTORS
 
+VECTORS = ("embedding", "embeddings")
+"""Columns of vectors: one per row, or a list of them."""
 _INT8: dict[str, Any] = {"embedding": pl.List(pl.Int8), "embeddings": pl.List(pl.List(pl.Int8))}
 _NESTED = pl.List(pl.List(pl.Float32))
 
@@ -56,12 +57,12 @@ def with_bytes(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(list_column(small, counts, _INT8["embeddings"]).alias("embeddings"))
 
 
-def as_float32(stored: pl.Schema) -> list[pl.Expr]:
+def as_float32(declared: pl.Schema) -> list[pl.Expr]:
     """What turns the byte columns of a scanned table into Float32 of unit length."""
     return [
         pl.col(name).map_batches(_float32, return_dtype=pl.List(pl.Float32) if name == "embedding" else _NESTED)
         for name in VECTORS
-        if name in stored
+        if name in declared
     ]
 
 

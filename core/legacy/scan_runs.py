@@ -38,13 +38,6 @@ class OldRun:
     faults: Mapping[str, str]
     stated: int | None
 
-    def missing(self, layer: int, l0: float, sentences: pl.DataFrame) -> list[str]:
-        """The ids of the sentences that are to be computed for an SAE: all where it has no file."""
-        own = self.files.get((layer, l0))
-        done = own.whole_sentences() if own is not None else {}
-        pairs = zip(sentences["sentence_id"], sentences["sentence"], strict=True)
-        return [name for name, text in pairs if text not in done]
-
 
 def open_old_run(folder: Path) -> OldRun:
     """Look at every file of the folder; activations are not read yet.
@@ -77,21 +70,18 @@ def _stated(path: Path) -> int | None:
         ) from error
 
 
-def import_scan(
-    old: OldScan, since: Sequence[ScannedSAE], sentences: pl.DataFrame, source: ScanSource, target: Target
-) -> ScanCard:
+def import_scan(old: OldScan, sentences: pl.DataFrame, source: ScanSource, target: Target) -> ScanCard:
     """Write what an older file has of these sentences as a scanned SAE, in their order.
 
     Args:
         old: the file; its activations are taken as they are.
-        since: scans of the same SAE over the sentences that the file lacks (`OldRun.missing`).
-        sentences: `sentence_id` and `sentence` of all that the scan is to have.
+        sentences: `sentence_id` and `sentence` of those that are wanted; a sentence of which a fragment is missing is
+            none that the file has.
         source: the SAE as its registry names it.
         target: the folder, and the precision there.
 
     Raises:
-        BadInput: the file is damaged, a sentence is neither in it nor in `since`, the numbers of features differ, or an
-            activation does not fit into float16.
+        BadInput: the file is damaged or has none of the sentences, or an activation does not fit into float16.
         OSError: the disk is full.
     """
     named = source.model_copy(update={"imported_from": old.path.name})
@@ -99,7 +89,9 @@ def import_scan(
     with TemporaryDirectory(dir=target.folder, prefix=".import-") as place:
         part = Target(Path(place), target.values)
         _import(old, dict(zip(sentences["sentence"], sentences["sentence_id"], strict=True)), named, part)
-        return join_scans([ScannedSAE.open(part.folder), *since], sentences["sentence_id"].to_list(), named, target)
+        found = ScannedSAE.open(part.folder)
+        there = set(found.sentences)
+        return join_scans([found], [one for one in sentences["sentence_id"] if one in there], named, target)
 
 
 def _import(old: OldScan, ids: Mapping[str, str], source: ScanSource, target: Target) -> None:

@@ -17,11 +17,13 @@ T = TypeVar("T", bound=BaseModel)
 
 @dataclass(frozen=True)
 class ConfigFiles(Generic[T]):
-    """A sort of file: what it is called in messages, its model (with `name` and `variant`), and its shape in words."""
+    """A sort of file: what messages call it, its model (with `name` and `variant`), its shape in words, and what is said
+    in place of what in the name of a variant."""
 
     word: str
     model: type[T]
     shape: str
+    shorter: tuple[str, str] | None = None
 
     def find(self, name: str, folders: Sequence[Path]) -> Path:
         """The file that `name` means: a path below one of `folders`, with or without `.yaml`.
@@ -56,7 +58,8 @@ class ConfigFiles(Generic[T]):
         before, after = own.model_dump(mode="json"), made.model_dump(mode="json")
         if after["variant"] != before["variant"]:
             return made
-        return made.model_copy(update={"variant": variant_of(before, after)})
+        variant = variant_of(before, after)
+        return made.model_copy(update={"variant": variant.replace(*self.shorter) if self.shorter else variant})
 
     def parse(self, raw: Mapping[str, Any], origin: str) -> T:
         """Validate a mapping; `origin` opens the error message.

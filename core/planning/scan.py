@@ -16,6 +16,7 @@ from core.store.steps import (
     RANK_CONCEPT,
     READ_SENTENCES,
     REPORT_CONCEPT,
+    SPLIT_SENTENCES,
 )
 from core.store.units import Unit
 from core.study.concept_scan import ConceptScan
@@ -27,15 +28,17 @@ _FAST = {"token_budget", "checkpoint_every"}
 
 @dataclass(frozen=True)
 class ScanRoots:
-    """The units that need no other: the sentences, and the model where it has to be converted first."""
+    """The units that need neither model nor SAE: the sentences, which of them are held out, and the model where it has
+    to be converted first."""
 
     sentences: Unit
+    split: Unit
     convert_model: Unit | None
 
     @property
     def units(self) -> tuple[Unit, ...]:
-        """Both, where there are two."""
-        return (self.sentences, self.convert_model) if self.convert_model else (self.sentences,)
+        """All of them, in order."""
+        return (self.sentences, self.split, *([self.convert_model] if self.convert_model else []))
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,12 @@ def scan_roots(scan: ConceptScan, sources: ScanSources) -> ScanRoots:
     """The units that need no other unit's output to be named."""
     package = sources.model.package
     converted = convert_unit(package, sources.model.content) if package is not None else None
-    concept = scan.model_dump(mode="json", include={"language", "held_out", "seed"})
-    words = {"name": scan.name, "description": scan.description, "sentences": str(sources.sentences)}
-    recipe = {"content": sources.sentences_content, "concept": concept}
-    return ScanRoots(READ_SENTENCES.unit("", recipe, knobs={"concept": words}), converted)
+    place = str(sources.sentences)
+    sentences = READ_SENTENCES.unit("", {"content": sources.sentences_content}, knobs={"sentences": place})
+    recipe = {"concept": scan.model_dump(mode="json", include={"held_out", "seed"})}
+    words = {"name": scan.name, "description": scan.description, "sentences": place}
+    inputs = {"sentences": (sentences.artifact,)}
+    return ScanRoots(sentences, SPLIT_SENTENCES.unit("", recipe, inputs, {"concept": words}), converted)
 
 
 def plan_scan(scan: ConceptScan, sources: ScanSources, sentences: int, without: Mapping[str, str]) -> ScanPlan:
@@ -92,12 +97,16 @@ def plan_scan(scan: ConceptScan, sources: ScanSources, sentences: int, without: 
     shards = _fragments(scan, sources, roots, sentences)
     encoded = tuple(_encode(scan, sources, sae, roots, shards) for sae in saes)
     left_out = dict(sorted({**sources.absent, **without}.items()))
-    of_sentences = (roots.sentences.artifact,)
+    of_sentences = (roots.split.artifact,)
     ranked = _rank(scan, of_sentences, shards, encoded)
     output = _output(scan, sources, roots, ranked, saes)
     report = REPORT_CONCEPT.unit(
         "",
-        {"scan": scan.model_dump(mode="json", exclude={"fragments"}), "left_out": left_out, "saes": _declared(saes)},
+        {
+            "scan": scan.model_dump(mode="json", exclude={"fragments", "strict"}),
+            "left_out": left_out,
+            "saes": _declared(saes),
+        },
         {
             "sentences": of_sentences,
             "ranking": (ranked.artifact,),
@@ -147,13 +156,14 @@ def _encode(
         "content": sae.content,
         "model": sources.model.content,
         "precision": scan.precision,
-        "seed": scan.seed,
+        **({"imported": sae.imported.content} if sae.imported else {}),
     }
     inputs = {
         "sentences": (roots.sentences.artifact,),
         "fragments": tuple(unit.artifact for unit in shards[sae.entry.site]),
     }
-    return ENCODE_SAE.unit(sae.entry.key, recipe, inputs, {"folder": str(sae.folder)})
+    knobs = {"folder": str(sae.folder), **({"imported": str(sae.imported.folder)} if sae.imported else {})}
+    return ENCODE_SAE.unit(sae.entry.key, recipe, inputs, knobs)
 
 
 def _declared(saes: tuple[FoundSAE, ...]) -> list[dict[str, Any]]:
@@ -180,7 +190,7 @@ def _output(
 ) -> Unit:
     converted = {"model": (roots.convert_model.artifact,)} if roots.convert_model else {}
     inputs = {
-        "sentences": (roots.sentences.artifact,),
+        "sentences": (roots.split.artifact,),
         "ranking": (ranked.artifact,),
         "scanned": ranked.inputs["scanned"],
         **converted,

@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from core.concepts.card import ScanCard
 from core.concepts.registry import Registry, SAEEntry
 from core.concepts.registry_checks import Reader, check_registry, fingerprint
+from core.concepts.scanned import SCANNED_FILES
+from core.concepts.taken_over import imported_folders
 from core.errors import BadInput
 from core.lm.shape import ModelShape, model_names
 from core.planning import located
@@ -21,12 +24,21 @@ OF_STUDY = "study:"
 
 
 @dataclass(frozen=True)
+class Imported:
+    """What an older scan left of an SAE: where it lies, and what it holds."""
+
+    folder: Path
+    content: str
+
+
+@dataclass(frozen=True)
 class FoundSAE:
-    """An SAE of the registry: what is declared, where it lies, and what it holds."""
+    """An SAE of the registry: what is declared, where it lies, what it holds, and what is imported of it."""
 
     entry: SAEEntry
     folder: Path
     content: str
+    imported: Imported | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,8 @@ def pin_scan(scan: ConceptScan, bases: Sequence[Path], registries: Sequence[Path
     changed = {"sentences": str(find_first(scan.sentences, bases, "sentences"))}
     if not scan.registry.startswith(OF_STUDY):
         changed["registry"] = str(_registry_file(scan.registry, [*bases, *registries]))
+    if scan.imported is not None:
+        changed["imported"] = str(find_first(scan.imported, bases, "imported"))
     if scan.model is not None:
         changed["model"] = pinned_model(scan.model, bases)
     return scan.model_copy(update=changed)
@@ -92,10 +106,23 @@ def _with_saes(scan: ConceptScan, found: ScanSources, memo: HashMemo, shape: Mod
     checked = check_registry(
         _wanted(scan, found.registry, shape), Reader(model_names(found.model.folder), shape), scan.strict
     )
-    saes = tuple(FoundSAE(one.entry, one.folder, fingerprint(one.folder, memo)) for one in checked.usable)
+    imported = imported_folders(Path(scan.imported)) if scan.imported is not None else {}
+    saes = tuple(
+        FoundSAE(one.entry, one.folder, fingerprint(one.folder, memo), _imported(one.entry, imported, memo))
+        for one in checked.usable
+    )
     absent = {one.entry.key: one.reason for one in checked.skipped}
     warnings = tuple(checked.model_warnings(found.registry.model if scan.model is None else scan.model))
     return replace(found, saes=saes, absent=absent, warnings=warnings)
+
+
+def _imported(entry: SAEEntry, imported: Mapping[str, Path], memo: HashMemo) -> Imported | None:
+    folder = imported.get(entry.key)
+    if folder is None:
+        return None
+    if (features := ScanCard.read(folder).features) != entry.width:
+        raise BadInput(f"imported: {folder} has {features} features, {entry.key} {entry.width}; import it again")
+    return Imported(folder, memo.sha256_all([folder / name for name in SCANNED_FILES]))
 
 
 def _wanted(scan: ConceptScan, registry: Registry, shape: ModelShape) -> Registry:

@@ -50,9 +50,10 @@ CHOOSE_SAE = StepSpec("choose_sae", 3, "cpu", ("core.sae.choice",))
 INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.build", "core.features.neighbours"))
 RANK_FEATURES = StepSpec("rank_features", 2, "cpu", ("core.features.layer_view",))
 DESCRIBE_FEATURES = StepSpec("describe_features", 1, "gpu", ("core.features.describe",))
-REPORT = StepSpec("report", 9, "cpu", ("core.report", "core.report.study_figures"))
+REPORT = StepSpec("report", 11, "cpu", ("core.report", "core.report.study_figures"))
 
-READ_SENTENCES = StepSpec("read_sentences", 1, "cpu", ("core.concepts.sentences",), stage="sentences")
+READ_SENTENCES = StepSpec("read_sentences", 2, "cpu", ("core.concepts.sentences",), stage="sentences")
+SPLIT_SENTENCES = StepSpec("split_sentences", 1, "cpu", ("core.concepts.sentences",), stage="sentences")
 CAPTURE_FRAGMENTS = StepSpec(
     "capture_fragments", 1, "gpu", ("core.activations.capture", "core.concepts.capturing"), stage="fragments"
 )
@@ -60,7 +61,7 @@ ENCODE_SAE = StepSpec(
     "encode_sae",
     1,
     "gpu",
-    ("core.concepts.assembled", "core.concepts.encoding", "core.sae.pretrained"),
+    ("core.concepts.assembled", "core.concepts.encoding", "core.concepts.taken_over", "core.sae.pretrained"),
     stage="encode",
 )
 RANK_CONCEPT = StepSpec(
@@ -77,7 +78,7 @@ EXAMINE_FEATURES = StepSpec(
     ("core.concepts.output_score", "core.concepts.promoted", "core.concepts.matched"),
     stage="examine",
 )
-REPORT_CONCEPT = StepSpec("report_concept", 5, "cpu", ("core.report.concept",), stage="report")
+REPORT_CONCEPT = StepSpec("report_concept", 8, "cpu", ("core.report.concept",), stage="report")
 
 COLLECT_EXAMPLES = StepSpec("collect_examples", 1, "cpu", ("core.explain.collected",), stage="examples")
 EXPLAIN_FEATURES = StepSpec(
@@ -107,7 +108,15 @@ PUBLISH_CATALOGUE = StepSpec(
 )
 REPORT_CATALOGUE = StepSpec("report_catalogue", 1, "cpu", ("core.report.catalogue",), stage="report")
 
-SCAN_STEPS = (READ_SENTENCES, CAPTURE_FRAGMENTS, ENCODE_SAE, RANK_CONCEPT, EXAMINE_FEATURES, REPORT_CONCEPT)
+SCAN_STEPS = (
+    READ_SENTENCES,
+    SPLIT_SENTENCES,
+    CAPTURE_FRAGMENTS,
+    ENCODE_SAE,
+    RANK_CONCEPT,
+    EXAMINE_FEATURES,
+    REPORT_CONCEPT,
+)
 """The steps of a concept scan, which converts a package's model as a study does."""
 CATALOGUE_STEPS = (
     COLLECT_EXAMPLES,

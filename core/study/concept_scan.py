@@ -72,6 +72,8 @@ class ConceptScan(ConceptConfig):
     """Layers whose SAEs are scanned."""
     strict: bool = False
     """Whether an SAE that cannot be used ends the scan; else it is left out and named."""
+    imported: str | None = None
+    """What `saeflow concept import` wrote of an older scan: the SAEs there are taken as they are and not run again."""
     precision: Literal["float16", "float32"] = "float16"
     """Precision in which activations are kept."""
     fragments: FragmentConfig = FragmentConfig()

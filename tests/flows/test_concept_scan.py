@@ -164,6 +164,8 @@ def test_a_scan_is_listed_with_its_state_and_verified_by_its_key(scanned: Path) 
     key, ranking = record_file(scanned).stem, folders(scanned, "rank_concept")[0]
     rows = json.loads(saeflow_here(scanned, "concept", "list", "--json").stdout)["tables"]["scans"]
     assert [(row["key"], row["state"]) for row in rows] == [(key, "complete")]
+    told = saeflow_here(scanned, "status").stdout
+    assert "concept scan aggression · study=mini" in told and "aggression+study=mini" in told and key in told
     count = len(record(scanned)["artifacts"])
     assert f"{count} artefacts equal their manifests" in saeflow_here(scanned, "verify", key).stdout
     table = ranking / "ranking.parquet"

@@ -11,10 +11,11 @@ from core.report import text
 from core.report.cards import FeatureCard
 from core.report.columns import columns_of, entry, powers
 from core.report.concept.collected import ScanReport
+from core.report.concept.headings import headed
 from core.report.pictures import Pictures
 
 NEURONPEDIA = "https://www.neuronpedia.org"
-_EXAMPLE = ("label", "max", "full", "strip")
+_EXAMPLE = ("label", "strip", "max", "full")
 
 
 def cards(report: ScanReport) -> tuple[FeatureCard, ...]:
@@ -26,7 +27,7 @@ def cards(report: ScanReport) -> tuple[FeatureCard, ...]:
 def _card(report: ScanReport, row: Mapping[str, Any], neuronpedia: str | None) -> FeatureCard:
     here = (pl.col("sae") == row["sae"]) & (pl.col("feature") == row["feature"])
     shown = report.examples.filter(here).select(_EXAMPLE)
-    columns = columns_of(shown)
+    columns = headed("examples", columns_of(shown))
     rows = tuple(tuple(entry(column, one, Pictures(None)) for column in columns) for one in shown.iter_rows(named=True))
     facts = tuple(_facts(report, row, here, neuronpedia))
     return FeatureCard(f"{row['rank']}. {row['sae']} · feature {row['feature']}", facts, columns, rows)

@@ -9,13 +9,12 @@ from markupsafe import Markup
 
 from core.figures.writers import FigureFile, write_figure
 from core.report import text
-from core.report.columns import TableView, table_view
+from core.report.columns import TableView
 from core.report.concept.cards import cards
 from core.report.concept.collected import ScanReport
 from core.report.concept.figures import figures
+from core.report.concept.headings import view
 from core.report.contents import flat
-from core.report.model import ShownTable
-from core.report.pictures import Pictures
 from core.report.rendering import figure_view, templates
 from core.report.sentences import sentences
 from core.stats.estimate import Estimate
@@ -59,16 +58,16 @@ def write_scan_report(report: ScanReport, out: Path) -> Path:
         "findings": _said(one for one in report.estimates if one.answers or one.described),
         "beside": _said(one for one in report.estimates if not (one.answers or one.described)),
         "figures": dict(zip(drawn, views, strict=True)),
-        "tables": tuple(_view(name, heading, report.tables[name]) for name, heading in _SHOWN),
-        "top": _view("top_features", "The best features", report.top.select(_TOP)),
+        "tables": tuple(view(name, heading, report.tables[name]) for name, heading in _SHOWN),
+        "top": _top(report),
         "cards": cards(report),
-        "output": _view("output_scores", "Promoted features", report.output) if report.output.height else None,
-        "matches": _view("matches", "The same direction in neighbouring layers", report.matches)
+        "output": view("output_scores", "Promoted features", report.output) if report.output.height else None,
+        "matches": view("matches", "The same direction in neighbouring layers", report.matches)
         if report.matches.height
         else None,
-        "saes": _view("saes", "Every SAE", _saes(report)),
+        "saes": view("saes", "Every SAE", _saes(report)),
         "left_out": report.left_out,
-        "dropped": _view("dropped", "Sentences left out", report.dropped) if report.dropped.height else None,
+        "dropped": view("dropped", "Sentences left out", report.dropped) if report.dropped.height else None,
         "settings": flat(dict(report.scan)),
     }
     (out / PAGE).write_text(templates().get_template("concept.html.j2").render(context), encoding="utf-8")
@@ -80,8 +79,16 @@ def _said(estimates: Iterable[Estimate]) -> tuple[Markup, ...]:
     return tuple(text.mixed(line) for line in sentences(estimates))
 
 
-def _view(name: str, heading: str, table: pl.DataFrame) -> TableView:
-    return table_view(ShownTable(name, heading, table), Pictures(None))
+def _top(report: ScanReport) -> TableView:
+    return view("top_features", "The best features", report.top.select(_TOP))
+
+
+def _top_rows(report: ScanReport) -> Iterator[str]:
+    """The same table in Markdown."""
+    yield "| " + " | ".join(column.heading for column in _top(report).columns) + " |"
+    yield "|" + "---|" * len(_TOP)
+    for row in report.top.select(_TOP).iter_rows():
+        yield "| " + " | ".join(text.number(value) if isinstance(value, float) else str(value) for value in row) + " |"
 
 
 def _facts(report: ScanReport) -> Iterator[tuple[str, str]]:
@@ -124,10 +131,7 @@ def _markdown(report: ScanReport, drawn: Mapping[str, FigureFile]) -> Iterator[s
     for name, figure in drawn.items():
         yield f"\n![{figure.alt}](figures/{name}.png)\n\n{figure.caption}"
     yield "\n## The best features\n"
-    yield "| " + " | ".join(_TOP) + " |"
-    yield "|" + "---|" * len(_TOP)
-    for row in report.top.select(_TOP).iter_rows():
-        yield "| " + " | ".join(text.number(value) if isinstance(value, float) else str(value) for value in row) + " |"
+    yield from _top_rows(report)
     if report.left_out:
         yield "\n## SAEs left out\n"
         yield from (f"- {key}: {why}" for key, why in report.left_out.items())

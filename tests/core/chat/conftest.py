@@ -15,10 +15,8 @@ Client = Callable[..., ChatClient]
 
 
 @pytest.fixture(autouse=True)
-def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy, and short pauses between tries."""
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short pauses between tries."""
     monkeypatch.setattr(sending, "FIRST_PAUSE_S", 0.01)
 
 

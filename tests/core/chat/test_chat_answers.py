@@ -25,8 +25,8 @@ PAGE = "<!DOCTYPE html><html><body>Sign in</body></html>"
     [
         (chat(None, refusal="I cannot say."), "the model refuses: I cannot say."),
         (chat("half", "content_filter"), "the endpoint's content filter stopped the answer"),
-        (chat("", "length"), r"its tokens were used up before any text came \(max_tokens\)"),
-        (chat(None, "length"), r"its tokens were used up before any text came \(max_tokens\)"),
+        (chat("", "length"), "its tokens were used up before any text came (max_tokens)"),
+        (chat(None, "length"), "its tokens were used up before any text came (max_tokens)"),
         (chat("  \n"), "the answer is empty"),
     ],
 )
@@ -39,8 +39,7 @@ def test_what_the_model_leaves_unsaid_is_a_failure_that_was_paid_for_and_is_kept
     assert len(fake.questions) == 3
     assert {reply.text for reply in replies} == {None} and {reply.prompt_tokens for reply in replies} == {7}
     assert [reply.money for reply in replies] == [7, 7, 7, 0, 0, 0]
-    with pytest.raises(AssertionError, match=failure):
-        raise AssertionError(replies[-1].failure)
+    assert {reply.failure for reply in replies} == {failure}
 
 
 def test_an_answer_that_was_cut_is_an_answer() -> None:

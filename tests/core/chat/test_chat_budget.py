@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.chat.budget import Bill, Spending, most
+from core.chat.answers import Answer
+from core.chat.budget import Bill, Claim, Spending, most
 from core.chat.cache import AnswerCache
-from core.chat.questions import Picture, Question
+from core.chat.questions import Picture, Question, Reply
 from core.errors import BadInput
 from core.study.catalogue import Budget, ChatProfile
 from tests.chat_server import Scripted, fake_endpoint
@@ -100,6 +101,22 @@ def test_an_endpoint_that_takes_more_than_reserved_goes_over_by_one_question(cli
         with pytest.raises(BadInput, match=r" 2500 used by this run, and the next question may take 50[01]; 5 of 30"):
             client(fake.url, budget={"tokens": 2999}, concurrency=8).ask(questions(30))
     assert spent(tmp_path / "answers.sqlite")["run", "parrot"][0] == 2500
+
+
+def test_until_the_first_question_of_a_run_is_counted_no_other_is_sent(tmp_path: Path) -> None:
+    cache = tmp_path / "answers.sqlite"
+    limited = ChatProfile(url="http://h/v1", model="m", budget=Budget(tokens=10_000))
+    free = limited.model_copy(update={"budget": Budget()})
+    one, two, three = questions(3)
+    with AnswerCache.opened(cache) as opened, Spending(opened, "parrot", limited, "run") as spending:
+        first = spending.claim("one", one)
+        assert isinstance(first, Claim) and spending.claim("two", two) is None
+        with Spending(opened, "other", free, "run") as other:
+            assert other.claim("3", three) and other.claim("4", three), "a profile without a budget does not wait"
+        spending.settle(first, Answer("answer", "yes", "", 5, 5))
+        assert spending.claim("two", two) and spending.claim("three", three)
+        kept = spending.claim("one", one)
+    assert isinstance(kept, Reply) and (kept.text, kept.cached) == ("yes", True)
 
 
 def test_an_answer_without_counts_takes_what_was_reserved(client: Client, tmp_path: Path) -> None:

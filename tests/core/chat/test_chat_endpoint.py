@@ -5,6 +5,8 @@ import logging
 import socket
 import threading
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from core.chat import endpoint
 from core.chat.questions import Picture, Question
+from core.chat.sending import asked_pause
 from core.errors import BadInput
 from core.progress import Stopped
 from tests.chat_server import Scripted, fake_endpoint, question_text
@@ -254,3 +257,26 @@ def test_the_time_that_asking_takes_is_that_of_the_endpoint(client: Client) -> N
         began = time.monotonic()
         client(fake.url, concurrency=10).ask(questions(51))
     assert time.monotonic() - began < 3, "51 questions of 0.1 s, the first alone and then ten at once: 0.6 s"
+
+
+def test_endpoints_of_this_machine_are_asked_past_the_proxy(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "ftp://127.0.0.1:9")
+    with fake_endpoint(parrot) as fake:
+        assert client(fake.url).ask(questions(1))[0].text == "a/parrot: question 0"
+    with pytest.raises(
+        BadInput, match=r"profile parrot \(models\.example\): its proxy cannot be used .*; correct HTTP_"
+    ):
+        client("http://models.example/v1").ask(questions(1))
+
+
+@pytest.mark.parametrize(("header", "pause"), [("3", 3), ("9999", 60), ("-1", None), ("", None), ("soon", None)])
+def test_what_retry_after_asks_for_is_waited_up_to_a_minute(header: str, pause: float | None) -> None:
+    assert asked_pause(header) == pause
+
+
+def test_retry_after_may_be_a_date() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+    assert 17 < (asked_pause(soon) or 0) <= 20
+    assert asked_pause("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert asked_pause("Wed, 99 Oct 2015") is None

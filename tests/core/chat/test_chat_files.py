@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -40,6 +41,21 @@ def test_a_dry_run_counts_what_is_missing_and_writes_nothing(client: Client, tmp
     assert after.tokens == short + long + 120
     with pytest.raises(BadInput, match="url: write http://host:port/v1"):
         estimate(asked, ChatProfile(url="host", model="m"), path)
+
+
+def test_on_a_file_system_of_several_machines_no_memory_is_shared(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, mode in (("ext4", "wal"), ("nfs4", "delete"), ("fuse.sshfs", "delete"), ("ext4", "wal")):
+        mounts = [
+            SimpleNamespace(mountpoint="/", fstype="ext4"),
+            SimpleNamespace(mountpoint=str(tmp_path), fstype=kind),
+        ]
+        monkeypatch.setattr("psutil.disk_partitions", lambda all, mounts=mounts: mounts)
+        with fake() as server:
+            assert [reply.text for reply in client(server.url).ask(questions(5))] == ["yes"] * 5
+        with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as opened:
+            assert opened.execute("pragma journal_mode").fetchone() == (mode,)
 
 
 def test_a_damaged_file_is_named_with_the_fix(client: Client, tmp_path: Path) -> None:

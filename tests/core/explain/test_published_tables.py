@@ -105,6 +105,15 @@ def test_a_feature_is_read_without_the_others(tmp_path: Path, catalogue: tuple[P
     assert pq.read_metadata(tmp_path / "activation_examples.parquet").num_row_groups == len(parts)
 
 
+def test_blocks_may_have_names_of_their_own(tmp_path: Path) -> None:
+    scores = tables()["scores"]
+    names = ("one/layer_0", "two/layer_1", "one/layer_0")
+    blocks = [scores.with_columns(pl.lit(name).cast(pl.Categorical).alias("sae_id")) for name in names]
+    write_tables(tmp_path / "new", {"scores": iter(blocks), "features": iter(())})
+    assert read_table(tmp_path / "new" / "scores.parquet").equals(pl.concat(blocks))
+    assert read_table(tmp_path / "new" / "features.parquet").height == 0
+
+
 def _damaged(folder: Path, name: str) -> Path:
     path = folder / "features.parquet"
     frame = tables()["features"]

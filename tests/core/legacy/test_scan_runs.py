@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from core.concepts.card import ScanSource
-from core.concepts.encoding import Fragments, Target, encode_fragments
+from core.concepts.encoding import Target
 from core.concepts.scanned import ScannedSAE
+from core.concepts.taken_over import imported_folders, take_over
 from core.errors import BadInput
 from core.legacy.scan_files import OldScan
 from core.legacy.scan_runs import export_scans, import_scan, open_old_run
@@ -44,7 +45,7 @@ def test_an_old_file_is_imported_as_it_is(captured: Captured, tmp_path: Path, mo
     dense = dense_of(captured, jump_relu())
     path = write_old(tmp_path / "old", 9, old_members(captured, dense))
     target = Target(tmp_path / "sae", "float32")
-    card = import_scan(OldScan.open(path), (), captured.sentences, SOURCE, target)
+    card = import_scan(OldScan.open(path), captured.sentences, SOURCE, target)
     assert (card.imported_from, card.features, card.declared_l0) == (path.name, F, 9)
     assert not [one for one in target.folder.iterdir() if one.is_dir()]
     scan(captured, jump_relu(), tmp_path / "ours")
@@ -63,7 +64,7 @@ def test_words_are_known_in_old_fragments_of_parts_of_characters(tiny_text_gemma
             texts[place] = texts[place][:-1] + "\ufffd"
     assert sum("\ufffd" in text for text in texts) == 3
     path = write_old(tmp_path / "old", 9, members | {"fragments": np.array(texts)})
-    import_scan(OldScan.open(path), (), captured.sentences, SOURCE, Target(tmp_path / "sae"))
+    import_scan(OldScan.open(path), captured.sentences, SOURCE, Target(tmp_path / "sae"))
     theirs = ScannedSAE.open(tmp_path / "sae").rows
     columns = ["sentence_id", "token_index", "word", "ends_word", "is_full"]
     assert theirs.select(columns).equals(captured.fragments.rows.select(columns))
@@ -87,7 +88,7 @@ def test_old_files_go_round(captured: Captured, tmp_path: Path) -> None:
     assert run.stated == 2 and not run.faults
     for scanned, old in zip(scans, (run.files[1, 9.0], run.files[1, 20.5]), strict=True):
         back = Target(tmp_path / f"back{old.l0:g}", "float32")
-        import_scan(old, (), captured.sentences, scanned.card, back)
+        import_scan(old, captured.sentences, scanned.card, back)
         for name in ("csr_indptr", "csr_features", "csr_values", "csc_rows"):
             assert (back.folder / f"{name}.npy").read_bytes() == (scanned.folder / f"{name}.npy").read_bytes()
 
@@ -113,56 +114,53 @@ def test_a_half_finished_run_is_continued_and_what_is_done_is_never_encoded(capt
     assert run.stated == 2 and set(run.files) == {(1, 9.0), (1, 20.0)}
     assert list(run.faults) == [cut.name] and "damaged or cut short" in run.faults[cut.name]
 
-    encoded: dict[int, list[str]] = {}
-    for l0, sae in saes.items():
-        missing = run.missing(1, l0, captured.sentences)
+    for l0, old_file in ((9, run.files[1, 9.0]), (20, run.files[1, 20.0])):
         source = SOURCE.model_copy(update={"key": f"l0_{l0}", "declared_l0": l0})
-        since = []
-        if missing:
-            encoded[l0] = missing
-            part = _only(captured, missing)
-            encode_fragments(sae, part, source, Target(tmp_path / f"since{l0}", "float32"))
-            since.append(ScannedSAE.open(tmp_path / f"since{l0}"))
-        if (own := run.files.get((1, l0))) is not None:
-            import_scan(own, since, captured.sentences, source, Target(tmp_path / f"whole{l0}", "float32"))
-    assert encoded == {20: ["s0002", "s0004"], 30: names, 40: names}
+        import_scan(old_file, captured.sentences, source, Target(tmp_path / f"l0_{l0}", "float32"))
+    folders = imported_folders(tmp_path)
+    assert set(folders) == {"l0_9", "l0_20"}
+    assert ScannedSAE.open(folders["l0_20"]).sentences == names[:2] + names[3:4]
 
-    scan(captured, saes[20], tmp_path / "straight")
-    straight, continued = ScannedSAE.open(tmp_path / "straight"), ScannedSAE.open(tmp_path / "whole20")
-    assert continued.sentences == straight.sentences == names
-    np.testing.assert_allclose(continued.maxima().toarray(), straight.maxima().toarray(), rtol=1e-5)
-    np.testing.assert_allclose(continued.full_sentences().toarray(), straight.full_sentences().toarray(), rtol=1e-5)
-    with pytest.raises(BadInput, match="sentence s0002 is in none of its parts; scan it"):
-        import_scan(run.files[1, 20.0], (), captured.sentences, SOURCE, Target(tmp_path / "lacking"))
+    def never() -> SparseAutoencoder:
+        raise AssertionError("what is done is encoded")
+
+    for l0, opened in ((9, never), (20, lambda: saes[20])):
+        imported, source = ScannedSAE.open(folders[f"l0_{l0}"]), SOURCE.model_copy(update={"declared_l0": l0})
+        card = take_over(imported, opened, captured.fragments, source, Target(tmp_path / f"whole{l0}", "float32"))
+        assert card.imported_from == f"layer_1_l0_{l0}_activations.npz"
+        scan(captured, saes[l0], tmp_path / f"straight{l0}")
+        straight, continued = ScannedSAE.open(tmp_path / f"straight{l0}"), ScannedSAE.open(tmp_path / f"whole{l0}")
+        assert continued.sentences == straight.sentences == names
+        np.testing.assert_allclose(continued.maxima().toarray(), straight.maxima().toarray(), rtol=1e-5)
+        np.testing.assert_allclose(continued.full_sentences().toarray(), straight.full_sentences().toarray(), rtol=1e-5)
 
 
-def _only(captured: Captured, names: list[str]) -> Fragments:
-    """The fragments of some sentences, as captured by themselves."""
-    rows = captured.fragments.rows.with_row_index("row").filter(pl.col("sentence_id").is_in(names))
-    chosen = rows["row"].to_numpy()
+def test_an_older_scan_of_other_tokens_is_not_taken_over(captured: Captured, tmp_path: Path) -> None:
+    members = old_members(captured, dense_of(captured, jump_relu()))
+    joined = np.delete(np.arange(len(members["fragments"])), 1)  # its first two tokens as one
+    part = {name: value[joined] if np.ndim(value) else value for name, value in members.items()}
+    first = part["sentence_indices"] == 0
+    part["token_positions"] = np.where(first, np.cumsum(first) - 1, part["token_positions"])
+    old = OldScan.open(write_old(tmp_path / "old", 9, part))
+    import_scan(old, captured.sentences, SOURCE, Target(tmp_path / "sae", "float32"))
+    with pytest.raises(BadInput, match="has other tokens than this model's"):
+        take_over(ScannedSAE.open(tmp_path / "sae"), jump_relu, captured.fragments, SOURCE, Target(tmp_path / "out"))
 
-    class Part:
-        def __len__(self) -> int:
-            return len(chosen)
 
-        def block(self, start: int, stop: int) -> object:
-            return captured.fragments.stream.read(chosen[start:stop])
-
-        def read(self, places: np.ndarray) -> object:
-            return captured.fragments.stream.read(chosen[places])
-
-    return Fragments(Part(), rows.drop("row"))
+def test_a_folder_of_no_imported_sae_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="holds no imported SAE; name what `saeflow concept import` wrote"):
+        imported_folders(tmp_path)
 
 
 def test_a_sentence_of_which_fragments_are_missing_is_not_done(captured: Captured, tmp_path: Path) -> None:
     members = old_members(captured, dense_of(captured, jump_relu()))
     first = np.flatnonzero(members["sentence_indices"] == 0)
-    for left_out in (first[-1], first[2]):
+    for number, left_out in enumerate((first[-1], first[2])):
         kept = np.delete(np.arange(len(members["fragments"])), left_out)
         part = {name: value[kept] if np.ndim(value) else value for name, value in members.items()}
-        write_old(tmp_path, 9, part)
-        assert open_old_run(tmp_path).missing(1, 9, captured.sentences) == ["s0000"]
-    assert open_old_run(tmp_path).missing(2, 9, captured.sentences) == captured.sentences["sentence_id"].to_list()
+        old = OldScan.open(write_old(tmp_path, 9, part))
+        import_scan(old, captured.sentences, SOURCE, Target(tmp_path / f"sae{number}"))
+        assert ScannedSAE.open(tmp_path / f"sae{number}").sentences == captured.sentences["sentence_id"].to_list()[1:]
 
 
 def test_damaged_old_files_are_told_in_one_line(captured: Captured, tmp_path: Path) -> None:
@@ -191,7 +189,7 @@ def test_damaged_old_files_are_told_in_one_line(captured: Captured, tmp_path: Pa
     assert "is not named like" in told(changed().rename(tmp_path / "layer_x.npz"))
     with pytest.raises(BadInput, match="holds none of the sentences"):
         other = captured.sentences.with_columns(pl.col("sentence") + "?")
-        import_scan(OldScan.open(changed()), (), other, SOURCE, Target(tmp_path / "sae"))
+        import_scan(OldScan.open(changed()), other, SOURCE, Target(tmp_path / "sae"))
 
 
 def test_what_is_no_old_run_is_refused(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def test_where_files_lie_and_how_fast_they_are_read_decides_nothing() -> None:
         ({"ranking": {"top": 7}}, ["sentences", "fragments", "encode"]),
         ({"output": {"features": 1}}, ["sentences", "fragments", "encode", "rank"]),
         ({"precision": "float32"}, ["sentences", "fragments"]),
-        ({"held_out": 0.4}, []),
+        ({"held_out": 0.4}, ["fragments", "encode"]),
+        ({"seed": 1}, ["fragments", "encode"]),
         ({"description": "Kindness is kind."}, ["sentences", "fragments", "encode", "rank", "examine"]),
         ({"compute_dtype": "bfloat16"}, ["sentences"]),
     ],
@@ -101,6 +102,19 @@ def test_a_scan_is_called_after_what_it_sets(tmp_path: Path) -> None:
     other = CONCEPT_FILES.load(path, ["registry=/saes/mine.yaml", "ranking.top=5"])
     assert other.title == "kindness · registry=mine.yaml, ranking.top=5"
     assert other.folder.startswith("concept-kindness+registry=mine.yaml")
+    of_study = CONCEPT_FILES.load(path, ["registry=study:demo"])
+    assert (of_study.title, of_study.folder) == ("kindness · study=demo", "concept-kindness+study=demo")
+
+
+def test_whether_a_scan_stops_at_a_bad_sae_is_no_part_of_its_name_or_its_results(tmp_path: Path) -> None:
+    path = tmp_path / "kindness.yaml"
+    path.write_text("name: kindness\ndescription: Kindness.\nsentences: kindness.csv\n", encoding="utf-8")
+    lenient, strict = (
+        CONCEPT_FILES.load(path, ["registry=study:demo"]),
+        CONCEPT_FILES.load(path, ["registry=study:demo", "strict=true"]),
+    )
+    assert strict.strict and strict.title == lenient.title
+    assert plan(strict).key == plan(lenient).key
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,8 @@ def test_a_checkpoint_of_a_trained_decoder_is_not_continued(tmp_path: Path) -> N
 
 
 def test_its_files_say_that_it_is_frozen_and_load_as_any_other(rows: Rows, tmp_path: Path) -> None:
-    sae = train(rows, frozen(CONFIG), tmp_path / "checkpoint").sae
+    run = Run.prepare(rows, frozen(CONFIG))
+    sae = run.export(run.start())
     save_sae(sae, tmp_path / "sae", Origin("model", 3, frozen_decoder=True))
     save_sae(sae, tmp_path / "other", Origin("model", 3))
     assert '"frozen_decoder": true' in (tmp_path / "sae" / "cfg.json").read_text("utf-8")

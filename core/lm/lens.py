@@ -1,0 +1,101 @@
+"""The logit lens: what the model would say if a layer's residual stream were its last one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from core.errors import BadInput
+from core.lm.agreement import logits_of
+from core.lm.loaded import LoadedModel
+from core.lm.outcomes import LOGIT_BYTES
+
+
+@dataclass(frozen=True)
+class LensReading:
+    """What the lens reads in n rows of a layer.
+
+    `top_ids` and `top_log_p` are the k likeliest tokens, the first the likeliest; `entropy` is of the whole
+    distribution, in nats; `kl` is KL(final ‖ lens), in nats, null where no final rows were given; `ranks` are those of
+    the tokens that were asked for, 1 the likeliest.
+    """
+
+    top_ids: Int[Tensor, "n k"]
+    top_log_p: Float[Tensor, "n k"]
+    entropy: Float[Tensor, " n"]
+    kl: Float[Tensor, " n"] | None
+    ranks: Int[Tensor, "n w"]
+
+
+def lens_logits(loaded: LoadedModel, stream: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+    """Logits of rows of the residual stream: final norm, vocabulary head, and what the model scales and soft-caps
+    (nostalgebraist 2020, "interpreting GPT: the logit lens").
+
+    Raises:
+        BadInput: the rows have another width than the stream, or the model makes its logits in another way.
+    """
+    if stream.shape[-1] != loaded.shape.d_model:
+        raise BadInput(f"logit lens: rows of {stream.shape[-1]} numbers; the stream has {loaded.shape.d_model}")
+    with torch.no_grad():
+        return logits_of(loaded, loaded.final_norm(stream.to(loaded.device, loaded.dtype)))
+
+
+@torch.no_grad()
+def read_lens(
+    loaded: LoadedModel,
+    stream: Float[Tensor, "n D"],
+    final: Float[Tensor, "n D"] | None = None,
+    *,
+    k: int = 10,
+    tokens: Sequence[int] = (),
+) -> LensReading:
+    """What the lens reads in rows of a layer's stream; through an SAE, give its reconstruction of them.
+
+    Args:
+        loaded: the model.
+        stream: rows of one layer, as they leave its block.
+        final: the same rows as they leave the last block: what `kl` is measured against.
+        k: likeliest tokens that are kept.
+        tokens: token ids whose ranks are read.
+
+    Raises:
+        BadInput: `final` has other rows, a token is none of the model's, or the rows do not fit the model.
+    """
+    if final is not None and final.shape != stream.shape:
+        raise BadInput(f"logit lens: final rows {list(final.shape)} beside rows {list(stream.shape)}")
+    size = loaded.unembedding.shape[0]
+    if wrong := [token for token in tokens if not 0 <= token < size]:
+        raise BadInput(f"logit lens: token {wrong[0]} is none of the model's {size:,}")
+    asked = torch.tensor(list(tokens), dtype=torch.long, device=loaded.device)
+    parts = [
+        _read(loaded, stream[rows], None if final is None else final[rows], k, asked)
+        for rows in _portions(len(stream), size)
+    ]
+    joined = [torch.cat(column) if column[0] is not None else None for column in zip(*parts)]
+    return LensReading(*joined)  # type: ignore[arg-type]
+
+
+def _portions(rows: int, vocabulary: int) -> Iterator[slice]:
+    """Parts of the rows whose logits fit into memory; one empty part where there are no rows."""
+    size = max(1, LOGIT_BYTES // (4 * vocabulary))
+    for start in range(0, max(rows, 1), size):
+        yield slice(start, start + size)
+
+
+def _read(
+    loaded: LoadedModel, stream: Tensor, final: Tensor | None, k: int, asked: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]:
+    log_p = lens_logits(loaded, stream).float().log_softmax(dim=-1)
+    top = log_p.topk(min(k, log_p.shape[-1]), dim=-1)
+    entropy = -(log_p.exp() * log_p.nan_to_num(neginf=0.0)).sum(dim=-1)
+    above = [
+        (log_p > log_p[:, token, None]).sum(dim=-1) for token in asked
+    ]  # all at once would take w times the memory
+    ranks = torch.stack(above, dim=1) + 1 if above else asked.expand(len(stream), 0)
+    kl = None
+    if final is not None:
+        reference = lens_logits(loaded, final).float().log_softmax(dim=-1)
+        kl = torch.nn.functional.kl_div(log_p, reference, reduction="none", log_target=True).sum(dim=-1)
+    return top.indices, top.values, entropy, kl, ranks
