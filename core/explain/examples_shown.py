@@ -94,10 +94,14 @@ class Shower:
         plain_one = self._untouched(example.image)
         if plain_one is None:
             return ()
-        first = ("Its picture: ", plain_one, "\n")
-        image = self._open(example.image) if with_cells and example.map_cells else None
-        drawn = None if image is None or not example.map_cells else with_map(image, example.map_cells)
-        return first if drawn is None else (*first, "The picture with its map: ", Picture(_png(drawn)), "\n")
+        if not with_cells or example.map_cells is None:
+            return ("Its picture: ", plain_one, "\n")
+        if not any(cell > 0 for cell in example.map_cells):
+            return ("Its picture, in which the feature does not fire: ", plain_one, "\n")
+        image = self._open(example.image)
+        drawn = None if image is None else with_map(image, example.map_cells)
+        second = () if drawn is None else ("The picture with its map: ", Picture(_png(drawn)), "\n")
+        return ("Its picture: ", plain_one, "\n", *second)
 
     def numbered(self, example: Example, number: int | str, text: str | None = None) -> tuple[str | Picture, ...]:
         """An example under its number, with what goes with it."""

@@ -18,6 +18,8 @@ UNEQUAL = 0.5
 fire it alike, none is there to be predicted."""
 PER_ATTRIBUTE = 10
 """Pairs per feature, attribute and language, at most."""
+_NEXT = 4
+"""With how many samples each is paired: there are at most that many times as many pairs."""
 APART = pl.Schema({"attribute": pl.String, "sample_id": pl.String, "other_id": pl.String})
 TWINS = pl.Schema(
     {
@@ -43,24 +45,42 @@ class Pair(NamedTuple):
 
 
 def one_apart(samples: pl.DataFrame, concept: Concept | None) -> pl.DataFrame:
-    """Every pair of samples that differ in one attribute and agree in all others: `APART`.
+    """Pairs of samples that differ in one attribute and agree in all others, of which there must be one: `APART`.
 
-    The concept's columns are one attribute. A column that differs in every declared pair of twins and is none of the
-    concept's says which of them is which, and is no attribute.
+    Declared twins, and of samples that agree in all other attributes each with the next four by id: where many agree,
+    not every pair is there. The concept's columns are one attribute. A column that differs in every declared pair of
+    twins and is none of the concept's says which of them is which, and is no attribute.
     """
     groups = _groups(samples, concept)
     columns = [name for names in groups.values() for name in names]
-    known = samples.select("sample_id", *(pl.col(name).cast(pl.String).fill_null("") for name in columns))
-    known = known.sort("sample_id")
+    twin = pl.col("twin_id") if "twin_id" in samples.columns else pl.lit(None, pl.String).alias("twin_id")
+    known = samples.select("sample_id", twin, *(pl.col(name).cast(pl.String).fill_null("") for name in columns))
     found = [APART.to_frame()]
     for attribute, names in groups.items():
-        rest = [name for name in columns if name not in names]
-        one, other = known.rename({"sample_id": "other_id"}), known
-        keyed = other.join(one, on=rest, how="inner", suffix="_other") if rest else other.join(one, how="cross")
-        differs = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_other") for name in names)
-        ordered = keyed.filter(differs & (pl.col("sample_id") < pl.col("other_id"))).sort("sample_id", "other_id")
-        found.append(ordered.select(pl.lit(attribute).alias("attribute"), "sample_id", "other_id"))
+        if rest := [name for name in columns if name not in names]:
+            beside = pl.concat(_beside(known, rest))
+            same = pl.all_horizontal(pl.col(name) == pl.col(f"{name}_other") for name in rest)
+            differs = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_other") for name in names)
+            ids = pl.concat_list("sample_id", "sample_id_other").list.sort()
+            pairs = beside.filter(same & differs).select(sample_id=ids.list.first(), other_id=ids.list.last())
+            found.append(
+                pairs.unique().sort("sample_id", "other_id").select(pl.lit(attribute).alias("attribute"), pl.all())
+            )
     return pl.concat(found)
+
+
+def _beside(known: pl.DataFrame, rest: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Samples side by side: declared twins, and those that follow each other where the rest is in order."""
+    other = known.rename({name: f"{name}_other" for name in known.columns})
+    yield (
+        known.join(other, left_on="twin_id", right_on="sample_id_other", how="inner")
+        .with_columns(pl.col("twin_id").alias("sample_id_other"))
+        .select(*known.columns, *other.columns)
+    )
+    ordered = known.sort(*rest, "sample_id")
+    for step in range(1, min(_NEXT, known.height - 1) + 1):
+        later = ordered.slice(step).rename({name: f"{name}_other" for name in known.columns})
+        yield pl.concat([ordered.head(known.height - step), later], how="horizontal")
 
 
 def twins(

@@ -112,3 +112,21 @@ def test_a_judge_that_learns_places_is_at_chance(world: Planted, kind: str) -> N
     )
     chance = 0.0 if kind == "simulation" else 0.5
     assert scores.height and abs(np.nanmean(scores["value"].to_numpy().astype(float)) - chance) < 0.1
+
+
+@pytest.mark.parametrize("kind", ["detection", "fuzz"])
+def test_a_judge_that_learns_the_order_of_questions_is_at_chance(world: Planted, kind: str) -> None:
+    """Yes to the first half of the questions about an explanation, no to the second."""
+
+    class FakeOrder(FakeRuleJudge):
+        def ask(self, questions, progress=None):  # type: ignore[no-untyped-def]
+            counts = [text_of(one).rpartition("for each of the ")[2].split(" ")[0] for one in questions]
+            first = [str(int(2 * place < len(counts))) for place in range(len(counts))]
+            return [Reply(f"[{', '.join([one] * int(count))}]") for one, count in zip(first, counts, strict=True)]
+
+    values = []
+    for feature in world.features:
+        said = explanations([feature], ["nothing"], "none")
+        scores = score(said, world.windows, Judging(FakeOrder()), replace(world.about, draws=5), scorer(kind))
+        values += whole(scores)["value"].to_list()
+    assert abs(np.nanmean(np.array(values, dtype=float)) - 0.5) < 0.1

@@ -76,7 +76,7 @@ def _row(
         "sae_id": about.sae_id,
         "explainer": explainer.name,
         "explanation_method": method(explainer),
-        "llm_explainer": asked.name if asked is not None else "",
+        "llm_explainer": asked.name if asked is not None else explainer.name,
         "language": language,
         **said._asdict(),
     }

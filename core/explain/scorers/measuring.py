@@ -16,6 +16,8 @@ from core.stats.intervals import Interval, bootstrap_auroc, bootstrap_mean
 Numbers = Float[np.ndarray, " n"]
 Units = Int[np.ndarray, " n"]
 Measure = Callable[[Numbers, Numbers, Units, int, int], Interval]
+_FEW = 50
+"""Resamples where no interval is asked for: the measures need some."""
 _NONE = Interval(math.nan, math.nan, math.nan)
 
 
@@ -43,7 +45,8 @@ def measured(judged: pl.DataFrame, measure: Measure, draws: int, seed: int) -> I
     """One score per explanation, kind of example and language: columns of `SCORES`.
 
     `n` examples were judged. Examples on which the answer could not be read are counted in `n_failed` and enter
-    nothing else. A score that is not defined, as without a firing example, is null.
+    nothing else. A score that is not defined, as without a firing example, is null, and so are the ends of an interval
+    over one unit, or of no draws.
     """
     who = ["feature_id", "explainer"]
     for key, part in judged.group_by(who, maintain_order=True):
@@ -60,8 +63,8 @@ def _score(rows: Sequence[Mapping[str, Any]], measure: Measure, draws: int, seed
     read = [row for row in rows if row["said"] is not None]
     truth, said = (np.array([one for row in read for one in row[name]]) for name in ("truth", "said"))
     units = np.array([row["unit"] for row in read for _ in row["truth"]])
-    found = measure(truth, said, units, draws, seed) if read else _NONE
-    alone = np.unique(units).size < 2
+    found = measure(truth, said, units, draws or _FEW, seed) if read else _NONE
+    alone = draws == 0 or np.unique(units).size < 2
     low, high = (math.nan, math.nan) if alone else (found.low, found.high)
     numbers = {"value": found.mean, "low": low, "high": high}
     finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}

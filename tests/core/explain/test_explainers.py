@@ -10,7 +10,7 @@ from core.chat.questions import Picture, Question, Reply
 from core.errors import BadInput
 from core.explain.about import About
 from core.explain.explainers import NEVER_FIRES, explain, explainer_prompts
-from core.explain.explainers.enriched_words import enriched
+from core.explain.explainers.enriched_words import enriched, words_of
 from core.explain.explainers.saying import read_answer
 from core.explain.tables import EXPLANATIONS, WINDOWS
 from core.features.influence import PROMOTED
@@ -65,6 +65,16 @@ def test_the_map_is_red_where_the_feature_fires(world: Planted) -> None:
     side = len(second) // 4
     hot, cold = second[: side // 2, : side // 2], second[-side:, -side:]
     assert hot[..., 0].mean() > hot[..., 2].mean() + 60 and abs(cold[..., 0].mean() - cold[..., 2].mean()) < 60
+
+
+def test_a_picture_in_which_the_feature_does_not_fire_has_no_map(world: Planted) -> None:
+    cold = world.windows.with_columns(map_cells=pl.lit([0.0] * 16, pl.List(pl.Float32)))
+    asked = says("x")
+    explain(asked, cold, of(world, 0), CHAT)
+    told = text_of(asked.questions[0])
+    pictures = sum(isinstance(part, Picture) for part in asked.questions[0].parts)
+    assert pictures == told.count("Its picture, in which the feature does not fire: ") > 0
+    assert "The picture with its map" not in told
 
 
 def test_a_model_that_reads_text_alone_gets_the_attributes_in_place_of_pictures(world: Planted) -> None:
@@ -166,6 +176,7 @@ def test_promoted_tokens_are_told_without_a_model_and_by_one(world: Planted) -> 
     plain = explain(None, world.windows, about, Explainer(name="promoted", kind="promoted"))
     assert plain["text"].to_list() == ["makes these tokens more likely: red, scarlet", None]
     assert plain["failure"].to_list() == [None, "promotes no known token"]
+    assert plain["llm_explainer"].unique().to_list() == ["promoted"]
     asked = says("Explanation: red hues")
     told = explain(asked, world.windows, about, CHAT.model_copy(update={"of": "promoted"}))
     assert told["text"].to_list() == ["red hues", None] and told["explanation_method"][0] == "promoted"
@@ -185,8 +196,15 @@ def test_enriched_words_are_those_that_examples_have_and_others_lack(world: Plan
     told = dict(table.select("feature_id", "text").iter_rows())
     found = [told[one.number] is not None and one.value in told[one.number].split(", ") for one in world.features]
     assert sum(found) > 0.7 * len(found)
-    assert enriched(["the red ball"] * 9, ["the blue bag"] * 90)[0] in ("red", "ball")
-    assert enriched([], []) == [] and enriched(["the"], ["the"]) == []
+    red, blue, the = (words_of([text]) for text in ("the red ball", "the blue bag", "the"))
+    assert enriched([red] * 9, [blue] * 90)[0] in ("red", "ball")
+    assert enriched([], []) == [] and enriched([the], [the]) == []
+
+
+def test_words_on_which_the_feature_fires_are_enriched_though_all_texts_have_them() -> None:
+    tokens = ["a", " tired", " man", " مت", "عب", "ة"]
+    assert words_of(tokens, [3, 4]) == ({"a", "tired", "man", "متعبة"}, {"متعبة"})
+    assert enriched([words_of(tokens, [1])] * 20, [words_of(tokens)] * 200) == ["tired"]
 
 
 def test_without_captions_words_are_held_against_other_features_examples(world: Planted) -> None:
@@ -197,7 +215,7 @@ def test_without_captions_words_are_held_against_other_features_examples(world: 
     own = explain(
         None, world.windows.filter(pl.col("feature_id") == 0), alone, Explainer(name="w", kind="enriched_words")
     )
-    assert own["failure"].to_list() == ["no word is enriched in its examples"]
+    assert own["text"][0].split(", ")[0] == "red"  # of the words of its own examples, those on which it fires
 
 
 def test_a_picture_that_cannot_be_opened_is_left_out(world: Planted) -> None:

@@ -10,8 +10,8 @@ from core.explain.prompts import NEWEST, joined, prompt
 
 FOLDER = Path(prompts.__file__).parent
 KNOWN = {
-    "explain_examples-1.ar": "0d1ee0aa9921",
-    "explain_examples-1.en": "dad3df3bea6e",
+    "explain_examples-1.ar": "5936dbd76ca6",
+    "explain_examples-1.en": "fdfee4652a04",
     "explain_promoted-1.ar": "4a9a7441a0a6",
     "explain_promoted-1.en": "bfc1161352ef",
     "judge_detection-1.en": "08cf73acff1b",

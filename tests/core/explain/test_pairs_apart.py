@@ -15,7 +15,7 @@ def world() -> Planted:
     return Planted(scenes=30)
 
 
-def test_every_pair_differs_in_one_attribute_and_none_is_missing(world: Planted) -> None:
+def test_pairs_differ_in_one_attribute_and_those_of_two_alone_are_there(world: Planted) -> None:
     apart = one_apart(world.samples, None)
     rows = {row["sample_id"]: row for row in world.samples.iter_rows(named=True)}
     names = ("profession", "gender", "mood", "skin_tone", *CHANGED)
@@ -33,6 +33,25 @@ def test_declared_twins_differ_in_the_concept_though_a_column_says_which_is_whic
     declared = samples.drop_nulls("twin_id").select("sample_id", "twin_id").iter_rows()
     assert {frozenset(pair) for pair in declared} <= found and found
     assert "is_flipped" not in apart["attribute"].to_list()
+
+
+def test_where_many_samples_agree_pairs_stay_few_and_declared_twins_are_there() -> None:
+    count = 500
+    samples = pl.DataFrame(
+        {
+            "sample_id": [f"{number:03d}" for number in range(count)],
+            "image_id": [f"{number:03d}" for number in range(count)],
+            "twin_id": [f"{count - 1 - number:03d}" for number in range(count)],
+            "caption_en": ["x"] * count,
+            "colour": ["red" if number < count // 2 or number == count - 1 else "blue" for number in range(count)],
+            "place": ["beach"] * (count - 1) + ["city"],
+        }
+    )
+    apart = one_apart(samples, None)
+    pairs = {(one, other) for _, one, other in apart.filter(pl.col("attribute") == "colour").iter_rows()}
+    assert {(f"{number:03d}", f"{count - 1 - number:03d}") for number in range(1, count // 2)} <= pairs
+    assert len(pairs) < 5 * count
+    assert one_apart(samples.drop("place"), None).is_empty()  # nothing else is known to agree
 
 
 def test_the_stronger_sample_is_told_by_activation_and_near_ties_are_left_out(world: Planted) -> None:

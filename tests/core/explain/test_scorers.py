@@ -251,3 +251,14 @@ def test_without_explanations_nothing_is_embedded(world: Planted) -> None:
     none = explanations([], [], "oracle")
     scorer = Scorer(name="embedding", kind="embedding")
     assert score(none, world.windows, Judging(embedder=FakeBagOfWords()), world.about, scorer).is_empty()
+
+
+def test_without_draws_there_are_values_and_no_intervals(world: Planted) -> None:
+    said = explanations(world.features[:1], ["red"], "oracle")
+    judging = Judging(FakeRuleJudge(), FakeBagOfWords())
+    for kind in (*KINDS, "embedding"):
+        some, none = (
+            score(said, world.windows, judging, replace(world.about, draws=draws), judged_by(kind)) for draws in (20, 0)
+        )
+        assert none["value"].to_list() == some["value"].to_list()
+        assert none["low"].null_count() == none["high"].null_count() == none.height

@@ -31,8 +31,8 @@ MUTANTS = (
     _of(
         "pairs may differ in more than one attribute",
         "core/explain/twins.py",
-        "rest = [name for name in columns if name not in names]",
-        "rest = columns[:1] if columns[:1] != names else columns[1:2]",
+        "beside.filter(same & differs)",
+        "beside.filter(differs)",
     ),
     _of(
         "a pair holds a sample that the explainer saw",
