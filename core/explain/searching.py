@@ -74,7 +74,13 @@ def opened_embedder(card: Card) -> SentenceEmbedder:
 
 
 def _folder_here(name: str) -> Path:
-    is_remote = not name.startswith(PACKAGE_PREFIX) and not Path(name).expanduser().is_dir() and is_hub_name(name)
-    if is_remote and not any((path / _MARK).is_file() for path in snapshots(name)):
-        raise BadInput(f"embedder {name}: is not on this machine")
-    return embedder_folder(name)
+    """Its folder: one of that name, a snapshot in the hub's cache, or a package, which a catalogue names without
+    `package:`."""
+    if name.startswith(PACKAGE_PREFIX) or Path(name).expanduser().is_dir():
+        return embedder_folder(name)
+    if is_hub_name(name) and any((path / _MARK).is_file() for path in snapshots(name)):
+        return embedder_folder(name)
+    try:
+        return embedder_folder(f"{PACKAGE_PREFIX}{name}")
+    except BadInput as error:
+        raise BadInput(f"embedder {name}: is not on this machine") from error

@@ -116,7 +116,7 @@ class PublishedCatalogue:
             )
         if self.made_from[own] != study.layer_artifacts(layer).sae.ref:
             raise BadInput(
-                f"catalogue {self.name}: explains another SAE than layer {layer} of {study.title} has now; "
+                f"catalogue {self.name}: explains another SAE than layer {layer} of {study.title} ({study.key}) has; "
                 "`saeflow catalogue make` explains that one"
             )
         return own

@@ -11,7 +11,7 @@ from explorer.dashboard.grids import Grid, grid
 from explorer.reading.catalogues import Catalogues, over_features, said_of, whole
 from explorer.reading.library import ShownLayer
 
-_COLUMNS = ("scorer", "metric", "kind_of_example", "examples_in", "value", "n", "unread")
+_COLUMNS = ("scorer", "metric", "kind_of_example", "examples_in", "value", "judged", "unread")
 _OVER = ("explainer", "scorer", "metric", "mean", "chance", "features", "frozen", "difference", "unread")
 _CHANCE = {0.0: "0", 0.5: "½"}
 
@@ -82,9 +82,10 @@ def _over(rows: Sequence[Mapping[str, Any]]) -> Grid | None:
 def _explanation(row: Mapping[str, Any]) -> Explanation:
     scores = row["scores"]
     method = str(row["explanation_method"] or "").replace("_", " ")
+    how = (method if method != row["explainer"] else "", row["llm_explainer"])
     return Explanation(
         row["explainer"],
-        ", ".join(filter(None, (method, row["llm_explainer"]))),
+        ", ".join(filter(None, how)),
         row["language"],
         words.direction(row["language"]),
         row["text"],
@@ -130,7 +131,8 @@ def _grid(scores: Sequence[Mapping[str, Any]]) -> Grid:
             "metric": CALLED.get(one["metric"], one["metric"]),
             "kind_of_example": one["example_kind"].replace("_", " "),
             "examples_in": "all" if one["language"] in (ALL, None) else words.language(one["language"]),
-            **{name: one[name] for name in ("value", "low", "high", "n")},
+            **{name: one[name] for name in ("value", "low", "high")},
+            "judged": one["n"],
             "unread": one["n_failed"],
         }
         for one in scores

@@ -46,7 +46,7 @@ def explanations_like(
     catalogues: Catalogues, studies: Iterable[OpenedStudy], layer: int | None, sought: Sought
 ) -> tuple[list[Hits], list[str]]:
     """The explanations of features of these studies that come nearest to a text, by catalogue; and why others are not
-    looked into.
+    looked into. Where runs of a study have the same SAE, it is told of the first of them alone.
 
     Args:
         catalogues: of the workspace.
@@ -63,15 +63,18 @@ def explanations_like(
         raise Refusal(UNUSABLE, f"q: has {len(sought.text)} characters; write at most {MOST_TEXT}")
     sought = sought._replace(limit=min(sought.limit, MOST_HITS))
     hits, notes = [], dict[str, None]()
+    seen = set[tuple[str, str]]()
     for study in studies:
         saes: dict[PublishedCatalogue, dict[str, int]] = {}
         for one in study.layers if layer is None else (layer,):
             of_layer = catalogues.of_layer(study, one)
             notes |= dict.fromkeys(of_layer.notes)
             for catalogue, sae in of_layer.found:
-                saes.setdefault(catalogue, {})[sae] = one
+                if (catalogue.name, sae) not in seen:
+                    saes.setdefault(catalogue, {})[sae] = one
+        seen |= {(catalogue.name, sae) for catalogue, layers in saes.items() for sae in layers}
         hits += [_in(catalogue, study, layers, sought) for catalogue, layers in saes.items()]
-    return hits, list(notes)
+    return hits, [note for note in notes if not any(note.startswith(f"catalogue {one.catalogue}:") for one in hits)]
 
 
 def _in(catalogue: PublishedCatalogue, study: OpenedStudy, layers: dict[str, int], sought: Sought) -> Hits:

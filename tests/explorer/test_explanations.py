@@ -1,11 +1,12 @@
 """What catalogues say of features, as the explorer answers it, over tables made by hand."""
 
+import json
 import time
 
 import pytest
 from starlette.testclient import TestClient
 
-from core.explain.embedder import SentenceEmbedder
+from core.explain.embedder import SentenceEmbedder, embedder_folder
 from core.explain.table_file import Card
 from core.explain.vector_columns import vector_column
 from core.reading.published_catalogues import PublishedCatalogue
@@ -104,7 +105,7 @@ def test_a_catalogue_that_is_replaced_is_seen_and_the_answers_tag_changes(fresh:
 def test_a_retrained_sae_gets_no_explanation_of_the_one_before(own: World) -> None:
     publish(own.workspace, {SAE: Artifact("train_sae", "1" * 16)})
     found = of(client_of(own), 3)
-    assert found.catalogues == [] and "another SAE than layer 0 of cats has now" in found.notes[0]
+    assert found.catalogues == [] and "another SAE than layer 0 of cats (cats-00000001) has" in found.notes[0]
 
 
 def test_another_study_or_variant_gets_none(own: World) -> None:
@@ -156,17 +157,24 @@ def test_words_are_found_where_the_embedder_is_not_here(client: TestClient) -> N
 
 
 def test_meaning_is_found_with_the_catalogues_own_embedder(own: World) -> None:
-    embedder = SentenceEmbedder.open(PACKAGE)
+    embedder = SentenceEmbedder(PACKAGE.removeprefix("package:"), embedder_folder(PACKAGE))  # as a catalogue names it
     tables = tables_of([SAE])
     texts = tables["explanations"].filter(tables["explanations"]["text"].is_not_null())["text"].to_list()
     vectors = vector_column(embedder.embed(texts)).alias("embedding")
     tables["explanation_embeddings"] = tables["explanation_embeddings"].with_columns(vectors)
-    card = Card(PACKAGE, embedder.revision, embedder.dimension)
+    card = Card(embedder.name, embedder.revision, embedder.dimension)
     publish(own.workspace, saes_of(own), tables, card)
     found = client_of(own).get("/search/explanations", params={"q": "a lady", "limit": 3}).json()["catalogues"][0]
     assert found["how"] == "meaning" and found["found"][0]["text"] == "a woman is named"
     cosines = [one["cosine"] for one in found["found"]]
     assert cosines == sorted(cosines, reverse=True) and len(cosines) == 3 and cosines[0] > 0.3
+
+
+def test_runs_of_a_study_with_one_sae_are_told_of_once(fresh: World) -> None:
+    record = json.loads((fresh.workspace.studies / "cats-00000001.json").read_text("utf-8"))
+    fresh.workspace.remember("cats-00000002", record)
+    hits = client_of(fresh).get("/search/explanations", params={"q": "woman"}).json()["catalogues"]
+    assert [one["study"] for one in hits] == ["cats-00000002"]
 
 
 def test_another_revision_of_the_embedder_searches_words(own: World) -> None:

@@ -16,6 +16,7 @@ from core.store.artifacts import read_json
 
 MOST_CARDS = 12
 _EXAMPLES = 3
+_LAYER = pl.col("sae_id").str.extract(r"layer_(\d+)").cast(pl.Int64)
 _EXAMPLE = (
     "feature_id",
     "sae_id",
@@ -71,7 +72,7 @@ def collect_catalogue(tables: Path, config: Mapping[str, Any], images: Path | No
     said = _plain(read(tables / EXPLAINED).drop("prompt", "raw_answer"))
     explanations = said.filter(~pl.col("sae_id").str.ends_with(FROZEN))
     scores = _plain(read_table(tables / "scores.parquet"))
-    shown = _evenly(explanations.select(_KEYS).unique().sort(_KEYS))
+    shown = _evenly(explanations.select(_KEYS).unique().sort(_LAYER, *_KEYS))
     return CatalogueReport(
         config,
         summary,

@@ -23,7 +23,7 @@ def test_a_features_page_shows_texts_scores_and_what_was_asked(pages: TestClient
     text = pages.get(FEATURE.format(3)).text
     shown = " ".join(parsed(text).text)
     assert "Catalogue cats" in " ".join(shown.split()) and "a woman is named" in shown
-    assert '<p class="told" dir="rtl" lang="ar">ذكر امرأة</p>' in text
+    assert '<p class="told" dir="rtl" lang="ar"><bdi lang="ar">ذكر امرأة</bdi></p>' in text
     assert "0.900 [0.800, 0.950]" in shown and "chance ½" in shown and "n = 20, 2 unread" in shown
     assert 'class="score above"' in text and "What do these examples have in common?" in shown
     assert shown.count("Prompt and raw answer") == 2  # the words were found without a model
@@ -76,7 +76,7 @@ def test_the_search_page_has_a_box_for_explanations(pages: TestClient) -> None:
     assert "By words alone" in shown and "embedder planted/embedder: is not on this machine" in shown
     assert f"{FEATURE.format(3)}#explained" in parsed(found.text).links
     arabic = pages.get("/find/explanations", params={"q": "امرأة", "study": "cats-00000001", "layer": "0"}).text
-    assert '<p dir="rtl" lang="ar">ذكر امرأة</p>' in arabic
+    assert '<p dir="rtl" lang="ar"><bdi lang="ar">ذكر امرأة</bdi></p>' in arabic
 
 
 @pytest.mark.parametrize(
