@@ -12,9 +12,9 @@ from rich.markup import escape
 from cli.catalogue_tables import CatalogueName, Which, sae_of
 from cli.terminal import console, warn
 from core.errors import BadInput
-from core.explain.aggregates import FROZEN
 from core.explain.collected import INFLUENCES
 from core.explain.csv_export import export_csv
+from core.explain.named import FROZEN
 from core.explain.neuronpedia import STATISTICS, Beside, Release, export_neuronpedia
 from core.features.influence import PROMOTED
 from core.reading.catalogues import OpenedCatalogue, catalogue_by_name

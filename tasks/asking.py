@@ -1,7 +1,5 @@
-"""Who a unit of a catalogue asks, and what it embeds with: the keys of chat endpoints are read here, from the worker's
-environment."""
+"""Who a unit of a catalogue asks, and what it embeds with."""
 
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,14 +13,10 @@ from core.explain.embedder import SentenceEmbedder
 from core.store.units import Unit
 from core.store.workspace import Workspace
 from core.study.catalogue import ChatProfile
+from tasks.keys import key_of
 from tasks.models import LOADING
 
 _mine = threading.local()
-
-
-def key_of(profile: ChatProfile) -> str | None:
-    """The key of a profile, out of the environment of this process; null where it names none or it is not set."""
-    return None if profile.key_from is None else os.environ.get(profile.key_from) or None
 
 
 def open_asked(unit: Unit, workspace: Workspace, run: str, device: str) -> Counted | None:

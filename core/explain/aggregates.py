@@ -9,11 +9,10 @@ import polars as pl
 from jaxtyping import Float
 
 from core.explain.metrics import ALL, CHANCE
+from core.explain.named import FROZEN
 from core.stats.intervals import Z95, Interval, resamples
 from core.stats.permuted import rank_p
 
-FROZEN = "-frozen"
-"""The end of the name of an SAE whose decoder is random and frozen."""
 _SMOOTH = 5000
 """Of more features than that the interval of a mean is normal: resamples would not fit into memory."""
 _FLOATS = ("mean", "sd", "p05", "p25", "median", "p75", "p95", "low", "high")
@@ -33,11 +32,12 @@ AGGREGATES = pl.Schema(
         "draws": pl.UInt32(),
     }
 )
-"""One row per SAE (`all`: all trained ones together) × explainer × scorer × kind of example × language of
-the examples. `mean` to `high` are over the `n` features with a score, with the interval over
-features; `n_judged` and `n_failed` count examples. `frozen_…`: the same for features of the frozen dictionary, and the
-`difference` of the means with its interval over both; null where no frozen dictionary was scored. `p`: two-sided,
-scores exchanged at random between the two dictionaries, in rows over every kind and language of examples."""
+"""One row per SAE (`all`: all trained ones together) × explainer × scorer × kind of example × language of examples.
+`chance` is null of a metric that older pipelines kept. `mean` to `high` are over the `n` features with a score, with
+the interval over features; `n_judged` and `n_failed` count examples. `frozen_…`: the same for features of the frozen
+dictionary, and the `difference` of the means with its interval over both; null where no frozen dictionary was scored.
+`p`: two-sided, scores exchanged at random between the two dictionaries, in rows over every kind and language of
+examples."""
 
 
 def aggregates(scores: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
@@ -63,7 +63,7 @@ def aggregates(scores: pl.DataFrame, draws: int, seed: int) -> pl.DataFrame:
 
 def _row(part: pl.DataFrame, floor: pl.DataFrame | None, draws: int, seed: int) -> dict[str, Any]:
     values = _values(part)
-    found: dict[str, Any] = {"chance": CHANCE[part["metric"][0]], "n": values.size, **_described(values)}
+    found: dict[str, Any] = {"chance": CHANCE.get(part["metric"][0]), "n": values.size, **_described(values)}
     found |= {"n_judged": int(part["n"].sum()), "n_failed": int(part["n_failed"].sum()), "draws": draws}
     mean = mean_interval(values, draws, seed)
     found |= {"low": mean.low, "high": mean.high}

@@ -16,10 +16,10 @@ _FLOOR = "features of the frozen dictionary"
 
 def estimates(aggregates: pl.DataFrame) -> tuple[Estimate, ...]:
     """Per explainer and scorer, over all SAEs, kinds and languages of examples: the mean score, with features of the
-    frozen dictionary as its control, and then the difference to these. q is over all the mean scores."""
-    whole = aggregates.filter(
-        pl.all_horizontal(pl.col("sae_id", "example_kind", "language") == ALL) & (pl.col("n") > 0)
-    )
+    frozen dictionary as its control, and then the difference to these. q is over all the mean scores. There is none of
+    a measure whose value by chance is not known, as the share of right answers that older pipelines kept."""
+    over_all = pl.all_horizontal(pl.col("sae_id", "example_kind", "language") == ALL)
+    whole = aggregates.filter(over_all & (pl.col("n") > 0) & pl.col("chance").is_not_null())
     tested = [row["p"] for row in whole.iter_rows(named=True) if row["p"] is not None]
     q = iter(stats.false_discovery_control(tested)) if tested else iter(())
     return tuple(one for row in whole.iter_rows(named=True) for one in _of_row(row, q, len(tested)))

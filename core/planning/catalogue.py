@@ -6,10 +6,8 @@ from itertools import chain
 from typing import Any
 
 from core.errors import BadInput
-from core.explain.aggregates import FROZEN
 from core.explain.chosen import CatalogueSAE
-from core.explain.explainers import explainer_prompts
-from core.explain.scorers import scorer_prompts, scores_by_embedding
+from core.explain.named import FROZEN, explainer_prompts, scorer_prompts, scores_by_embedding
 from core.planning.catalogue_answering import DECIDES, answering, convert_model, embedding
 from core.planning.catalogue_sources import CatalogueSources
 from core.planning.naming import Inputs
@@ -208,4 +206,5 @@ class _Catalogue:
         told["profiles"] = {
             name: profile.model_dump(mode="json", include=DECIDES) for name, profile in self.config.profiles.items()
         }
-        return REPORT_CATALOGUE.unit("", {"catalogue": told}, {"tables": (tables.artifact,)})
+        samples = self.sources.saes[0].inputs["samples"]
+        return REPORT_CATALOGUE.unit("", {"catalogue": told}, {"tables": (tables.artifact,), "samples": samples})

@@ -87,7 +87,8 @@ def read_catalogue_sources(config: CatalogueConfig, saes: tuple[CatalogueSAE, ..
 def _found(name: str, memo: HashMemo) -> FoundEmbedder:
     folder = embedder_folder(name)
     files = sorted(path for path in folder.rglob("*") if path.suffix in _DECIDES)
-    return FoundEmbedder(name_of(name), folder, memo.sha256_all(files))
+    called = name if name.startswith(PACKAGE_PREFIX) else name_of(name)  # whose version is the package's
+    return FoundEmbedder(called, folder, memo.sha256_all(files))
 
 
 def name_of(place: str) -> str:

@@ -17,8 +17,8 @@ T = TypeVar("T", bound=BaseModel)
 
 @dataclass(frozen=True)
 class ConfigFiles(Generic[T]):
-    """A sort of file: what messages call it, its model (with `name` and `variant`), its shape in words, and what is said
-    in place of what in the name of a variant."""
+    """A sort of file: what messages call it, its model (with `name` and `variant`), its shape in words, and in the name
+    of a variant what is said in place of what."""
 
     word: str
     model: type[T]

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from core.data.known_concepts import THE_CONCEPT
 from core.errors import BadInput
-from core.explain.aggregates import FROZEN
 from core.explain.chosen import CatalogueSAE, beside, chosen_features
-from core.features.ranking import Ranking
+from core.explain.named import FROZEN
 from core.reading.study import OpenedStudy
 from core.store.artifacts import Artifact
 from core.study.catalogue import CatalogueConfig
@@ -36,15 +35,24 @@ def _layers(study: OpenedStudy, config: CatalogueConfig) -> tuple[int, ...]:
 
 
 def _of_layer(study: OpenedStudy, config: CatalogueConfig, layer: int) -> Iterator[CatalogueSAE]:
-    index, ranking = study.index(layer), study.ranking(layer)
-    ranked = None if ranking is None else Ranking.load(ranking, THE_CONCEPT).strongest()
-    features = chosen_features(index, config.features, layer, ranked)
+    index = study.index(layer)
+    features = chosen_features(index, config.features, layer, _ranked(study, layer, config))
     yield _sae(study, layer, f"{study.title}/layer_{layer}", features)
     frozen = study.frozen
     if frozen is not None and layer in frozen.layers:
         by = "frequency" if config.features.only is not None else config.features.by
         floor = beside(features, index, frozen.index(layer), by)
         yield _sae(frozen, layer, f"{study.title}/layer_{layer}{FROZEN}", floor)
+
+
+def _ranked(study: OpenedStudy, layer: int, config: CatalogueConfig) -> list[int] | None:
+    """The features that go most with the concept, the best first; null where they are not asked for or not ranked."""
+    folder = study.ranking(layer)
+    if folder is None or config.features.by != "concept" or config.features.only is not None:
+        return None
+    from core.features.ranking import Ranking  # it loads PyTorch
+
+    return Ranking.load(folder, THE_CONCEPT).strongest()
 
 
 def _sae(study: OpenedStudy, layer: int, sae_id: str, features: tuple[int, ...]) -> CatalogueSAE:

@@ -13,7 +13,7 @@ from core.store.units import Unit
 from core.store.workspace import Workspace
 from core.study.catalogue import CatalogueConfig
 from flows.runtime.settings import PROJECT, started_in
-from tasks.asking import key_of
+from tasks.keys import key_of
 
 CATALOGUES = PROJECT / "deployments" / "catalogues"
 

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 
+from core.explain.published import read_table
 from tests.chat_server import Scripted, fake_endpoint
+from tests.core.explain.older_catalogue import leave_raw
 from tests.databases import CopyDatabases, linked_copy
 from tests.flows.commands import saeflow_here
 
@@ -86,6 +89,32 @@ def test_a_catalogue_that_was_not_made_is_told(workspace: Path) -> None:
         told = saeflow_here(workspace, "catalogue", *words)
         assert told.returncode == 1 and "was not made in" in told.stderr
     assert "None yet" in saeflow_here(workspace, "catalogue", "list").stdout
+
+
+def test_an_older_pipeline_s_folder_comes_in_is_shown_and_goes_out(tmp_path: Path) -> None:
+    older, workspace = tmp_path / "Older Run", tmp_path / "workspace"
+    leave_raw(older)
+    words = ("catalogue", "import", str(older), "--sae", "gemma/layer_30", "--model", "llama_e=meta-llama/Llama")
+    told = saeflow_here(workspace, *words)
+    assert told.returncode == 0, told.stderr
+    assert saeflow_here(workspace, *words).returncode == 0  # a second time it is the same one
+    (row,) = json.loads(saeflow_here(workspace, "catalogue", "list", "--json").stdout)["tables"]["catalogues"]
+    assert (row["catalogue"], row["state"]) == ("older-run", "complete")
+    main = read_table(workspace / "catalogues" / "older-run" / "features.parquet")
+    feature = str(main["feature_id"][0])
+    shown = saeflow_here(workspace, "catalogue", "show", "older-run", "--layer", "30", "--feature", feature)
+    assert shown.returncode == 0 and "gemma/layer_30, feature" in shown.stdout
+    assert "scores over features" in saeflow_here(workspace, "catalogue", "show", "older-run").stdout
+    csv, tree = str(tmp_path / "csv"), str(tmp_path / "tree")
+    assert saeflow_here(workspace, "catalogue", "export", "older-run", csv, "--to", "csv").returncode == 0
+    assert pl.read_csv(tmp_path / "csv" / "features.csv").height == main.height
+    told = saeflow_here(workspace, "catalogue", "export", "older-run", csv, "--to", "csv")
+    assert told.returncode == 1 and "is there already" in told.stderr
+    told = saeflow_here(workspace, "catalogue", "export", "older-run", tree, "--to", "neuronpedia", "--layer", "30")
+    assert told.returncode == 1 and "activation_examples.parquet: is missing" in told.stderr
+    wrong = saeflow_here(workspace, "catalogue", "import", str(tmp_path / "none"))
+    assert wrong.returncode == 1 and "is no folder" in wrong.stderr
+    assert saeflow_here(workspace, "catalogue", "import", str(tmp_path), "--model", "x").returncode == 1
 
 
 def explained(workspace: Path, catalogue: str, feature: int = 3) -> Any:

@@ -10,7 +10,6 @@ from core.explain.about import About
 from core.explain.examples_shown import examples_by_feature
 from core.explain.explainers import enriched_words, from_examples, from_promoted, promoted
 from core.explain.explainers.saying import Said, Task
-from core.explain.prompts import prompt
 from core.explain.tables import EXPLANATIONS
 from core.progress import Progress, silent
 from core.study.catalogue import Explainer
@@ -59,13 +58,6 @@ def explain(
 def method(explainer: Explainer) -> str:
     """How an explainer finds its words, `explanation_method` in the tables: examples, promoted or enriched_words."""
     return explainer.of if explainer.kind in ("chat", "transformers") else explainer.kind
-
-
-def explainer_prompts(explainer: Explainer) -> tuple[str, ...]:
-    """The versions of the prompts that an explainer uses: they decide its result."""
-    if explainer.kind not in ("chat", "transformers"):
-        return ()
-    return tuple(prompt(f"explain_{explainer.of}", language).version for language in explainer.languages)
 
 
 def _row(

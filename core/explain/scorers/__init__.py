@@ -11,7 +11,7 @@ from core.explain.about import About
 from core.explain.embedder import Embedder
 from core.explain.examples_shown import Example, Shower, examples_by_feature
 from core.explain.metrics import AUROC, BALANCED_ACCURACY, CORRELATION, SHARE
-from core.explain.prompts import prompt
+from core.explain.named import scorer_prompts, scores_by_embedding
 from core.explain.scorers import detection, embedding, fuzz, intruder, simulation, twins
 from core.explain.scorers.asking import Put, put_to
 from core.explain.scorers.judged import JUDGED, Explained
@@ -76,16 +76,6 @@ def score(
     fixed["prompt_version"] = ", ".join(scorer_prompts(scorer))
     rows = [{**row, **fixed} for row in measured(judged, measure, about.draws, about.seed)]
     return pl.DataFrame(rows, schema=SCORES)
-
-
-def scores_by_embedding(scorer: Scorer) -> bool:
-    """Whether a scorer compares embeddings; else it asks a model."""
-    return scorer.kind == "embedding" or (scorer.kind == "twins" and scorer.profile is None and scorer.model is None)
-
-
-def scorer_prompts(scorer: Scorer) -> tuple[str, ...]:
-    """The versions of the prompts that a scorer uses: they decide its result."""
-    return () if scores_by_embedding(scorer) else (prompt(f"judge_{scorer.kind}").version,)
 
 
 def unseen(windows: pl.DataFrame) -> pl.DataFrame:

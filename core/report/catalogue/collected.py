@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from core.explain.aggregates import FROZEN
 from core.explain.metrics import ALL
+from core.explain.named import FROZEN
 from core.explain.published import read_table, scan_table
 from core.explain.publishing import AGGREGATED, EXPLAINED, SUMMARY, read
 from core.stats.estimate import Estimate

@@ -9,9 +9,10 @@ from PIL import Image
 from core.chat.questions import Picture, Question, Reply
 from core.errors import BadInput
 from core.explain.about import About
-from core.explain.explainers import NEVER_FIRES, explain, explainer_prompts
+from core.explain.explainers import NEVER_FIRES, explain
 from core.explain.explainers.enriched_words import enriched, words_of
 from core.explain.explainers.saying import read_answer
+from core.explain.named import explainer_prompts
 from core.explain.tables import EXPLANATIONS, WINDOWS
 from core.features.influence import PROMOTED
 from core.pictures import BrokenImage

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from core.chat.questions import Picture, Question, Reply
 from core.errors import BadInput
-from core.explain.scorers import Judging, score, scorer_prompts
+from core.explain.named import scorer_prompts
+from core.explain.scorers import Judging, score
 from core.explain.scorers.asking import read_list, read_word, read_yes_or_no
 from core.explain.tables import SCORES
 from core.study.catalogue import Scorer
