@@ -200,9 +200,11 @@ def _peak_mb() -> float:
 
 def alone(part: Callable[..., list[Row]], *given: Any) -> None:
     """Run a part in a process of its own and print its rows."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        for done, took, theirs in pool.apply(part, given):
-            print(f"| {done} | {took} | {theirs} |", flush=True)
+    pool = multiprocessing.get_context("spawn").Pool(1)
+    for done, took, theirs in pool.apply(part, given):
+        print(f"| {done} | {took} | {theirs} |", flush=True)
+    pool.close()
+    pool.join()
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from cli.followed import FollowedPlan
 from cli.run import ClusterOption, missing_here, run_flow
 from cli.terminal import console, warn
 from core.planning.catalogue_survey import CatalogueSurvey
-from flows.runtime.catalogues import check_profiles, open_catalogue, survey_opened
+from flows.runtime.catalogues import check_profiles, forget_unanswered, open_catalogue, survey_opened
 from flows.runtime.profiles import load_profile
 from flows.runtime.settings import Settings, open_profile_path, read_settings
 
@@ -40,6 +40,9 @@ def make(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count questions, tokens and money; send nothing, make nothing.")
     ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Ask again what got no usable answer; refusals are kept and stay.")
+    ] = False,
 ) -> None:
     """Explain features, score the explanations, embed both, and publish the tables; only what is missing is made.
 
@@ -56,6 +59,8 @@ def make(
     config = open_catalogue(catalogue, [*(set_ or ()), *([f"study={study}"] if study else [])])
     load_profile(open_profile_path(cluster))
     seen = survey_opened(config, settings.workspace)
+    if retry and not dry_run and (again := forget_unanswered(seen, settings.workspace)):
+        console.print(f"{again} units with unusable answers are made again.")
     found = seen.look(settings.workspace)
     warn(found.damage)
     missing = [unit for unit in seen.plan if unit.artifact not in found.whole]

@@ -67,7 +67,7 @@ def import_(
     if not shown.row_count:
         raise BadInput(f"{folder}: {next(iter(left.values()), 'holds no file of an SAE yet')}")
     console.print(shown)
-    warn([f"{name}: {why}" for name, why in left.items()])
+    warn([why if name in why else f"{name}: {why}" for name, why in left.items()])
     console.print(f"[green]✓[/green] {shown.row_count} of {len(known.entries)} SAEs are in {target}", highlight=False)
     option = f"--study {study}" if study else f"--registry {registry}"
     console.print(f"  next  saeflow concept scan {concept} {option} --set imported={target}", markup=False)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from core.stats.estimate import Estimate as Estimate
     from core.stats.estimate import Source as Source
     from core.study.section import Section as Section
+    from saeflow import factored as factored
+    from saeflow import lens as lens
+    from saeflow import lm as lm
+    from saeflow import probes as probes
     from saeflow._studies import open as open
     from saeflow._studies import run as run
 
@@ -43,6 +47,10 @@ _PLACES = {
     "Control": "core.stats.estimate:Control",
     "Source": "core.stats.estimate:Source",
     "BadInput": "core.errors:BadInput",
+    "lm": "saeflow.lm",
+    "factored": "saeflow.factored",
+    "lens": "saeflow.lens",
+    "probes": "saeflow.probes",
 }
 __all__ = [
     "ActivationLoader",
@@ -57,8 +65,12 @@ __all__ = [
     "Section",
     "Source",
     "Study",
+    "factored",
+    "lens",
+    "lm",
     "open",
     "open_store",
+    "probes",
     "run",
 ]
 
@@ -67,8 +79,9 @@ if not TYPE_CHECKING:  # a checker would take any name for one of ours
     def __getattr__(name: str) -> object:
         if name not in _PLACES:
             raise AttributeError(f"saeflow has no {name!r}; public are {', '.join(__all__)}")
-        module, _, attribute = _PLACES[name].partition(":")
-        globals()[name] = getattr(import_module(module), attribute)
+        place, _, attribute = _PLACES[name].partition(":")
+        module = import_module(place)
+        globals()[name] = getattr(module, attribute) if attribute else module
         return globals()[name]
 
     def __dir__() -> list[str]:

@@ -54,7 +54,9 @@ FEATURES: Mapping[int, Sequence[Said]] = {
 
 def tables_of(sae_ids: Sequence[str], features: Mapping[int, Sequence[Said]] = FEATURES) -> dict[str, pl.DataFrame]:
     """Explanations, scores, aggregates and vectors of some SAEs; of a frozen dictionary scores lie at chance."""
-    explanations, scores, vectors = [], [], []
+    explanations: list[dict[str, Any]] = []
+    scores: list[dict[str, Any]] = []
+    vectors: list[dict[str, Any]] = []
     for sae in sae_ids:
         for feature, said in features.items():
             for one in said:
@@ -162,7 +164,7 @@ def _examples(sae: str, feature: int) -> Iterator[dict[str, Any]]:
             "language": language,
             "sample_id": f"s{number}",
             "image": f"images/s{number}.png",
-            "map_cells": [0.0, 1.0, 0.0, 0.0],
+            "map_cells": [0.0, 1.0 - number, 0.0, 0.0],
         }
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.lm.loaded import LoadedModel
+from core.lm.norms import norm_gain
 from core.lm.prompts import spell
 from core.progress import Progress, silent
 from core.sae.architectures import SparseAutoencoder
@@ -49,26 +50,13 @@ def promoted_tokens(sae: SparseAutoencoder, loaded: LoadedModel, features: Seque
     Score = decoder row · the final norm's gain · unembedding centred over the vocabulary, soft-capped where the model
     soft-caps its logits: the direct path only ("logit lens on weights"), not what later layers make of it.
     """
-    gain = final_gain(loaded)
+    gain = norm_gain(loaded.final_norm, loaded.unembedding)
     directions = sae.W_dec[list(features)].to(gain.device, torch.float32) * gain
     parts = [
         _ranked(list(features)[start : start + len(scores)], scores, loaded, n)
         for start, scores in _scores(directions, loaded)
     ]
     return pl.concat(parts) if parts else PROMOTED.to_frame()
-
-
-def final_gain(loaded: LoadedModel) -> Float[Tensor, " D"]:
-    """The factor of the final norm, per dimension, read off the norm itself.
-
-    An RMS norm maps a vector of ones to its gain, whether it multiplies by its weight or, as Gemma's, by 1 + weight.
-    """
-    norm = loaded.final_norm
-    if isinstance(norm, nn.LayerNorm):
-        return norm.weight.detach().float()
-    ones = torch.ones(loaded.unembedding.shape[1], device=loaded.unembedding.device, dtype=loaded.unembedding.dtype)
-    gain: Tensor = norm(ones).detach().float()
-    return gain
 
 
 def _scores(directions: Float[Tensor, "n D"], loaded: LoadedModel) -> Iterator[tuple[int, Float[Tensor, "f V"]]]:

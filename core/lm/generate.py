@@ -14,7 +14,7 @@ from transformers import DynamicCache
 from core.errors import BadInput
 from core.lm.agreement import logits_of
 from core.lm.hooks import edit
-from core.lm.inputs import behind, model_inputs
+from core.lm.inputs import Start, behind, model_inputs
 from core.lm.loaded import LoadedModel
 from core.lm.patched import TokenBatch, build_batch
 from core.lm.prompts import EncodedSample
@@ -70,32 +70,55 @@ def stop_ids(loaded: LoadedModel) -> set[int]:
     return {int(token) for token in stops | {loaded.tokenizer.eos_token_id} if token is not None}
 
 
-@torch.no_grad()
 def _continue(
     loaded: LoadedModel, prompts: Sequence[EncodedSample], most: int, intervention: Intervention | None
 ) -> list[list[int]]:
-    stops = torch.tensor(sorted(stop_ids(loaded)), device=loaded.device)
     batch = build_batch(loaded, prompts)
-    cache = DynamicCache(config=loaded.text_config)
-    running = torch.ones(len(prompts), dtype=torch.bool, device=loaded.device)
     inputs = model_inputs(loaded, batch.input_ids, batch.attention_mask, prompts)
-    length = batch.input_ids.shape[1]
-    start = behind(inputs["position_ids"], length)
+    start = behind(inputs["position_ids"], batch.input_ids.shape[1])
+    return greedy(loaded, inputs, start, most, lambda step: _in_force(loaded, None if step else batch, intervention))
+
+
+def _unchanged(_step: int) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@torch.no_grad()
+def greedy(
+    loaded: LoadedModel,
+    inputs: dict[str, Any],
+    start: Start,
+    most: int,
+    in_force: Callable[[int], AbstractContextManager[None]] = _unchanged,
+) -> list[list[int]]:
+    """The tokens that the model writes behind its inputs, the likeliest at each step, up to the token that ends a text.
+
+    Args:
+        loaded: the model.
+        inputs: arguments of the base model's forward, of rows of one length or padded on the left.
+        start: the position of the first token written.
+        most: tokens written at most.
+        in_force: what holds during a step's pass; step 0 reads the inputs.
+    """
+    stops = torch.tensor(sorted(stop_ids(loaded)), device=loaded.device)
+    cache = DynamicCache(config=loaded.text_config)
+    mask = inputs["attention_mask"]
+    running = torch.ones(len(mask), dtype=torch.bool, device=loaded.device)
     written: list[Int[Tensor, " B"]] = []
     for step in range(most):
-        with _in_force(loaded, batch if step == 0 else None, intervention):
+        with in_force(step):
             output = loaded.base(**inputs, past_key_values=cache, use_cache=True)
         chosen = logits_of(loaded, output.last_hidden_state[:, -1]).argmax(dim=-1)
         running = running & ~torch.isin(chosen, stops)
         if not running.any():
             break
         written.append(torch.where(running, chosen, torch.full_like(chosen, -1)))
-        mask = torch.ones(len(prompts), length + step + 1, dtype=torch.int64, device=loaded.device)
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
         inputs = model_inputs(loaded, chosen[:, None], mask, [], start + step)
         inputs.pop(
             "token_type_ids", None
         )  # one token sees all before it; with types a mask is built, which takes longer
-    rows = torch.stack(written, dim=1).tolist() if written else [[] for _ in prompts]
+    rows = torch.stack(written, dim=1).tolist() if written else [[] for _ in range(len(mask))]
     return [[token for token in row if token >= 0] for row in rows]
 
 

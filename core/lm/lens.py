@@ -1,6 +1,6 @@
 """The logit lens: what the model would say if a layer's residual stream were its last one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,6 +75,30 @@ def read_lens(
     ]
     joined = [torch.cat(column) if column[0] is not None else None for column in zip(*parts)]
     return LensReading(*joined)  # type: ignore[arg-type]
+
+
+def read_streams(
+    loaded: LoadedModel,
+    streams: Mapping[int, Float[Tensor, "n D"]],
+    final: Float[Tensor, "n D"],
+    *,
+    k: int = 10,
+    tokens: Sequence[int] = (),
+) -> dict[int, LensReading]:
+    """What the lens reads in the same n rows after several layers, against `final`; the vocabulary head, which is most
+    of the work where rows are few, is gone through once for all of them.
+
+    Raises:
+        BadInput: as `read_lens`.
+    """
+    if not streams:
+        return {}
+    count, layers = len(final), len(streams)
+    found = read_lens(loaded, torch.cat([*streams.values()]), final.repeat(layers, 1), k=k, tokens=tokens)
+    own = [slice(number * count, (number + 1) * count) for number in range(layers)]
+    fields = (found.top_ids, found.top_log_p, found.entropy, found.kl, found.ranks)
+    parts = [LensReading(*(None if one is None else one[rows] for one in fields)) for rows in own]  # type: ignore[arg-type]
+    return dict(zip(streams, parts, strict=True))
 
 
 def _portions(rows: int, vocabulary: int) -> Iterator[slice]:

@@ -137,10 +137,7 @@ class _Catalogue:
         promoted: Inputs = {}
         if "promoted" in (explainer.kind, explainer.of):
             if not block.sae.promotes:
-                raise BadInput(
-                    f"explainers: {explainer.name}: what the features of {block.sae.sae_id} promote is not known "
-                    "(its model has no vocabulary head there); leave this explainer out"
-                )
+                raise _not_known(explainer, block.sae)
             promoted = {"described": block.sae.inputs["described"]}
         recipe = {
             **block.recipe,
@@ -208,3 +205,11 @@ class _Catalogue:
         }
         samples = self.sources.saes[0].inputs["samples"]
         return REPORT_CATALOGUE.unit("", {"catalogue": told}, {"tables": (tables.artifact,), "samples": samples})
+
+
+def _not_known(explainer: Explainer, sae: CatalogueSAE) -> BadInput:
+    """What features promote is not known: not yet, or never."""
+    words = f"explainers: {explainer.name}: what the features of {sae.sae_id} promote is not known"
+    if "described" not in sae.inputs:
+        return BadInput(f"{words} yet; run the study again, which describes them, or leave this explainer out")
+    return BadInput(f"{words}: no vocabulary head reads them; leave this explainer out")

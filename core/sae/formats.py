@@ -17,20 +17,12 @@ from core.sae.architectures import SparseAutoencoder
 from core.sae.configs import CONFIG, SPARSITY, WEIGHTS, SAELensConfig, saelens_config
 from core.sae.origins import USED_ON, Trained
 from core.sae.weights import Read, Weights
+from core.study.hook_names import HOOK_NAMES
 from core.study.sites import STREAM, VISION, Site
 
 SAE_LENS_VERSION = "6.54.12"
 """The SAELens that these files were last read back with (benchmarks/saelens_roundtrip.py)."""
 _SILENT = 1e-10
-# TransformerLens' name, and Gemma's module in transformers, as Gemma Scope 2 writes them.
-_HOOKS: Mapping[Site, tuple[str, str]] = {
-    "resid_post": ("hook_resid_post", "output"),
-    "attn_z": ("attn.hook_z", "self_attn.o_proj.input"),
-    "attn_out": ("attn.hook_out", "self_attn.output"),
-    "attn_out_normed": ("hook_attn_out", "post_attention_layernorm.output"),
-    "mlp_out": ("mlp.hook_out", "mlp.output"),
-    "mlp_out_normed": ("hook_mlp_out", "post_feedforward_layernorm.output"),
-}
 # TransformerLens has no hooks there: both names are transformers'.
 _VISION_HOOKS: Mapping[Site, str] = {
     "vision_post": "vision_tower.encoder.layers.{layer}.output",
@@ -135,7 +127,7 @@ def _hook_names(origin: Origin) -> dict[str, str]:
         return {"hook_name": name, "hf_hook_name": f"model.{name}"}
     if origin.from_factory:  # whose modules have no names known elsewhere
         return {"hook_name": f"{origin.site}.{origin.layer}", "hf_hook_name": ""}
-    lens, module = _HOOKS[origin.site]
+    lens, module = HOOK_NAMES[origin.site]
     return {
         "hook_name": f"blocks.{origin.layer}.{lens}",
         "hf_hook_name": f"model.layers.{origin.layer}.{module}",

@@ -72,6 +72,22 @@ class FactoredMatrix:
         """The transposed product."""
         return FactoredMatrix(self.B.mT, self.A.mT)
 
+    def __getitem__(self, index: int | slice | tuple[int | slice, ...]) -> "FactoredMatrix":
+        """Some of a batch, by its leading axes: `ov[3]` of a layer's heads is one head's.
+
+        Raises:
+            BadInput: there is no batch, or not as many axes.
+        """
+        axes = len(self.shape) - 2
+        if len(index if isinstance(index, tuple) else (index,)) > axes:
+            raise BadInput(
+                f"a factored matrix of shape {list(self.shape)} is indexed by {axes} leading axes; form it, .AB"
+            )
+        batch = self.shape[:-2]
+        return FactoredMatrix(
+            self.A.expand(*batch, *self.A.shape[-2:])[index], self.B.expand(*batch, *self.B.shape[-2:])[index]
+        )
+
     def __matmul__(self, other: "FactoredMatrix | Tensor") -> "FactoredMatrix":
         """The product with another matrix, kept as factors on the narrower side."""
         if isinstance(other, Tensor):

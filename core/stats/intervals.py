@@ -106,18 +106,30 @@ def bootstrap_auroc(
     Resamples that hold one class only are left out; with one class in the data all three numbers are NaN. `units` as
     in `weights`.
     """
+    area = auroc(scores, positive)
+    if math.isnan(area) or _is_one(len(scores), units):
+        return Interval(math.nan, area, math.nan)
+    drawn = auroc_draws(scores, positive, draws, seed, units)
+    low, high = np.quantile(drawn[np.isfinite(drawn)], [0.025, 0.975])
+    return Interval(float(low), area, float(high))
+
+
+def auroc_draws(
+    scores: Float[np.ndarray, " n"],
+    positive: Int[np.ndarray, " n"],
+    draws: int,
+    seed: int,
+    units: Int[np.ndarray, " n"] | None = None,
+) -> Float[np.ndarray, " draws"]:
+    """The area in each bootstrap resample of the units; NaN in those that hold one class only. `units` as in
+    `weights`: the same ones and the same seed give the same resamples."""
     labels = np.asarray(positive).astype(bool)
-    if labels.all() or not labels.any():
-        return Interval(math.nan, math.nan, math.nan)
     wins = _wins(np.asarray(scores, dtype=np.float64), labels)
-    if _is_one(labels.size, units):
-        return Interval(math.nan, float(wins.mean()), math.nan)
     counts = weights(labels.size, draws, seed, units)
     ones, zeros = counts[:, labels].astype(np.float64), counts[:, ~labels].astype(np.float64)
     pairs = ones.sum(axis=1) * zeros.sum(axis=1)
     won = np.einsum("bi,bi->b", ones @ wins, zeros)
-    low, high = np.quantile(won[pairs > 0] / pairs[pairs > 0], [0.025, 0.975])
-    return Interval(float(low), float(wins.mean()), float(high))
+    return np.asarray(np.divide(won, pairs, out=np.full(draws, math.nan), where=pairs > 0))
 
 
 def auroc(scores: Float[np.ndarray, " units"], positive: Int[np.ndarray, " units"]) -> float:

@@ -49,7 +49,7 @@ IMPORT_SAE = StepSpec("import_sae", 4, "gpu", ("core.sae.pretrained", "core.sae.
 CHOOSE_SAE = StepSpec("choose_sae", 3, "cpu", ("core.sae.choice",))
 INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.build", "core.features.neighbours"))
 RANK_FEATURES = StepSpec("rank_features", 2, "cpu", ("core.features.layer_view",))
-DESCRIBE_FEATURES = StepSpec("describe_features", 1, "gpu", ("core.features.describe",))
+DESCRIBE_FEATURES = StepSpec("describe_features", 2, "gpu", ("core.features.describe",))
 REPORT = StepSpec("report", 11, "cpu", ("core.report", "core.report.study_figures"))
 
 READ_SENTENCES = StepSpec("read_sentences", 2, "cpu", ("core.concepts.sentences",), stage="sentences")
@@ -73,7 +73,7 @@ RANK_CONCEPT = StepSpec(
 )
 EXAMINE_FEATURES = StepSpec(
     "examine_features",
-    1,
+    2,
     "gpu",
     ("core.concepts.output_score", "core.concepts.promoted", "core.concepts.matched"),
     stage="examine",

@@ -9,6 +9,8 @@ from core.planning.catalogue_sources import pin_catalogue
 from core.planning.catalogue_survey import CatalogueSurvey, asked_profiles, survey_catalogue
 from core.reading.catalogue_saes import catalogue_saes
 from core.reading.records import open_by_name
+from core.store.artifacts import ArtifactStore
+from core.store.lineage import made_from
 from core.store.units import Unit
 from core.store.workspace import Workspace
 from core.study.catalogue import CatalogueConfig
@@ -60,6 +62,19 @@ def survey_one(config: CatalogueConfig, workspace: Workspace) -> CatalogueSurvey
     """
     saes = catalogue_saes(open_by_name(workspace, config.study), config)
     return survey_catalogue(config, saes[:1], workspace)
+
+
+def forget_unanswered(seen: CatalogueSurvey, workspace: Workspace) -> int:
+    """Set aside what was made from answers that could not be used, so that the next run asks again; how many units."""
+    store = workspace.store
+    lacking = [unit.artifact for unit in seen.plan if store.path(unit.artifact).is_dir() and _lacks(store, unit)]
+    for artifact in (*lacking, *made_from(store, lacking)):
+        store.set_aside(artifact)
+    return len(lacking)
+
+
+def _lacks(store: ArtifactStore, unit: Unit) -> bool:
+    return bool(store.manifest(unit.artifact).get("metrics", {}).get("unanswered"))
 
 
 def check_profiles(config: CatalogueConfig, units: Iterable[Unit]) -> None:

@@ -93,7 +93,7 @@ def _strips(examples: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, M
 
 
 def _film(examples: Sequence[Mapping[str, Any]], pictures: Pictures) -> Iterator[tuple[Markup, str]]:
-    """The strongest pictures once each, with the map over them where there is one."""
+    """The strongest pictures once each, with the map over them where the feature fires on the picture."""
     by_strength = sorted(examples, key=lambda one: -one["max_activation"])
     named = {one["image"]: one for one in reversed(by_strength) if one["image"]}
     for image, one in sorted(named.items(), key=lambda pair: -pair[1]["max_activation"])[:_MOST_PICTURES]:
@@ -101,6 +101,7 @@ def _film(examples: Sequence[Mapping[str, Any]], pictures: Pictures) -> Iterator
         if plain is None:
             continue
         yield picture(plain, f"Image {image}"), f"largest activation {text.number(float(one['max_activation']), 2)}"
-        drawn = pictures.overlay(image, one["map_cells"])
+        on_picture = any(one["map_cells"] or ())
+        drawn = pictures.overlay(image, one["map_cells"]) if on_picture else None
         if drawn is not None:
             yield picture(drawn, f"Map of the feature over {image}"), str(escape("where on the picture"))

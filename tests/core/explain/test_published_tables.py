@@ -211,6 +211,24 @@ def test_a_fault_half_way_leaves_the_old_tables_whole(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_the_link_always_leads_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link, whole = tmp_path / "mine", tables()
+    replace_tables(link, {"scores": whole["scores"]})
+    seen: list[list[str]] = []
+
+    def interrupted(*_: object) -> Path:
+        seen.append(tables_in(link))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            replace_tables(link, {"features": whole["features"]})
+    assert seen == [["scores"]]
+    assert read_table(link / "scores.parquet").equals(whole["scores"])
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_full_disk_is_told_in_one_line() -> None:
     frame = tables()["scores"]
     said = r"/dev/full: cannot be written \(the disk is full\); nothing was replaced"

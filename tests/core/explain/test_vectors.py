@@ -103,7 +103,7 @@ def test_the_explanation_of_the_same_text_is_nearest() -> None:
 
 
 def test_bytes_keep_the_direction_and_their_recall_is_measured() -> None:
-    vectors = unit_length(np.random.default_rng(0).normal(size=(500, 64)).astype(np.float32))
+    vectors = unit_length(np.random.default_rng(0).normal(size=(500, 24)).astype(np.float32))
     small = to_bytes(vectors)
     assert small.dtype == np.int8
     assert np.abs(small).max(axis=1).tolist() == [127] * 500

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.features.influence import PROMOTED, final_gain, promoted_tokens
+from core.features.influence import PROMOTED, promoted_tokens
 from core.lm.loaded import LoadedModel
 from core.lm.loading import load_model
+from core.lm.norms import norm_gain
 from core.lm.prompts import spell
 from tests.core.sae.dictionary import random_sae
 
@@ -21,7 +22,22 @@ def loaded(tiny_text_gemma: Path) -> LoadedModel:
 
 
 def test_the_gain_of_gemmas_norm_is_one_plus_its_weight(loaded: LoadedModel) -> None:
-    torch.testing.assert_close(final_gain(loaded), 1 + loaded.final_norm.weight)
+    torch.testing.assert_close(norm_gain(loaded.final_norm, loaded.unembedding), 1 + loaded.final_norm.weight)
+
+
+def test_the_gain_of_a_norm_that_takes_the_mean_out_is_its_weight() -> None:
+    like, plain = torch.zeros(1, 8), torch.nn.LayerNorm(8)
+    torch.nn.init.normal_(plain.weight)
+    torch.nn.init.normal_(plain.bias)
+
+    class Own(torch.nn.Module):
+        """Cohere's is no nn.LayerNorm."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return plain(x)
+
+    for norm in (plain, Own()):
+        torch.testing.assert_close(norm_gain(norm, like), plain.weight.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_tokens_are_ranked_by_the_direct_path(loaded: LoadedModel) -> None:

@@ -10,7 +10,7 @@ from scipy.stats import entropy, rankdata
 from core.errors import BadInput
 from core.lm import lens
 from core.lm.hooks import capture
-from core.lm.lens import lens_logits, read_lens
+from core.lm.lens import lens_logits, read_lens, read_streams
 from core.lm.loaded import LoadedModel
 from core.lm.loading import load_model
 from tests.core.lm.tiny import save_tiny_gemma
@@ -67,3 +67,17 @@ def test_what_does_not_fit_is_refused(loaded: LoadedModel, streams: dict[int, to
         read_lens(loaded, streams[0], streams[0][:2])
     with pytest.raises(BadInput, match="token 999999999 is none"):
         read_lens(loaded, streams[0], tokens=[999999999])
+
+
+def test_several_layers_at_once_are_read_as_each_by_itself(
+    loaded: LoadedModel, streams: dict[int, torch.Tensor]
+) -> None:
+    last = streams[max(streams)]
+    found = read_streams(loaded, {2: streams[2], 0: streams[0]}, last, k=3, tokens=[5])
+    assert list(found) == [2, 0] and read_streams(loaded, {}, last) == {}
+    for layer, reading in found.items():
+        alone = read_lens(loaded, streams[layer], last, k=3, tokens=[5])
+        for name in ("top_ids", "top_log_p", "entropy", "kl", "ranks"):
+            torch.testing.assert_close(getattr(reading, name), getattr(alone, name))
+    with pytest.raises(BadInput, match="final rows"):
+        read_streams(loaded, {0: streams[0]}, last[:2])

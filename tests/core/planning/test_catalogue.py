@@ -1,5 +1,6 @@
 """A catalogue's units: what a change recomputes, and what it leaves."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,13 @@ def test_a_local_model_answers_on_a_gpu_and_a_package_is_converted_first() -> No
 
 def test_what_is_not_known_to_be_promoted_is_told() -> None:
     promoted = [{"name": "out", "kind": "promoted"}]
-    with pytest.raises(BadInput, match=r"explainers: out: what the features of cats/layer_3 promote is not known"):
-        plan((sae(3, (1,), promotes=False),), explainers=promoted)
+    told = r"explainers: out: what the features of cats/layer_3 promote is not known"
+    headless = sae(3, (1,), promotes=False)
+    with pytest.raises(BadInput, match=f"{told}: no vocabulary head"):
+        plan((headless,), explainers=promoted)
+    older = replace(headless, inputs={role: found for role, found in headless.inputs.items() if role != "described"})
+    with pytest.raises(BadInput, match=f"{told} yet; run the study again"):
+        plan((older,), explainers=promoted)
 
 
 def test_a_key_is_in_no_unit(monkeypatch: pytest.MonkeyPatch) -> None:

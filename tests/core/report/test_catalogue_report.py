@@ -51,6 +51,7 @@ def test_every_feature_has_its_explanations_scores_strips_and_pictures(page: Pat
     assert "no explanation (refusal: I cannot help with that)" in text
     html = page.read_text("utf-8")
     assert 'dir="rtl" lang="ar"' in html and "Map of the feature over images/s0.png" in html
+    assert 'alt="Image images/s1.png"' in html and "Map of the feature over images/s1.png" not in html  # silent there
     assert HOSTILE not in html and "<script>alert" not in html
 
 

@@ -84,3 +84,11 @@ def test_zeros_have_rank_and_entropy_0_and_factors_that_do_not_meet_are_refused(
     assert nothing.rank == 0 and float(nothing.entropy) == 0
     with pytest.raises(BadInput, match="factored matrix"):
         FactoredMatrix(torch.zeros(4, 2), torch.zeros(3, 3))
+
+
+def test_a_batch_is_indexed_by_its_leading_axes() -> None:
+    batch = FactoredMatrix(torch.randn(2, 3, 4, 2), torch.randn(3, 2, 5))
+    assert torch.equal(batch[1, 2].AB, batch.AB[1, 2]) and batch[0].shape == (3, 4, 5)
+    assert torch.equal(batch[:, :2].AB, batch.AB[:, :2])
+    with pytest.raises(BadInput, match="indexed by 2 leading axes"):
+        batch[0, 0, 0]

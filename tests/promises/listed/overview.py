@@ -147,7 +147,7 @@ MUTANTS = (
     ),
     _mutant(
         "a word's random label is the same in test", _PROBES,
-        "coins[np.searchsorted(types, test.words)]", "~coins[np.searchsorted(types, test.words)]", _READING,
+        "drawn[np.searchsorted(types, test)]", "1 - drawn[np.searchsorted(types, test)]", _READING,
     ),
     _mutant(
         "test rows are those of the test split", _QUALITY,
