@@ -46,7 +46,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fail
 
         monkeypatch.setattr(ScanSurvey, "again", lambda self, workspace, without: seen(without))
         context = RunContext(workspace=str(tmp_path), study="s", data_base="", model_folder="")
-        made = Failing(Settings(Workspace(tmp_path), "", ""), seen({}), None, context, {})  # type: ignore[arg-type]
+        made = Failing(Settings(Workspace(tmp_path), "", ""), None, context, {}, seen({}))  # type: ignore[arg-type]
         made.broken = broken
         return made
 
