@@ -33,6 +33,9 @@ class Asked(Protocol):
     def ask(self, question: "Question") -> Answer:
         """The answer."""
 
+    def explained(self, text: str, top_k: int) -> Answer:
+        """The features that catalogues explain as a text says; of all studies and layers where none is named."""
+
     def label(self, feature: int, text: str, author: str | None) -> Labelled:
         """Set a feature's label; no text removes it."""
 
@@ -63,6 +66,13 @@ class Files:
         looked = self.look()
         with _progress() as progress:
             return question.answer(looked, progress)
+
+    def explained(self, text: str, top_k: int) -> Answer:
+        """See `Asked`."""
+        from explorer.asking.explained import searched
+        from explorer.reading.explained import Sought
+
+        return searched(read_settings().workspace, self.study, self.layer, Sought(text, top_k))
 
     def label(self, feature: int, text: str, author: str | None) -> Labelled:
         """See `Asked`."""

@@ -14,12 +14,15 @@ from cli.explore import PORT
 from cli.terminal import errors
 from core.errors import BadInput, first_line
 from explorer.asking.answer import Answer
+from explorer.asking.explained import answer_of
 from explorer.asking.labelling import labels_file, labels_text, this_user
 from explorer.asking.questions import LabelShown, Question
 from explorer.asking.sent import SentAnswer
 from explorer.labels.files import author_name, label_text
+from explorer.reading.explained import MOST_HITS
 from explorer.reading.refusals import NO_TOKEN
 from explorer.server.access import MOST_POSTED
+from explorer.server.schema import ExplanationSearch
 
 _GREETING_S = 10.0
 _STARTS_ONE = "start one with `saeflow explore`"
@@ -41,6 +44,16 @@ class Explorer:
     def ask(self, question: Question) -> Answer:
         """See `cli.asked.Asked`."""
         return self._asked(question)[0]
+
+    def explained(self, text: str, top_k: int) -> Answer:
+        """See `cli.asked.Asked`."""
+        query = {**self._query(), "q": text, "limit": min(top_k, MOST_HITS)}
+        answer = self._send("GET", "/search/explanations", params=query)
+        try:
+            told = ExplanationSearch.model_validate(answer)
+        except ValueError as error:
+            raise self._other(f"its answer is not understood ({first_line(error)})") from error
+        return answer_of(text, [one.model_dump() for one in told.catalogues], told.notes)
 
     def label(self, feature: int, text: str, author: str | None) -> Labelled:
         """See `cli.asked.Asked`."""

@@ -7,8 +7,8 @@ import typer
 
 from cli.printed import HtmlOption, JsonOption, give, when
 from core.errors import BadInput
+from core.explain.metrics import ALL
 from core.explain.named import FROZEN
-from core.explain.scorers.judged import ALL
 from core.reading.catalogues import OpenedCatalogue, catalogue_by_name
 from core.store.artifacts import Artifact
 from core.store.workspace import Workspace

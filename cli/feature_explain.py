@@ -12,7 +12,7 @@ from cli.feature_options import FeatureArgument
 from cli.printed import HtmlOption, JsonOption, give
 from core.errors import BadInput
 from core.explain.marking import marked
-from core.explain.scorers.judged import ALL
+from core.explain.metrics import ALL
 from core.planning.catalogue_memory import InMemory
 from core.planning.catalogue_survey import CatalogueSurvey
 from core.progress import Progress

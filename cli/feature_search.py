@@ -1,4 +1,4 @@
-"""`saeflow feature search`: which features fire on a text, a picture, or both."""
+"""`saeflow feature search`: which features fire on a text, a picture, or both; or are explained as a text says."""
 
 import base64
 from pathlib import Path
@@ -21,6 +21,12 @@ def search(
     segment: Annotated[
         str | None, typer.Option(help="Only on rows of: image, prompt, caption (default: on any).")
     ] = None,
+    explained: Annotated[
+        str | None,
+        typer.Option(
+            "--explained", metavar="TEXT", help="Instead: features that catalogues explain as this text says."
+        ),
+    ] = None,
     top_k: TopOption = 10,
     server: ServerOption = None,
     token: TokenOption = None,
@@ -34,8 +40,18 @@ def search(
     are those of the text and picture in which it is active.
 
     [dim]saeflow feature search "a woman sings" --layer 8 --segment caption
-    saeflow feature search --picture photo.png --layer 8[/dim]
+    saeflow feature search --picture photo.png --layer 8
+    saeflow feature search --explained "a woman is named"[/dim]
+
+    With --explained no model of a study runs: explanations in feature catalogues
+    are searched, of all studies and layers where none is named. By meaning where
+    the catalogue's embedder is on this machine, else by words.
     """
+    if explained is not None:
+        if text or picture is not None:
+            raise BadInput("--explained: searches explanations, not captions or pictures; give it alone")
+        give(asked(server, token, study, layer).explained(explained, top_k), as_json, html)
+        return
     content = None if picture is None else base64.b64encode(_content(picture))
     question = WhatFires(text=text, language=language, segment=segment, picture=content, top_k=top_k)
     give(asked(server, token, study, layer).ask(question), as_json, html)

@@ -91,7 +91,7 @@ def publish_catalogue(work: Work) -> Mapping[str, float]:
 
 def report_catalogue(work: Work) -> Mapping[str, float]:
     """Write report.html and report.md of a catalogue."""
-    write_catalogue_report(work.input("tables"), work.recipe["catalogue"], work.out)
+    write_catalogue_report(work.input("tables"), work.recipe["catalogue"], work.out, work.input("samples"))
     return {}
 
 

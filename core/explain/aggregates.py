@@ -8,9 +8,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from core.explain.metrics import ALL, CHANCE
 from core.explain.named import FROZEN
-from core.explain.scorers.judged import ALL
-from core.explain.scorers.measuring import CHANCE
 from core.stats.intervals import Z95, Interval, resamples
 from core.stats.permuted import rank_p
 

@@ -6,18 +6,11 @@ from typing import Any
 import polars as pl
 from scipy import stats
 
-from core.explain.scorers.judged import ALL
-from core.explain.scorers.measuring import AUROC, BALANCED_ACCURACY, CORRELATION, SHARE
+from core.explain.metrics import ALL, AUROC, BALANCED_ACCURACY, CALLED, CORRELATION, SHARE
 from core.stats.estimate import Control, Estimate, Source, number_of
 
 TABLE = "aggregates"
 _UNITS = {AUROC: "AUROC", SHARE: "share", BALANCED_ACCURACY: "", CORRELATION: ""}
-_CALLED = {
-    BALANCED_ACCURACY: "balanced accuracy",
-    AUROC: "AUROC",
-    CORRELATION: "correlation",
-    SHARE: "share of pairs predicted",
-}
 _FLOOR = "features of the frozen dictionary"
 
 
@@ -43,7 +36,7 @@ def _of_row(row: Mapping[str, Any], q: Iterator[float], family: int) -> Iterator
     unread = f"the answer could not be read on {row['n_failed']:,} of {row['n_judged'] + row['n_failed']:,} examples"
     yield Estimate(
         name=f"score.{name}",
-        quantity=f"mean {_CALLED[row['metric']]} {whose}",
+        quantity=f"mean {CALLED[row['metric']]} {whose}",
         value=row["mean"],
         unit=_UNITS[row["metric"]],
         n=row["n"],
@@ -64,7 +57,7 @@ def _of_row(row: Mapping[str, Any], q: Iterator[float], family: int) -> Iterator
     if row["difference"] is not None:
         yield Estimate(
             name=f"difference.{name}",
-            quantity=f"difference of the mean {_CALLED[row['metric']]} {whose} to {_FLOOR}",
+            quantity=f"difference of the mean {CALLED[row['metric']]} {whose} to {_FLOOR}",
             value=row["difference"],
             unit="points" if row["metric"] == SHARE else _UNITS[row["metric"]],
             n=row["n"],

@@ -203,7 +203,8 @@ class _Catalogue:
         told["profiles"] = {
             name: profile.model_dump(mode="json", include=DECIDES) for name, profile in self.config.profiles.items()
         }
-        return REPORT_CATALOGUE.unit("", {"catalogue": told}, {"tables": (tables.artifact,)})
+        samples = self.sources.saes[0].inputs["samples"]
+        return REPORT_CATALOGUE.unit("", {"catalogue": told}, {"tables": (tables.artifact,), "samples": samples})
 
 
 def _not_known(explainer: Explainer, sae: CatalogueSAE) -> BadInput:

@@ -11,6 +11,7 @@ from core.data.languages import LANGUAGES
 from core.stats.families import ALPHA
 from core.study.sites import STREAM
 from explorer.asking.answer import cells, names_of
+from explorer.asking.explained import said
 from explorer.asking.looked import Looked
 from explorer.asking.looks import promoted
 from explorer.asking.sentences import control, explained, share
@@ -63,14 +64,15 @@ def dossier(looked: Looked, feature: int, asked: Asked, say: Callable[[str], obj
 
 
 def parts_of(looked: Looked, feature: int, asked: Asked, say: Callable[[str], object] = lambda _: None) -> list[Part]:
-    """The label proposed, what the feature is, what was observed, and what varying did."""
+    """The label proposed, what the feature is, what catalogues say, what was observed, and what varying did."""
     from core.features.hypotheses import hypotheses
 
     means, words = looked.means(feature, asked.language, None)
     found = hypotheses(means, looked.study.samples)
     runs = _interventions(looked, feature, asked, say)
     observed = Part("Observed", (f"{words[0].upper()}{words[1:]}.", *_observed(found)), (found.spreads, found.values))
-    return [proposal(found, runs, looked.view.concept), _what_it_is(looked, feature), observed, _intervened(runs)]
+    about = [_what_it_is(looked, feature), *_explained(looked, feature)]
+    return [proposal(found, runs, looked.view.concept), *about, observed, _intervened(runs)]
 
 
 def proposal(found: "Hypotheses", runs: Mapping[str, Judged], concept: Concept) -> Part:
@@ -108,6 +110,12 @@ def _what_it_is(looked: Looked, feature: int) -> Part:
     lines = (fires, *(f"Tokens {way} (direct path): {' · '.join(map(repr, found))}" for way, found in by.items()))
     nearest = own.neighbours.drop("feature").head(5)
     return Part("What it is", lines, (own.positions.drop("feature"), nearest))
+
+
+def _explained(looked: Looked, feature: int) -> list[Part]:
+    """What catalogues say of it, where the layer is in one."""
+    lines, tables = said(looked, feature)
+    return [Part("Explained", lines, tuple(tables.values()))] if lines else []
 
 
 def _observed(found: "Hypotheses") -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import polars as pl
 
 from explorer.asking.answer import Answer
+from explorer.asking.explained import said
 from explorer.asking.looked import Looked
 from explorer.asking.sentences import explained
 from explorer.asking.varying import EFFECT, Varied, judge, varied_heat
@@ -33,7 +34,8 @@ def all_features(looked: Looked, top_k: int) -> Answer:
 
 
 def one_feature(looked: Looked, feature: int, top_k: int, max_examples: int) -> Answer:
-    """How often and how strongly a feature fires, on what, what of the concept it goes with, and its nearest features.
+    """How often and how strongly a feature fires, on what, what catalogues say of it, what of the concept it goes with,
+    and its nearest features.
 
     Raises:
         BadInput: there is no such feature.
@@ -55,7 +57,8 @@ def one_feature(looked: Looked, feature: int, top_k: int, max_examples: int) -> 
     if not associations.is_empty():
         shown = associations.select("language", "position_set", "auroc", "q", "support")
         tables[f"{looked.view.concept.name}, selection split (q within a language and position set)"] = shown
-    return Answer(looked.title(feature), tuple(lines), tables)
+    told, explanations = said(looked, feature)
+    return Answer(looked.title(feature), (*lines, *told), {**explanations, **tables})
 
 
 def decoded(looked: Looked, feature: int, top_k: int) -> Answer:

@@ -9,6 +9,7 @@ from core.errors import BadInput
 from core.progress import Progress, silent
 from explorer.asking import looks
 from explorer.asking.answer import Answer
+from explorer.asking.explained import explained
 from explorer.asking.labelling import labels_of, listed, shown
 from explorer.asking.looked import Looked
 from explorer.asking.searching import searched
@@ -195,6 +196,15 @@ class WhatFires(Question):
         return searched(labels_of(looked.study.workspace), looked, sought, self.segment, self.top_k)
 
 
+class Explained(OfFeature):
+    """What feature catalogues say of a feature, with the scores of each explanation."""
+
+    ask: Literal["explanations"] = "explanations"
+
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
+        return explained(looked, self.feature)
+
+
 class LabelShown(OfFeature):
     """A feature's label, and every change of it."""
 
@@ -224,6 +234,7 @@ AnyQuestion = Annotated[
     | Decoder
     | Compare
     | WhatFires
+    | Explained
     | LabelShown
     | LabelsListed,
     Field(discriminator="ask"),

@@ -11,6 +11,7 @@ from core.reading.comparison import Comparison, Row, Side, Value, compare
 from core.reading.study import OpenedStudy
 from explorer.dashboard import evidence, words
 from explorer.dashboard.charts import bars
+from explorer.dashboard.explained import said
 from explorer.dashboard.features import bands_of, identity
 from explorer.dashboard.found import found
 from explorer.dashboard.rendering import page, served_by
@@ -97,6 +98,7 @@ def _feature(request: Request, side: Named) -> tuple[ShownLayer, Mapping[str, An
         "bars": bars(statistics["histogram"]),
         "bands": bands_of(shown, own, (1, _CONTEXTS)),
         "tested": evidence.tested(shown, number),
+        "said": said(served_by(request).library.catalogues, shown, number),
         "ways": evidence.ways(shown, interpretation, number),
     }
 

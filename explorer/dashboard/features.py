@@ -14,6 +14,7 @@ from explorer.dashboard import evidence, links, related
 from explorer.dashboard.breakdowns import OBSERVED, Breakdown, attributes, breakdown
 from explorer.dashboard.charts import bars
 from explorer.dashboard.counterparts import counterparts
+from explorer.dashboard.explained import said
 from explorer.dashboard.found import found
 from explorer.dashboard.grids import grid
 from explorer.dashboard.maps import Map, activation_maps, strongest_images
@@ -91,6 +92,7 @@ def feature_page(
         "described": _described(interpretation.table("described", layer=layer, feature=feature)),
         "tested": evidence.tested(shown, feature),
         "reported": evidence.reported(interpretation, layer, feature),
+        "said": said(served_by(request).library.catalogues, shown, feature),
         "explained": evidence.explained(interpretation, layer, feature),
         "ways": evidence.ways(shown, interpretation, feature),
         "interpretation": interpretation,

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, FastAPI, Response
 from starlette.exceptions import HTTPException
 
-from explorer.dashboard import compared, features, samples, searching, studies, tables
+from explorer.dashboard import compared, features, like, samples, searching, studies, tables
 from explorer.dashboard.errors import answer_with_pages
 from explorer.dashboard.rendering import static_file
 from explorer.dashboard.rows import Tables
@@ -23,7 +23,7 @@ def static(name: str) -> Response:
 def add_pages(app: FastAPI) -> None:
     """Add the pages to an app whose refusals are answered in JSON already."""
     app.state.tables = Tables(app.state.served)
-    parts = (studies, tables, features, samples, compared, searching)
+    parts = (studies, tables, features, samples, compared, searching, like)
     for router in (_static, *(part.router for part in parts)):
         app.include_router(router, include_in_schema=False)
     answer_with_pages(app)

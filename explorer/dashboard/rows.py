@@ -10,11 +10,12 @@ from core.reading.study import OpenedStudy
 from explorer.dashboard.found import found
 from explorer.dashboard.kept import Kept
 from explorer.reading.all_features import AllFeatures
+from explorer.reading.catalogues import CATALOGUE
 from explorer.reading.feature_table import LABEL, places
 from explorer.reading.refusals import UNUSABLE, Refusal
 from explorer.server.served import Served
 
-_TEXTS = (LABEL, "explanation")
+_TEXTS = (LABEL, CATALOGUE, "explanation")
 _KEYS = pl.Schema({"layer": pl.UInt16, "feature": pl.UInt32})
 _BEST_FIRST = "-association"
 _LAYERS = re.compile(r"(\d{1,5})(?:\s*[-–]\s*(\d{1,5}))?")
@@ -22,8 +23,8 @@ _MOST_RANGES = 50
 
 
 class Wanted(NamedTuple):
-    """What is looked for: `q` in labels, explanations and numbers, terms as the API's `filter`, a column, and layers
-    as `8, 10-12`."""
+    """What is looked for: `q` in labels, what catalogues say, explanations and numbers; terms as the API's `filter`; a
+    column; and layers as `8, 10-12`."""
 
     q: str = ""
     terms: str = ""
@@ -85,14 +86,17 @@ class Tables:
         self, study: OpenedStudy, version: tuple[Hashable, ...], table: pl.DataFrame, layers: Iterable[int]
     ) -> Source:
         made = tuple(one.ref for one in study.artifacts if one.step == "interpretation")
-        state = (str(study.workspace.root), study.key, version, self._served.labels.version(), made)
+        texts = (self._served.labels.version(), self._served.library.catalogues.version())
+        state = (str(study.workspace.root), study.key, version, texts, made)
         return Source(state, self._sources.get(state, lambda: self._told(study, table, layers)))
 
     def _told(self, study: OpenedStudy, table: pl.DataFrame, layers: Iterable[int]) -> pl.DataFrame:
-        """The table with the text of each feature's label and its best explanation, null where it has none."""
+        """The table with the text of each feature's label, what catalogues say of it, and its best explanation of the
+        analysis of interpretation; null where it has none."""
         if not table.width:
             return table
-        for told in (self._labels(study, layers), _explanations(study)):
+        catalogues = self._served.library.catalogues.texts(study, layers)
+        for told in (self._labels(study, layers), catalogues, _explanations(study)):
             table = table.join(told, on=list(_KEYS), how="left", maintain_order="left")
         return table
 

@@ -13,6 +13,7 @@ from core.reading.study import OpenedStudy
 from explorer.dashboard import links
 from explorer.dashboard.rendering import page
 from explorer.dashboard.rows import Source, Tables, Wanted
+from explorer.reading.catalogues import CATALOGUE
 from explorer.reading.feature_table import LABEL
 from explorer.reading.refusals import Refusal
 from explorer.server.served import MOST_PAGES, LayerNumber, StudyName
@@ -20,7 +21,7 @@ from explorer.server.served import MOST_PAGES, LayerNumber, StudyName
 router = APIRouter()
 ROWS = 100
 _SHOWN = ("density", "mean", "max", "images", "association", "auroc", "q")
-_OWN = (LABEL, "explanation", "feature", "layer")
+_OWN = (LABEL, CATALOGUE, "explanation", "feature", "layer")
 
 
 class AskedRows(NamedTuple):

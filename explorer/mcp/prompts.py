@@ -41,6 +41,15 @@ def investigator(feature: str, layer: str) -> str:
     )
 
 
+def explanations(feature: str, layer: str) -> str:
+    """Weigh what catalogues say of a feature."""
+    return (
+        f"Call `explanations` for feature {feature} of layer {layer}, then `overview`. Say which explanation its "
+        "examples support and which they contradict. Repeat a score only with its interval and chance; where the "
+        f"interval holds chance, say that the score does not tell the explanation from none. {_CLAIMS}"
+    )
+
+
 def labeler(feature: str, layer: str) -> str:
     """Label a feature."""
     return (
@@ -52,5 +61,5 @@ def labeler(feature: str, layer: str) -> str:
 
 def add_prompts(server: MCPServer) -> None:
     """Register them."""
-    for prompt in (overview, runner, decoder, investigator, labeler):
+    for prompt in (overview, runner, decoder, investigator, explanations, labeler):
         server.prompt()(prompt)

@@ -18,7 +18,8 @@ def make_server(workspace: Workspace) -> MCPServer:
     server = MCPServer("saeflow", title="saeflow", instructions=_INSTRUCTIONS, log_level="WARNING")
     tools = FeatureTools(workspace)
     looks = (tools.studies, tools.overview, tools.search, tools.top, tools.compare, tools.decoder)
-    for tool in (*looks, tools.sweep, tools.heatmap, tools.vary_word, tools.investigate):
+    said = (tools.explanations, tools.search_explanations)
+    for tool in (*looks, tools.sweep, tools.heatmap, tools.vary_word, tools.investigate, *said):
         server.add_tool(tool, annotations=_READS)
     server.add_tool(tools.label_show, annotations=_READS)
     server.add_tool(tools.label_set, annotations=ToolAnnotations(read_only_hint=False, destructive_hint=False))

@@ -13,6 +13,7 @@ from core.reading.records import opened
 from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
 from explorer.asking.dossier import Asked, dossier
+from explorer.asking.explained import searched
 from explorer.asking.labelling import labels_of, set_label, shown
 from explorer.asking.looked import Looked
 from explorer.asking.questions import (
@@ -21,6 +22,7 @@ from explorer.asking.questions import (
     AllFeatures,
     Compare,
     Decoder,
+    Explained,
     Heatmap,
     HeatmapByIntervention,
     LabelShown,
@@ -32,6 +34,7 @@ from explorer.asking.questions import (
     WhatFires,
 )
 from explorer.mcp.answers import Dossier, StudiesFound, StudyFound, Told
+from explorer.reading.explained import MOST_TEXT, Sought
 
 Feature = Annotated[int, Field(ge=0, le=LAST_FEATURE, description="The feature's number.")]
 Study = Annotated[str | None, Field(description="A study's key or name; null for the one that ran last.")]
@@ -170,6 +173,21 @@ class FeatureTools:
         """Everything at once, as a dossier: hypotheses, evidence for and against, a proposed label. Takes minutes."""
         with told():
             return Dossier(markdown=dossier(self._at(study, layer), feature, Asked(language, images, ablate)))
+
+    def explanations(self, feature: Feature, study: Study = None, layer: Layer = None) -> Told:
+        """What feature catalogues say of a feature: texts by explainer and language, each with its scores."""
+        return self._told(Explained(feature=feature), study, layer)
+
+    def search_explanations(
+        self,
+        text: Annotated[str, Field(min_length=1, max_length=MOST_TEXT, description="What the explanation is about.")],
+        study: Annotated[str | None, Field(description="A study's key or name; null for all.")] = None,
+        layer: Annotated[int | None, Field(ge=0, le=LAST_LAYER, description="A layer; null for all.")] = None,
+        top_k: Rows = 10,
+    ) -> Told:
+        """Which features catalogues explain as a text says: by meaning, or by words without their embedder."""
+        with told():
+            return Told.of(searched(self.workspace, study, layer, Sought(text, top_k)))
 
     def label_show(self, feature: Feature, study: Study = None, layer: Layer = None) -> Told:
         """A feature's label, and every change of it."""

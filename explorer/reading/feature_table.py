@@ -78,6 +78,16 @@ def with_labels(table: pl.DataFrame, labels: Mapping[int, str]) -> pl.DataFrame:
     return table.join(named, on="feature", how="left", maintain_order="left")
 
 
+def with_texts(table: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
+    """The table with what catalogues say of each feature, null where they say nothing.
+
+    Args:
+        table: the features of one layer.
+        texts: feature, and the column that is added.
+    """
+    return table.join(texts, on="feature", how="left", maintain_order="left")
+
+
 def chosen(table: pl.DataFrame, terms: Sequence[str]) -> pl.DataFrame:
     """The rows for which every term holds: `density>0.01`, `label~woman` (contains), `label` (is there), `!label`.
 

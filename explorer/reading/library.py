@@ -22,6 +22,7 @@ from core.reading.records import opened, records_of
 from core.reading.study import OpenedStudy
 from core.store.artifacts import canonical_json
 from core.store.workspace import Workspace, meant
+from explorer.reading.catalogues import Catalogues
 from explorer.reading.feature_table import feature_table
 from explorer.reading.refusals import CONFLICT, NOT_THERE, Refusal
 from explorer.reading.vocabulary import vocabulary
@@ -74,11 +75,11 @@ class _Opened(NamedTuple):
 
 
 class Library:
-    """Studies of a workspace: those of these names with their variants, or all where none is named."""
+    """Studies of a workspace: those of these names with their variants, or all; and its `catalogues`."""
 
     def __init__(self, workspace: Workspace, names: Sequence[str] = ()) -> None:
         self._workspace, self._names = workspace, tuple(names)
-        self._store = workspace.store
+        self._store, self.catalogues = workspace.store, Catalogues(workspace)
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._seen: Stamp | None = None
         self._now = _Studies({})

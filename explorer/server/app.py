@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from explorer.server import activations, ask, features, labels, samples, search, studies
+from explorer.server import activations, ask, explanations, features, labels, samples, search, studies
 from explorer.server.access import Guarded
 from explorer.server.own_origin import own_pages_only
 from explorer.server.refusal_answers import answer_refusals
@@ -30,7 +30,7 @@ def make_app(served: Served, extend: Callable[[FastAPI], None] | None = None) ->
     )
     app.state.served = served
     answer_refusals(app)
-    for part in (studies, features, activations, samples, labels, search, ask):
+    for part in (studies, features, explanations, activations, samples, labels, search, ask):
         app.include_router(part.router)
     if extend is not None:
         extend(app)

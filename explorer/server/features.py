@@ -4,7 +4,7 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from explorer.reading.feature_table import places, with_labels
+from explorer.reading.feature_table import places, with_labels, with_texts
 from explorer.reading.library import ShownLayer
 from explorer.reading.samples import sample_of, strongest
 from explorer.server.answers import json_answer, tag_of, unchanged
@@ -41,13 +41,14 @@ async def _table(
 
 @router.get("/features", response_model=Features)
 def features(asked: InPath, table: Annotated[Table, Depends(_table)], page: AskedPage) -> Response:
-    """The features of a layer, sorted and filtered by any statistic, label text or association."""
+    """The features of a layer, sorted and filtered by any statistic, label, text of a catalogue, or association."""
     shown = asked.open()
     tag = _tag(asked, shown)
     if same := unchanged(asked.request, tag):
         return same
     labels = {feature: str(change.text) for feature, change in asked.served.labels.current(shown.sae).items()}
-    whole = with_labels(shown.table(table.language, table.position_set), labels)
+    texts = asked.served.library.catalogues.texts(shown.study, (shown.indexed.layer,)).drop("layer")
+    whole = with_texts(with_labels(shown.table(table.language, table.position_set), labels), texts)
     found = places(whole, table.terms, table.sort)
     rows = whole[found[page.span]].to_dicts()
     return json_answer(asked.request, of_layer(shown, total=len(found), **page._asdict(), features=rows), tag)
@@ -83,7 +84,7 @@ def top(
 
 
 def _tag(asked: InPath, shown: ShownLayer) -> str:
-    return tag_of(shown.version, asked.served.labels.version(shown.sae))
+    return tag_of(shown.version, asked.served.labels.version(shown.sae), asked.served.library.catalogues.version())
 
 
 def _document(shown: ShownLayer, number: int, examples: tuple[int, int]) -> dict[str, Any]:

@@ -175,3 +175,80 @@ class Search(OfLayer):
 
 class Answered(OfLayer, SentAnswer):
     """What a question about a layer is answered: sentences, and tables with the kinds of their columns."""
+
+
+class ScoreEntry(BaseModel):
+    """How one scorer scored an explanation, over a kind of example and a language of the examples."""
+
+    scorer: str
+    metric: str
+    example_kind: str
+    language: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    chance: float | None = Field(description="What a judge reaches that knows nothing.")
+    n: int
+    n_failed: int = Field(description="Answers that could not be read; they count nowhere else.")
+    judge: str | None
+
+
+class ExplanationEntry(BaseModel):
+    """What one explainer said of the feature in one language, or why it said nothing."""
+
+    explainer: str
+    explanation_method: str | None
+    llm_explainer: str | None
+    language: str
+    text: str | None
+    failure: str | None
+    prompt_version: str | None
+    prompt: str | None
+    raw_answer: str | None
+    scores: list[ScoreEntry]
+
+
+class InCatalogue(BaseModel):
+    """What one catalogue says of the feature."""
+
+    catalogue: str
+    explanations: list[ExplanationEntry]
+    over_features: Rows = Field(description="Scores over all features of the catalogue, beside a frozen dictionary's.")
+
+
+class Explanations(OfLayer):
+    """What feature catalogues say of a feature; `notes` say which are not shown, and why."""
+
+    feature: int
+    sae: str
+    catalogues: list[InCatalogue]
+    notes: list[str]
+
+
+class ExplanationHit(BaseModel):
+    """An explanation that was found; `cosine` where it was found by meaning."""
+
+    layer: int
+    feature: int
+    explainer: str
+    language: str
+    text: str
+    cosine: float | None = None
+
+
+class ExplanationHits(BaseModel):
+    """What one catalogue has: by `meaning`, or by `words`, and then `reason` says why not by meaning."""
+
+    catalogue: str
+    study: str
+    how: str
+    reason: str
+    found: list[ExplanationHit]
+
+
+class ExplanationSearch(BaseModel):
+    """Explanations that come nearest to a text, by catalogue."""
+
+    q: str
+    catalogues: list[ExplanationHits]
+    notes: list[str]

@@ -8,7 +8,9 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.served import CHECKER, RULES, serving
 from tests.explorer.dashboard.analyses import with_analyses
+from tests.explorer.test_explanations import saes_of
 from tests.explorer.world import make_world
+from tests.planted_tables import publish
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
 STUDY, LAYER = "/s/cats-00000001", "/s/cats-00000001/l/0"
@@ -25,6 +27,10 @@ PAGES = [
     "/compare?a=cats:0&b=cats",
     "/find",
     "/s/dogs",
+    f"{LAYER}/f/4",
+    "/compare?a=cats:0:3&b=cats:0:7",
+    "/find/explanations?q=woman",
+    "/find/explanations?q=zebra",
 ]
 
 
@@ -32,6 +38,7 @@ PAGES = [
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("dashboard")
     world = with_analyses(make_world(folder / "workspace", folder))
+    publish(world.workspace, saes_of(world))
     with serving(world.workspace) as found:
         yield found
 
@@ -61,6 +68,8 @@ def test_every_page_is_sound_and_accessible(browser: Browser, address: str, widt
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (
             f"{path} overflows at {width}"
         )
+        for folded in page.locator(".explanation summary").all():
+            folded.click()
         page.evaluate(CHECKER)
         found = page.evaluate(f"axe.run(document, {{runOnly: {json.dumps(RULES)}}})")
         faults = [f"{fault['id']}: {fault['nodes'][0]['html'][:120]}" for fault in found["violations"]]
@@ -134,3 +143,18 @@ def test_counterparts_are_fetched_when_they_come_into_view(page: Page) -> None:
     section.scroll_into_view_if_needed()
     section.get_by_text("English → Arabic").wait_for()
     assert "Find them" not in section.inner_text() and "/f/0" in page.url and "other" not in page.url
+
+
+def test_an_explanation_is_found_and_read(page: Page) -> None:
+    page.goto("/find")
+    page.fill("#q", "امرأة")
+    page.get_by_role("button", name="Search explanations").click()
+    page.wait_for_url("**/find/explanations?q=*")
+    page.get_by_role("link", name="Feature 3 of layer 0").click()
+    page.wait_for_url(f"**{LAYER}/f/3#explained")
+    told = page.locator('.explanation .told[lang="ar"]')
+    assert told.evaluate("node => getComputedStyle(node).direction") == "rtl"
+    asked = page.locator(".explanation details", has_text="Prompt and raw answer").first
+    assert not asked.locator("pre").first.is_visible()
+    asked.locator("summary").click()
+    assert "What do these examples have in common?" in asked.locator("pre").first.inner_text()

@@ -89,7 +89,7 @@ def test_prompts_name_only_tools_that_are_there(ask: Ask) -> None:
     async def questions(client: Client) -> None:
         tools = {tool.name for tool in (await client.list_tools()).tools}
         prompts = [prompt.name for prompt in (await client.list_prompts()).prompts]
-        assert sorted(prompts) == ["decoder", "investigator", "labeler", "overview", "runner"]
+        assert sorted(prompts) == ["decoder", "explanations", "investigator", "labeler", "overview", "runner"]
         for name in prompts:
             found = await client.get_prompt(name, {"feature": "5", "layer": "17"})
             text = found.messages[0].content.text

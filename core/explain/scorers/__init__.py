@@ -10,22 +10,12 @@ from core.errors import BadInput
 from core.explain.about import About
 from core.explain.embedder import Embedder
 from core.explain.examples_shown import Example, Shower, examples_by_feature
+from core.explain.metrics import AUROC, BALANCED_ACCURACY, CORRELATION, SHARE
 from core.explain.named import scorer_prompts, scores_by_embedding
 from core.explain.scorers import detection, embedding, fuzz, intruder, simulation, twins
 from core.explain.scorers.asking import Put, put_to
 from core.explain.scorers.judged import JUDGED, Explained
-from core.explain.scorers.measuring import (
-    AUROC,
-    BALANCED_ACCURACY,
-    CORRELATION,
-    SHARE,
-    Measure,
-    accuracy,
-    area,
-    correlation,
-    mean_said,
-    measured,
-)
+from core.explain.scorers.measuring import Measure, accuracy, area, correlation, mean_said, measured
 from core.explain.tables import SCORES
 from core.explain.twins import Pair, pairs_by_feature
 from core.explain.vectors import source_name

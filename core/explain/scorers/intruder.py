@@ -15,10 +15,11 @@ import numpy as np
 from core.chat.questions import Question
 from core.explain.examples_shown import Example, Shower
 from core.explain.marking import marked
+from core.explain.metrics import ALL
 from core.explain.prompts import prompt
 from core.explain.scorers.asking import MAX_TOKENS, Put, read_word
 from core.explain.scorers.items import unit_of
-from core.explain.scorers.judged import ALL, Explained, Item, quantile_name
+from core.explain.scorers.judged import Explained, Item, quantile_name
 
 FIRING = 4
 """Firing examples beside each intruder, at most."""

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import polars as pl
 
 from core.explain.examples_shown import Example
+from core.explain.metrics import ALL
 
-ALL = "all"
-"""The kind, or the language, under which every example counts."""
 WRONG_MARKS = "wrong_marks"
 """The sort of a firing example with other tokens marked than the active ones."""
 JUDGED = pl.Schema(

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int
 
-from core.explain.scorers.judged import ALL
+from core.explain.metrics import ALL
 from core.stats.correlation import bootstrap_correlation
 from core.stats.enrichment import balanced_accuracy
 from core.stats.intervals import Interval, bootstrap_auroc, bootstrap_mean
@@ -16,9 +16,6 @@ from core.stats.intervals import Interval, bootstrap_auroc, bootstrap_mean
 Numbers = Float[np.ndarray, " n"]
 Units = Int[np.ndarray, " n"]
 Measure = Callable[[Numbers, Numbers, Units, int, int], Interval]
-BALANCED_ACCURACY, AUROC, CORRELATION, SHARE = "balanced_accuracy", "auroc", "correlation", "share"
-CHANCE = {BALANCED_ACCURACY: 0.5, AUROC: 0.5, CORRELATION: 0.0, SHARE: 0.5}
-"""What a judge reaches that knows nothing, by metric."""
 _FEW = 50
 """Resamples where no interval is asked for: the measures need some."""
 _NONE = Interval(math.nan, math.nan, math.nan)

@@ -14,9 +14,10 @@ from core.chat.questions import Question
 from core.explain.about import About
 from core.explain.embedder import Embedder
 from core.explain.examples_shown import Shower, as_text
+from core.explain.metrics import ALL
 from core.explain.prompts import prompt
 from core.explain.scorers.asking import MAX_TOKENS, Put, read_word
-from core.explain.scorers.judged import ALL, JUDGED, Explained, Item, judged_rows
+from core.explain.scorers.judged import JUDGED, Explained, Item, judged_rows
 from core.explain.twins import Pair
 
 
