@@ -8,7 +8,6 @@ from core.concepts.card import ScanCard
 from core.concepts.registry import Registry, SAEEntry
 from core.concepts.registry_checks import Reader, check_registry, fingerprint
 from core.concepts.scanned import SCANNED_FILES
-from core.concepts.taken_over import imported_folders
 from core.errors import BadInput
 from core.lm.shape import ModelShape, model_names
 from core.planning import located
@@ -106,7 +105,7 @@ def _with_saes(scan: ConceptScan, found: ScanSources, memo: HashMemo, shape: Mod
     checked = check_registry(
         _wanted(scan, found.registry, shape), Reader(model_names(found.model.folder), shape), scan.strict
     )
-    imported = imported_folders(Path(scan.imported)) if scan.imported is not None else {}
+    imported = _imported_folders(scan)
     saes = tuple(
         FoundSAE(one.entry, one.folder, fingerprint(one.folder, memo), _imported(one.entry, imported, memo))
         for one in checked.usable
@@ -140,3 +139,12 @@ def _wanted(scan: ConceptScan, registry: Registry, shape: ModelShape) -> Registr
         there = ", ".join(map(str, registry.layers))
         raise BadInput(f"layers: no SAE of the registry reads one of them; it has SAEs of {there}")
     return registry.model_copy(update={"entries": entries})
+
+
+def _imported_folders(scan: ConceptScan) -> Mapping[str, Path]:
+    """The folders of an older scan's activations by SAE, where the scan takes some over."""
+    if scan.imported is None:
+        return {}
+    from core.concepts.taken_over import imported_folders  # it loads PyTorch
+
+    return imported_folders(Path(scan.imported))
