@@ -104,7 +104,7 @@ def test_a_deleted_experiment_is_told_before_a_server_starts_or_anything_is_comp
 
 
 def test_gc_of_an_unknown_study(saeflow: Saeflow) -> None:
-    refused(saeflow("gc", "--forget", "nothing"), "no study or scan 'nothing'")
+    refused(saeflow("gc", "--forget", "nothing"), "no study, scan or catalogue 'nothing'")
 
 
 def test_what_is_looked_at_before_the_servers_start_loads_no_prefect() -> None:

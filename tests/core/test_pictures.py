@@ -287,5 +287,6 @@ def test_an_error_of_our_own_is_no_fault_of_the_picture(scene: Image.Image, monk
 def test_only_one_module_opens_a_study_s_pictures() -> None:
     core = Path(__file__).parents[2] / "core"
     opening = {path.name for path in core.rglob("*.py") if "Image.open(" in path.read_text(encoding="utf-8")}
-    # Beside it: the sprites of the generated scenes, and figures of our own, drawn and made small.
-    assert opening == {"pictures.py", "scene_sprites.py", "writers.py", "answers.py"}
+    # Beside it: sprites of the generated scenes, figures of our own, drawn and made small, and what a local chat model is
+    # asked about, which is our own PNG.
+    assert opening == {"pictures.py", "scene_sprites.py", "writers.py", "answers.py", "local.py"}

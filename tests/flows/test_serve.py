@@ -96,7 +96,7 @@ def test_every_deployment_is_served(served: Served) -> None:
     asked = httpx.post(f"{served.api}/deployments/filter", json={}, timeout=30).json()
     named = yaml.safe_load((PROJECT / "prefect.yaml").read_text("utf-8"))["deployments"]
     assert sorted(one["name"] for one in asked) == sorted(one["name"] for one in named)
-    assert len(named) == 7
+    assert len(named) == 9
 
 
 def test_start_up_tells_how_long_it_took_and_the_next_one_says_so(served: Served) -> None:

@@ -28,5 +28,5 @@ def test_each_product_is_the_dense_one() -> None:
 
 
 def test_streams_of_two_widths_have_no_product() -> None:
-    with pytest.raises(BadInput, match="writes rows of 12 numbers, the other reads of 8"):
+    with pytest.raises(BadInput, match="writes rows of 12 numbers, the other reads 8"):
         between_features(random_sae(12), random_sae(8))
