@@ -287,6 +287,6 @@ def test_an_error_of_our_own_is_no_fault_of_the_picture(scene: Image.Image, monk
 def test_only_one_module_opens_a_study_s_pictures() -> None:
     core = Path(__file__).parents[2] / "core"
     opening = {path.name for path in core.rglob("*.py") if "Image.open(" in path.read_text(encoding="utf-8")}
-    # Beside it: sprites of the generated scenes, figures of our own, drawn and made small, and what a local chat model is
-    # asked about, which is our own PNG.
+    # Beside it: sprites of the generated scenes, figures of our own, drawn and made small, and what a local chat model
+    # is asked about: PNG of our own.
     assert opening == {"pictures.py", "scene_sprites.py", "writers.py", "answers.py", "local.py"}

@@ -13,7 +13,7 @@ from core.sae.formats import load_sae
 from core.store.artifacts import ArtifactStore
 from core.store.workspace import Workspace
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import latest_report, saeflow
+from tests.flows.commands import latest_report, saeflow, saeflow_here
 
 pytestmark = pytest.mark.timeout(600)
 LAYERS = (0, 9, 17, 33)
@@ -50,13 +50,13 @@ def test_only_its_units_and_the_report_are_made(workspace: Path, mini_workspace:
 
 def test_a_second_run_makes_nothing_and_every_command_knows_it(workspace: Path) -> None:
     before = made(workspace)
-    again = saeflow(workspace, "run", "mini", *FROZEN)
+    again = saeflow_here(workspace, "run", "mini", *FROZEN)
     assert "everything is there already" in again.stdout, again.stdout + again.stderr
     assert made(workspace) == before
-    assert saeflow(workspace, "verify").returncode == 0
-    assert "Nothing to remove" in saeflow(workspace, "gc").stdout
-    assert "mini · sae.frozen=true" in saeflow(workspace, "status").stdout
-    planned = saeflow(workspace, "plan", "mini", *FROZEN).stdout.splitlines()
+    assert saeflow_here(workspace, "verify").returncode == 0
+    assert "Nothing to remove" in saeflow_here(workspace, "gc").stdout
+    assert "mini · sae.frozen=true" in saeflow_here(workspace, "status").stdout
+    planned = saeflow_here(workspace, "plan", "mini", *FROZEN).stdout.splitlines()
     (row,) = [line.split() for line in planned if "train_sae" in line]
     assert row[1:3] == ["8", "8"]
 
