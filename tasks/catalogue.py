@@ -9,7 +9,8 @@ from core.explain import publishing, vectors
 from core.explain.collected import Folders, about, collected, with_pairs
 from core.explain.embedder import SentenceEmbedder
 from core.explain.explainers import explain
-from core.explain.publishing import CARD, EXAMPLES, EXPLAINED, SCORED, VECTORS, WINDOWS, read, write
+from core.explain.named import EXPLAINED
+from core.explain.publishing import CARD, EXAMPLES, SCORED, VECTORS, WINDOWS, read, write
 from core.explain.scorers import Judging, score
 from core.explain.table_file import Card, write_file
 from core.explain.tables import ACTIVATION_EXAMPLES

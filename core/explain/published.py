@@ -1,10 +1,7 @@
 """The published tables of a catalogue: written together or not at all, checked when written and when read."""
 
-import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import polars as pl
 
@@ -57,35 +54,10 @@ def write_tables(folder: Path, tables: Mapping[str, Rows], cards: Mapping[str, C
     """
     refuse_filled(folder)
     with renamed_into(folder) as staged:
-        _write_all(staged, folder, tables, cards or {})
-
-
-def replace_tables(link: Path, tables: Mapping[str, Rows], cards: Mapping[str, Card] | None = None) -> None:
-    """Publish tables in place of those that `link` leads to: readers find all old ones or all new ones.
-
-    The tables are written into a folder beside the link, which then leads there; what it led to is removed. A folder
-    in the link's place, as a copy of a catalogue has it, is kept under another name.
-
-    Raises:
-        BadInput: a table does not have its declared columns, or cannot be written; the old ones stay.
-    """
-    link.parent.mkdir(parents=True, exist_ok=True)
-    fresh = link.with_name(f".{link.name}-{uuid4().hex[:12]}")
-    with renamed_into(fresh) as staged:
-        _write_all(staged, link, tables, cards or {})
-    before = link.resolve() if link.is_symlink() else None
-    temporary = fresh.with_name(f"{fresh.name}.link")
-    try:
-        if link.is_dir() and not link.is_symlink():
-            link.rename(link.with_name(f"{link.name}.copied-{time.time_ns()}"))
-        temporary.symlink_to(fresh.name)
-        temporary.replace(link)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    if before is not None and before.name.startswith(f".{link.name}-") and before.parent == link.parent.resolve():
-        shutil.rmtree(before, ignore_errors=True)
+        for name, rows in tables.items():
+            card = (cards or {}).get(name, Card())
+            schema = stored_schema(table_schema(name), card.int8)
+            write_file(staged / f"{name}.parquet", rows, schema, card, told=folder / f"{name}.parquet")
 
 
 def read_table(path: Path, schema: pl.Schema | None = None) -> pl.DataFrame:
@@ -111,13 +83,6 @@ def scan_table(path: Path, schema: pl.Schema | None = None) -> pl.LazyFrame:
     declared = schema if schema is not None else table_schema(path.name.removesuffix(".parquet"))
     rows = pl.scan_parquet(path, glob=False).select(list(declared))
     return rows.with_columns(as_float32(declared)) if checked_card(path, declared).int8 else rows
-
-
-def _write_all(staged: Path, folder: Path, tables: Mapping[str, Rows], cards: Mapping[str, Card]) -> None:
-    for name, rows in tables.items():
-        card = cards.get(name, Card())
-        schema = stored_schema(table_schema(name), card.int8)
-        write_file(staged / f"{name}.parquet", rows, schema, card, told=folder / f"{name}.parquet")
 
 
 def tables_in(folder: Path) -> list[str]:

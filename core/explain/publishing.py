@@ -11,6 +11,7 @@ import polars as pl
 from core.explain.aggregates import AGGREGATES, aggregates
 from core.explain.features_table import features_table, ten_neighbours
 from core.explain.findings import estimates
+from core.explain.named import AGGREGATED, EXPLAINED
 from core.explain.published import write_tables
 from core.explain.table_file import Card, Rows
 from core.explain.tables import EXPLANATION_EMBEDDINGS, EXPLANATIONS, SCORES
@@ -21,7 +22,7 @@ from core.features.neighbours import NEIGHBOURS
 from core.sae.formats import load_sae
 
 EXAMPLES, WINDOWS, VECTORS = "examples.parquet", "windows.parquet", "vectors.parquet"
-EXPLAINED, SCORED, AGGREGATED = "explanations.parquet", "scores.parquet", "aggregates.parquet"
+SCORED = "scores.parquet"
 CARD, SUMMARY = "card.json", "summary.json"
 _MOST_COMPARED = 20_000
 """Vectors among which recall@10 is measured."""

@@ -103,13 +103,6 @@ def nearest(
     return rows, cosines
 
 
-def nearest_explanations(text: str, embeddings: pl.DataFrame, embedder: Embedder, most: int = 10) -> pl.DataFrame:
-    """The rows of `EXPLANATION_EMBEDDINGS` whose explanations are nearest to a text, with `cosine`, nearest first."""
-    rows, cosines = nearest(embedder.embed([text]), unit_length(vectors_of(embeddings["embedding"])), most)
-    found: pl.DataFrame = embeddings[rows[0]]
-    return found.drop("embedding").with_columns(pl.Series("cosine", cosines[0]))
-
-
 def recall_at_10(vectors: Float[np.ndarray, "n d"], queries: int = 1000, seed: int = 0) -> float | None:
     """Of the ten nearest others of drawn vectors by Float32, the share that bytes find too; null of one vector."""
     if len(vectors) < 2:

@@ -12,14 +12,13 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from core.errors import BadInput, first_line
+from core.explain.named import AGGREGATED, EXPLAINED
 from core.explain.published import read_table
 from core.explain.tables import EXPLANATIONS
 from core.reading.study import OpenedStudy
 from core.store.artifacts import MANIFEST
 from core.store.workspace import Workspace
 
-EXPLAINED, AGGREGATED = "explanations.parquet", "aggregates.parquet"
-"""Beside the published tables: what explainers said, with prompts and raw answers; and scores over features."""
 _FIX = "`saeflow catalogue make` makes it again"
 _COPIED = ".copied-"
 _ASKED = ("prompt", "raw_answer")

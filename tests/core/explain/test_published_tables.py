@@ -17,7 +17,6 @@ from core.errors import BadInput
 from core.explain.published import (
     PUBLISHED,
     read_table,
-    replace_tables,
     scan_table,
     table_schema,
     tables_in,
@@ -179,54 +178,16 @@ def test_nothing_is_written_over_and_no_other_table(tmp_path: Path) -> None:
         write_tables(tmp_path / "new", {"feature": tables()["features"]})
 
 
-def test_all_tables_are_replaced_together(tmp_path: Path) -> None:
-    link, whole = tmp_path / "mine", tables()
-    replace_tables(link, whole, cards())
-    before = link.resolve()
-    replace_tables(link, {"scores": whole["scores"].head(2)})
-    assert tables_in(link) == ["scores"]
-    assert not before.exists()
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_a_copied_folder_is_kept_beside(tmp_path: Path) -> None:
-    write_tables(tmp_path / "mine", {"scores": tables()["scores"]})
-    replace_tables(tmp_path / "mine", {"features": tables()["features"]})
-    assert tables_in(tmp_path / "mine") == ["features"]
-    (kept,) = tmp_path.glob("mine.copied-*")
-    assert tables_in(kept) == ["scores"]
-
-
-def test_a_fault_half_way_leaves_the_old_tables_whole(tmp_path: Path) -> None:
-    link, whole = tmp_path / "mine", tables()
-    replace_tables(link, whole, cards())
+def test_a_fault_half_way_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
+    whole = tables()
 
     def broken() -> Iterator[pl.DataFrame]:
         yield whole["activation_examples"]
         raise RuntimeError("the block after this one is lost")
 
     with pytest.raises(RuntimeError, match="is lost"):
-        replace_tables(link, {**whole, "features": whole["features"].head(1), "activation_examples": broken()}, cards())
-    assert read_table(link / "features.parquet").equals(whole["features"])
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_the_link_always_leads_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    link, whole = tmp_path / "mine", tables()
-    replace_tables(link, {"scores": whole["scores"]})
-    seen: list[list[str]] = []
-
-    def interrupted(*_: object) -> Path:
-        seen.append(tables_in(link))
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            replace_tables(link, {"features": whole["features"]})
-    assert seen == [["scores"]]
-    assert read_table(link / "scores.parquet").equals(whole["scores"])
-    assert len(list(tmp_path.iterdir())) == 2
+        write_tables(tmp_path / "mine", {"scores": whole["scores"], "activation_examples": broken()}, cards())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_told_in_one_line() -> None:
@@ -241,7 +202,7 @@ CHILD = """
 import os, resource, signal, sys
 from pathlib import Path
 from core.errors import BadInput
-from core.explain.published import replace_tables
+from core.explain.published import write_tables
 from tests.core.explain.published_catalogue import cards, tables
 whole = tables()
 def blocks():
@@ -253,25 +214,22 @@ if sys.argv[2] == "full":
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
 try:
-    replace_tables(Path(sys.argv[1]), {"scores": whole["scores"].head(1), "activation_examples": blocks()})
+    write_tables(Path(sys.argv[1]), {"scores": whole["scores"].head(1), "activation_examples": blocks()})
 except BadInput as error:
     print(error)
 """
 
 
 @pytest.mark.parametrize("ending", ["kill", "full"])
-def test_neither_a_kill_nor_a_file_that_may_not_grow_harms_the_old_tables(tmp_path: Path, ending: str) -> None:
-    link, whole = tmp_path / "mine", tables()
-    replace_tables(link, whole, cards())
-    words = [sys.executable, "-c", CHILD, str(link), ending]
+def test_neither_a_kill_nor_a_file_that_may_not_grow_leaves_tables(tmp_path: Path, ending: str) -> None:
+    folder = tmp_path / "mine"
+    words = [sys.executable, "-c", CHILD, str(folder), ending]
     done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=120, env=dict(os.environ))
     if ending == "kill":
         assert done.returncode == -signal.SIGKILL
     else:
         assert "activation_examples.parquet: cannot be written" in done.stdout, done.stderr
-        assert len(list(tmp_path.iterdir())) == 2
-    for name, frame in whole.items():
-        if not name.endswith(".small"):
-            assert read_table(link / f"{name}.parquet").equals(frame)
-    replace_tables(link, {"scores": whole["scores"]})
-    assert tables_in(link) == ["scores"]
+        assert list(tmp_path.iterdir()) == []
+    assert not folder.exists()
+    write_tables(folder, {"scores": tables()["scores"]})
+    assert tables_in(folder) == ["scores"]

@@ -18,7 +18,6 @@ from core.explain.vectors import (
     example_similarity,
     explanation_embeddings,
     nearest,
-    nearest_explanations,
     recall_at_10,
 )
 from core.explain.windows import windows
@@ -92,14 +91,6 @@ def test_nearest_is_exact_and_ordered() -> None:
     np.testing.assert_allclose(cosines, -np.sort(-every, axis=1)[:, :5], rtol=1e-5)
     assert nearest(queries[:2], vectors[:3], 10)[0].shape == (2, 3)
     assert nearest(queries[:2], vectors[:0], 10)[0].shape == (2, 0)
-
-
-def test_the_explanation_of_the_same_text_is_nearest() -> None:
-    embeddings = explanation_embeddings(told([(n, "words", "en", f"text {n}") for n in range(30)]), FakeEmbedder())
-    found = nearest_explanations("text 17", embeddings, FakeEmbedder(), 4)
-    assert found["feature_id"][0] == 17
-    assert found["cosine"].to_list() == sorted(found["cosine"], reverse=True)
-    assert found.height == 4
 
 
 def test_bytes_keep_the_direction_and_their_recall_is_measured() -> None:
