@@ -48,7 +48,7 @@ def make(
 
     Chat models are asked over any OpenAI-compatible endpoint that a profile of
     the file names; its key is read from the environment. Answers are kept, and
-    a profile's budget is never exceeded: a run that was stopped or came to its
+    a budget is reserved before each question. A run that was stopped or came to its
     budget goes on where it was when the same command is given again.
 
     [dim]saeflow catalogue make demo
