@@ -48,8 +48,8 @@ def make(
 
     Chat models are asked over any OpenAI-compatible endpoint that a profile of
     the file names; its key is read from the environment. Answers are kept, and
-    a budget is reserved before each question. A run that was stopped or came to its
-    budget goes on where it was when the same command is given again.
+    a budget is reserved before each question. A run that was stopped or spent
+    its budget goes on where it was when the same command is given again.
 
     [dim]saeflow catalogue make demo
     saeflow catalogue make demo --dry-run
