@@ -9,11 +9,10 @@ from core.explain import publishing, vectors
 from core.explain.collected import Folders, about, collected, with_pairs
 from core.explain.embedder import SentenceEmbedder
 from core.explain.explainers import explain
-from core.explain.named import EXPLAINED
 from core.explain.publishing import CARD, EXAMPLES, SCORED, VECTORS, WINDOWS, read, write
 from core.explain.scorers import Judging, score
 from core.explain.table_file import Card, write_file
-from core.explain.tables import ACTIVATION_EXAMPLES
+from core.explain.tables import ACTIVATION_EXAMPLES, EXPLAINED
 from core.report.catalogue import write_catalogue_report
 from core.store.workspace import Workspace
 from core.study.catalogue import Explainer, Scorer

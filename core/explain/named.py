@@ -3,8 +3,6 @@
 from core.explain.prompts import prompt
 from core.study.catalogue import Explainer, Scorer
 
-EXPLAINED, AGGREGATED = "explanations.parquet", "aggregates.parquet"
-"""Files beside the published tables: what explainers said, with prompts and raw answers; and scores over features."""
 FROZEN = "-frozen"
 """The end of the name of an SAE whose decoder is random and frozen."""
 

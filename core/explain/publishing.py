@@ -11,10 +11,9 @@ import polars as pl
 from core.explain.aggregates import AGGREGATES, aggregates
 from core.explain.features_table import features_table, ten_neighbours
 from core.explain.findings import estimates
-from core.explain.named import AGGREGATED, EXPLAINED
 from core.explain.published import write_tables
 from core.explain.table_file import Card, Rows
-from core.explain.tables import EXPLANATION_EMBEDDINGS, EXPLANATIONS, SCORES
+from core.explain.tables import AGGREGATED, EXPLAINED, EXPLANATION_EMBEDDINGS, EXPLANATIONS, SCORES
 from core.explain.vector_columns import vectors_of, with_bytes
 from core.explain.vectors import example_similarity, recall_at_10
 from core.features.index import FeatureIndex

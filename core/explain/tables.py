@@ -2,6 +2,9 @@
 
 import polars as pl
 
+EXPLAINED, AGGREGATED = "explanations.parquet", "aggregates.parquet"
+"""Files beside the published tables: what explainers said, with prompts and raw answers; and scores over features."""
+
 _PAIR = pl.Struct({"token_position": pl.UInt32(), "activation_value": pl.Float32()})
 _SCORES = pl.Struct(
     {

@@ -9,9 +9,9 @@ from core.chat.questions import Asked
 from core.explain.collected import Folders, about, collected, with_pairs
 from core.explain.embedder import Embedder
 from core.explain.explainers import explain
-from core.explain.named import EXPLAINED
 from core.explain.publishing import EXAMPLES, WINDOWS, read
 from core.explain.scorers import Judging, score
+from core.explain.tables import EXPLAINED
 from core.planning.catalogue import CataloguePlan
 from core.progress import Progress, silent
 from core.store.artifacts import Artifact

@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 
 from core.errors import BadInput
-from core.explain.named import AGGREGATED, EXPLAINED
 from core.explain.published import read_table, scan_table
 from core.explain.publishing import read
+from core.explain.tables import AGGREGATED, EXPLAINED
 from core.store.artifacts import Artifact, ArtifactStore
 from core.store.workspace import Workspace
 from core.study.variant import title

@@ -12,9 +12,8 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from core.errors import BadInput, first_line
-from core.explain.named import AGGREGATED, EXPLAINED
 from core.explain.published import read_table
-from core.explain.tables import EXPLANATIONS
+from core.explain.tables import AGGREGATED, EXPLAINED, EXPLANATIONS
 from core.reading.study import OpenedStudy
 from core.store.artifacts import MANIFEST
 from core.store.workspace import Workspace

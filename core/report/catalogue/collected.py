@@ -8,9 +8,10 @@ from typing import Any
 import polars as pl
 
 from core.explain.metrics import ALL
-from core.explain.named import AGGREGATED, EXPLAINED, FROZEN
+from core.explain.named import FROZEN
 from core.explain.published import read_table, scan_table
 from core.explain.publishing import SUMMARY, read
+from core.explain.tables import AGGREGATED, EXPLAINED
 from core.stats.estimate import Estimate
 from core.store.artifacts import read_json
 
