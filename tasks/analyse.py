@@ -47,6 +47,7 @@ def _inputs(work: Work) -> AnalysisInputs:
     folder = work.input("samples")
     samples, truth = analysed_samples(work), folder / "truth.json"
     grouper = RowGrouper(samples, THE_CONCEPT)
+    frozen = "frozen_sae" in work.unit.inputs
     return AnalysisInputs(
         samples=samples,
         images=folder if samples["image"].is_not_null().any() else None,
@@ -54,6 +55,7 @@ def _inputs(work: Work) -> AnalysisInputs:
         layers=tuple(int(layer) for layer in work.recipe["layers"]),
         languages=work.context.languages,
         open_layer=lambda layer: open_view(work, layer, grouper, samples),
+        open_frozen=(lambda layer: open_view(work, layer, grouper, samples, frozen=True)) if frozen else None,
         open_model=lambda: open_model(work),
         instructions=instructions(work),
         seed=int(work.recipe["seed"]),

@@ -9,6 +9,8 @@ from core.features.opened_layer import LayerFolders, Studied, open_layer
 from core.features.row_groups import RowGrouper
 from tasks.context import Work
 
+_SAE, _FROZEN = ("sae", "index"), ("frozen_sae", "frozen_index")
+
 
 def analysed_samples(work: Work) -> pl.DataFrame:
     """The samples that the model was run on."""
@@ -16,12 +18,16 @@ def analysed_samples(work: Work) -> pl.DataFrame:
 
 
 def open_view(
-    work: Work, layer: int, grouper: RowGrouper | None = None, samples: pl.DataFrame | None = None
+    work: Work, layer: int, grouper: RowGrouper | None = None, samples: pl.DataFrame | None = None, frozen: bool = False
 ) -> LayerView:
-    """The layer, as far as the unit's inputs hold it; `grouper` and `samples` are shared between layers."""
+    """The layer, as far as the unit's inputs hold it; `grouper` and `samples` are shared between layers.
+
+    With `frozen` its SAE and index are those of its frozen dictionary, whose ranking is computed when it is asked for.
+    """
     samples = analysed_samples(work) if samples is None else samples
     layers = [int(one) for one in work.recipe.get("layers", [layer])]
     place = layers.index(layer)
-    roles = ("layer", "sae", "index", *(["ranked"] if "ranked" in work.unit.inputs else []))
+    ranked = () if frozen or "ranked" not in work.unit.inputs else ("ranked",)
+    roles = ("layer", *(_FROZEN if frozen else _SAE), *ranked)
     folders = LayerFolders(work.inputs("shards"), *(work.inputs(role)[place] for role in roles))
     return open_layer(layer, folders, Studied(samples, work.context.languages, THE_CONCEPT), grouper)

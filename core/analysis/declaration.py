@@ -32,6 +32,8 @@ class Analysis:
         chapter: where it stands in the report, likewise.
         best_figure: the figure that the report's first screen shows; the first of all where it is not drawn.
         concept: the only concept that its words speak of; null for any.
+        beside_frozen: whether it reads each layer's frozen dictionary too, where `sae.frozen` trains one.
+        by_default: whether a study that says nothing of it runs it; one from elsewhere is always asked for.
         name: its field in the study, filled in by the registry.
         distribution: name and version of the package that it comes from; null for saeflow's own.
     """
@@ -47,6 +49,8 @@ class Analysis:
     chapter: int = 1000
     best_figure: str = ""
     concept: str | None = None
+    beside_frozen: bool = False
+    by_default: bool = True
     name: str = ""
     distribution: tuple[str, str] | None = None
 
@@ -55,8 +59,8 @@ class Analysis:
         return replace(self, name=name, distribution=distribution)
 
     def default(self) -> Section | None:
-        """Its section where a study says nothing: an analysis from elsewhere is then left out."""
-        return self.config() if self.distribution is None else None
+        """Its section where a study says nothing; null leaves it out."""
+        return self.config() if self.by_default and self.distribution is None else None
 
     def load_run(self) -> Callable[..., Any]:
         """`run`, imported now.

@@ -28,6 +28,8 @@ class AnalysisInputs:
 
     `images` is the folder that the `image` column of `samples` is relative to, null for a study of text only;
     `truth` is what was planted, where it is known; `concept` is what features are ranked by.
+    `open_frozen` opens a layer with its frozen dictionary (random decoder, trained encoder) in the SAE's place; null
+    where the study trains none.
     """
 
     samples: pl.DataFrame
@@ -41,6 +43,7 @@ class AnalysisInputs:
     seed: int = 0
     progress: Progress = silent
     concept: Concept = THE_CONCEPT
+    open_frozen: Callable[[int], "LayerView"] | None = None
 
     @property
     def counted(self) -> str:

@@ -33,7 +33,7 @@ def lacks_head(study: Study, sources: Sources, shape: Shape) -> bool:
 
 def _reason(analysis: Analysis, known: _Known) -> str | None:
     if getattr(known.study.analyses, analysis.name) is None:
-        return "not in the study" if analysis.distribution is None else None
+        return "not in the study" if analysis.default() is not None else None
     return next((reason for need, lacks in _LACKS if need in analysis.needs and (reason := lacks(known))), None)
 
 

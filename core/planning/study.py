@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, create_model
 
+from core.analysis.declaration import Analysis
 from core.analysis.registry import declared
 from core.study import variant as names
 from core.study.data import DataSource
@@ -14,10 +15,17 @@ from core.study.section import Section
 
 def _sections() -> dict[str, Any]:
     """One field an analysis: the section that it declares, or null, which leaves it out."""
-    return {
-        name: (analysis.config | None, Field(analysis.default(), description=f"{analysis.title}."))
-        for name, analysis in declared().items()
-    }
+    return {name: (analysis.config | None, _field(analysis)) for name, analysis in declared().items()}
+
+
+def _field(analysis: Analysis) -> Any:
+    """A section that is null by default is left out of the study's record: other studies stay what they are."""
+    default, description = analysis.default(), f"{analysis.title}."
+    return Field(default, description=description, exclude_if=_is_null if default is None else None)
+
+
+def _is_null(value: object) -> bool:
+    return value is None
 
 
 if TYPE_CHECKING:

@@ -21,6 +21,8 @@ PLACES = ("data.path", "model.path", "capture.precomputed", "sae.pretrained", "s
 """Fields that say where something lies; what lies there decides results, and the place none."""
 _LEFT_OUT = {"sae.frozen": False, "sae.l1_coefficient": None}
 """Fields that a study leaves out where they have this value, so that studies from before them stay what they are."""
+_ANALYSES = "analyses."
+"""Here a study leaves out what it does not ask for and what is null by default."""
 _NEXT = re.compile(r", (?=[\w.]+=)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=,-]+")
 
@@ -48,8 +50,9 @@ def differences(own: Mapping[str, Any], changed: Mapping[str, Any], prefix: str 
             found |= differences(before, value, f"{field}.")
         elif value != before and not _NAMELESS.fullmatch(field):
             found[field] = value
-    gone = (f"{prefix}{key}" for key in own if key not in changed)
-    return found | {field: _LEFT_OUT[field] for field in gone if field in _LEFT_OUT}
+    gone = [f"{prefix}{key}" for key in own if key not in changed]
+    asked_no_more = {field: None for field in gone if prefix == _ANALYSES}
+    return found | asked_no_more | {field: _LEFT_OUT[field] for field in gone if field in _LEFT_OUT}
 
 
 def variant_of(own: Mapping[str, Any], changed: Mapping[str, Any]) -> str:

@@ -106,6 +106,11 @@ def analysis_unit(naming: Naming, analysis: Analysis, layers: Sequence[int], ran
         "ranked": tuple(ranked[layer].artifact for layer in layers),
         "shards": naming.shards,
     }
+    if analysis.beside_frozen and naming.frozen:
+        frozen = [naming.frozen[naming.layers.index(layer)] for layer in layers]
+        named = [Dictionary(layer, unit).name for layer, unit in zip(layers, frozen, strict=True)]
+        inputs["frozen_sae"] = tuple(unit.artifact for unit in frozen)
+        inputs["frozen_index"] = tuple(naming.named(INDEX_FEATURES, name).artifact for name in named)
     return ANALYSES[analysis.name].unit("", recipe, inputs)
 
 
