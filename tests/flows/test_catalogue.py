@@ -20,7 +20,7 @@ from core.explain.published import PUBLISHED, read_table
 from core.store.artifacts import Artifact, ArtifactStore
 from tests.chat_server import ChatServer, Scripted, fake_endpoint, question_text
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import PROJECT, environment, saeflow, saeflow_here
+from tests.flows.commands import PROJECT, environment, saeflow_here
 
 pytestmark = pytest.mark.timeout(600)
 KEY = "CATALOGUE_TEST_KEY"
@@ -70,7 +70,7 @@ class Made:
 
     def make(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Make it, in a process of its own."""
-        return saeflow(self.workspace, *self.words(*words), more=SHELL, api=self.api)
+        return saeflow_here(self.workspace, *self.words(*words), more=SHELL, api=self.api)
 
     def kill_after(self, questions: int) -> None:
         """Make it, and kill -9 the process once it has asked so many questions."""
