@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -80,7 +80,7 @@ class Commands(TyperGroup):
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        known, self.commands = self.commands, _Told()
+        known, self.commands = self.commands, cast(Any, _Told())
         try:
             yield
         finally:
