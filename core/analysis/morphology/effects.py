@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
+from core.analysis.morphology.generic import Generic
 from core.analysis.morphology.measured import Measured, OnWords
 from core.analysis.morphology.words import Stratum
-from core.stats.clustered import Regression, coefficients_of, crossed, dealt, more_careful, regress
+from core.stats.clustered import Regression, coefficients_of, more_careful, regress
 from core.stats.intervals import permutation_p
 from core.stats.permuted import rank_p
 
@@ -44,9 +45,10 @@ SETS: dict[str, Any] = {
     "p": pl.Float64,
     **dict.fromkeys(_FROZEN, pl.Float64),
 }
-"""One row a layer, stratum, effect (form, referent) and number of features asked for (`top`): the effect over the
-features that go with gender, each signed as it does and in its standard deviations, beside labels dealt at random, sets
-of features that fire as often, and the frozen dictionary."""
+"""One row a layer, stratum, effect (form, referent, generic) and number of features asked for (`top`): the effect over
+the features that go with gender, each signed as it does and in its standard deviations, beside labels dealt at random,
+sets of features that fire as often, and the frozen dictionary. `association` is their |AUROC − ½| on the selection
+split, summed and divided by `top`: features that do not fire there count as 0."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def by_feature(layer: Layer, stratum: Stratum) -> pl.DataFrame:
     return placed.select(*FEATURES).cast(pl.Schema(FEATURES))
 
 
-def by_set(layer: Layer, stratum: Stratum, tops: tuple[int, ...], draws: int, seed: int) -> pl.DataFrame:
+def by_set(layer: Layer, stratum: Stratum | Generic, tops: tuple[int, ...], draws: int, seed: int) -> pl.DataFrame:
     """The effects over the features that go most with gender, for each number of them in `tops`.
 
     Where some of them have features that fire as often, only those are measured, so that both sets are of one size.
@@ -102,16 +104,20 @@ def by_set(layer: Layer, stratum: Stratum, tops: tuple[int, ...], draws: int, se
 
 
 def _rows(
-    stratum: Stratum, own: Float[np.ndarray, " n"], drawn: Float[np.ndarray, "K n"] | None, draws: int, seed: int
+    stratum: Stratum | Generic,
+    own: Float[np.ndarray, " n"],
+    drawn: Float[np.ndarray, "K n"] | None,
+    draws: int,
+    seed: int,
 ) -> Iterator[dict[str, Any]]:
     """The effects of one set, beside their controls; p is the largest of what the words, the images, the dealt labels
     and the drawn sets give."""
     found = _fitted(stratum, own[:, None])
     low, high = found.interval()
     others = None if drawn is None else regress(stratum.x, drawn.T, stratum.stems).coefficients
-    for term, effect in enumerate(EFFECTS[:2], start=1):
+    for term, effect in enumerate(stratum.tested, start=1):
         value, p = float(found.coefficients[term, 0]), float(found.p[term, 0])
-        shuffled = _shuffled(stratum, own, effect, draws, seed)
+        shuffled = coefficients_of(stratum.dealt(effect, draws, seed), own)[:, term]
         ends = np.quantile(shuffled, [0.025, 0.975]) if shuffled.size else (math.nan, math.nan)
         row = {"effect": effect, "value": value, "low": low[term, 0], "high": high[term, 0], "draws": shuffled.size}
         row |= {"least": found.least[term, 0], "most": found.most[term, 0]}
@@ -127,20 +133,8 @@ def _rows(
         yield row
 
 
-def _shuffled(
-    stratum: Stratum, own: Float[np.ndarray, " n"], effect: str, draws: int, seed: int
-) -> Float[np.ndarray, " K"]:
-    """The effect with forms dealt to the words, or referents to the images."""
-    form, referent = stratum.form[None], stratum.referent[None]
-    if effect == "form":
-        form = dealt(stratum.form, stratum.stems, draws, seed)
-    else:
-        referent = dealt(stratum.referent, stratum.units, draws, seed)
-    return coefficients_of(crossed(form, referent), own)[:, EFFECTS.index(effect) + 1]
-
-
 def _difference(
-    stratum: Stratum, own: Float[np.ndarray, " n"], frozen: OnWords | None, top: int
+    stratum: Stratum | Generic, own: Float[np.ndarray, " n"], frozen: OnWords | None, top: int
 ) -> dict[str, dict[str, float]]:
     """By effect, the frozen dictionary's, and how far the own one goes beyond it; empty without one."""
     chosen = [] if frozen is None else frozen.strongest(top)
@@ -152,10 +146,10 @@ def _difference(
     plain = regress(stratum.x, other[:, None], stratum.stems).coefficients
     return {
         effect: dict(zip(_FROZEN, (float(part[term, 0]) for part in (plain, beyond.coefficients, low, high))))
-        for term, effect in enumerate(EFFECTS[:2], start=1)
+        for term, effect in enumerate(stratum.tested, start=1)
     }
 
 
-def _fitted(stratum: Stratum, y: Float[np.ndarray, "n F"]) -> Regression:
+def _fitted(stratum: Stratum | Generic, y: Float[np.ndarray, "n F"]) -> Regression:
     """The regression whose errors allow for whatever words share and whatever images share."""
     return more_careful(regress(stratum.x, y, stratum.stems), regress(stratum.x, y, stratum.units))

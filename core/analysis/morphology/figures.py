@@ -20,8 +20,10 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     found = {}
     if "sets" in tables and tables["sets"].height:
         sets = tables["sets"].filter(pl.col("top") == pl.col("top").min())
-        found["effects"] = _effects(sets.filter(suffix=""))
-        found["suffixes"] = _suffixes(sets, tables["design"])
+        crossed = sets.filter(pl.col("words") != "generic")
+        if crossed.height:
+            found["effects"] = _effects(crossed.filter(suffix=""))
+            found["suffixes"] = _suffixes(crossed, tables["design"])
     if "features" in tables and tables["features"].height:
         found["follow"] = _follow(tables["features"].filter(suffix=""))
     return found

@@ -8,6 +8,7 @@ import polars as pl
 
 from core.analysis.morphology.words import WRITTEN
 from core.data.arabic_surface import ENDINGS, PRONOUNS
+from core.data.gender_strata import GENERIC
 from core.features.inputs import AnalysisInputs
 from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.families import ALPHA, corrected_within
@@ -18,17 +19,20 @@ _MATCHED = f"sets of features that fire as often (within a factor of {CALIPER:g}
 _SHUFFLED = {
     "form": "deals of the forms to the words at random",
     "referent": "deals of the persons to the images at random",
+    "generic": "deals of men and generic masculine to the images at random",
 }
 _SORTS = {
     "person": "words that tell the person's gender",
     "owned": "owned things",
     "other": "nouns and adjectives of nobody",
+    "generic": "masculine words of the person that occur in both",
 }
 _AGAINST = {str(suffix): f", {suffix} against no feminine ending" for suffix in ENDINGS}
 _AGAINST |= {suffix: f", {suffix} against {suffix.removesuffix('ا')}" for suffix in PRONOUNS}
 _EFFECTS = {
     "form": "what the feminine form adds to gender features, the person's gender held fixed",
     "referent": "what a female person adds to gender features, the form held fixed",
+    "generic": "what a man adds to gender features beside the generic masculine, the word's form held fixed",
 }
 
 
@@ -79,13 +83,20 @@ def findings(tables: Mapping[str, pl.DataFrame], layers: int, top: int, counted:
     picked = corrected_within(_picked(tables["sets"], top), pl.col("top"))
     family = number_of(picked.filter(top=top).height, "effect")
     found: list[Estimate] = []
-    for stratum in tables["design"].filter(pl.col("occurrences") > 0).iter_rows(named=True):
-        for effect in ("form",) if stratum["suffix"] else ("form", "referent"):
+    used = tables["design"].filter(pl.col("occurrences") > 0)
+    for stratum in (*used.iter_rows(named=True), *tables["generic"].iter_rows(named=True)):
+        for effect in _effects_of(stratum):
             about = _About(stratum, effect, of_layers(layers, "gender"), family, counted)
             rows = picked.filter(words=stratum["words"], suffix=stratum["suffix"], effect=effect)
             by_top = {row["top"]: about.estimate(row) for row in rows.iter_rows(named=True)}
             found.append(_beside_more(by_top[top], by_top.get(2 * top)) if top in by_top else about.unmeasured())
     return tuple(found)
+
+
+def _effects_of(stratum: Mapping[str, Any]) -> tuple[str, ...]:
+    if stratum["words"] == "generic":
+        return ("generic",)
+    return ("form",) if stratum["suffix"] else ("form", "referent")
 
 
 def _picked(sets: pl.DataFrame, top: int) -> pl.DataFrame:
@@ -130,10 +141,11 @@ class _About:
         fault = self.stratum["not_identifiable"]
         why = f"not identifiable: {fault}" if fault else "no feature that goes with gender fires there"
         key = {name: self.stratum[name] for name in ("words", "suffix")}
+        table, column = ("generic", "generic") if self.effect == "generic" else ("design", "inflation")
         return Estimate(
             **self._common(),
             value=float("nan"),
-            source=Source("design", key, "inflation"),
+            source=Source(table, key, column),
             condition=f"{_where(self.stratum)}; {why}",
             described=True,
         )
@@ -147,11 +159,13 @@ class _About:
             "n": self.stratum["units"],
             "counted": f"test {self.counted} with their twins, {self.stratum['occurrences']:,} times one of {words}",
             "language": "ar",
-            "answers": not self.stratum["suffix"],
+            "answers": not self.stratum["suffix"] and self.effect != "generic",
         }
 
 
 def _name(stratum: Mapping[str, Any], effect: str) -> str:
+    if effect == "generic":
+        return effect
     suffix = WRITTEN.get(stratum["suffix"], "")
     return ".".join(filter(None, (effect, stratum["words"], suffix)))
 
@@ -187,6 +201,12 @@ def notes(inputs: AnalysisInputs, tables: Mapping[str, pl.DataFrame]) -> tuple[s
         "speak of both genders, are left out.",
         "Words in اء, ى and ا are left out: either gender has these endings. So are pronouns and demonstratives.",
     ]
+    generic = tables["strata"].filter(stratum=GENERIC)["samples"].sum()
+    if generic:
+        said.append(
+            f"{generic:,} samples are in the generic masculine (English tells no gender, Arabic speaks of a man): "
+            "expected, no error, and a class of its own; they count as neither gender here."
+        )
     if lost.height:
         names = [_where(row) for row in lost.iter_rows(named=True)]
         said.append(f"Form and referent cannot be told apart, so nothing is estimated, for: {'; '.join(names)}.")

@@ -7,6 +7,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
+from core.analysis.morphology.generic import Generic
 from core.analysis.morphology.words import ARABIC, Stratum
 from core.causal.controls import ASSOCIATED
 from core.features.associations import MIN_IMAGES
@@ -62,7 +63,7 @@ class OnWords:
     units: Int[np.ndarray, " F"]
 
     @classmethod
-    def of(cls, measured: Measured, stratum: Stratum) -> "OnWords":
+    def of(cls, measured: Measured, stratum: Stratum | Generic) -> "OnWords":
         """The features on the words of `stratum`."""
         part = sparse.csr_array(measured.means[stratum.rows])
         fired = sparse.csr_array((part != 0).astype(np.float64))

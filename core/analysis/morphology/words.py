@@ -9,8 +9,9 @@ import polars as pl
 from jaxtyping import Bool, Float, Int
 
 from core.data.arabic_surface import ENDINGS, PRONOUNS, SORTS, surface_words
+from core.data.gender_strata import generic_images
 from core.features.inputs import AnalysisInputs
-from core.stats.clustered import MOST_INFLATED, crossed, inflation
+from core.stats.clustered import MOST_INFLATED, crossed, dealt, inflation
 
 ARABIC = "ar"
 WRITTEN = {"ة": "ah", "ات": "at", "ها": "ha", "تها": "tha", "نها": "nha"}
@@ -34,14 +35,18 @@ _CELLS = ("feminine_female", "feminine_male", "masculine_female", "masculine_mal
 
 
 def find_words(inputs: AnalysisInputs) -> pl.DataFrame:
-    """One row a word of a test image whose person has one gender.
+    """One row a word of a test image whose person has one gender, or whose captions are of the generic masculine.
 
     Whether the person is female is read off the English captions, where there are any: their nouns have no grammatical
-    gender, so that an Arabic form cannot decide it. Images whose Arabic captions speak of both genders are left out.
+    gender, so that an Arabic form cannot decide it. Images whose Arabic captions speak of both genders are left out; in
+    the generic masculine `referent_female` is null.
     """
     told = inputs.concept.image_labels(inputs.samples, "en" if "en" in inputs.languages else ARABIC)
     both = inputs.samples.filter(pl.col("gender_ar") == "both")["image_id"]
-    known = told.filter(pl.col("positive").is_not_null(), pl.col("split") == "test").select("image_id", "positive")
+    generic = generic_images(inputs.samples) if "en" in inputs.languages else []
+    known = told.filter(
+        pl.col("positive").is_not_null() | pl.col("image_id").is_in(generic), pl.col("split") == "test"
+    ).select("image_id", "positive")
     captions = (
         inputs.samples.filter(~pl.col("image_id").is_in(both.implode()), pl.col("caption_ar").is_not_null())
         .join(known, on="image_id")
@@ -73,9 +78,16 @@ class Stratum:
     units: Int[np.ndarray, " n"]
 
     @property
-    def name(self) -> str:
-        """For estimates."""
-        return f"{self.words}.{WRITTEN[self.suffix]}" if self.suffix else self.words
+    def tested(self) -> tuple[str, ...]:
+        """The effects that findings speak of, in the order of the design's terms."""
+        return "form", "referent"
+
+    def dealt(self, effect: str, draws: int, seed: int) -> Float[np.ndarray, "draws n 4"]:
+        """Designs with forms dealt to the words, or referents to the images."""
+        form, referent = self.form[None], self.referent[None]
+        if effect == "form":
+            return crossed(dealt(self.form, self.stems, draws, seed), referent)
+        return crossed(form, dealt(self.referent, self.units, draws, seed))
 
     @cached_property
     def x(self) -> Float[np.ndarray, "n 4"]:
@@ -120,9 +132,9 @@ def strata(inputs: AnalysisInputs, words: pl.DataFrame) -> list[Stratum]:
     feminine, by_owner = ((words[column] == "female").fill_null(False).to_numpy() for column in ("form", "owner"))
     is_noun = ~words["is_verb"].to_numpy().astype(bool)
     ending, pronoun = words["ending"].to_numpy(), words["pronoun"].to_numpy()
-    found = []
+    found, known = [], words["referent_female"].is_not_null().to_numpy()
     for sort in SORTS:
-        own = words["sort"].to_numpy() == sort
+        own = known & (words["sort"].to_numpy() == sort)
         found.append(_stratum(inputs, words, (sort, ""), own, feminine))
         if sort == "owned":
             found += [_stratum(inputs, words, (sort, one), own & (pronoun == one), by_owner) for one in PRONOUNS]

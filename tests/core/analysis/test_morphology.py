@@ -97,6 +97,19 @@ def test_form_is_told_from_referent_on_owned_things(agreeing: Result) -> None:
     assert row["form_low"] < row["form"] < row["form_high"] and row["form_least"] <= row["form"] <= row["form_most"]
 
 
+def test_the_generic_masculine_is_a_class_of_its_own() -> None:
+    by_person = {0: lambda row: float(not row.female), 1: feminine}
+    result = measured(Words(images=144, generic=True, planted=by_person), features=1)
+    classes = dict(result.tables["strata"].group_by("stratum").agg(pl.col("samples").sum()).iter_rows())
+    assert classes == {"both tell the same": 96, "generic masculine": 48}
+    one = next(one for one in result.estimates if one.name == "generic")
+    assert one.verdict == "found" and one.value == pytest.approx(-2, abs=0.2) and "generic masculine" in one.quantity
+    assert any("expected, no error" in note for note in result.notes)
+    assert result.tables["words"].filter(pl.col("referent_female").is_null()).height > 0
+    by_form = measured(Words(images=144, generic=True, planted={1: feminine}), features=1)
+    assert next(one for one in by_form.estimates if one.name == "generic").verdict in ("not found", "not tested")
+
+
 def test_labels_shuffled_by_image_find_nothing() -> None:
     for seed in range(3):
         shuffled = np.random.default_rng(seed).permutation
