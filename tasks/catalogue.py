@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.chat.counted import Counted
 from core.explain import publishing, vectors
-from core.explain.collected import Folders, about, collected, with_pairs
+from core.explain.collected import Folders, about, collected, folders_of, with_pairs
 from core.explain.embedder import SentenceEmbedder
 from core.explain.explainers import explain
 from core.explain.publishing import CARD, EXAMPLES, SCORED, VECTORS, WINDOWS, read, write
@@ -91,7 +91,8 @@ def publish_catalogue(work: Work) -> Mapping[str, float]:
 
 def report_catalogue(work: Work) -> Mapping[str, float]:
     """Write report.html and report.md of a catalogue."""
-    write_catalogue_report(work.input("tables"), work.recipe["catalogue"], work.out, work.input("samples"))
+    samples = next(iter(work.inputs("samples")), None)
+    write_catalogue_report(work.input("tables"), work.recipe["catalogue"], work.out, samples)
     return {}
 
 
@@ -109,5 +110,5 @@ def _embedder(work: Work) -> SentenceEmbedder:
 
 
 def _folders(work: Work) -> Folders:
-    """The folders of the unit's inputs by role."""
-    return {role: work.inputs(role) for role in work.unit.inputs}
+    """Where the unit reads."""
+    return folders_of(work.unit, work.context.store)

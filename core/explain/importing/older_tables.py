@@ -30,11 +30,14 @@ def older_table(path: Path) -> tuple[str, pl.DataFrame] | None:
         frame = pl.read_parquet(path, glob=False)
     except (OSError, PolarsError) as error:
         raise BadInput(f"{path}: cannot be read as Parquet ({first_line(error)}); take it away") from error
-    return name, cast_older(path, frame, PUBLISHED[name], _nested if name == "features" else _as_is)
+    return name, cast_older(path, frame, PUBLISHED[name], _nested if name == "features" else None)
 
 
 def cast_older(
-    path: Path, frame: pl.DataFrame, declared: pl.Schema, shaped: Callable[[Path, pl.DataFrame], pl.DataFrame]
+    path: Path,
+    frame: pl.DataFrame,
+    declared: pl.Schema,
+    shaped: Callable[[Path, pl.DataFrame], pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
     """The table with exactly the declared columns; what older versions did not have is null, further columns are left
     out.
@@ -42,7 +45,7 @@ def cast_older(
     Raises:
         BadInput: a column is missing or cannot be cast.
     """
-    found = shaped(path, frame)
+    found = frame if shaped is None else shaped(path, frame)
     for name, kind in _FILLED.items():
         if name in declared and name not in found.columns:
             found = found.with_columns(pl.lit(None, kind).alias(name))
@@ -63,10 +66,6 @@ _FILLED: Mapping[str, pl.DataType] = {
     "map_cells": pl.List(pl.Float32()),
 }
 """Columns that older tables of examples do not have."""
-
-
-def _as_is(_: Path, frame: pl.DataFrame) -> pl.DataFrame:
-    return frame
 
 
 def _nested(path: Path, frame: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from core.errors import BadInput
-from core.explain.chosen import CatalogueSAE
+from core.explain.chosen import CatalogueSAE, ExampleTable
 from core.planning.catalogue import CataloguePlan, plan_catalogue
 from core.planning.catalogue_file import CATALOGUE_FILES
 from core.planning.catalogue_sources import CatalogueSources, FoundEmbedder
@@ -55,6 +55,37 @@ def new(before: CataloguePlan, after: CataloguePlan) -> set[str]:
 
 
 PUBLISHED = {"publish_catalogue", "report_catalogue"}
+
+
+def given(content: str = "c0de") -> CatalogueSAE:
+    """An SAE whose examples come from a table."""
+    return CatalogueSAE("gemma/layer_30", 30, (1, 205), {}, False, ExampleTable(Path("/given/examples"), content))
+
+
+def test_a_table_of_examples_is_read_by_content_and_needs_no_study() -> None:
+    words = [{"name": "words", "kind": "enriched_words"}]
+    fields = {"study": "", "examples_table": "/given", "explainers": words}
+    made = plan((given(),), **fields)
+    assert [unit.name for unit in made.stages["examples"]] == ["gemma-layer_30-000", "gemma-layer_30-002"]
+    assert all(not unit.inputs for unit in made.stages["examples"])
+    assert made.tables.inputs["index"] == () and made.tables.recipe["saes"] == []
+    assert new(made, plan((given(),), **{**fields, "examples_table": "/elsewhere"})) == {"report_catalogue"}
+    assert {unit.label for unit in plan((given("f00"),), **fields)} == new(made, plan((given("f00"),), **fields))
+
+
+def test_what_a_table_of_examples_does_not_say_is_told() -> None:
+    fields = {"study": "", "examples_table": "/given", "explainers": [{"name": "p", "kind": "promoted"}]}
+    with pytest.raises(BadInput, match=r"explainers: p: .* is not known from a table of examples; leave"):
+        plan((given(),), **fields)
+    fields = {**fields, "explainers": [{"name": "w", "kind": "enriched_words"}]}
+    with pytest.raises(BadInput, match="scorers: pairs: a table of examples names no twins; leave"):
+        plan((given(),), **fields, scorers=[{"name": "pairs", "kind": "twins"}])
+
+
+@pytest.mark.parametrize("fields", [{"study": ""}, {"examples_table": "/given"}])
+def test_a_catalogue_has_one_source(fields: dict[str, str]) -> None:
+    with pytest.raises(BadInput, match="made from a study or from an examples_table"):
+        CATALOGUE_FILES.parse({**CONFIG, **fields}, "tiny.yaml")
 
 
 def test_units_are_per_layer_block_explainer_scorer_and_embedder() -> None:
