@@ -189,7 +189,9 @@ class OpenedStudy:
         found = self._made.layers.get(layer)
         if found is None:
             there = ", ".join(map(str, self.layers)) or "none"
-            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
+            named = self.config.get("capture", {}).get("layers", ())
+            beside = "" if named == "all" or layer in named else "; name it in capture.layers"
+            raise self._missing(f"layer {layer} is not there (there are {there}){beside}")
         return found
 
     @property

@@ -40,7 +40,7 @@ class ChatProfile(Section):
     pictures: bool = False
     """Whether the model reads pictures; else it is given the sample's attributes in their place."""
     concurrency: Positive = 4
-    """Questions under way at once."""
+    """Questions under way at once per unit."""
     requests_per_minute: Positive | None = None
     """Most requests started per minute; null is no limit."""
     retries: Annotated[int, Field(ge=0)] = 4
