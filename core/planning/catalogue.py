@@ -16,6 +16,7 @@ from core.store.steps import (
     COLLECT_EXAMPLES,
     EMBED_EXAMPLES,
     EMBED_EXPLANATIONS,
+    EMBED_SCORED,
     EXPLAIN_FEATURES,
     EXPLAIN_LOCALLY,
     PUBLISH_CATALOGUE,
@@ -98,9 +99,11 @@ def plan_catalogue(config: CatalogueConfig, sources: CatalogueSources) -> Catalo
     for name in config.embedders:
         roles[f"examples in {name}"] = [made.embedded_examples(block, name) for block in blocks]
         roles[f"explanations in {name}"] = [made.embedded_explanations(unit, name) for _, unit in said]
+    texts = made.embedded_texts(blocks)
     roles["scores"] = [made.scored(block, unit, scorer) for scorer in config.scorers for block, unit in said]
     tables = made.tables(roles)
-    units = [*made.converted(), *chain.from_iterable(roles.values()), tables, made.report(tables)]
+    before = [*made.converted(), *chain.from_iterable(roles[role] for role in roles if role != "scores"), *texts]
+    units = [*before, *roles["scores"], tables, made.report(tables)]
     return CataloguePlan(in_stages(units), config)
 
 
@@ -164,6 +167,18 @@ class _Catalogue:
         inputs, knobs = {"explanations": (explained.artifact,)}, {"embedder": by.knobs}
         return EMBED_EXPLANATIONS.unit(f"{explained.name}-{embedder}", {"embedder": by.recipe}, inputs, knobs)
 
+    def embedded_texts(self, blocks: Sequence[_Block]) -> list[Unit]:
+        """The embeddings of what scorers compare with explanations; none where no scorer compares embeddings."""
+        by_embedding = any(map(scores_by_embedding, self.config.scorers))
+        return [self._texts(block) for block in blocks] if by_embedding else []
+
+    def _texts(self, block: _Block) -> Unit:
+        first = next(iter(self.config.embedders))
+        by = embedding(self.config, self.sources, first)
+        twins = any(one.kind == "twins" and scores_by_embedding(one) for one in self.config.scorers)
+        recipe = {**block.recipe, "embedder": by.recipe, "twins": twins, "seed": self.config.examples.seed}
+        return EMBED_SCORED.unit(f"{block.name}-{first}", recipe, block.inputs, {"embedder": by.knobs})
+
     def scored(self, block: _Block, explained: Unit, scorer: Scorer) -> Unit:
         """How one scorer scores what one explainer said of a block."""
         by_embedding = scores_by_embedding(scorer)
@@ -182,8 +197,11 @@ class _Catalogue:
             "seed": self.config.examples.seed,
             "bootstrap": self.config.bootstrap,
         }
-        step = SCORE_LOCALLY if judge.local else SCORE_EXPLANATIONS
+        step = SCORE_LOCALLY if judge.local and not by_embedding else SCORE_EXPLANATIONS
         inputs = {**block.inputs, "explanations": (explained.artifact,), **judge.inputs}
+        if by_embedding:
+            inputs["vectors of texts"] = (self._texts(block).artifact,)
+            inputs["vectors of explanations"] = (self.embedded_explanations(explained, first).artifact,)
         knobs = {"embedder" if by_embedding else "asked": judge.knobs}
         return step.unit(f"{explained.name}-{scorer.name}", recipe, inputs, knobs)
 
