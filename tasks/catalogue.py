@@ -9,7 +9,7 @@ import polars as pl
 from core.chat.counted import Counted
 from core.explain import publishing, vectors
 from core.explain.collected import Folders, about, collected, folders_of, with_pairs
-from core.explain.embedder import SentenceEmbedder
+from core.explain.embedder import Embedder
 from core.explain.explainers import explain
 from core.explain.known_vectors import KnownVectors, embedded_texts, with_explanations
 from core.explain.publishing import CARD, EXAMPLES, SCORED, VECTORS, WINDOWS, read, write
@@ -116,14 +116,14 @@ def _asked(work: Work) -> Counted | None:
     return open_asked(work.unit, Workspace(Path(work.context.workspace)), run, device_of(work))
 
 
-def _embedder(work: Work) -> SentenceEmbedder:
+def _embedder(work: Work) -> Embedder:
     """What the unit embeds with."""
     embedder = open_embedder(work.unit)
     assert embedder is not None  # its plan names one
     return embedder
 
 
-def _write_card(embedder: SentenceEmbedder, work: Work) -> None:
+def _write_card(embedder: Embedder, work: Work) -> None:
     """Write down what the unit embedded with."""
     card = {"embedder": embedder.name, "revision": embedder.revision, "dimension": embedder.dimension}
     (work.out / CARD).write_text(json.dumps(card) + "\n", encoding="utf-8")
