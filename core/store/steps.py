@@ -109,7 +109,7 @@ PUBLISH_CATALOGUE = StepSpec(
     ("core.explain.publishing",),
     stage="publish",
 )
-REPORT_CATALOGUE = StepSpec("report_catalogue", 2, "cpu", ("core.report.catalogue",), stage="report")
+REPORT_CATALOGUE = StepSpec("report_catalogue", 3, "cpu", ("core.report.catalogue",), stage="report")
 
 SCAN_STEPS = (
     READ_SENTENCES,
