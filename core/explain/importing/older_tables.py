@@ -1,13 +1,16 @@
 """Parquet tables of older versions, cast to the declared columns."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from core.errors import BadInput, first_line
-from core.explain.published import PUBLISHED
+from core.explain.published import PUBLISHED, read_table
+from core.explain.table_file import Card, read_card
 from core.explain.tables import FEATURES
 
 _KEY = ["feature_id", "sae_id", "explanation_method", "llm_explainer"]
@@ -17,8 +20,16 @@ _NAMES = {"feature_analysis": "features"}
 """Files that were called otherwise."""
 
 
-def older_table(path: Path) -> tuple[str, pl.DataFrame] | None:
-    """The published table that the file is of, and its rows; null for a file of another kind.
+class OlderTable(NamedTuple):
+    """A published table out of a file: its rows, and by what its vectors were embedded, where the file says it."""
+
+    name: str
+    rows: pl.DataFrame
+    card: Card
+
+
+def older_table(path: Path) -> OlderTable | None:
+    """What a file holds; null for a file of another kind. A table of today's version is read as such.
 
     Raises:
         BadInput: it cannot be read, or a column is missing or cannot be cast.
@@ -27,10 +38,18 @@ def older_table(path: Path) -> tuple[str, pl.DataFrame] | None:
     if name not in PUBLISHED:
         return None
     try:
+        card = read_card(path)
+    except BadInput:
+        return OlderTable(name, _cast(path, name), Card())
+    return OlderTable(name, read_table(path), replace(card, int8=False, recall_at_10=None))
+
+
+def _cast(path: Path, name: str) -> pl.DataFrame:
+    try:
         frame = pl.read_parquet(path, glob=False)
     except (OSError, PolarsError) as error:
         raise BadInput(f"{path}: cannot be read as Parquet ({first_line(error)}); take it away") from error
-    return name, cast_older(path, frame, PUBLISHED[name], _nested if name == "features" else None)
+    return cast_older(path, frame, PUBLISHED[name], _nested if name == "features" else None)
 
 
 def cast_older(
