@@ -186,11 +186,12 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there.
         """
-        found = self._made.layers.get(layer)
-        if found is None:
-            there = ", ".join(map(str, self.layers)) or "none"
-            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
-        return found
+        if layer in self._made.layers:
+            return self._made.layers[layer]
+        there = ", ".join(map(str, self.layers)) or "none"
+        named = self.config.get("capture", {}).get("layers", ())
+        beside = "" if named == "all" or layer in named else "; name it in capture.layers"
+        raise self._missing(f"layer {layer} is not there (there are {there}){beside}")
 
     @property
     def results(self) -> tuple[str, ...]:
