@@ -25,6 +25,7 @@ from core.store.workspace import Workspace, meant
 from explorer.reading.catalogues import Catalogues
 from explorer.reading.feature_table import feature_table
 from explorer.reading.refusals import CONFLICT, NOT_THERE, Refusal
+from explorer.reading.sorted_table import SortedTable
 from explorer.reading.vocabulary import vocabulary
 
 _MOST_BYTES = 512 << 20
@@ -45,14 +46,15 @@ Stamp = tuple[tuple[str, int, int], ...]
 class ShownLayer:
     """A layer of a study as one opening found it; `version` is another when any byte of it is.
 
-    `table(language, position_set)` and `vocabulary()` are made of it when first asked for; `count` is told how many
-    entries of the index are read.
+    `table(language, position_set)`, `sorted_table` of the same and `vocabulary()` are made of it when first asked for;
+    `count` is told how many entries of the index are read.
     """
 
     def __init__(self, study: OpenedStudy, opened: "_Opened", version: str, count: Callable[[int], None]) -> None:
         self.study, self.version, self.count, self.opened = study, version, count, opened
         self.indexed = indexed = opened.indexed
         self.table = lru_cache(8)(partial(feature_table, indexed))
+        self.sorted_table = lru_cache(8)(lambda language, position_set: SortedTable(self.table(language, position_set)))
         self.vocabulary = lru_cache(1)(partial(vocabulary, indexed.tokens))
 
     @property
