@@ -18,7 +18,7 @@ from typing import NamedTuple
 import polars as pl
 
 from core.features.indexed_layer import IndexedLayer
-from core.reading.records import opened, records_of
+from core.reading.records import opened, records_of, with_frozen
 from core.reading.study import OpenedStudy
 from core.store.artifacts import canonical_json
 from core.store.workspace import Workspace, meant
@@ -106,8 +106,10 @@ class Library:
         studies, named = now.studies, now.named
         if asked in named:
             return named[asked]
-        records = [{"key": key, "study": one.config, **_layer(one)} for key, one in studies.items()]
-        found = [studies[record["key"]] for record in meant(records, asked)]
+        own = {key: one for key, one in studies.items() if not one.of_frozen}
+        records = [{"key": key, "study": one.config, **_layer(one)} for key, one in own.items()]
+        found = [one for one in studies.values() if one.of_frozen and asked in (one.key, one.title)]
+        found = found or [studies[record["key"]] for record in meant(records, asked)]
         if not found:
             known = ", ".join(list(dict.fromkeys(study.name for study in studies.values()))[:10]) or "none"
             raise Refusal(
@@ -193,7 +195,7 @@ class Library:
             named = [record for name in self._names for record in records_of(self._workspace, name)]
             records = list({record["key"]: dict(record) for record in named}.values())
         for record in records:
-            yield opened(self._workspace, record)
+            yield from with_frozen(opened(self._workspace, record))
 
 
 def _size(table: pl.DataFrame | None) -> int:
