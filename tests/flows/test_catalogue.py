@@ -224,7 +224,7 @@ def test_a_table_of_examples_made_elsewhere_becomes_a_catalogue(made: Made) -> N
     catalogue = {"name": "given", "examples_table": "given", "features": features, "explainers": words, **fields}
     file = made.workspace.parent / "given.yaml"
     file.write_text(yaml.safe_dump(catalogue), encoding="utf-8")
-    ended = saeflow(made.workspace, "catalogue", "make", str(file), api=made.api)
+    ended = saeflow_here(made.workspace, "catalogue", "make", str(file), api=made.api)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     link = made.workspace / "catalogues" / "given"
     main, scores = read_table(link / "features.parquet"), read_table(link / "scores.parquet")
