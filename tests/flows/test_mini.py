@@ -16,7 +16,7 @@ from tests.databases import CopyDatabases, linked_copy
 from tests.flows.commands import saeflow, saeflow_here
 
 pytestmark = pytest.mark.timeout(1200)
-ANALYSES = {name for name, analysis in declared().items() if analysis.distribution is None}
+ANALYSES = {name for name, analysis in declared().items() if analysis.default() is not None}
 
 
 def test_the_report_is_there_and_every_artifact_equals_its_manifest(mini_workspace: Path) -> None:
