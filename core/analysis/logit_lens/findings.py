@@ -79,8 +79,8 @@ def _through(inputs: AnalysisInputs, table: pl.DataFrame) -> Iterator[Estimate]:
     for row in table.filter(against=FROZEN_READ).iter_rows(named=True):
         yield Estimate(
             name=f"beyond_frozen.{row['language']}",
-            quantity="AUROC of the words' order through the SAE, minus that through the frozen dictionary, averaged over "
-            f"{number_of(row['layers'], 'layer')}",
+            quantity="AUROC of the words' order through the SAE, minus that through the frozen dictionary, averaged "
+            f"over {number_of(row['layers'], 'layer')}",
             value=row["excess"],
             unit="AUROC",
             n=row["images"],

@@ -114,15 +114,17 @@ def test_ranks_are_scipys_in_the_rows_before_the_word(
     assert kept["ahead"] == pytest.approx(np.mean(np.log2(share) - np.log2(own)))
 
 
-def test_the_last_layer_is_at_no_distance_from_itself_and_the_sae_beats_the_frozen_one(
+def test_the_last_layer_is_at_no_distance_from_itself_and_the_sae_leaves_out_less(
     found: tuple[AnalysisInputs, Result],
 ) -> None:
     _, result = found
     last = result.tables["lens"].filter(layer=3, read="stream")
     assert last["kl"].max() < 1e-6 and last["agrees"].min() == 1
     assert result.tables["lens"].filter(layer=0, read="stream")["kl"].min() > 0.01
-    named = {one.name: one for one in result.estimates}
-    assert named["beyond_frozen.en"].value > 0
+    before = result.tables["lens"].filter(language="en", rows="before the word")
+    over = {read: before.filter(read=read)["auroc"].to_numpy().mean() for read in ("SAE", "frozen dictionary")}
+    one = next(one for one in result.estimates if one.name == "beyond_frozen.en")
+    assert one.value == pytest.approx(over["SAE"] - over["frozen dictionary"])
     through = result.tables["lens"].filter(layer=2, rows="before the word")
     errors = dict(through.filter(language="en").select("read", "error").iter_rows())
     assert errors["SAE"] < errors["frozen dictionary"] and errors["stream"] is None
