@@ -16,14 +16,9 @@ from core.data.concept import OTHER
 from core.errors import BadInput
 from core.features.associations import Labels
 from core.features.inputs import AnalysisInputs
-from core.features.layer_view import LayerView
-from core.features.row_groups import RowGroups, stream_means
+from core.features.readings import LayerReadings, Rows
+from core.features.row_groups import RowGroups
 from core.stats.probe_task import ProbeTask
-
-STREAM_READ, SAE_READ, FROZEN_READ, RANDOM_READ = "stream", "SAE", "frozen dictionary", "random directions"
-READ = (STREAM_READ, SAE_READ, FROZEN_READ, RANDOM_READ)
-"""What labels are read off, in the order of tables and figures."""
-_PORTION = 2048
 
 
 class Cell(NamedTuple):
@@ -95,15 +90,6 @@ def _of_column(inputs: AnalysisInputs, name: str) -> dict[str, dict[str, str]]:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """One row an image in one language and position set: `x` by what labels are read off, and each row's last word."""
-
-    images: list[str]
-    words: Int[np.ndarray, " N"]
-    x: Mapping[str, Float[np.ndarray, "N D"]]
-
-
-@dataclass(frozen=True)
 class Asked:
     """The images of a cell that have a label: their rows among all, labels, units and splits."""
 
@@ -128,20 +114,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Opened:
-    """One layer, with its frozen dictionary where there is one."""
+    """One layer's readings, and what is asked of them."""
 
-    view: LayerView
-    frozen: LayerView | None
+    readings: LayerReadings
     question: Question
-
-    def rows(self, language: str, position_set: str) -> Rows:
-        """What labels are read off there."""
-        place = (language, position_set)
-        images, stream = stream_means(self.view.stream_sums, self.view.groups, *place)
-        x = {STREAM_READ: stream, SAE_READ: self.view.feature_sums.by_image(*place).means}
-        if self.frozen is not None:
-            x[FROZEN_READ] = self.frozen.feature_sums.by_image(*place).means
-        return Rows(images, self.view.groups.words(*place), {**x, RANDOM_READ: self._projected(stream)})
 
     def asked(self, cell: Cell, rows: Rows) -> Asked:
         """The images that have a label."""
@@ -151,12 +127,3 @@ class Opened:
         split = np.array([self.question.split[image] for image in images], dtype=object)
         units = np.array([self.question.unit[image] for image in images], dtype=np.int64)
         return Asked(known, [labels[image] for image in images], units, split, rows.words[known])
-
-    def _projected(self, stream: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N F"]:
-        """Rows along as many random unit directions as the SAE has features."""
-        rng, features = np.random.default_rng([self.question.seed, self.view.layer]), self.view.sae.num_features
-        parts = []
-        for start in range(0, features, _PORTION):
-            drawn = rng.standard_normal((stream.shape[1], min(_PORTION, features - start)), dtype=np.float32)
-            parts.append(stream @ (drawn / np.linalg.norm(drawn, axis=0)))
-        return np.concatenate(parts, axis=1)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.analysis.probes.cells import FROZEN_READ, RANDOM_READ, READ, SAE_READ, STREAM_READ
+from core.features.readings import FROZEN_READ, RANDOM_READ, READ, SAE_READ, STREAM_READ
 from core.figures.heat_map import layer_axis, spelled
 from core.figures.theme import CONTROLS, DIVERGING, HALF, MEASURED, SERIES, Figure
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import polars as pl
 
-from core.analysis.probes.cells import FROZEN_READ, RANDOM_READ, SAE_READ, STREAM_READ, Cell
+from core.analysis.probes.cells import Cell
 from core.features.inputs import AnalysisInputs
+from core.features.readings import FROZEN_READ, RANDOM_READ, SAE_READ, STREAM_READ
 from core.stats.estimate import Control, Estimate, Source, number_of
 
 Tables = Mapping[str, pl.DataFrame]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from core.analysis.probes.cells import FROZEN_READ, RANDOM_READ, READ, SAE_READ, STREAM_READ, Asked, Cell, Opened
+from core.analysis.probes.cells import Asked, Cell, Opened
 from core.errors import BadInput
+from core.features.readings import FROZEN_READ, RANDOM_READ, READ, SAE_READ, STREAM_READ
 from core.stats.probing import ProbeResult, linear_probe, sparse_probes
 from core.stats.scored import Excess, Scored, excess
 
@@ -84,7 +85,7 @@ class Reading:
 def read_cell(opened: Opened, cells: Sequence[Cell], ks: Sequence[int], drawing: Drawing) -> Iterator[Reading]:
     """The probes of cells of one language and position set; none of a cell whose label has fewer than two classes of
     five images in train and test."""
-    rows = opened.rows(cells[0].language, cells[0].position_set)
+    rows = opened.readings.rows(cells[0].language, cells[0].position_set)
     for cell in cells:
         asked = opened.asked(cell, rows)
         for read in READ:

@@ -12,12 +12,13 @@ from typing import Any
 import polars as pl
 
 from core.analysis.probes import Config
-from core.analysis.probes.cells import STREAM_READ, Cell, Opened, Question
+from core.analysis.probes.cells import Cell, Opened, Question
 from core.analysis.probes.findings import estimates, notes
 from core.analysis.probes.measured import EXCESS, LINEAR, PROBES, Drawing, comparisons, read_cell
 from core.analysis.result import Result
 from core.errors import BadInput
 from core.features.inputs import AnalysisInputs
+from core.features.readings import STREAM_READ, LayerReadings
 from core.stats.families import corrected
 from core.stats.probing import CONTROLS
 
@@ -97,11 +98,10 @@ class _Walk:
         return best, compared
 
     def _open(self, layer: int) -> Opened:
-        frozen = self.inputs.open_frozen(layer) if self.inputs.open_frozen is not None else None
-        return Opened(self.inputs.open_layer(layer), frozen, self.question)
+        return Opened(LayerReadings.open(self.inputs, layer), self.question)
 
     def _places(self, opened: Opened) -> Iterator[list[Cell]]:
-        for _, cells in groupby(self.question.cells(opened.view.groups), key=lambda cell: cell[1:]):
+        for _, cells in groupby(self.question.cells(opened.readings.view.groups), key=lambda cell: cell[1:]):
             yield list(cells)
 
     def _read(self, opened: Opened, cells: list[Cell], drawing: Drawing) -> Iterator[Any]:
