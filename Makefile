@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STUDY ?= demo
 
-.PHONY: help setup demo serve test endings check types captioner requirements clean
+.PHONY: help setup demo serve test test-all endings check types captioner requirements clean
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -24,13 +24,19 @@ demo: setup ## Run the demo study on this machine; ends with the report
 serve: setup ## Prefect, MLflow and the deployments on loopback, until Ctrl-C
 	@exec $(BIN)/saeflow serve
 
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --no-loadscope-reorder
+
 ifdef FAST
-test: check $(VENV)/.models ## Lint, types, import contracts, all tests; FAST=1: only tests that start nothing and are short
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not endings and not slow"
+test: check $(VENV)/.models ## Lint, types, import contracts, tests; FAST=1: only tests that start nothing and are short
+	$(PYTEST) -n 2 -m "not endings and not whole and not slow"
 else
 test: check $(VENV)/.models
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 5 --no-loadscope-reorder --durations=15 # five: servers and SLURM mostly wait
+	$(PYTEST) -n 3 -m "not endings and not whole" --durations=15
 endif
+
+test-all: check $(VENV)/.models ## The same with whole studies, SLURM and served deployments: what CI runs
+	$(PYTEST) -n 5 --durations=15 # five: servers and SLURM mostly wait
+
 
 endings: setup $(VENV)/.models ## Every way a run ends, at every place; half an hour
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m endings -rP tests/chaos tests/slurm/test_every_ending.py

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from cli.bar import bar
-from cli.terminal import console, warn
+from cli.terminal import console, continues, warn
 from core.errors import BadInput
 from core.features.activation_store import ActivationStore
 from core.features.converting import Target, convert_store
@@ -94,6 +94,7 @@ def precompute(
         None if sae is None else load_sae(sae.expanduser()),
         None if model is None else load_model(model.expanduser(), "float32", "cpu"),
     )
+    continues()  # tables that are there are left
     with bar("computing") as progress:
         told = precompute(store, weights, IndexConfig(), again, progress)
     for name, what in told.items():

@@ -12,6 +12,7 @@ from core.explain.named import FROZEN
 from core.reading.catalogues import OpenedCatalogue, catalogue_by_name
 from core.store.artifacts import Artifact
 from core.store.workspace import Workspace
+from core.study.catalogue import source_of
 from core.study.variant import title
 from explorer.asking.answer import Answer
 from flows.runtime.settings import read_settings
@@ -31,7 +32,7 @@ def list_(as_json: JsonOption = False, html: HtmlOption = None) -> None:
             one["key"],
             title(one["catalogue"]),
             when(one["time"]),
-            str(one["catalogue"]["study"]),
+            source_of(one["catalogue"]),
             catalogue_state(workspace, one),
         )
         for one in workspace.catalogues.all()

@@ -37,6 +37,7 @@ from explorer.asking.questions import (
     Decoder,
     Heatmap,
     HeatmapByIntervention,
+    Investigate,
     Overview,
     Question,
     Strongest,
@@ -219,6 +220,8 @@ def investigate(
     images: ImagesOption = 20,
     ablate: Annotated[bool, typer.Option(help="Take the feature out and see what it does to the word.")] = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the dossier to this file.")] = None,
+    server: ServerOption = None,
+    token: TokenOption = None,
 ) -> None:
     """Ask everything of one feature, and write a dossier: hypotheses, evidence for and against, a proposed label.
 
@@ -228,10 +231,14 @@ def investigate(
 
     [dim]saeflow feature investigate 57 --layer 8 --out feature-57.md[/dim]
     """
-    looked = Files(study, layer).look()
     if out is not None and not out.expanduser().absolute().parent.is_dir():
         raise BadInput(f"--out {out}: its folder does not exist")
-    text = dossier(looked, feature, Asked(language, images, ablate), lambda what: errors.print(what, style="dim"))
+    if server is None:
+        wanted, looked = Asked(language, images, ablate), Files(study, layer).look()
+        text = dossier(looked, feature, wanted, lambda what: errors.print(what, style="dim"))
+    else:
+        question = Investigate(feature=feature, language=language, images=images, ablate=ablate)
+        (text,) = asked(server, token, study, layer).ask(question).lines
     if out is None:
         console.print(text, markup=False)
     else:

@@ -10,6 +10,7 @@ import typer
 from cli.bar import bar
 from cli.feature_options import FeatureArgument
 from cli.printed import HtmlOption, JsonOption, give
+from cli.terminal import continues
 from core.errors import BadInput
 from core.explain.marking import marked
 from core.explain.metrics import ALL
@@ -61,6 +62,7 @@ def explain(
     seen = survey_one(_of_one(config, feature, layer, explainer or ()), workspace)
     units = [unit for unit in seen.plan if _EXPLAINS in unit.recipe or (score and _SCORES in unit.recipe)]
     check_profiles(config, units)
+    continues()  # answers are kept
     with bar("asking") as progress:
         give(_answer(seen, units, workspace, progress), as_json, html)
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from cli.addresses import Addresses, addresses
 from cli.flow_runs import close_left_over
 from cli.followed import Followed, FollowedStudy
-from cli.terminal import complain, console, warn
+from cli.terminal import complain, console, continues, warn
 from core.planning.loading import study_file
 from core.planning.study import Study
 from core.planning.survey import Survey, survey
@@ -146,6 +146,7 @@ def run_flow(
     from cli.live import LiveTable
     from cli.servers import prefect_api
 
+    continues()
     work_in(settings.workspace.root / "prefect")
     served = addresses(settings)
     with LiveTable(followed, settings) as table:

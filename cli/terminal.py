@@ -13,8 +13,16 @@ from core.errors import BadInput
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
-STOPPED_WORDS = "stopped; what was finished or checkpointed stays, and the same command continues from there"
+_CONTINUES = "stopped; what was finished or checkpointed stays, and the same command continues from there"
 INTERRUPTED = 130  # the shell's number for a command ended by Ctrl-C
+
+
+_words = ["stopped"]
+
+
+def continues() -> None:
+    """From here on the command makes what stays: where it is stopped, that is said."""
+    _words[0] = _CONTINUES
 
 
 def complain(message: str) -> None:
@@ -39,11 +47,11 @@ def plain_errors() -> Iterator[None]:
         complain(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        complain(STOPPED_WORDS)
+        complain(_words[0])
         sys.exit(INTERRUPTED)
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has taken the Ctrl-C
-            complain(STOPPED_WORDS)
+            complain(_words[0])
         raise
     except OSError as error:
         complain(f"{error.filename or 'the system'}: {error.strerror or error}")

@@ -88,7 +88,7 @@ def _opened(settings: Settings, config: CatalogueConfig, cluster: str, steps: St
 def _named(seen: CatalogueSurvey) -> Named:
     config = seen.config
     told = config.model_dump(mode="json", exclude={"profiles"})
-    tags = {"saeflow.study": config.study, "saeflow.catalogue": config.name}
+    tags = {"saeflow.study": config.source, "saeflow.catalogue": config.name}
     return Named(config.folder, config.title, config.tracking.experiment, flatten(told), tags)
 
 

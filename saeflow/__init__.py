@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core.stats.estimate import Estimate as Estimate
     from core.stats.estimate import Source as Source
     from core.study.section import Section as Section
+    from saeflow import catalogue as catalogue
     from saeflow import factored as factored
     from saeflow import lens as lens
     from saeflow import lm as lm
@@ -47,6 +48,7 @@ _PLACES = {
     "Control": "core.stats.estimate:Control",
     "Source": "core.stats.estimate:Source",
     "BadInput": "core.errors:BadInput",
+    "catalogue": "saeflow.catalogue",
     "lm": "saeflow.lm",
     "factored": "saeflow.factored",
     "lens": "saeflow.lens",
@@ -65,6 +67,7 @@ __all__ = [
     "Section",
     "Source",
     "Study",
+    "catalogue",
     "factored",
     "lens",
     "lm",

@@ -9,7 +9,8 @@ from core.chat.counted import Counted
 from core.chat.endpoint import ChatClient
 from core.chat.local import LocalChat
 from core.errors import BadInput
-from core.explain.embedder import SentenceEmbedder
+from core.explain.embedder import Embedder, SentenceEmbedder
+from core.explain.remembered import Remembering, VectorMemory
 from core.store.units import Unit
 from core.store.workspace import Workspace
 from core.study.catalogue import ChatProfile
@@ -17,6 +18,8 @@ from tasks.keys import key_of
 from tasks.models import LOADING
 
 _mine = threading.local()
+_MEMORIES: dict[tuple[str, str, int], VectorMemory] = {}
+"""The vectors that embedders of this process made, by embedder."""
 
 
 def open_asked(unit: Unit, workspace: Workspace, run: str, device: str) -> Counted | None:
@@ -56,8 +59,9 @@ def _local(unit: Unit, workspace: Workspace, device: str) -> LocalChat:
     return opened
 
 
-def open_embedder(unit: Unit) -> SentenceEmbedder | None:
-    """A unit's sentence embedder, loaded once a thread; null where it needs none.
+def open_embedder(unit: Unit) -> Embedder | None:
+    """A unit's sentence embedder, loaded once a thread, with the vectors that this process made; null where it needs
+    none.
 
     Raises:
         BadInput: it cannot be loaded.
@@ -68,7 +72,8 @@ def open_embedder(unit: Unit) -> SentenceEmbedder | None:
     key = (settings["folder"], unit.recipe["embedder"]["name"], settings["batch"])
     if getattr(_mine, "embedder_key", None) != key:
         with LOADING:
-            _mine.embedder = SentenceEmbedder(key[1], Path(key[0]), key[2])
+            embedder = SentenceEmbedder(key[1], Path(key[0]), key[2])
+            _mine.embedder = Remembering(embedder, _MEMORIES.setdefault(key, VectorMemory()))
         _mine.embedder_key = key
-    opened: SentenceEmbedder = _mine.embedder
+    opened: Embedder = _mine.embedder
     return opened

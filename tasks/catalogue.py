@@ -4,11 +4,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import polars as pl
+
 from core.chat.counted import Counted
 from core.explain import publishing, vectors
-from core.explain.collected import Folders, about, collected, with_pairs
-from core.explain.embedder import SentenceEmbedder
+from core.explain.collected import Folders, about, collected, folders_of, with_pairs
+from core.explain.embedder import Embedder
 from core.explain.explainers import explain
+from core.explain.known_vectors import KnownVectors, embedded_texts, with_explanations
 from core.explain.publishing import CARD, EXAMPLES, SCORED, VECTORS, WINDOWS, read, write
 from core.explain.scorers import Judging, score
 from core.explain.table_file import Card, write_file
@@ -45,9 +48,20 @@ def embed_examples(work: Work) -> Mapping[str, float]:
     embedder = _embedder(work)
     found = vectors.activation_embeddings(read(work.input("examples") / WINDOWS), embedder, work.progress)
     write(found, work.out / VECTORS)
-    card = {"embedder": embedder.name, "revision": embedder.revision, "dimension": embedder.dimension}
-    (work.out / CARD).write_text(json.dumps(card) + "\n", encoding="utf-8")
+    _write_card(embedder, work)
     return {"features": found.height}
+
+
+def embed_scored(work: Work) -> Mapping[str, float]:
+    """Embed the texts that scorers compare with explanations, once for all explainers."""
+    embedder, shown = _embedder(work), read(work.input("examples") / WINDOWS)
+    known = about(work.recipe, _folders(work))
+    if work.recipe["twins"]:
+        known = with_pairs(known, read(work.input("examples") / EXAMPLES), shown)
+    found = embedded_texts(shown, known, embedder, work.progress)
+    write(found, work.out / VECTORS)
+    _write_card(embedder, work)
+    return {"texts": found.height}
 
 
 def embed_explanations(work: Work) -> Mapping[str, float]:
@@ -60,12 +74,12 @@ def embed_explanations(work: Work) -> Mapping[str, float]:
 
 def score_explanations(work: Work) -> Mapping[str, float]:
     """Let one scorer score what an explainer said of a block."""
-    asked, embedder = _asked(work), open_embedder(work.unit)
+    asked, said = _asked(work), read(work.input("explanations") / EXPLAINED)
+    embedder = _known_vectors(work, said) if "embedder" in work.recipe else None
     scorer = Scorer.model_validate({**work.recipe["scorer"], "model": asked and asked.name})
     shown, known = read(work.input("examples") / WINDOWS), about(work.recipe, _folders(work))
     if scorer.kind == "twins":
         known = with_pairs(known, read(work.input("examples") / EXAMPLES), shown)
-    said = read(work.input("explanations") / EXPLAINED)
     found = score(said, shown, Judging(asked, embedder), known, scorer, work.progress)
     write(found, work.out / SCORED)
     return {"scores": found.height, **(asked.metrics() if asked else {})}
@@ -91,7 +105,8 @@ def publish_catalogue(work: Work) -> Mapping[str, float]:
 
 def report_catalogue(work: Work) -> Mapping[str, float]:
     """Write report.html and report.md of a catalogue."""
-    write_catalogue_report(work.input("tables"), work.recipe["catalogue"], work.out, work.input("samples"))
+    samples = next(iter(work.inputs("samples")), None)
+    write_catalogue_report(work.input("tables"), work.recipe["catalogue"], work.out, samples)
     return {}
 
 
@@ -101,13 +116,26 @@ def _asked(work: Work) -> Counted | None:
     return open_asked(work.unit, Workspace(Path(work.context.workspace)), run, device_of(work))
 
 
-def _embedder(work: Work) -> SentenceEmbedder:
+def _embedder(work: Work) -> Embedder:
     """What the unit embeds with."""
     embedder = open_embedder(work.unit)
     assert embedder is not None  # its plan names one
     return embedder
 
 
+def _write_card(embedder: Embedder, work: Work) -> None:
+    """Write down what the unit embedded with."""
+    card = {"embedder": embedder.name, "revision": embedder.revision, "dimension": embedder.dimension}
+    (work.out / CARD).write_text(json.dumps(card) + "\n", encoding="utf-8")
+
+
+def _known_vectors(work: Work, said: pl.DataFrame) -> KnownVectors:
+    """The vectors of what the unit compares: made by others, so that it loads no embedder."""
+    texts, explained = work.input("vectors of texts"), work.input("vectors of explanations")
+    card = Card(**json.loads((texts / CARD).read_text(encoding="utf-8")))
+    return KnownVectors(card, with_explanations(read(texts / VECTORS), said, read(explained / VECTORS)))
+
+
 def _folders(work: Work) -> Folders:
-    """The folders of the unit's inputs by role."""
-    return {role: work.inputs(role) for role in work.unit.inputs}
+    """Where the unit reads."""
+    return folders_of(work.unit, work.context.store)

@@ -38,6 +38,7 @@ CODE: dict[str, str] = {
     "explain_locally": "tasks.catalogue:explain_features",
     "embed_examples": "tasks.catalogue:embed_examples",
     "embed_explanations": "tasks.catalogue:embed_explanations",
+    "embed_scored": "tasks.catalogue:embed_scored",
     "score_explanations": "tasks.catalogue:score_explanations",
     "score_locally": "tasks.catalogue:score_explanations",
     "publish_catalogue": "tasks.catalogue:publish_catalogue",

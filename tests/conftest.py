@@ -15,16 +15,18 @@ from tests.databases import CopyDatabases, copy_from
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-# --- which tests stay together when several processes share them (`make test`) ---
+# --- which tests stay together when several processes share them (`make test-all`) ---
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, which mostly wait; the first that needs the mini study makes it, beside three that do not yet.
 
-    What `make test FAST=1` leaves out is marked.
+    What `make test` leaves out is marked, and what `make test FAST=1` leaves out too.
     """
     items.sort(key=lambda item: next((place for place, room in enumerate(_FIRST) if item.nodeid.startswith(room)), 9))
     for item in items:
+        if item.nodeid.startswith(_WHOLE):
+            item.add_marker(pytest.mark.whole)
         if item.nodeid.startswith(_SLOW) or not _STARTED.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
@@ -49,6 +51,18 @@ _SLOW = (
     "tests/core/report/test_report.py",
     "tests/core/sae/test_training.py",
 )
+_WHOLE = (
+    _SLURM,
+    _CHAOS,
+    f"{_CAPTIONER}::test_card_figures_come_out_of_the_weights",
+    "tests/cli/test_export.py::test_an_export_taken",
+    "tests/cli/test_export.py::test_rows_by_somebody_else",
+    *(f"tests/flows/test_{name}.py" for name in ("catalogue", "damage", "frozen", "left_in_mlflow", "local_workers")),
+    *(f"tests/flows/test_{name}.py" for name in ("made_up_concept", "other_rows", "packages", "serve", "sweep")),
+    "tests/flows/test_mini.py::test_a_recorded_run",
+    "tests/flows/test_mini.py::test_one_layer_with_another_k",
+)
+"""What runs a study, a scan, a cluster or the servers from end to end, beside the mini study that all read."""
 _STARTED = {"mini_workspace", "prefect_server", "own_prefect_server", "smollm2"}
 _OWN_SERVER = (
     "tests/cli/test_addresses.py",

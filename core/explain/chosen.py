@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,22 +15,33 @@ from core.study.catalogue import ChosenFeatures
 
 
 @dataclass(frozen=True)
+class ExampleTable:
+    """A table of examples made elsewhere: its file, and the hash of what it holds."""
+
+    file: Path
+    content: str
+
+
+@dataclass(frozen=True)
 class CatalogueSAE:
     """An SAE whose features are explained.
 
     Args:
-        sae_id: `STUDY/layer_17`, or `STUDY/layer_17-frozen` of its frozen dictionary.
-        layer: its layer.
+        sae_id: `STUDY/layer_17`, or `STUDY/layer_17-frozen` of its frozen dictionary; as a table calls it where the
+            examples come from one.
+        layer: its layer; null where the table's name for the SAE does not say it.
         features: the chosen ones, ascending.
         inputs: what they are read from (roles samples, shards, layer, sae, index and, where it is there, described).
         promotes: whether it is known which tokens its features promote.
+        table: where its examples come from that were made elsewhere; it then has no inputs.
     """
 
     sae_id: str
-    layer: int
+    layer: int | None
     features: tuple[int, ...]
     inputs: Mapping[str, tuple[Artifact, ...]]
     promotes: bool
+    table: ExampleTable | None = None
 
 
 def chosen_features(

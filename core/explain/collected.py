@@ -11,16 +11,26 @@ from core.activations.tokens import captured_tokens, layer_tokens
 from core.data.known_concepts import THE_CONCEPT
 from core.data.samples import analysed, capture_drops, read_samples
 from core.explain.about import About
+from core.explain.example_tables import read_examples
+from core.explain.example_windows import windows_of_examples
 from core.explain.examples import activation_examples
 from core.explain.twins import one_apart, twins
 from core.explain.windows import windows
 from core.features.index import FeatureIndex
 from core.pictures import open_picture
+from core.store.artifacts import ArtifactStore
+from core.store.units import Unit
 from core.study.catalogue import ExampleConfig
 
 Folders = Mapping[str, Sequence[Path]]
-"""Folders by role: samples, shards, layer, index, described."""
+"""Folders by role: samples, shards, layer, index, described; or `table`, a file of examples made elsewhere."""
 INFLUENCES = "influences.parquet"
+
+
+def folders_of(unit: Unit, store: ArtifactStore) -> Folders:
+    """Where a unit of a catalogue reads."""
+    made = {role: [*map(store.path, several)] for role, several in unit.inputs.items()}
+    return made | {role: [Path(file)] for role, file in unit.knobs.get("files", {}).items()}
 
 
 def samples_of(folders: Folders) -> pl.DataFrame:
@@ -34,16 +44,21 @@ def collected(recipe: Mapping[str, Any], folders: Folders) -> tuple[Iterator[pl.
     Raises:
         BadInput: there is no such feature.
     """
-    samples, index = samples_of(folders), FeatureIndex.open(folders["index"][0])
-    tokens = layer_tokens(captured_tokens(folders["shards"]), folders["layer"][0])
     features, sae_id = recipe["features"], recipe["sae_id"]
     config = ExampleConfig.model_validate(recipe["examples"])
+    if "table" in folders:
+        given = read_examples(folders["table"][0], sae_id, features)
+        return iter([given.examples]), windows_of_examples(given.examples, config, given.prompts)
+    samples, index = samples_of(folders), FeatureIndex.open(folders["index"][0])
+    tokens = layer_tokens(captured_tokens(folders["shards"]), folders["layer"][0])
     shown = windows(index, tokens, samples, features, config, sae_id)
     return activation_examples(index, tokens, samples, features, sae_id), shown
 
 
 def about(recipe: Mapping[str, Any], folders: Folders) -> About:
     """What is known of the features of a unit's recipe beside their examples."""
+    if not folders.get("samples"):
+        return About(recipe["sae_id"], recipe["features"], pl.DataFrame(), seed=recipe["seed"], draws=_draws(recipe))
     samples, folder = samples_of(folders), folders["samples"][0]
     promoted = None
     if folders.get("described"):
@@ -56,8 +71,12 @@ def about(recipe: Mapping[str, Any], folders: Folders) -> About:
         promoted,
         (lambda name: open_picture(folder / name)) if "image" in samples.columns else None,
         seed=recipe["seed"],
-        draws=recipe.get("bootstrap", 0),
+        draws=_draws(recipe),
     )
+
+
+def _draws(recipe: Mapping[str, Any]) -> int:
+    return int(recipe.get("bootstrap", 0))
 
 
 def with_pairs(known: About, examples: pl.DataFrame, shown: pl.DataFrame) -> About:

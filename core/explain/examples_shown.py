@@ -67,6 +67,13 @@ def examples_by_feature(windows: pl.DataFrame, use: str) -> dict[int, list[Examp
     return found
 
 
+def unseen(windows: pl.DataFrame) -> pl.DataFrame:
+    """The examples for scorers, without any prompt that the feature's explainer saw."""
+    keys = ["feature_id", "prompt_id"]
+    told = windows.filter(pl.col("use") == "explain").select(keys)
+    return windows.filter(pl.col("use") == "score").join(told, on=keys, how="anti", maintain_order="left")
+
+
 def strengths(example: Example, largest: float) -> str:
     """` woman` 10, ` she` 4: the active tokens on the scale 1 to 10, where 10 is `largest`."""
     return ", ".join(f"`{example.tokens[number]}` {step(example.values[number], largest)}" for number in example.active)

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
+from core.features.token_rows import TokenRows
+
 EXAMPLES = pl.Schema(
     {
         "feature": pl.UInt32(),
@@ -30,7 +32,6 @@ row in its own segment with the feature's activation on each; empty for an image
 
 
 _SHOWN = ("sample_id", "image_id", "language", "segment", "position", "token")
-_OF_SEQUENCE = ("sample_id", "language", "segment")
 
 
 class Active(Protocol):
@@ -55,7 +56,7 @@ class RowsAmong:
 
 
 def examples(
-    index: Active, tokens: pl.DataFrame, feature: int, quantiles: int = 4, contexts: int = 3, window: int = 32
+    index: Active, tokens: TokenRows, feature: int, quantiles: int = 4, contexts: int = 3, window: int = 32
 ) -> pl.DataFrame:
     """Up to `contexts` rows from each of `quantiles` equal bands of the feature's active rows, strongest band first.
 
@@ -67,17 +68,16 @@ def examples(
 
 
 def example_rows(
-    index: Active, tokens: pl.DataFrame, feature: int, quantiles: int = 4, contexts: int = 3, window: int = 32
+    index: Active, tokens: TokenRows, feature: int, quantiles: int = 4, contexts: int = 3, window: int = 32
 ) -> list[dict[str, Any]]:
     """The rows of `examples`, for those who need no table."""
     rows, values = index.csc(feature)
-    kept = ~tokens["special"][rows].to_numpy()
+    kept = ~tokens.special[rows]
     rows, values = np.asarray(rows[kept]), np.asarray(values[kept])
     order = np.argsort(-values, kind="stable")
-    images = tokens["image_id"][rows[order]].to_list()
-    chosen = list(_places(images, quantiles, contexts))
+    chosen = list(_places(tokens.images(rows)[order], quantiles, contexts))
     places = order[[place for _, _, place in chosen]] if chosen else order[:0]
-    own = tokens[rows[places], list(_SHOWN)].to_dicts()
+    own = [dict(zip(_SHOWN, about)) for about in zip(*tokens.columns(rows[places], _SHOWN))]
     around = _contexts(tokens, rows[places], own, (rows, values), window)
     numbers = zip(chosen, rows[places].tolist(), values[places].tolist(), own, around)
     return [
@@ -87,21 +87,32 @@ def example_rows(
     ]
 
 
-def _places(images: list[str], quantiles: int, contexts: int) -> Iterator[tuple[int, int, int]]:
+def _places(images: Int[np.ndarray, " n"], quantiles: int, contexts: int) -> Iterator[tuple[int, int, int]]:
     """Band, rank and place in the descending order of each chosen row."""
     for band in range(quantiles):
         low, high = len(images) * band // quantiles, len(images) * (band + 1) // quantiles
-        first_of_image = list({images[place]: place for place in reversed(range(low, high))}.values())
-        candidates = sorted(first_of_image)
+        candidates = low + _first_of_each(images[low:high])
         if band:
-            spread = np.linspace(0, len(candidates) - 1, min(contexts, len(candidates))).round().astype(int)
-            candidates = [candidates[place] for place in spread]
-        for rank, place in enumerate(candidates[:contexts], start=1):
+            candidates = candidates[_spread(len(candidates), min(contexts, len(candidates)))]
+        for rank, place in enumerate(candidates[:contexts].tolist(), start=1):
             yield band, rank, place
 
 
+def _first_of_each(numbers: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+    """The places where a number stands for the first time, ascending."""
+    first = np.full(numbers.max(initial=-1) + 1, -1)
+    first[numbers[::-1]] = np.arange(len(numbers) - 1, -1, -1)  # of several values for one place the last stays
+    return np.sort(first[first >= 0])
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """`count` places from the first to the last of so many, evenly."""
+    step = (length - 1) / (count - 1) if count > 1 else 0.0
+    return [round(place * step) for place in range(count)]
+
+
 def _contexts(
-    tokens: pl.DataFrame,
+    tokens: TokenRows,
     chosen: Int[np.ndarray, " e"],
     own: list[dict[str, Any]],
     active: tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]],
@@ -109,14 +120,14 @@ def _contexts(
 ) -> list[list[dict[str, Any]]]:
     """The tokens around each chosen row, with the feature's activation; none around an image row."""
     of, at = _around(tokens, chosen, own, window)
-    words = zip(tokens["token"][at].to_list(), _values(active, at).tolist())
-    written = [{"token": token, "value": value} for token, value in words]
+    (words,) = tokens.columns(at, ("token",))
+    written = [{"token": token, "value": value} for token, value in zip(words, _values(active, at).tolist())]
     bounds = np.searchsorted(of, np.arange(len(own) + 1)).tolist()
     return [written[start:stop] for start, stop in pairwise(bounds)]
 
 
 def _around(
-    tokens: pl.DataFrame, chosen: Int[np.ndarray, " e"], own: list[dict[str, Any]], window: int
+    tokens: TokenRows, chosen: Int[np.ndarray, " e"], own: list[dict[str, Any]], window: int
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
     """The rows of each chosen row's sequence that are at most half a window away, by position, and of which example
     they are: rows of one sequence lie together, so that the rows next to it are enough."""
@@ -124,14 +135,12 @@ def _around(
     offsets = np.arange(-window, window + 1)
     of = np.repeat(np.array(texts, np.int64), len(offsets))
     at = (chosen[texts].astype(np.int64)[:, None] + offsets).ravel()
-    inside = (at >= 0) & (at < tokens.height)
+    inside = (at >= 0) & (at < tokens.table.height)
     of, at = of[inside], at[inside]
-    position = tokens["position"].to_numpy()
+    position = tokens.position
     near = np.abs(position[at].astype(np.int64) - position[chosen[of]]) <= window // 2
     of, at = of[near], at[near]
-    sequences = [tuple(about[name] for name in _OF_SEQUENCE) for about in own]
-    found = zip(tokens[at, list(_OF_SEQUENCE)].rows(), of.tolist())
-    same = np.array([sequence == sequences[number] for sequence, number in found], bool)
+    same = tokens.sequences(at) == tokens.sequences(chosen)[of]
     of, at = of[same], at[same]
     order = np.lexsort((at, position[at], of))
     return of[order], at[order]

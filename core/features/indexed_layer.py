@@ -1,6 +1,6 @@
 """A layer and its features as read without the activations, and without PyTorch: index, tokens, associations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from core.features import examples
 from core.features.index import FeatureIndex
+from core.features.token_rows import TokenRows, columns_at
 
 ASSOCIATIONS = "associations.parquet"
 """How a layer's features go with the concept: the table that the step `rank_features` leaves."""
@@ -19,11 +20,16 @@ ASSOCIATIONS = "associations.parquet"
 
 @dataclass(frozen=True, repr=False)
 class IndexedFeature:
-    """One feature, over the `rows` [T] of its layer (their tokens): how often it fires, where, beside which others."""
+    """One feature, over the rows of its layer (`token_rows`): how often it fires, where, beside which others."""
 
     feature: int
-    rows: pl.DataFrame
+    token_rows: TokenRows
     index: FeatureIndex
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The tokens [T] of the layer's rows."""
+        return self.token_rows.table
 
     @property
     def statistics(self) -> dict[str, Any]:
@@ -54,11 +60,11 @@ class IndexedFeature:
     def examples(self, quantiles: int = 4, contexts: int = 3, window: int = 32) -> pl.DataFrame:
         """Up to `contexts` rows from each of `quantiles` bands of its activations, strongest band first, each with
         the `window` tokens around it: the columns of `core.features.examples.EXAMPLES`."""
-        return examples.examples(self.index, self.rows, self.feature, quantiles, contexts, window)
+        return examples.examples(self.index, self.token_rows, self.feature, quantiles, contexts, window)
 
     def example_rows(self, quantiles: int = 4, contexts: int = 3, window: int = 32) -> list[dict[str, Any]]:
         """The rows of `examples`, for those who need no table."""
-        return examples.example_rows(self.index, self.rows, self.feature, quantiles, contexts, window)
+        return examples.example_rows(self.index, self.token_rows, self.feature, quantiles, contexts, window)
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,19 +84,32 @@ class IndexedLayer:
             BadInput: there is no such feature.
         """
         self.index.csc(feature)
-        return IndexedFeature(feature, self.tokens, self.index)
+        return IndexedFeature(feature, self.token_rows, self.index)
 
     def associations_of(self, feature: int) -> pl.DataFrame | None:
         """How one feature goes with the concept, in the table's order; null where nothing was ranked."""
+        return None if self.associations is None else self.associations[self._places_of(feature)]
+
+    def association_rows(self, feature: int) -> list[dict[str, Any]]:
+        """The rows of `associations_of`, none where nothing was ranked, for those who need no table."""
         if self.associations is None:
-            return None
-        order, starts = self._associated
-        return self.associations[order[starts[feature] : starts[feature + 1]]]
+            return []
+        names = self.associations.columns
+        rows = zip(*columns_at(self.associations, self._places_of(feature), names))
+        return [dict(zip(names, row)) for row in rows]
 
     def rows_of_image(self, image_id: str) -> Int[np.ndarray, " n"]:
         """The rows of an image and of its captions, ascending."""
-        runs = self._image_runs.get(image_id, ())
-        return np.concatenate([np.empty(0, np.int64), *(np.arange(*run) for run in runs)])
+        return self.token_rows.of_image(image_id)
+
+    @cached_property
+    def token_rows(self) -> TokenRows:
+        """The tokens of the layer's rows, for those who look up a few."""
+        return TokenRows(self.tokens)
+
+    def _places_of(self, feature: int) -> Int[np.ndarray, " n"]:
+        order, starts = self._associated
+        return order[starts[feature] : starts[feature + 1]]
 
     @cached_property
     def _associated(self) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " F1"]]:
@@ -99,16 +118,6 @@ class IndexedLayer:
         features = self.associations["feature"].to_numpy()
         order = np.argsort(features, kind="stable").astype(np.uint32)
         return order, np.searchsorted(features[order], np.arange(self.index.num_features + 1))
-
-    @cached_property
-    def _image_runs(self) -> Mapping[str, Sequence[tuple[int, int]]]:
-        """First row and the row behind the last one of each run of rows of one image."""
-        found: dict[str, list[tuple[int, int]]] = {}
-        lengths, images = self.tokens["image_id"].rle().struct.unnest().get_columns()
-        stops = np.cumsum(lengths.to_numpy(), dtype=np.int64).tolist()
-        for start, stop, image in zip([0, *stops], stops, images.to_list()):
-            found.setdefault(image, []).append((start, stop))
-        return found
 
     def active(
         self, rows: Int[np.ndarray, " n"]

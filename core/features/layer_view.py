@@ -16,6 +16,7 @@ from core.features.index import FeatureIndex
 from core.features.profile import Profile, profile_features
 from core.features.ranking import Ranking, rank_features
 from core.features.row_groups import FeatureSums, RowGrouper, RowGroups, sum_features, sum_stream
+from core.features.token_rows import TokenRows
 from core.sae.architectures import SparseAutoencoder
 
 
@@ -62,7 +63,7 @@ class LayerView:
             BadInput: there is no such feature.
         """
         self.index.csc(feature)
-        return FeatureView(feature, self.table.tokens, self.index, self.layer, self.sae)
+        return FeatureView(feature, TokenRows(self.table.tokens), self.index, self.layer, self.sae)
 
     def __repr__(self) -> str:
         return f"<layer {self.layer}: {len(self.table)} rows × {self.table.d_model}, {self.sae.num_features} features>"

@@ -16,6 +16,7 @@ from core.store.steps import (
     COLLECT_EXAMPLES,
     EMBED_EXAMPLES,
     EMBED_EXPLANATIONS,
+    EMBED_SCORED,
     EXPLAIN_FEATURES,
     EXPLAIN_LOCALLY,
     PUBLISH_CATALOGUE,
@@ -82,8 +83,7 @@ class _Block:
     @property
     def inputs(self) -> Inputs:
         """What its features are explained and scored from."""
-        known = {role: self.sae.inputs[role] for role in ("samples", "shards")}
-        return {"examples": (self.examples.artifact,), **known}
+        return {"examples": (self.examples.artifact,), **_given(self.sae, "samples", "shards")}
 
 
 def plan_catalogue(config: CatalogueConfig, sources: CatalogueSources) -> CataloguePlan:
@@ -99,9 +99,11 @@ def plan_catalogue(config: CatalogueConfig, sources: CatalogueSources) -> Catalo
     for name in config.embedders:
         roles[f"examples in {name}"] = [made.embedded_examples(block, name) for block in blocks]
         roles[f"explanations in {name}"] = [made.embedded_explanations(unit, name) for _, unit in said]
+    texts = made.embedded_texts(blocks)
     roles["scores"] = [made.scored(block, unit, scorer) for scorer in config.scorers for block, unit in said]
     tables = made.tables(roles)
-    units = [*made.converted(), *chain.from_iterable(roles.values()), tables, made.report(tables)]
+    before = [*made.converted(), *chain.from_iterable(roles[role] for role in roles if role != "scores"), *texts]
+    units = [*before, *roles["scores"], tables, made.report(tables)]
     return CataloguePlan(in_stages(units), config)
 
 
@@ -124,12 +126,15 @@ class _Catalogue:
         for feature in sae.features:
             of.setdefault(feature // self.config.block, []).append(feature)
         frozen = FROZEN if sae.sae_id.endswith(FROZEN) else ""
-        inputs = {role: sae.inputs[role] for role in ("samples", "shards", "layer", "index")}
+        called = f"{sae.layer}{frozen}" if sae.table is None else sae.sae_id.replace("/", "-")
+        table = {} if sae.table is None else {"table": sae.table.content}
+        knobs = {} if sae.table is None else {"files": {"table": str(sae.table.file)}}
+        inputs = _given(sae, "samples", "shards", "layer", "index")
         for number, features in sorted(of.items()):
-            name = f"{sae.layer}{frozen}-{number:03d}"
-            recipe = {"sae_id": sae.sae_id, "layer": sae.layer, "features": features}
+            name = f"{called}-{number:03d}"
+            recipe: dict[str, Any] = {"sae_id": sae.sae_id, "layer": sae.layer, "features": features, **table}
             recipe["examples"] = self.config.examples.model_dump(mode="json")
-            yield _Block(sae, name, tuple(features), COLLECT_EXAMPLES.unit(name, recipe, inputs))
+            yield _Block(sae, name, tuple(features), COLLECT_EXAMPLES.unit(name, recipe, inputs, knobs))
 
     def explained(self, block: _Block, explainer: Explainer) -> Unit:
         """What one explainer says of a block."""
@@ -162,9 +167,23 @@ class _Catalogue:
         inputs, knobs = {"explanations": (explained.artifact,)}, {"embedder": by.knobs}
         return EMBED_EXPLANATIONS.unit(f"{explained.name}-{embedder}", {"embedder": by.recipe}, inputs, knobs)
 
+    def embedded_texts(self, blocks: Sequence[_Block]) -> list[Unit]:
+        """The embeddings of what scorers compare with explanations; none where no scorer compares embeddings."""
+        by_embedding = any(map(scores_by_embedding, self.config.scorers))
+        return [self._texts(block) for block in blocks] if by_embedding else []
+
+    def _texts(self, block: _Block) -> Unit:
+        first = next(iter(self.config.embedders))
+        by = embedding(self.config, self.sources, first)
+        twins = any(one.kind == "twins" and scores_by_embedding(one) for one in self.config.scorers)
+        recipe = {**block.recipe, "embedder": by.recipe, "twins": twins, "seed": self.config.examples.seed}
+        return EMBED_SCORED.unit(f"{block.name}-{first}", recipe, block.inputs, {"embedder": by.knobs})
+
     def scored(self, block: _Block, explained: Unit, scorer: Scorer) -> Unit:
         """How one scorer scores what one explainer said of a block."""
         by_embedding = scores_by_embedding(scorer)
+        if scorer.kind == "twins" and block.sae.table is not None:
+            raise BadInput(f"scorers: {scorer.name}: a table of examples names no twins; leave this scorer out")
         first = next(iter(self.config.embedders))
         if by_embedding:
             judge = embedding(self.config, self.sources, first)
@@ -178,14 +197,17 @@ class _Catalogue:
             "seed": self.config.examples.seed,
             "bootstrap": self.config.bootstrap,
         }
-        step = SCORE_LOCALLY if judge.local else SCORE_EXPLANATIONS
+        step = SCORE_LOCALLY if judge.local and not by_embedding else SCORE_EXPLANATIONS
         inputs = {**block.inputs, "explanations": (explained.artifact,), **judge.inputs}
+        if by_embedding:
+            inputs["vectors of texts"] = (self._texts(block).artifact,)
+            inputs["vectors of explanations"] = (self.embedded_explanations(explained, first).artifact,)
         knobs = {"embedder" if by_embedding else "asked": judge.knobs}
         return step.unit(f"{explained.name}-{scorer.name}", recipe, inputs, knobs)
 
     def tables(self, roles: Mapping[str, Sequence[Unit]]) -> Unit:
         """The unit that publishes all tables together."""
-        config, saes = self.config, [sae for sae in self.sources.saes if sae.features]
+        config, saes = self.config, [sae for sae in self.sources.saes if sae.features and sae.table is None]
         recipe = {
             "saes": [sae.sae_id for sae in saes],
             "kinds": {scorer.name: scorer.kind for scorer in config.scorers},
@@ -203,13 +225,20 @@ class _Catalogue:
         told["profiles"] = {
             name: profile.model_dump(mode="json", include=DECIDES) for name, profile in self.config.profiles.items()
         }
-        samples = self.sources.saes[0].inputs["samples"]
+        samples = self.sources.saes[0].inputs.get("samples", ())
         return REPORT_CATALOGUE.unit("", {"catalogue": told}, {"tables": (tables.artifact,), "samples": samples})
+
+
+def _given(sae: CatalogueSAE, *roles: str) -> Inputs:
+    """Its inputs in these roles; none of an SAE whose examples come from a table."""
+    return {role: sae.inputs[role] for role in roles if role in sae.inputs}
 
 
 def _not_known(explainer: Explainer, sae: CatalogueSAE) -> BadInput:
     """What features promote is not known: not yet, or never."""
     words = f"explainers: {explainer.name}: what the features of {sae.sae_id} promote is not known"
+    if sae.table is not None:
+        return BadInput(f"{words} from a table of examples; leave this explainer out")
     if "described" not in sae.inputs:
         return BadInput(f"{words} yet; run the study again, which describes them, or leave this explainer out")
     return BadInput(f"{words}: no vocabulary head reads them; leave this explainer out")

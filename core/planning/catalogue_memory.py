@@ -6,7 +6,7 @@ from dataclasses import replace
 import polars as pl
 
 from core.chat.questions import Asked
-from core.explain.collected import Folders, about, collected, with_pairs
+from core.explain.collected import about, collected, folders_of, with_pairs
 from core.explain.embedder import Embedder
 from core.explain.explainers import explain
 from core.explain.publishing import EXAMPLES, WINDOWS, read
@@ -36,7 +36,7 @@ class InMemory:
             return read(place / EXAMPLES), read(place / WINDOWS)
         if artifact not in self._shown:
             unit = self._units[artifact]
-            blocks, shown = collected(unit.recipe, self._folders(unit))
+            blocks, shown = collected(unit.recipe, folders_of(unit, self._store))
             self._shown[artifact] = pl.concat(blocks), shown
         return self._shown[artifact]
 
@@ -46,13 +46,15 @@ class InMemory:
             return read(self._store.path(unit.artifact) / EXPLAINED)
         explainer = Explainer.model_validate(unit.recipe["explainer"])
         _, shown = self.examples(unit.inputs["examples"][0])
-        return explain(self._opened(unit), shown, about(unit.recipe, self._folders(unit)), explainer, progress)
+        return explain(
+            self._opened(unit), shown, about(unit.recipe, folders_of(unit, self._store)), explainer, progress
+        )
 
     def scored(
         self, unit: Unit, embedder: Embedder | None = None, draws: int | None = None, progress: Progress = silent
     ) -> pl.DataFrame:
         """How a scorer scores what was said of a block: `SCORES`; `draws` are resamples, in place of the unit's."""
-        asked, known = self._opened(unit), about(unit.recipe, self._folders(unit))
+        asked, known = self._opened(unit), about(unit.recipe, folders_of(unit, self._store))
         examples, shown = self.examples(unit.inputs["examples"][0])
         scorer = Scorer.model_validate({**unit.recipe["scorer"], "model": asked and asked.name})
         if draws is not None:
@@ -61,6 +63,3 @@ class InMemory:
             known = with_pairs(known, examples, shown)
         said = self.explained(self._units[unit.inputs["explanations"][0]])
         return score(said, shown, Judging(asked, embedder), known, scorer, progress)
-
-    def _folders(self, unit: Unit) -> Folders:
-        return {role: [*map(self._store.path, several)] for role, several in unit.inputs.items()}

@@ -52,7 +52,10 @@ def pin_catalogue(config: CatalogueConfig, bases: Sequence[Path]) -> CatalogueCo
         name: one.model_copy(update={"model": _embedder_place(one.model, bases)})
         for name, one in config.embedders.items()
     }
-    return config.model_copy(update={"explainers": explainers, "scorers": scorers, "embedders": embedders})
+    places = {"explainers": explainers, "scorers": scorers, "embedders": embedders}
+    if config.examples_table is not None:
+        places["examples_table"] = str(find_first(config.examples_table, bases, "examples_table"))
+    return config.model_copy(update=places)
 
 
 def _with_model(one: T, bases: Sequence[Path], where: str) -> T:

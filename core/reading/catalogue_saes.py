@@ -8,6 +8,7 @@ from core.explain.chosen import CatalogueSAE, beside, chosen_features
 from core.explain.named import FROZEN
 from core.reading.study import OpenedStudy
 from core.store.artifacts import Artifact
+from core.store.steps import INDEX_FEATURES
 from core.study.catalogue import CatalogueConfig
 
 
@@ -15,12 +16,29 @@ def catalogue_saes(study: OpenedStudy, config: CatalogueConfig) -> tuple[Catalog
     """The study's SAEs of the catalogue's layers, layer by layer, each with its frozen dictionary where it has one.
 
     Raises:
-        BadInput: a layer is not there, a feature is out of range, or a file of the study is damaged.
+        BadInput: a layer is not there (of all layers: one that the study has not come to), a feature is out of range,
+            or a file of the study is damaged.
     """
+    if config.layers == "all" and config.features.only is None:
+        _check_whole(study)
     found = tuple(one for layer in _layers(study, config) for one in _of_layer(study, config, layer))
     if not any(sae.features for sae in found):
         raise BadInput(f"features: none is chosen in {study.title}; name some in features.only")
     return found
+
+
+def _check_whole(study: OpenedStudy) -> None:
+    """Let a study pass whose layers are all there, its frozen dictionaries' too.
+
+    Raises:
+        BadInput: some are not there yet.
+    """
+    planned = [artifact for artifact in study.artifacts if artifact.step == INDEX_FEATURES.name]
+    there = sum(study.workspace.store.path(artifact).is_dir() for artifact in planned)
+    if there < len(planned) or not planned:
+        what = f"{there} of its {len(planned)} feature indices are there"
+        fix = f"run it to its end: saeflow run {study.name}; or name layers that are there"
+        raise BadInput(f"layers: study {study.key}: {what}; {fix}")
 
 
 def _layers(study: OpenedStudy, config: CatalogueConfig) -> tuple[int, ...]:

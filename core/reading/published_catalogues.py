@@ -104,8 +104,7 @@ class PublishedCatalogue:
         Raises:
             BadInput: the layer has another SAE than was explained, so that its features are others.
         """
-        named = [f"{name}/layer_{layer}" for name in (study.title, study.key)]
-        own = next((name for name in named if name in self.saes), None)
+        own = next((name for name in study.sae_names(layer) if name in self.saes), None)
         if own is None or layer not in study.layers:
             return None
         if own not in self.made_from:

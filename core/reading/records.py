@@ -6,24 +6,39 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
-from core.reading.study import OpenedStudy
+from core.reading.study import FROZEN, FROZEN_DECODERS, OpenedStudy
 from core.store.artifacts import Artifact
 from core.store.workspace import Workspace, meant
 
 
 def open_by_name(workspace: Workspace, name: str) -> OpenedStudy:
     """The study of that name as its file has it; the variant of that title, key or report's folder; or else the study's
-    latest variant. Of several, the latest that has its report.
+    latest variant. Of several, the latest that has its report. Title and key of frozen dictionaries open these.
 
     Raises:
-        BadInput: no such study has run here, or a record of the workspace is damaged.
+        BadInput: no such study has run here, it has no frozen dictionaries, or a record of the workspace is damaged.
     """
     records = workspace.records()
-    wanted = Path(name).stem if name.endswith((".yaml", ".yml")) else name
+    plain = without_frozen(name)
+    wanted = Path(plain).stem if plain.endswith((".yaml", ".yml")) else plain
     found = [opened(workspace, one) for one in meant(records, wanted)]
     if not found:
         raise _not_run(workspace, name, records)
+    if plain != name:
+        found = [study.frozen for study in found if study.frozen is not None]
+    if not found:
+        raise BadInput(f"study {plain!r}: has no frozen dictionaries; `sae.frozen: true` trains them")
     return next((study for study in found if study.finished), found[0])
+
+
+def without_frozen(name: str) -> str:
+    """The title or key of the study beside whose SAEs frozen dictionaries are."""
+    return name.removesuffix(FROZEN_DECODERS).removesuffix(FROZEN)
+
+
+def with_frozen(study: OpenedStudy) -> list[OpenedStudy]:
+    """The study, and behind it the same with its frozen dictionaries, where it has some."""
+    return [study] if study.frozen is None else [study, study.frozen]
 
 
 def records_of(workspace: Workspace, asked: str) -> list[Mapping[str, Any]]:
@@ -32,9 +47,9 @@ def records_of(workspace: Workspace, asked: str) -> list[Mapping[str, Any]]:
     Raises:
         BadInput: no such study has run here, or a record of the workspace is damaged.
     """
-    records = workspace.records()
-    found: list[Mapping[str, Any]] = [one for one in records if one["study"]["name"] == asked]
-    found = found or meant(records, asked)
+    records, plain = workspace.records(), without_frozen(asked)
+    found: list[Mapping[str, Any]] = [one for one in records if one["study"]["name"] == plain]
+    found = found or meant(records, plain)
     if not found:
         raise _not_run(workspace, asked, records)
     return found

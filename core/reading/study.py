@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from core.features.layer_view import LayerView
 
 
+FROZEN, FROZEN_DECODERS = "-frozen", f"{DOT}frozen decoders"
+"""How key and title of a study end whose layers are its frozen dictionaries."""
+
+
 @dataclass(frozen=True, repr=False)
 class OpenedStudy:
     """A study as its run left it. What is read is looked at first: nothing missing or damaged is read.
@@ -51,7 +55,7 @@ class OpenedStudy:
     @property
     def title(self) -> str:
         """The name, and what sets the variant apart: `demo · sae.k=32`."""
-        return title({**self.config, "layer": self.of_layer}) + self.of_frozen * f"{DOT}frozen decoders"
+        return title({**self.config, "layer": self.of_layer}) + self.of_frozen * FROZEN_DECODERS
 
     @property
     def finished(self) -> bool:
@@ -111,7 +115,19 @@ class OpenedStudy:
     def frozen(self) -> "OpenedStudy | None":
         """The study with its frozen dictionaries in place of its SAEs, and without results, for no analysis has read
         them; null where it has none (`sae.frozen: true` trains them)."""
-        return None if self._made.frozen is None else replace(self, of_frozen=True)
+        if self._made.frozen is None:
+            return None
+        return replace(self, key=f"{self.key}{FROZEN}", of_frozen=True)
+
+    @property
+    def trained(self) -> "OpenedStudy":
+        """The study with its SAEs; itself, but for frozen dictionaries."""
+        return replace(self, key=self.key.removesuffix(FROZEN), of_frozen=False) if self.of_frozen else self
+
+    def sae_names(self, layer: int) -> tuple[str, ...]:
+        """What catalogues call the dictionary of a layer."""
+        names = (self.trained.title, self.trained.key)
+        return tuple(f"{name}/layer_{layer}{FROZEN * self.of_frozen}" for name in names)
 
     def layer(self, layer: int) -> "LayerView":
         """One layer: rows stay on disk until they are asked for.
@@ -186,11 +202,12 @@ class OpenedStudy:
         Raises:
             BadInput: the layer is not there.
         """
-        found = self._made.layers.get(layer)
-        if found is None:
-            there = ", ".join(map(str, self.layers)) or "none"
-            raise self._missing(f"layer {layer} is not there (there are {there}); name it in capture.layers")
-        return found
+        if layer in self._made.layers:
+            return self._made.layers[layer]
+        there = ", ".join(map(str, self.layers)) or "none"
+        named = self.config.get("capture", {}).get("layers", ())
+        beside = "" if named == "all" or layer in named else "; name it in capture.layers"
+        raise self._missing(f"layer {layer} is not there (there are {there}){beside}")
 
     @property
     def results(self) -> tuple[str, ...]:

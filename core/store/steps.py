@@ -93,6 +93,9 @@ EXPLAIN_LOCALLY = StepSpec(
 )
 EMBED_EXAMPLES = StepSpec("embed_examples", 1, "gpu", ("core.explain.vectors",), stage="embed")
 EMBED_EXPLANATIONS = StepSpec("embed_explanations", 1, "gpu", ("core.explain.vectors",), stage="embed")
+EMBED_SCORED = StepSpec(
+    "embed_scored", 1, "gpu", ("core.explain.known_vectors", "core.explain.collected"), stage="embed"
+)
 SCORE_EXPLANATIONS = StepSpec(
     "score_explanations", 1, "cpu", ("core.explain.scorers", "core.explain.collected"), stage="score"
 )
@@ -106,7 +109,7 @@ PUBLISH_CATALOGUE = StepSpec(
     ("core.explain.publishing",),
     stage="publish",
 )
-REPORT_CATALOGUE = StepSpec("report_catalogue", 2, "cpu", ("core.report.catalogue",), stage="report")
+REPORT_CATALOGUE = StepSpec("report_catalogue", 3, "cpu", ("core.report.catalogue",), stage="report")
 
 SCAN_STEPS = (
     READ_SENTENCES,
@@ -123,6 +126,7 @@ CATALOGUE_STEPS = (
     EXPLAIN_FEATURES,
     EXPLAIN_LOCALLY,
     EMBED_EXAMPLES,
+    EMBED_SCORED,
     EMBED_EXPLANATIONS,
     SCORE_EXPLANATIONS,
     SCORE_LOCALLY,

@@ -1,6 +1,8 @@
 """The sections of a feature catalogue: its features, who explains them, who scores that, and embeddings."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +13,10 @@ from core.study.section import Positive, Section
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
 """Lower-case letters, digits, - and _: files and columns are called after it."""
+
+
+def _is_null(value: object) -> bool:
+    return value is None
 
 
 class Budget(Section):
@@ -34,7 +40,7 @@ class ChatProfile(Section):
     pictures: bool = False
     """Whether the model reads pictures; else it is given the sample's attributes in their place."""
     concurrency: Positive = 4
-    """Questions under way at once."""
+    """Questions under way at once per unit."""
     requests_per_minute: Positive | None = None
     """Most requests started per minute; null is no limit."""
     retries: Annotated[int, Field(ge=0)] = 4
@@ -139,8 +145,10 @@ class CatalogueConfig(Section):
     """What sets it apart from the catalogue of the same name; `--set` fills it in."""
     description: str = ""
     """A sentence for the report."""
-    study: str
+    study: str = ""
     """A study that has run in the workspace, by name, key or title."""
+    examples_table: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=_is_null)
+    """In place of a study: a table `activation_examples.parquet` of SAEs made elsewhere, or its folder."""
     layers: Layers = "all"
     """Its layers."""
     features: ChosenFeatures = ChosenFeatures()
@@ -166,6 +174,13 @@ class CatalogueConfig(Section):
     """MLflow."""
 
     @model_validator(mode="after")
+    def _of_one_source(self) -> Self:
+        if bool(self.study) == (self.examples_table is not None):
+            fix = "leave one of them out" if self.study else "name one"
+            raise ValueError(f"a catalogue is made from a study or from an examples_table; {fix}")
+        return self
+
+    @model_validator(mode="after")
     def _names(self) -> Self:
         for kind, named in (("explainers", self.explainers), ("scorers", self.scorers)):
             called = [one.name for one in named]
@@ -186,6 +201,11 @@ class CatalogueConfig(Section):
         return self
 
     @property
+    def source(self) -> str:
+        """What it is made from."""
+        return source_of(self.model_dump(include={"study", "examples_table"}))
+
+    @property
     def title(self) -> str:
         """The name, and what sets the catalogue apart: `demo · features.per_layer=5`."""
         return names.title({"name": self.name, "variant": self.variant})
@@ -194,3 +214,8 @@ class CatalogueConfig(Section):
     def folder(self) -> str:
         """The same as a folder's name."""
         return f"catalogue-{names.folder({'name': self.name, 'variant': self.variant})}"
+
+
+def source_of(catalogue: Mapping[str, Any]) -> str:
+    """What a catalogue is made from, out of its fields: the study's name, or the table's with its folder."""
+    return str(catalogue["study"]) or "/".join(Path(str(catalogue.get("examples_table", ""))).parts[-2:])

@@ -45,7 +45,7 @@ def differences(own: Mapping[str, Any], changed: Mapping[str, Any], prefix: str 
     the two is one value."""
     found: dict[str, Any] = {}
     for key, value in changed.items():
-        field, before = f"{prefix}{key}", own.get(key, {})
+        field, before = f"{prefix}{key}", own.get(key, None if prefix == _ANALYSES else {})
         if isinstance(value, Mapping) and isinstance(before, Mapping):
             found |= differences(before, value, f"{field}.")
         elif value != before and not _NAMELESS.fullmatch(field):

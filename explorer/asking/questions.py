@@ -9,6 +9,7 @@ from core.errors import BadInput
 from core.progress import Progress, silent
 from explorer.asking import looks
 from explorer.asking.answer import Answer
+from explorer.asking.dossier import Asked, dossier
 from explorer.asking.explained import explained
 from explorer.asking.labelling import labels_of, listed, shown
 from explorer.asking.looked import Looked
@@ -205,6 +206,19 @@ class Explained(OfFeature):
         return explained(looked, self.feature)
 
 
+class Investigate(OfFeature):
+    """All of this as a dossier in Markdown, the answer's only line; the model runs for minutes."""
+
+    ask: Literal["investigate"] = "investigate"
+    language: Language = None
+    images: Images = 20
+    ablate: Annotated[bool, Field(description="Take the feature out and see what it does to the word.")] = True
+
+    def _answer(self, looked: Looked, progress: Progress) -> Answer:
+        text = dossier(looked, self.feature, Asked(self.language, self.images, self.ablate))
+        return Answer(looked.title(self.feature), (text,))
+
+
 class LabelShown(OfFeature):
     """A feature's label, and every change of it."""
 
@@ -235,6 +249,7 @@ AnyQuestion = Annotated[
     | Compare
     | WhatFires
     | Explained
+    | Investigate
     | LabelShown
     | LabelsListed,
     Field(discriminator="ask"),

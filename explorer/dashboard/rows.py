@@ -8,10 +8,10 @@ import polars as pl
 
 from core.reading.study import OpenedStudy
 from explorer.dashboard.found import found
-from explorer.dashboard.kept import Kept
 from explorer.reading.all_features import AllFeatures
 from explorer.reading.catalogues import CATALOGUE
 from explorer.reading.feature_table import LABEL, places
+from explorer.reading.kept import Kept
 from explorer.reading.refusals import UNUSABLE, Refusal
 from explorer.server.served import Served
 

@@ -58,19 +58,27 @@ def layer_map(request: Request, study: StudyName) -> HTMLResponse:
 
 
 def quality_charts(study: OpenedStudy, metrics: Mapping[int, Mapping[str, Any]]) -> list[Chart]:
-    """FVU, L0 and the shares of dead and dense features, by layer."""
-
-    def points(column: str) -> list[Point]:
-        known = [(layer, one.get(column)) for layer, one in metrics.items()]
-        return [Point(x, float(y), link=links.layer_at(study.key, x)) for x, y in known if y is not None]
-
+    """FVU and L0 beside those of the frozen dictionaries, where there are some, and the shares of dead and dense
+    features, by layer."""
+    floor = study.frozen.sae_metrics() if study.frozen is not None else {}
     single = [
-        line_chart(Frame(title, "Layer", (0, 0)), [Line(words.name(column), "c0", points(column))])
+        line_chart(
+            Frame(title, "Layer", (0, 0)),
+            [
+                Line(words.name(column), "c0", _points(study, metrics, column)),
+                *([Line("frozen decoder", "control", _points(study.frozen, floor, column))] if study.frozen else []),
+            ],
+        )
         for column, title in _QUALITY.items()
     ]
-    shares = [Line(name, css, points(column)) for column, (name, css) in _SHARES.items()]
+    shares = [Line(name, css, _points(study, metrics, column)) for column, (name, css) in _SHARES.items()]
     drawn = [*single, line_chart(Frame("Share of features that never fire, or fire often", "Layer", (0, 0.01)), shares)]
     return [chart for chart in drawn if chart is not None]
+
+
+def _points(study: OpenedStudy, metrics: Mapping[int, Mapping[str, Any]], column: str) -> list[Point]:
+    known = [(layer, one.get(column)) for layer, one in metrics.items()]
+    return [Point(x, float(y), link=links.layer_at(study.key, x)) for x, y in known if y is not None]
 
 
 def emergence_charts(study: OpenedStudy, overview: Found) -> list[Chart]:

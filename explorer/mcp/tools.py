@@ -9,7 +9,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
 from core.errors import BadInput
-from core.reading.records import opened
+from core.reading.records import opened, with_frozen
 from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
 from explorer.asking.dossier import Asked, dossier
@@ -62,9 +62,11 @@ class FeatureTools:
     workspace: Workspace
 
     def studies(self) -> StudiesFound:
-        """List the studies and variants of the workspace, the latest first."""
+        """List the studies and variants of the workspace, the latest first; behind each its frozen dictionaries, the
+        floor for what is said of its features, where it has some."""
         with told():
-            return StudiesFound(studies=[_found(opened(self.workspace, one)) for one in self.workspace.records()])
+            every = [opened(self.workspace, record) for record in self.workspace.records()]
+            return StudiesFound(studies=[_found(one) for study in every for one in with_frozen(study)])
 
     def overview(
         self,

@@ -13,9 +13,12 @@ from core.explain.metrics import ALL, CHANCE
 from core.reading.published_catalogues import PublishedCatalogue, catalogue_folders
 from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
+from explorer.reading.kept import Kept
 
 _SETTLED_NS = 100_000_000
 """Age of a link's last change below which another may have the same time."""
+_MOST_LAYERS = 64
+"""Layers whose texts are kept as one table; each text is in memory already, with its catalogue."""
 _KEYS = pl.Schema({"layer": pl.UInt16(), "feature": pl.UInt32()})
 CATALOGUE = "catalogue"
 """The column of feature tables with what catalogues say."""
@@ -40,6 +43,11 @@ class _Place(NamedTuple):
     stamp: Hashable
     changed: int
 
+    @property
+    def has_settled(self) -> bool:
+        """Whether another catalogue in its place would have another stamp."""
+        return abs(time.time_ns() - self.changed) >= _SETTLED_NS
+
 
 class Catalogues:
     """The catalogues of a workspace."""
@@ -47,14 +55,14 @@ class Catalogues:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace, self._lock = workspace, Lock()
         self._opened: dict[Path, tuple[Hashable, PublishedCatalogue | str]] = {}
+        self._texts: Kept[pl.DataFrame] = Kept(_MOST_LAYERS)
 
     def all(self) -> tuple[list[PublishedCatalogue], list[str]]:
         """Every catalogue that can be read, by name, and a line for each that cannot."""
         places = [_place(path) for path in catalogue_folders(self._workspace)]
         with self._lock:
             now = {one.path: (one.stamp, self._open(one)) for one in places}
-            young = {one.path for one in places if abs(time.time_ns() - one.changed) < _SETTLED_NS}
-            self._opened = {path: known for path, known in now.items() if path not in young}
+            self._opened = {one.path: now[one.path] for one in places if one.has_settled}
         read = [found for _, found in now.values()]
         return [one for one in read if isinstance(one, PublishedCatalogue)], [
             one for one in read if isinstance(one, str)
@@ -76,10 +84,18 @@ class Catalogues:
 
     def version(self) -> Hashable:
         """Another whenever a catalogue was published, replaced or removed."""
-        return tuple((one.path.name, one.stamp) for one in map(_place, catalogue_folders(self._workspace)))
+        return _version(map(_place, catalogue_folders(self._workspace)))
 
     def texts(self, study: OpenedStudy, layers: Iterable[int]) -> pl.DataFrame:
         """What catalogues say of features of these layers: layer, feature, and all texts in one."""
+        numbers, places = tuple(layers), [_place(path) for path in catalogue_folders(self._workspace)]
+        if not all(one.has_settled for one in places):
+            return self._read_texts(study, numbers)
+        saes = [study.layer_artifacts(layer).sae.ref for layer in numbers]
+        state = (_version(places), study.key, numbers, *saes)
+        return self._texts.get(state, lambda: self._read_texts(study, numbers))
+
+    def _read_texts(self, study: OpenedStudy, layers: Iterable[int]) -> pl.DataFrame:
         parts = [pl.DataFrame(schema=_TOLD)]
         for layer in layers:
             for catalogue, sae in self.of_layer(study, layer).found:
@@ -145,6 +161,10 @@ def _with_chance(row: dict[str, Any]) -> dict[str, Any]:
 
 def _told(score: Mapping[str, Any]) -> dict[str, Any]:
     return {name: score[name] for name in (*_SCORE, "chance")}
+
+
+def _version(places: Iterable[_Place]) -> Hashable:
+    return tuple((one.path.name, one.stamp) for one in places)
 
 
 def _place(path: Path) -> _Place:

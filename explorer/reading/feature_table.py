@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -119,13 +119,44 @@ def places(table: pl.DataFrame, terms: Sequence[str], asked: str, also: pl.Expr 
     Raises:
         Refusal: as `chosen` and `ordered`.
     """
-    named = [(asked.removeprefix("-"), "sort"), *((_read(term)[1], "filter") for term in terms)]
-    for column, field in named:
-        _known(table.schema, column, field)
-    columns = [*(column for column, _ in named), *(also.meta.root_names() if also is not None else ())]
+    named = check_names(table.columns, terms, asked)
+    columns = [*named, *(also.meta.root_names() if also is not None else ())]
     narrow = table.select(list(dict.fromkeys(columns))).with_row_index(_PLACE)
     found = narrow if also is None else narrow.filter(also)
     return ordered(chosen(found, terms), asked)[_PLACE]
+
+
+def holding(table: pl.DataFrame, terms: Sequence[str]) -> pl.Series:
+    """For each row, whether every one of some terms holds.
+
+    Raises:
+        Refusal: as `chosen`.
+    """
+    if len(terms) > MOST_TERMS:
+        raise Refusal(UNUSABLE, f"filter: has {len(terms)} terms; give at most {MOST_TERMS}")
+    holds = pl.all_horizontal(*(_condition(table.schema, term) for term in terms))
+    return table.select(holds.alias(_PLACE))[_PLACE]
+
+
+def row_order(table: pl.DataFrame, asked: str) -> pl.Series:
+    """The numbers of all rows in the order asked.
+
+    Raises:
+        Refusal: as `ordered`.
+    """
+    return ordered(table.select(asked.removeprefix("-")).with_row_index(_PLACE), asked)[_PLACE]
+
+
+def check_names(names: Collection[str], terms: Sequence[str], asked: str) -> list[str]:
+    """The columns that an order and terms are of.
+
+    Raises:
+        Refusal: a term cannot be read, or one of them is none of the table's columns, which are `names`.
+    """
+    named = [(asked.removeprefix("-"), "sort"), *((_read(term)[1], "filter") for term in terms)]
+    for column, field in named:
+        _known(names, column, field)
+    return [column for column, _ in named]
 
 
 def _condition(schema: pl.Schema, term: str) -> pl.Expr:
@@ -162,8 +193,8 @@ def _number(value: str, term: str) -> float:
     return number
 
 
-def _known(schema: pl.Schema, column: str, field: str) -> None:
-    if column not in schema:
-        near = get_close_matches(column, schema, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(schema)}"
+def _known(names: Collection[str], column: str, field: str) -> None:
+    if column not in names:
+        near = get_close_matches(column, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
         raise Refusal(UNUSABLE, f"{field}: there is no column {column[:100]!r}; {hint}")

@@ -18,13 +18,14 @@ from typing import NamedTuple
 import polars as pl
 
 from core.features.indexed_layer import IndexedLayer
-from core.reading.records import opened, records_of
+from core.reading.records import opened, records_of, with_frozen
 from core.reading.study import OpenedStudy
 from core.store.artifacts import canonical_json
 from core.store.workspace import Workspace, meant
 from explorer.reading.catalogues import Catalogues
 from explorer.reading.feature_table import feature_table
 from explorer.reading.refusals import CONFLICT, NOT_THERE, Refusal
+from explorer.reading.sorted_table import SortedTable
 from explorer.reading.vocabulary import vocabulary
 
 _MOST_BYTES = 512 << 20
@@ -45,14 +46,15 @@ Stamp = tuple[tuple[str, int, int], ...]
 class ShownLayer:
     """A layer of a study as one opening found it; `version` is another when any byte of it is.
 
-    `table(language, position_set)` and `vocabulary()` are made of it when first asked for; `count` is told how many
-    entries of the index are read.
+    `table(language, position_set)`, `sorted_table` of the same and `vocabulary()` are made of it when first asked for;
+    `count` is told how many entries of the index are read.
     """
 
     def __init__(self, study: OpenedStudy, opened: "_Opened", version: str, count: Callable[[int], None]) -> None:
         self.study, self.version, self.count, self.opened = study, version, count, opened
         self.indexed = indexed = opened.indexed
         self.table = lru_cache(8)(partial(feature_table, indexed))
+        self.sorted_table = lru_cache(8)(lambda language, position_set: SortedTable(self.table(language, position_set)))
         self.vocabulary = lru_cache(1)(partial(vocabulary, indexed.tokens))
 
     @property
@@ -104,8 +106,10 @@ class Library:
         studies, named = now.studies, now.named
         if asked in named:
             return named[asked]
-        records = [{"key": key, "study": one.config, **_layer(one)} for key, one in studies.items()]
-        found = [studies[record["key"]] for record in meant(records, asked)]
+        own = {key: one for key, one in studies.items() if not one.of_frozen}
+        records = [{"key": key, "study": one.config, **_layer(one)} for key, one in own.items()]
+        found = [one for one in studies.values() if one.of_frozen and asked in (one.key, one.title)]
+        found = found or [studies[record["key"]] for record in meant(records, asked)]
         if not found:
             known = ", ".join(list(dict.fromkeys(study.name for study in studies.values()))[:10]) or "none"
             raise Refusal(
@@ -191,7 +195,7 @@ class Library:
             named = [record for name in self._names for record in records_of(self._workspace, name)]
             records = list({record["key"]: dict(record) for record in named}.values())
         for record in records:
-            yield opened(self._workspace, record)
+            yield from with_frozen(opened(self._workspace, record))
 
 
 def _size(table: pl.DataFrame | None) -> int:

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Response
 from explorer.reading.library import ShownLayer
 from explorer.server.answers import ARROW, answer, json_answer, tag_of, unchanged
 from explorer.server.pages import Page, of_layer
+from explorer.server.read_route import ReadRoute
 from explorer.server.schema import Activations
 from explorer.server.served import Asked, AskedPage, ByDefault, FeatureNumber, InPath
 
-router = APIRouter(tags=["activations"])
+router = APIRouter(tags=["activations"], route_class=ReadRoute)
 Sort = Annotated[Literal["row", "-value"], Query(description="By row, or the strongest first.")]
 Start = Annotated[int, Query(ge=0, lt=2**32, description="Place of the first row to send.")]
 MOST_ROWS = 1_000_000
@@ -58,17 +59,14 @@ def _page(asked: Asked, feature: int, page: Page, sort: str) -> Response:
         return same
     found, values = shown.indexed.index.csc(feature)
     shown.count(len(found))
-    places = (np.argsort(-values, kind="stable") if sort == "-value" else np.arange(len(found)))[page.span]
+    places = np.argsort(-values, kind="stable")[page.span] if sort == "-value" else page.span
     document = of_layer(shown, feature=feature, total=len(found), **page._asdict())
     return json_answer(asked.request, {**document, "activations": _rows(shown, found[places], values[places])}, tag)
 
 
 def _rows(shown: ShownLayer, found: np.ndarray, values: np.ndarray) -> list[dict[str, Any]]:
-    tokens = shown.indexed.tokens[found, list(_TOKEN)].rows()
-    names = ("row", *_TOKEN, "value")
-    return [
-        dict(zip(names, (row, *token, value))) for row, token, value in zip(found.tolist(), tokens, values.tolist())
-    ]
+    columns = found.tolist(), *shown.indexed.token_rows.columns(found, _TOKEN), values.tolist()
+    return [dict(zip(("row", *_TOKEN, "value"), row)) for row in zip(*columns)]
 
 
 def _stream(found: np.ndarray, values: np.ndarray, about: dict[str, str]) -> bytes:

@@ -24,12 +24,13 @@ _TAKEN: Mapping[str, tuple[Encoding, ...]] = {
 _LEAST = 1024
 """Bytes below which nothing is compressed."""
 _CODECS = {"zstd": pa.Codec("zstd", compression_level=1), "gzip": pa.Codec("gzip", compression_level=1)}
-_SERVER = version("saeflow")
+SERVER = version("saeflow")
+"""The version of saeflow that answers."""
 
 
 def tag_of(*parts: object) -> str:
     """The weak ETag of what is made of these: versions of artefacts and labels."""
-    text = json.dumps([_SERVER, *map(str, parts)])
+    text = json.dumps([SERVER, *map(str, parts)])
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
 
 

@@ -30,7 +30,7 @@ def make_app(served: Served, extend: Callable[[FastAPI], None] | None = None) ->
     )
     app.state.served = served
     answer_refusals(app)
-    for part in (studies, features, explanations, activations, samples, labels, search, ask):
+    for part in (activations, features, samples, studies, explanations, labels, search, ask):  # the most asked first
         app.include_router(part.router)
     if extend is not None:
         extend(app)

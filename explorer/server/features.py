@@ -4,15 +4,17 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from explorer.reading.feature_table import places, with_labels, with_texts
+from explorer.reading.catalogues import CATALOGUE
 from explorer.reading.library import ShownLayer
 from explorer.reading.samples import sample_of, strongest
+from explorer.reading.sorted_table import Told
 from explorer.server.answers import json_answer, tag_of, unchanged
 from explorer.server.pages import of_layer
+from explorer.server.read_route import ReadRoute
 from explorer.server.schema import Feature, Features, Top
 from explorer.server.served import AskedPage, FeatureNumber, InPath
 
-router = APIRouter(prefix="/studies/{study}/layers/{layer}", tags=["features"])
+router = APIRouter(prefix="/studies/{study}/layers/{layer}", tags=["features"], route_class=ReadRoute)
 Test = Annotated[str | None, Query(max_length=64, description="Of which tests `association` is the strongest.")]
 Bands = Annotated[int, Query(ge=1, le=10, description="Bands of activation that examples are taken from.")]
 Contexts = Annotated[int, Query(ge=0, le=20, description="Examples per band.")]
@@ -47,10 +49,10 @@ def features(asked: InPath, table: Annotated[Table, Depends(_table)], page: Aske
     if same := unchanged(asked.request, tag):
         return same
     labels = {feature: str(change.text) for feature, change in asked.served.labels.current(shown.sae).items()}
-    texts = asked.served.library.catalogues.texts(shown.study, (shown.indexed.layer,)).drop("layer")
-    whole = with_texts(with_labels(shown.table(table.language, table.position_set), labels), texts)
-    found = places(whole, table.terms, table.sort)
-    rows = whole[found[page.span]].to_dicts()
+    texts = asked.served.library.catalogues.texts(shown.study, (shown.indexed.layer,))
+    told, kept = Told(labels, texts[["feature", CATALOGUE]]), shown.sorted_table(table.language, table.position_set)
+    found = kept.places(told, table.terms, table.sort)
+    rows = kept.rows(told, found[page.span])
     return json_answer(asked.request, of_layer(shown, total=len(found), **page._asdict(), features=rows), tag)
 
 
@@ -80,7 +82,7 @@ def top(
     if same := unchanged(asked.request, tag):
         return same
     found = strongest(shown, sample_of(shown.study, sample), limit, segment)
-    return json_answer(asked.request, of_layer(shown, sample=sample, features=found.to_dicts()), tag)
+    return json_answer(asked.request, of_layer(shown, sample=sample, features=found), tag)
 
 
 def _tag(asked: InPath, shown: ShownLayer) -> str:
@@ -89,13 +91,12 @@ def _tag(asked: InPath, shown: ShownLayer) -> str:
 
 def _document(shown: ShownLayer, number: int, examples: tuple[int, int]) -> dict[str, Any]:
     found = shown.indexed.feature(number)
-    associations = shown.indexed.associations_of(number)
     shown.count(int(found.statistics["count"]))
     return {
         "statistics": found.statistics,
         "positions": found.positions.to_dicts(),
         "neighbours": found.neighbours.to_dicts(),
         "coactivation": found.coactivation.to_dicts(),
-        "associations": [] if associations is None else associations.to_dicts(),
+        "associations": shown.indexed.association_rows(number),
         "examples": found.example_rows(*examples) if examples[1] else [],
     }

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Path, Request, Response
 from explorer.reading.images import shown_image
 from explorer.reading.samples import sample_of
 from explorer.server.answers import answer, json_answer, tag_of, unchanged
+from explorer.server.read_route import ReadRoute
 from explorer.server.schema import SampleDocument
 from explorer.server.served import AskedStudy, ServedNow
 
-router = APIRouter(tags=["samples"])
+router = APIRouter(tags=["samples"], route_class=ReadRoute)
 Id = Annotated[str, Path(max_length=500, description="An id of the study's samples.")]
 
 

@@ -40,9 +40,11 @@ class Served:
             Refusal: none of them is there.
         """
         name = self.named_study(study)
-        there = self.library.study(name).layers
-        number = layer if layer is not None else self.layer if self.layer is not None or len(there) != 1 else there[0]
+        number = layer if layer is not None else self.layer
         if number is None:
+            there = self.library.study(name).layers
+            if len(there) == 1:
+                return self.library.layer(name, there[0])
             known = ", ".join(map(str, there)) or "none yet"
             raise Refusal(
                 WRONG,

@@ -1,13 +1,12 @@
 """Studies, layers, and whether the server is there."""
 
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 
 from core.reading.study import OpenedStudy
-from explorer.server.answers import json_answer, tag_of, unchanged
+from explorer.server.answers import SERVER, json_answer, tag_of, unchanged
 from explorer.server.pages import paged
 from explorer.server.schema import Health, Layers, StudyEntry, Vocabulary
 from explorer.server.served import AskedPage, InQuery, ServedNow, StudyName
@@ -18,7 +17,7 @@ router = APIRouter(tags=["studies"])
 @router.get("/health", response_model=Health)
 async def health(request: Request) -> Response:
     """Whether the server answers."""
-    return json_answer(request, {"status": "ok", "version": version("saeflow")})
+    return json_answer(request, {"status": "ok", "version": SERVER})
 
 
 @router.get("/studies", response_model=list[StudyEntry])

@@ -4,12 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from core.chat.address import profile_line
+from core.explain.chosen import CatalogueSAE
 from core.planning.catalogue_file import CATALOGUE_FILES
 from core.planning.catalogue_sources import pin_catalogue
 from core.planning.catalogue_survey import CatalogueSurvey, asked_profiles, survey_catalogue
 from core.reading.catalogue_saes import catalogue_saes
+from core.reading.example_tables import table_saes
 from core.reading.records import open_by_name
 from core.store.artifacts import ArtifactStore
+from core.store.hashes import HashMemo
 from core.store.lineage import made_from
 from core.store.units import Unit
 from core.store.workspace import Workspace
@@ -45,13 +48,12 @@ def with_study(config: CatalogueConfig, study: str | None) -> CatalogueConfig:
 
 
 def survey_opened(config: CatalogueConfig, workspace: Workspace) -> CatalogueSurvey:
-    """The catalogue of a study that has run here, with every unit named.
+    """The catalogue of a study that has run here, or of a table of examples, with every unit named.
 
     Raises:
         BadInput: the study or a layer is not there, or what the catalogue needs is missing.
     """
-    study = open_by_name(workspace, config.study)
-    return survey_catalogue(config, catalogue_saes(study, config), workspace)
+    return survey_catalogue(config, _saes(config, workspace), workspace)
 
 
 def survey_one(config: CatalogueConfig, workspace: Workspace) -> CatalogueSurvey:
@@ -60,8 +62,13 @@ def survey_one(config: CatalogueConfig, workspace: Workspace) -> CatalogueSurvey
     Raises:
         BadInput: the study, the layer or the feature is not there, or what is needed is missing.
     """
-    saes = catalogue_saes(open_by_name(workspace, config.study), config)
-    return survey_catalogue(config, saes[:1], workspace)
+    return survey_catalogue(config, _saes(config, workspace)[:1], workspace)
+
+
+def _saes(config: CatalogueConfig, workspace: Workspace) -> tuple[CatalogueSAE, ...]:
+    if config.examples_table is not None:
+        return table_saes(config, Path(config.examples_table), HashMemo(workspace.hashes))
+    return catalogue_saes(open_by_name(workspace, config.study), config)
 
 
 def forget_unanswered(seen: CatalogueSurvey, workspace: Workspace) -> int:

@@ -6,7 +6,7 @@ from tests.chaos.kill import differences, left_open, torment
 from tests.databases import CopyDatabases
 from tests.flows.commands import FEWER, LEFT_OUT
 
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.endings]  # on SLURM, `make test` has it: tests/slurm/test_study.py
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.endings]  # `make test-all` has it on SLURM: slurm/test_study.py
 # Where two quiet cores are in the middle of captures; anywhere will do.
 MOMENTS = [16.0]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands import Commands
+from cli.commands import PLACES, Commands, told
 from tests.explorer.world import World, make_world
 from tests.flows.commands import PROJECT, environment, saeflow_here
 
@@ -52,10 +52,18 @@ def test_the_explorer_answers_before_anything_is_imported_that_reading_does_not_
 def test_every_command_of_the_help_is_there(tmp_path: Path) -> None:
     group = Commands(name="saeflow")
     for name, command in group.commands.items():
-        assert command.name == name and command.help and command.get_short_help_str()
+        assert command.name == name and command.help == told(PLACES[name])
         assert name in saeflow_here(tmp_path, "--help").stdout
     assert len(group.commands) == 21
     assert set(group.commands["store"].commands) and not hasattr(group.commands["gc"], "commands")
+
+
+def test_help_imports_no_command() -> None:
+    code = "import sys; from cli.main import main; sys.argv = ['saeflow', '--help']\n"
+    code += "try: main()\nexcept SystemExit: print(sorted(name for name in sys.modules if name in %r), file=sys.stderr)"
+    heavy = ("torch", "scipy", "altair", "transformers", "cli.run", "cli.concept")
+    done = subprocess.run([sys.executable, "-c", code % (heavy,)], cwd=PROJECT, capture_output=True, text=True)
+    assert "Run a study to its report" in done.stdout and done.stderr.strip() == "[]"
 
 
 def test_a_command_that_is_not_there_is_told_with_one_that_is(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from core.store.artifacts import ArtifactStore
 from tests.databases import CopyDatabases
-from tests.flows.commands import latest_report, saeflow, saeflow_here
+from tests.flows.commands import latest_report, saeflow_here
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -21,7 +21,7 @@ def test_an_export_taken_as_a_studys_rows_gives_the_same_autoencoders(
     mini_workspace: Path, tmp_path: Path, prefect_server: str, copy_databases: CopyDatabases
 ) -> None:
     rows = tmp_path / "rows"
-    exported = saeflow(mini_workspace, "export", "mini", "9,17", str(rows))
+    exported = saeflow_here(mini_workspace, "export", "mini", "9,17", str(rows))
     assert exported.returncode == 0, exported.stderr
     assert "layers 9, 17: " in exported.stdout and str(rows) in exported.stdout
     assert {path.name for path in rows.iterdir()} == {"index.json", "layer_17.npy", "layer_9.npy", "tokens.parquet"}
@@ -29,7 +29,7 @@ def test_an_export_taken_as_a_studys_rows_gives_the_same_autoencoders(
     workspace = tmp_path / "workspace"
     copy_databases(workspace)
     words = ("--set", f"capture.precomputed={rows}", "--set", "capture.layers=[9, 17]")
-    result = saeflow(workspace, "layer", "mini", "9", *words, api=prefect_server)
+    result = saeflow_here(workspace, "layer", "mini", "9", *words, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     steps = [artifact.step for artifact in ArtifactStore(workspace / "artifacts")]
     assert steps == ["extract_layer", "import_activations", "index_features", "prepare", "train_sae"]
@@ -45,11 +45,11 @@ def test_a_study_whose_file_lies_elsewhere_is_known_by_its_name_once_it_has_run(
     record["study"]["name"] = "cats"
     (workspace / "studies").mkdir()
     (workspace / "studies" / "cats-0123abcd.json").write_text(json.dumps(record))
-    exported = saeflow(workspace, "export", "cats", "9", str(tmp_path / "rows"))
+    exported = saeflow_here(workspace, "export", "cats", "9", str(tmp_path / "rows"))
     assert exported.returncode == 0 and "layer 9: " in exported.stdout, exported.stderr
-    plan = saeflow(workspace, "plan", "cats", "--set", "sae.k=4")
+    plan = saeflow_here(workspace, "plan", "cats", "--set", "sae.k=4")
     assert "cats · sae.k=4" in plan.stdout and "GPU-hours" not in plan.stdout
-    missing = saeflow(workspace, "export", "cts", "9", str(tmp_path / "rows"))
+    missing = saeflow_here(workspace, "export", "cts", "9", str(tmp_path / "rows"))
     assert missing.returncode == 1 and "did you mean cats?" in missing.stderr
 
 
@@ -79,7 +79,7 @@ def test_rows_by_somebody_else_need_no_more_than_their_samples(
     workspace = tmp_path / "workspace"
     copy_databases(workspace)
     words = ("--set", f"capture.precomputed={rows}", "--set", "capture.layers=all")
-    result = saeflow(workspace, "run", "mini", *words, api=prefect_server)
+    result = saeflow_here(workspace, "run", "mini", *words, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     steps = [artifact.step for artifact in ArtifactStore(workspace / "artifacts")]
     assert steps.count("index_features") == 2 and {"interpretation", "evolution", "report"} <= set(steps)

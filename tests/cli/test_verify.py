@@ -9,7 +9,7 @@ from core.store.artifacts import Artifact, ArtifactStore
 from core.store.units import Unit
 from core.store.workspace import Workspace
 from tests.core.store.test_checked import flip
-from tests.flows.commands import saeflow
+from tests.flows.commands import saeflow_here
 
 SHARD = Unit("import_activations", 1, "", {"content": "rows"})
 TABLE = Unit("extract_layer", 1, "3", {"layer": 3}, {"shards": (SHARD.artifact,)})
@@ -38,9 +38,9 @@ def place(workspace: Workspace, artifact: Artifact) -> Path:
 
 
 def test_what_was_made_from_a_damaged_artefact_is_listed_and_mended_with_it(workspace: Workspace) -> None:
-    assert "6 artefacts equal" in saeflow(workspace.root, "verify").stdout
+    assert "6 artefacts equal" in saeflow_here(workspace.root, "verify").stdout
     flip(place(workspace, SAE.artifact), keep_time=True)
-    told = saeflow(workspace.root, "verify")
+    told = saeflow_here(workspace.root, "verify")
     assert told.returncode == 1
     lines = [line for line in told.stderr.splitlines() if line.startswith("error: ")]
     assert lines[0] == f"error: {SAE.artifact.ref}/file.bin: content changed"
@@ -50,11 +50,11 @@ def test_what_was_made_from_a_damaged_artefact_is_listed_and_mended_with_it(work
     assert made == set(lines[1:3])
     assert [line.split(":")[1].strip() for line in lines[3:]] == ["reports/one", "reports/two"]
     assert len(list(workspace.store)) == 6, "without --mend nothing is moved"
-    mended = saeflow(workspace.root, "verify", "--mend")
+    mended = saeflow_here(workspace.root, "verify", "--mend")
     assert "3 artefacts are set aside" in mended.stdout and mended.returncode == 1
     assert set(ArtifactStore(workspace.store.root)) == {SHARD.artifact, TABLE.artifact, APART.artifact}
     assert [link.name for link in sorted((workspace.root / "reports").iterdir())] == ["apart"]
-    assert saeflow(workspace.root, "verify").returncode == 0
+    assert saeflow_here(workspace.root, "verify").returncode == 0
 
 
 def test_what_a_run_has_recomputed_meanwhile_is_left(workspace: Workspace) -> None:

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from core.store.workspace import Workspace
 from explorer.asking.answer import Answer
+from explorer.asking.dossier import Asked, dossier
 from explorer.asking.looked import Looked
 from explorer.asking.questions import LabelShown, Question, Strongest, Sweep
 from explorer.asking.sent import SentAnswer
@@ -170,6 +171,14 @@ def test_a_search_is_what_the_search_address_finds_with_labels(searched: Workspa
         {name: row[name] for name in shown} for row in table["rows"]
     ]
     assert [row["label"] for row in table["rows"]] == ["loud", None, None]
+
+
+def test_a_dossier_is_the_one_that_the_command_writes_from_the_files(searched: Workspace) -> None:
+    served = Served(Library(searched), FeatureLabels(searched.root / FILE), "noise", LAYER)
+    client = TestClient(guarded(make_app(served), NAMES, 8000), base_url="http://127.0.0.1:8000")
+    found = client.post("/ask", json={"ask": "investigate", "feature": 0, "ablate": False}).json()
+    assert found["lines"] == [dossier(Looked.at(searched, "noise", LAYER), 0, Asked(ablate=False))]
+    assert found["lines"][0].startswith("# feature 0 of layer 3 · noise") and found["tables"] == {}
 
 
 def test_a_question_that_needs_the_model_waits_for_its_turn(

@@ -1,11 +1,11 @@
-"""The real `saeflow` and `prefect` commands, in processes of their own or, where they start nothing, in this one."""
+"""The real `saeflow` and `prefect` commands, in processes of their own or in this one, which has imported all."""
 
 import io
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
@@ -30,15 +30,22 @@ def saeflow(
     return subprocess.run(command, cwd=PROJECT, env=shell, capture_output=True, text=True, timeout=limit_s)
 
 
-def saeflow_here(workspace: Path | str, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run a `saeflow` command that ends before it starts anything, as its own process would, in this one."""
+def saeflow_here(
+    workspace: Path | str, *words: str, more: Mapping[str, str] | None = None, api: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """Run a `saeflow` command to its end as its own process would, in this one: a third of the CPU.
+
+    One that runs a flow needs `api`, the server of `prefect_server`: what Prefect reads when it is imported is the
+    first one's.
+    """
     from cli.main import main
 
     out, error, code = io.StringIO(), io.StringIO(), 0
-    shell = environment(Path(workspace))
+    shell = environment(Path(workspace)) | dict(more or {}) | ({"PREFECT_API_URL": api} if api else {})
     with (
         mock.patch.dict(os.environ, shell, clear=True),
         mock.patch.object(sys, "argv", ["saeflow", *words]),
+        chdir(PROJECT),
         redirect_stdout(out),
         redirect_stderr(error),
     ):

@@ -20,7 +20,7 @@ from core.explain.published import PUBLISHED, read_table
 from core.store.artifacts import Artifact, ArtifactStore
 from tests.chat_server import ChatServer, Scripted, fake_endpoint, question_text
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import PROJECT, environment, saeflow, saeflow_here
+from tests.flows.commands import PROJECT, environment, saeflow_here
 
 pytestmark = pytest.mark.timeout(600)
 KEY = "CATALOGUE_TEST_KEY"
@@ -70,7 +70,7 @@ class Made:
 
     def make(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Make it, in a process of its own."""
-        return saeflow(self.workspace, *self.words(*words), more=SHELL, api=self.api)
+        return saeflow_here(self.workspace, *self.words(*words), more=SHELL, api=self.api)
 
     def kill_after(self, questions: int) -> None:
         """Make it, and kill -9 the process once it has asked so many questions."""
@@ -211,3 +211,36 @@ def test_mlflow_has_the_run_with_its_aggregates_and_report(made: Made) -> None:
     assert len(runs) == 2 and runs[0].data.metrics["score.detection.fake"] == 0.5
     shown = {file.path for file in client.list_artifacts(runs[0].info.run_id, "report")}
     assert {"report/report.html", "report/summary.json"} <= shown
+
+
+def test_a_table_of_examples_made_elsewhere_becomes_a_catalogue(made: Made) -> None:
+    given = made.workspace.parent / "given"
+    given.mkdir()
+    examples = pl.read_parquet(made.workspace / "catalogues" / "tiny" / "activation_examples.parquet", glob=False)
+    own = examples.drop("language", "sample_id", "image", "map_cells")
+    own.with_columns(sae_id=pl.lit("other/layer_3")).write_parquet(given / "activation_examples.parquet")
+    fields = {name: CATALOGUE[name] for name in ("examples", "embedders", "bootstrap")}
+    features, words = {"by": "all"}, [{"name": "words", "kind": "enriched_words"}]
+    catalogue = {"name": "given", "examples_table": "given", "features": features, "explainers": words, **fields}
+    file = made.workspace.parent / "given.yaml"
+    file.write_text(yaml.safe_dump(catalogue), encoding="utf-8")
+    ended = saeflow(made.workspace, "catalogue", "make", str(file), api=made.api)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    link = made.workspace / "catalogues" / "given"
+    main, scores = read_table(link / "features.parquet"), read_table(link / "scores.parquet")
+    assert set(main["sae_id"]) == {"other/layer_3"} and main["explanation_text"].count()
+    assert set(main["feature_id"]) == set(examples.filter(pl.col("num_activations") > 0)["feature_id"])
+    assert read_table(link / "activation_examples.parquet").height == examples.height
+    assert scores.filter(scorer="embedding", example_kind="all")["value"].count()
+    (row,) = (
+        row
+        for row in json.loads(saeflow_here(made.workspace, "catalogue", "list", "--json").stdout)["tables"][
+            "catalogues"
+        ]
+        if row["catalogue"] == "given"
+    )
+    assert row["study"].endswith("/given")
+    assert saeflow_here(made.workspace, "catalogue", "show", "given", "--layer", "3").returncode == 0
+    assert "everything is there already" in saeflow_here(made.workspace, "catalogue", "make", str(file)).stdout
+    both = saeflow_here(made.workspace, "catalogue", "make", str(file), "--study", "mini")
+    assert both.returncode == 1 and "a study or from an examples_table; leave one of them out" in both.stderr

@@ -20,7 +20,7 @@ def test_units_with_unusable_answers_and_what_was_made_of_them_are_set_aside(tmp
     assert {unit.label for unit in made if not store.intact(unit.artifact)} == {
         "explain_features[3-000-chat]",
         "embed_explanations[3-000-chat-small]",
-        "score_locally[3-000-chat-near]",
+        "score_explanations[3-000-chat-near]",
         "score_explanations[3-000-chat-judge]",
         "publish_catalogue",
         "report_catalogue",

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from core.store.artifacts import Artifact, ArtifactStore
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import saeflow, saeflow_here
+from tests.flows.commands import saeflow_here
 
 pytestmark = pytest.mark.timeout(600)
 SETTINGS = {
@@ -38,7 +38,7 @@ def scanned(
     """A workspace in which aggression was scanned for in two layers of the mini study."""
     workspace = tmp_path_factory.mktemp("scanned") / "workspace"
     linked_copy(mini_workspace, workspace, copy_databases)
-    ended = saeflow(workspace, "concept", "scan", "aggression", "--study", "mini", *CHANGES, api=prefect_server)
+    ended = saeflow_here(workspace, "concept", "scan", "aggression", "--study", "mini", *CHANGES, api=prefect_server)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return workspace
 
@@ -112,7 +112,7 @@ def test_what_is_there_is_never_made_again(scanned: Path, prefect_server: str) -
     lost, kept = encoded
     files = {path.name: path.read_bytes() for path in lost.glob("c*.npy")}
     shutil.rmtree(lost)
-    ended = saeflow(scanned, *words, api=prefect_server)
+    ended = saeflow_here(scanned, *words, api=prefect_server)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert (kept / "manifest.json").stat().st_mtime_ns == finished[kept.name]
     assert (lost / "manifest.json").stat().st_mtime_ns != finished[lost.name]
@@ -278,7 +278,7 @@ def test_a_broken_sae_fails_alone_and_is_named(scanned: Path, registry: Path, pr
     # The last one: from here on the latest scan of aggression is this.
     before = set(folders(scanned, "encode_sae"))
     words = ("concept", "scan", "aggression", "--registry", str(registry), *CHANGES)
-    ended = saeflow(scanned, *words, api=prefect_server)
+    ended = saeflow_here(scanned, *words, api=prefect_server)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert set(folders(scanned, "encode_sae")) == before  # the other one was there
     text = max((scanned / "reports").glob("*mini.yaml*/report.md"), key=lambda path: path.stat().st_mtime).read_text()

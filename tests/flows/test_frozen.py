@@ -13,7 +13,7 @@ from core.sae.formats import load_sae
 from core.store.artifacts import ArtifactStore
 from core.store.workspace import Workspace
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import latest_report, saeflow, saeflow_here
+from tests.flows.commands import latest_report, saeflow_here
 
 pytestmark = pytest.mark.timeout(600)
 LAYERS = (0, 9, 17, 33)
@@ -31,7 +31,7 @@ def workspace(
     """The mini study that was there, and the same with frozen dictionaries."""
     workspace = tmp_path_factory.mktemp("frozen") / "workspace"
     linked_copy(mini_workspace, workspace, copy_databases)
-    result = saeflow(workspace, "run", "mini", *FROZEN, api=prefect_server)
+    result = saeflow_here(workspace, "run", "mini", *FROZEN, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     return workspace
 
@@ -94,7 +94,7 @@ def test_a_reader_opens_them_as_it_opens_saes(workspace: Path) -> None:
 
 
 def test_one_layer_made_again_makes_its_own_too(workspace: Path, prefect_server: str) -> None:
-    result = saeflow(workspace, "layer", "mini", "17", "--refresh", *FROZEN, api=prefect_server)
+    result = saeflow_here(workspace, "layer", "mini", "17", "--refresh", *FROZEN, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     again = re.findall(r"(\S+): computed again; every file has the checksum it had", result.stdout)
     assert again == [f"{step}[17{end}]" for step in STEPS[:2] for end in ("", "-frozen")]

@@ -13,7 +13,7 @@ import pytest
 
 from core.store.artifacts import ArtifactStore
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import saeflow, saeflow_here
+from tests.flows.commands import saeflow_here
 
 pytestmark = pytest.mark.timeout(600)
 SETTINGS = {
@@ -52,7 +52,7 @@ def workspace(
 
 
 def scan(workspace: Path, concept: Path, api: str, *more: str) -> None:
-    ended = saeflow(workspace, "concept", "scan", str(concept), "--study", "mini", *CHANGES, *more, api=api)
+    ended = saeflow_here(workspace, "concept", "scan", str(concept), "--study", "mini", *CHANGES, *more, api=api)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 

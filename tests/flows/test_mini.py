@@ -13,7 +13,7 @@ from core.analysis.registry import declared
 from core.store.artifacts import ArtifactStore
 from tasks.tracking_database import sqlite_url
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import saeflow
+from tests.flows.commands import saeflow, saeflow_here
 
 pytestmark = pytest.mark.timeout(1200)
 ANALYSES = {name for name, analysis in declared().items() if analysis.distribution is None}
@@ -24,7 +24,7 @@ def test_the_report_is_there_and_every_artifact_equals_its_manifest(mini_workspa
     assert "Traceback" not in report and len(report) > 100_000
     steps = {artifact.step for artifact in ArtifactStore(mini_workspace / "artifacts")}
     assert steps >= ANALYSES | {"prepare", "capture", "extract_layer", "train_sae", "index_features", "report"}
-    result = saeflow(mini_workspace, "verify")
+    result = saeflow_here(mini_workspace, "verify")
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -123,13 +123,13 @@ def test_one_layer_with_another_k_trains_one_sae_and_reuses_the_rest(
     workspace = tmp_path / "workspace"
     linked_copy(mini_workspace, workspace, copy_databases)
     before = set(ArtifactStore(workspace / "artifacts"))
-    result = saeflow(workspace, "layer", "mini", "17", "--set", "sae.k=4", api=prefect_server)
+    result = saeflow_here(workspace, "layer", "mini", "17", "--set", "sae.k=4", api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     made = set(ArtifactStore(workspace / "artifacts")) - before
     assert sorted(artifact.step for artifact in made) == ["index_features", "train_sae"]
     # What the study runs on layer 17 alone is there, so that only the report and one analysis are made.
     words = ("--refresh", "--analyses", "--set", "analyses.overview=null")
-    result = saeflow(workspace, "layer", "mini", "17", *words, api=prefect_server)
+    result = saeflow_here(workspace, "layer", "mini", "17", *words, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("every file has the checksum it had") == 2
     more = set(ArtifactStore(workspace / "artifacts")) - before - made
@@ -142,13 +142,13 @@ def test_one_layer_with_another_k_trains_one_sae_and_reuses_the_rest(
 
 
 def test_status_and_gc_know_the_study(mini_workspace: Path) -> None:
-    status = saeflow(mini_workspace, "status")
+    status = saeflow_here(mini_workspace, "status")
     assert "mini-" in status.stdout and "complete" in status.stdout
     log = mini_workspace / "logs" / "pipeline" / "mini.log"
     assert str(log) in status.stdout
     text = log.read_text("utf-8")
     assert "full-analysis mini begins" in text and "report is done after" in text and "ERROR" not in text
     assert "running  " not in status.stdout and "killed  " not in status.stdout
-    assert "Nothing to remove" in saeflow(mini_workspace, "gc").stdout
+    assert "Nothing to remove" in saeflow_here(mini_workspace, "gc").stdout
     manifest = next((mini_workspace / "artifacts" / "train_sae").glob("[!.]*/manifest.json"))
     assert json.loads(manifest.read_text())["mlflow_run_id"]

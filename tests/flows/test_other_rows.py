@@ -8,7 +8,7 @@ import pytest
 
 from core.store.artifacts import ArtifactStore
 from tests.databases import CopyDatabases
-from tests.flows.commands import PROJECT, latest_report, saeflow
+from tests.flows.commands import PROJECT, latest_report, saeflow_here
 from tests.flows.test_mini import ANALYSES
 
 pytestmark = pytest.mark.timeout(600)
@@ -37,9 +37,9 @@ def test_they_go_from_samples_to_the_report(
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))  # where a user's own package would be named
     without = [f"analyses.{name}=null" for name in sorted(ANALYSES) if name != "evolution"]
     words = [word for change in (*changes, "capture.layers=all", *without) for word in ("--set", change)]
-    assert planned in " ".join(saeflow(tmp_path, "plan", "mini", *words).stdout.split())
+    assert planned in " ".join(saeflow_here(tmp_path, "plan", "mini", *words).stdout.split())
     copy_databases(tmp_path)
-    result = saeflow(tmp_path, "run", "mini", *words, api=prefect_server)
+    result = saeflow_here(tmp_path, "run", "mini", *words, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     made: dict[str, list[Path]] = {}
     store = ArtifactStore(tmp_path / "artifacts")

@@ -16,7 +16,7 @@ from flows.slurm.check import compare_packages
 from tasks.context import RunContext
 from tasks.worker_check import check
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import PROJECT, latest_report, saeflow
+from tests.flows.commands import PROJECT, latest_report, saeflow, saeflow_here
 from tests.packages import install, shown_package
 
 pytestmark = pytest.mark.timeout(900)
@@ -89,7 +89,7 @@ def test_its_result_is_read_where_the_package_is_missing(made: Path) -> None:
 
 
 def test_a_study_that_names_it_is_refused_where_the_package_is_missing(made: Path) -> None:
-    told = saeflow(made, "plan", "mini", *SECTION)
+    told = saeflow_here(made, "plan", "mini", *SECTION)
     assert told.returncode == 1 and told.stderr.startswith("error: mini.yaml: analyses.firing: unknown key; ")
 
 

@@ -22,7 +22,7 @@ from cli.servers import free_port
 from core.store.workspace import Workspace
 from flows.runtime.settings import Settings
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import PROJECT, environment, saeflow
+from tests.flows.commands import PROJECT, environment, saeflow_here
 from tests.flows.surroundings import ODD_NAME
 
 pytestmark = pytest.mark.timeout(1500)
@@ -139,7 +139,7 @@ def test_both_pages_answer(served: Served) -> None:
 
 
 def test_status_prints_the_ports_in_use(served: Served) -> None:
-    told = saeflow(served.workspace, "status").stdout
+    told = saeflow_here(served.workspace, "status").stdout
     assert f"servers  Prefect {served.api.removesuffix('/api')} · MLflow {served.mlflow}" in told
     assert f"MLflow  {served.mlflow}/#/experiments/" in told and "127.0.0.1:5000" not in told
 

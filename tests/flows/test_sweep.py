@@ -20,7 +20,7 @@ from core.store.artifacts import ArtifactStore
 from flows.runtime.settings import PROJECT
 from flows.single_layer import _units_of
 from tests.databases import CopyDatabases, linked_copy
-from tests.flows.commands import latest_report, saeflow
+from tests.flows.commands import latest_report, saeflow_here
 from tests.flows.test_mini import ANALYSES
 
 pytestmark = pytest.mark.timeout(600)
@@ -62,7 +62,7 @@ def swept(
     ):
         of_k8.backup(mine)
     beside = ("--set", f"sae.beside={scope}/layer_{{layer}}")
-    result = saeflow(workspace, "run", "mini", *SWEEP, *beside, *WITHOUT, api=prefect_server)
+    result = saeflow_here(workspace, "run", "mini", *SWEEP, *beside, *WITHOUT, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     return workspace
 
@@ -103,7 +103,7 @@ def test_the_frontier_is_in_the_report_and_in_mlflow(swept: Path) -> None:
 def test_others_saes_are_used_in_place_of_ours(swept: Path, scope: Path, prefect_server: str) -> None:
     trained = set(folders(swept, "train_sae"))
     others = ("--set", f"sae.pretrained={scope}/layer_{{layer}}")
-    result = saeflow(swept, "run", "mini", *others, *WITHOUT, api=prefect_server)
+    result = saeflow_here(swept, "run", "mini", *others, *WITHOUT, api=prefect_server)
     assert result.returncode == 0, result.stdout + result.stderr
     warning = "layers 0, 9, 17, 33: the autoencoder was trained on another model (blocks.{layer}.hook_resid_post of"
     assert warning in " ".join(result.stderr.split())
@@ -126,7 +126,7 @@ def test_others_saes_are_used_in_place_of_ours(swept: Path, scope: Path, prefect
 
 
 def test_a_missing_folder_and_a_layer_of_several_saes_are_told(swept: Path, scope: Path) -> None:
-    missing = saeflow(swept, "run", "mini", "--set", f"sae.pretrained={scope}/lay_{{layer}}")
+    missing = saeflow_here(swept, "run", "mini", "--set", f"sae.pretrained={scope}/lay_{{layer}}")
     assert missing.returncode == 1
     assert "lay_0 does not exist" in " ".join(missing.stderr.split())
     study = load_study(PROJECT / "deployments" / "studies" / "mini.yaml", ["sae.k=[4, 8]"])

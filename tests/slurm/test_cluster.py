@@ -8,7 +8,7 @@ import yaml
 from flows.runtime.settings import PROJECT
 from flows.slurm import commands
 from tests.databases import CopyDatabases
-from tests.flows.commands import saeflow
+from tests.flows.commands import saeflow, saeflow_here
 from tests.flows.surroundings import ODD_NAME, hostile
 from tests.packages import install, shown_package
 from tests.slurm.conftest import wait_until
@@ -66,13 +66,13 @@ def test_a_wrong_partition_is_told_with_the_field_before_anything_runs(tmp_path:
     profile["gpu"]["partition"] = "gpus"
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(profile), encoding="utf-8")
-    told = saeflow(tmp_path, "cluster", "check", str(path))
+    told = saeflow_here(tmp_path, "cluster", "check", str(path))
     assert told.returncode == 1
     assert (
         "✗ gpu job: sbatch: invalid partition specified: gpus; allocation failure: Invalid partition name specified"
         in told.stdout
     )
-    run = saeflow(tmp_path, "run", "mini", "--cluster", str(path))
+    run = saeflow_here(tmp_path, "run", "mini", "--cluster", str(path))
     assert run.returncode == 1
     assert "Invalid partition name specified" in run.stderr + run.stdout
     assert "Traceback" not in run.stderr + run.stdout
@@ -80,10 +80,10 @@ def test_a_wrong_partition_is_told_with_the_field_before_anything_runs(tmp_path:
 
 def test_a_submitted_flow_is_a_job_of_its_own(tmp_path: Path, slurm: Path, copy_databases: CopyDatabases) -> None:
     copy_databases(tmp_path / ODD_NAME)
-    told = saeflow(tmp_path / ODD_NAME, "run", "mini", "--cluster", "slurm-one-node", "--submit")
+    told = saeflow_here(tmp_path / ODD_NAME, "run", "mini", "--cluster", "slurm-one-node", "--submit")
     assert told.returncode == 0, told.stdout + told.stderr
     wait_until(lambda: any(job.name == "saeflow-mini-prepare" for job in commands.my_jobs()), 300)
-    listed = saeflow(tmp_path / ODD_NAME, "cluster", "jobs", "mini")
+    listed = saeflow_here(tmp_path / ODD_NAME, "cluster", "jobs", "mini")
     assert "saeflow-mini-flow" in listed.stdout
     flow = next(job.job_id for job in commands.my_jobs() if job.name == "saeflow-mini-flow")
     commands.call(["scancel", "--signal=INT", "--batch", flow])  # as SLURM does before the walltime

@@ -1,6 +1,6 @@
 """Every way a run ends, at every place: `make endings`, about half an hour on two cores.
 
-`make test` has some of these cells: tests/chaos/test_endings.py, test_kill.py and tests/slurm/test_study.py.
+`make test-all` has two of these cells: tests/chaos/test_endings.py and tests/slurm/test_study.py.
 """
 
 from pathlib import Path

@@ -1,10 +1,7 @@
-"""A study on a real SLURM: interrupted, killed, resumed, and equal to one that ran on threads."""
+"""A study on a real SLURM: killed, resumed, and equal to one that ran on threads."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ from core.store.ledger import JobCost, hours_by_stage, ledger_path, read
 from flows.slurm import commands
 from tests.chaos.kill import contents, kill_family, left_open
 from tests.databases import CopyDatabases
-from tests.flows.commands import FEWER, environment, latest_report, saeflow
+from tests.flows.commands import FEWER, environment, latest_report, saeflow, saeflow_here
 from tests.flows.surroundings import ODD_NAME, hostile
 from tests.slurm.conftest import wait_until
 
@@ -36,19 +33,11 @@ def running(stage: str) -> bool:
     return any(job.name.endswith(stage) and job.state == "RUNNING" for job in commands.my_jobs())
 
 
-def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
+def test_killed_and_resumed_it_equals_a_study_on_threads(
     tmp_path: Path, slurm: Path, copy_databases: CopyDatabases, request: pytest.FixtureRequest
 ) -> None:
     workspace, surroundings = tmp_path / ODD_NAME, hostile(tmp_path / "home")
     copy_databases(workspace)
-
-    child = start(workspace, surroundings)
-    wait_until(lambda: running("capture"), 180)
-    os.kill(child.pid, signal.SIGINT)
-    asked = time.monotonic()
-    assert child.wait(60) == 130
-    wait_until(lambda: commands.my_jobs() == [], 30)
-    assert time.monotonic() - asked < 30
 
     child = start(workspace, surroundings)
     wait_until(lambda: running("train_sae"), 240)
@@ -75,6 +64,6 @@ def test_interrupted_killed_and_resumed_it_equals_a_study_on_threads(
     assert "Asked of the cluster, and used" in (latest_report(workspace) / "report.html").read_text("utf-8")
 
     before = commands.call(["sacct", "--completion", "--noheader"]).count("\n")
-    again = saeflow(workspace, *ON_SLURM)
+    again = saeflow_here(workspace, *ON_SLURM)
     assert "everything is there already" in again.stdout
     assert commands.call(["sacct", "--completion", "--noheader"]).count("\n") == before

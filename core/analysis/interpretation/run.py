@@ -22,6 +22,7 @@ from core.features.examples import EXAMPLES, RowsAmong, examples
 from core.features.influence import PROMOTED, promoted_tokens
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
+from core.features.token_rows import TokenRows
 
 WINDOW = 32
 """Tokens shown of a context."""
@@ -84,7 +85,8 @@ class _Notebook:
         test = samples.filter(pl.col("split") == "test")["image_id"].unique()
         among = opened.table.tokens["image_id"].is_in(test.implode()).to_numpy().astype(bool)
         index = RowsAmong(opened.index, among)
-        parts = [examples(index, opened.table.tokens, f, quantiles, contexts, WINDOW) for f in features]
+        tokens = TokenRows(opened.table.tokens)
+        parts = [examples(index, tokens, f, quantiles, contexts, WINDOW) for f in features]
         found = pl.concat(parts)
         if "image" not in samples.columns:
             return found.with_columns(pl.lit(None, dtype=pl.String).alias("image"))

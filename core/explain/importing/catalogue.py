@@ -1,7 +1,7 @@
 """A folder that an older pipeline left, read into the tables of today."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +12,7 @@ from core.explain.importing.layout import find_layout
 from core.explain.importing.older_tables import older_table
 from core.explain.importing.scores import METRICS, read_scores
 from core.explain.importing.similarities import read_similarities
+from core.explain.table_file import Card
 from core.explain.tables import EXPLANATION_EMBEDDINGS, EXPLANATIONS
 
 
@@ -23,11 +24,13 @@ class Imported:
         tables: published tables by name, to be written by `core.explain.published`.
         explanations: with the columns of `EXPLANATIONS`, to be embedded or scored.
         notes: what is to be said of it, a line each.
+        cards: by what tables of vectors were embedded, where their files say it.
     """
 
     tables: Mapping[str, pl.DataFrame]
     explanations: pl.DataFrame
     notes: tuple[str, ...]
+    cards: Mapping[str, Card] = field(default_factory=dict)
 
 
 def read_older(folder: Path, models: Mapping[str, str] | None = None, sae_id: str | None = None) -> Imported:
@@ -48,7 +51,8 @@ def read_older(folder: Path, models: Mapping[str, str] | None = None, sae_id: st
     explanations = read_explanations(layout.sources, given, sae_id)
     scores = read_scores(layout.sources, layout.summaries, given, sae_id)
     found = [(path, older_table(path)) for path in layout.tables]
-    tables = {name: _renamed(frame, sae_id) for _, one in found if one is not None for name, frame in [one]}
+    known = [one for _, one in found if one is not None]
+    tables = {one.name: _renamed(one.rows, sae_id) for one in known}
     notes = [f"{path.name}: is none of the published tables, and is left out" for path, one in found if one is None]
     if explanations.height:
         neighbours = _of_one_sae(read_similarities(layout.similarities, sae_id), explanations)
@@ -59,7 +63,8 @@ def read_older(folder: Path, models: Mapping[str, str] | None = None, sae_id: st
         notes += _unmatched(explanations, scores)
     if scores.height:
         tables["scores"] = scores
-    return Imported(tables, explanations.cast(EXPLANATIONS), tuple(notes))
+    cards = {one.name: one.card for one in known if one.card.embedder}
+    return Imported(tables, explanations.cast(EXPLANATIONS), tuple(notes), cards)
 
 
 def _renamed(frame: pl.DataFrame, sae_id: str | None) -> pl.DataFrame:

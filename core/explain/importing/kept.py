@@ -14,7 +14,7 @@ from core.store.hashes import HashMemo
 from core.store.units import Unit
 from core.store.workspace import Workspace
 
-_VERSION, _DRAWS = 1, 1000
+_VERSION, _DRAWS = 2, 1000
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def keep(older: Older, name: str, workspace: Workspace) -> tuple[Artifact, Impor
     unit = Unit("import_catalogue", _VERSION, "", recipe, {}, {"folder": str(older.folder)})
     if not store.intact(unit.artifact):
         staged = store.staging(unit.artifact)
-        write_tables(staged, found.tables)
+        write_tables(staged, found.tables, found.cards)
         metrics = sum_up(found.explanations, found.tables.get("scores", SCORES.to_frame()), _DRAWS, 0, staged)
         made = {
             "unit": unit.to_json(),

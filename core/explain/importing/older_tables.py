@@ -1,13 +1,16 @@
 """Parquet tables of older versions, cast to the declared columns."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from core.errors import BadInput, first_line
-from core.explain.published import PUBLISHED
+from core.explain.published import PUBLISHED, read_table
+from core.explain.table_file import Card, read_card
 from core.explain.tables import FEATURES
 
 _KEY = ["feature_id", "sae_id", "explanation_method", "llm_explainer"]
@@ -17,8 +20,16 @@ _NAMES = {"feature_analysis": "features"}
 """Files that were called otherwise."""
 
 
-def older_table(path: Path) -> tuple[str, pl.DataFrame] | None:
-    """The published table that the file is of, and its rows; null for a file of another kind.
+class OlderTable(NamedTuple):
+    """A published table out of a file: its rows, and by what its vectors were embedded, where the file says it."""
+
+    name: str
+    rows: pl.DataFrame
+    card: Card
+
+
+def older_table(path: Path) -> OlderTable | None:
+    """What a file holds; null for a file of another kind. A table of today's version is read as such.
 
     Raises:
         BadInput: it cannot be read, or a column is missing or cannot be cast.
@@ -27,14 +38,25 @@ def older_table(path: Path) -> tuple[str, pl.DataFrame] | None:
     if name not in PUBLISHED:
         return None
     try:
+        card = read_card(path)
+    except BadInput:
+        return OlderTable(name, _cast(path, name), Card())
+    return OlderTable(name, read_table(path), replace(card, int8=False, recall_at_10=None))
+
+
+def _cast(path: Path, name: str) -> pl.DataFrame:
+    try:
         frame = pl.read_parquet(path, glob=False)
     except (OSError, PolarsError) as error:
         raise BadInput(f"{path}: cannot be read as Parquet ({first_line(error)}); take it away") from error
-    return name, cast_older(path, frame, PUBLISHED[name], _nested if name == "features" else _as_is)
+    return cast_older(path, frame, PUBLISHED[name], _nested if name == "features" else None)
 
 
 def cast_older(
-    path: Path, frame: pl.DataFrame, declared: pl.Schema, shaped: Callable[[Path, pl.DataFrame], pl.DataFrame]
+    path: Path,
+    frame: pl.DataFrame,
+    declared: pl.Schema,
+    shaped: Callable[[Path, pl.DataFrame], pl.DataFrame] | None = None,
 ) -> pl.DataFrame:
     """The table with exactly the declared columns; what older versions did not have is null, further columns are left
     out.
@@ -42,7 +64,7 @@ def cast_older(
     Raises:
         BadInput: a column is missing or cannot be cast.
     """
-    found = shaped(path, frame)
+    found = frame if shaped is None else shaped(path, frame)
     for name, kind in _FILLED.items():
         if name in declared and name not in found.columns:
             found = found.with_columns(pl.lit(None, kind).alias(name))
@@ -63,10 +85,6 @@ _FILLED: Mapping[str, pl.DataType] = {
     "map_cells": pl.List(pl.Float32()),
 }
 """Columns that older tables of examples do not have."""
-
-
-def _as_is(_: Path, frame: pl.DataFrame) -> pl.DataFrame:
-    return frame
 
 
 def _nested(path: Path, frame: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from core.chat.questions import Asked
 from core.errors import BadInput
 from core.explain.about import About
 from core.explain.embedder import Embedder
-from core.explain.examples_shown import Example, Shower, examples_by_feature
+from core.explain.examples_shown import Example, Shower, examples_by_feature, unseen
 from core.explain.metrics import AUROC, BALANCED_ACCURACY, CORRELATION, SHARE
 from core.explain.named import scorer_prompts, scores_by_embedding
 from core.explain.scorers import detection, embedding, fuzz, intruder, simulation, twins
@@ -76,13 +76,6 @@ def score(
     fixed["prompt_version"] = ", ".join(scorer_prompts(scorer))
     rows = [{**row, **fixed} for row in measured(judged, measure, about.draws, about.seed)]
     return pl.DataFrame(rows, schema=SCORES)
-
-
-def unseen(windows: pl.DataFrame) -> pl.DataFrame:
-    """The examples for scorers, without any prompt that the feature's explainer saw."""
-    keys = ["feature_id", "prompt_id"]
-    told = windows.filter(pl.col("use") == "explain").select(keys)
-    return windows.filter(pl.col("use") == "score").join(told, on=keys, how="anti", maintain_order="left")
 
 
 def _explained(explanations: pl.DataFrame) -> list[Explained]:

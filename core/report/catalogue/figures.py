@@ -36,6 +36,7 @@ def _scores(table: pl.DataFrame) -> Figure:
     )
     rows = pl.concat([own, floor])
     colour = control_colour("of", [_OWN], [_FROZEN] if floor.height else [])
+    colour = colour.legend(orient="top", title=None) if floor.height else colour.legend(None)
     least = min([0.0, *rows["low"].drop_nulls(), *rows["mean"]]) if CORRELATION in rows["metric"].to_list() else 0.0
     x = alt.X("mean:Q", title="Mean over features", scale=alt.Scale(domain=[round(least, 2), 1]))
     base = alt.Chart(rows).encode(y=_explainers(), yOffset=alt.YOffset("of:N", sort=[_OWN, _FROZEN]), color=colour)
@@ -71,7 +72,7 @@ def _differences(table: pl.DataFrame) -> Figure:
         "Mean score of features of the trained SAEs less that of features of the frozen dictionary, by explainer and "
         "scorer. Lines: 95 % intervals over the features of both; dashed: no difference."
     )
-    return Figure(alt.concat(*panels, columns=min(2, len(panels))), caption)
+    return Figure(alt.vconcat(*panels), caption)
 
 
 def _explainers() -> alt.Y:
@@ -79,7 +80,8 @@ def _explainers() -> alt.Y:
 
 
 def _panels(chart: alt.LayerChart, rows: pl.DataFrame) -> alt.ConcatChart:
-    return by_panel(chart.properties(width=HALF, height=alt.Step(_ROW)), "scorer", _names(rows))
+    """A panel per scorer, below each other: a telephone shows them as drawn."""
+    return by_panel(chart.properties(width=HALF, height=alt.Step(_ROW)), "scorer", _names(rows), columns=1)
 
 
 def _names(rows: pl.DataFrame) -> dict[str, str]:

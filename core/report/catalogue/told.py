@@ -7,6 +7,7 @@ import polars as pl
 from core.explain.metrics import ALL, CALLED
 from core.report.catalogue.collected import CatalogueReport
 from core.report.sentences import sentences
+from core.study.catalogue import source_of
 
 _OVER = ("explainer", "scorer", "metric", "chance", "n", "mean", "low", "high", "sd", "median", "n_judged", "n_failed")
 _FLOOR = ("frozen_n", "frozen_mean", "frozen_low", "frozen_high", "difference", "difference_low", "difference_high")
@@ -28,7 +29,7 @@ def facts(report: CatalogueReport) -> Iterator[tuple[str, str]]:
     yield f"{without:,}", "without a text"
     yield str(report.explanations["explainer"].n_unique()), "explainers"
     yield str(len(report.config["scorers"])), "scorers"
-    yield str(report.config["study"]), "study"
+    yield source_of(report.config), "study" if report.config["study"] else "table of examples"
 
 
 def over_features(report: CatalogueReport) -> pl.DataFrame:

@@ -18,8 +18,8 @@ from infra.captioner.tokenizer import TURN_END
 FOLDER = Path(__file__).parents[3] / "deployments" / "models" / "scene-captioner"
 TOLERANCE = 0.005
 """A tie between two tokens may break the other way on another processor."""
-FEWER_SCENES = 240
-"""Of the 1,200 that the card's shares stand on: captioning takes half a minute a core."""
+FEWER_SCENES = 120
+"""Of the 1,200 that the card's shares stand on: captioning takes a quarter of a minute a core."""
 
 
 @pytest.fixture(scope="module")

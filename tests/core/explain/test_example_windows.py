@@ -33,6 +33,14 @@ def test_windows_are_pieces_of_the_tables_prompts() -> None:
         assert (max(row["values"]) > 0) == (row["kind"] == "quantile")
 
 
+def test_a_prompt_in_which_the_feature_fires_on_the_image_is_not_silent() -> None:
+    examples = table()
+    fires = set(examples.select("feature_id", "prompt_id").rows())
+    silent = windows_of_examples(examples, ExampleConfig(random=500)).filter(kind="random")
+    assert examples.filter(num_activations=0).height and silent.height
+    assert not fires & set(silent.select("feature_id", "prompt_id").rows())
+
+
 def test_no_sample_is_both_shown_and_scored() -> None:
     made = windows_of_examples(table(), CONFIG)
     for _, own in made.group_by("feature_id"):

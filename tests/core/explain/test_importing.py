@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -9,6 +10,7 @@ from core.errors import BadInput
 from core.explain.importing.catalogue import read_older
 from core.explain.published import PUBLISHED, read_table, write_tables
 from core.explain.tables import ACTIVATION_EXAMPLES, EXPLANATIONS, FEATURES, SCORES
+from core.explain.vector_columns import vectors_of
 from tests.core.explain.older_catalogue import (
     SAE,
     SOURCES,
@@ -19,6 +21,7 @@ from tests.core.explain.older_catalogue import (
     leave_v2,
     put,
 )
+from tests.core.explain.published_catalogue import CARD, cards, publish
 
 NONE = {"fuzz": None, "simulation": None, "detection": None, "embedding": None}
 
@@ -196,3 +199,14 @@ def test_a_folder_of_nothing_names_what_is_looked_for(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is no folder; name the one that holds"):
         read_older(tmp_path / "nowhere")
     assert set(PUBLISHED) > {"features", "scores"}
+
+
+def test_tables_of_today_keep_what_embedded_them_and_their_vectors(tmp_path: Path) -> None:
+    own = publish(tmp_path / "published")
+    for name in ("explanation_embeddings", "activation_embeddings"):
+        (tmp_path / "published" / f"{name}.small.parquet").rename(tmp_path / "published" / f"{name}.parquet")
+    found = read_older(tmp_path / "published")
+    assert found.cards["explanation_embeddings"] == CARD and set(found.cards) == set(cards()) & set(found.tables)
+    kept = vectors_of(found.tables["explanation_embeddings"]["embedding"])
+    assert np.abs(kept - vectors_of(own["explanation_embeddings"]["embedding"])).max() < 0.02  # they were bytes
+    assert np.allclose(np.linalg.norm(kept, axis=1), 1, atol=1e-6)

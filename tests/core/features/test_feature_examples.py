@@ -8,13 +8,14 @@ import pytest
 from core.features.examples import EXAMPLES, example_rows, examples
 from core.features.index import FeatureIndex
 from core.features.pagerank import RANKED, token_pagerank
+from core.features.token_rows import TokenRows
 from tests.core.features.planted_layer import Layer
 
 FEATURE = 4
 
 
 def test_bands_hold_rows_of_their_strength_and_no_image_twice(index: FeatureIndex, layer: Layer) -> None:
-    found = examples(index, layer.tokens, FEATURE, quantiles=4, contexts=3)
+    found = examples(index, TokenRows(layer.tokens), FEATURE, quantiles=4, contexts=3)
     assert found.schema == EXAMPLES
     assert found["quantile"].to_list() == [4, 4, 4, 3, 3, 3, 2, 2, 2, 1, 1, 1]
     values = layer.dense[~layer.tokens["special"].to_numpy(), FEATURE]
@@ -30,13 +31,13 @@ def test_bands_hold_rows_of_their_strength_and_no_image_twice(index: FeatureInde
 @pytest.mark.parametrize("feature", [0, FEATURE, 39])
 def test_rows_of_examples_are_those_of_their_table(index: FeatureIndex, layer: Layer, feature: int) -> None:
     assert (
-        example_rows(index, layer.tokens, feature, 2, 5, 6)
-        == examples(index, layer.tokens, feature, 2, 5, 6).to_dicts()
+        example_rows(index, TokenRows(layer.tokens), feature, 2, 5, 6)
+        == examples(index, TokenRows(layer.tokens), feature, 2, 5, 6).to_dicts()
     )
 
 
 def test_the_context_is_the_caption_around_the_row(index: FeatureIndex, layer: Layer) -> None:
-    found = examples(index, layer.tokens, FEATURE, quantiles=1, contexts=40, window=4)
+    found = examples(index, TokenRows(layer.tokens), FEATURE, quantiles=1, contexts=40, window=4)
     for example in found.iter_rows(named=True):
         if example["segment"] == "image":
             assert example["context"] == []
@@ -53,7 +54,7 @@ def test_the_context_is_the_caption_around_the_row(index: FeatureIndex, layer: L
 
 
 def test_a_silent_feature_has_no_examples(index: FeatureIndex, layer: Layer) -> None:
-    assert examples(index, layer.tokens, 3).height == 0
+    assert examples(index, TokenRows(layer.tokens), 3).height == 0
     assert token_pagerank(index, layer.tokens, 3).height == 0
 
 

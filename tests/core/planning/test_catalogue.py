@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from core.errors import BadInput
-from core.explain.chosen import CatalogueSAE
+from core.explain.chosen import CatalogueSAE, ExampleTable
 from core.planning.catalogue import CataloguePlan, plan_catalogue
 from core.planning.catalogue_file import CATALOGUE_FILES
 from core.planning.catalogue_sources import CatalogueSources, FoundEmbedder
@@ -44,7 +44,7 @@ def plan(saes: tuple[CatalogueSAE, ...] | None = None, **changes: Any) -> Catalo
         "/models/local": FoundModel("f00d", None, Path("/models/local"), None),
         "package:packed": FoundModel("beef", "packed", None, None),
     }
-    models = {one.model: known[one.model] for one in config.explainers if one.model is not None}
+    models = {one.model: known[one.model] for one in (*config.explainers, *config.scorers) if one.model is not None}
     return plan_catalogue(config, CatalogueSources(saes or (sae(3, (1, 5, 205)),), models, embedders))
 
 
@@ -57,12 +57,57 @@ def new(before: CataloguePlan, after: CataloguePlan) -> set[str]:
 PUBLISHED = {"publish_catalogue", "report_catalogue"}
 
 
+def given(content: str = "c0de") -> CatalogueSAE:
+    """An SAE whose examples come from a table."""
+    return CatalogueSAE("gemma/layer_30", 30, (1, 205), {}, False, ExampleTable(Path("/given/examples"), content))
+
+
+def test_a_table_of_examples_is_read_by_content_and_needs_no_study() -> None:
+    words = [{"name": "words", "kind": "enriched_words"}]
+    fields = {"study": "", "examples_table": "/given", "explainers": words}
+    made = plan((given(),), **fields)
+    assert [unit.name for unit in made.stages["examples"]] == ["gemma-layer_30-000", "gemma-layer_30-002"]
+    assert all(not unit.inputs for unit in made.stages["examples"])
+    assert made.tables.inputs["index"] == () and made.tables.recipe["saes"] == []
+    assert new(made, plan((given(),), **{**fields, "examples_table": "/elsewhere"})) == {"report_catalogue"}
+    assert {unit.label for unit in plan((given("f00"),), **fields)} == new(made, plan((given("f00"),), **fields))
+
+
+def test_what_a_table_of_examples_does_not_say_is_told() -> None:
+    fields = {"study": "", "examples_table": "/given", "explainers": [{"name": "p", "kind": "promoted"}]}
+    with pytest.raises(BadInput, match=r"explainers: p: .* is not known from a table of examples; leave"):
+        plan((given(),), **fields)
+    fields = {**fields, "explainers": [{"name": "w", "kind": "enriched_words"}]}
+    with pytest.raises(BadInput, match="scorers: pairs: a table of examples names no twins; leave"):
+        plan((given(),), **fields, scorers=[{"name": "pairs", "kind": "twins"}])
+
+
+@pytest.mark.parametrize("fields", [{"study": ""}, {"examples_table": "/given"}])
+def test_a_catalogue_has_one_source(fields: dict[str, str]) -> None:
+    with pytest.raises(BadInput, match="made from a study or from an examples_table"):
+        CATALOGUE_FILES.parse({**CONFIG, **fields}, "tiny.yaml")
+
+
 def test_units_are_per_layer_block_explainer_scorer_and_embedder() -> None:
     stages = {stage: len(units) for stage, units in plan().stages.items()}
-    assert stages == {"examples": 2, "explain": 4, "embed": 2 + 4, "score": 8, "publish": 1, "report": 1}
+    assert stages == {"examples": 2, "explain": 4, "embed": 2 + 4 + 2, "score": 8, "publish": 1, "report": 1}
     made = plan()
     assert [unit.name for unit in made.stages["examples"]] == ["3-000", "3-002"]
-    assert {unit.step for unit in made.stages["score"]} == {"score_explanations", "score_locally"}
+    assert {unit.step for unit in made.stages["score"]} == {"score_explanations"}
+    judges = [{"name": "own", "kind": "detection", "model": "/models/local"}]
+    assert {unit.step for unit in plan(scorers=judges).stages["score"]} == {"score_locally"}
+
+
+def test_what_scorers_compare_is_embedded_once_for_all_explainers() -> None:
+    made, twins = plan(), {"name": "pairs", "kind": "twins"}
+    texts = {unit.artifact for unit in made if unit.step == "embed_scored"}
+    near = [unit for unit in made.stages["score"] if "vectors of texts" in unit.inputs]
+    assert len(near) == 4 and {unit.inputs["vectors of texts"][0] for unit in near} == texts and len(texts) == 2
+    assert all("embedder" not in unit.recipe for unit in made.stages["score"] if unit not in near)
+    by_words = plan(scorers=[CONFIG["scorers"][1]])
+    assert not [unit for unit in by_words if unit.step == "embed_scored"]
+    both = plan(scorers=[*CONFIG["scorers"], twins])
+    assert [unit.recipe["twins"] for unit in both if unit.step == "embed_scored"] == [True, True]
     assert made.record()["tables"] == made.tables.artifact.ref and made.name == "tiny"
 
 
@@ -80,7 +125,6 @@ def test_an_explainer_that_is_added_recomputes_nothing_of_the_others() -> None:
     assert {label.partition("[")[0] for label in added} == {
         "explain_features",
         "embed_explanations",
-        "score_locally",
         "score_explanations",
         *PUBLISHED,
     }

@@ -55,6 +55,13 @@ def test_every_feature_has_its_explanations_scores_strips_and_pictures(page: Pat
     assert HOSTILE not in html and "<script>alert" not in html
 
 
+def test_figures_are_shown_as_drawn_on_a_telephone(page: Path) -> None:
+    """A screen of 400 px leaves a figure 326 px; wider ones are drawn smaller, letters too."""
+    for name in ("scores", "differences"):
+        with Image.open(page.parent / "figures" / f"{name}.png") as picture:
+            assert picture.width * 72 / picture.info["dpi"][0] <= 326
+
+
 def test_failures_are_counted(page: Path) -> None:
     text = text_of(page)
     assert "What failed" in text and "Explanations that failed" in text

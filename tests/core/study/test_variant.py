@@ -37,6 +37,7 @@ def named(variant: str, **more: object) -> dict[str, object]:
         (changed(capture={"layers": [0, 1, 2, 3, 9]}), "capture.layers=0-3,9"),
         (changed(analyses={"evolution": None}), "analyses.evolution=null"),
         (OWN | {"analyses": {"ablation": OWN["analyses"]["ablation"]}}, "analyses.evolution=null"),
+        (changed(analyses={"probes": {"k": [1, 2]}}), 'analyses.probes={"k":[1,2]}'),
         (changed(model={"path": "/elsewhere/gemma-3-4b-it"}), "model.path=gemma-3-4b-it"),
         (changed(tracking={"experiment": "mine"}, sae={"checkpoint_every": 7}, capture={"batch_size": 2}), ""),
     ],

@@ -1,0 +1,74 @@
+"""The estimates of the gender direction."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from core.stats.estimate import Control, Estimate, Source, number_of
+from core.stats.families import corrected_within
+
+MEANS = "difference of means"
+_NAMES = {MEANS: "means", "LDA": "lda"}
+_RANDOM = "directions drawn from the stream's covariance, either way"
+
+
+def picked(separation: pl.DataFrame, decision_sets: tuple[str, str]) -> pl.DataFrame:
+    """Each place and method at the layer where the difference of means tells selection images apart best, with q over
+    the places before gender is spoken, and over the others."""
+    keys = ["language", "position_set"]
+    ranked = separation.filter(pl.col("method") == MEANS, pl.col("auroc_select").is_not_null())
+    best = ranked.sort("auroc_select", "layer", descending=[True, False]).unique(
+        keys, keep="first", maintain_order=True
+    )
+    rows = separation.join(best.select(*keys, "layer"), on=[*keys, "layer"], how="semi")
+    return corrected_within(rows.sort(*keys, "method"), pl.col("position_set").is_in(list(decision_sets)))
+
+
+def findings(best: pl.DataFrame, decision_sets: tuple[str, str], layers: int, counted: str) -> tuple[Estimate, ...]:
+    """One estimate a language, position set and method.
+
+    Args:
+        best: `picked`.
+        decision_sets: the places that answer the question.
+        layers: how many the layer was picked among.
+        counted: images or items.
+    """
+    chosen = "" if layers == 1 else f"of {layers} layers the one where it tells selection {counted} apart best"
+    sizes = dict(best.group_by(pl.col("position_set").is_in(list(decision_sets))).len().iter_rows())
+    return tuple(
+        _estimate(row, row["position_set"] in decision_sets, chosen, sizes, counted)
+        for row in best.iter_rows(named=True)
+    )
+
+
+def _estimate(row: Mapping[str, Any], decides: bool, chosen: str, sizes: Mapping[bool, int], counted: str) -> Estimate:
+    place = {name: row[name] for name in ("layer", "language", "position_set", "method")}
+    return Estimate(
+        name=f"separation.{_NAMES[row['method']]}.{row['position_set']}.{row['language']}",
+        quantity=f"how well the direction ({row['method']}) tells women from men",
+        value=row["auroc"],
+        unit="AUROC",
+        n=row["test_images"],
+        counted=f"test {counted}",
+        source=Source("separation", place, "auroc"),
+        interval=(row["low"], row["high"]),
+        control=Control.of(_RANDOM, row, "random"),
+        null=0.5,
+        p=row["p"],
+        q=row["q"],
+        family=number_of(sizes[decides], "direction"),
+        draws=row["draws"],
+        layer=row["layer"],
+        language=row["language"],
+        condition=f"{row['position_set']} tokens, fitted on {row['train_images']:,} training {counted}",
+        chosen=chosen,
+        answers=decides,
+        caveats=_caveats(row, decides),
+    )
+
+
+def _caveats(row: Mapping[str, Any], decides: bool) -> tuple[str, ...]:
+    ends = f"[{row['shuffled_low']:.3f}, {row['shuffled_high']:.3f}]"
+    said = f"with the genders dealt to the test images at random {row['shuffled']:.3f} {ends}"
+    return (said if decides else f"the word itself is read there; {said}",)

@@ -1,0 +1,153 @@
+"""Linear regression of many columns on one small design, with errors clustered by what values belong to.
+
+Errors are the cluster jackknife (CV3: MacKinnon, Nielsen & Webb 2023, "Fast and reliable jackknife and bootstrap
+methods for cluster-robust inference"): the coefficients without each cluster in turn tell how far the estimate depends
+on it. With few clusters it is more careful than the sandwich, and leave-one-out is part of it.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import sparse
+
+MOST_INFLATED = 10.0
+"""Largest variance inflation of a term that is told from the others."""
+_SINGULAR = 1e10
+_BLOCK = 512
+"""Columns at a time: clusters × terms × columns numbers are held at once."""
+
+
+class Regression(NamedTuple):
+    """Coefficients [K, F] of K terms for F columns.
+
+    `errors` and two-sided `p` (t, clusters − 1 degrees of freedom) are NaN where some cluster cannot be left out, for
+    a term then rests on it alone. `least` and `most` are the coefficient's extremes with one cluster left out.
+    """
+
+    coefficients: Float[np.ndarray, "K F"]
+    errors: Float[np.ndarray, "K F"]
+    p: Float[np.ndarray, "K F"]
+    least: Float[np.ndarray, "K F"]
+    most: Float[np.ndarray, "K F"]
+    clusters: int
+
+    def interval(self) -> tuple[Float[np.ndarray, "K F"], Float[np.ndarray, "K F"]]:
+        """Ends of the 95 % intervals."""
+        from scipy import stats
+
+        half = stats.t.ppf(0.975, max(self.clusters - 1, 1)) * self.errors
+        return self.coefficients - half, self.coefficients + half
+
+
+def crossed(one: Bool[np.ndarray, "*n"], other: Bool[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 4"]:
+    """The design of a 2 × 2: constant, one, other, and both together.
+
+    Levels are ±½: the first two effects are differences averaged over the other's levels, and the last is the
+    difference between the differences.
+    """
+    first, second = one - 0.5, other - 0.5
+    return np.stack(
+        [np.ones(np.broadcast(first, second).shape), *np.broadcast_arrays(first, second, first * second)], axis=-1
+    )
+
+
+def inflation(x: Float[np.ndarray, "n K"]) -> Float[np.ndarray, " K"]:
+    """Variance inflation of each term, 1 / (1 − R²) on all the others (Marquardt 1970); the constant, which comes
+    first, has none. Infinite where the others give the term exactly."""
+    found = np.full(x.shape[1], np.nan)
+    for term in range(1, x.shape[1]):
+        others, own = np.delete(x, term, axis=1), x[:, term]
+        left = own - others @ np.linalg.lstsq(others, own, rcond=None)[0]
+        total, rest = np.square(own - own.mean()).sum(), np.square(left).sum()
+        found[term] = total / rest if rest > 1e-9 * max(total, 1e-12) else np.inf
+    return found
+
+
+def regress(
+    x: Float[np.ndarray, "n K"], y: Float[np.ndarray, "n F"] | sparse.csr_array, clusters: Int[np.ndarray, " n"]
+) -> Regression:
+    """Least squares of every column of `y` on `x`.
+
+    Args:
+        x: terms, the constant first; of full rank.
+        y: values, dense or sparse.
+        clusters: what each value belongs to: a word, an image with its twin.
+    """
+    parts = [_columns(x, block, clusters) for block in _blocks(y)]
+    coefficients, errors, p, least, most = (
+        np.concatenate([getattr(part, name) for part in parts], axis=1) for name in Regression._fields[:-1]
+    )
+    return Regression(coefficients, errors, p, least, most, parts[0].clusters)
+
+
+def more_careful(one: Regression, other: Regression) -> Regression:
+    """The same regression under two clusterings: for each coefficient the one with the larger p, its error widened
+    to keep the interval's ends. Extremes are the first's."""
+    chosen = np.where(np.isnan(other.p) | (other.p > one.p), other.p, one.p)
+    chosen = np.where(np.isnan(one.p), np.nan, chosen)
+    (low, _), (other_low, _) = one.interval(), other.interval()
+    scale = (one.coefficients - low) / np.where(one.errors > 0, one.errors, 1)
+    widest = np.maximum(one.coefficients - low, other.coefficients - other_low)
+    errors = np.divide(widest, scale, out=np.array(one.errors), where=scale > 0)
+    return one._replace(errors=errors, p=chosen)
+
+
+def dealt(
+    labels: Bool[np.ndarray, " n"], clusters: Int[np.ndarray, " n"], draws: int, seed: int
+) -> Bool[np.ndarray, "draws n"]:
+    """Labels dealt to the clusters at random: what a coefficient is where they say nothing.
+
+    Clusters of one label exchange theirs; in those that hold both (an image with its twin, a word in two forms) the two
+    labels change places or not.
+    """
+    _, codes = np.unique(clusters, return_inverse=True)
+    share = np.bincount(codes, weights=labels) / np.bincount(codes)
+    pure = np.flatnonzero((share == 0) | (share == 1))
+    random = np.random.default_rng(seed)
+    flips = random.random((draws, share.size)) < 0.5
+    flips[:, pure] = random.permuted(np.tile(share[pure] == 1, (draws, 1)), axis=1) != (share[pure] == 1)
+    return np.asarray(labels ^ flips[:, codes])
+
+
+def coefficients_of(x: Float[np.ndarray, "draws n K"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, "m K"]:
+    """Coefficients of one column under many designs; those of designs without full rank are left out."""
+    grams = np.einsum("dni,dnj->dij", x, x)
+    full = np.linalg.cond(grams) < _SINGULAR
+    return np.asarray(np.linalg.solve(grams[full], np.einsum("dni,n->di", x[full], y)[:, :, None])[:, :, 0])
+
+
+def _blocks(y: Float[np.ndarray, "n F"] | sparse.csr_array) -> Iterator[sparse.csr_array]:
+    columns = sparse.csc_array(y)
+    for start in range(0, max(columns.shape[1], 1), _BLOCK):
+        yield sparse.csr_array(columns[:, start : start + _BLOCK])
+
+
+def _columns(x: Float[np.ndarray, "n K"], y: sparse.csr_array, clusters: Int[np.ndarray, " n"]) -> Regression:
+    """One block of columns; only sums within clusters are dense."""
+    _, codes = np.unique(clusters, return_inverse=True)
+    count, terms = int(codes.max()) + 1, x.shape[1]
+    of_cluster = sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(count, len(codes)))
+    own = of_cluster @ np.einsum("ni,nj->nij", x, x).reshape(len(x), -1)
+    design = np.asarray(own).reshape(count, terms, terms)
+    values = np.stack([(of_cluster @ (sparse.diags_array(x[:, term]) @ y)).toarray() for term in range(terms)], axis=1)
+    whole, total = design.sum(axis=0), values.sum(axis=0)
+    coefficients = np.linalg.solve(whole, total)
+    if count < 2 or np.linalg.cond(whole - design).max() > _SINGULAR:
+        unknown = np.full_like(coefficients, np.nan)
+        return Regression(coefficients, unknown, unknown, unknown, unknown, count)
+    without = np.linalg.solve(whole - design, total - values)
+    errors = np.sqrt((count - 1) / count * np.square(without - coefficients).sum(axis=0))
+    return Regression(
+        coefficients, errors, _two_sided(coefficients, errors, count), without.min(axis=0), without.max(axis=0), count
+    )
+
+
+def _two_sided(
+    coefficients: Float[np.ndarray, "K F"], errors: Float[np.ndarray, "K F"], clusters: int
+) -> Float[np.ndarray, "K F"]:
+    from scipy import stats
+
+    size = np.divide(np.abs(coefficients), errors, out=np.zeros_like(errors), where=errors > 1e-12)
+    return np.asarray(2 * stats.t.sf(size, clusters - 1))

@@ -1,0 +1,91 @@
+"""Regression with clustered errors, against scikit-learn refitted without each cluster."""
+
+import numpy as np
+import pytest
+from scipy import sparse, stats
+from sklearn.linear_model import LinearRegression
+
+from core.stats.clustered import coefficients_of, crossed, dealt, inflation, more_careful, regress
+
+RANDOM = np.random.default_rng(0)
+N = 90
+FORM, REFERENT = RANDOM.random(N) < 0.4, RANDOM.random(N) < 0.6
+WORDS, IMAGES = RANDOM.integers(0, 9, N), np.arange(N) // 3
+X = crossed(FORM, REFERENT)
+Y = RANDOM.normal(size=(N, 5)) + 2 * FORM[:, None] * np.arange(5) + RANDOM.normal(size=9)[WORDS][:, None]
+
+
+def refitted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Coefficients [K, F] by another's least squares."""
+    fitted = LinearRegression().fit(x[:, 1:], y)
+    return np.vstack([fitted.intercept_, fitted.coef_.T])
+
+
+def test_coefficients_errors_and_extremes_equal_those_of_refits_without_each_cluster() -> None:
+    found = regress(X, sparse.csr_array(Y), WORDS)
+    whole = refitted(X, Y)
+    without = np.stack([refitted(X[word != WORDS], Y[word != WORDS]) for word in range(9)])
+    errors = np.sqrt(8 / 9 * np.square(without - whole).sum(axis=0))
+    for own, expected in (
+        (found.coefficients, whole),
+        (found.errors, errors),
+        (found.least, without.min(axis=0)),
+        (found.most, without.max(axis=0)),
+        (found.p, 2 * stats.t.sf(np.abs(whole / errors), 8)),
+    ):
+        np.testing.assert_allclose(own, expected, rtol=1e-8)
+    low, high = found.interval()
+    np.testing.assert_allclose(high - low, 2 * stats.t.ppf(0.975, 8) * errors)
+
+
+def test_blocks_of_columns_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = regress(X, Y, WORDS)
+    monkeypatch.setattr("core.stats.clustered._BLOCK", 2)
+    np.testing.assert_allclose(regress(X, Y, WORDS).errors, whole.errors)
+
+
+def test_effects_of_a_crossed_design_are_differences_between_its_cells() -> None:
+    values = {(f, r): Y[(f == FORM) & (r == REFERENT)].mean(axis=0) for f in (True, False) for r in (True, False)}
+    beside_her, beside_him = (values[True, r] - values[False, r] for r in (True, False))
+    found = regress(X, Y, WORDS).coefficients
+    np.testing.assert_allclose(found[1], (beside_her + beside_him) / 2)
+    np.testing.assert_allclose(found[3], beside_her - beside_him)
+
+
+def test_an_effect_that_rests_on_one_cluster_has_no_error() -> None:
+    form = WORDS == 0
+    found = regress(crossed(form, REFERENT), Y, WORDS)
+    assert np.isnan(found.errors).all() and np.isnan(found.p).all() and np.isfinite(found.coefficients).all()
+
+
+def test_the_more_careful_of_two_clusterings_is_the_wider() -> None:
+    one, other = regress(X, Y, WORDS), regress(X, Y, IMAGES)
+    both = more_careful(one, other)
+    np.testing.assert_allclose(both.p, np.maximum(one.p, other.p))
+    low = np.minimum(one.interval()[0], other.interval()[0])
+    np.testing.assert_allclose(both.interval()[0], low)
+
+
+def test_inflation_is_one_over_what_the_other_terms_leave() -> None:
+    expected = [
+        1 / (1 - LinearRegression().fit(others := np.delete(X, t, 1)[:, 1:], X[:, t]).score(others, X[:, t]))
+        for t in (1, 2, 3)
+    ]
+    np.testing.assert_allclose(inflation(X)[1:], expected)
+    assert np.isinf(inflation(crossed(FORM, FORM))[1:]).all()
+
+
+def test_dealt_labels_keep_their_numbers_and_twins_stay_apart() -> None:
+    clusters, labels = np.repeat(np.arange(8), 3), np.repeat([True] * 3 + [False] * 5, 3)
+    drawn = dealt(labels, clusters, 50, 0)
+    assert (drawn.sum(axis=1) == 9).all() and len(np.unique(drawn, axis=0)) > 10
+    assert all(len(np.unique(row[clusters == one])) == 1 for row in drawn for one in range(8))
+    twins = dealt(np.tile([True, False], 6), np.arange(12) // 2, 50, 0)
+    assert (twins.reshape(50, 6, 2).sum(axis=2) == 1).all() and 0.3 < twins[:, 0].mean() < 0.7
+
+
+def test_coefficients_under_many_designs_equal_one_by_one() -> None:
+    designs = crossed(dealt(FORM, IMAGES, 6, 0), REFERENT[None])
+    found = coefficients_of(designs, Y[:, 0])
+    np.testing.assert_allclose(found, [regress(x, Y[:, :1], IMAGES).coefficients[:, 0] for x in designs])
+    assert coefficients_of(crossed(FORM[None], FORM[None]), Y[:, 0]).shape == (0, 4)
