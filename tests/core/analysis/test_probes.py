@@ -1,5 +1,6 @@
 """Probes read what was planted, with as many features as carry it, and nothing in shuffled labels."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +40,16 @@ def planted(world: World, shuffled_by: int | None = None) -> AnalysisInputs:
     order = np.random.default_rng(shuffled_by).permutation(inputs.samples.height)
     genders = [inputs.samples[name][order].alias(name) for name in inputs.samples.columns if "gender" in name]
     return with_frozen(replace(inputs, samples=inputs.samples.with_columns(genders)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_fits() -> Iterator[None]:
+    """One strength and one draw of random labels per word type, for speed: tests/core/stats has the choice and the
+    average."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("core.analysis.probes.run.CONTROLS", 1)
+        patch.setattr("core.stats.probes.STRENGTHS", (0.01,))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +96,7 @@ def test_figures_have_captions_and_a_chart(result: Result) -> None:
 
 def test_shuffled_labels_are_found_nowhere(planted_sets: None) -> None:
     config = CONFIG.model_copy(update={"layers": (2,), "position_sets": ("last-prompt",)})
-    told = [run(planted(World(images=120, languages=("en",)), seed), config).estimates for seed in range(3)]
+    told = [run(planted(World(images=120, languages=("en",)), seed), config).estimates for seed in range(2)]
     assert sum(any(one.verdict == "found" for one in found) for found in told) <= 1
 
 
