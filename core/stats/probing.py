@@ -9,14 +9,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.errors import BadInput
-from core.stats.intervals import Interval, auroc, auroc_draws, wilson
+from core.stats.intervals import Interval, wilson
 from core.stats.probe_task import ProbeTask, Side, Sides, split_task
 from core.stats.probes import SPARSE_K, Labelled, Probe, choose_strength, logistic_at, reduce, sparse_probe, word_labels
+from core.stats.ranks import rank
+from core.stats.scored import Scored
 
 DRAWS = 1000
 """Resamples of the interval, and shuffles of the labels."""
 CONTROLS = 5
 """Draws of random labels per word type, whose accuracies are averaged."""
+
+
+_AT_ONCE = 64
+"""Shuffles that are drawn together."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,13 @@ class ProbeResult:
     train_images: int
     test_images: int
 
+    def scored(self, x: Float[np.ndarray, "n D"], labels: Sequence[Any], units: Int[np.ndarray, " n"]) -> Scored:
+        """Scores of rows beside their classes, one column a probe; rows of none of the classes are left out."""
+        codes = np.array([self.classes.index(name) if (name := str(label)) in self.classes else -1 for label in labels])
+        known = codes >= 0
+        scores = _scores(self.probes, x[known])
+        return Scored(scores, _one_hot(codes[known], scores.shape[1]), units[known])
+
     @property
     def selectivity(self) -> float:
         """Accuracy less that of the control task (Hewitt & Liang 2019); NaN without words."""
@@ -75,8 +88,10 @@ Fit = Callable[[Labelled, int], ClassProbe]
 """Fits the probe of a class, given its rows and its number."""
 
 
-def linear_probe(task: ProbeTask, seed: int = 0, draws: int = DRAWS) -> ProbeResult:
+def linear_probe(task: ProbeTask, seed: int = 0, draws: int = DRAWS, controls: int = CONTROLS) -> ProbeResult:
     """Logistic regression on standardised dimensions, its strength chosen by inner cross-validation, for each class.
+
+    `draws` are resamples and shuffles, `controls` draws of random labels per word type (0 leaves `control` NaN).
 
     Raises:
         BadInput: the task's columns do not fit each other, or leave fewer than two classes.
@@ -88,11 +103,11 @@ def linear_probe(task: ProbeTask, seed: int = 0, draws: int = DRAWS) -> ProbeRes
     def fit(train: Labelled, number: int) -> ClassProbe:
         return ClassProbe(logistic_at(train, strengths[number], reduced))
 
-    return _result("logistic", sides, fit, seed, draws)
+    return _result("logistic", _Asked.of(sides, seed, draws, controls), fit)
 
 
 def sparse_probes(
-    task: ProbeTask, ks: Sequence[int] = SPARSE_K, seed: int = 0, draws: int = DRAWS
+    task: ProbeTask, ks: Sequence[int] = SPARSE_K, seed: int = 0, draws: int = DRAWS, controls: int = CONTROLS
 ) -> dict[int, ProbeResult]:
     """The same on the `k` features whose standardised means differ most on the training side (Gurnee et al. 2023).
 
@@ -110,7 +125,22 @@ def sparse_probes(
 
         return fit
 
-    return {k: _result(f"{k} feature{'s' if k > 1 else ''}", sides, fitted(k), seed, draws) for k in ks}
+    asked = _Asked.of(sides, seed, draws, controls)
+    return {k: _result(f"{k} feature{'s' if k > 1 else ''}", asked, fitted(k)) for k in ks}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What every probe of a task is measured on: its sides, and `shuffled` [n, draws] classes of the test side."""
+
+    sides: Sides
+    shuffled: Int[np.ndarray, "n draws"]
+    seed: int
+    controls: int
+
+    @classmethod
+    def of(cls, sides: Sides, seed: int, draws: int, controls: int) -> "_Asked":
+        return cls(sides, _shuffles(sides.test, draws, seed), seed, controls)
 
 
 def _against_others(side: Side, classes: int) -> list[Labelled]:
@@ -119,25 +149,26 @@ def _against_others(side: Side, classes: int) -> list[Labelled]:
     return [Labelled(side.x, side.codes == number, units=side.units) for number in numbers]
 
 
-def _result(method: str, sides: Sides, fit: Fit, seed: int, draws: int) -> ProbeResult:
-    train, test, classes = sides.train, sides.test, len(sides.classes)
+def _result(method: str, asked: _Asked, fit: Fit) -> ProbeResult:
+    train, test, classes = asked.sides.train, asked.sides.test, len(asked.sides.classes)
     probes = tuple(fit(labelled, number) for number, labelled in enumerate(_against_others(train, classes)))
     scores = _scores(probes, test.x)
-    truth = _one_hot(test.codes, scores.shape[1])
-    drawn = np.mean([auroc_draws(s, y, draws, seed, test.units) for s, y in zip(scores.T, truth.T)], axis=0)
-    area, (low, high) = _mean_area(scores, truth), np.nanquantile(drawn, [0.025, 0.975])
-    null = np.array([_mean_area(scores, _one_hot(codes, scores.shape[1])) for codes in _shuffles(test, draws, seed)])
+    draws = asked.shuffled.shape[1]
+    scored = Scored(scores, _one_hot(test.codes, scores.shape[1]), test.units)
+    area = scored.area
+    low, high = np.nanquantile(scored.area_draws(draws, asked.seed), [0.025, 0.975])
+    null = _null_areas(scores, asked.shuffled)
     spread = np.quantile(null, [0.025, 0.975])
     return ProbeResult(
         method=method,
-        classes=sides.classes,
-        left_out=sides.left_out,
+        classes=asked.sides.classes,
+        left_out=asked.sides.left_out,
         auroc=Interval(float(low), area, float(high)),
         accuracy=_rate(_decided(scores) == test.codes, test.units),
         majority=_rate(test.codes == np.bincount(train.codes).argmax(), test.units).mean,
         shuffled=Interval(float(spread[0]), float(null.mean()), float(spread[1])),
         p=float((1 + np.count_nonzero(abs(null - 0.5) >= abs(area - 0.5) - 1e-12)) / (1 + draws)),
-        control=_control(sides, fit, seed),
+        control=_control(asked, fit),
         probes=probes,
         train_images=int(train.units.max()) + 1,
         test_images=int(test.units.max()) + 1,
@@ -156,8 +187,14 @@ def _decided(scores: Float[np.ndarray, "n C"]) -> Int[np.ndarray, " n"]:
     return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
 
 
-def _mean_area(scores: Float[np.ndarray, "n C"], truth: Bool[np.ndarray, "n C"]) -> float:
-    return float(np.mean([auroc(s, y.astype(np.int64)) for s, y in zip(scores.T, truth.T)]))
+def _null_areas(scores: Float[np.ndarray, "n C"], shuffled: Int[np.ndarray, "n draws"]) -> Float[np.ndarray, " draws"]:
+    """The mean area over classes for each shuffle, by ranks (Mann & Whitney 1947)."""
+    found = []
+    for number, ranked in enumerate(rank(scores).T):
+        ones = shuffled == (number if scores.shape[1] > 1 else 1)
+        count = ones.sum(axis=0)
+        found.append(0.5 + (ranked @ ones) / (count * (len(ones) - count)))
+    return np.asarray(np.mean(found, axis=0))
 
 
 def _rate(right: Bool[np.ndarray, " n"], units: Int[np.ndarray, " n"]) -> Interval:
@@ -165,29 +202,33 @@ def _rate(right: Bool[np.ndarray, " n"], units: Int[np.ndarray, " n"]) -> Interv
     return wilson(float(shares.sum()), len(shares))
 
 
-def _shuffles(side: Side, draws: int, seed: int) -> list[Int[np.ndarray, " n"]]:
-    """The side's classes, shuffled: between images where each has one class, else between the rows of each image."""
+def _shuffles(side: Side, draws: int, seed: int) -> Int[np.ndarray, "n draws"]:
+    """The side's classes, shuffled: images trade theirs with images of as many rows, in a random order within each."""
     rng = np.random.default_rng(seed)
-    first = np.unique(side.units, return_index=True)[1]
-    if (side.codes == side.codes[first][side.units]).all():
-        return [rng.permutation(side.codes[first])[side.units] for _ in range(draws)]
-    rows = np.argsort(side.units, kind="stable")
-    found = []
-    for _ in range(draws):
-        shuffled = side.codes.copy()
-        shuffled[rows] = side.codes[np.lexsort((rng.random(len(rows)), side.units))]
-        found.append(shuffled)
+    order = np.argsort(side.units, kind="stable")
+    sizes = np.bincount(side.units)
+    starts = np.cumsum(sizes) - sizes
+    found = np.empty((len(side.codes), draws), dtype=np.int32)
+    for size in np.unique(sizes):
+        members = order[starts[sizes == size][:, None] + np.arange(size)]
+        for start in range(0, draws, _AT_ONCE):
+            some = slice(start, min(start + _AT_ONCE, draws))
+            given = members[rng.random((len(members), some.stop - start)).argsort(axis=0)]  # [images, draws, size]
+            within = rng.random(given.shape).argsort(axis=2)
+            shuffled = side.codes[np.take_along_axis(given, within, axis=2)]
+            for place in range(size):
+                found[members[:, place], some] = shuffled[:, :, place]
     return found
 
 
-def _control(sides: Sides, fit: Fit, seed: int) -> float:
+def _control(asked: _Asked, fit: Fit) -> float:
     """Accuracy on a random class per word type, by image as `accuracy`, averaged over draws in which it is defined."""
-    train, test, classes = sides.train, sides.test, len(sides.classes)
+    train, test, classes = asked.sides.train, asked.sides.test, len(asked.sides.classes)
     if train.words is None or test.words is None:
         return math.nan
     found = []
-    for draw in range(CONTROLS):
-        learned, unseen = word_labels(train.words, test.words, classes, seed + draw)
+    for draw in range(asked.controls):
+        learned, unseen = word_labels(train.words, test.words, classes, asked.seed + draw)
         if len(np.unique(learned)) < classes:
             continue
         side = Side(train.x, learned, train.units, None)
