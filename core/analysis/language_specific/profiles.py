@@ -39,7 +39,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Design:
-    """Images by which features are classed, images on which they are measured, the two languages, and the classes' bounds."""
+    """Images by which features are classed, and on which they are measured; the languages and the classes' bounds."""
 
     select: Split
     test: Split

@@ -60,8 +60,8 @@ class _Walk:
     def add(self, dictionary: str, opened: LayerView) -> None:
         every = paired_captions(opened.index, caption_groups(opened.table.tokens), self.languages)
         if self.design is None:
-            splits = (self._split(name, every.images) for name in ("select", "test"))
-            self.design = Design(*splits, self.languages, self.config)
+            select, test = (self._split(name, every.images) for name in ("select", "test"))
+            self.design = Design(select, test, self.languages, self.config)
         found = profile_layer(every, self.design)
         self.found.setdefault(dictionary, {})[opened.layer] = found
 
