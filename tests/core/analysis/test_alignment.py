@@ -6,7 +6,6 @@ from itertools import permutations
 import numpy as np
 import polars as pl
 import pytest
-import torch
 from scipy import sparse
 from scipy.optimize import linprog
 from sklearn.metrics import jaccard_score
@@ -24,6 +23,7 @@ from core.features.caption_rows import CaptionSide, PairedCaptions
 from core.features.inputs import AnalysisInputs
 from core.stats.intervals import weights
 from core.stats.matching import permute_within
+from tests.core.features.planted_world import reordered
 
 RNG = np.random.default_rng(0)
 
@@ -174,19 +174,8 @@ def test_random_labels_give_no_finding(world: AnalysisInputs) -> None:
 
 
 def test_a_sibling_that_is_the_same_sae_in_another_order_reaches_the_ceiling(world: AnalysisInputs) -> None:
-    opened = world.open_layer(2)
-    order = np.random.default_rng(1).permutation(opened.index.num_features)
-    codes = opened.index._rows.toarray()[:, order]  # type: ignore[attr-defined]
-    lookup = {row.tobytes(): code for row, code in zip(opened.table.block(0, len(opened.table)).numpy(), codes)}
-
-    class Sibling:
-        W_dec, b_dec, num_features = opened.sae.W_dec[order], opened.sae.b_dec, opened.index.num_features
-
-        def encode(self, x: torch.Tensor) -> object:
-            values = torch.from_numpy(np.stack([lookup[row.tobytes()] for row in x.numpy()]))
-            return torch.topk(values, values.shape[1])
-
-    result = run(replace(world, open_sibling=lambda layer: Sibling()), CONFIG)  # type: ignore[arg-type, return-value]
+    sibling = reordered(world.open_layer(2))
+    result = run(replace(world, open_sibling=lambda layer: sibling), CONFIG)
     ceilings = result.tables["summary"].filter(pl.col("ceiling").is_not_null())
     assert dict(ceilings.select("measure", "ceiling").iter_rows()) == {
         **dict.fromkeys(("matched", "overlap"), 1.0),
