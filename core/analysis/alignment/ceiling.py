@@ -9,12 +9,12 @@ from scipy import sparse
 from core.analysis.alignment.concept_features import Firsts, first_features, nearest, unit
 from core.analysis.alignment.design import Design, Sides
 from core.analysis.alignment.layer import Compared
-from core.analysis.alignment.same_image import MATCHINGS, beyond
+from core.analysis.alignment.same_image import live_features, matched_features
 from core.features.caption_rows import PairedCaptions, caption_groups, pair
 from core.features.encoded import sum_encoded
 from core.features.layer_view import LayerView
 from core.sae.architectures import SparseAutoencoder
-from core.stats.matching import Codes, Pairs, match_activations, permuted_threshold
+from core.stats.matching import Pairs
 
 
 def seed_ceiling(
@@ -47,10 +47,8 @@ def seed_ceiling(
 
 def _matched(own: sparse.csr_array, other: sparse.csr_array, design: Design) -> tuple[Pairs, float]:
     """The mutual nearest features of the SAEs on one language's captions, and their share of the live ones."""
-    lower, upper = Codes.of(own), Codes.of(other)
-    threshold = permuted_threshold(lower, upper, design.strata, MATCHINGS, 0)
-    pairs = beyond(match_activations(lower, upper), threshold)
-    return pairs, pairs.first.size / max(int(lower.live.sum()), 1)
+    pairs = matched_features(own, other, design, 0)
+    return pairs, pairs.first.size / max(int(live_features(own).sum()), 1)
 
 
 def _of_firsts(

@@ -30,7 +30,7 @@ from core.stats.similarity import cka
 
 SAE, FROZEN, STREAM = "SAE", "frozen", "stream"
 _PLACE = pl.Schema({"dictionary": pl.String, "layer": pl.UInt16})
-FEWEST = 20
+FEWEST = 10
 """Test images with captions in both languages that are needed."""
 SHOWN = {"summary": "Measures over all layers"}
 
@@ -39,7 +39,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     """Compare the languages in the layers asked for.
 
     Raises:
-        BadInput: fewer than 20 test images have captions in both languages.
+        BadInput: fewer than ten test images have captions in both languages.
     """
     layers = inputs.chosen_layers(config.layers, "alignment")
     if len(inputs.languages) < 2:

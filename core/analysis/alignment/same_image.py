@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy import sparse
 
 from core.analysis.alignment.design import Design
 from core.analysis.alignment.values import OverImages
 from core.features.caption_rows import PairedCaptions
-from core.stats.matching import Codes, Pairs, match_activations, permuted_threshold
+from core.stats.matching import MIN_ROWS, QUANTILE, Pairs, match_decoders, permute_within
 
 MATCHINGS = 20
-"""Shuffles behind the threshold of a match."""
+"""Shuffles behind the threshold of a match at most; fewer, two at least, where these give `ENOUGH` matches."""
+ENOUGH = 4000
 _BLOCK = 1024
 
 FEATURES = pl.Schema(
@@ -32,15 +34,14 @@ FEATURES = pl.Schema(
 class SameImage:
     """`correlation` and `jaccard` are means over features that are active on at least ten images in each language.
 
-    `matched` are the languages' mutual nearest features beyond `threshold`, of `live` ones that are active on at least
-    ten images in the first.
+    `matched` are the languages' mutual nearest features beyond those of shuffled pairs, of `live` ones that are active
+    on at least ten images in the first.
     """
 
     table: pl.DataFrame
     correlation: OverImages
     jaccard: OverImages
     matched: Pairs
-    threshold: float
     live: int
 
     @property
@@ -52,30 +53,47 @@ class SameImage:
 def compare_captions(captions: PairedCaptions, design: Design, seed: int) -> SameImage:
     """Compare a layer's features on the first and the second captions of `design.images`."""
     first, second = captions.first.means, captions.second.means
-    lower, upper = Codes.of(first), Codes.of(second)
-    live = np.flatnonzero(lower.live & upper.live)
+    live = np.flatnonzero(live_features(first) & live_features(second))
     blocks = [live[start : start + _BLOCK] for start in range(0, max(live.size, 1), _BLOCK)]
     parts: tuple[list[_Measured], list[_Measured]] = ([], [])
     for own in blocks:
         one, other = (side[:, own].toarray().astype(np.float64) for side in (first, second))
         parts[0].append(measured(one, other, design, correlated))
         parts[1].append(measured(_fires(one), _fires(other), design, jaccard))
-    threshold = permuted_threshold(lower, upper, design.strata, MATCHINGS, seed)
-    matched = beyond(match_activations(lower, upper), threshold)
+    matched = matched_features(first, second, design, seed)
     return SameImage(
         table=_table(live, parts, design, matched),
         correlation=_joined(parts[0]),
         jaccard=_joined(parts[1]),
         matched=matched,
-        threshold=threshold,
-        live=int(lower.live.sum()),
+        live=int(live_features(first).sum()),
     )
 
 
-def beyond(pairs: Pairs, threshold: float) -> Pairs:
-    """The pairs whose correlation exceeds the threshold."""
-    kept = pairs.value > threshold
+def matched_features(first: sparse.csr_array, second: sparse.csr_array, design: Design, seed: int) -> Pairs:
+    """Mutual nearest features whose correlation over images exceeds the 99.9th percentile of those of shuffled pairs.
+
+    A correlation is the cosine of values less their mean, so that features are matched as directions are, by blocks.
+    """
+    alive = live_features(first), live_features(second)
+    lower, upper = _centred(first), _centred(second)
+    fewest = max(1, min(int(live.sum()) for live in alive))
+    rng = np.random.default_rng(seed)
+    orders = [permute_within(design.strata, rng) for _ in range(min(MATCHINGS, max(2, -(-ENOUGH // fewest))))]
+    null = np.concatenate([match_decoders(lower, upper[:, order], alive).value for order in orders])
+    pairs = match_decoders(lower, upper, alive)
+    kept = pairs.value > (np.quantile(null, QUANTILE) if null.size else math.inf)
     return Pairs(pairs.first[kept], pairs.second[kept], pairs.value[kept])
+
+
+def live_features(means: sparse.csr_array) -> Bool[np.ndarray, " F"]:
+    """The features that are active on at least ten of the images."""
+    return np.asarray(np.bincount(means.indices, minlength=means.shape[1]) >= MIN_ROWS)
+
+
+def _centred(means: sparse.csr_array) -> Float[np.ndarray, "F N"]:
+    dense = means.toarray().astype(np.float32)
+    return np.ascontiguousarray((dense - dense.mean(axis=0)).T)
 
 
 @dataclass(frozen=True)

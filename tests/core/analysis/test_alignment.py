@@ -61,6 +61,11 @@ def test_correlation_and_jaccard_equal_numpys_and_sklearns() -> None:
         null = [np.corrcoef(own, other[order])[0, 1] for order in design.orders]
         assert row["p"] == pytest.approx((1 + np.sum(np.array(null) >= row["correlation"] - 1e-9)) / 100)
     assert found.correlation.value == pytest.approx(found.table["correlation"].mean())
+    full = np.corrcoef(first.T, second.T)[:30, 30:]
+    for row in found.table.drop_nulls().iter_rows(named=True):
+        assert row["counterpart_correlation"] == pytest.approx(full[row["feature"], row["counterpart"]], abs=1e-5)
+        assert full[row["feature"]].argmax() == row["counterpart"]
+        assert full[:, row["counterpart"]].argmax() == row["feature"]
     low, high = found.correlation.interval
     assert low < found.correlation.value < high and found.correlation.value > found.correlation.shuffled.max()
     assert found.same == found.matched.first.size > 20
@@ -185,5 +190,5 @@ def test_a_sibling_that_is_the_same_sae_in_another_order_reaches_the_ceiling(wor
 
 
 def test_two_languages_are_needed(world: AnalysisInputs) -> None:
-    with pytest.raises(BadInput, match=r"analyses\.alignment: 20 test images"):
+    with pytest.raises(BadInput, match=r"analyses\.alignment: 10 test images"):
         run(replace(world, languages=("en",)), CONFIG)
