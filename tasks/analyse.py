@@ -14,7 +14,7 @@ from core.stats.estimate import measured
 from tasks.capture import instructions
 from tasks.code import LOADING
 from tasks.context import Work
-from tasks.layer import analysed_samples, open_view
+from tasks.layer import analysed_samples, open_sibling, open_view
 from tasks.models import open_model
 from tasks.tracking import log_folder
 
@@ -47,7 +47,7 @@ def _inputs(work: Work) -> AnalysisInputs:
     folder = work.input("samples")
     samples, truth = analysed_samples(work), folder / "truth.json"
     grouper = RowGrouper(samples, THE_CONCEPT)
-    frozen = "frozen_sae" in work.unit.inputs
+    frozen, seeds = ("frozen_sae" in work.unit.inputs), ("seeds" in work.unit.inputs)
     return AnalysisInputs(
         samples=samples,
         images=folder if samples["image"].is_not_null().any() else None,
@@ -56,6 +56,7 @@ def _inputs(work: Work) -> AnalysisInputs:
         languages=work.context.languages,
         open_layer=lambda layer: open_view(work, layer, grouper, samples),
         open_frozen=(lambda layer: open_view(work, layer, grouper, samples, frozen=True)) if frozen else None,
+        open_sibling=(lambda layer: open_sibling(work, layer)) if seeds else None,
         open_model=lambda: open_model(work),
         instructions=instructions(work),
         seed=int(work.recipe["seed"]),

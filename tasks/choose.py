@@ -13,6 +13,9 @@ from core.sae.choice import choose
 from core.store.artifacts import MANIFEST, read_json
 from tasks.context import Work
 
+CHOICE = "choice.json"
+"""The file that says which variant was chosen, and among which."""
+
 
 def choose_sae(work: Work) -> Mapping[str, float]:
     """Take the layer's SAE of the chosen variant over, file by file, and write down what it was chosen from.
@@ -29,7 +32,7 @@ def choose_sae(work: Work) -> Mapping[str, float]:
     for name in read_json(source / MANIFEST)["files"]:
         _take(source / name, work.out / name)
     words = {"variant": chosen, "rule": work.recipe["choose"], "variants": variants}
-    (work.out / "choice.json").write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
+    (work.out / CHOICE).write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
     return _metrics(source)
 
 

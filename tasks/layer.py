@@ -7,6 +7,10 @@ from core.data.samples import analysed, capture_drops, read_samples
 from core.features.layer_view import LayerView
 from core.features.opened_layer import LayerFolders, Studied, open_layer
 from core.features.row_groups import RowGrouper
+from core.sae.architectures import SparseAutoencoder
+from core.sae.formats import load_sae
+from core.store.artifacts import read_json
+from tasks.choose import CHOICE
 from tasks.context import Work
 
 _SAE, _FROZEN = ("sae", "index"), ("frozen_sae", "frozen_index")
@@ -15,6 +19,14 @@ _SAE, _FROZEN = ("sae", "index"), ("frozen_sae", "frozen_index")
 def analysed_samples(work: Work) -> pl.DataFrame:
     """The samples that the model was run on."""
     return analysed(read_samples(work.input("samples")), capture_drops(work.inputs("shards")))
+
+
+def open_sibling(work: Work, layer: int) -> SparseAutoencoder:
+    """The SAE of the layer that was trained as its own one was, from another seed."""
+    place = [int(one) for one in work.recipe["layers"]].index(layer)
+    alike: dict[str, str] = work.recipe["siblings"]
+    chosen = read_json(work.inputs("sae")[place] / CHOICE)["variant"]
+    return load_sae(work.inputs("seeds")[place * len(alike) + list(alike).index(alike[chosen])])
 
 
 def open_view(

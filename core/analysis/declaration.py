@@ -33,6 +33,7 @@ class Analysis:
         best_figure: the figure that the report's first screen shows; the first of all where it is not drawn.
         concept: the only concept that its words speak of; null for any.
         beside_frozen: whether it reads each layer's frozen dictionary too, where `sae.frozen` trains one.
+        beside_seed: whether it reads a second SAE of each layer too, where `sae.seed` trains some from several seeds.
         by_default: whether a study that says nothing of it runs it; one from elsewhere is always asked for.
         name: its field in the study, filled in by the registry.
         distribution: name and version of the package that it comes from; null for saeflow's own.
@@ -50,6 +51,7 @@ class Analysis:
     best_figure: str = ""
     concept: str | None = None
     beside_frozen: bool = False
+    beside_seed: bool = False
     by_default: bool = True
     name: str = ""
     distribution: tuple[str, str] | None = None

@@ -20,6 +20,7 @@ from core.stats.estimate import Estimate
 if TYPE_CHECKING:
     from core.features.layer_view import LayerView
     from core.lm.loaded import LoadedModel
+    from core.sae.architectures import SparseAutoencoder
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class AnalysisInputs:
     `images` is the folder that the `image` column of `samples` is relative to, null for a study of text only;
     `truth` is what was planted, where it is known; `concept` is what features are ranked by.
     `open_frozen` opens a layer with its frozen dictionary (random decoder, trained encoder) in the SAE's place; null
-    where the study trains none.
+    where the study trains none. `open_sibling` opens the SAE of a layer that was trained as its own from another seed;
+    null where there is none.
     """
 
     samples: pl.DataFrame
@@ -44,6 +46,7 @@ class AnalysisInputs:
     progress: Progress = silent
     concept: Concept = THE_CONCEPT
     open_frozen: Callable[[int], "LayerView"] | None = None
+    open_sibling: "Callable[[int], SparseAutoencoder] | None" = None
 
     @property
     def counted(self) -> str:

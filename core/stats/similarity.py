@@ -18,7 +18,14 @@ def centred_gram(x: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n n"]:
     usual = float(np.median(spread[spread > 0])) if (spread > 0).any() else 1.0
     scale = np.where(spread > MASSIVE * usual, usual / np.maximum(spread, 1e-12), 1.0)
     centred = ((x - x.mean(axis=0)) * scale).astype(np.float64)
-    gram = centred @ centred.T
+    return u_centred(centred @ centred.T)
+
+
+def u_centred(gram: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    """The Gram matrix less its row and column means, so that rows sum to 0 and the diagonal is 0; written into `gram`.
+
+    For some of the images, a matrix that was centred over all of them gives the same as one that was not.
+    """
     n = len(gram)
     np.fill_diagonal(gram, 0)
     sums = gram.sum(axis=0) / (n - 2)

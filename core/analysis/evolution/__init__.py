@@ -28,4 +28,5 @@ ANALYSIS = Analysis(
     chapter=60,
     best_figure="persistence",
     concept="gender",
+    beside_seed=True,
 )

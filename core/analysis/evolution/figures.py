@@ -27,7 +27,7 @@ _SHARE = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1], clamp=True)
 
 def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     """The figures that the tables have something for."""
-    found = {"flow": _flow(tables["flow"]), "persistence": _persistence(tables["flow"])}
+    found = {"flow": _flow(tables["flow"]), "persistence": _persistence(tables["flow"], tables.get("ceiling"))}
     if tables["survival"].height:
         found["survival"] = _survival(tables["survival"])
     if tables["lifetimes"].height:
@@ -72,7 +72,7 @@ def _flow(flow: pl.DataFrame) -> Figure:
     )
 
 
-def _persistence(flow: pl.DataFrame) -> Figure:
+def _persistence(flow: pl.DataFrame, ceiling: pl.DataFrame | None) -> Figure:
     names = {
         "persistence": "all live features",
         "ranked_persistence": "highest-ranked",
@@ -82,6 +82,17 @@ def _persistence(flow: pl.DataFrame) -> Figure:
         "persistence": ("persistence_low", "persistence_high"),
         "control_persistence": ("control_low", "control_high"),
     }
+    known = "No seed ceiling was measured: two SAEs of one layer would not share all features either."
+    if ceiling is not None:
+        across = ("across_share", "across_low", "across_high")
+        beside = ceiling.select("layer", "share", *across, share_low="low", share_high="high")
+        flow = flow.join(beside, on="layer", how="left")
+        names |= {"share": "second SAE of the layer", "across_share": "second SAE of the next"}
+        spans |= {"share": ("share_low", "share_high"), "across_share": ("across_low", "across_high")}
+        known = (
+            "Second SAEs start from another seed; the first ones all start from the same directions, which by itself "
+            "makes layers match. A second SAE of the layer itself is the ceiling (bands: Wilson intervals)."
+        )
     none = pl.lit(None, pl.Float64)
     parts = []
     for column, name in names.items():
@@ -89,7 +100,9 @@ def _persistence(flow: pl.DataFrame) -> Figure:
         share = pl.col(column).cast(pl.Float64).alias("share")
         parts.append(flow.select("layer", pl.lit(name).alias("which"), share, low.alias("low"), high.alias("high")))
     shown = pl.concat(parts).filter(pl.col("share").is_finite())
-    domain = alt.Scale(domain=list(names.values()), range=[SERIES[0], MEASURED, CONTROLS[1]])
+    domain = alt.Scale(
+        domain=list(names.values()), range=[SERIES[0], MEASURED, CONTROLS[1], CONTROLS[0], SERIES[2]][: len(names)]
+    )
     title = "Matched in the next layer (%)"
     y_axis = alt.Axis(format="%")
     base = alt.Chart(shown).encode(x=layer_x(), color=alt.Color("which:N", title="", scale=domain))
@@ -99,8 +112,7 @@ def _persistence(flow: pl.DataFrame) -> Figure:
         (band + line).properties(width=WIDTH, height=HEIGHT),
         "Share of a layer's live features with a match in the next layer (band: 95 % Wilson interval over features), "
         "of those that rank highest for gender on selection images, and of features of the layer that fire as often "
-        "(band: central 95 % of random draws). No seed ceiling was measured: two SAEs of one layer would not share "
-        "all features either.",
+        f"(band: central 95 % of random draws). {known}",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from core.analysis.evolution.ceiling import ceiling_caveat, ceiling_findings, ceiling_summary
 from core.analysis.evolution.persistence import Beyond
 from core.stats.estimate import Control, Estimate, Source
 from core.stats.intervals import bootstrap_mean
@@ -45,6 +46,8 @@ def summary_table(tables: Mapping[str, pl.DataFrame], beyond: Beyond, seed: int)
         },
         {"measure": "lifetime", "value": float(np.median(lengths)) if lengths.size else math.nan, "n": lengths.size},
     ]
+    if "ceiling" in tables:
+        rows += ceiling_summary(tables["flow"], tables["ceiling"], seed)
     return pl.DataFrame(rows, SUMMARY)
 
 
@@ -58,7 +61,7 @@ def findings(summary: pl.DataFrame, cut_short: int, ranked: str, counted: str) -
         counted: images or items.
     """
     rows = {row["measure"]: row for row in summary.rows(named=True)}
-    beside = _beside(rows["ranked"], rows["matched"])
+    beside, ceiling = _beside(rows["ranked"], rows["matched"]), ceiling_caveat(summary)
     return (
         Estimate(
             name="persistence",
@@ -70,7 +73,7 @@ def findings(summary: pl.DataFrame, cut_short: int, ranked: str, counted: str) -
             draws=rows["ranked - matched"]["draws"] or 0,
             condition=ranked,
             answers=True,
-            caveats=(beside, "two SAEs of one layer would not share all features either; that ceiling is not measured"),
+            caveats=(beside, ceiling),
             **_of(rows["ranked - matched"]),
         ),
         Estimate(
@@ -91,6 +94,7 @@ def findings(summary: pl.DataFrame, cut_short: int, ranked: str, counted: str) -
             described=True,
             **_of(rows["lifetime"]),
         ),
+        *ceiling_findings(summary),
     )
 
 

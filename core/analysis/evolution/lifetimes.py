@@ -114,16 +114,31 @@ def metrics(tables: Mapping[str, pl.DataFrame]) -> dict[str, float]:
         "tracks": lengths.size,
         "lifetime_mean": lengths.mean() if lengths.size else None,
     }
+    if "ceiling" in tables:
+        found["seed_ceiling_mean"] = tables["ceiling"]["share"].mean()
+        found["of_ceiling_mean"] = tables["ceiling"]["of_ceiling"].mean()
     known = {name: float(value) for name, value in found.items() if isinstance(value, int | float | np.number)}
     return {name: value for name, value in known.items() if math.isfinite(value)}
 
 
-def notes(text_only: bool, missing: int, unmatched: int) -> tuple[str, ...]:
+_NO_CEILING = (
+    "Births, deaths and lifetimes have no seed ceiling yet: how many features two SAEs of a layer share when "
+    "trained from different seeds was not measured, so features that SAE training finds only by chance count as "
+    "born and dead."
+)
+_CEILING = (
+    "The seed ceiling is the share of a layer's live features that have a match in the SAE of the layer trained alike "
+    "from the next seed, on the same rows and by the same rule. The layers' own SAEs start from the same directions, "
+    "which by itself makes neighbouring layers match; across seeds they do not. Births, deaths and lifetimes in the "
+    "other tables are of SAEs of one seed; births_beyond and deaths_beyond are across seeds, less those that two seeds "
+    "of one layer show."
+)
+
+
+def notes(text_only: bool, missing: int, unmatched: int, ceiling: bool = False) -> tuple[str, ...]:
     """What was left out, and how to read what is there."""
     lines = [
-        "Births, deaths and lifetimes have no seed ceiling yet: how many features two SAEs of a layer share when "
-        "trained from different seeds was not measured, so features that SAE training finds only by chance count as "
-        "born and dead.",
+        _CEILING if ceiling else _NO_CEILING,
         "Matches need a feature active on at least 10 of the compared rows, which are of test images.",
         "CKA compares the stream's image means, without the SAEs; dimensions that vary more than ten times the median "
         "one are brought down to it.",

@@ -5,7 +5,7 @@ a death and a lifetime. The features that rank highest on the selection split ar
 that fire as often, on rows of test images. CKA compares the layers' geometry without any SAE.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy import sparse
 
 from core.activations.outliers import is_outlier
 from core.analysis.evolution import Config
+from core.analysis.evolution.ceiling import SeedMatch, ceiling_table, matches, sibling_codes
 from core.analysis.evolution.findings import BOOTSTRAP, findings, summary_table
 from core.analysis.evolution.lifetimes import flow_table, lifetimes, metrics, notes, survival
 from core.analysis.evolution.persistence import FOLLOWED, RANKED, Chosen, Step, beyond_matched
@@ -29,6 +30,7 @@ from core.stats.similarity import centred_gram, cka, cka_table, pick_images
 
 CAPTION_SETS = ("pre-gender", "first-gendered", "later-gendered", "other")
 SHOWN = {"flow": "Features from layer to layer", "lifetimes": "Lifetimes of features"}
+CEILING_SHOWN = {"ceiling": "Beside two seeds of each layer"}
 _KEYS = ["sample_id", "language", "position"]
 
 
@@ -47,10 +49,16 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         inputs.progress(number + 1, len(layers))
     tables = walk.tables(layers)
     unmatched = sum(len(chosen.matched.unmatched) for chosen in walk.chosen[:-1])
-    told = notes(inputs.images is None, walk.missing, unmatched)
+    told = notes(inputs.images is None, walk.missing, unmatched, bool(walk.ceilings))
     cut_short = int(tables["lifetimes"]["cut_short"].sum())
     found = findings(tables["summary"], cut_short, walk.ranked(layers), inputs.counted)
-    return Result(metrics=metrics(tables), tables=tables, shown=SHOWN, notes=told, estimates=found)
+    return Result(
+        metrics=metrics(tables),
+        tables=tables,
+        shown=SHOWN | (CEILING_SHOWN if walk.ceilings else {}),
+        notes=told,
+        estimates=found,
+    )
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,7 @@ class _Walk:
     matches: list[Pairs] = field(default_factory=list)
     thresholds: list[float] = field(default_factory=list)
     frames: list[pl.DataFrame] = field(default_factory=list)
+    ceilings: dict[int, SeedMatch] = field(default_factory=dict)
     grams: dict[str, list[Float[np.ndarray, "n n"]]] = field(default_factory=dict)
 
     def add(self, opened: LayerView) -> None:
@@ -87,9 +96,24 @@ class _Walk:
         self.live.append(codes.live)
         self.chosen.append(chosen)
         self.tests.append(ranked_tests(opened.layer, opened.ranking))
+        self._add_ceiling(opened, codes, rows)
         self._compare(current)
         self.layers = [current]  # the one below is all that the next comparison needs
         self._add_grams(opened)
+
+    def _add_ceiling(self, opened: LayerView, own: Codes, rows: Int[np.ndarray, " R"]) -> None:
+        if self.inputs.open_sibling is None or self.rows is None:
+            return
+        other = sibling_codes(opened, self.inputs.open_sibling(opened.layer), rows)
+        if self.layers:
+            below = next(reversed(self.ceilings))
+            self.ceilings[below] = replace(self.ceilings[below], across=self._matches(self.layers[-1].codes, other))
+        self.ceilings[opened.layer] = SeedMatch(int(own.live.sum()), self._matches(own, other))
+
+    def _matches(self, own: Codes, other: Codes) -> int:
+        assert self.rows is not None, "no rows were drawn"
+        strata = self.rows["stratum"].to_numpy()
+        return matches(own, other, strata, self.config.permutations, self.inputs.seed)
 
     def _compare(self, upper: _Layer) -> None:
         if not self.layers or self.rows is None:
@@ -142,6 +166,8 @@ class _Walk:
             "matches": matched,
             "tracks": tracks,
         }
+        if self.ceilings:
+            tables["ceiling"] = ceiling_table(self.ceilings)
         beyond = beyond_matched(followed, tracks, BOOTSTRAP, self.inputs.seed)
         return {**tables, "summary": summary_table(tables, beyond, self.inputs.seed)}
 

@@ -8,6 +8,7 @@ from core.analysis.registry import declared, foreign
 from core.data.known_concepts import THE_CONCEPT
 from core.errors import BadInput
 from core.planning.builders.rows import CAPTURE_SPEED
+from core.planning.builders.saes import siblings, trained_of
 from core.planning.left_out import lacks_head
 from core.planning.naming import Dictionary, Inputs, Naming, is_beside, is_frozen, model_recipe
 from core.planning.steps import ANALYSES
@@ -111,6 +112,9 @@ def analysis_unit(naming: Naming, analysis: Analysis, layers: Sequence[int], ran
         named = [Dictionary(layer, unit).name for layer, unit in zip(layers, frozen, strict=True)]
         inputs["frozen_sae"] = tuple(unit.artifact for unit in frozen)
         inputs["frozen_index"] = tuple(naming.named(INDEX_FEATURES, name).artifact for name in named)
+    if analysis.beside_seed and (alike := siblings(naming.study)):
+        recipe["siblings"] = alike
+        inputs["seeds"] = tuple(unit.artifact for layer in layers for unit in trained_of(naming, layer))
     return ANALYSES[analysis.name].unit("", recipe, inputs)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from core.errors import BadInput
 from core.planning.naming import FROZEN, Inputs, Naming, is_frozen
+from core.planning.study import Study
 from core.store.steps import CHOOSE_SAE, EXTRACT_LAYER, IMPORT_SAE, TRAIN_SAE
 from core.store.units import Unit
 from core.study.sae import SAEConfig
@@ -51,6 +52,25 @@ def _refuse_too_dense(naming: Naming) -> None:
         features = config.expansion * d_model
         if config.k > features and config.l1_coefficient is None:
             raise BadInput(f"sae.k: {config.k} exceeds the {features} features of sae.expansion {config.expansion}")
+
+
+def siblings(study: Study) -> dict[str, str]:
+    """By the name of a variant, the one that is trained alike from the next seed; none where there is one seed."""
+    seeds = study.sae.seed
+    several = tuple(dict.fromkeys(seeds)) if isinstance(seeds, tuple) else ()
+    variants = study.sae.variants() if len(several) > 1 else {}
+    following = dict(zip(several, (*several[1:], *several[:1]), strict=True))
+    alike = {config.model_dump_json(): name for name, config in variants.items()}
+    return {
+        name: alike[config.model_copy(update={"seed": following[config.seed]}).model_dump_json()]
+        for name, config in variants.items()
+    }
+
+
+def trained_of(naming: Naming, layer: int) -> tuple[Unit, ...]:
+    """A layer's trained SAEs, in the order of the variants; frozen dictionaries are not among them."""
+    names = [f"{layer}-{name}" if name else str(layer) for name in naming.study.sae.variants()]
+    return tuple(naming.named(TRAIN_SAE, name) for name in names)
 
 
 def import_sae(naming: Naming) -> Iterator[Unit]:

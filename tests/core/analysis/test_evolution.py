@@ -1,8 +1,12 @@
 """Features that persist are matched, features drawn anew are not; CKA against its definition."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from scipy import sparse
 
 from core.analysis.evolution import Config as EvolutionConfig
@@ -11,11 +15,13 @@ from core.analysis.evolution.run import draw_rows, find_rows, read_codes
 from core.analysis.evolution.run import run as evolution
 from core.errors import BadInput
 from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
 from core.stats.matching import Codes, Pairs, chain, match_activations, match_decoders, permuted_threshold
 from core.stats.similarity import centred_gram, cka
-from tests.core.features.planted_world import World
+from tests.core.features.planted_world import World, reordered
 
 CONFIG = EvolutionConfig(permutations=10, rows=1500)
+FEW = EvolutionConfig(permutations=3, rows=600)
 
 
 def test_planted_features_persist_and_features_drawn_anew_are_born_and_die(world: AnalysisInputs):
@@ -42,6 +48,46 @@ def test_survival_findings_and_figures(world: AnalysisInputs):
     drawn = figures(result.tables)
     assert set(drawn) == {"flow", "persistence", "survival", "lifetimes", "cka"}
     assert all(figure.caption and figure.chart.to_dict() for figure in drawn.values())
+
+
+def test_two_seeds_of_a_layer_are_the_ceiling_of_persistence(world: AnalysisInputs):
+    same = {layer: reordered(world.open_layer(layer)) for layer in world.layers}
+    result = evolution(replace(world, open_sibling=same.__getitem__), FEW)
+    ceiling, flow = result.tables["ceiling"], result.tables["flow"]
+    assert ceiling["share"].to_list() == [1.0] * len(world.layers)
+    below = ceiling.filter(pl.col("layer") < 3)
+    np.testing.assert_allclose(below["across"].to_numpy(), flow["matched"].to_numpy(), atol=1)
+    assert below["of_ceiling"].to_list() == below["across_share"].to_list()
+    assert (below["births_beyond"] == ceiling["matched"][1:] - below["across"]).all()
+    assert ceiling["of_ceiling"][-1] is None
+    found = {one.name: one for one in result.estimates}
+    assert found["seed_ceiling"].value == 1 and found["of_ceiling"].value == pytest.approx(
+        flow["persistence"].mean(), abs=0.03
+    )
+    chains = result.tables["tracks"]["track"].n_unique()
+    assert found["lifetime.mean"].value == pytest.approx(result.tables["tracks"].height / chains)
+    assert found["lifetime.of_ceiling"].value == pytest.approx(found["lifetime.mean"].value, rel=0.1)
+    assert "100.0% in a second SAE of their own layer" in found["persistence"].caveats[1]
+    assert "seed ceiling is the share" in result.notes[0]
+    assert "another seed" in figures(result.tables)["persistence"].caption
+
+
+def on_other_rows(opened: LayerView) -> SimpleNamespace:
+    """An SAE like the layer's, whose features fire on rows that have nothing to do with the layer's."""
+    own = reordered(opened)
+    mixed = torch.Generator().manual_seed(0)
+    return SimpleNamespace(**{**vars(own), "encode": lambda x: own.encode(x[torch.randperm(len(x), generator=mixed)])})
+
+
+def test_a_second_seed_that_shares_nothing_explains_all_deaths_and_changes_no_other_table(world: AnalysisInputs):
+    other = replace(world, open_sibling=lambda layer: on_other_rows(world.open_layer(layer)))
+    plain, result = evolution(world, FEW), evolution(other, FEW)
+    ceiling = result.tables["ceiling"]
+    assert ceiling["share"].max() < 0.1 and ceiling["across_share"].max() < 0.1
+    assert ceiling["deaths_beyond"].head(3).abs().max() <= 4
+    changed = [name for name, table in plain.tables.items() if not table.equals(result.tables[name])]
+    assert changed == ["summary"] and set(result.tables) - set(plain.tables) == {"ceiling"}
+    assert plain.tables["summary"].equals(result.tables["summary"].head(plain.tables["summary"].height))
 
 
 def test_one_layer_cannot_evolve(world: AnalysisInputs):

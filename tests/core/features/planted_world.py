@@ -200,3 +200,17 @@ def make_inputs(world: World, open_model: Callable[[], Any] = no_model) -> Analy
 def read_planted_sets(tokens: pl.DataFrame, samples: pl.DataFrame, concept: Concept) -> pl.Series:
     """Stands in for `position_sets`: the sets are a column of the planted tokens."""
     return tokens["position_set"]
+
+
+def reordered(opened: LayerView, seed: int = 1) -> Any:
+    """An SAE whose features are a planted layer's in another order; it knows the layer's rows alone."""
+    order = np.random.default_rng(seed).permutation(opened.index.num_features)
+    codes = opened.index._rows.toarray()[:, order]  # type: ignore[attr-defined]
+    rows = opened.table.block(0, len(opened.table)).numpy()
+    known = {row.tobytes(): torch.from_numpy(code) for row, code in zip(rows, codes, strict=True)}
+    return SimpleNamespace(
+        W_dec=opened.sae.W_dec[order],
+        b_dec=opened.sae.b_dec,
+        num_features=opened.index.num_features,
+        encode=lambda x: torch.topk(torch.stack([known[row.tobytes()] for row in x.numpy()]), len(order)),
+    )
