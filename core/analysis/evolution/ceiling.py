@@ -129,7 +129,10 @@ def ceiling_caveat(summary: pl.DataFrame) -> str:
     """What the ceiling means for persistence."""
     rows = dict(summary.select("measure", "value").iter_rows())
     if "seed ceiling" not in rows:
-        return "two SAEs of one layer would not share all features either; that ceiling is not measured"
+        return (
+            "SAEs of one seed start from the same directions in every layer, which alone lets features match; two SAEs "
+            "of one layer would not share all features either, and that ceiling is not measured (sae.seed: [0, 1] does)"
+        )
     return (
         f"the layers' SAEs start from one seed: {rows['across']:.1%} have a match in a next layer's SAE of another "
         f"seed, and {rows['seed ceiling']:.1%} in a second SAE of their own layer"
