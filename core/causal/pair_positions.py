@@ -15,6 +15,8 @@ from core.lm.batches import CAPTION, IMAGE, LAST_PROMPT, OUTSIDE, PROMPT, TokenB
 
 INSTRUCTION, CONTROL = "instruction", "control tokens"
 """The prompt's words but the last token, and the tokens around them that stand for no text."""
+WORD = "the word itself"
+"""The word that is asked for, whose later tokens read its first ones: معلم and معلمة begin alike."""
 EVERY = "every position"
 
 
@@ -40,7 +42,7 @@ class Words:
 
 
 def position_masks(batch: TokenBatch, words: Sequence[Words], concept: Concept) -> dict[str, Bool[Tensor, "B T"]]:
-    """Every position set before the word that is asked for; those that no row of the batch has are left out.
+    """Every position set up to the word that is asked for; those that no row of the batch has are left out.
 
     Beside the concept's own sets there are the instruction and the control tokens, which are in no statistic: what
     decides the first word may pass through them. For a later word there are the picture, the first word, and `other`:
@@ -61,7 +63,8 @@ def position_masks(batch: TokenBatch, words: Sequence[Words], concept: Concept) 
         own.before: caption & (place < start),
         own.first: caption & (place >= start) & (place < end),
         OTHER: caption & (place >= end) & (end > start),
+        WORD: (segments == CAPTION) & (place >= asked),
     }
-    later = {IMAGE_SET, own.first, OTHER}
+    later = {IMAGE_SET, own.first, OTHER, WORD}
     wanted = later if any(word.asked > word.start for word in words) else set(masks)
     return {name: mask for name, mask in masks.items() if name in wanted and mask.any()}

@@ -7,7 +7,7 @@ import polars as pl
 
 from core.analysis.causal_map.carried import FROZEN, SAE, WHOLE
 from core.analysis.causal_map.crossed import SAME, TWIN
-from core.analysis.causal_map.summary import paired, share_of
+from core.analysis.causal_map.summary import share_of
 from core.causal.resampling import Resampling
 from core.stats.families import corrected_within
 
@@ -112,7 +112,7 @@ def crossed(crossings: pl.DataFrame, layer: int, resampling: Resampling) -> pl.D
         both, spoken = _both(cell), str(language)
         row = {"language": language, "source": source, "features": features, "layer": layer}
         values = (both["effect"].to_numpy(), both["effect_same"].to_numpy())
-        row |= paired(*values, both["image_id"].to_list(), resampling, spoken)
+        row |= resampling.beside(*values, both["image_id"].to_list(), spoken)
         if source != language:
             home = _both(means.filter(language=language, source=language, features=features))
             row |= share_of(_gain(both), _gain(home), resampling, spoken)

@@ -8,7 +8,7 @@ import polars as pl
 from core.analysis.causal_map.asking import FIRST, LATER
 from core.analysis.causal_map.carried import FROZEN, SAE
 from core.figures.heat_map import layer_axis
-from core.figures.theme import DIVERGING, HALF, INK, LANGUAGE_NAMES, SERIES, WIDTH, Figure, language_colour
+from core.figures.theme import DIVERGING, HALF, INK, LANGUAGE_NAMES, REFERENCE, SERIES, Figure, language_colour
 from core.stats.families import ALPHA
 
 _EFFECT = "Shift toward the other gender (nats)"
@@ -63,14 +63,17 @@ def _carried(carried: pl.DataFrame) -> Figure:
     table = carried.filter(pl.col("share").is_not_null())
     order = table.filter(dictionary=SAE)["swapped"].unique(maintain_order=True).to_list()
     columns = ("language", "dictionary", "swapped", "share", "share_low", "share_high")
+    present = [name for name in (SAE, FROZEN) if name in table["dictionary"].to_list()]
+    scale = alt.Scale(domain=present, range=list(SERIES[: len(present)]))
     base = alt.Chart(table.select(columns)).encode(
         y=alt.Y("swapped:N", title=None, sort=order),
-        yOffset=alt.YOffset("dictionary:N", sort=[SAE, FROZEN]),
-        color=alt.Color("dictionary:N", title="Dictionary", scale=alt.Scale(domain=[SAE, FROZEN], range=SERIES[:2])),
+        yOffset=alt.YOffset("dictionary:N", sort=present),
+        color=alt.Color("dictionary:N", title="Dictionary", scale=scale),
     )
-    x = alt.X("share_low:Q", title="Share of the whole rows' effect", axis=alt.Axis(format="%"))
+    title, axis = "Share of the whole rows' effect", alt.Axis(format=".0%", tickCount=4)
+    x = alt.X("share_low:Q", title=title, axis=axis)
     span = base.mark_rule(strokeWidth=2).encode(x=x, x2="share_high:Q")
-    points = base.mark_point().encode(x=alt.X("share:Q", title="Share of the whole rows' effect"))
+    points = base.mark_point().encode(x=alt.X("share:Q", title=title, axis=axis))
     layered = alt.layer(span, points, width=HALF, height=alt.Step(16))
     panels = [
         layered.transform_filter(alt.FieldEqualPredicate(field="language", equal=language)).properties(
@@ -89,21 +92,30 @@ def _carried(carried: pl.DataFrame) -> Figure:
 
 
 def _crossed(crossed: pl.DataFrame) -> Figure:
-    names = {code: name for code, name in LANGUAGE_NAMES.items() if code in crossed["language"].to_list()}
-    way = pl.format("{} → {}", pl.col("source").replace(names), pl.col("language").replace(names)).alias("way")
-    own = crossed.select(way, "features", "language", "effect", "low", "high")
-    order = own["features"].unique(maintain_order=True).to_list()
-    base = alt.Chart(own).encode(
+    languages = [language for language in ("en", "ar") if language in crossed["language"].to_list()]
+    order = crossed["features"].unique(maintain_order=True).to_list()
+    base = alt.Chart(crossed.select("language", "source", "features", "effect", "low", "high", "control")).encode(
         y=alt.Y("features:N", title=None, sort=order),
-        color=language_colour(present=list(names)),
+        yOffset=alt.YOffset("source:N", sort=languages),
+        color=language_colour("source", languages),
     )
-    span = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=_EFFECT), x2="high:Q")
-    points = base.mark_point().encode(x=alt.X("effect:Q", title=_EFFECT))
-    panel = alt.layer(span, points).properties(width=WIDTH - 200, height=alt.Step(18))
-    layer = crossed["layer"][0]
+    axis = alt.Axis(tickCount=4)
+    span = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=_EFFECT, axis=axis), x2="high:Q")
+    points = base.mark_point().encode(x=alt.X("effect:Q", title=_EFFECT, axis=axis))
+    same = base.mark_tick(thickness=2, size=9).encode(
+        x=alt.X("control:Q", title=_EFFECT, axis=axis), color=alt.value(REFERENCE)
+    )
+    layered = alt.layer(span, points, same, width=HALF, height=alt.Step(18))
+    panels = [
+        layered.transform_filter(alt.FieldEqualPredicate(field="language", equal=language)).properties(
+            title=f"{LANGUAGE_NAMES[language]} run"
+        )
+        for language in languages
+    ]
     caption = (
-        f"Layer {layer}: shift of the first gendered word in a run of the language on the right of the arrow when the "
-        "features of a class get their means, position set by position set, over the twin's caption in the language on "
-        "the left; 95 % intervals over images. Rows with one language on both sides are the ceiling."
+        f"Layer {crossed['layer'][0]}: shift of the first gendered word in the run of one language when the features "
+        "of a class get their means, position set by position set, over the twin's caption in the colour's language; "
+        "95 % intervals over images. Grey: the same from the caption of the same image. "
+        "A run with activations of its own language is the ceiling."
     )
-    return Figure(panel.facet(row=alt.Row("way:N", title=None)), caption)
+    return Figure(alt.hconcat(*panels).resolve_scale(x="shared"), caption)

@@ -1,18 +1,15 @@
 """From effects by caption to means over images, with intervals, controls, shares of the ceiling, and corrected p."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import polars as pl
-from jaxtyping import Float
 
 from core.analysis.causal_map.measures import OTHER, TWIN
 from core.causal.pair_positions import EVERY
 from core.causal.resampling import Resampling
 from core.stats.families import corrected_within
-from core.stats.permuted import sign_flip_p
 
 _COUNTED: dict[str, Any] = {"images": pl.UInt32, "units": pl.UInt32}
 _EFFECT = dict.fromkeys(("effect", "low", "high"), pl.Float64)
@@ -37,7 +34,6 @@ MAP = pl.Schema(
 """One row an outcome, language, layer and position set."""
 CEILING = pl.Schema({"outcome": pl.String, "language": pl.String, **_COUNTED, **_EFFECT, **_TESTED})
 """One row an outcome and language: the twin's stream at every position, which is the same at all layers."""
-Value = Float[np.ndarray, " n"]
 
 
 def summarise(effects: pl.DataFrame, resampling: Mapping[tuple[str, str], Resampling]) -> dict[str, pl.DataFrame]:
@@ -73,29 +69,7 @@ def _tested(part: pl.DataFrame, resampling: Resampling, language: str) -> dict[s
     own, other = _of(part, TWIN), _of(part, OTHER)
     joined = own.join(other, on="image_id", how="left", suffix="_control", maintain_order="left")
     control = joined["effect_control"].cast(pl.Float64).fill_null(math.nan).to_numpy()
-    return paired(joined["effect"].to_numpy(), control, joined["image_id"].to_list(), resampling, language)
-
-
-def paired(
-    effect: Value, control: Value, images: Sequence[str], resampling: Resampling, language: str
-) -> dict[str, Any]:
-    """An effect beside a control measured on the same images: both with their intervals over units, and the two-sided p
-    of their difference by random signs of the units. Without a control (NaN) there is no p."""
-    own, other = (resampling.mean(values, images, language) for values in (effect, control))
-    units = resampling.units(images, language)
-    p = sign_flip_p(effect - control, resampling.bootstrap, resampling.inputs.seed, units)
-    row = {
-        "images": len(images),
-        "units": np.unique(units).size,
-        "effect": own.mean,
-        "low": own.low,
-        "high": own.high,
-        "control": other.mean,
-        "control_low": other.low,
-        "control_high": other.high,
-        "p": p,
-    }
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+    return resampling.beside(joined["effect"].to_numpy(), control, joined["image_id"].to_list(), language)
 
 
 def share_of(part: pl.DataFrame, whole: pl.DataFrame, resampling: Resampling, language: str) -> dict[str, Any]:
