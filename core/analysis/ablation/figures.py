@@ -5,11 +5,22 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.figures.theme import HALF, HEIGHT, LANGUAGE_NAMES, REFERENCE, WIDTH, Figure, control_colour, language_colour
+from core.figures.theme import (
+    HALF,
+    HEIGHT,
+    LANGUAGE_NAMES,
+    REFERENCE,
+    WIDTH,
+    Figure,
+    by_panel,
+    control_colour,
+    language_colour,
+)
 
 _PRIMARY = (pl.col("intervention") == "zero ablation") & (pl.col("outcome") == "first-gendered")
 _CHOSEN, _RANDOM = "chosen features", "random features"
 _EFFECT = "Shift toward the other gender (nats)"
+_POWERS = alt.Axis(format=".0e", tickCount=4)
 
 
 def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
@@ -19,6 +30,8 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
         return {}
     found = {"effect": _effect(effects, tables["draws"]), "interventions": _interventions(effects)}
     found["specificity"] = _specificity(effects, tables["specificity"])
+    if "curve" in tables:
+        found["curve"] = _curve(tables["curve"])
     return found
 
 
@@ -105,3 +118,23 @@ def _specificity(effects: pl.DataFrame, specificity: pl.DataFrame) -> Figure:
         "(right), by layer (numbers) and language. Grey: the mean of the random sets."
     )
     return Figure((points + labels).properties(width=WIDTH, height=HEIGHT), caption)
+
+
+def _curve(curve: pl.DataFrame) -> Figure:
+    table = curve.filter(pl.col("kl") > 0).select("layer", "language", "set", "dose", "kl", "effect")
+    layers = sorted(set(table["layer"].to_list()))
+    x = alt.X("kl:Q", title="KL at all other words (nats a token)", scale=alt.Scale(type="log"), axis=_POWERS)
+    own = alt.Chart(table.filter(set=_CHOSEN).sort("layer", "language", "dose")).encode(
+        x=x, y=alt.Y("effect:Q", title=_EFFECT), color=language_colour(present=_languages(table)), order="dose:Q"
+    )
+    drawn = alt.Chart(table.filter(set=_RANDOM)).mark_point(color=REFERENCE, size=18)
+    random = drawn.encode(x=x, y="effect:Q", shape=alt.Shape("language:N", title="Random sets"))
+    doses = own.mark_text(dy=-9, fontSize=9).encode(text="dose:N")
+    layered = alt.layer(random, own.mark_line(point=True), doses, width=HALF, height=HALF)
+    panels = {layer: f"Layer {layer}" for layer in layers}
+    caption = (
+        "Shift of the first gendered word (up) against the KL divergence at all words that tell no gender (right, "
+        "logarithmic), when the chosen features are taken out by dose (numbers: 1 is zero ablation, more is beyond "
+        "it). Grey: random sets at dose 1. At equal KL both cost the same elsewhere."
+    )
+    return Figure(by_panel(layered, "layer", panels), caption)

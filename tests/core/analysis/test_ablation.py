@@ -24,7 +24,7 @@ from core.lm.patched import LAST_PROMPT, build_batch, clean_run, run_full
 from tests.core.causal.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld, causal_world
 from tests.core.causal.sourced import assert_sourced
 
-CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100)
+CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100, curve=True)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +51,17 @@ def test_the_planted_features_are_chosen_and_move_the_word_in_both_languages(res
     assert (rows["p"] <= 0.05).all()
     assert rows["language"][-1] == "all"
     assert all(one.verdict == "found" for one in result.estimates if one.answers)
+
+
+def test_by_dose_the_planted_features_move_the_word_further_at_the_controls_kl(result: Result) -> None:
+    own = result.tables["curve"].filter(set="chosen features", dose=1.0)
+    assert own["effect"].to_list() == pytest.approx(primary(result)["effect"][:2].to_list(), rel=1e-4)
+    half = result.tables["curve"].filter(set="chosen features", dose=0.5)
+    assert (half["effect"] < own["effect"]).all() and (half["effect"] > 0.3 * own["effect"]).all()
+    compared = result.tables["at_control_kl"]
+    assert compared["language"].to_list() == ["en", "ar"]
+    assert (compared["low"] > compared["control_high"]).all()
+    assert {f"at_control_kl.{language}" for language in ("en", "ar")} < {one.name for one in result.estimates}
 
 
 def test_random_features_do_not(result: Result) -> None:
@@ -207,7 +218,7 @@ def test_balance_tells_how_alike_chosen_and_drawn_sets_are(result: Result) -> No
 
 def test_figures_are_valid(result: Result) -> None:
     drawn = figures(result.tables)
-    assert set(drawn) == {"effect", "interventions", "specificity"}
+    assert set(drawn) == {"effect", "interventions", "specificity", "curve"}
     assert all(figure.chart.to_dict() and figure.caption for figure in drawn.values())
 
 
