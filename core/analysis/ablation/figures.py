@@ -12,7 +12,6 @@ from core.figures.theme import (
     REFERENCE,
     WIDTH,
     Figure,
-    by_panel,
     control_colour,
     language_colour,
 )
@@ -122,19 +121,22 @@ def _specificity(effects: pl.DataFrame, specificity: pl.DataFrame) -> Figure:
 
 def _curve(curve: pl.DataFrame) -> Figure:
     table = curve.filter(pl.col("kl") > 0).select("layer", "language", "set", "dose", "kl", "effect")
-    layers = sorted(set(table["layer"].to_list()))
-    x = alt.X("kl:Q", title="KL at all other words (nats a token)", scale=alt.Scale(type="log"), axis=_POWERS)
-    own = alt.Chart(table.filter(set=_CHOSEN).sort("layer", "language", "dose")).encode(
-        x=x, y=alt.Y("effect:Q", title=_EFFECT), color=language_colour(present=_languages(table)), order="dose:Q"
-    )
-    drawn = alt.Chart(table.filter(set=_RANDOM)).mark_point(color=REFERENCE, size=18)
-    random = drawn.encode(x=x, y="effect:Q", shape=alt.Shape("language:N", title="Random sets"))
-    doses = own.mark_text(dy=-9, fontSize=9).encode(text="dose:N")
-    layered = alt.layer(random, own.mark_line(point=True), doses, width=HALF, height=HALF)
-    panels = {layer: f"Layer {layer}" for layer in layers}
+    panels = [_curve_panel(table.filter(layer=layer), layer) for layer in sorted(set(table["layer"].to_list()))]
     caption = (
         "Shift of the first gendered word (up) against the KL divergence at all words that tell no gender (right, "
         "logarithmic), when the chosen features are taken out by dose (numbers: 1 is zero ablation, more is beyond "
         "it). Grey: random sets at dose 1. At equal KL both cost the same elsewhere."
     )
-    return Figure(by_panel(layered, "layer", panels), caption)
+    return Figure(alt.concat(*panels, columns=2).resolve_scale(x="shared", y="shared"), caption)
+
+
+def _curve_panel(table: pl.DataFrame, layer: int) -> alt.LayerChart | alt.FacetChart:
+    x = alt.X("kl:Q", title="KL at all other words (nats a token)", scale=alt.Scale(type="log"), axis=_POWERS)
+    y, languages = alt.Y("effect:Q", title=_EFFECT), _languages(table)
+    names = alt.Shape("language:N", title="Language", scale=alt.Scale(domain=languages))
+    random = alt.Chart(table.filter(set=_RANDOM)).mark_point(color=REFERENCE, size=18).encode(x=x, y=y, shape=names)
+    chosen = alt.Chart(table.filter(set=_CHOSEN).sort("language", "dose"))
+    own = chosen.encode(x=x, y=y, color=language_colour(present=languages), order="dose:Q")
+    doses = own.mark_text(dy=-9, fontSize=9).encode(text="dose:N")
+    layers = (random, own.mark_line(point=True), doses)
+    return alt.layer(*layers, width=HALF, height=HALF, title=f"Layer {layer}")
