@@ -1,6 +1,4 @@
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -21,16 +19,10 @@ from core.lm.agreement import logits_of
 from core.lm.hooks import edit
 from core.lm.outcomes import word_ends
 from core.lm.patched import LAST_PROMPT, build_batch, clean_run, run_full
-from tests.core.causal.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld, causal_world
+from tests.core.causal.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld
 from tests.core.causal.sourced import assert_sourced
 
 CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100, curve=True)
-
-
-@pytest.fixture(scope="module")
-def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CausalWorld]:
-    with causal_world(tiny_gemma, tmp_path_factory.mktemp("causal") / "w", {"select": 12, "test": 8}) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

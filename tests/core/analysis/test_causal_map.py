@@ -1,8 +1,6 @@
 """The causal map in the planted world: rows behind the picture decide the word, by two features of both languages."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -18,16 +16,10 @@ from core.causal.pairs import choose_samples, find_pairs
 from core.causal.runs import PairRuns
 from core.lm.outcomes import word_ends
 from core.stats.estimate import verdict_of
-from tests.core.causal.causal_world import LAYER, MALE, SAID, CausalWorld, causal_world
+from tests.core.causal.causal_world import LAYER, MALE, SAID, CausalWorld
 from tests.core.causal.sourced import assert_sourced
 
 CONFIG = Config(layers=(LAYER,), images=4, donors=1, features=2, draws=19, bootstrap=200)
-
-
-@pytest.fixture(scope="module")
-def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CausalWorld]:
-    with causal_world(tiny_gemma, tmp_path_factory.mktemp("causal") / "w", {"select": 12, "test": 8}) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """Interactions in the planted world: one feature says the gender on either side, and no two act together."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,16 +8,10 @@ import pytest
 from core.analysis.interactions import Config
 from core.analysis.interactions.run import run
 from core.analysis.result import Result
-from tests.core.causal.causal_world import LAYER, MALE, SAID, CausalWorld, causal_world
+from tests.core.causal.causal_world import LAYER, MALE, SAID, CausalWorld
 from tests.core.causal.sourced import assert_sourced
 
 CONFIG = Config(layers=(LAYER,), features=2, images=4, sets=4, network=4, bootstrap=200)
-
-
-@pytest.fixture(scope="module")
-def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CausalWorld]:
-    with causal_world(tiny_gemma, tmp_path_factory.mktemp("causal") / "w", {"select": 12, "test": 8}) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
