@@ -1,5 +1,6 @@
 """Means over images with intervals and p-values; images that are no independent observations are drawn together."""
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from core.features.inputs import AnalysisInputs
 from core.stats.against_sets import against_sets
 from core.stats.estimate import number_of
 from core.stats.intervals import Interval, bootstrap_mean, bootstrap_ratio
+from core.stats.permuted import sign_flip_p
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,29 @@ class Resampling:
         matrix, units = drawn.drop("image_id").to_numpy().T, self.units(images, language)
         found = against_sets(values, matrix, self.bootstrap, self.inputs.seed, units)
         return dict(zip(("control", "control_low", "control_high", "draws", "p"), found, strict=True))
+
+    def beside(
+        self,
+        values: Float[np.ndarray, " n"],
+        control: Float[np.ndarray, " n"],
+        images: Sequence[str],
+        language: str | None = None,
+    ) -> dict[str, float | int | None]:
+        """A mean beside a control measured once on the same images: images, units, effect, control, both with their
+        intervals, and the two-sided p of their difference by random signs of the units; null where it is NaN."""
+        own, other = (self.mean(part, images, language) for part in (values, control))
+        units = self.units(images, language)
+        row = {
+            "effect": own.mean,
+            "low": own.low,
+            "high": own.high,
+            "control": other.mean,
+            "control_low": other.low,
+            "control_high": other.high,
+            "p": sign_flip_p(values - control, self.bootstrap, self.inputs.seed, units),
+        }
+        known = {name: None if math.isnan(value) else value for name, value in row.items()}
+        return {"images": len(images), "units": np.unique(units).size, **known}
 
 
 def dependence(row: Mapping[str, Any], counted: str) -> tuple[str, ...]:

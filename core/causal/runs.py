@@ -55,12 +55,14 @@ class PairRuns:
 
     def _portion(self, chosen: list[int]) -> _Portion:
         pairs = [self.pairs[index] for index in chosen]
-        rows = [forked(pair.positive, pair.negative) for pair in pairs]
-        batch = build_batch(self._loaded, [row for row, _ in rows], [fork for _, fork in rows])
+        batch, seconds = forked_batch(self._loaded, pairs)
         positive = word_targets([pair.positive for pair in pairs], self._loaded.device)
-        seconds = [second for _, (_, second) in rows]
         negative = word_targets([pair.negative for pair in pairs], self._loaded.device, seconds)
         return _Portion(tuple(chosen), batch, positive, negative)
+
+    def batches(self) -> list[tuple[tuple[int, ...], TokenBatch]]:
+        """Which pairs run together, and their batch."""
+        return [(part.pairs, part.batch) for part in self._portions]
 
     def streams(self, layer: int) -> list[Float[Tensor, "B T D"]]:
         """The clean stream after block `layer`, portion by portion."""
@@ -87,6 +89,14 @@ class PairRuns:
     def patched(self, layer: int, sites: Sequence[EditSite], patch: Patch) -> Float[np.ndarray, " N"]:
         """`log_odds` with a patch applied at every site."""
         return self.log_odds(layer, [patch(site) for site in sites])
+
+
+def forked_batch(loaded: LoadedModel, pairs: Sequence[MinimalPair]) -> tuple[TokenBatch, list[int]]:
+    """Pairs as one batch, a row each: the prefix, the word of the first side, and that of the other, which starts at
+    the token of the row that is given."""
+    rows = [forked(pair.positive, pair.negative) for pair in pairs]
+    batch = build_batch(loaded, [row for row, _ in rows], [fork for _, fork in rows])
+    return batch, [second for _, (_, second) in rows]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ _NAMELESS = re.compile(
 """Fields that decide how a study or a scan is called, kept, stopped or how fast it runs, and none of its results."""
 PLACES = ("data.path", "model.path", "capture.precomputed", "sae.pretrained", "sae.beside")
 """Fields that say where something lies; what lies there decides results, and the place none."""
-_LEFT_OUT = {"sae.frozen": False, "sae.l1_coefficient": None}
+_LEFT_OUT = {"sae.frozen": False, "sae.l1_coefficient": None, "analyses.ablation.curve": False}
 """Fields that a study leaves out where they have this value, so that studies from before them stay what they are."""
 _ANALYSES = "analyses."
 """Here a study leaves out what it does not ask for and what is null by default."""

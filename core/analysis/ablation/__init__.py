@@ -9,6 +9,10 @@ from core.study.layers import Layers
 from core.study.section import Positive, Section
 
 
+def _is_false(value: object) -> bool:
+    return value is False  # so that studies from before this field stay what they are
+
+
 class Config(Section):
     """What happens to the gendered word when the features most associated with gender are taken out of the stream."""
 
@@ -22,6 +26,9 @@ class Config(Section):
     """Random feature sets a layer, the control; 19 is the least that can reach p = 0.05."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval."""
+    curve: bool = Field(default=False, exclude_if=_is_false)
+    """Whether the features are taken out in part and beyond 0 as well: effect against KL, and effect at the KL of the
+    random sets."""
 
 
 ANALYSIS = Analysis(

@@ -5,11 +5,21 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.figures.theme import HALF, HEIGHT, LANGUAGE_NAMES, REFERENCE, WIDTH, Figure, control_colour, language_colour
+from core.figures.theme import (
+    HALF,
+    HEIGHT,
+    LANGUAGE_NAMES,
+    REFERENCE,
+    WIDTH,
+    Figure,
+    control_colour,
+    language_colour,
+)
 
 _PRIMARY = (pl.col("intervention") == "zero ablation") & (pl.col("outcome") == "first-gendered")
 _CHOSEN, _RANDOM = "chosen features", "random features"
 _EFFECT = "Shift toward the other gender (nats)"
+_POWERS = alt.Axis(format=".0e", tickCount=4)
 
 
 def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
@@ -19,6 +29,8 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
         return {}
     found = {"effect": _effect(effects, tables["draws"]), "interventions": _interventions(effects)}
     found["specificity"] = _specificity(effects, tables["specificity"])
+    if "curve" in tables:
+        found["curve"] = _curve(tables["curve"])
     return found
 
 
@@ -105,3 +117,26 @@ def _specificity(effects: pl.DataFrame, specificity: pl.DataFrame) -> Figure:
         "(right), by layer (numbers) and language. Grey: the mean of the random sets."
     )
     return Figure((points + labels).properties(width=WIDTH, height=HEIGHT), caption)
+
+
+def _curve(curve: pl.DataFrame) -> Figure:
+    table = curve.filter(pl.col("kl") > 0).select("layer", "language", "set", "dose", "kl", "effect")
+    panels = [_curve_panel(table.filter(layer=layer), layer) for layer in sorted(set(table["layer"].to_list()))]
+    caption = (
+        "Shift of the first gendered word (up) against the KL divergence at all words that tell no gender (right, "
+        "logarithmic), when the chosen features are taken out by dose (numbers: 1 is zero ablation, more is beyond "
+        "it). Grey: random sets at dose 1. At equal KL both cost the same elsewhere."
+    )
+    return Figure(alt.concat(*panels, columns=2).resolve_scale(x="shared", y="shared"), caption)
+
+
+def _curve_panel(table: pl.DataFrame, layer: int) -> alt.LayerChart | alt.FacetChart:
+    x = alt.X("kl:Q", title="KL at all other words (nats a token)", scale=alt.Scale(type="log"), axis=_POWERS)
+    y, languages = alt.Y("effect:Q", title=_EFFECT), _languages(table)
+    names = alt.Shape("language:N", title="Language", scale=alt.Scale(domain=languages))
+    random = alt.Chart(table.filter(set=_RANDOM)).mark_point(color=REFERENCE, size=18).encode(x=x, y=y, shape=names)
+    chosen = alt.Chart(table.filter(set=_CHOSEN).sort("language", "dose"))
+    own = chosen.encode(x=x, y=y, color=language_colour(present=languages), order="dose:Q")
+    doses = own.mark_text(dy=-9, fontSize=9).encode(text="dose:N")
+    layers = (random, own.mark_line(point=True), doses)
+    return alt.layer(*layers, width=HALF, height=HALF, title=f"Layer {layer}")

@@ -1,7 +1,7 @@
 """The ablation's estimates: the shift by language at one layer, its share of the ceiling, and what other words pay."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -15,6 +15,7 @@ from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.picking import of_layers, picked_layer
 
 NO_MATCH = "too few feature sets lie within a factor of 2 of the chosen one (the caliper), so that there is no control"
+_ZEROED = ", set to zero at every position"
 MATCHED = "random feature sets matched on firing rate, mean squared contribution and added norm"
 
 
@@ -26,7 +27,7 @@ def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str
     place = _Place(
         layer=layer,
         chosen=of_layers(layers, concept.name),
-        condition=f"{called(own, concept)}, set to zero at every position",
+        condition=f"{called(own, concept)}{_ZEROED}",
         counted=f"test {counted}",
         languages=tables["effects"].filter(pl.col("language") != ALL)["language"].n_unique(),
         layers=layers,
@@ -35,7 +36,9 @@ def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str
     found = [place.shift(row) for row in shifts.rows(named=True)]
     found += [one for row in shifts.rows(named=True) for one in place.share(row)]
     costs = tables["specificity"].filter(pl.col("layer") == layer, pl.col("kl").is_finite())
-    return (*found, *(place.cost(row) for row in costs.rows(named=True)))
+    found += [place.cost(row) for row in costs.rows(named=True)]
+    equal = tables["at_control_kl"].filter(layer=layer) if "at_control_kl" in tables else pl.DataFrame()
+    return (*found, *(place.at_control(row) for row in equal.rows(named=True)))
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,23 @@ class _Place:
             described=True,
             **self._of(row, "specificity", "kl"),
         )
+
+    def at_control(self, row: Mapping[str, Any]) -> Estimate:
+        """The shift where the features disturb other words as the random sets do, or less at the largest dose."""
+        where = "where other words are disturbed as by the random sets"
+        if not row["reached"]:
+            where = f"at the largest dose, {row['dose']:g} times, which disturbs other words less than the random sets"
+        estimate = Estimate(
+            name=f"at_control_kl.{row['language']}",
+            quantity="shift of the first gendered word toward the other gender",
+            value=row["effect"],
+            unit="nats",
+            interval=(row["low"], row["high"]),
+            control=Control.of(MATCHED, row),
+            described=True,
+            **self._of(row, "at_control_kl", "effect"),
+        )
+        return replace(estimate, condition=f"{self.condition.removesuffix(_ZEROED)} taken out by dose, {where}")
 
     def _of(self, row: Mapping[str, Any], table: str, column: str) -> dict[str, Any]:
         """Where a number stands, and what it is about."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from core.causal.controls import RandomSets
 from core.causal.interventions import Ablation, EditSite
 from core.causal.pairs import MinimalPair
-from core.causal.runs import AddedNorms, CaptionRuns, PairRuns, added_norms
+from core.causal.runs import AddedNorms, CaptionRuns, PairRuns, added_norms, relative_norms
 from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
 from core.lm.patched import CAPTION, IMAGE, LAST_PROMPT, PROMPT
@@ -51,6 +51,19 @@ class Target:
     def layer(self) -> int:
         """The layer patched."""
         return self.view.layer
+
+
+@dataclass(frozen=True)
+class Dosed:
+    """An ablation times a dose: below 1 a part of it, above 1 beyond what the features wrote."""
+
+    ablation: Ablation
+    dose: float
+
+    def __call__(self, site: EditSite) -> Float[Tensor, "B T D"]:
+        """The patched stream."""
+        patched: Tensor = site.added(self.dose * self.ablation.delta(site))
+        return patched
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,29 @@ class LanguageRuns:
                 [self._norms(sites, patch, draw) for draw, patch in enumerate([patches[ZERO], *drawn], -1)]
             ),
         )
+
+    def dosed(self, target: Target, doses: Sequence[float]) -> pl.DataFrame:
+        """Zero ablation in part (below 1) and beyond 0 (above): language, dose, image_id, effect and kl, one row a
+        caption and dose; relative_norm is the mean ‖Δx‖ / ‖x‖ of the dose."""
+        layer, ablation, pairs = target.layer, Ablation(target.features), self._first.pairs
+        sites, captions = self._first.sites(target.view), self._captions.sites(target.view)
+        before = self._captions.clean_states(layer, captions)
+        clean = self._first.log_odds(layer, [site.stream for site in sites])
+        norm, signs = relative_norms(sites, ablation.delta), np.array([pair.sign for pair in pairs])
+        frames = []
+        for dose in doses:
+            patch = Dosed(ablation, dose)
+            kl, _ = self._captions.divergence(layer, captions, before, patch)
+            columns = {
+                "language": [self.language] * len(pairs),
+                "dose": [float(dose)] * len(pairs),
+                "image_id": [pair.image_id for pair in pairs],
+                "effect": signs * (self._first.patched(layer, sites, patch) - clean),
+                "kl": kl,
+                "relative_norm": [dose * norm] * len(pairs),
+            }
+            frames.append(pl.DataFrame(columns))
+        return pl.concat(frames)
 
     def _frame(
         self, runs: PairRuns, outcome: str, name: str, clean: Float[np.ndarray, " N"], after: Float[np.ndarray, " N"]

@@ -13,6 +13,7 @@ import polars as pl
 
 from core.analysis.ablation import Config
 from core.analysis.ablation.balance import balance
+from core.analysis.ablation.curve import DOSES, curve_tables
 from core.analysis.ablation.findings import NO_MATCH, estimates
 from core.analysis.ablation.measures import LanguageRuns, Measured, Target
 from core.analysis.ablation.summary import EFFECTS, by_image, corrected, metrics, specificity, summarise
@@ -24,13 +25,15 @@ from core.features.inputs import AnalysisInputs
 from core.features.significance import ranked_tests, with_q
 from core.lm.outcomes import word_ends
 
+CURVES = {"curve": "Effect against KL", "at_control_kl": "Effect at the KL of the random sets"}
+
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
     """Ablate each layer's highest-ranked features, one layer at a time, beside random features and interchange."""
     runs, notes = _open_runs(inputs, config)
     layers = inputs.chosen_layers(config.layers, "ablation")
     resampling = Resampling(inputs, config.bootstrap, {part.language: part.pairs for part in runs})
-    effects, side, features, images, draws, balances, tests = [], [], [], [], [], [], []
+    effects, side, features, images, draws, balances, tests, curves = [], [], [], [], [], [], [], []
     for number, layer in enumerate(layers if runs else ()):
         target = _target(inputs, config, layer)
         if target is None:
@@ -48,6 +51,9 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         balances.append(balance(target, measured))
         images += [part.effects.with_columns(pl.lit(layer, pl.UInt16).alias("layer")) for part in measured]
         draws += [_mean_draws(part, layer) for part in measured]
+        if config.curve:
+            dosed = [language.dosed(target, DOSES) for language in runs]
+            curves.append(curve_tables(layer, dosed, measured, resampling))
         inputs.progress(number + 1, len(layers))
     if not effects:
         return Result(tables={"effects": EFFECTS.to_frame()}, notes=(*notes, "No ablation was measured."))
@@ -59,10 +65,13 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         "draws": pl.concat(draws),
         "balance": pl.concat(balances),
     }
+    if curves:
+        tables |= {name: pl.concat(parts) for name, parts in zip(CURVES, zip(*curves, strict=True), strict=True)}
     shown = {
         "effects": "Effect on the gendered word",
         "specificity": "Effect on all other words",
         "balance": "Chosen features and their random sets",
+        **(CURVES if curves else {}),
     }
     return Result(
         metrics=metrics(tables["effects"], tables["specificity"]),

@@ -1,6 +1,4 @@
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -21,16 +19,10 @@ from core.lm.agreement import logits_of
 from core.lm.hooks import edit
 from core.lm.outcomes import word_ends
 from core.lm.patched import LAST_PROMPT, build_batch, clean_run, run_full
-from tests.core.causal.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld, causal_world
+from tests.core.causal.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld
 from tests.core.causal.sourced import assert_sourced
 
-CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100)
-
-
-@pytest.fixture(scope="module")
-def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CausalWorld]:
-    with causal_world(tiny_gemma, tmp_path_factory.mktemp("causal") / "w", {"select": 12, "test": 8}) as opened:
-        yield opened
+CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100, curve=True)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +43,15 @@ def test_the_planted_features_are_chosen_and_move_the_word_in_both_languages(res
     assert (rows["p"] <= 0.05).all()
     assert rows["language"][-1] == "all"
     assert all(one.verdict == "found" for one in result.estimates if one.answers)
+
+
+def test_by_dose_the_planted_features_move_the_word_further_at_the_controls_kl(result: Result) -> None:
+    own = result.tables["curve"].filter(set="chosen features", dose=1.0)
+    assert own["effect"].to_list() == pytest.approx(primary(result)["effect"][:2].to_list(), rel=1e-4)
+    assert (result.tables["curve"].filter(set="chosen features", dose=0.5)["effect"] < own["effect"]).all()
+    compared = result.tables["at_control_kl"]
+    assert (compared["low"] > compared["control_high"]).all()
+    assert {"at_control_kl.en", "at_control_kl.ar"} < {one.name for one in result.estimates}
 
 
 def test_random_features_do_not(result: Result) -> None:
@@ -207,7 +208,7 @@ def test_balance_tells_how_alike_chosen_and_drawn_sets_are(result: Result) -> No
 
 def test_figures_are_valid(result: Result) -> None:
     drawn = figures(result.tables)
-    assert set(drawn) == {"effect", "interventions", "specificity"}
+    assert set(drawn) == {"effect", "interventions", "specificity", "curve"}
     assert all(figure.chart.to_dict() and figure.caption for figure in drawn.values())
 
 

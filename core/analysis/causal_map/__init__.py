@@ -1,0 +1,43 @@
+"""Where does what decides the gendered word stand, and which languages' features carry it?"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.analysis.declaration import Analysis
+from core.study.layers import Layers
+from core.study.section import Positive, Section
+
+
+class Config(Section):
+    """Where does what decides the gendered word stand, and which languages' features carry it?"""
+
+    layers: Layers = (2, 8, 14, 20, 26, 32)
+    """Layers of the map; features are swapped at the one where those of all classes go most with gender."""
+    images: Positive = 16
+    """Test images on which effects are measured."""
+    donors: Positive = 1
+    """Other pictures of the same gender per image, the control of every interchange."""
+    features: Positive = 5
+    """Features of a class (shared, of one language alone) that are swapped together, the most associated ones."""
+    draws: Annotated[int, Field(ge=19)] = 39
+    """Random feature sets per class, the control of swaps; 19 is the least that can reach p = 0.05."""
+    bootstrap: Positive = 1000
+    """Bootstrap draws over images for each interval, and random signs for each p."""
+
+
+ANALYSIS = Analysis(
+    config=Config,
+    run="core.analysis.causal_map.run:run",
+    figures="core.analysis.causal_map.figures:figures",
+    version=1,
+    title="Causal map",
+    question="Where does what decides the gendered word stand, and which languages' features carry it?",
+    needs=frozenset({"gpu", "images", "stream"}),
+    place=200,
+    chapter=200,
+    best_figure="map",
+    concept="gender",
+    beside_frozen=True,
+    by_default=False,
+)

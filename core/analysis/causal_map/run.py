@@ -1,0 +1,134 @@
+"""Where what decides the gendered word stands, and which languages' features carry it.
+
+The residual stream at a layer and a position set is replaced by that of the gender twin's run (interchange
+intervention: Geiger et al. 2021, arXiv 2106.02997); outcome and sign are those of the ablation. Then only what some
+features write is replaced: those that go with gender in every language, or in one alone, on the selection split. Last,
+one language's activations are put into the other's run.
+"""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from core.analysis.causal_map import Config
+from core.analysis.causal_map.asking import FIRST, ask
+from core.analysis.causal_map.carried import FROZEN, SAE, SWAPS, Classes, swap
+from core.analysis.causal_map.crossed import cross
+from core.analysis.causal_map.feature_tables import CARRIED, CROSSED, carried, crossed
+from core.analysis.causal_map.findings import estimates
+from core.analysis.causal_map.measures import MapRuns
+from core.analysis.causal_map.summary import CEILING, MAP, summarise
+from core.analysis.result import Result
+from core.causal.controls import RandomSets, matched_controls
+from core.causal.pairs import shared_contexts
+from core.causal.resampling import Resampling
+from core.features.associated_languages import (
+    CLASSES,
+    associated_languages,
+    class_names,
+    members,
+    strength_of,
+)
+from core.features.inputs import AnalysisInputs
+from core.features.layer_view import LayerView
+from core.lm.outcomes import word_ends
+
+SHOWN = {
+    "map": "Interchange by layer and position set",
+    "ceiling": "Interchange at every position",
+    "carried": "What features carry of the decision",
+    "crossed": "One language's features in another's run",
+}
+
+
+def run(inputs: AnalysisInputs, config: Config) -> Result:
+    """Map every layer, then swap features at the layer where they go most with gender."""
+    loaded = inputs.open_model()
+    asked, notes = ask(inputs, loaded, config)
+    if not asked:
+        empty = {"map": MAP, "ceiling": CEILING, "classes": CLASSES, "carried": CARRIED, "crossed": CROSSED}
+        tables = {name: schema.to_frame() for name, schema in empty.items()}
+        return Result(tables=tables, notes=(*notes, "No caption has a twin to interchange with; nothing was measured."))
+    ends, layers = word_ends(loaded), inputs.chosen_layers(config.layers, "causal_map")
+    runs = [MapRuns(loaded, one, ends, inputs.concept) for one in asked]
+    resampling = {
+        (one.outcome, one.language): Resampling(inputs, config.bootstrap, {one.language: one.pairs}) for one in asked
+    }
+    for one in asked:
+        notes += shared_contexts(one.pairs, one.language, inputs.counted) if one.outcome == FIRST else []
+    effects = []
+    for number, layer in enumerate(layers):
+        effects += [part.interchange(layer, every=number == 0) for part in runs]
+        inputs.progress(number + 1, len(layers) + 2)
+    tables = summarise(pl.concat(effects), resampling)
+    first = {part.asked.language: part for part in runs if part.asked.outcome == FIRST}
+    pairs = {language: part.asked.pairs for language, part in first.items()}
+    found, told, layer = _features(inputs, config, first, Resampling(inputs, config.bootstrap, pairs))
+    tables |= found
+    return Result(
+        metrics=_metrics(tables["map"]),
+        tables=tables,
+        shown={name: heading for name, heading in SHOWN.items() if tables[name].height},
+        notes=(*notes, *told),
+        estimates=inputs.beside_planted(estimates(tables, layer, inputs.concept, inputs.counted), "word"),
+    )
+
+
+def _features(
+    inputs: AnalysisInputs, config: Config, runs: Mapping[str, MapRuns], resampling: Resampling
+) -> tuple[dict[str, pl.DataFrame], list[str], int]:
+    """The tables `classes`, `carried` and `crossed`, notes, and the layer that is reported."""
+    tables = {"classes": CLASSES.to_frame(), "carried": CARRIED.to_frame(), "crossed": CROSSED.to_frame()}
+    layers = inputs.chosen_layers(config.layers, "causal_map")
+    middle = layers[len(layers) // 2]
+    if len(inputs.languages) < 2:
+        return tables, ["One language: no feature is shared, or of one language alone; none is swapped."], middle
+    rankings = {layer: inputs.open_layer(layer).ranking for layer in layers}
+    tables["classes"] = associated_languages(rankings, inputs.languages)
+    strength = {number: strength_of(tables["classes"], number, inputs.languages, config.features) for number in layers}
+    layer = max(layers, key=strength.__getitem__)  # the lower one of equals
+    if not strength[layer]:
+        return tables, ["No feature goes with gender in any language on the selection split; none is swapped."], middle
+    own = _classes(inputs, config, inputs.open_layer(layer), (SAE, tables["classes"]))
+    swaps = [SWAPS.to_frame(), *(swap(part, own) for part in runs.values())]
+    inputs.progress(len(layers) + 1, len(layers) + 2)
+    notes = _without_match(own)
+    if inputs.open_frozen is not None:
+        views = {number: inputs.open_frozen(number) for number in layers}
+        known = associated_languages({number: view.ranking for number, view in views.items()}, inputs.languages)
+        frozen = _classes(inputs, config, views[layer], (FROZEN, known))
+        swaps += [swap(part, frozen) for part in runs.values()]
+    tables["carried"] = carried(pl.concat(swaps), layer, resampling)
+    tables["crossed"] = crossed(cross(runs, own, inputs.concept), layer, resampling)
+    return tables, notes, layer
+
+
+def _classes(inputs: AnalysisInputs, config: Config, view: LayerView, known: tuple[str, pl.DataFrame]) -> Classes:
+    """The strongest features of each class, and random sets in the place of the SAE's."""
+    dictionary, classes = known
+    chosen = {name: members(classes, view.layer, name)[: config.features] for name in class_names(inputs.languages)}
+    controls: dict[str, RandomSets] = {}
+    for name, features in chosen.items():
+        if features and dictionary == SAE:
+            controls[name] = matched_controls(view, features, config.draws, inputs.seed)
+    return Classes(view, dictionary, chosen, controls)
+
+
+def _without_match(classes: Classes) -> list[str]:
+    """Notes on classes that have no feature, or no control."""
+    empty = [name for name, features in classes.members.items() if not features]
+    alone = [name for name, control in classes.controls.items() if not control.draws]
+    layer = classes.view.layer
+    notes = [f"layer {layer}: no feature is {name}." for name in empty]
+    notes += [
+        f"layer {layer}, {name}: too few feature sets lie within a factor of 2 of it (the caliper), so that there is "
+        "no control; no effect of the class is claimed."
+        for name in alone
+    ]
+    return notes
+
+
+def _metrics(cells: pl.DataFrame) -> dict[str, float]:
+    """The effect in every cell of the first word."""
+    own = cells.filter(outcome=FIRST).select("layer", "language", "positions", "effect")
+    return {f"layer_{layer}.{language}.{name}": float(effect) for layer, language, name, effect in own.iter_rows()}

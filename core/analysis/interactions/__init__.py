@@ -1,0 +1,42 @@
+"""Do the features most associated with gender act on the gendered word one by one, or together?"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.analysis.declaration import Analysis
+from core.study.layers import Layers
+from core.study.section import Positive, Section
+
+
+class Config(Section):
+    """Do the features most associated with gender act on the gendered word one by one, or together?"""
+
+    layers: Layers = (8, 17, 26)
+    """Layers among which the one is taken whose features go most with gender on the selection split."""
+    features: Annotated[int, Field(ge=2)] = 5
+    """Features ablated in pairs, the highest-ranked ones; the cost grows with their square."""
+    images: Positive = 16
+    """Test images on which effects are measured."""
+    sets: Annotated[int, Field(ge=2)] = 5
+    """Random feature sets, whose pairs are the control."""
+    network: Annotated[int, Field(ge=2)] = 24
+    """Highest-ranked features in the co-activation network."""
+    bootstrap: Positive = 1000
+    """Bootstrap draws over images for each interval, and random signs for each p."""
+
+
+ANALYSIS = Analysis(
+    config=Config,
+    run="core.analysis.interactions.run:run",
+    figures="core.analysis.interactions.figures:figures",
+    version=1,
+    title="Interactions",
+    question="Do the features most associated with gender act on the gendered word one by one, or together?",
+    needs=frozenset({"gpu", "stream"}),
+    place=140,
+    chapter=140,
+    best_figure="interactions",
+    concept="gender",
+    by_default=False,
+)

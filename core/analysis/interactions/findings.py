@@ -1,0 +1,92 @@
+"""The interactions' estimates: by language the mean over all pairs, and how many pairs stand out."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+from core.causal.resampling import dependence
+from core.data.concept import Concept
+from core.features.significance import called
+from core.stats.estimate import Control, Estimate, Source, number_of
+from core.stats.picking import of_layers
+
+NO_MATCH = "too few feature sets lie within a factor of 2 of the chosen one (the caliper), so that there is no control"
+
+
+def estimates(
+    tables: Mapping[str, pl.DataFrame], chosen: pl.DataFrame, layers: int, about: tuple[Concept, str]
+) -> tuple[Estimate, ...]:
+    """What was found.
+
+    Args:
+        tables: of the analysis.
+        chosen: the features ablated, with layer and q.
+        layers: how many layers the one was picked among.
+        about: the concept, and what is counted.
+    """
+    concept, counted = about
+    shared = {
+        "counted": f"test {counted}",
+        "layer": chosen["layer"][0],
+        "chosen": of_layers(layers, concept.name),
+    }
+    condition = f"two at a time of {called(chosen, concept)}, set to zero at every position"
+    found = []
+    for row in tables["overall"].rows(named=True):
+        found += [_overall(row, tables["overall"].height, shared, condition)]
+        found += _strongest(tables["pairs"].filter(language=row["language"]), tables["pairs"].height, shared)
+    return tuple(found)
+
+
+def _overall(row: Mapping[str, Any], languages: int, shared: Mapping[str, Any], condition: str) -> Estimate:
+    control = None
+    if row["control_low"] is not None:
+        what = f"pairs out of {row['sets']} random feature sets matched on firing rate, contribution and added norm"
+        control = Control(what, row["control"], row["control_low"], row["control_high"])
+    return Estimate(
+        name=f"interaction.{row['language']}",
+        quantity="shift of the first gendered word by two features beyond the sum of their own shifts, mean over pairs",
+        value=row["effect"],
+        unit="nats",
+        n=row["images"],
+        source=Source("overall", {"language": row["language"]}, "effect"),
+        interval=(row["low"], row["high"]),
+        control=control,
+        p=row["p"],
+        q=row["q"],
+        family=number_of(languages, "language"),
+        language=row["language"],
+        condition=condition,
+        answers=True,
+        caveats=(
+            *(() if control else (NO_MATCH,)),
+            "the random sets are held fixed in p",
+            *dependence(row, shared["counted"].removeprefix("test ")),
+        ),
+        **shared,
+    )
+
+
+def _strongest(pairs: pl.DataFrame, tests: int, shared: Mapping[str, Any]) -> Iterator[Estimate]:
+    """The pair of the two features that rank highest on the selection split."""
+    if pairs.is_empty():
+        return
+    row = pairs.row(0, named=True)
+    yield Estimate(
+        name=f"first_pair.{row['language']}",
+        quantity="shift of the first gendered word by two features beyond the sum of their own shifts",
+        value=row["interaction"],
+        unit="nats",
+        n=row["images"],
+        source=Source("pairs", {name: row[name] for name in ("language", "feature", "partner")}, "interaction"),
+        interval=(row["low"], row["high"]),
+        control=Control.of("random pairs matched with the chosen ones", row),
+        p=row["p"],
+        q=row["q"],
+        family=f"{tests} pairs and languages",
+        draws=row["draws"] or 0,
+        language=row["language"],
+        condition=f"features {row['feature']} and {row['partner']}, the two highest-ranked, set to zero",
+        **shared,
+    )
