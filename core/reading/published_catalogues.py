@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,8 @@ from polars.exceptions import PolarsError
 from core.errors import BadInput, first_line
 from core.explain.published import read_table
 from core.explain.tables import AGGREGATED, EXPLAINED, EXPLANATIONS
+from core.reading.made import FROZEN
+from core.reading.records import without_frozen
 from core.reading.study import OpenedStudy
 from core.store.artifacts import MANIFEST
 from core.store.workspace import Workspace
@@ -108,7 +110,7 @@ class PublishedCatalogue:
         Raises:
             BadInput: the layer has another SAE than was explained, so that its features are others.
         """
-        own = next((name for name in study.sae_names(layer) if name in self.saes), None)
+        own = next((name for name in _called(study, layer) if name in self.saes), None)
         if own is None or layer not in study.layers:
             return None
         if self.is_imported:
@@ -132,6 +134,12 @@ class PublishedCatalogue:
         keys = ("explainer", "language")
         asked = pl.scan_parquet(self.folder / EXPLAINED, glob=False).filter(here).select(*keys, *_ASKED).collect()
         return explanations.join(asked, on=list(keys), how="left", maintain_order="left")
+
+
+def _called(study: OpenedStudy, layer: int) -> Iterator[str]:
+    """What catalogues call the dictionary of a layer."""
+    for name in (study.title, study.key):
+        yield f"{without_frozen(name)}/layer_{layer}{FROZEN * study.of_frozen}"
 
 
 def catalogue_folders(workspace: Workspace) -> list[Path]:
