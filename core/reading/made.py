@@ -15,6 +15,10 @@ from core.store.steps import (
     RANK_FEATURES,
     stage_of,
 )
+from core.study.variant import DOT
+
+FROZEN, FROZEN_DECODERS = "-frozen", f"{DOT}frozen decoders"
+"""How key and title of a study end whose layers are its frozen dictionaries."""
 
 
 @dataclass(frozen=True)

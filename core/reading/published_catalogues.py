@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,14 @@ from polars.exceptions import PolarsError
 from core.errors import BadInput, first_line
 from core.explain.published import read_table
 from core.explain.tables import AGGREGATED, EXPLAINED, EXPLANATIONS
+from core.reading.made import FROZEN
+from core.reading.records import without_frozen
 from core.reading.study import OpenedStudy
 from core.store.artifacts import MANIFEST
 from core.store.workspace import Workspace
 
 _FIX = "`saeflow catalogue make` makes it again"
+_IMPORTED = "import_catalogue"  # the step that core.explain.importing.kept publishes
 _COPIED = ".copied-"
 _ASKED = ("prompt", "raw_answer")
 _MOST_KEPT = 16 << 20
@@ -49,12 +52,14 @@ class PublishedCatalogue:
         saes: explanations and scores by `sae_id`.
         made_from: the reference of each SAE's artefact by `sae_id`, by which one that was trained again is told; empty
             for tables that no run of a catalogue made.
+        is_imported: whether an older pipeline made the tables, which name an SAE and say nothing else of it.
     """
 
     name: str
     folder: Path
     saes: Mapping[str, OfSAE]
     made_from: Mapping[str, str]
+    is_imported: bool
 
     @classmethod
     def open(cls, place: Path) -> "PublishedCatalogue":
@@ -70,7 +75,7 @@ class PublishedCatalogue:
         scores = read_table(folder / "scores.parquet").with_columns(pl.col(pl.Categorical).cast(pl.String))
         known = explanations["sae_id"].unique().sort().to_list()
         saes = {one: OfSAE(_of(explanations, one), _of(scores, one)) for one in known}
-        return cls(place.name, folder, saes, _made_from(folder))
+        return cls(place.name, folder, saes, *_made_from(folder))
 
     def feature(self, sae_id: str, feature: int) -> Explained:
         """What is said of a feature; two empty tables where nothing is."""
@@ -99,14 +104,17 @@ class PublishedCatalogue:
         return own.filter(pl.col("text").is_not_null()).select("feature_id", "explainer", "language", "text")
 
     def sae_of(self, study: OpenedStudy, layer: int) -> str | None:
-        """The `sae_id` of a study's layer; null where the catalogue explains none of it.
+        """The `sae_id` of a study's layer; null where the catalogue explains none of it. What was imported is taken at
+        its word.
 
         Raises:
             BadInput: the layer has another SAE than was explained, so that its features are others.
         """
-        own = next((name for name in study.sae_names(layer) if name in self.saes), None)
+        own = next((name for name in _called(study, layer) if name in self.saes), None)
         if own is None or layer not in study.layers:
             return None
+        if self.is_imported:
+            return own
         if own not in self.made_from:
             raise BadInput(
                 f"catalogue {self.name}: does not say which SAE {own} is; `saeflow catalogue make` makes one that does"
@@ -128,6 +136,12 @@ class PublishedCatalogue:
         return explanations.join(asked, on=list(keys), how="left", maintain_order="left")
 
 
+def _called(study: OpenedStudy, layer: int) -> Iterator[str]:
+    """What catalogues call the dictionary of a layer."""
+    for name in (study.title, study.key):
+        yield f"{without_frozen(name)}/layer_{layer}{FROZEN * study.of_frozen}"
+
+
 def catalogue_folders(workspace: Workspace) -> list[Path]:
     """Where the workspace's catalogues are, by name."""
     place = workspace.published_catalogue("any").parent
@@ -139,13 +153,14 @@ def catalogue_folders(workspace: Workspace) -> list[Path]:
     return [place / name for name in sorted(named)]
 
 
-def _made_from(folder: Path) -> dict[str, str]:
-    """The artefact of each SAE, as the manifest of the published tables has them."""
+def _made_from(folder: Path) -> tuple[dict[str, str], bool]:
+    """The artefact of each SAE, as the manifest of the published tables has them, and whether they were imported."""
     try:
         unit = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["unit"]
-        return dict(zip(unit["recipe"].get("saes", ()), map(str, unit["inputs"].get("sae", ())), strict=True))
+        saes = dict(zip(unit["recipe"].get("saes", ()), map(str, unit["inputs"].get("sae", ())), strict=True))
+        return saes, unit.get("step") == _IMPORTED
     except FileNotFoundError:
-        return {}
+        return {}, False
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadInput(f"{folder / MANIFEST}: does not say whose tables these are ({error})") from error
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BadInput
-from core.reading.study import FROZEN, FROZEN_DECODERS, OpenedStudy
+from core.reading.made import FROZEN, FROZEN_DECODERS
+from core.reading.study import OpenedStudy
 from core.store.artifacts import Artifact
 from core.store.workspace import Workspace, meant
 

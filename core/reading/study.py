@@ -14,19 +14,15 @@ from core.analysis.result import Result
 from core.errors import BadInput
 from core.features.index import FeatureIndex
 from core.features.indexed_layer import IndexedLayer, open_indexed
-from core.reading.made import LayerArtifacts, Made
+from core.reading.made import FROZEN, FROZEN_DECODERS, LayerArtifacts, Made
 from core.reading.results import read_estimates, read_result
 from core.stats.estimate import Estimate, as_table
 from core.store.artifacts import Artifact, read_json
 from core.store.workspace import Workspace
-from core.study.variant import DOT, title
+from core.study.variant import title
 
 if TYPE_CHECKING:
     from core.features.layer_view import LayerView
-
-
-FROZEN, FROZEN_DECODERS = "-frozen", f"{DOT}frozen decoders"
-"""How key and title of a study end whose layers are its frozen dictionaries."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,19 +111,7 @@ class OpenedStudy:
     def frozen(self) -> "OpenedStudy | None":
         """The study with its frozen dictionaries in place of its SAEs, and without results, for no analysis has read
         them; null where it has none (`sae.frozen: true` trains them)."""
-        if self._made.frozen is None:
-            return None
-        return replace(self, key=f"{self.key}{FROZEN}", of_frozen=True)
-
-    @property
-    def trained(self) -> "OpenedStudy":
-        """The study with its SAEs; itself, but for frozen dictionaries."""
-        return replace(self, key=self.key.removesuffix(FROZEN), of_frozen=False) if self.of_frozen else self
-
-    def sae_names(self, layer: int) -> tuple[str, ...]:
-        """What catalogues call the dictionary of a layer."""
-        names = (self.trained.title, self.trained.key)
-        return tuple(f"{name}/layer_{layer}{FROZEN * self.of_frozen}" for name in names)
+        return None if self._made.frozen is None else replace(self, key=f"{self.key}{FROZEN}", of_frozen=True)
 
     def layer(self, layer: int) -> "LayerView":
         """One layer: rows stay on disk until they are asked for.

@@ -10,7 +10,7 @@ from core.reading.records import open_by_name
 from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
 from explorer.asking.sentences import EVERYWHERE, WHERE
-from explorer.reading.library import ShownLayer
+from explorer.reading.library import ShownLayer, which_layers
 
 if TYPE_CHECKING:
     from core.data.languages import Language
@@ -45,7 +45,9 @@ class Looked:
         """
         opened = open_by_name(workspace, study if study is not None else the_latest(workspace))
         if layer is None and len(opened.layers) != 1:
-            there = ", ".join(map(str, opened.layers)) or "none yet"
+            if not opened.layers:
+                raise BadInput(f"study {opened.title}: {which_layers(opened)}")
+            there = ", ".join(map(str, opened.layers))
             raise BadInput(f"study {opened.title}: say which layer, as in --layer 17; there are {there}")
         return cls(opened, opened.layer(opened.layers[0] if layer is None else layer))
 

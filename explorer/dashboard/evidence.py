@@ -36,10 +36,13 @@ class Intervened(NamedTuple):
 
 
 def tested(shown: ShownLayer, feature: int) -> Grid | None:
-    """How the feature goes with the concept on the selection split, in each language and position set."""
-    table = shown.indexed.associations
-    own = None if table is None else table.filter(feature=feature)
-    return None if own is None or own.is_empty() else grid(own, _TESTS)
+    """How the feature goes with the concept on the selection split, in each language and position set, the strongest
+    first: the one that tables of features show."""
+    own = shown.indexed.associations_of(feature)
+    if own is None or own.is_empty():
+        return None
+    distance = (pl.col("auroc").cast(pl.Float64) - 0.5).abs()
+    return grid(own.sort(distance, -pl.col("p"), descending=True, nulls_last=True, maintain_order=True), _TESTS)
 
 
 def reported(interpretation: Found, layer: int, feature: int) -> Grid | None:

@@ -8,7 +8,7 @@ import polars as pl
 from core.explain.metrics import ALL, CALLED
 from explorer.dashboard import words
 from explorer.dashboard.grids import Grid, grid
-from explorer.reading.catalogues import Catalogues, over_features, said_of, whole
+from explorer.reading.catalogues import UNCHECKED, Catalogues, over_features, said_of, whole
 from explorer.reading.library import ShownLayer
 
 _COLUMNS = ("scorer", "metric", "kind_of_example", "examples_in", "value", "judged", "unread")
@@ -43,9 +43,10 @@ class Explanation(NamedTuple):
 
 
 class InCatalogue(NamedTuple):
-    """What one catalogue says, and how many explainers gave no explanation."""
+    """What one catalogue says, and how many explainers said nothing; `unchecked` says why it may be of another SAE."""
 
     name: str
+    unchecked: str
     explanations: tuple[Explanation, ...]
     failed: int
     over_features: Grid | None
@@ -65,8 +66,9 @@ def said(catalogues: Catalogues, shown: ShownLayer, feature: int) -> Said:
     for catalogue, sae in there.found:
         explanations = tuple(map(_explanation, said_of(catalogue, sae, feature)))
         failed = sum(one.text is None for one in explanations)
-        found.append(InCatalogue(catalogue.name, explanations, failed, _over(over_features(catalogue))))
-    return Said(tuple(found), there.notes)
+        unchecked = UNCHECKED if catalogue.is_imported else ""
+        found.append(InCatalogue(catalogue.name, unchecked, explanations, failed, _over(over_features(catalogue))))
+    return Said(tuple(found), tuple(note for note in there.notes if not note.endswith(UNCHECKED)))
 
 
 def _over(rows: Sequence[Mapping[str, Any]]) -> Grid | None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from core.errors import BadInput
+from core.reading.records import without_frozen
 from core.reading.study import OpenedStudy
 from core.store.artifacts import DamagedArtifact
 from explorer.dashboard import links, words
@@ -50,6 +51,7 @@ def layer_map(request: Request, study: StudyName) -> HTMLResponse:
         request,
         "layers.html.j2",
         study=shown,
+        trained=without_frozen(shown.key),
         quality=quality_charts(shown, metrics),
         emergence=emergence_charts(shown, overview),
         reason=overview.reason,

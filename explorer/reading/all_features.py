@@ -12,10 +12,17 @@ from explorer.reading.feature_table import strongest
 from explorer.reading.library import Library
 
 COLUMNS = ("feature", "count", "density", "mean", "max", "samples", "images", "idf")
-_TESTED = ("feature", "auroc", "p", "q")
-_SHOWN = ("feature", "association", "auroc", "q")
+_TESTED = ("feature", "language", "position_set", "auroc", "p", "q")
+_ASSOCIATED = {
+    "feature": pl.UInt32(),
+    "associated_language": pl.String(),
+    "associated_set": pl.String(),
+    "association": pl.Float64(),
+    "auroc": pl.Float32(),
+    "q": pl.Float64(),
+}
 _MOST_STUDIES = 2
-"""Tables that are kept: one of 700,000 features has 45 MB."""
+"""Tables that are kept: one of 700,000 features has 67 MB."""
 
 
 class Version(NamedTuple):
@@ -70,11 +77,9 @@ def of_layer(study: OpenedStudy, layer: int) -> pl.DataFrame:
     file = study.index(layer).folder / "features.parquet"
     statistics = pl.read_parquet(file, columns=list(COLUMNS), glob=False).select(COLUMNS).sort("feature")
     folder = study.ranking(layer)
-    if folder is None:
-        found = pl.DataFrame(
-            schema={"feature": pl.UInt32, "association": pl.Float64, "auroc": pl.Float32, "q": pl.Float64}
-        )
-    else:
-        found = strongest(pl.read_parquet(folder / ASSOCIATIONS, columns=list(_TESTED), glob=False)).select(_SHOWN)
+    found = pl.DataFrame(schema=_ASSOCIATED)
+    if folder is not None:
+        named = strongest(pl.read_parquet(folder / ASSOCIATIONS, columns=list(_TESTED), glob=False))
+        found = named.rename({"language": "associated_language", "position_set": "associated_set"}).select(*_ASSOCIATED)
     joined = statistics.join(found, on="feature", how="left", maintain_order="left")
     return joined.select(pl.lit(layer, pl.UInt16).alias("layer"), pl.all())

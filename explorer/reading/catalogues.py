@@ -15,6 +15,8 @@ from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
 from explorer.reading.kept import Kept
 
+UNCHECKED = "imported; not checked against this SAE"
+"""What stands beside what an older pipeline said of an SAE of this name."""
 _SETTLED_NS = 100_000_000
 """Age of a link's last change below which another may have the same time."""
 _MOST_LAYERS = 64
@@ -80,6 +82,7 @@ class Catalogues:
                 continue
             if sae is not None:
                 found.append((one, sae))
+                notes += [f"catalogue {one.name}: {UNCHECKED}"] * one.is_imported
         return OfLayer(tuple(found), tuple(notes))
 
     def version(self) -> Hashable:
@@ -99,6 +102,8 @@ class Catalogues:
         parts = [pl.DataFrame(schema=_TOLD)]
         for layer in layers:
             for catalogue, sae in self.of_layer(study, layer).found:
+                if catalogue.is_imported:
+                    continue  # a cell has no room to say that it was not checked
                 told = catalogue.texts(sae).select(
                     pl.lit(layer).alias("layer"), pl.col("feature_id").alias("feature"), pl.col("text").alias(CATALOGUE)
                 )

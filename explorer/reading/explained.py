@@ -10,7 +10,7 @@ from core.errors import BadInput
 from core.explain.table_file import Card, read_card
 from core.reading.published_catalogues import PublishedCatalogue
 from core.reading.study import OpenedStudy
-from explorer.reading.catalogues import Catalogues
+from explorer.reading.catalogues import UNCHECKED, Catalogues
 from explorer.reading.refusals import UNUSABLE, Refusal
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def explanations_like(
                     saes.setdefault(catalogue, {})[sae] = one
         seen |= {(catalogue.name, sae) for catalogue, layers in saes.items() for sae in layers}
         hits += [_in(catalogue, study, layers, sought) for catalogue, layers in saes.items()]
-    return hits, [note for note in notes if not any(note.startswith(f"catalogue {one.catalogue}:") for one in hits)]
+    found = {f"catalogue {one.catalogue}" for one in hits}
+    return hits, [note for note in notes if note.endswith(UNCHECKED) or note.partition(":")[0] not in found]
 
 
 def _in(catalogue: PublishedCatalogue, study: OpenedStudy, layers: dict[str, int], sought: Sought) -> Hits:

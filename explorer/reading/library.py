@@ -129,8 +129,7 @@ class Library:
         """
         study = self.study(asked)
         if layer not in study.layers:
-            there = ", ".join(map(str, study.layers)) or "none"
-            raise Refusal(NOT_THERE, f"layer {layer} of {study.title} is not there; ask for one of {there}")
+            raise Refusal(NOT_THERE, f"layer {layer} of {study.title} is not there; {which_layers(study)}")
         key = (study.key, layer)
         shown = self._layers.get(key)
         if shown is None or shown.study is not study:
@@ -196,6 +195,14 @@ class Library:
             records = list({record["key"]: dict(record) for record in named}.values())
         for record in records:
             yield from with_frozen(opened(self._workspace, record))
+
+
+def which_layers(study: OpenedStudy) -> str:
+    """Which layers of a study can be asked for, in words; where there is none yet, how there will be some."""
+    if study.layers:
+        return f"ask for one of {', '.join(map(str, study.layers))}"
+    goes_on = f"`saeflow run {study.name}` goes on with it"
+    return f"no layer is indexed yet: `saeflow status` shows how far the run is, {goes_on}"
 
 
 def _size(table: pl.DataFrame | None) -> int:

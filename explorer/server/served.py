@@ -7,7 +7,7 @@ from fastapi import Depends, Path, Query, Request
 
 from explorer.asking.looked import Looked
 from explorer.labels.store import FeatureLabels
-from explorer.reading.library import Library, ShownLayer
+from explorer.reading.library import Library, ShownLayer, which_layers
 from explorer.reading.refusals import CONFLICT, NOT_THERE, WRONG, Refusal
 from explorer.server.pages import Page
 
@@ -45,7 +45,9 @@ class Served:
             there = self.library.study(name).layers
             if len(there) == 1:
                 return self.library.layer(name, there[0])
-            known = ", ".join(map(str, there)) or "none yet"
+            if not there:
+                raise Refusal(CONFLICT, f"study {name}: {which_layers(self.library.study(name))}")
+            known = ", ".join(map(str, there))
             raise Refusal(
                 WRONG,
                 f"no layer is named and none is the default; name one of {known} (&layer=N), or start with --layer N",

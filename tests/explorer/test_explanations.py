@@ -2,16 +2,19 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from core.explain.embedder import SentenceEmbedder, embedder_folder
+from core.explain.importing.kept import Older, keep
 from core.explain.table_file import Card
 from core.explain.vector_columns import vector_column
 from core.reading.published_catalogues import PublishedCatalogue
 from core.store.artifacts import Artifact
 from explorer.server.schema import Explanations, ExplanationSearch
+from tests.core.explain.older_catalogue import put
 from tests.explorer.conftest import client_of
 from tests.explorer.world import World
 from tests.planted_tables import HOSTILE, PROMPT, Said, publish, tables_of
@@ -191,3 +194,18 @@ def test_what_cannot_be_looked_for_is_refused(client: TestClient, query: str, st
 def test_an_unknown_study_or_feature_is_refused(client: TestClient) -> None:
     assert client.get("/search/explanations", params={"q": "x", "study": "dogs"}).status_code == 404
     assert client.get(ADDRESS.format(4096)).status_code == 404
+
+
+def test_an_imported_catalogue_is_shown_by_its_saes_name_and_never_as_checked(own: World, tmp_path: Path) -> None:
+    source = tmp_path / "older" / "llama_e-llama_s"
+    put(source / "explanations" / "layers.0_latent3.txt", "a woman is named")
+    put(source / "scores" / "fuzz" / "layers.0_latent3.txt", [{"correct": True}])
+    keep(Older(tmp_path / "older", {}, SAE), "older", own.workspace)
+    client, unchecked = client_of(own), "imported; not checked against this SAE"
+    found = of(client, 3)
+    assert [one.text for one in found.catalogues[0].explanations] == ["a woman is named"]
+    assert found.notes == [f"catalogue older: {unchecked}"]
+    told = client.get("/search/explanations", params={"q": "woman"}).json()
+    assert [one["catalogue"] for one in told["catalogues"]] == ["older"] and told["notes"] == found.notes
+    rows = client.get("/studies/cats/layers/0/features", params={"filter": "catalogue"}).json()
+    assert rows["total"] == 0

@@ -81,7 +81,10 @@ def test_what_is_missing_or_damaged_is_told_with_the_command(own: World) -> None
     client = client_of(own)
     own.workspace.store.set_aside(own.artifact("index_features"))
     gone = client.get(f"{LAYER}/features")
-    assert gone.status_code == 404 and "layer 0 of cats is not there; ask for one of none" in gone.json()["detail"]
+    assert (
+        gone.status_code == 404
+        and "layer 0 of cats is not there; no layer is indexed yet: `saeflow status` shows" in gone.json()["detail"]
+    )
     samples = own.folder("prepare") / "samples.parquet"
     samples.write_bytes(samples.read_bytes()[:-1])
     damaged = client.get("/samples/s03", params={"study": "cats"})
