@@ -15,7 +15,7 @@ class Config(Section):
     layers: Layers = "all"
     """Layers in which the direction is fitted."""
     shown: Positive = 4
-    """Layers whose images are drawn in two and three dimensions: that of the finding, and others evenly spaced."""
+    """Layers, evenly spaced, whose images are drawn in three dimensions."""
     images: Annotated[int, Field(ge=10)] = 40
     """Most test images drawn in a picture."""
     draws: Positive = 200
