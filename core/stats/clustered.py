@@ -5,7 +5,7 @@ methods for cluster-robust inference"): the coefficients without each cluster in
 on it. With few clusters it is more careful than the sandwich, and leave-one-out is part of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +15,8 @@ from scipy import sparse
 MOST_INFLATED = 10.0
 """Largest variance inflation of a term that is told from the others."""
 _SINGULAR = 1e10
-_BLOCK = 512
-"""Columns at a time: clusters × terms × columns numbers are held at once."""
+_HELD = 2**22
+"""Numbers, clusters × terms × columns, that are held at once."""
 
 
 class Regression(NamedTuple):
@@ -41,16 +41,14 @@ class Regression(NamedTuple):
         return self.coefficients - half, self.coefficients + half
 
 
-def crossed(one: Bool[np.ndarray, "*n"], other: Bool[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 4"]:
+def crossed(one: Bool[np.ndarray, " n"], other: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
     """The design of a 2 × 2: constant, one, other, and both together.
 
     Levels are ±½: the first two effects are differences averaged over the other's levels, and the last is the
     difference between the differences.
     """
     first, second = one - 0.5, other - 0.5
-    return np.stack(
-        [np.ones(np.broadcast(first, second).shape), *np.broadcast_arrays(first, second, first * second)], axis=-1
-    )
+    return np.column_stack([np.ones(len(first)), first, second, first * second])
 
 
 def inflation(x: Float[np.ndarray, "n K"]) -> Float[np.ndarray, " K"]:
@@ -75,7 +73,8 @@ def regress(
         y: values, dense or sparse.
         clusters: what each value belongs to: a word, an image with its twin.
     """
-    parts = [_columns(x, block, clusters) for block in _blocks(y)]
+    width = max(1, _HELD // (len(np.unique(clusters)) * x.shape[1]))
+    parts = [_columns(x, block, clusters) for block in _blocks(y, width)]
     coefficients, errors, p, least, most = (
         np.concatenate([getattr(part, name) for part in parts], axis=1) for name in Regression._fields[:-1]
     )
@@ -111,17 +110,20 @@ def dealt(
     return np.asarray(labels ^ flips[:, codes])
 
 
-def coefficients_of(x: Float[np.ndarray, "draws n K"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, "m K"]:
+def coefficients_of(
+    designs: Iterable[Float[np.ndarray, "n K"]], y: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "m K"]:
     """Coefficients of one column under many designs; those of designs without full rank are left out."""
-    grams = np.einsum("dni,dnj->dij", x, x)
+    pairs = [(x.T @ x, x.T @ y) for x in designs]
+    grams, products = (np.stack(part) for part in zip(*pairs, strict=True))
     full = np.linalg.cond(grams) < _SINGULAR
-    return np.asarray(np.linalg.solve(grams[full], np.einsum("dni,n->di", x[full], y)[:, :, None])[:, :, 0])
+    return np.asarray(np.linalg.solve(grams[full], products[full][:, :, None])[:, :, 0])
 
 
-def _blocks(y: Float[np.ndarray, "n F"] | sparse.csr_array) -> Iterator[sparse.csr_array]:
+def _blocks(y: Float[np.ndarray, "n F"] | sparse.csr_array, width: int) -> Iterator[sparse.csr_array]:
     columns = sparse.csc_array(y)
-    for start in range(0, max(columns.shape[1], 1), _BLOCK):
-        yield sparse.csr_array(columns[:, start : start + _BLOCK])
+    for start in range(0, max(columns.shape[1], 1), width):
+        yield sparse.csr_array(columns[:, start : start + width])
 
 
 def _columns(x: Float[np.ndarray, "n K"], y: sparse.csr_array, clusters: Int[np.ndarray, " n"]) -> Regression:

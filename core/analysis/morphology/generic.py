@@ -1,5 +1,6 @@
 """The generic masculine: the same masculine words for a man, and for somebody whose gender English does not tell."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,12 +47,11 @@ class Generic:
     @cached_property
     def x(self) -> Float[np.ndarray, "n 2"]:
         """Constant, and ½ for a man, −½ for anybody."""
-        return np.column_stack([np.ones(len(self.man)), self.man - 0.5])
+        return _design(self.man)
 
-    def dealt(self, effect: str, draws: int, seed: int) -> Float[np.ndarray, "draws n 2"]:
+    def dealt(self, effect: str, draws: int, seed: int) -> Iterator[Float[np.ndarray, "n 2"]]:
         """Designs with men and the generic masculine dealt to the images."""
-        label = dealt(self.man, self.units, draws, seed) - 0.5
-        return np.stack([np.ones_like(label), label], axis=-1)
+        return (_design(man) for man in dealt(self.man, self.units, draws, seed))
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -74,3 +74,7 @@ class Generic:
         types = {"words": pl.String, "suffix": pl.String, **dict.fromkeys(list(row)[2:], pl.UInt32)}
         rows = [{**row, "not_identifiable": self.fault}] if len(self.rows) else []
         return pl.DataFrame(rows, schema={**types, "not_identifiable": pl.String})
+
+
+def _design(man: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
+    return np.column_stack([np.ones(len(man)), man - 0.5])

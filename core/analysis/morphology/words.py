@@ -1,5 +1,6 @@
 """The Arabic words of test captions, their form and referent, and the designs in which the two can be told apart."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -82,12 +83,11 @@ class Stratum:
         """The effects that findings speak of, in the order of the design's terms."""
         return "form", "referent"
 
-    def dealt(self, effect: str, draws: int, seed: int) -> Float[np.ndarray, "draws n 4"]:
+    def dealt(self, effect: str, draws: int, seed: int) -> Iterator[Float[np.ndarray, "n 4"]]:
         """Designs with forms dealt to the words, or referents to the images."""
-        form, referent = self.form[None], self.referent[None]
         if effect == "form":
-            return crossed(dealt(self.form, self.stems, draws, seed), referent)
-        return crossed(form, dealt(self.referent, self.units, draws, seed))
+            return (crossed(form, self.referent) for form in dealt(self.form, self.stems, draws, seed))
+        return (crossed(self.form, referent) for referent in dealt(self.referent, self.units, draws, seed))
 
     @cached_property
     def x(self) -> Float[np.ndarray, "n 4"]:

@@ -40,7 +40,7 @@ def test_coefficients_errors_and_extremes_equal_those_of_refits_without_each_clu
 
 def test_blocks_of_columns_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = regress(X, Y, WORDS)
-    monkeypatch.setattr("core.stats.clustered._BLOCK", 2)
+    monkeypatch.setattr("core.stats.clustered._HELD", 2 * 9 * 4)
     np.testing.assert_allclose(regress(X, Y, WORDS).errors, whole.errors)
 
 
@@ -85,7 +85,7 @@ def test_dealt_labels_keep_their_numbers_and_twins_stay_apart() -> None:
 
 
 def test_coefficients_under_many_designs_equal_one_by_one() -> None:
-    designs = crossed(dealt(FORM, IMAGES, 6, 0), REFERENT[None])
+    designs = [crossed(form, REFERENT) for form in dealt(FORM, IMAGES, 6, 0)]
     found = coefficients_of(designs, Y[:, 0])
     np.testing.assert_allclose(found, [regress(x, Y[:, :1], IMAGES).coefficients[:, 0] for x in designs])
-    assert coefficients_of(crossed(FORM[None], FORM[None]), Y[:, 0]).shape == (0, 4)
+    assert coefficients_of([crossed(FORM, FORM)], Y[:, 0]).shape == (0, 4)
