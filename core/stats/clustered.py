@@ -5,7 +5,9 @@ methods for cluster-robust inference"): the coefficients without each cluster in
 on it. With few clusters it is more careful than the sandwich, and leave-one-out is part of it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,8 @@ from scipy import sparse
 MOST_INFLATED = 10.0
 """Largest variance inflation of a term that is told from the others."""
 _SINGULAR = 1e10
+_DEALS = 64
+"""Deals whose levels are held at once."""
 _HELD = 2**22
 """Numbers, clusters × terms × columns, that are held at once."""
 
@@ -110,14 +114,36 @@ def dealt(
     return np.asarray(labels ^ flips[:, codes])
 
 
-def coefficients_of(
-    designs: Iterable[Float[np.ndarray, "n K"]], y: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, "m K"]:
-    """Coefficients of one column under many designs; those of designs without full rank are left out."""
-    pairs = [(x.T @ x, x.T @ y) for x in designs]
-    grams, products = (np.stack(part) for part in zip(*pairs, strict=True))
-    full = np.linalg.cond(grams) < _SINGULAR
-    return np.asarray(np.linalg.solve(grams[full], products[full][:, :, None])[:, :, 0])
+@dataclass(frozen=True)
+class Dealt:
+    """Designs whose two-level term is dealt to clusters at random: terms of `base` [n, B], the constant first, and each
+    of them times the dealt `labels` [draws, n] at ±½."""
+
+    labels: Bool[np.ndarray, "draws n"]
+    base: Float[np.ndarray, "n B"]
+
+    def coefficients(self, y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
+        """The dealt term's coefficient in each design; designs without full rank are left out."""
+        grams, full = self._grams
+        fixed = np.broadcast_to(self.base.T @ y, (len(self.labels), self.base.shape[1]))
+        products = np.concatenate([fixed, self._sums(self.base * y[:, None])], axis=1)
+        found = np.linalg.solve(grams[full], products[full][:, :, None])
+        return np.asarray(found[:, self.base.shape[1], 0])
+
+    @cached_property
+    def _grams(self) -> tuple[Float[np.ndarray, "draws K K"], Bool[np.ndarray, " draws"]]:
+        """Products of the terms, and which designs are of full rank; the same for every column."""
+        terms = self.base.shape[1]
+        squares = np.einsum("ni,nj->nij", self.base, self.base).reshape(len(self.base), -1)
+        across = self._sums(squares).reshape(-1, terms, terms)
+        own = np.broadcast_to(self.base.T @ self.base, across.shape)
+        grams = np.block([[own, across], [across, own / 4]])
+        return grams, np.linalg.cond(grams) < _SINGULAR
+
+    def _sums(self, values: Float[np.ndarray, "n v"]) -> Float[np.ndarray, "draws v"]:
+        """Sums of the values, each times its dealt level."""
+        parts = [(self.labels[at : at + _DEALS] - 0.5) @ values for at in range(0, len(self.labels), _DEALS)]
+        return np.concatenate(parts)
 
 
 def _blocks(y: Float[np.ndarray, "n F"] | sparse.csr_array, width: int) -> Iterator[sparse.csr_array]:

@@ -18,7 +18,7 @@ class Config(Section):
     """Layers, evenly spaced, whose images are drawn in three dimensions."""
     images: Annotated[int, Field(ge=10)] = 40
     """Most test images drawn in a picture."""
-    draws: Positive = 200
+    draws: Positive = 400
     """Deals of the labels to the test images, and random directions, for the controls."""
     bootstrap: Positive = 1000
     """Resamples of the images for intervals."""

@@ -12,8 +12,8 @@ class Config(Section):
     """Layers whose features are measured."""
     features: Positive = 10
     """Features a layer, ranked first on the selection split, that the findings speak of."""
-    draws: Positive = 200
-    """Sets of features that fire as often, for the control."""
+    draws: Positive = 1000
+    """Deals of forms and persons at random, and sets of features that fire as often, for the controls."""
 
 
 ANALYSIS = Analysis(

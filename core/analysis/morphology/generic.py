@@ -1,6 +1,5 @@
 """The generic masculine: the same masculine words for a man, and for somebody whose gender English does not tell."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.features.associations import MIN_CLASS
 from core.features.inputs import AnalysisInputs
-from core.stats.clustered import dealt
+from core.stats.clustered import Dealt, dealt
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,11 @@ class Generic:
     @cached_property
     def x(self) -> Float[np.ndarray, "n 2"]:
         """Constant, and ½ for a man, −½ for anybody."""
-        return _design(self.man)
+        return np.column_stack([np.ones(len(self.man)), self.man - 0.5])
 
-    def dealt(self, effect: str, draws: int, seed: int) -> Iterator[Float[np.ndarray, "n 2"]]:
+    def dealt(self, effect: str, draws: int, seed: int) -> Dealt:
         """Designs with men and the generic masculine dealt to the images."""
-        return (_design(man) for man in dealt(self.man, self.units, draws, seed))
+        return Dealt(dealt(self.man, self.units, draws, seed), np.ones((len(self.man), 1)))
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -74,7 +73,3 @@ class Generic:
         types = {"words": pl.String, "suffix": pl.String, **dict.fromkeys(list(row)[2:], pl.UInt32)}
         rows = [{**row, "not_identifiable": self.fault}] if len(self.rows) else []
         return pl.DataFrame(rows, schema={**types, "not_identifiable": pl.String})
-
-
-def _design(man: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
-    return np.column_stack([np.ones(len(man)), man - 0.5])
