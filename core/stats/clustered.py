@@ -6,6 +6,8 @@ on it. With few clusters it is more careful than the sandwich, and leave-one-out
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +17,10 @@ from scipy import sparse
 MOST_INFLATED = 10.0
 """Largest variance inflation of a term that is told from the others."""
 _SINGULAR = 1e10
-_BLOCK = 512
-"""Columns at a time: clusters × terms × columns numbers are held at once."""
+_DEALS = 64
+"""Deals whose levels are held at once."""
+_HELD = 2**22
+"""Numbers, clusters × terms × columns, that are held at once."""
 
 
 class Regression(NamedTuple):
@@ -41,16 +45,14 @@ class Regression(NamedTuple):
         return self.coefficients - half, self.coefficients + half
 
 
-def crossed(one: Bool[np.ndarray, "*n"], other: Bool[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 4"]:
+def crossed(one: Bool[np.ndarray, " n"], other: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "n 4"]:
     """The design of a 2 × 2: constant, one, other, and both together.
 
     Levels are ±½: the first two effects are differences averaged over the other's levels, and the last is the
     difference between the differences.
     """
     first, second = one - 0.5, other - 0.5
-    return np.stack(
-        [np.ones(np.broadcast(first, second).shape), *np.broadcast_arrays(first, second, first * second)], axis=-1
-    )
+    return np.column_stack([np.ones(len(first)), first, second, first * second])
 
 
 def inflation(x: Float[np.ndarray, "n K"]) -> Float[np.ndarray, " K"]:
@@ -75,7 +77,8 @@ def regress(
         y: values, dense or sparse.
         clusters: what each value belongs to: a word, an image with its twin.
     """
-    parts = [_columns(x, block, clusters) for block in _blocks(y)]
+    width = max(1, _HELD // (len(np.unique(clusters)) * x.shape[1]))
+    parts = [_columns(x, block, clusters) for block in _blocks(y, width)]
     coefficients, errors, p, least, most = (
         np.concatenate([getattr(part, name) for part in parts], axis=1) for name in Regression._fields[:-1]
     )
@@ -111,17 +114,42 @@ def dealt(
     return np.asarray(labels ^ flips[:, codes])
 
 
-def coefficients_of(x: Float[np.ndarray, "draws n K"], y: Float[np.ndarray, " n"]) -> Float[np.ndarray, "m K"]:
-    """Coefficients of one column under many designs; those of designs without full rank are left out."""
-    grams = np.einsum("dni,dnj->dij", x, x)
-    full = np.linalg.cond(grams) < _SINGULAR
-    return np.asarray(np.linalg.solve(grams[full], np.einsum("dni,n->di", x[full], y)[:, :, None])[:, :, 0])
+@dataclass(frozen=True)
+class Dealt:
+    """Designs whose two-level term is dealt to clusters at random: terms of `base` [n, B], the constant first, and each
+    of them times the dealt `labels` [draws, n] at ±½."""
+
+    labels: Bool[np.ndarray, "draws n"]
+    base: Float[np.ndarray, "n B"]
+
+    def coefficients(self, y: Float[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
+        """The dealt term's coefficient in each design; designs without full rank are left out."""
+        grams, full = self._grams
+        fixed = np.broadcast_to(self.base.T @ y, (len(self.labels), self.base.shape[1]))
+        products = np.concatenate([fixed, self._sums(self.base * y[:, None])], axis=1)
+        found = np.linalg.solve(grams[full], products[full][:, :, None])
+        return np.asarray(found[:, self.base.shape[1], 0])
+
+    @cached_property
+    def _grams(self) -> tuple[Float[np.ndarray, "draws K K"], Bool[np.ndarray, " draws"]]:
+        """Products of the terms, and which designs are of full rank; the same for every column."""
+        terms = self.base.shape[1]
+        squares = np.einsum("ni,nj->nij", self.base, self.base).reshape(len(self.base), -1)
+        across = self._sums(squares).reshape(-1, terms, terms)
+        own = np.broadcast_to(self.base.T @ self.base, across.shape)
+        grams = np.block([[own, across], [across, own / 4]])
+        return grams, np.linalg.cond(grams) < _SINGULAR
+
+    def _sums(self, values: Float[np.ndarray, "n v"]) -> Float[np.ndarray, "draws v"]:
+        """Sums of the values, each times its dealt level."""
+        parts = [(self.labels[at : at + _DEALS] - 0.5) @ values for at in range(0, len(self.labels), _DEALS)]
+        return np.concatenate(parts)
 
 
-def _blocks(y: Float[np.ndarray, "n F"] | sparse.csr_array) -> Iterator[sparse.csr_array]:
+def _blocks(y: Float[np.ndarray, "n F"] | sparse.csr_array, width: int) -> Iterator[sparse.csr_array]:
     columns = sparse.csc_array(y)
-    for start in range(0, max(columns.shape[1], 1), _BLOCK):
-        yield sparse.csr_array(columns[:, start : start + _BLOCK])
+    for start in range(0, max(columns.shape[1], 1), width):
+        yield sparse.csr_array(columns[:, start : start + width])
 
 
 def _columns(x: Float[np.ndarray, "n K"], y: sparse.csr_array, clusters: Int[np.ndarray, " n"]) -> Regression:

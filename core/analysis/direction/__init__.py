@@ -15,10 +15,10 @@ class Config(Section):
     layers: Layers = "all"
     """Layers in which the direction is fitted."""
     shown: Positive = 4
-    """Layers whose images are drawn in two and three dimensions: that of the finding, and others evenly spaced."""
+    """Layers, evenly spaced, whose images are drawn in three dimensions."""
     images: Annotated[int, Field(ge=10)] = 40
     """Most test images drawn in a picture."""
-    draws: Positive = 200
+    draws: Positive = 400
     """Deals of the labels to the test images, and random directions, for the controls."""
     bootstrap: Positive = 1000
     """Resamples of the images for intervals."""

@@ -35,7 +35,8 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
         found["separation"] = _separation(tables["separation"])
     if tables["projections"].height and tables["best"].height:
         found["plane"] = _plane(tables["projections"], tables["best"])
-        found["space"] = _space(tables["projections"], tables["best"])
+        space = _space(tables["projections"], tables["best"])
+        found |= {} if space is None else {"space": space}
     return found
 
 
@@ -91,20 +92,27 @@ def _plane(projections: pl.DataFrame, best: pl.DataFrame) -> Figure:
     )
 
 
-def _space(projections: pl.DataFrame, best: pl.DataFrame) -> Figure:
+def _space(projections: pl.DataFrame, best: pl.DataFrame) -> Figure | None:
     """Three dimensions, turned by sliders: expressions of Vega, so that no WebGL is needed."""
     shown, panels = _panelled(projections.filter(method=_MEANS))
+    whole = shown.group_by("layer").agg(pl.col("panel").n_unique().alias("panels")).filter(panels=len(panels))
+    shown = shown.filter(pl.col("layer").is_in(whole["layer"].implode()))  # so that no choice of the two is empty
     drawn = shown.select("panel", "layer", "label", pl.col(list(_AXES)).round(2))
+    if drawn.is_empty():
+        return None
     start = _panelled(best.filter(method=_MEANS))[0].row(0, named=True)
     layers = sorted(drawn["layer"].unique().to_list())
+    nearest = min(layers, key=lambda layer: (abs(layer - start["layer"]), layer))
     params = [
         _slider("turn", "Turn", 25, (-180, 180)),
         _slider("tilt", "Tilt", 20, (-90, 90)),
-        _choice("shown_layer", "Layer", layers, start["layer"]),
+        _choice("shown_layer", "Layer", layers, nearest),
         _choice("shown_place", "Place", list(panels), start["panel"]),
     ]
     points = _turned(alt.Chart(drawn)).transform_filter("datum.layer == shown_layer && datum.panel == shown_place")
-    domain = alt.Scale(domain=[-_REACH, _REACH])
+    furthest = drawn.select(sum((pl.col(axis) ** 2 for axis in _AXES), pl.lit(0.0)).sqrt().max()).item()
+    reach = max(_REACH, math.ceil(furthest))
+    domain = alt.Scale(domain=[-reach, reach])
     x, y = alt.X("across:Q", axis=None, scale=domain), alt.Y("up:Q", axis=None, scale=domain)
     dots = points.mark_point(stroke=None).encode(
         x=x,

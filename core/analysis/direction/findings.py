@@ -26,7 +26,7 @@ def picked(separation: pl.DataFrame, decision_sets: tuple[str, str]) -> pl.DataF
 
 
 def findings(best: pl.DataFrame, decision_sets: tuple[str, str], layers: int, counted: str) -> tuple[Estimate, ...]:
-    """One estimate a language, position set and method.
+    """One estimate a language, position set and method; on the word itself of the difference of means alone.
 
     Args:
         best: `picked`.
@@ -36,9 +36,10 @@ def findings(best: pl.DataFrame, decision_sets: tuple[str, str], layers: int, co
     """
     chosen = "" if layers == 1 else f"of {layers} layers the one where it tells selection {counted} apart best"
     sizes = dict(best.group_by(pl.col("position_set").is_in(list(decision_sets))).len().iter_rows())
+    told = best.filter(pl.col("position_set").is_in(list(decision_sets)) | (pl.col("method") == MEANS))
     return tuple(
         _estimate(row, row["position_set"] in decision_sets, chosen, sizes, counted)
-        for row in best.iter_rows(named=True)
+        for row in told.iter_rows(named=True)
     )
 
 

@@ -12,15 +12,15 @@ class Config(Section):
     """Layers whose features are measured."""
     features: Positive = 10
     """Features a layer, ranked first on the selection split, that the findings speak of."""
-    draws: Positive = 200
-    """Sets of features that fire as often, for the control."""
+    draws: Positive = 1000
+    """Deals of forms and persons at random, and sets of features that fire as often, for the controls."""
 
 
 ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.morphology.run:run",
     figures="core.analysis.morphology.figures:figures",
-    version=2,
+    version=1,
     title="Grammatical gender: form and referent",
     question="Do features that go with gender follow the form of an Arabic word or the gender of the person?",
     place=180,

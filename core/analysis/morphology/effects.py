@@ -1,18 +1,19 @@
 """What form and referent do to a layer's features: feature by feature, and over those that go with gender."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
+from scipy import sparse
 
 from core.analysis.morphology.generic import Generic
 from core.analysis.morphology.measured import Measured, OnWords
 from core.analysis.morphology.words import Stratum
-from core.stats.clustered import Regression, coefficients_of, more_careful, regress
+from core.stats.clustered import Dealt, Regression, more_careful, regress
 from core.stats.intervals import permutation_p
 from core.stats.permuted import rank_p
 
@@ -20,6 +21,8 @@ EFFECTS = ("form", "referent", "both")
 """The terms of the design after the constant; `both` is form by referent."""
 LEAST_SETS = 19
 """Fewer matched sets are no control."""
+_SLACK = 1e-9
+"""What rounding may add to a deal that gives the very same labels."""
 _PLACE: dict[str, Any] = {"layer": pl.UInt16, "words": pl.String, "suffix": pl.String}
 _OF_FEATURE = ("", "_low", "_high", "_least", "_most", "_p")
 _OF_SET = ("value", "low", "high", "least", "most", "shuffled", "shuffled_low", "shuffled_high")
@@ -60,12 +63,28 @@ class Layer:
     frozen: Measured | None
 
 
+@dataclass(frozen=True)
+class Task:
+    """A stratum with its designs of dealt labels by effect, which are the same in every layer; `sets` and `seed` are of
+    the matched features."""
+
+    stratum: Stratum | Generic
+    dealt: Mapping[str, Dealt]
+    sets: int
+    seed: int
+
+    @classmethod
+    def of(cls, stratum: Stratum | Generic, draws: int, seed: int) -> "Task":
+        """What is to be measured of a stratum."""
+        return cls(stratum, {one: stratum.dealt(one, draws, seed) for one in stratum.tested}, draws, seed)
+
+
 def by_feature(layer: Layer, stratum: Stratum) -> pl.DataFrame:
     """Every live feature's effects."""
     there = OnWords.of(layer.own, stratum)
     if not there.live.size:
         return pl.DataFrame(schema=FEATURES)
-    found = _fitted(stratum, there.z * layer.own.signs[there.live])
+    found = _fitted(stratum, sparse.csr_array(there.z @ sparse.diags_array(layer.own.signs[there.live])))
     low, high = found.interval()
     columns: dict[str, Any] = {"feature": there.live, "units": there.units[there.live]}
     for term, effect in enumerate(EFFECTS, start=1):
@@ -76,54 +95,48 @@ def by_feature(layer: Layer, stratum: Stratum) -> pl.DataFrame:
     return placed.select(*FEATURES).cast(pl.Schema(FEATURES))
 
 
-def by_set(layer: Layer, stratum: Stratum | Generic, tops: tuple[int, ...], draws: int, seed: int) -> pl.DataFrame:
+def by_set(layer: Layer, task: Task, tops: tuple[int, ...]) -> pl.DataFrame:
     """The effects over the features that go most with gender, for each number of them in `tops`.
 
     Where some of them have features that fire as often, only those are measured, so that both sets are of one size.
     """
+    stratum = task.stratum
     there = OnWords.of(layer.own, stratum)
     frozen = None if layer.frozen is None else OnWords.of(layer.frozen, stratum)
     rows: list[dict[str, Any]] = []
     for top in tops:
         chosen = there.strongest(top)
         matched = there.matched(chosen)
-        sets = matched.sets(draws, np.random.default_rng([seed, layer.layer]))
+        sets = matched.sets(task.sets, np.random.default_rng([task.seed, layer.layer]))
         features = list(matched.features) if len(sets) >= LEAST_SETS else chosen
         if not features:
             continue
         own = there.of_set(features)
-        drawn = (
-            np.stack([there.z[:, there.columns(one)].mean(axis=1) for one in sets]) if len(sets) >= LEAST_SETS else None
-        )
+        drawn = np.stack([there.of_set(one) for one in sets]) if len(sets) >= LEAST_SETS else None
         about = {"layer": layer.layer, "words": stratum.words, "suffix": stratum.suffix, "top": top}
         about |= {"features": len(features), "association": float(np.abs(layer.own.lean[features]).sum()) / top}
         beside = _difference(stratum, own, frozen, top)
-        for row in _rows(stratum, own, drawn, draws, seed):
+        for row in _rows(task, own, drawn):
             rows.append({**about, **row, **beside.get(row["effect"], {})})
     return pl.DataFrame(rows, schema=SETS)
 
 
-def _rows(
-    stratum: Stratum | Generic,
-    own: Float[np.ndarray, " n"],
-    drawn: Float[np.ndarray, "K n"] | None,
-    draws: int,
-    seed: int,
-) -> Iterator[dict[str, Any]]:
+def _rows(task: Task, own: Float[np.ndarray, " n"], drawn: Float[np.ndarray, "K n"] | None) -> Iterator[dict[str, Any]]:
     """The effects of one set, beside their controls; p is the largest of what the words, the images, the dealt labels
     and the drawn sets give."""
+    stratum = task.stratum
     found = _fitted(stratum, own[:, None])
     low, high = found.interval()
     others = None if drawn is None else regress(stratum.x, drawn.T, stratum.stems).coefficients
     for term, effect in enumerate(stratum.tested, start=1):
         value, p = float(found.coefficients[term, 0]), float(found.p[term, 0])
-        shuffled = coefficients_of(stratum.dealt(effect, draws, seed), own)[:, term]
+        shuffled = task.dealt[effect].coefficients(own)
         ends = np.quantile(shuffled, [0.025, 0.975]) if shuffled.size else (math.nan, math.nan)
         row = {"effect": effect, "value": value, "low": low[term, 0], "high": high[term, 0], "draws": shuffled.size}
         row |= {"least": found.least[term, 0], "most": found.most[term, 0]}
         row |= {"shuffled": shuffled.mean() if shuffled.size else math.nan}
         row |= {"shuffled_low": ends[0], "shuffled_high": ends[1], "matched_sets": 0}
-        ps = [p, permutation_p(abs(value), np.abs(shuffled))]
+        ps = [p, permutation_p(abs(value) * (1 - _SLACK), np.abs(shuffled))]
         if others is not None:
             ends = np.quantile(others[term], [0.025, 0.975])
             row |= {"matched": others[term].mean(), "matched_low": ends[0], "matched_high": ends[1]}
@@ -150,6 +163,6 @@ def _difference(
     }
 
 
-def _fitted(stratum: Stratum | Generic, y: Float[np.ndarray, "n F"]) -> Regression:
+def _fitted(stratum: Stratum | Generic, y: Float[np.ndarray, "n F"] | sparse.csr_array) -> Regression:
     """The regression whose errors allow for whatever words share and whatever images share."""
     return more_careful(regress(stratum.x, y, stratum.stems), regress(stratum.x, y, stratum.units))

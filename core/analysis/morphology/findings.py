@@ -89,7 +89,10 @@ def findings(tables: Mapping[str, pl.DataFrame], layers: int, top: int, counted:
             about = _About(stratum, effect, of_layers(layers, "gender"), family, counted)
             rows = picked.filter(words=stratum["words"], suffix=stratum["suffix"], effect=effect)
             by_top = {row["top"]: about.estimate(row) for row in rows.iter_rows(named=True)}
-            found.append(_beside_more(by_top[top], by_top.get(2 * top)) if top in by_top else about.unmeasured())
+            if top in by_top:
+                found.append(_beside_more(by_top[top], by_top.get(2 * top)))
+            elif not stratum["suffix"]:  # of suffixes the table, the figure and a note say it
+                found.append(about.unmeasured())
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from core.features.associations import MIN_CLASS
 from core.features.inputs import AnalysisInputs
-from core.stats.clustered import dealt
+from core.stats.clustered import Dealt, dealt
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,9 @@ class Generic:
         """Constant, and ½ for a man, −½ for anybody."""
         return np.column_stack([np.ones(len(self.man)), self.man - 0.5])
 
-    def dealt(self, effect: str, draws: int, seed: int) -> Float[np.ndarray, "draws n 2"]:
+    def dealt(self, effect: str, draws: int, seed: int) -> Dealt:
         """Designs with men and the generic masculine dealt to the images."""
-        label = dealt(self.man, self.units, draws, seed) - 0.5
-        return np.stack([np.ones_like(label), label], axis=-1)
+        return Dealt(dealt(self.man, self.units, draws, seed), np.ones((len(self.man), 1)))
 
     @property
     def sizes(self) -> tuple[int, int]:

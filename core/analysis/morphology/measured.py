@@ -1,5 +1,6 @@
 """A layer's features on the Arabic words, and which of them go with gender."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +54,11 @@ class OnWords:
     """A dictionary on one stratum: its L live features in their standard deviations, each signed as it leans.
 
     Live are features that fire on at least max(20, 1 %) of the images there, whatever their labels. `rates` are the
-    shares of words on which all F features fire, `units` the images.
+    shares of words on which all F features fire, `units` the images. Means stay in: a regression has a constant.
     """
 
     measured: Measured
-    z: Float[np.ndarray, "n L"]
+    z: Float[sparse.csc_array, "n L"]
     live: Int[np.ndarray, " L"]
     rates: Float[np.ndarray, " F"]
     units: Int[np.ndarray, " F"]
@@ -65,16 +66,17 @@ class OnWords:
     @classmethod
     def of(cls, measured: Measured, stratum: Stratum | Generic) -> "OnWords":
         """The features on the words of `stratum`."""
-        part = sparse.csr_array(measured.means[stratum.rows])
+        part = sparse.csr_array(measured.means[stratum.rows], dtype=np.float64)
         fired = sparse.csr_array((part != 0).astype(np.float64))
         _, codes = np.unique(stratum.units, return_inverse=True)
         of_unit = sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))))
         units = np.asarray(((of_unit @ fired) > 0).sum(axis=0)).ravel()
-        live = np.flatnonzero(units >= max(MIN_IMAGES, 0.01 * of_unit.shape[0]))
-        dense = part[:, live].toarray().astype(np.float64)
-        spread = dense.std(axis=0)
-        dense, live, spread = dense[:, spread > 0], live[spread > 0], spread[spread > 0]
-        return cls(measured, dense / spread * measured.signs[live], live, np.asarray(fired.mean(axis=0)).ravel(), units)
+        mean = np.asarray(part.mean(axis=0)).ravel()
+        spread = np.sqrt(np.maximum(np.asarray(part.multiply(part).mean(axis=0)).ravel() - mean**2, 0))
+        varies = spread > 1e-9 * np.maximum(mean, 1e-30)
+        live = np.flatnonzero((units >= max(MIN_IMAGES, 0.01 * of_unit.shape[0])) & varies)
+        z = sparse.csc_array(part[:, live] @ sparse.diags_array(measured.signs[live] / spread[live]))
+        return cls(measured, z, live, np.asarray(fired.mean(axis=0)).ravel(), units)
 
     def strongest(self, count: int) -> list[int]:
         """The live features that go most with gender; ties go to the lower feature."""
@@ -88,10 +90,6 @@ class OnWords:
         pool[self.live] = self.measured.free[self.live]
         return match_rates(features, self.rates, pool)
 
-    def columns(self, features: Int[np.ndarray, "*m"]) -> Int[np.ndarray, "*m"]:
-        """Where live features stand in `z`."""
-        return np.asarray(np.searchsorted(self.live, features))
-
-    def of_set(self, features: list[int]) -> Float[np.ndarray, " n"]:
+    def of_set(self, features: Sequence[int] | Int[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
         """The mean over some live features, word by word."""
-        return np.asarray(self.z[:, self.columns(np.array(features))].mean(axis=1))
+        return np.asarray(self.z[:, np.searchsorted(self.live, features)].mean(axis=1)).ravel()

@@ -10,7 +10,7 @@ same words for men.
 import polars as pl
 
 from core.analysis.morphology import Config
-from core.analysis.morphology.effects import FEATURES, SETS, Layer, by_feature, by_set
+from core.analysis.morphology.effects import FEATURES, SETS, Layer, Task, by_feature, by_set
 from core.analysis.morphology.findings import findings, follow, notes
 from core.analysis.morphology.generic import Generic
 from core.analysis.morphology.measured import Measured
@@ -39,6 +39,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     every, generic = strata(inputs, words), Generic.of(inputs, words)
     told_apart = [one for one in every if not one.fault]
     measured: list[Stratum | Generic] = [*told_apart, *([] if generic.fault else [generic])]
+    tasks = [Task.of(one, config.draws, inputs.seed) for one in measured]
     features, sets = [pl.DataFrame(schema=FEATURES)], [pl.DataFrame(schema=SETS)]
     tops = (config.features, 2 * config.features)
     for number, layer in enumerate(layers):
@@ -46,7 +47,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
             frozen = Measured.of(inputs.open_frozen(layer), words) if inputs.open_frozen is not None else None
             opened = Layer(layer, Measured.of(inputs.open_layer(layer), words), frozen)
             features += [by_feature(opened, one) for one in told_apart]
-            sets += [by_set(opened, one, tops, config.draws, inputs.seed) for one in measured]
+            sets += [by_set(opened, task, tops) for task in tasks]
         inputs.progress(number + 1, len(layers))
     tables = {"design": design_table(every), "sets": pl.concat(sets), "words": words.drop("language")}
     tables |= {"strata": strata_counts(inputs.samples), "generic": generic.table()}

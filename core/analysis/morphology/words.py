@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from core.data.arabic_surface import ENDINGS, PRONOUNS, SORTS, surface_words
 from core.data.gender_strata import generic_images
 from core.features.inputs import AnalysisInputs
-from core.stats.clustered import MOST_INFLATED, crossed, dealt, inflation
+from core.stats.clustered import MOST_INFLATED, Dealt, crossed, dealt, inflation
 
 ARABIC = "ar"
 WRITTEN = {"ة": "ah", "ات": "at", "ها": "ha", "تها": "tha", "نها": "nha"}
@@ -82,12 +82,12 @@ class Stratum:
         """The effects that findings speak of, in the order of the design's terms."""
         return "form", "referent"
 
-    def dealt(self, effect: str, draws: int, seed: int) -> Float[np.ndarray, "draws n 4"]:
+    def dealt(self, effect: str, draws: int, seed: int) -> Dealt:
         """Designs with forms dealt to the words, or referents to the images."""
-        form, referent = self.form[None], self.referent[None]
-        if effect == "form":
-            return crossed(dealt(self.form, self.stems, draws, seed), referent)
-        return crossed(form, dealt(self.referent, self.units, draws, seed))
+        ways = {"form": (self.form, self.stems, self.referent), "referent": (self.referent, self.units, self.form)}
+        labels, clusters, other = ways[effect]
+        base = np.column_stack([np.ones(len(other)), other - 0.5])
+        return Dealt(dealt(labels, clusters, draws, seed), base)
 
     @cached_property
     def x(self) -> Float[np.ndarray, "n 4"]:

@@ -91,10 +91,10 @@ class There:
     @classmethod
     def of(cls, dictionary: Dictionary, place: Place) -> "There":
         """The features on the words of `place`."""
-        plain, left = place.by_image(dictionary.means)
-        images = (plain != 0).sum(axis=0)
-        live = np.flatnonzero(images >= max(MIN_IMAGES, 0.01 * len(plain)))
-        return cls(dictionary, place, live, images[live], plain[:, live], left[:, live])
+        means = sparse.csc_array(dictionary.means[place.rows])
+        images = np.asarray(((place.of_image @ (means != 0)) > 0).sum(axis=0)).ravel()
+        live = np.flatnonzero(images >= max(MIN_IMAGES, 0.01 * len(place.female)))
+        return cls(dictionary, place, live, images[live], *place.by_image(sparse.csr_array(means[:, live])))
 
     @cached_property
     def lean(self) -> Float[np.ndarray, " L"]:

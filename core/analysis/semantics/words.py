@@ -121,22 +121,26 @@ class Place:
             return f"variance inflation {self.inflation:.0f}, above {MOST_INFLATED:.0f}"
         return ""
 
-    def by_image(self, means: sparse.csr_array) -> tuple[Float[np.ndarray, "I F"], Float[np.ndarray, "I F"]]:
+    @cached_property
+    def of_image(self) -> Float[sparse.csr_array, "I n"]:
+        """Takes the mean over each image's words."""
+        weights = 1 / np.bincount(self.images)[self.images]
+        shape = (len(self.female), len(self.rows))
+        return sparse.csr_array((weights, (self.images, np.arange(len(self.rows)))), shape=shape)
+
+    def by_image(
+        self, means: Float[sparse.csr_array, "n F"]
+    ) -> tuple[Float[np.ndarray, "I F"], Float[np.ndarray, "I F"]]:
         """Each image's mean over its words, and the same of what is left when each written word's own mean over all
         images is taken out.
 
         Args:
-            means: features [W, F] on the language's words.
+            means: features on the words of this place.
         """
-        part = sparse.csr_array(means[self.rows])
-        count = len(self.rows)
-        ones = np.ones(count)
-        of_image = sparse.csr_array((ones, (self.images, np.arange(count))), shape=(len(self.female), count))
-        of_image = sparse.csr_array(sparse.diags_array(1 / np.maximum(of_image.sum(axis=1), 1)) @ of_image)
-        of_type = sparse.csr_array((ones, (self.types, np.arange(count))))
-        mean_of_type = sparse.diags_array(1 / of_type.sum(axis=1)) @ (of_type @ part)
-        plain = (of_image @ part).toarray()
-        return plain, plain - (of_image @ of_type.T @ mean_of_type).toarray()
+        of_type = sparse.csr_array((np.ones(len(self.rows)), (self.types, np.arange(len(self.rows)))))
+        mean_of_type = sparse.diags_array(1 / of_type.sum(axis=1)) @ (of_type @ means)
+        plain = (self.of_image @ means).toarray()
+        return plain, plain - (self.of_image @ of_type.T @ mean_of_type).toarray()
 
     def _mean_of_type(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         return np.asarray((np.bincount(self.types, values) / np.bincount(self.types))[self.types])

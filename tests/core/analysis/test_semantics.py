@@ -82,7 +82,7 @@ def test_residuals_and_inflation_equal_those_of_a_regression_on_the_words() -> N
     words = find_words(inputs, "ar")
     place = Place.of(inputs, words, "ar", "after")
     values = np.random.default_rng(0).normal(size=(words.height, 3))
-    plain, left = place.by_image(sparse.csr_array(values))
+    plain, left = place.by_image(sparse.csr_array(values[place.rows]))
     kept = words[place.rows]
     dummies = OneHotEncoder(sparse_output=False).fit_transform(kept.select("word").to_numpy())
     fitted = LinearRegression(fit_intercept=False).fit(dummies, values[place.rows])

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse, stats
 from sklearn.linear_model import LinearRegression
 
-from core.stats.clustered import coefficients_of, crossed, dealt, inflation, more_careful, regress
+from core.stats.clustered import Dealt, crossed, dealt, inflation, more_careful, regress
 
 RANDOM = np.random.default_rng(0)
 N = 90
@@ -40,7 +40,7 @@ def test_coefficients_errors_and_extremes_equal_those_of_refits_without_each_clu
 
 def test_blocks_of_columns_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = regress(X, Y, WORDS)
-    monkeypatch.setattr("core.stats.clustered._BLOCK", 2)
+    monkeypatch.setattr("core.stats.clustered._HELD", 2 * 9 * 4)
     np.testing.assert_allclose(regress(X, Y, WORDS).errors, whole.errors)
 
 
@@ -84,8 +84,12 @@ def test_dealt_labels_keep_their_numbers_and_twins_stay_apart() -> None:
     assert (twins.reshape(50, 6, 2).sum(axis=2) == 1).all() and 0.3 < twins[:, 0].mean() < 0.7
 
 
-def test_coefficients_under_many_designs_equal_one_by_one() -> None:
-    designs = crossed(dealt(FORM, IMAGES, 6, 0), REFERENT[None])
-    found = coefficients_of(designs, Y[:, 0])
-    np.testing.assert_allclose(found, [regress(x, Y[:, :1], IMAGES).coefficients[:, 0] for x in designs])
-    assert coefficients_of(crossed(FORM[None], FORM[None]), Y[:, 0]).shape == (0, 4)
+def test_coefficients_of_dealt_labels_equal_those_of_their_designs_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.stats.clustered._DEALS", 4)
+    labels = dealt(FORM, IMAGES, 6, 0)
+    found = Dealt(labels, np.column_stack([np.ones(N), REFERENT - 0.5])).coefficients(Y[:, 0])
+    expected = [refitted(crossed(form, REFERENT), Y[:, :1])[1, 0] for form in labels]
+    np.testing.assert_allclose(found, expected)
+    alone = Dealt(labels, np.ones((N, 1))).coefficients(Y[:, 0])
+    np.testing.assert_allclose(alone, [Y[form, 0].mean() - Y[~form, 0].mean() for form in labels])
+    assert Dealt(FORM[None], np.column_stack([np.ones(N), FORM - 0.5])).coefficients(Y[:, 0]).size == 0
