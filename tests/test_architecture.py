@@ -14,7 +14,7 @@ from infra.file_map import PAGE, PROJECT, file_map, with_parts
 from tests.core.features.planted_world import World, make_inputs
 
 TEXT = PAGE.read_text(encoding="utf-8")
-PAGES = [*sorted((PROJECT / "docs").glob("*.md")), PROJECT / "README.md", PROJECT / "CONTRIBUTING.md"]
+PAGES = [*sorted((PROJECT / "docs").rglob("*.md")), PROJECT / "README.md", PROJECT / "CONTRIBUTING.md"]
 EXAMPLE = "core/analysis/live_features"
 """The folder of the analysis that the page shows; it is not in the tree, nor is its test."""
 SHOWN = (EXAMPLE, "tests/core/analysis/test_live_features.py", "core/analysis/NAME")

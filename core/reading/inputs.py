@@ -25,6 +25,7 @@ def analysis_inputs(study: OpenedStudy, open_model: "Callable[[], LoadedModel]")
         layers=study.layers,
         languages=study.languages,
         open_layer=study.layer,
+        open_frozen=None if study.frozen is None else study.frozen.layer,
         open_model=open_model,
         instructions={language: str(model.get(f"instruction_{language}", "")) for language in study.languages},
         seed=int(study.config.get("seed", 0)),
