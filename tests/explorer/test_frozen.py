@@ -84,6 +84,8 @@ def test_programs_and_the_command_line_open_them_by_title_or_key(frozen: World, 
         ("cats-00000001", "cats", [0]),
         (KEY, TITLE, [0]),
     ]
+    told = FeatureTools(frozen.workspace).overview(7, study=TITLE, layer=0)
+    assert told.title == f"feature 7 of layer 0 · {TITLE}" and told.tables
     assert {open_by_name(frozen.workspace, name).key for name in (TITLE, KEY)} == {KEY}
     assert open_by_name(frozen.workspace, "cats").key == "cats-00000001"
     with pytest.raises(BadInput, match="study 'cats': has no frozen dictionaries"):
