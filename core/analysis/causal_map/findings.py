@@ -23,7 +23,7 @@ _SHIFT = "shift of the first gendered word toward the other gender"
 def estimates(tables: Mapping[str, pl.DataFrame], layer: int, concept: Concept, counted: str) -> tuple[Estimate, ...]:
     """What was found at a layer: interchanges, what features carry, and what they do in the other language's run."""
     layers = tables["map"]["layer"].n_unique()
-    chosen = f"of {layers} layers the one where most goes with {concept.name} on the selection split"
+    chosen = f"of {layers} layers the one of the largest effect on {concept.name} on the selection split"
     place = _Place(layer, chosen if layers > 1 else "", f"test {counted}", tables)
     cells = tables["map"].filter(layer=layer, outcome=FIRST)
     own = tables["carried"].filter(dictionary=SAE)

@@ -88,7 +88,11 @@ def _features(
     strength = {number: strength_of(tables["classes"], number, inputs.languages, config.features) for number in layers}
     layer = max(layers, key=strength.__getitem__)  # the lower one of equals
     if not strength[layer]:
-        return tables, ["No feature goes with gender in any language on the selection split; none is swapped."], middle
+        return (
+            tables,
+            ["No feature is associated with gender in any language on the selection split; none is swapped."],
+            middle,
+        )
     own = _classes(inputs, config, inputs.open_layer(layer), (SAE, tables["classes"]))
     swaps = [SWAPS.to_frame(), *(swap(part, own) for part in runs.values())]
     inputs.progress(len(layers) + 1, len(layers) + 2)

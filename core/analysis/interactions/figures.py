@@ -77,8 +77,8 @@ def _network(network: pl.DataFrame, features: pl.DataFrame) -> Figure:
     names = base.mark_text(fontSize=9).encode(text="feature:N", color=dark)
     caption = (
         f"Layer {features['layer'][0]}: the {features.height} highest-ranked features; lines join those that fire in "
-        f"the same rows (Jaccard index at least {LEAST_JACCARD}), special rows left out. Colour: which gender a "
-        "feature goes with on the selection split. Described, not tested: there is no interval."
+        f"the same rows (Jaccard index at least {LEAST_JACCARD}), special rows left out. Colour: the gender "
+        "of a feature's association on the selection split. Described, not tested: there is no interval."
     )
     return Figure(alt.layer(strokes, points, names, width=WIDTH - 120, height=WIDTH - 120), caption)
 

@@ -40,8 +40,8 @@ def _ranks(before: pl.DataFrame) -> Figure:
     )
     return Figure(
         line.properties(**_SIZE).facet(column=alt.Column("language:N", title=None, sort=_PANELS)),
-        "Rank that the vocabulary head gives, in each layer's stream, to the best token that opens a word of the "
-        "image's own side and to the best of the other side, in the row before the caption's first word for the "
+        "Rank by the vocabulary head, in each layer's stream, of the best token that opens a word of the "
+        "image's own side and of the best of the other side, in the row before the caption's first word for the "
         "concept; median over test images.",
     )
 

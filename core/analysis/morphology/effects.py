@@ -22,7 +22,7 @@ EFFECTS = ("form", "referent", "both")
 LEAST_SETS = 19
 """Fewer matched sets are no control."""
 _SLACK = 1e-9
-"""What rounding may add to a deal that gives the very same labels."""
+"""What rounding may add to a deal with the very same labels."""
 _PLACE: dict[str, Any] = {"layer": pl.UInt16, "words": pl.String, "suffix": pl.String}
 _OF_FEATURE = ("", "_low", "_high", "_least", "_most", "_p")
 _OF_SET = ("value", "low", "high", "least", "most", "shuffled", "shuffled_low", "shuffled_high")

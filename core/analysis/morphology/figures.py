@@ -49,7 +49,7 @@ def _effects(sets: pl.DataFrame) -> Figure:
     return Figure(
         panels,
         "What the feminine form adds to the activation of gender features with the person's gender held fixed, and "
-        "what a female person adds with the form held fixed; each feature signed as it goes with gender on selection "
+        "what a female person adds with the form held fixed; each feature signed by its association on selection "
         "images and in its standard deviations. Words of test captions; band: 95 % interval (the wider of those over "
         "words and over images). Sorts of words in which the two never part are not drawn.",
     )

@@ -142,7 +142,7 @@ class _About:
     def unmeasured(self) -> Estimate:
         """No number where form and referent cannot be told apart, and why."""
         fault = self.stratum["not_identifiable"]
-        why = f"not identifiable: {fault}" if fault else "no feature that goes with gender fires there"
+        why = f"not identifiable: {fault}" if fault else "none of the gender features fires there"
         key = {name: self.stratum[name] for name in ("words", "suffix")}
         table, column = ("generic", "generic") if self.effect == "generic" else ("design", "inflation")
         return Estimate(

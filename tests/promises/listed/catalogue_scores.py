@@ -12,7 +12,7 @@ def _of(breaks: str, file: str, old: str, new: str) -> Mutant:
 MUTANTS = (
     _of(
         "what an explainer saw is scored",
-        f"{_SCORERS}/__init__.py",
+        "core/explain/examples_shown.py",
         'told, on=keys, how="anti", maintain_order="left"',
         'told.clear(), on=keys, how="anti", maintain_order="left"',
     ),
