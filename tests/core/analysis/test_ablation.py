@@ -25,6 +25,11 @@ from tests.core.causal.sourced import assert_sourced
 CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100, curve=True)
 
 
+@pytest.fixture(scope="session")
+def world(shared_causal_world: CausalWorld) -> CausalWorld:
+    return shared_causal_world
+
+
 @pytest.fixture(scope="module")
 def result(world: CausalWorld) -> Result:
     return ablation(world.inputs, CONFIG)

@@ -22,6 +22,11 @@ from tests.core.causal.sourced import assert_sourced
 CONFIG = Config(layers=(LAYER,), images=4, donors=1, features=2, draws=19, bootstrap=200)
 
 
+@pytest.fixture(scope="session")
+def world(shared_causal_world: CausalWorld) -> CausalWorld:
+    return shared_causal_world
+
+
 @pytest.fixture(scope="module")
 def result(world: CausalWorld) -> Result:
     """The same dictionary stands in for the frozen one."""

@@ -14,6 +14,11 @@ from tests.core.causal.sourced import assert_sourced
 CONFIG = Config(layers=(LAYER,), features=2, images=4, sets=4, network=4, bootstrap=200)
 
 
+@pytest.fixture(scope="session")
+def world(shared_causal_world: CausalWorld) -> CausalWorld:
+    return shared_causal_world
+
+
 @pytest.fixture(scope="module")
 def result(world: CausalWorld) -> Result:
     return run(world.inputs, CONFIG)
