@@ -1,6 +1,6 @@
-"""Labels shuffled among the images of a split: what the same tests find where a label says nothing."""
+"""Labels or images shuffled, twins together: what the same tests find where these say nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -48,7 +48,8 @@ def shuffle_labels(
     """
     frame = _wide(labels, split)
     names, known = frame["image_id"].to_list(), _matrix(frame, labels)
-    strata = _strata(names, known, units or {})
+    units = units or {}
+    strata = exchangeable([tuple(row) for row in ~np.isnan(known)], [units.get(name, name) for name in names])
     rng = np.random.default_rng(seed)
     moved = np.repeat(known[:, :, None] == 1, draws, axis=2)
     for draw in range(draws):
@@ -58,34 +59,47 @@ def shuffle_labels(
 
 
 @dataclass(frozen=True)
-class _Stratum:
+class Stratum:
     """Units that may be exchanged: `members` [U, m] their images; those of one block in `blocks` are alike."""
 
     members: Int[np.ndarray, "U m"]
     blocks: list[list[int]]
 
     def drawn(self, rng: np.random.Generator) -> Int[np.ndarray, "U m"]:
-        """The images whose labels each member gets."""
+        """The images whose labels, or captions, the members get."""
         drawn = rng.permutation(self.members)
         for block in self.blocks:
             drawn[:, block] = rng.permuted(drawn[:, block], axis=1)
         return drawn
 
 
-def _strata(names: list[str], known: Float[np.ndarray, "n languages"], units: Mapping[str, int]) -> list[_Stratum]:
-    patterns = [tuple(row) for row in ~np.isnan(known)]
-    gathered: dict[object, list[int]] = {}
-    for number, name in enumerate(names):
-        gathered.setdefault(units.get(name, name), []).append(number)
-    alike: dict[tuple[tuple[bool, ...], ...], list[list[int]]] = {}
+def exchangeable(kinds: Sequence[tuple[int, ...]], units: Sequence[Hashable]) -> list[Stratum]:
+    """Units of one stratum have as many images of each kind: a pair of twins is exchanged for another such pair.
+
+    Args:
+        kinds: of each image, what it has in common with the images that it may be exchanged with.
+        units: of each image.
+    """
+    gathered: dict[Hashable, list[int]] = {}
+    for number, unit in enumerate(units):
+        gathered.setdefault(unit, []).append(number)
+    alike: dict[tuple[tuple[int, ...], ...], list[list[int]]] = {}
     for members in gathered.values():
-        ordered = sorted(members, key=lambda number: (patterns[number], number))
-        alike.setdefault(tuple(patterns[number] for number in ordered), []).append(ordered)
-    return [_Stratum(np.array(alike[key]), _blocks(key)) for key in sorted(alike)]
+        ordered = sorted(members, key=lambda number: (kinds[number], number))
+        alike.setdefault(tuple(kinds[number] for number in ordered), []).append(ordered)
+    return [Stratum(np.array(alike[key]), _blocks(key)) for key in sorted(alike)]
 
 
-def _blocks(patterns: tuple[tuple[bool, ...], ...]) -> list[list[int]]:
-    places = {kind: [number for number, own in enumerate(patterns) if own == kind] for kind in dict.fromkeys(patterns)}
+def exchanged(strata: Sequence[Stratum], rng: np.random.Generator) -> Int[np.ndarray, " N"]:
+    """An order of the images in which each stands where another of its kind stood, and those of a unit together."""
+    order = np.zeros(sum(stratum.members.size for stratum in strata), dtype=np.int64)
+    for stratum in strata:
+        order[stratum.members] = stratum.drawn(rng)
+    return order
+
+
+def _blocks(kinds: tuple[tuple[int, ...], ...]) -> list[list[int]]:
+    places = {kind: [number for number, own in enumerate(kinds) if own == kind] for kind in dict.fromkeys(kinds)}
     return [block for block in places.values() if len(block) > 1]
 
 

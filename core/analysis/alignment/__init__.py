@@ -17,14 +17,15 @@ class Config(Section):
     images: Positive = 500
     """Test images that are compared, at most."""
     permutations: Positive = 199
-    """Shuffles: of the images' Arabic captions within profession and gender, and of the images' labels."""
+    """Shuffles: of the images' Arabic captions within profession and gender, and of the images' labels; an image with
+    its twin."""
 
 
 ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.alignment.run:run",
     figures="core.analysis.alignment.figures:figures",
-    version=1,
+    version=2,
     title="Alignment of the languages",
     question="Do features fire alike on the two captions of an image, and are the languages' gender features the same?",
     place=150,

@@ -40,6 +40,8 @@ def seed_ceiling(
     labels = Sides(design.sides.rows, design.sides.positive[:, :1])
     most = found.firsts.top
     firsts = first_features((others.first.means, others.second.means), labels, other.supported, most)
+    if firsts is None:
+        return ceilings
     decoders = tuple(unit(sae.W_dec.detach().float().cpu().numpy()) for sae in (opened.sae, sibling))
     pairs = [part for part, _ in matched]
     return {**ceilings, **_of_firsts(found.firsts, firsts, pairs, decoders)}

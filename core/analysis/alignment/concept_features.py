@@ -35,8 +35,12 @@ class Firsts:
     @property
     def overlap(self) -> OverFeatures:
         """The share of the first language's first features that are among the second's, too."""
-        shared = np.stack([np.isin(one, other) for one, other in zip(self.first, self.second, strict=True)])
-        return _over(shared.astype(np.float64))
+        return self.overlap_of(self.top)
+
+    def overlap_of(self, top: int) -> OverFeatures:
+        """The same for the foremost `top` of each language alone."""
+        pairs = zip(self.first[:, :top], self.second[:, :top], strict=True)
+        return _over(np.stack([np.isin(one, other) for one, other in pairs]).astype(np.float64))
 
 
 def _over(values: Float[np.ndarray, "draws1 top"]) -> OverFeatures:
@@ -45,8 +49,8 @@ def _over(values: Float[np.ndarray, "draws1 top"]) -> OverFeatures:
 
 def first_features(
     means: tuple[sparse.csr_array, sparse.csr_array], sides: Sides, live: Bool[np.ndarray, " F"], most: int
-) -> Firsts:
-    """Rank features in both languages.
+) -> Firsts | None:
+    """Rank features in both languages; null where there are so few live ones that a tenth is none.
 
     Args:
         means: mean activations [N, F] over the captions of each language.
@@ -54,7 +58,9 @@ def first_features(
         live: features that may be among the first.
         most: first features at most.
     """
-    top = max(1, min(most, int(live.sum()) // SHARE))
+    top = min(most, int(live.sum()) // SHARE)
+    if not top:
+        return None
     found = [cohens_d(side[sides.rows], sides.positive) for side in means]
     first, second = (_largest(np.abs(d), live, top) for d in found)
     return Firsts(first, second, found[0][0], found[1][0], int(live.sum()))

@@ -11,9 +11,8 @@ from core.activations.stream_rows import SHARED
 from core.data.attributes import attributes_by_image
 from core.features.associations import MIN_CLASS, Labels
 from core.features.inputs import AnalysisInputs
-from core.features.shuffles import shuffle_labels
+from core.features.shuffles import Stratum, exchangeable, exchanged, shuffle_labels
 from core.stats.intervals import weights
-from core.stats.matching import permute_within
 
 BOOTSTRAP = 1000
 PROFESSION = "profession"
@@ -33,16 +32,19 @@ class Sides:
 class Design:
     """N test images with captions in both languages.
 
-    `orders` are the images whose second caption stands beside each image's first one, within `strata`: images of one
-    label and of one value of the `columns`. `sides` is null where a side of the concept has fewer than five images.
+    `orders` are the images whose second caption stands beside each image's first one. They are exchanged within
+    `strata`, units together: an image gets the caption of one with the same labels in both languages and the same value
+    of the `columns`. `unknown` is how many lack one of these and stay where they are. `sides` is null where a side of
+    the concept has fewer than five images.
     """
 
     images: list[str]
     units: Int[np.ndarray, " N"]
     counts: Int[np.ndarray, "draws N"]
-    strata: Int[np.ndarray, " N"]
+    strata: Sequence[Stratum]
     orders: Int[np.ndarray, "permutations N"]
     columns: tuple[str, ...]
+    unknown: int
     sides: Sides | None
 
     @property
@@ -63,11 +65,15 @@ def make_design(inputs: AnalysisInputs, paired: Sequence[str], most: int, permut
     images = _chosen(inputs, paired, most)
     units = inputs.units(images)
     labels = Labels.shared(inputs.concept, inputs.samples, inputs.languages)
-    strata, columns = _strata(inputs.samples, images, labels)
+    columns = tuple(name for name in (PROFESSION,) if name in inputs.samples.columns)
+    told = [inputs.concept.label_column(language) for language in inputs.languages[:2]]
+    kinds, unknown = _kinds(inputs.samples, images, (*told, *columns))
+    strata = exchangeable([(kind,) for kind in kinds.tolist()], units.tolist())
     rng = np.random.default_rng([inputs.seed, 1])
-    orders = np.stack([permute_within(strata, rng) for _ in range(permutations)])
+    orders = np.stack([exchanged(strata, rng) for _ in range(permutations)])
     counts = weights(len(images), BOOTSTRAP, inputs.seed, units)
-    return Design(images, units, counts, strata, orders, columns, _sides(inputs, images, labels, permutations))
+    sides = _sides(inputs, images, labels, permutations)
+    return Design(images, units, counts, strata, orders, columns, unknown, sides)
 
 
 def _chosen(inputs: AnalysisInputs, paired: Sequence[str], most: int) -> list[str]:
@@ -83,19 +89,14 @@ def _chosen(inputs: AnalysisInputs, paired: Sequence[str], most: int) -> list[st
     return [own[number] for number in sorted(ranked)]
 
 
-def _strata(
-    samples: pl.DataFrame, images: Sequence[str], labels: Labels
-) -> tuple[Int[np.ndarray, " N"], tuple[str, ...]]:
-    """Images that are alike in profession, where the samples have that column, and in the concept's label."""
-    frame = pl.DataFrame({"image_id": images})
-    known = labels.table.select("image_id", pl.col("positive").cast(pl.String).alias("label"))
-    columns: tuple[str, ...] = ()
-    if PROFESSION in samples.columns:
-        known = known.join(attributes_by_image(samples, [PROFESSION]), on="image_id", how="left")
-        columns = (PROFESSION,)
-    joined = frame.join(known, on="image_id", how="left", maintain_order="left")
-    strata = joined.select(pl.struct("label", *columns).rank("dense").cast(pl.Int64)).to_series().to_numpy()
-    return strata, columns
+def _kinds(samples: pl.DataFrame, images: Sequence[str], columns: Sequence[str]) -> tuple[Int[np.ndarray, " N"], int]:
+    """Images of one kind are alike in all columns; and how many are of no kind but their own, for one is unknown."""
+    known = pl.DataFrame({"image_id": images}).join(
+        attributes_by_image(samples, columns), on="image_id", how="left", maintain_order="left"
+    )
+    unknown = known.select(pl.any_horizontal(pl.col(columns).is_null())).to_series().to_numpy()
+    kinds = known.select(pl.struct(columns).rank("dense").cast(pl.Int64)).to_series().to_numpy()
+    return np.where(unknown, -1 - np.arange(len(images)), kinds), int(unknown.sum())
 
 
 def _sides(inputs: AnalysisInputs, images: Sequence[str], labels: Labels, draws: int) -> Sides | None:

@@ -1,16 +1,19 @@
 """What the comparison of the languages supports, as estimates."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from core.analysis.alignment.concept_features import Firsts
+from core.analysis.alignment.concept_features import SHARE, Firsts
 from core.analysis.alignment.design import Design
+from core.analysis.alignment.values import OverFeatures
 from core.stats.estimate import Control, Estimate, Source
+from core.stats.families import ALPHA
+from core.stats.intervals import permutation_p
 
-_PAIRS = "shuffles of the pairs within {strata}"
+_PAIRS = "shuffles of the pairs within {strata}, an image with its twin"
 _LABELS = "shuffles of the images' labels, an image's captions and its twin together"
 _WORDS: Mapping[str, tuple[str, str]] = {
     "correlation": ("correlation of a feature's activation on the two captions of an image, mean over features", ""),
@@ -25,6 +28,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 _BY_LABELS = ("overlap", "cosine", "transport", "direction")
 _OVER_FEATURES = ("matched", "overlap", "cosine", "transport")
 _ANSWERS = ("correlation", "overlap")
+_QUARTER = 4
 
 
 def findings(summary: pl.DataFrame, design: Design, top: int, counted: str) -> tuple[Estimate, ...]:
@@ -86,25 +90,62 @@ def _caveats(row: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def notes(design: Design, firsts: Firsts | None, frozen: bool, ceiling: bool) -> tuple[str, ...]:
-    """What was left out, and how to read what is there."""
+def notes(design: Design, layers: Sequence[Firsts | None], frozen: bool, ceiling: bool) -> tuple[str, ...]:
+    """What was left out, and how to read what is there.
+
+    Args:
+        design: the images, and how they were shuffled.
+        layers: the SAEs' first features, by layer.
+        frozen: whether there are frozen dictionaries.
+        ceiling: whether there is a second SAE of some layer.
+    """
     used = f"the column {design.columns[0]} and the gender" if design.columns else "the gender alone (no profession)"
     lines = [
         f"{len(design.images)} test images; pairs are shuffled among images of one stratum by {used} of their "
-        f"captions; {design.moved:.0%} of the images get another one's caption in a shuffle.",
+        "captions in each language, an image and its twin exchanged for another such pair; "
+        f"{design.moved:.0%} of the images get another one's caption in a shuffle. Images without these labels, which "
+        f"stay where they are: {design.unknown}.",
         "The nearest and the paired cosine of a feature that both languages have is 1, for they share one dictionary: "
         "both rise with the overlap.",
     ]
-    if firsts is None:
+    if design.sides is None:
         lines.append("Fewer than five test images of either gender: gender's features are not compared.")
     else:
-        lines.append(
-            f"The most gendered features are {firsts.top} at most, by |Cohen's d| of the mean over an image's caption "
-            f"rows. Of {firsts.live} live ones so many drawn at random would share {firsts.top / firsts.live:.1%}; at "
-            "most a tenth is taken, for more would overlap by their number alone."
-        )
+        lines += _of_firsts(layers)
     if not frozen:
         lines.append("No frozen dictionary beside the SAEs: sae.frozen: true trains one.")
     if not ceiling:
         lines.append("No seed ceiling: sae.seed: [0, 1] trains a second SAE of each layer to compare with.")
     return tuple(lines)
+
+
+def _of_firsts(layers: Sequence[Firsts | None]) -> list[str]:
+    """How many first features there are, and what comes of fewer."""
+    known = [firsts for firsts in layers if firsts is not None]
+    lines = []
+    if len(known) < len(layers):
+        lines.append(
+            f"Layers with fewer than {SHARE} live features, in which gender's features are not compared: "
+            f"{len(layers) - len(known)} of {len(layers)}."
+        )
+    if not known:
+        return lines
+    most = max(known, key=lambda firsts: firsts.top)
+    lines.append(
+        f"The most gendered features are {most.top} at most, by |Cohen's d| of the mean over an image's caption "
+        f"rows. Of {most.live} live ones so many drawn at random would share {most.top / most.live:.1%}; at "
+        "most a tenth is taken, for more would overlap by their number alone."
+    )
+    return lines + ([_fewer(known)] if most.top >= _QUARTER else [])
+
+
+def _fewer(layers: Sequence[Firsts]) -> str:
+    """Whether half or a quarter of the first features would be concluded of as all of them are."""
+    told, sides = [], []
+    for name, divisor in (("all", 1), ("half", 2), ("a quarter", _QUARTER)):
+        pooled = OverFeatures.pooled([one.overlap_of(max(1, one.top // divisor)) for one in layers])
+        p = permutation_p(pooled.value, pooled.shuffled)
+        told.append(f"{pooled.value:.2f} with {name} (p = {p:.3g})")
+        sides.append(p <= ALPHA)
+    same = "on the same side of 5 % each" if len(set(sides)) == 1 else "not all on one side of 5 %"
+    return f"Overlap if fewer of them are taken, p uncorrected: {', '.join(told)}; {same}."

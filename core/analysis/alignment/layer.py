@@ -50,6 +50,8 @@ def compare_features(
     if design.sides is None:
         return Compared(measures, found.table, same_image=found)
     firsts = first_features((own.first.means, own.second.means), design.sides, captions.supported, config.top)
+    if firsts is None:
+        return Compared(measures, found.table, same_image=found)
     decoder = opened.sae.W_dec.detach().float().cpu().numpy()
     cosine, transport = decoder_alignment(firsts, decoder)
     measures |= {"overlap": firsts.overlap, "cosine": cosine, "transport": transport}

@@ -53,7 +53,8 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     tables = walk.tables()
     design = walk.known
     firsts = walk.firsts
-    found = findings(tables["summary"], design, firsts.top if firsts else 0, inputs.counted)
+    top = max((one.top for one in firsts if one), default=0)
+    found = findings(tables["summary"], design, top, inputs.counted)
     told = notes(design, firsts, inputs.open_frozen is not None, bool(walk.ceilings))
     return Result(metrics=_metrics(tables["summary"]), tables=tables, shown=SHOWN, notes=told, estimates=found)
 
@@ -72,10 +73,9 @@ class _Walk:
         return self.design
 
     @property
-    def firsts(self) -> Firsts | None:
-        """The first features of the layer that has most of them."""
-        every = [one.firsts for layers in self.found.values() for one in layers.values() if one.firsts]
-        return max(every, key=lambda firsts: firsts.top, default=None)
+    def firsts(self) -> list[Firsts | None]:
+        """The SAEs' first features, by layer."""
+        return [one.firsts for one in self.found[SAE].values()]
 
     def add(self, opened: LayerView, dictionary: str) -> None:
         groups = caption_groups(opened.table.tokens)

@@ -12,7 +12,8 @@ from scipy import sparse
 from core.analysis.alignment.design import Design
 from core.analysis.alignment.values import OverImages
 from core.features.caption_rows import PairedCaptions
-from core.stats.matching import MIN_ROWS, QUANTILE, Pairs, match_decoders, permute_within
+from core.features.shuffles import exchanged
+from core.stats.matching import MIN_ROWS, QUANTILE, Pairs, match_decoders
 
 MATCHINGS = 20
 """Shuffles behind the threshold of a match at most; fewer, two at least, where these give `ENOUGH` matches."""
@@ -79,7 +80,7 @@ def matched_features(first: sparse.csr_array, second: sparse.csr_array, design: 
     lower, upper = _centred(first), _centred(second)
     fewest = max(1, min(int(live.sum()) for live in alive))
     rng = np.random.default_rng(seed)
-    orders = [permute_within(design.strata, rng) for _ in range(min(MATCHINGS, max(2, -(-ENOUGH // fewest))))]
+    orders = [exchanged(design.strata, rng) for _ in range(min(MATCHINGS, max(2, -(-ENOUGH // fewest))))]
     null = np.concatenate([match_decoders(lower, upper[:, order], alive).value for order in orders])
     pairs = match_decoders(lower, upper, alive)
     kept = pairs.value > (np.quantile(null, QUANTILE) if null.size else math.inf)

@@ -66,8 +66,10 @@ class OverFeatures:
 
     @classmethod
     def pooled(cls, layers: "Sequence[OverFeatures]") -> "OverFeatures":
-        """The features of all layers together; their shuffles are the same ones."""
-        shuffled = np.mean([one.shuffled for one in layers], axis=0)
+        """The features of all layers together; their shuffles are the same ones, each layer's with the weight of its
+        number of features, as in the value."""
+        sizes = [one.values.size for one in layers]
+        shuffled = np.average([one.shuffled for one in layers], axis=0, weights=sizes)
         return cls(np.concatenate([one.values for one in layers]), shuffled)
 
 
