@@ -185,6 +185,11 @@ def wilson(successes: float, trials: int) -> Interval:
 
 
 def permutation_p(observed: float, draws: Sequence[float] | np.ndarray) -> float:
-    """(1 + number of draws at least as large as `observed`) / (1 + number of draws): Phipson & Smyth 2010."""
+    """(1 + number of draws at least as large as `observed`) / (1 + number of draws): Phipson & Smyth 2010.
+
+    1 where nothing was observed (NaN).
+    """
+    if math.isnan(observed):
+        return 1.0
     null = np.asarray(draws, dtype=np.float64)
     return float((1 + np.count_nonzero(null >= observed)) / (1 + null.size))

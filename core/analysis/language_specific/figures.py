@@ -19,7 +19,7 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     """The figures that the tables have something for."""
     found = {}
     if tables["classes"].drop_nulls("share").height:
-        found["classes"] = _classes(tables["classes"])
+        found["classes"] = _classes(tables["classes"].drop_nulls("share"))
     if tables["profiles"].height:
         found["selectivity"] = _selectivity(tables["profiles"])
     return found

@@ -40,7 +40,7 @@ def _specific(row: Mapping[str, Any], language: str, config: Config, layers: int
     return Estimate(
         name=f"specific.{language}",
         quantity=f"share of live features that {_meaning(language, config)}",
-        null=row["control"],
+        null=row["control"] or 0.0,
         unit="share",
         counted=f"live features of {number_of(layers, 'layer')}, interval over them",
         split="select",

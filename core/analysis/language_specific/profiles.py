@@ -131,7 +131,7 @@ def _measured(
     rates = _Rates.of(own, features)
     value, resampled = rates.selectivity(np.ones(len(test.images))), rates.selectivity(test.counts)
     swapped = rates.swapped(test.signs)
-    ends = np.nanquantile(resampled, [0.025, 0.975], axis=0)
+    ends = np.nanquantile(resampled, [0.025, 0.975], axis=0) if features.size else np.zeros((2, 0))
     exceeding = (np.abs(swapped) >= np.abs(value) - 1e-9).sum(axis=0)
     shares = np.stack([rates.first.mean(axis=0), rates.second.mean(axis=0)])
     means = [np.asarray(side.means[:, features].mean(axis=0)).ravel() for side in (own.first, own.second)]

@@ -8,7 +8,6 @@ many do.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import polars as pl
 
 from core.analysis.language_specific import Config
@@ -105,4 +104,4 @@ def _too_few(images: int, split: str) -> BadInput:
 def _metrics(tables: dict[str, pl.DataFrame]) -> dict[str, float]:
     """Mean shares of classes over layers, of the SAEs."""
     shares = tables["classes"].filter(dictionary=SAE).group_by("class", maintain_order=True).agg(pl.col("share").mean())
-    return {f"share_{name}": float(share) for name, share in shares.iter_rows() if np.isfinite(share)}
+    return {f"share_{name}": float(share) for name, share in shares.drop_nulls().iter_rows()}

@@ -25,7 +25,7 @@ CLASSES = pl.Schema(
 )
 """One row a dictionary, layer and class by the selection split: its features, their share of the live ones with its
 Wilson interval over features, how many of them have their whole interval on test images within the class's bounds, and
-the share where captions are swapped at random."""
+the share where captions are swapped at random. The shares are null where no feature is live."""
 
 _SUMMARY: dict[str, Any] = {
     "measure": pl.String,
@@ -41,9 +41,12 @@ SUMMARY = pl.Schema(_SUMMARY)
 
 def class_table(dictionary: str, layers: Mapping[int, Profiles], names: Sequence[str]) -> pl.DataFrame:
     """One dictionary's rows of `CLASSES`."""
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for layer, found in layers.items():
-        shares = found.swapped / max(found.table.height, 1)
+        if not found.table.height:
+            rows += [(dictionary, layer, name, 0, None, None, None, 0, None, None, None) for name in names]
+            continue
+        shares = found.swapped / found.table.height
         null_low, null_high = np.quantile(shares, [0.025, 0.975], axis=0)
         for place, name in enumerate(names):
             own = found.table.filter(pl.col("class") == name)
@@ -104,7 +107,7 @@ def _selectivity(name: str, place: int, layers: Sequence[Means], images: int) ->
 
 
 def _null(value: float, swapped: Float[np.ndarray, " swaps"], tested: bool) -> dict[str, Any]:
-    if not tested:
+    if not tested or not math.isfinite(value):
         return {}
     low, high = np.quantile(swapped, [0.025, 0.975])
     control = {"control": float(swapped.mean()), "control_low": low, "control_high": high, "draws": swapped.size}
@@ -114,13 +117,14 @@ def _null(value: float, swapped: Float[np.ndarray, " swaps"], tested: bool) -> d
 def _beyond(
     name: str, dictionaries: tuple[Mapping[int, Profiles], Mapping[int, Profiles]], seed: int
 ) -> dict[str, Any]:
-    """The SAEs' share less the frozen dictionaries', over layers."""
+    """The SAEs' share less the frozen dictionaries', over the layers where both have live features."""
+    pairs = [(dictionaries[0][layer], other) for layer, other in dictionaries[1].items()]
     differences = [
-        _part(dictionaries[0][layer], name) - _part(dictionaries[1][layer], name) for layer in dictionaries[1]
+        _part(own, name) - _part(other, name) for own, other in pairs if own.table.height and other.table.height
     ]
     low, mean, high = bootstrap_mean(np.array(differences), BOOTSTRAP, seed)
     return {"measure": f"{name} - frozen", "value": mean, "low": low, "high": high, "n": len(differences)}
 
 
 def _part(found: Profiles, name: str) -> float:
-    return float((found.table["class"] == name).mean() or 0)  # type: ignore[arg-type]
+    return float((found.table["class"] == name).mean())  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from core.errors import BadInput
 from core.features.caption_rows import CaptionSide, PairedCaptions, caption_groups, paired_captions
 from core.features.inputs import AnalysisInputs
 from core.stats.intervals import bootstrap_ratio
+from tests.core.features.planted_world import Index
 
 LANGUAGES = ("en", "ar")
 CONFIG = Config(layers=(1, 2), swaps=199)
@@ -115,6 +116,18 @@ def test_the_frozen_dictionary_stands_beside_the_sae(world: AnalysisInputs) -> N
     assert set(beyond) == {"en.beyond_frozen", "ar.beyond_frozen", "shared.beyond_frozen"}
     assert all(one.value == 0 and one.verdict == "not tested" for one in beyond.values())
     assert result.tables["classes"]["dictionary"].unique().sort().to_list() == ["SAE", "frozen"]
+
+
+def test_layers_without_live_features_have_no_shares(world: AnalysisInputs) -> None:
+    opened = world.open_layer(2)
+    silent = replace(opened, index=Index(sparse.csr_array(opened.index._rows.shape)))  # type: ignore[attr-defined]
+    found = run(replace(world, open_layer=lambda layer: silent if layer == 2 else world.open_layer(layer)), CONFIG)
+    assert found.tables["classes"].filter(layer=2)["share"].null_count() == 4
+    assert found.metrics["share_en"] == found.tables["classes"].filter(**{"layer": 1, "class": "en"})["share"][0]
+    assert figures(found.tables).keys() == {"classes", "selectivity"}
+    none = run(replace(world, open_layer=lambda layer: silent, open_frozen=lambda layer: silent), CONFIG)
+    assert none.tables["profiles"].is_empty() and none.tables["summary"]["p"].null_count() == 10
+    assert {one.verdict for one in none.estimates} == {"not tested"} and not none.metrics and not figures(none.tables)
 
 
 def test_one_language_cannot_be_compared(world: AnalysisInputs) -> None:

@@ -61,6 +61,7 @@ def test_auroc_equals_scikit_learn_with_ties():
 def test_a_permutation_p_is_never_zero():
     assert permutation_p(5, [1, 2, 3]) == 1 / 4
     assert permutation_p(2, [1, 2, 3]) == 3 / 4
+    assert permutation_p(float("nan"), [1, 2, 3]) == 1
 
 
 def test_an_interval_reads_as_a_sentence_part():
