@@ -21,6 +21,11 @@ def rank_p(own: float, drawn: Float[np.ndarray, " K"]) -> float:
     return float(np.mean(distance >= distance[-1] - _SLACK * (1 + distance[-1])))
 
 
+def least_sign_flip_p(units: int, draws: int) -> float:
+    """The smallest p that `sign_flip_p` gives of so many units."""
+    return 2.0 ** (1 - units) if units <= _EXACT else 1 / (draws + 1)
+
+
 def sign_flip_p(
     differences: Float[np.ndarray, " n"], draws: int, seed: int, units: Int[np.ndarray, " n"] | None = None
 ) -> float:

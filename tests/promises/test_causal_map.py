@@ -12,9 +12,10 @@ from core.analysis.causal_map.crossed import CROSSINGS
 from core.analysis.causal_map.feature_tables import carried, crossed
 from core.analysis.causal_map.figures import figures
 from core.analysis.causal_map.findings import estimates
+from core.analysis.causal_map.matching import few_signs
 from core.analysis.causal_map.measures import EFFECTS
+from core.analysis.causal_map.picking import Picked, middle_layer
 from core.analysis.causal_map.summary import summarise
-from core.data.gender_concept import GENDER
 from core.stats.estimate import verdict_of
 from tests.promises.test_ablation import IMAGES, resampling
 
@@ -73,7 +74,7 @@ def verdicts(effects: pl.DataFrame, layer: int) -> list[str]:
         crossed(CROSSINGS.to_frame(), layer, resampling(IMAGES)),
     )
     tables |= {"carried": none[0], "crossed": none[1]}
-    return [one.verdict for one in estimates(tables, layer, GENDER, "images")]
+    return [one.verdict for one in estimates(tables, Picked(layer, ""), "images")]
 
 
 def test_what_is_planted_is_found_and_no_more() -> None:
@@ -151,7 +152,29 @@ def test_every_table_has_its_figure_and_its_sentences() -> None:
     found = figures(tables)
     assert set(found) == {"map", "carried", "crossed"}
     assert all(figure.chart.to_dict() and "interval" in figure.caption for figure in found.values())
-    told = {one.name: one for one in estimates(tables, 9, GENDER, "images")}
+    told = {one.name: one for one in estimates(tables, Picked(9, ""), "images")}
     assert verdict_of([told["swap.en.shared"]]) == "found" and told["swap.ar.shared"].verdict == "not found"
     assert told["crossed.en_into_ar.shared"].verdict == "found"
     assert told["share.en.shared"].verdict == "not tested"  # a description
+
+
+def test_few_signs_and_few_sets_are_told() -> None:
+    tables = summarise(
+        Planted(np.full(len(IMAGES), 2.0)).effects((3, 9), 0), {("first-gendered", "en"): resampling(IMAGES)}
+    )
+    tables |= {
+        "carried": carried(swaps(0.6), 9, resampling(IMAGES)),
+        "crossed": crossed(crossings(1.0), 9, resampling(IMAGES)),
+    }
+    assert few_signs(tables, 200) == []
+    told = "no p is below 0.032, so that q ≤ 5 % needs 3 of the 4 tests as small as that."
+    assert few_signs(tables, 30) == [f"table map: {told}", f"table crossed: {told}"]
+    assert not any("tests" in told for one in estimates(tables, Picked(9, ""), "images") for told in one.caveats)
+    tables["carried"] = carried(swaps(0.6, draws=19), 9, resampling(IMAGES))
+    few = {one.name: one.caveats for one in estimates(tables, Picked(9, ""), "images")}
+    assert "needs 2 of the 2 tests" in few["swap.en.shared"][0]
+
+
+def test_the_middle_layer_says_that_it_is_the_middle_one() -> None:
+    assert middle_layer((2, 8, 14), "why") == Picked(8, "of 3 layers the middle one, as why")
+    assert middle_layer((8,), "why") == Picked(8, "")

@@ -1,4 +1,4 @@
-"""The causal map's estimates, all at the layer that the selection split picks."""
+"""The causal map's estimates, all at the layer that is reported."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ import polars as pl
 
 from core.analysis.causal_map.asking import FIRST
 from core.analysis.causal_map.carried import DIRECTION, SAE, WHOLE
+from core.analysis.causal_map.picking import Picked
 from core.causal.resampling import dependence
-from core.data.concept import Concept
 from core.data.languages import LANGUAGE_NAMES
 from core.features.associated_languages import IN_ALL
 from core.stats.estimate import Control, Estimate, Source, number_of
+from core.stats.reach import out_of_reach
 
 NO_MATCH = "too few feature sets lie within a factor of 2 of the class (the caliper), so that there is no control"
 OTHERS = "other pictures of the same gender in the twin's place"
@@ -20,12 +21,10 @@ MATCHED = "random feature sets matched on firing rate, mean squared contribution
 _SHIFT = "shift of the first gendered word toward the other gender"
 
 
-def estimates(tables: Mapping[str, pl.DataFrame], layer: int, concept: Concept, counted: str) -> tuple[Estimate, ...]:
+def estimates(tables: Mapping[str, pl.DataFrame], picked: Picked, counted: str) -> tuple[Estimate, ...]:
     """What was found at a layer: interchanges, what features carry, and what they do in the other language's run."""
-    layers = tables["map"]["layer"].n_unique()
-    chosen = f"of {layers} layers the one of the largest effect on {concept.name} on the selection split"
-    place = _Place(layer, chosen if layers > 1 else "", f"test {counted}", tables)
-    cells = tables["map"].filter(layer=layer, outcome=FIRST)
+    place = _Place(picked.layer, picked.how, f"test {counted}", tables)
+    cells = tables["map"].filter(layer=picked.layer, outcome=FIRST)
     own = tables["carried"].filter(dictionary=SAE)
     found = [place.cell(row) for row in cells.rows(named=True)]
     found += [one for row in own.rows(named=True) for one in place.carried(row)]
@@ -63,6 +62,7 @@ class _Place:
         condition = _swapped(row["swapped"])
         if row["kept"] is not None or row["draws"]:  # a class of features, which alone has a control
             tests = self.tables["carried"].filter(dictionary=SAE)["p"].count()
+            caveats = out_of_reach(1 / (row["draws"] + 1), tests) if row["draws"] else (NO_MATCH,)
             yield Estimate(
                 name=f"swap.{name}",
                 quantity=_SHIFT,
@@ -70,7 +70,8 @@ class _Place:
                 control=Control.of(MATCHED, row),
                 family=f"{tests} classes × languages",
                 source=source,
-                **{**self._tested(row, () if row["draws"] else (NO_MATCH,)), "draws": row["draws"] or 0},
+                draws=row["draws"] or 0,
+                **self._tested(row, caveats),
             )
         for column, quantity in _DESCRIBED.items():
             if row[column] is not None:

@@ -16,7 +16,9 @@ from core.analysis.causal_map.carried import FROZEN, SAE, SWAPS, Classes, swap
 from core.analysis.causal_map.crossed import cross
 from core.analysis.causal_map.feature_tables import CARRIED, CROSSED, carried, crossed
 from core.analysis.causal_map.findings import estimates
+from core.analysis.causal_map.matching import BALANCES, balances, few_signs, without_match
 from core.analysis.causal_map.measures import MapRuns
+from core.analysis.causal_map.picking import Picked, middle_layer, strongest_layer
 from core.analysis.causal_map.summary import CEILING, MAP, summarise
 from core.analysis.result import Result
 from core.causal.controls import RandomSets, matched_controls
@@ -27,7 +29,6 @@ from core.features.associated_languages import (
     associated_languages,
     class_names,
     members,
-    strength_of,
 )
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
@@ -38,7 +39,9 @@ SHOWN = {
     "ceiling": "Interchange at every position",
     "carried": "What features carry of the decision",
     "crossed": "One language's features in another's run",
+    "balance": "Classes of features and their random sets",
 }
+_OF_FEATURES = {"classes": CLASSES, "carried": CARRIED, "crossed": CROSSED, "balance": BALANCES}
 
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
@@ -46,8 +49,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     loaded = inputs.open_model()
     asked, notes = ask(inputs, loaded, config)
     if not asked:
-        empty = {"map": MAP, "ceiling": CEILING, "classes": CLASSES, "carried": CARRIED, "crossed": CROSSED}
-        tables = {name: schema.to_frame() for name, schema in empty.items()}
+        tables = {name: schema.to_frame() for name, schema in {"map": MAP, "ceiling": CEILING, **_OF_FEATURES}.items()}
         return Result(tables=tables, notes=(*notes, "No caption has a twin to interchange with; nothing was measured."))
     ends, layers = word_ends(loaded), inputs.chosen_layers(config.layers, "causal_map")
     runs = [MapRuns(loaded, one, ends, inputs.concept) for one in asked]
@@ -63,40 +65,37 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     tables = summarise(pl.concat(effects), resampling)
     first = {part.asked.language: part for part in runs if part.asked.outcome == FIRST}
     pairs = {language: part.asked.pairs for language, part in first.items()}
-    found, told, layer = _features(inputs, config, first, Resampling(inputs, config.bootstrap, pairs))
+    found, told, picked = _features(inputs, config, first, Resampling(inputs, config.bootstrap, pairs))
     tables |= found
     return Result(
         metrics=_metrics(tables["map"]),
         tables=tables,
         shown={name: heading for name, heading in SHOWN.items() if tables[name].height},
-        notes=(*notes, *told),
-        estimates=inputs.beside_planted(estimates(tables, layer, inputs.concept, inputs.counted), "word"),
+        notes=(*notes, *told, *few_signs(tables, config.bootstrap)),
+        estimates=inputs.beside_planted(estimates(tables, picked, inputs.counted), "word"),
     )
 
 
 def _features(
     inputs: AnalysisInputs, config: Config, runs: Mapping[str, MapRuns], resampling: Resampling
-) -> tuple[dict[str, pl.DataFrame], list[str], int]:
-    """The tables `classes`, `carried` and `crossed`, notes, and the layer that is reported."""
-    tables = {"classes": CLASSES.to_frame(), "carried": CARRIED.to_frame(), "crossed": CROSSED.to_frame()}
+) -> tuple[dict[str, pl.DataFrame], list[str], Picked]:
+    """The tables of features, notes, and the layer that is reported."""
+    tables = {name: schema.to_frame() for name, schema in _OF_FEATURES.items()}
     layers = inputs.chosen_layers(config.layers, "causal_map")
-    middle = layers[len(layers) // 2]
     if len(inputs.languages) < 2:
-        return tables, ["One language: no feature is shared, or of one language alone; none is swapped."], middle
+        one = "One language: no feature is shared, or of one language alone; none is swapped."
+        return tables, [one], middle_layer(layers, "one language has no classes of features")
     rankings = {layer: inputs.open_layer(layer).ranking for layer in layers}
     tables["classes"] = associated_languages(rankings, inputs.languages)
-    strength = {number: strength_of(tables["classes"], number, inputs.languages, config.features) for number in layers}
-    layer = max(layers, key=strength.__getitem__)  # the lower one of equals
-    if not strength[layer]:
-        return (
-            tables,
-            ["No feature is associated with gender in any language on the selection split; none is swapped."],
-            middle,
-        )
+    picked = strongest_layer(tables["classes"], layers, inputs, config)
+    if picked is None:
+        none = "No feature is shared, or of one language alone, on the selection split; none is swapped."
+        return tables, [none], middle_layer(layers, "no feature is in a class")
+    layer = picked.layer
     own = _classes(inputs, config, inputs.open_layer(layer), (SAE, tables["classes"]))
     swaps = [SWAPS.to_frame(), *(swap(part, own) for part in runs.values())]
     inputs.progress(len(layers) + 1, len(layers) + 2)
-    notes = _without_match(own)
+    notes = without_match(own)
     if inputs.open_frozen is not None:
         views = {number: inputs.open_frozen(number) for number in layers}
         known = associated_languages({number: view.ranking for number, view in views.items()}, inputs.languages)
@@ -104,7 +103,8 @@ def _features(
         swaps += [swap(part, frozen) for part in runs.values()]
     tables["carried"] = carried(pl.concat(swaps), layer, resampling)
     tables["crossed"] = crossed(cross(runs, own, inputs.concept), layer, resampling)
-    return tables, notes, layer
+    tables["balance"] = balances(own)
+    return tables, notes, picked
 
 
 def _classes(inputs: AnalysisInputs, config: Config, view: LayerView, known: tuple[str, pl.DataFrame]) -> Classes:
@@ -116,20 +116,6 @@ def _classes(inputs: AnalysisInputs, config: Config, view: LayerView, known: tup
         if features and dictionary == SAE:
             controls[name] = matched_controls(view, features, config.draws, inputs.seed)
     return Classes(view, dictionary, chosen, controls)
-
-
-def _without_match(classes: Classes) -> list[str]:
-    """Notes on classes that have no feature, or no control."""
-    empty = [name for name, features in classes.members.items() if not features]
-    alone = [name for name, control in classes.controls.items() if not control.draws]
-    layer = classes.view.layer
-    notes = [f"layer {layer}: no feature is {name}." for name in empty]
-    notes += [
-        f"layer {layer}, {name}: too few feature sets lie within a factor of 2 of it (the caliper), so that there is "
-        "no control; no effect of the class is claimed."
-        for name in alone
-    ]
-    return notes
 
 
 def _metrics(cells: pl.DataFrame) -> dict[str, float]:

@@ -14,12 +14,12 @@ class Config(Section):
 
     layers: Layers = (8, 17, 26)
     """Layers among which the one is taken whose features go most with gender on the selection split."""
-    features: Annotated[int, Field(ge=2)] = 5
-    """Features ablated in pairs, the highest-ranked ones; the cost grows with their square."""
+    features: Annotated[int, Field(ge=2)] = 3
+    """Features ablated in pairs, the highest-ranked ones; the cost grows with their square, times `sets`."""
     images: Positive = 16
     """Test images on which effects are measured."""
-    sets: Annotated[int, Field(ge=2)] = 5
-    """Random feature sets, whose pairs are the control."""
+    sets: Annotated[int, Field(ge=19)] = 39
+    """Random feature sets, the control; 39 is the least at which one of two languages can have q ≤ 0.05 by itself."""
     network: Annotated[int, Field(ge=2)] = 24
     """Highest-ranked features in the co-activation network."""
     bootstrap: Positive = 1000
@@ -30,7 +30,7 @@ ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.interactions.run:run",
     figures="core.analysis.interactions.figures:figures",
-    version=1,
+    version=2,
     title="Interactions",
     question="Do the features most associated with gender act on the gendered word one by one, or together?",
     needs=frozenset({"gpu", "stream"}),

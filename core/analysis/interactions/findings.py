@@ -1,4 +1,4 @@
-"""The interactions' estimates: by language the mean over all pairs, and how many pairs stand out."""
+"""The interactions' estimates: by language the mean over all pairs, and the pair of the two highest-ranked features."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from core.data.concept import Concept
 from core.features.significance import called
 from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.picking import of_layers
+from core.stats.reach import out_of_reach
 
 NO_MATCH = "too few feature sets lie within a factor of 2 of the chosen one (the caliper), so that there is no control"
 
@@ -35,15 +36,12 @@ def estimates(
     found = []
     for row in tables["overall"].rows(named=True):
         found += [_overall(row, tables["overall"].height, shared, condition)]
-        found += _strongest(tables["pairs"].filter(language=row["language"]), tables["pairs"].height, shared)
+        found += _strongest(tables["pairs"].filter(language=row["language"]), tables["overall"].height, shared)
     return tuple(found)
 
 
 def _overall(row: Mapping[str, Any], languages: int, shared: Mapping[str, Any], condition: str) -> Estimate:
-    control = None
-    if row["control_low"] is not None:
-        what = f"pairs out of {row['sets']} random feature sets matched on firing rate, contribution and added norm"
-        control = Control(what, row["control"], row["control_low"], row["control_high"])
+    control = Control.of("random feature sets matched on firing rate, contribution and added norm", row)
     return Estimate(
         name=f"interaction.{row['language']}",
         quantity="shift of the first gendered word by two features beyond the sum of their own shifts, mean over pairs",
@@ -56,19 +54,24 @@ def _overall(row: Mapping[str, Any], languages: int, shared: Mapping[str, Any], 
         p=row["p"],
         q=row["q"],
         family=number_of(languages, "language"),
+        draws=row["draws"] or 0,
         language=row["language"],
         condition=condition,
         answers=True,
         caveats=(
             *(() if control else (NO_MATCH,)),
-            "the random sets are held fixed in p",
+            *_reach(row, languages),
             *dependence(row, shared["counted"].removeprefix("test ")),
         ),
         **shared,
     )
 
 
-def _strongest(pairs: pl.DataFrame, tests: int, shared: Mapping[str, Any]) -> Iterator[Estimate]:
+def _reach(row: Mapping[str, Any], tests: int) -> tuple[str, ...]:
+    return out_of_reach(1 / (row["draws"] + 1), tests) if row["draws"] else ()
+
+
+def _strongest(pairs: pl.DataFrame, languages: int, shared: Mapping[str, Any]) -> Iterator[Estimate]:
     """The pair of the two features that rank highest on the selection split."""
     if pairs.is_empty():
         return
@@ -81,12 +84,13 @@ def _strongest(pairs: pl.DataFrame, tests: int, shared: Mapping[str, Any]) -> It
         n=row["images"],
         source=Source("pairs", {name: row[name] for name in ("language", "feature", "partner")}, "interaction"),
         interval=(row["low"], row["high"]),
-        control=Control.of("random pairs matched with the chosen ones", row),
+        control=Control.of("random pairs at the same place of matched sets", row),
         p=row["p"],
         q=row["q"],
-        family=f"{tests} pairs and languages",
+        family=number_of(languages, "language"),
         draws=row["draws"] or 0,
         language=row["language"],
         condition=f"features {row['feature']} and {row['partner']}, the two highest-ranked, set to zero",
+        caveats=(*_reach(row, languages), *dependence(row, shared["counted"].removeprefix("test "))),
         **shared,
     )

@@ -17,6 +17,7 @@ SHIFTS = pl.Schema(
     {
         "language": pl.String,
         "set": pl.Int64,
+        "place": pl.Int64,
         "feature": pl.UInt32,
         "partner": pl.UInt32,
         "image_id": pl.String,
@@ -26,7 +27,8 @@ SHIFTS = pl.Schema(
         "interaction": pl.Float64,
     }
 )
-"""One row a pair and caption, in nats toward the other gender: ablating the one feature, the other, and both."""
+"""One row a pair and caption, in nats toward the other gender: ablating the one feature, the other, and both. `place`
+numbers a set's pairs: the features of a random set stand in the order of the chosen ones that they are matched with."""
 
 
 def measure(runs: PairRuns, view: LayerView, language: str, sets: Sequence[Sequence[int]]) -> pl.DataFrame:
@@ -44,11 +46,12 @@ def measure(runs: PairRuns, view: LayerView, language: str, sets: Sequence[Seque
     images = [pair.image_id for pair in runs.pairs]
     frames = [SHIFTS.to_frame()]
     for number, features in enumerate(sets, CHOSEN):
-        for one, other in combinations(features, 2):
+        for place, (one, other) in enumerate(combinations(features, 2)):
             first, second, both = shift(one), shift(other), shift(*sorted((one, other)))
             columns = {
                 "language": [language] * len(images),
                 "set": [number] * len(images),
+                "place": [place] * len(images),
                 "feature": [one] * len(images),
                 "partner": [other] * len(images),
                 "image_id": images,

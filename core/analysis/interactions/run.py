@@ -2,11 +2,12 @@
 
 Δ is the ablation's effect, in nats toward the other gender. Above 0, each feature makes up for the other's loss, so
 that more is lost when both are gone; below 0, the second adds less once the first is gone. Features and layer are
-chosen on the selection split, effects measured on test images. The control are all pairs of random feature sets, each
-set matched with the chosen one on firing rate, mean squared contribution and added norm.
+chosen on the selection split, effects measured on test images. The control are random feature sets, one draw a set,
+each matched with the chosen one on firing rate, mean squared contribution and added norm.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -15,6 +16,7 @@ from core.analysis.interactions.findings import NO_MATCH, estimates
 from core.analysis.interactions.pairs import SHIFTS, measure
 from core.analysis.interactions.summary import OVERALL, PAIRS, overall_table, pairs_table
 from core.analysis.result import Result
+from core.causal.balance import BALANCE, balance
 from core.causal.controls import matched_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
 from core.causal.resampling import Resampling
@@ -30,6 +32,7 @@ SHOWN = {
     "pairs": "Interaction by pair",
     "features": "Features",
     "network": "Features that fire together",
+    "balance": "Chosen features and their random sets",
 }
 
 
@@ -48,11 +51,14 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         return Result(tables=_empty(), notes=(none,))
     layer = max(strength, key=strength.__getitem__)  # the lower one of equals
     features = ranked[layer][: config.features]
-    shifts, resampling, notes = _shifts(inputs, config, views[layer], features)
+    control = matched_controls(views[layer], features, config.sets, inputs.seed)
+    shifts, resampling, notes = _shifts(inputs, config, views[layer], [features, *control.draws])
+    notes += [] if control.draws else [f"layer {layer}: {NO_MATCH}; no interaction is claimed."]
     tests = [ranked_tests(number, view.ranking) for number, view in views.items()]
     tables = _empty() | {
         "features": with_q(_features(views[layer], ranked[layer][: config.network]), tests),
         "network": network(views[layer].index, views[layer].table.tokens, ranked[layer][: config.network]),
+        "balance": balance(views[layer], tuple(features), control),
     }
     if shifts.height:
         tables |= {"pairs": pairs_table(shifts, layer, resampling), "overall": overall_table(shifts, layer, resampling)}
@@ -70,25 +76,25 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
 def _empty() -> dict[str, pl.DataFrame]:
     features = {"layer": pl.UInt16, "feature": pl.UInt32, "rank": pl.UInt16, "lean": pl.Float64, "q": pl.Float64}
     schemas = {"overall": OVERALL, "pairs": PAIRS, "features": pl.Schema(features), "network": NETWORK}
+    schemas["balance"] = BALANCE
     return {name: schema.to_frame() for name, schema in schemas.items()}
 
 
 def _shifts(
-    inputs: AnalysisInputs, config: Config, view: LayerView, features: list[int]
+    inputs: AnalysisInputs, config: Config, view: LayerView, sets: list[Sequence[int]]
 ) -> tuple[pl.DataFrame, Resampling, list[str]]:
-    """Interactions by caption, how they are resampled, and notes."""
+    """Interactions by caption of the sets, of which the first is the chosen one; how they are resampled, and notes."""
     loaded = inputs.open_model()
     chosen, ends = choose_samples(inputs, config.images), word_ends(loaded)
-    control = matched_controls(view, features, config.sets, inputs.seed)
-    notes = [] if control.draws else [f"layer {view.layer}: {NO_MATCH}; no interaction is claimed."]
     left_out, frames, known = Counter(chosen.left_out), [SHIFTS.to_frame()], {}
+    notes: list[str] = []
     for number, language in enumerate(inputs.languages):
         pairs, reasons = find_pairs(inputs, loaded, chosen.captions, language)
         left_out += reasons
         if pairs:
             known[language] = pairs
             notes += shared_contexts(pairs, language, inputs.counted)
-            frames.append(measure(PairRuns(loaded, pairs, ends), view, language, [features, *control.draws]))
+            frames.append(measure(PairRuns(loaded, pairs, ends), view, language, sets))
         inputs.progress(number + 1, len(inputs.languages))
     counted = "; ".join(f"{count} × {reason}" for reason, count in sorted(left_out.items()) if count)
     notes.append(f"Test {inputs.counted} or captions left out: {counted or 'none'}.")

@@ -1,6 +1,5 @@
 """From interactions by caption to means over images: pair by pair, and over all pairs of the chosen features."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,8 @@ PAIRS = pl.Schema(
         **_P,
     }
 )
-"""One row a language and pair of chosen features, beside the interactions of all random pairs."""
+"""One row a language and pair of chosen features, beside the pair at the same place of every random set. Only the first
+pair of a language, that of the two highest-ranked features, is tested."""
 OVERALL = pl.Schema(
     {
         "language": pl.String,
@@ -34,50 +34,44 @@ OVERALL = pl.Schema(
         **_COUNTED,
         **dict.fromkeys(("effect", "low", "high"), pl.Float64),
         **_CONTROL,
-        "sets": pl.UInt32,
+        "draws": pl.UInt32,
         **_P,
     }
 )
-"""One row a language: the mean interaction of the chosen pairs, beside that of the random ones on the same images."""
+"""One row a language: the mean interaction of the chosen pairs, beside that of every random set on the same images."""
 
 
 def pairs_table(shifts: pl.DataFrame, layer: int, resampling: Resampling) -> pl.DataFrame:
-    """The table of pairs, q over pairs and languages."""
-    keys = ["language", "set", "feature", "partner", "image_id"]
+    """The table of pairs, q over the first pairs of the languages."""
+    keys = ["language", "set", "place", "feature", "partner", "image_id"]
     means = shifts.group_by(keys, maintain_order=True).agg(pl.selectors.float().mean())
     rows = []
     for (language,), part in means.group_by("language", maintain_order=True):
-        random = part.filter(pl.col("set") > CHOSEN)
-        numbered = random.with_columns(pl.struct("set", "feature", "partner").rank("dense").alias("draw"))
-        drawn = numbered.select("draw", "image_id", pl.col("interaction").alias("value"))
-        chosen = part.filter(set=CHOSEN)
-        for (feature, partner), cell in chosen.group_by("feature", "partner", maintain_order=True):
-            place = {"language": language, "layer": layer, "feature": feature, "partner": partner}
-            rows.append(place | _pair(cell, drawn, resampling, str(language)))
+        for (place,), cells in part.group_by("place", maintain_order=True):
+            own = cells.filter(set=CHOSEN)
+            row = own.select("language", "feature", "partner").row(0, named=True) | {"layer": layer}
+            row |= {name: own[name].mean() for name in ("shift", "partner_shift", "both_shift")}
+            found = _against(own, cells.filter(pl.col("set") > CHOSEN), resampling, str(language))
+            row |= {"interaction" if name == "effect" else name: value for name, value in found.items()}
+            rows.append(row if place == 0 else row | {"p": None})
     return corrected_within(pl.DataFrame(rows, schema=PAIRS), pl.lit(0))
 
 
-def _pair(cell: pl.DataFrame, drawn: pl.DataFrame, resampling: Resampling, language: str) -> dict[str, Any]:
-    images, values = cell["image_id"].to_list(), cell["interaction"].to_numpy()
+def _against(own: pl.DataFrame, random: pl.DataFrame, resampling: Resampling, language: str) -> dict[str, Any]:
+    """The mean interaction by image, with its interval, beside those of the random sets: one draw a set."""
+    images, values = own["image_id"].to_list(), own["interaction"].to_numpy()
     found = resampling.mean(values, images, language)
     units = np.unique(resampling.units(images, language)).size
-    shifts = {name: cell[name].mean() for name in ("shift", "partner_shift", "both_shift")}
-    row = {"images": len(images), "units": units, "interaction": found.mean, "low": found.low, "high": found.high}
-    return row | shifts | resampling.against(values, drawn, images, language)
+    row = {"images": len(images), "units": units, "effect": found.mean, "low": found.low, "high": found.high}
+    drawn = random.select(pl.col("set").alias("draw"), "image_id", pl.col("interaction").alias("value"))
+    return row | resampling.against(values, drawn, images, language)
 
 
 def overall_table(shifts: pl.DataFrame, layer: int, resampling: Resampling) -> pl.DataFrame:
-    """The means over all pairs, q over languages."""
-    chosen = pl.col("set") == CHOSEN
-    keys = ["language", "image_id"]
-    means = shifts.group_by(keys, maintain_order=True).agg(
-        pl.col("interaction").filter(chosen).mean().alias("own"),
-        pl.col("interaction").filter(~chosen).mean().alias("random"),
-        pl.col("set").filter(~chosen).n_unique().alias("sets"),
-    )
+    """The means over all pairs of a set, q over languages."""
+    means = shifts.group_by(["language", "set", "image_id"], maintain_order=True).agg(pl.col("interaction").mean())
     rows = []
     for (language,), part in means.group_by("language", maintain_order=True):
-        random = part["random"].cast(pl.Float64).fill_null(math.nan).to_numpy()
-        found = resampling.beside(part["own"].to_numpy(), random, part["image_id"].to_list(), str(language))
-        rows.append({"language": language, "layer": layer, "sets": part["sets"].max()} | found)
+        found = _against(part.filter(set=CHOSEN), part.filter(pl.col("set") > CHOSEN), resampling, str(language))
+        rows.append({"language": language, "layer": layer} | found)
     return corrected_within(pl.DataFrame(rows, schema=OVERALL), pl.lit(0))

@@ -69,6 +69,8 @@ def test_the_planted_features_are_shared_and_carry_the_decision(result: Result) 
     carried = rows(result, "carried", swapped="shared", dictionary="SAE")
     assert (carried["share"] > 0.9).all() and (carried["kept"] > 0.9).all()
     assert (carried["control"].abs() < 0.1 * carried["effect"]).all()
+    balance = rows(result, "balance", measure="firing rate", **{"class": "shared"})
+    assert (balance["caliper"] <= 2).all() and (balance["drawn"] / balance["chosen"]).is_between(0.5, 2).all()
 
 
 def test_all_features_and_what_they_leave_out_are_the_whole_rows(result: Result) -> None:

@@ -11,7 +11,7 @@ from core.analysis.result import Result
 from tests.core.causal.causal_world import LAYER, MALE, SAID, CausalWorld
 from tests.core.causal.sourced import assert_sourced
 
-CONFIG = Config(layers=(LAYER,), features=2, images=4, sets=4, network=4, bootstrap=200)
+CONFIG = Config(layers=(LAYER,), features=2, images=4, sets=19, network=4, bootstrap=200)
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +39,13 @@ def test_the_two_sides_never_fire_together_and_everything_is_sourced(result: Res
     assert met.is_empty()
     assert result.tables["features"]["feature"][:2].sort().to_list() == [SAID, MALE + SAID]
     assert_sourced(result)
+
+
+def test_the_random_sets_stand_beside_the_chosen_one_within_their_caliper(result: Result) -> None:
+    table = result.tables["balance"]
+    assert set(table["language"]) == {"en", "ar"} and (table["caliper"] <= 2).all()
+    rates = table.filter(measure="firing rate")
+    assert (rates["drawn"] / rates["chosen"]).is_between(0.5, 2).all()
 
 
 def test_without_ranked_features_nothing_is_measured(world: CausalWorld) -> None:
