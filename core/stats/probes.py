@@ -209,20 +209,26 @@ def _group_out(train: Labelled, test: Labelled, strength: float, inside: np.ndar
     return auroc(probe.score(test.x[outside]), test.y[outside].astype(np.int64))
 
 
-def sparse_probe(train: Labelled, k: int) -> tuple[list[int], Probe]:
+def strongest_first(train: Labelled) -> Int[np.ndarray, " F"]:
+    """The features by how far their standardised means differ in the training units, the furthest first."""
+    spread = train.x.std(axis=0)
+    gap = np.abs(train.x[train.y].mean(axis=0) - train.x[~train.y].mean(axis=0))
+    strength = np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0)
+    return np.argsort(-strength, kind="stable")
+
+
+def sparse_probe(train: Labelled, k: int, order: Int[np.ndarray, " m"] | None = None) -> tuple[list[int], Probe]:
     """Logistic regression on the `k` features whose standardised means differ most in the training units.
 
     Args:
         train: units whose `x` [n, F] are feature activations.
         k: features allowed (Gurnee et al. 2023, arXiv 2305.01610).
+        order: the features by `strongest_first`, at least k of them, where they are known.
 
     Returns:
         The features, strongest first, and the probe over just these, in that order.
     """
-    spread = train.x.std(axis=0)
-    gap = np.abs(train.x[train.y].mean(axis=0) - train.x[~train.y].mean(axis=0))
-    strength = np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0)
-    chosen = np.argsort(-strength, kind="stable")[:k]
+    chosen = (strongest_first(train) if order is None else order)[:k]
     return chosen.tolist(), logistic_at(Labelled(train.x[:, chosen], train.y), SPARSE_STRENGTH)
 
 
