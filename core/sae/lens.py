@@ -30,7 +30,7 @@ class ThroughSAE:
 
 @dataclass(frozen=True)
 class Readings:
-    """What the lens reads in rows (`plain`), through dictionaries by name, and the likeliest token of the final rows."""
+    """What the lens reads in rows (`plain`) and through dictionaries by name; the likeliest token of the final rows."""
 
     plain: LensReading
     through: Mapping[str, ThroughSAE]

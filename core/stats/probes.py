@@ -32,6 +32,9 @@ SPARSE_STRENGTH = 1.0
 SPARSE_K = (1, 2, 5, 10, 20)
 """Features in a sparse probe."""
 
+_NO_ROOM = 1e-12
+"""Share of the largest variance below which a direction of the units' row space is rounding."""
+
 Vector = Float[np.ndarray, " D"]
 Score = Callable[[np.ndarray], np.ndarray]
 
@@ -253,9 +256,15 @@ class Reduced(NamedTuple):
 
 def reduce(x: Float[np.ndarray, "n D"]) -> Reduced:
     """Standardised units, rotated into their row space where D > n: exact for a penalty that rotations leave alone, and
-    the same whatever the labels and the strength are."""
+    the same whatever the labels and the strength are.
+
+    The row space is that of the units' products with each other, X Xᵀ [n, n]: a fifth of the time of a decomposition of
+    X where D is thousands.
+    """
     scaled, scale = _standardised(x)
     if scaled.shape[1] <= scaled.shape[0]:
         return Reduced(scaled, np.diag(scale))
-    _, _, rows = np.linalg.svd(scaled, full_matrices=False)
-    return Reduced(scaled @ rows.T, scale[:, None] * rows.T)
+    squares, left = linalg.eigh(scaled @ scaled.T)
+    lengths = np.sqrt(np.where(squares > _NO_ROOM * squares[-1], squares, 0))
+    inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return Reduced(left * lengths, scale[:, None] * (scaled.T @ (left * inverse)))

@@ -48,7 +48,9 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         inputs.progress(number + 1, len(layers))
     tables = found.tables()
     estimated = estimates(tables)
-    return Result(tables=tables, shown=SHOWN, notes=notes(inputs, tables["summary"], found.refused), estimates=estimated)
+    return Result(
+        tables=tables, shown=SHOWN, notes=notes(inputs, tables["summary"], found.refused), estimates=estimated
+    )
 
 
 @dataclass

@@ -26,6 +26,11 @@ CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstr
 
 
 @pytest.fixture(scope="module")
+def world(causal: CausalWorld) -> CausalWorld:
+    return causal
+
+
+@pytest.fixture(scope="module")
 def result(world: CausalWorld) -> Result:
     return ablation(world.inputs, CONFIG)
 

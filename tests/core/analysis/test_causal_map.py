@@ -23,6 +23,11 @@ CONFIG = Config(layers=(LAYER,), images=4, donors=1, features=2, draws=19, boots
 
 
 @pytest.fixture(scope="module")
+def world(causal: CausalWorld) -> CausalWorld:
+    return causal
+
+
+@pytest.fixture(scope="module")
 def result(world: CausalWorld) -> Result:
     """The same dictionary stands in for the frozen one."""
     return run(replace(world.inputs, open_frozen=world.inputs.open_layer), CONFIG)

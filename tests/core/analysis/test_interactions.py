@@ -15,6 +15,11 @@ CONFIG = Config(layers=(LAYER,), features=2, images=4, sets=4, network=4, bootst
 
 
 @pytest.fixture(scope="module")
+def world(causal: CausalWorld) -> CausalWorld:
+    return causal
+
+
+@pytest.fixture(scope="module")
 def result(world: CausalWorld) -> Result:
     return run(world.inputs, CONFIG)
 

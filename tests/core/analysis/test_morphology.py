@@ -79,7 +79,9 @@ def test_the_family_holds_the_effects_that_findings_speak_of_and_no_other(parted
     assert q == pytest.approx([one.q for one in tested])
     assert {one.family for one in tested} == {f"{len(tested)} effects"}
     sets = parted.tables["sets"].filter(pl.col("suffix") != "", effect="referent")
-    assert sets.height > 0 and not [one for one in tested if one.name.startswith("referent") and one.name.endswith("ah")]
+    assert sets.height > 0 and not [
+        one for one in tested if one.name.startswith("referent") and one.name.endswith("ah")
+    ]
     few = measured(Words(images=160, parted=True, planted=PLANTED), draws=19).estimates
     caveats = [one.caveats for one in few if one.p is not None]
     assert caveats and all("only together with others" in one[0] for one in caveats)

@@ -74,7 +74,11 @@ def test_features_are_put_in_order_once_for_every_number_of_them(monkeypatch: py
     assert classes <= len(ordered) <= 3 * classes and len({one.tobytes() for one in ordered}) == len(ordered)
     for k, own in several.items():
         alone = sparse_probes(task, (k,), draws=10, controls=2)[k]
-        assert (alone.probes[0].features, alone.auroc, alone.control) == (own.probes[0].features, own.auroc, own.control)
+        assert (alone.probes[0].features, alone.auroc, alone.control) == (
+            own.probes[0].features,
+            own.auroc,
+            own.control,
+        )
 
 
 def test_nothing_is_read_where_nothing_is() -> None:
