@@ -102,19 +102,19 @@ def read_together(
         raise BadInput(f"logit lens: token {wrong[0]} is none of the model's {size:,}")
     asked = torch.tensor(list(tokens), dtype=torch.long, device=loaded.device)
     found: list[list[tuple[Tensor | None, ...]]] = [[] for _ in streams]
+    apart: list[list[Tensor]] = [[] for _ in streams]
     best = []
     for rows in _portions(len(streams[0]), size):
         reference = None if final is None else _log_p(loaded, final[rows])
         first = None
-        for parts, stream in zip(found, streams, strict=True):
+        for parts, gaps, stream in zip(found, apart, streams, strict=True):
             log_p = _log_p(loaded, stream[rows])
-            away = log_p.new_zeros(len(log_p)) if first is None else _kl(log_p, first)
-            parts.append((*_read(log_p, reference, k, asked), away))
+            parts.append(_read(log_p, reference, k, asked))
+            gaps.append(log_p.new_zeros(len(log_p)) if first is None else _kl(log_p, first))
             first = log_p if first is None else first
         best.append(None if reference is None else reference.argmax(dim=-1))
-    joined = [[_joined(column) for column in zip(*parts)] for parts in found]
-    readings = tuple(LensReading(*columns[:-1]) for columns in joined)  # type: ignore[arg-type]
-    return Together(readings, tuple(columns[-1] for columns in joined), _joined(best))  # type: ignore[arg-type]
+    readings = tuple(LensReading(*map(_joined, zip(*parts))) for parts in found)  # type: ignore[arg-type]
+    return Together(readings, tuple(torch.cat(gaps) for gaps in apart), _joined(best))
 
 
 def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:

@@ -71,8 +71,8 @@ def _cuts(curves: Curves) -> dict[tuple[str, str], float]:
 def _onset(curve: list[tuple[int, WordScores]], cut: float | None) -> int | None:
     if cut is None:
         return None
-    chosen = [(layer, one.choosing.z >= cut) for layer, one in curve if one.choosing is not None]
-    return first_sustained(*map(list, zip(*chosen)))  # type: ignore[arg-type]
+    known = [(layer, one.choosing) for layer, one in curve if one.choosing is not None]
+    return first_sustained([layer for layer, _ in known], [scores.z >= cut for _, scores in known])
 
 
 def compared(curves: Curves, setup: Setup, draws: int) -> Iterator[Mapping[str, Any]]:
