@@ -70,7 +70,7 @@ class Here:
 
     def of(self, kind: str) -> Bool[np.ndarray, " n"]:
         """Which of the known rows are of a kind."""
-        return (self.rows.table["kind"] == kind).to_numpy()[self.known]
+        return np.asarray((self.rows.table["kind"] == kind).to_numpy()[self.known])
 
 
 def read_layer(
