@@ -1,7 +1,7 @@
 """What a label can be read off at a layer, one row an image: the stream, features, the frozen dictionary's, and random
 directions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,14 +40,16 @@ class LayerReadings:
         frozen = inputs.open_frozen(layer) if inputs.open_frozen is not None else None
         return cls(inputs.open_layer(layer), frozen, inputs.seed)
 
-    def rows(self, language: str, position_set: str) -> Rows:
-        """What labels are read off there."""
+    def rows(self, language: str, position_set: str, read: Sequence[str] = READ) -> Rows:
+        """What labels are read off there; `read` names what is asked for."""
         place = (language, position_set)
         images, stream = stream_means(self.view.stream_sums, self.view.groups, *place)
         x = {STREAM_READ: stream, SAE_READ: self.view.feature_sums.by_image(*place).means}
         if self.frozen is not None:
             x[FROZEN_READ] = self.frozen.feature_sums.by_image(*place).means
-        return Rows(images, self.view.groups.words(*place), {**x, RANDOM_READ: self._projected(stream)})
+        if RANDOM_READ in read:  # as many numbers as the features, drawn and multiplied
+            x[RANDOM_READ] = self._projected(stream)
+        return Rows(images, self.view.groups.words(*place), {name: x[name] for name in read if name in x})
 
     def _projected(self, stream: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N F"]:
         """Rows along as many random unit directions as the SAE has features."""

@@ -29,6 +29,19 @@ class LensReading:
     ranks: Int[Tensor, "n w"]
 
 
+@dataclass(frozen=True)
+class Together:
+    """The readings of the same rows, one of each of some streams.
+
+    `divergences` are KL(lens of the first stream ‖ lens of this one), in nats, by row; `final_ids` the likeliest token
+    of the final rows, null where none were given.
+    """
+
+    readings: tuple[LensReading, ...]
+    divergences: tuple[Float[Tensor, " n"], ...]
+    final_ids: Int[Tensor, " n"] | None
+
+
 def lens_logits(loaded: LoadedModel, stream: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
     """Logits of rows of the residual stream: final norm, vocabulary head, and what the model scales and soft-caps
     (nostalgebraist 2020, "interpreting GPT: the logit lens").
@@ -63,18 +76,50 @@ def read_lens(
     Raises:
         BadInput: `final` has other rows, a token is none of the model's, or the rows do not fit the model.
     """
+    return read_together(loaded, [stream], final, k=k, tokens=tokens).readings[0]
+
+
+@torch.no_grad()
+def read_together(
+    loaded: LoadedModel,
+    streams: Sequence[Float[Tensor, "n D"]],
+    final: Float[Tensor, "n D"] | None = None,
+    *,
+    k: int = 10,
+    tokens: Sequence[int] = (),
+) -> Together:
+    """What the lens reads in the same n rows as several things hold them: a layer's stream, then what dictionaries
+    rebuild of it. Each, and `final`, goes through the vocabulary head once.
+
+    Raises:
+        BadInput: as `read_lens`.
+    """
+    stream = streams[0]
     if final is not None and final.shape != stream.shape:
         raise BadInput(f"logit lens: final rows {list(final.shape)} beside rows {list(stream.shape)}")
     size = loaded.unembedding.shape[0]
     if wrong := [token for token in tokens if not 0 <= token < size]:
         raise BadInput(f"logit lens: token {wrong[0]} is none of the model's {size:,}")
     asked = torch.tensor(list(tokens), dtype=torch.long, device=loaded.device)
-    parts = [
-        _read(loaded, stream[rows], None if final is None else final[rows], k, asked)
-        for rows in _portions(len(stream), size)
-    ]
-    joined = [torch.cat(column) if column[0] is not None else None for column in zip(*parts)]
-    return LensReading(*joined)  # type: ignore[arg-type]
+    found: list[list[tuple[Tensor | None, ...]]] = [[] for _ in streams]
+    apart: list[list[Tensor]] = [[] for _ in streams]
+    best = []
+    for rows in _portions(len(streams[0]), size):
+        reference = None if final is None else _log_p(loaded, final[rows])
+        first = None
+        for parts, gaps, stream in zip(found, apart, streams, strict=True):
+            log_p = _log_p(loaded, stream[rows])
+            parts.append(_read(log_p, reference, k, asked))
+            gaps.append(log_p.new_zeros(len(log_p)) if first is None else _kl(log_p, first))
+            first = log_p if first is None else first
+        best.append(None if reference is None else reference.argmax(dim=-1))
+    readings = tuple(LensReading(*map(_joined, zip(*parts))) for parts in found)  # type: ignore[arg-type]
+    return Together(readings, tuple(torch.cat(gaps) for gaps in apart), _joined(best))
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if known else None
 
 
 def read_streams(
@@ -108,18 +153,23 @@ def _portions(rows: int, vocabulary: int) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
+def _log_p(loaded: LoadedModel, stream: Tensor) -> Tensor:
+    return lens_logits(loaded, stream).float().log_softmax(dim=-1)
+
+
+def _kl(log_p: Tensor, reference: Tensor) -> Tensor:
+    """KL(reference ‖ distribution), by row."""
+    return torch.nn.functional.kl_div(log_p, reference, reduction="none", log_target=True).sum(dim=-1)
+
+
 def _read(
-    loaded: LoadedModel, stream: Tensor, final: Tensor | None, k: int, asked: Tensor
+    log_p: Tensor, reference: Tensor | None, k: int, asked: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]:
-    log_p = lens_logits(loaded, stream).float().log_softmax(dim=-1)
     top = log_p.topk(min(k, log_p.shape[-1]), dim=-1)
     entropy = -(log_p.exp() * log_p.nan_to_num(neginf=0.0)).sum(dim=-1)
     above = [
         (log_p > log_p[:, token, None]).sum(dim=-1) for token in asked
     ]  # all at once would take w times the memory
-    ranks = torch.stack(above, dim=1) + 1 if above else asked.expand(len(stream), 0)
-    kl = None
-    if final is not None:
-        reference = lens_logits(loaded, final).float().log_softmax(dim=-1)
-        kl = torch.nn.functional.kl_div(log_p, reference, reduction="none", log_target=True).sum(dim=-1)
+    ranks = torch.stack(above, dim=1) + 1 if above else asked.expand(len(log_p), 0)
+    kl = None if reference is None else _kl(log_p, reference)
     return top.indices, top.values, entropy, kl, ranks

@@ -85,16 +85,25 @@ def regress(
     return Regression(coefficients, errors, p, least, most, parts[0].clusters)
 
 
-def more_careful(one: Regression, other: Regression) -> Regression:
-    """The same regression under two clusterings: for each coefficient the one with the larger p, its error widened
-    to keep the interval's ends. Extremes are the first's."""
-    chosen = np.where(np.isnan(other.p) | (other.p > one.p), other.p, one.p)
-    chosen = np.where(np.isnan(one.p), np.nan, chosen)
-    (low, _), (other_low, _) = one.interval(), other.interval()
-    scale = (one.coefficients - low) / np.where(one.errors > 0, one.errors, 1)
-    widest = np.maximum(one.coefficients - low, other.coefficients - other_low)
-    errors = np.divide(widest, scale, out=np.array(one.errors), where=scale > 0)
-    return one._replace(errors=errors, p=chosen)
+def two_way(
+    x: Float[np.ndarray, "n K"],
+    y: Float[np.ndarray, "n F"] | sparse.csr_array,
+    one: Int[np.ndarray, " n"],
+    other: Int[np.ndarray, " n"],
+) -> Regression:
+    """`regress` with errors clustered both ways (Cameron, Gelbach & Miller 2011): the variances under each clustering,
+    less that under their intersection, and never less than the larger of the two.
+
+    Degrees of freedom are of the fewer clusters. `least` and `most` are the extremes with one of `one` left out.
+    """
+    first, second = regress(x, y, one), regress(x, y, other)
+    both = regress(x, y, np.unique(np.column_stack([one, other]), axis=0, return_inverse=True)[1].ravel())
+    variances = [np.square(found.errors) for found in (first, second, both)]
+    largest = np.maximum(variances[0], variances[1])
+    errors = np.sqrt(np.maximum(largest, variances[0] + variances[1] - variances[2]))
+    clusters = min(first.clusters, second.clusters)
+    p = np.where(np.isnan(errors), np.nan, _two_sided(first.coefficients, errors, clusters))
+    return first._replace(errors=errors, p=p, clusters=clusters)
 
 
 def dealt(

@@ -11,7 +11,17 @@ from jaxtyping import Bool, Float, Int
 from core.errors import BadInput
 from core.stats.intervals import Interval, wilson
 from core.stats.probe_task import ProbeTask, Side, Sides, split_task
-from core.stats.probes import SPARSE_K, Labelled, Probe, choose_strength, logistic_at, reduce, sparse_probe, word_labels
+from core.stats.probes import (
+    SPARSE_K,
+    Labelled,
+    Probe,
+    choose_strength,
+    logistic_at,
+    reduce,
+    sparse_probe,
+    strongest_first,
+    word_labels,
+)
 from core.stats.ranks import rank
 from core.stats.scored import Scored
 
@@ -118,9 +128,17 @@ def sparse_probes(
     if wrong := [k for k in ks if not 1 <= k <= sides.train.x.shape[1]]:
         raise BadInput(f"probe: k {wrong[0]}; there are {sides.train.x.shape[1]} features")
 
+    orders: dict[bytes, Int[np.ndarray, " m"]] = {}  # by labels: the same at every k, random labels included
+
+    def order(train: Labelled) -> Int[np.ndarray, " m"]:
+        key = train.y.tobytes()
+        if key not in orders:
+            orders[key] = strongest_first(train)[: max(ks)].copy()
+        return orders[key]
+
     def fitted(k: int) -> Fit:
         def fit(train: Labelled, _number: int) -> ClassProbe:
-            chosen, probe = sparse_probe(train, k)
+            chosen, probe = sparse_probe(train, k, order(train))
             return ClassProbe(probe, tuple(chosen))
 
         return fit

@@ -33,6 +33,9 @@ TRANSFER = pl.Schema(
 """One row a probe and the language that it is scored on; `features` is null for the probe of all dimensions."""
 
 
+_READ = (STREAM_READ, SAE_READ, FROZEN_READ)
+
+
 class Kind(NamedTuple):
     """What a probe reads, and how many features; null for all dimensions."""
 
@@ -88,7 +91,7 @@ def read_place(
     readings: LayerReadings, position_set: str, languages: tuple[str, ...], setup: Setup
 ) -> Iterator[tuple[Kind, Pair, dict[str, Any], Scored]]:
     """Every probe of every language, scored on every language: the numbers of `TRANSFER`, and the test rows."""
-    rows = {language: readings.rows(language, position_set) for language in languages}
+    rows = {language: readings.rows(language, position_set, _READ) for language in languages}
     for kind in _kinds(readings, setup):
         fitted = {language: _fit(rows[language], language, kind, setup) for language in languages}
         for source, probe in fitted.items():

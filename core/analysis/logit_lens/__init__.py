@@ -20,14 +20,14 @@ class Config(Section):
     bootstrap: Positive = 200
     """Bootstrap draws over images for each interval."""
     permutations: Positive = 1000
-    """Shuffles of the test images' labels behind the p-values of the curves over layers."""
+    """Shuffles of labels: of selection images, to choose the layer, and of test images, for p there."""
 
 
 ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.logit_lens.run:run",
     figures="core.analysis.logit_lens.figures:figures",
-    version=1,
+    version=2,
     title="Logit lens",
     question="From which layer on does the vocabulary head read the right side's word in the stream, before the word "
     "is spoken?",

@@ -1,4 +1,4 @@
-"""From which layer on the order of the two sides' words tells the side, each curve over layers tested as a whole."""
+"""From which layer on the order of the two sides' words tells the side: chosen by whole curves, tested on others."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +8,8 @@ import polars as pl
 
 from core.analysis.logit_lens.reading import FROZEN_READ, SAE_READ, STREAM_READ, Setup, WordScores
 from core.analysis.logit_lens.rows import BEFORE
-from core.stats.curves import RUN, CurveTest, curve_tests, first_sustained
+from core.stats.curves import RUN, curve_tests, first_sustained
+from core.stats.families import corrected
 from core.stats.scored import Scored, excess
 
 Curves = dict[tuple[str, str], list[tuple[int, WordScores]]]
@@ -42,26 +43,36 @@ def onsets(lens: pl.DataFrame, curves: Curves) -> pl.DataFrame:
     """One row a language and what is read.
 
     Returns:
-        language, read, layers (of the curve), curves (of the family); onset: the first of three measured layers in a
-        row that all reach what the three best in a row of any curve reach in at most 5 % of the shuffles (null: none,
-        or fewer than three layers); layer: the onset, else the last measured layer, and what `LENS` has there; p and q
-        of the curve (`core.stats.curves.CurveTest`).
+        language, read, layers (of the curve), curves (of the family); onset: on the selection split, the first of three
+        measured layers in a row that all reach what the three best in a row of any curve reach in at most 5 % of the
+        shuffles (null: none, or fewer than three layers); layer: the onset, else the last measured layer, and what
+        `LENS` has of test images there; p of that layer, and q over the rows.
     """
-    tests = curve_tests([[one.scores for _, one in curve] for curve in curves.values()])
+    cuts = _cuts(curves)
     rows = []
-    for ((language, read), curve), test in zip(curves.items(), tests, strict=True):
-        onset = _onset(curve, test)
+    for (language, read), curve in curves.items():
+        onset = _onset(curve, cuts.get((language, read)))
         layer = curve[-1][0] if onset is None else onset
         at = lens.filter(layer=layer, language=language, read=read, rows=BEFORE).row(0, named=True)
-        counts = {"layers": len(curve), "curves": len(curves), "onset": onset, "p": test.p, "q": test.q}
+        tested = {"p": dict(curve)[layer].scores.p, "q": None}
+        counts = {"layers": len(curve), "curves": len(curves), "onset": onset, **tested}
         rows.append({**{name: at[name] for name in ONSETS if name not in counts}, **counts})
-    return pl.DataFrame(rows, schema=ONSETS)
+    return corrected(pl.DataFrame(rows, schema=ONSETS))
 
 
-def _onset(curve: list[tuple[int, WordScores]], test: CurveTest) -> int | None:
-    if test.cut is None or len(curve) < RUN:
+def _cuts(curves: Curves) -> dict[tuple[str, str], float]:
+    """The score that three layers in a row must reach on the selection split, of the curves that are long enough."""
+    known = {key: [one.choosing for _, one in curve if one.choosing is not None] for key, curve in curves.items()}
+    long = {key: curve for key, curve in known.items() if len(curve) >= RUN}
+    tests = curve_tests(list(long.values()))
+    return {key: test.cut for key, test in zip(long, tests, strict=True) if test.cut is not None}
+
+
+def _onset(curve: list[tuple[int, WordScores]], cut: float | None) -> int | None:
+    if cut is None:
         return None
-    return first_sustained([layer for layer, _ in curve], [one.scores.z >= test.cut for _, one in curve])
+    known = [(layer, one.choosing) for layer, one in curve if one.choosing is not None]
+    return first_sustained([layer for layer, _ in known], [scores.z >= cut for _, scores in known])
 
 
 def compared(curves: Curves, setup: Setup, draws: int) -> Iterator[Mapping[str, Any]]:

@@ -45,7 +45,7 @@ def _onsets(inputs: AnalysisInputs, table: pl.DataFrame, draws: int) -> Iterator
             control=Control(f"shuffles of the labels by {inputs.counted[:-1]}", *shuffled, draws),
             p=row["p"],
             q=row["q"],
-            family=f"{number_of(row['curves'], 'curve')} of {number_of(row['layers'], 'layer')}",
+            family=number_of(row["curves"], "reading"),
             draws=draws,
             answers=plain,
             described=few,
@@ -71,7 +71,7 @@ def _ranks(row: Mapping[str, Any]) -> str:
 
 def _chosen(row: Mapping[str, Any]) -> str:
     if row["onset"] is not None:
-        return f"the first of {RUN} measured layers in a row beyond shuffled curves"
+        return f"the first of {RUN} measured layers in a row beyond shuffled curves on the selection split"
     return "the last measured layer"
 
 

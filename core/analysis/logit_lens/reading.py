@@ -9,11 +9,11 @@ import polars as pl
 import torch
 from jaxtyping import Bool, Float, Int
 
-from core.analysis.logit_lens.rows import BEFORE, CAPTION, LensRows
-from core.lm.lens import LensReading, read_lens
+from core.analysis.logit_lens.rows import BEFORE, CAPTION, CHOOSING, LensRows
+from core.lm.lens import LensReading
 from core.lm.loaded import LoadedModel
 from core.sae.architectures import SparseAutoencoder
-from core.sae.lens import read_lens_through
+from core.sae.lens import read_all_through
 from core.stats.curves import LayerScores, layer_scores
 from core.stats.intervals import bootstrap_auroc, bootstrap_mean
 from core.stats.scored import Scored
@@ -39,20 +39,24 @@ LENS = pl.Schema(
 
 @dataclass(frozen=True)
 class Setup:
-    """What every layer's reading needs: draws, seed, tokens kept, and the shuffled labels of some images."""
+    """What every layer's reading needs: draws, seed, tokens kept, and the shuffled labels of some test images and of
+    some selection images."""
 
     bootstrap: int
     seed: int
     k: int
     shuffled: Callable[[list[str], str], Bool[np.ndarray, "n draws"]]
+    choosing: Callable[[list[str], str], Bool[np.ndarray, "n draws"]]
 
 
 @dataclass(frozen=True)
 class WordScores:
-    """How far the first side's best word is ahead of the other's, by image: null curves and the test rows."""
+    """How far the first side's best word is ahead of the other's, by image: null curves and the test rows; `choosing`
+    is the same of selection images, null where none has a row there."""
 
     scores: LayerScores
     scored: Scored
+    choosing: LayerScores | None
 
 
 @dataclass(frozen=True)
@@ -64,27 +68,29 @@ class Here:
     stream: Float[torch.Tensor, "n D"]
     final: Float[torch.Tensor, "n D"] | None
 
+    def of(self, kind: str) -> Bool[np.ndarray, " n"]:
+        """Which of the known rows are of a kind."""
+        return np.asarray((self.rows.table["kind"] == kind).to_numpy()[self.known])
+
 
 def read_layer(
     loaded: LoadedModel, here: Here, saes: Mapping[str, SparseAutoencoder], setup: Setup
 ) -> tuple[list[dict[str, Any]], dict[str, WordScores], pl.DataFrame]:
     """The rows of `LENS` but for the layer, the words' scores by what is read, and the stream's top tokens."""
-    k, tokens = setup.k, here.rows.tokens
-    plain = read_lens(loaded, here.stream, here.final, k=k, tokens=tokens)
-    found: dict[str, tuple[LensReading, dict[str, np.ndarray]]] = {STREAM_READ: (plain, {})}
-    for name, sae in saes.items():
-        through = read_lens_through(loaded, sae, here.stream, here.final, k=k, tokens=tokens)
+    read = read_all_through(loaded, saes, here.stream, here.final, k=setup.k, tokens=here.rows.tokens)
+    found: dict[str, tuple[LensReading, dict[str, np.ndarray]]] = {STREAM_READ: (read.plain, {})}
+    for name, through in read.through.items():
         beside = {
             "error": through.error.double().cpu().numpy(),
             "divergence": through.divergence.double().cpu().numpy(),
         }
         found[name] = (through.reading, beside)
-    target = None if here.final is None else read_lens(loaded, here.final, k=1).top_ids[:, 0].cpu().numpy()
+    target = None if read.final_ids is None else read.final_ids.cpu().numpy()
     rows, words = [], {}
     for name, (reading, beside) in found.items():
         numbers = _numbers(reading, beside, target)
         for kind in (BEFORE, CAPTION):
-            chosen = (here.known < here.rows.before) == (kind == BEFORE)
+            chosen = here.of(kind)
             if chosen.any():
                 row = {"language": here.rows.language, "rows": kind, "read": name}
                 row |= _averaged(numbers, here, chosen, setup)
@@ -92,7 +98,7 @@ def read_layer(
                     of_words, words[name] = _word_row(reading, here, chosen, setup)
                     row |= of_words
                 rows.append(row)
-    return rows, words, top_tokens(loaded, plain, here)
+    return rows, words, top_tokens(loaded, read.plain, here)
 
 
 def _numbers(reading: LensReading, beside: dict[str, np.ndarray], target: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -125,17 +131,9 @@ def _images(here: Here, chosen: np.ndarray) -> tuple[Int[np.ndarray, " n"], Int[
 
 def _word_row(reading: LensReading, here: Here, chosen: np.ndarray, setup: Setup) -> tuple[dict[str, Any], WordScores]:
     """Ranks of the two sides' best words, and how well their order tells the image's side."""
-    table = here.rows.table[here.known[chosen]]
-    names, first = np.unique(table["image_id"].to_numpy(), return_index=True)
-    of_image, units = _images(here, chosen)
-    count = len(here.rows.words[0])
-    ranks = np.log2(reading.ranks[torch.from_numpy(np.flatnonzero(chosen))].double().cpu().numpy())
-    one, other = (
-        np.bincount(of_image, part.min(axis=1)) / np.bincount(of_image) for part in (ranks[:, :count], ranks[:, count:])
-    )
-    positive = table["positive"].to_numpy().astype(bool)[first]
-    shuffled = setup.shuffled(names.tolist(), here.rows.language)
-    scores = layer_scores(other - one, positive, shuffled)
+    _, units = _images(here, chosen)
+    names, positive, one, other = _best_words(reading, here, chosen)
+    scores = layer_scores(other - one, positive, setup.shuffled(names, here.rows.language))
     ahead = np.where(positive, other - one, one - other)
     low, mean, high = bootstrap_mean(ahead, setup.bootstrap, setup.seed, units)
     area = bootstrap_auroc(other - one, positive.astype(np.int64), setup.bootstrap, setup.seed, units)
@@ -148,13 +146,37 @@ def _word_row(reading: LensReading, here: Here, chosen: np.ndarray, setup: Setup
         "shuffled": float(scores.null_auroc.mean()),
         **{"shuffled_low": float(ends[0]), "shuffled_high": float(ends[1])},
     }
-    return row, WordScores(scores, Scored((other - one)[:, None], positive[:, None], units))
+    choosing = _choosing(reading, here, setup)
+    return row, WordScores(scores, Scored((other - one)[:, None], positive[:, None], units), choosing)
+
+
+def _choosing(reading: LensReading, here: Here, setup: Setup) -> LayerScores | None:
+    chosen = here.of(CHOOSING)
+    if not chosen.any():
+        return None
+    names, positive, one, other = _best_words(reading, here, chosen)
+    return layer_scores(other - one, positive, setup.choosing(names, here.rows.language))
+
+
+def _best_words(
+    reading: LensReading, here: Here, chosen: np.ndarray
+) -> tuple[list[str], Bool[np.ndarray, " N"], Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """The images of chosen rows, whether each is on the first side, and the log rank of each side's best word there."""
+    table = here.rows.table[here.known[chosen]]
+    names, first = np.unique(table["image_id"].to_numpy(), return_index=True)
+    of_image, _ = _images(here, chosen)
+    count = len(here.rows.words[0])
+    ranks = np.log2(reading.ranks[torch.from_numpy(np.flatnonzero(chosen))].double().cpu().numpy())
+    one, other = (
+        np.bincount(of_image, part.min(axis=1)) / np.bincount(of_image) for part in (ranks[:, :count], ranks[:, count:])
+    )
+    return names.tolist(), table["positive"].to_numpy().astype(bool)[first], one, other
 
 
 def top_tokens(loaded: LoadedModel, reading: LensReading, here: Here) -> pl.DataFrame:
     """The tokens that stand most often among a row's likeliest, before the word: token_id, token, share of rows, and
     mean probability where they do."""
-    rows = np.flatnonzero(here.known < here.rows.before)
+    rows = np.flatnonzero(here.of(BEFORE))
     ids, log_p = (part[torch.from_numpy(rows)].cpu().numpy() for part in (reading.top_ids, reading.top_log_p))
     flat = pl.DataFrame({"token_id": ids.ravel().astype(np.int64), "p": np.exp(log_p.ravel().astype(np.float64))})
     counted = flat.group_by("token_id").agg((pl.len() / max(1, len(rows))).alias("share"), pl.col("p").mean())

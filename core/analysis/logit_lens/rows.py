@@ -14,6 +14,8 @@ from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 
 BEFORE, CAPTION = "before the word", "caption"
+CHOOSING = "before the word on the selection split"
+"""Rows of selection images, at which the layer is chosen that test images are quoted at."""
 WORDS = pl.Schema(
     {"language": pl.String, "side": pl.String, "token_id": pl.Int64, "token": pl.String, "captions": pl.UInt32}
 )
@@ -22,15 +24,14 @@ WORDS = pl.Schema(
 
 @dataclass(frozen=True)
 class LensRows:
-    """The rows of one language: `table` has image_id, unit, positive, `origin` (the row's number in every layer), those
-    that stand before the concept's first word first, then caption rows; `before` is how many of the former there are.
+    """The rows of one language: `table` has image_id, positive, `origin` (the row's number in every layer), `kind` and
+    unit: those that stand before the concept's first word, caption rows, and the former of selection images.
 
     `words` are the tokens of the first side and of the other.
     """
 
     language: str
     table: pl.DataFrame
-    before: int
     words: tuple[list[int], list[int]]
 
     @property
@@ -43,7 +44,7 @@ def lens_rows(view: LayerView, inputs: AnalysisInputs, config: Config) -> tuple[
     """The rows of every language that has words of both sides, and the columns of `WORDS`.
 
     Of test images: the row before the first token of the caption's first word for the concept, and caption rows drawn
-    at random.
+    at random; of selection images the former alone.
     """
     tokens = _placed(view)
     labels = Labels.by_language(inputs.concept, inputs.samples, inputs.languages)
@@ -53,12 +54,15 @@ def lens_rows(view: LayerView, inputs: AnalysisInputs, config: Config) -> tuple[
     for language in inputs.languages:
         own = words.filter(language=language)
         sides = tuple(own.filter(side=side)["token_id"].to_list() for side in inputs.concept.sides)
-        before = _before(tokens, first.filter(split="test", language=language))
-        if before.height and all(sides):
-            drawn = _captions(tokens, labels[language], language, (config.caption_rows, inputs.seed))
-            table = pl.concat([before, drawn])
+        parts = {
+            kind: _before(tokens, first.filter(split=split, language=language))
+            for kind, split in ((BEFORE, "test"), (CHOOSING, "select"))
+        }
+        if parts[BEFORE].height and all(sides):
+            parts[CAPTION] = _captions(tokens, labels[language], language, (config.caption_rows, inputs.seed))
+            table = pl.concat([part.with_columns(kind=pl.lit(kind)) for kind, part in parts.items()])
             unit = pl.Series("unit", inputs.units(table["image_id"].to_list()))
-            found.append(LensRows(language, table.with_columns(unit), before.height, (sides[0], sides[1])))
+            found.append(LensRows(language, table.with_columns(unit), (sides[0], sides[1])))
     return found, words
 
 

@@ -1,7 +1,7 @@
 """From which layer on does the vocabulary head read the concept's word in the stream, before it is spoken?
 
 The lens is read in the row before each caption's first word for the concept. Tokens are chosen in training captions,
-whole curves over layers are tested on test images, and nothing is chosen between.
+the layer by whole curves over layers of selection images, and test images are scored there.
 """
 
 from collections.abc import Mapping
@@ -69,8 +69,10 @@ class _Lens:
         labels = Labels.by_language(inputs.concept, inputs.samples, inputs.languages)
         images = inputs.samples["image_id"].unique(maintain_order=True).to_list()
         units = dict(zip(images, inputs.units(images).tolist(), strict=True))
-        shuffled = shuffle_labels(labels, "test", config.permutations, inputs.seed, units)
-        setup = Setup(config.bootstrap, inputs.seed, config.k, shuffled.of)
+        shuffled, choosing = (
+            shuffle_labels(labels, split, config.permutations, inputs.seed, units).of for split in ("test", "select")
+        )
+        setup = Setup(config.bootstrap, inputs.seed, config.k, shuffled, choosing)
         loaded = inputs.open_model()
         last = loaded.shape.num_layers - 1
         rows, words = lens_rows(inputs.open_layer(layers[0]), inputs, config)

@@ -13,7 +13,7 @@ from scipy import sparse
 from core.analysis.morphology.generic import Generic
 from core.analysis.morphology.measured import Measured, OnWords
 from core.analysis.morphology.words import Stratum
-from core.stats.clustered import Dealt, Regression, more_careful, regress
+from core.stats.clustered import Dealt, Regression, regress, two_way
 from core.stats.intervals import permutation_p
 from core.stats.permuted import rank_p
 
@@ -122,8 +122,8 @@ def by_set(layer: Layer, task: Task, tops: tuple[int, ...]) -> pl.DataFrame:
 
 
 def _rows(task: Task, own: Float[np.ndarray, " n"], drawn: Float[np.ndarray, "K n"] | None) -> Iterator[dict[str, Any]]:
-    """The effects of one set, beside their controls; p is the largest of what the words, the images, the dealt labels
-    and the drawn sets give."""
+    """The effects of one set, beside their controls; p is the largest of what words and images together, the dealt
+    labels and the drawn sets give."""
     stratum = task.stratum
     found = _fitted(stratum, own[:, None])
     low, high = found.interval()
@@ -165,4 +165,4 @@ def _difference(
 
 def _fitted(stratum: Stratum | Generic, y: Float[np.ndarray, "n F"] | sparse.csr_array) -> Regression:
     """The regression whose errors allow for whatever words share and whatever images share."""
-    return more_careful(regress(stratum.x, y, stratum.stems), regress(stratum.x, y, stratum.units))
+    return two_way(stratum.x, y, stratum.stems, stratum.units)

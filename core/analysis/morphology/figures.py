@@ -50,8 +50,8 @@ def _effects(sets: pl.DataFrame) -> Figure:
         panels,
         "What the feminine form adds to the activation of gender features with the person's gender held fixed, and "
         "what a female person adds with the form held fixed; each feature signed by its association on selection "
-        "images and in its standard deviations. Words of test captions; band: 95 % interval (the wider of those over "
-        "words and over images). Sorts of words in which the two never part are not drawn.",
+        "images and in its standard deviations. Words of test captions; band: 95 % interval (clustered by word and by "
+        "image at once). Sorts of words in which the two never part are not drawn.",
     )
 
 

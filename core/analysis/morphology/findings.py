@@ -11,7 +11,7 @@ from core.data.arabic_surface import ENDINGS, PRONOUNS
 from core.data.gender_strata import GENERIC
 from core.features.inputs import AnalysisInputs
 from core.stats.estimate import Control, Estimate, Source, number_of
-from core.stats.families import ALPHA, corrected_within
+from core.stats.families import ALPHA, can_reach, corrected_within
 from core.stats.picking import of_layers, picked_layer
 from core.stats.rate_matching import CALIPER
 
@@ -80,13 +80,14 @@ def findings(tables: Mapping[str, pl.DataFrame], layers: int, top: int, counted:
         top: features chosen.
         counted: images or items.
     """
-    picked = corrected_within(_picked(tables["sets"], top), pl.col("top"))
-    family = number_of(picked.filter(top=top).height, "effect")
+    told = (pl.col("suffix") == "") | (pl.col("effect") == "form")  # of a suffix no finding speaks of the referent
+    picked = corrected_within(_picked(tables["sets"], top).filter(told), pl.col("top"))
+    tests = picked.filter(pl.col("p").is_not_null(), top=top).height
     found: list[Estimate] = []
     used = tables["design"].filter(pl.col("occurrences") > 0)
     for stratum in (*used.iter_rows(named=True), *tables["generic"].iter_rows(named=True)):
         for effect in _effects_of(stratum):
-            about = _About(stratum, effect, of_layers(layers, "gender"), family, counted)
+            about = _About(stratum, effect, of_layers(layers, "gender"), tests, counted)
             rows = picked.filter(words=stratum["words"], suffix=stratum["suffix"], effect=effect)
             by_top = {row["top"]: about.estimate(row) for row in rows.iter_rows(named=True)}
             if top in by_top:
@@ -116,7 +117,7 @@ class _About:
     stratum: Mapping[str, Any]
     effect: str
     chosen: str
-    family: str
+    tests: int
     counted: str
 
     def estimate(self, row: Mapping[str, Any]) -> Estimate:
@@ -131,13 +132,21 @@ class _About:
             control=Control.of(_MATCHED if is_matched else _SHUFFLED[self.effect], row, column, draws),
             p=row["p"],
             q=row["q"],
-            family=self.family,
+            family=number_of(self.tests, "effect"),
             draws=row["draws"],
             layer=row["layer"],
             chosen=self.chosen,
             condition=f"{_where(self.stratum)}; {number_of(row['features'], 'feature')}",
-            caveats=_caveats(row),
+            caveats=(*self._too_few(row), *_caveats(row)),
         )
+
+    def _too_few(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """That the draws are too few for the family, where they are."""
+        least = min(filter(None, (row["draws"], row["matched_sets"])), default=0)
+        if can_reach(self.tests, least):
+            return ()
+        what = f"{number_of(least, 'draw')} of the control beside {number_of(self.tests, 'effect')}"
+        return (f"{what}: q can reach 5 % only together with others",)
 
     def unmeasured(self) -> Estimate:
         """No number where form and referent cannot be told apart, and why."""

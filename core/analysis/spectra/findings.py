@@ -7,7 +7,7 @@ import polars as pl
 from core.analysis.spectra.spectrum import Null
 from core.features.inputs import AnalysisInputs
 from core.stats.estimate import Control, Estimate, Source, number_of
-from core.stats.families import corrected
+from core.stats.families import can_reach, corrected_within
 from core.stats.intervals import bootstrap_mean
 
 BOOTSTRAP = 1000
@@ -31,6 +31,8 @@ BESIDE = pl.Schema(
         "layers": pl.UInt32,
     }
 )
+FROZEN_OF = "frozen dictionary"
+_TESTED = pl.col("of") != FROZEN_OF
 _SHORT = {"W_dec": "decoder", "W_enc · W_dec": "through", "W_dec · W_enc": "between", "W_V · W_O": "heads"}
 _WORDS = {
     "W_dec": "features' directions (W_dec)",
@@ -41,7 +43,8 @@ _WORDS = {
 
 
 def summary(spectra: pl.DataFrame, nulls: Mapping[tuple[str, str], Null], seed: int) -> pl.DataFrame:
-    """The rows of `SUMMARY`, with q over them (Benjamini & Hochberg 1995)."""
+    """The rows of `SUMMARY`, with q over those that are tested (Benjamini & Hochberg 1995); the frozen dictionary's are
+    described, so that they have none."""
     rows = []
     for (of, matrix), part in spectra.group_by("of", "matrix", maintain_order=True):
         by_layer = (
@@ -65,7 +68,9 @@ def summary(spectra: pl.DataFrame, nulls: Mapping[tuple[str, str], Null], seed: 
                 "matrices": part.height,
             }
         )
-    return corrected(pl.DataFrame(rows, schema=SUMMARY))
+    table = pl.DataFrame(rows, schema=SUMMARY)
+    q = corrected_within(table.with_columns(pl.when(_TESTED).then("p").alias("p")), pl.lit("all"))["q"]
+    return table.with_columns(q)
 
 
 def beside_frozen(spectra: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -88,8 +93,9 @@ def estimates(tables: Mapping[str, pl.DataFrame]) -> tuple[Estimate, ...]:
 
 
 def _ranks(table: pl.DataFrame) -> Iterator[Estimate]:
+    family = number_of(table.filter(_TESTED).height, "kind") + " of matrices"
     for row in table.iter_rows(named=True):
-        frozen = row["of"] == "frozen dictionary"
+        frozen = row["of"] == FROZEN_OF
         of = "" if row["of"] == "attention heads" else f" of the {row['of']}"
         yield Estimate(
             name=f"effective_rank.{_SHORT[row['matrix']]}{'.frozen' if frozen else ''}",
@@ -104,7 +110,7 @@ def _ranks(table: pl.DataFrame) -> Iterator[Estimate]:
             control=Control.of("random matrices of its shape", row, "random"),
             p=row["p"],
             q=row["q"],
-            family=number_of(table.height, "kind") + " of matrices",
+            family="" if frozen else family,
             draws=row["draws"],
             split="",
             answers=not frozen,
@@ -132,7 +138,7 @@ def _differences(table: pl.DataFrame) -> Iterator[Estimate]:
         )
 
 
-def notes(inputs: AnalysisInputs, refused: str) -> tuple[str, ...]:
+def notes(inputs: AnalysisInputs, summarised: pl.DataFrame, refused: str) -> tuple[str, ...]:
     """How to read the spectra, and what was left out."""
     lines = [
         "Weights are fixed numbers: intervals are over layers, and tell how much layers differ. Random "
@@ -142,6 +148,12 @@ def notes(inputs: AnalysisInputs, refused: str) -> tuple[str, ...]:
     ]
     if inputs.open_frozen is None:
         lines.append("No frozen dictionary (sae.frozen): the SAE stands beside random matrices alone.")
+    tests, draws = summarised.filter(_TESTED).height, int(summarised["draws"].min() or 0)  # type: ignore[arg-type]
+    if not can_reach(tests, draws):
+        lines.append(
+            f"{number_of(draws, 'draw')} of random matrices beside {number_of(tests, 'kind')} of matrices: q can reach "
+            f"5 % only where several kinds differ together; {20 * tests - 1} draws would do for one alone."
+        )
     if refused:
         lines.append(f"No heads were read: {refused}.")
     return tuple(lines)

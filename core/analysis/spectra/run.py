@@ -13,14 +13,14 @@ import polars as pl
 
 from core.analysis.result import Result
 from core.analysis.spectra import Config
-from core.analysis.spectra.findings import beside_frozen, estimates, notes, summary
+from core.analysis.spectra.findings import FROZEN_OF, beside_frozen, estimates, notes, summary
 from core.analysis.spectra.spectrum import OV, SHARES, Null, RandomSpectra, Spectrum, dictionary_matrices
 from core.errors import BadInput
 from core.features.inputs import AnalysisInputs
 from core.lm.circuits import heads, ov_circuit
 from core.lm.loaded import LoadedModel
 
-SAE_OF, FROZEN_OF, MODEL_OF = "SAE", "frozen dictionary", "attention heads"
+SAE_OF, MODEL_OF = "SAE", "attention heads"
 _KEYS: dict[str, Any] = {"layer": pl.UInt16, "of": pl.String, "matrix": pl.String, "head": pl.UInt16}
 SPECTRA = pl.Schema(
     {
@@ -48,7 +48,9 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         inputs.progress(number + 1, len(layers))
     tables = found.tables()
     estimated = estimates(tables)
-    return Result(tables=tables, shown=SHOWN, notes=notes(inputs, found.refused), estimates=estimated)
+    return Result(
+        tables=tables, shown=SHOWN, notes=notes(inputs, tables["summary"], found.refused), estimates=estimated
+    )
 
 
 @dataclass

@@ -102,6 +102,11 @@ def test_every_estimate_is_an_entry_of_its_table_and_figures_are_drawn(result: R
     assert all(figure.caption and figure.chart.to_dict() for figure in drawn.values())
 
 
+def test_no_random_directions_are_drawn(planted_sets: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("core.features.readings.LayerReadings._projected")
+    assert run(planted(), CONFIG.model_copy(update={"layers": (2,)})).tables["transfer"].height > 0
+
+
 def test_shuffled_labels_are_found_nowhere(planted_sets: None) -> None:
     config = CONFIG.model_copy(update={"layers": (2,)})
     told = [run(planted(shuffled_by=seed), config).estimates for seed in range(2)]

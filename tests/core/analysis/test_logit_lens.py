@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from scipy import stats
 from scipy.stats import rankdata
 
 from core.analysis.logit_lens import Config
@@ -16,6 +17,7 @@ from core.analysis.logit_lens.rows import lens_rows, places
 from core.analysis.logit_lens.run import run
 from core.analysis.result import Result
 from core.features.inputs import AnalysisInputs
+from core.lm import lens
 from core.report.sentences import verdicts
 from core.sae.architectures import SparseAutoencoder
 from tests.core.features.planted_world import Table, World, make_inputs, read_planted_sets
@@ -84,6 +86,7 @@ def test_the_word_is_read_from_the_planted_layer_on_in_both_languages(found: tup
     assert plain["onset"].to_list() == [1, 1] and plain["q"].max() <= 0.05
     assert (plain["own_rank"] < plain["other_rank"]).all() and (plain["ahead_low"] > 0).all()
     assert verdicts(result.estimates) == {"en": "found", "ar": "found"}
+    assert all("selection split" in one.chosen for one in result.estimates if one.name in ("onset.en", "onset.ar"))
     first = result.tables["lens"].filter(layer=0, read="stream", rows="before the word")
     assert first["auroc"].max() < 0.8 and first["low"].min() < 0.6
     words = result.tables["words"]
@@ -97,14 +100,15 @@ def test_ranks_are_scipys_in_the_rows_before_the_word(
     inputs = planted(monkeypatch)
     view = inputs.open_layer(2)
     rows = next(rows for rows in lens_rows(view, inputs, CONFIG)[0] if rows.language == "en")
-    at = places(view, rows)[: rows.before]
+    before = (rows.table["kind"] == "before the word").to_numpy()
+    at = places(view, rows)[before]
     assert set(view.table.tokens[at]["position_set"]) == {"pre-gender"} and set(view.table.tokens[at]["position"]) == {
         22
     }
     decoder, bias = view.sae.W_dec.detach(), view.sae.b_dec.detach()
     logits = ((view.table.read(at) - bias) @ unembedding(decoder)).numpy()
     ranks = rankdata(-logits, method="min", axis=1)[:, [FEMALE, MALE]]
-    positive = rows.table["positive"].to_numpy().astype(bool)[: rows.before]
+    positive = rows.table["positive"].to_numpy().astype(bool)[before]
     own = np.where(positive, ranks[:, 0], ranks[:, 1])
     kept = (
         result.tables["lens"].filter(layer=2, language="en", read="stream", rows="before the word").row(0, named=True)
@@ -112,6 +116,32 @@ def test_ranks_are_scipys_in_the_rows_before_the_word(
     assert kept["own_rank"] == pytest.approx(2 ** np.median(np.log2(own)))
     share = np.where(positive, ranks[:, 1], ranks[:, 0])
     assert kept["ahead"] == pytest.approx(np.mean(np.log2(share) - np.log2(own)))
+
+
+def test_the_layer_is_chosen_on_selection_images_and_tested_on_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where selection images lost their labels, the last layer is quoted though test images have an onset."""
+    inputs = planted(monkeypatch)
+    lost = pl.when(split="select").then(pl.lit("none")).otherwise(pl.col("gender_en")).alias("gender_en")
+    samples = inputs.samples.with_columns(lost)
+    view = inputs.open_layer
+    result = run(
+        replace(inputs, samples=samples, open_layer=lambda layer: replace(view(layer), samples=samples)), CONFIG
+    )
+    onsets = result.tables["onsets"].filter(read="stream")
+    assert dict(onsets.select("language", "onset").iter_rows()) == {"en": None, "ar": 1}
+    assert onsets.filter(language="en")["layer"].item() == 3
+    every = result.tables["onsets"]
+    np.testing.assert_allclose(every["q"], stats.false_discovery_control(every["p"].to_numpy()))
+
+
+def test_each_row_goes_through_the_vocabulary_head_once_a_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times: as the stream, as either dictionary rebuilds it, and as it ends."""
+    inputs, rows = planted(monkeypatch), []
+    head = lens.lens_logits
+    monkeypatch.setattr("core.lm.lens.lens_logits", lambda *given: rows.append(len(given[1])) or head(*given))
+    run(inputs, CONFIG.model_copy(update={"layers": (2,)}))
+    wanted = lens_rows(inputs.open_layer(2), inputs, CONFIG)[0]
+    assert sum(rows) == 4 * sum(one.table.height for one in wanted)
 
 
 def test_the_last_layer_is_at_no_distance_from_itself_and_the_sae_leaves_out_less(

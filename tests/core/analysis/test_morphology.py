@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from core.analysis.morphology import Config
 from core.analysis.morphology.figures import figures
@@ -70,6 +71,20 @@ def test_what_was_planted_is_found_for_gender_features(parted: Result, agreeing:
             assert rows.height == 1
             if one.verdict != "not tested":
                 assert rows[one.source.column][0] == one.value and one.p is not None and one.p >= 1 / 1000
+
+
+def test_the_family_holds_the_effects_that_findings_speak_of_and_no_other(parted: Result) -> None:
+    tested = [one for one in parted.estimates if one.p is not None]
+    q = stats.false_discovery_control([one.p for one in tested])
+    assert q == pytest.approx([one.q for one in tested])
+    assert {one.family for one in tested} == {f"{len(tested)} effects"}
+    sets = parted.tables["sets"].filter(pl.col("suffix") != "", effect="referent")
+    assert sets.height > 0 and not [
+        one for one in tested if one.name.startswith("referent") and one.name.endswith("ah")
+    ]
+    few = measured(Words(images=160, parted=True, planted=PLANTED), draws=19).estimates
+    caveats = [one.caveats for one in few if one.p is not None]
+    assert caveats and all("only together with others" in one[0] for one in caveats)
 
 
 def test_a_control_of_dealt_labels_stands_beside_every_number(parted: Result) -> None:

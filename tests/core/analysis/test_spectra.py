@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from scipy import stats
 
 from core.analysis.result import Result
 from core.analysis.spectra import Config
@@ -73,6 +74,18 @@ def test_a_dictionary_of_few_directions_is_found_and_a_random_one_is_not(narrow:
     assert found["beside_frozen.decoder"].value < -5 and found["beside_frozen.decoder"].verdict == "not tested"
     told = [run(planted(WIDTH), CONFIG.model_copy(update={"draws": 60 + n})) for n in range(2)]
     assert not any(one.verdict == "found" for result in told for one in result.estimates)
+
+
+def test_the_frozen_rows_are_described_and_no_part_of_the_family(narrow: Result) -> None:
+    summary = narrow.tables["summary"]
+    frozen, own = summary.filter(of="frozen dictionary"), summary.filter(of="SAE")
+    assert frozen["q"].null_count() == 3 and frozen["p"].null_count() == 0
+    np.testing.assert_allclose(own["q"], stats.false_discovery_control(own["p"].to_numpy()))
+    found = {one.name: one for one in narrow.estimates}
+    assert found["effective_rank.decoder"].family == "3 kinds of matrices"
+    assert found["effective_rank.decoder.frozen"].q is None
+    assert any("39 draws of random matrices beside 3 kinds" in note for note in narrow.notes)
+    assert not any("beside 3 kinds" in note for note in run(planted(5), CONFIG.model_copy(update={"draws": 59})).notes)
 
 
 def test_every_estimate_is_an_entry_of_its_table_and_figures_are_drawn(narrow: Result) -> None:

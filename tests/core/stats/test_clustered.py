@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse, stats
 from sklearn.linear_model import LinearRegression
 
-from core.stats.clustered import Dealt, crossed, dealt, inflation, more_careful, regress
+from core.stats.clustered import Dealt, crossed, dealt, inflation, regress, two_way
 
 RANDOM = np.random.default_rng(0)
 N = 90
@@ -58,12 +58,37 @@ def test_an_effect_that_rests_on_one_cluster_has_no_error() -> None:
     assert np.isnan(found.errors).all() and np.isnan(found.p).all() and np.isfinite(found.coefficients).all()
 
 
-def test_the_more_careful_of_two_clusterings_is_the_wider() -> None:
-    one, other = regress(X, Y, WORDS), regress(X, Y, IMAGES)
-    both = more_careful(one, other)
-    np.testing.assert_allclose(both.p, np.maximum(one.p, other.p))
-    low = np.minimum(one.interval()[0], other.interval()[0])
-    np.testing.assert_allclose(both.interval()[0], low)
+def test_two_way_variances_are_those_of_both_clusterings_less_that_of_their_intersection() -> None:
+    pairs = WORDS * N + IMAGES
+    whole = refitted(X, Y)
+    parts = []
+    for clusters in (WORDS, IMAGES, pairs):
+        names = np.unique(clusters)
+        without = np.stack([refitted(X[one != clusters], Y[one != clusters]) for one in names])
+        parts.append((len(names) - 1) / len(names) * np.square(without - whole).sum(axis=0))
+    expected = np.sqrt(np.maximum(np.maximum(parts[0], parts[1]), parts[0] + parts[1] - parts[2]))
+    found = two_way(X, Y, WORDS, IMAGES)
+    np.testing.assert_allclose(found.errors, expected, rtol=1e-8)
+    np.testing.assert_allclose(found.p, 2 * stats.t.sf(np.abs(whole / expected), 8))
+    alone = regress(X, Y, WORDS)
+    assert (found.errors >= alone.errors).all() and (found.least == alone.least).all()
+
+
+def test_two_way_errors_hold_where_words_and_images_both_vary() -> None:
+    """On 12 words in each of 12 images, half of the variance of a mean is the words', half the images'."""
+    rng, (words, images) = np.random.default_rng(1), (part.ravel() for part in np.indices((12, 12)))
+    y = rng.normal(size=(12, 400))[words] + rng.normal(size=(12, 400))[images] + rng.normal(size=(144, 400))
+    found = two_way(np.ones((144, 1)), y, words, images)
+    true = 2 / 12 + 1 / 144
+    assert np.square(found.errors).mean() == pytest.approx(true, rel=0.1)
+    assert np.square(regress(np.ones((144, 1)), y, words).errors).mean() < 0.6 * true
+    covered = [low <= 0 <= high for low, high in zip(*(ends[0] for ends in found.interval()))]
+    assert np.mean(covered) > 0.92
+
+
+def test_two_way_errors_are_unknown_where_an_effect_rests_on_one_cluster() -> None:
+    found = two_way(crossed(WORDS == 0, REFERENT), Y, WORDS, IMAGES)
+    assert np.isnan(found.errors).all() and np.isnan(found.p).all()
 
 
 def test_inflation_is_one_over_what_the_other_terms_leave() -> None:

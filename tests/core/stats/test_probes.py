@@ -9,12 +9,14 @@ from sklearn.metrics import roc_auc_score
 
 from core.stats.probes import (
     Labelled,
+    Reduced,
     control_accuracy,
     difference_of_means,
     discriminant,
     groups_out_auroc,
     logistic,
     logistic_at,
+    reduce,
     sparse_probe,
 )
 
@@ -43,6 +45,28 @@ def test_logistic_equals_scikit_learn_on_standardised_dimensions(dims: int):
     reference = LogisticRegression(C=0.01, max_iter=1000, tol=1e-8).fit(scaled, train.y)
     ours = logistic_at(train, 0.01).score(train.x)
     assert ours == pytest.approx(reference.decision_function(scaled), abs=2e-3)
+
+
+@pytest.mark.parametrize("density", [1, 0.02])
+def test_the_row_space_by_products_gives_the_scores_of_a_singular_value_decomposition(density: float):
+    """With a twin, a near twin and sparse columns, to 1e-8 of the largest score."""
+    rng = np.random.default_rng(0)
+    x = np.abs(rng.normal(size=(80, 700))) * (rng.random((80, 700)) < density)
+    x[1], x[3] = x[0], x[2] * (1 + 1e-5)
+    train = Labelled(x, rng.random(80) < 0.5)
+    spread = x.std(axis=0)
+    scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-12)
+    scaled = (x - x.mean(axis=0)) * scale
+    rows = np.linalg.svd(scaled, full_matrices=False)[2]
+    reference = Reduced(scaled @ rows.T, scale[:, None] * rows.T)
+    for strength in (1e-3, 1e-2, 1e-1):
+        own, other = (logistic_at(train, strength, reduced).score(x) for reduced in (reduce(x), reference))
+        assert np.abs(own - other).max() < 1e-8 * np.abs(other).max()
+
+
+def test_units_without_variance_have_no_direction():
+    probe = logistic_at(Labelled(np.ones((6, 9)), np.arange(6) < 3), 1.0)
+    assert not probe.direction.any()
 
 
 def test_nothing_is_found_where_nothing_is():

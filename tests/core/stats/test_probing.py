@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 from core.errors import BadInput
+from core.stats import probing
 from core.stats.probe_task import ProbeTask, split_task
 from core.stats.probes import Labelled, choose_strength, control_accuracy, logistic_at, sparse_probe
 from core.stats.probing import linear_probe, sparse_probes
@@ -62,6 +63,22 @@ def test_two_classes_are_scored_as_the_parts_that_it_is_made_of_say() -> None:
     one = sparse_probes(task, (5,), draws=10)[5]
     assert one.probes[0].features == tuple(chosen)
     assert one.auroc.mean == pytest.approx(roc_auc_score(y[test], few.score(x[test][:, chosen])))
+
+
+def test_features_are_put_in_order_once_for_every_number_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, ordered = planted(rows=1), []
+    order = probing.strongest_first
+    monkeypatch.setattr(probing, "strongest_first", lambda train: ordered.append(train.y) or order(train))
+    several = sparse_probes(task, (1, 2, 5), draws=10, controls=2)
+    classes = len(several[1].classes)
+    assert classes <= len(ordered) <= 3 * classes and len({one.tobytes() for one in ordered}) == len(ordered)
+    for k, own in several.items():
+        alone = sparse_probes(task, (k,), draws=10, controls=2)[k]
+        assert (alone.probes[0].features, alone.auroc, alone.control) == (
+            own.probes[0].features,
+            own.auroc,
+            own.control,
+        )
 
 
 def test_nothing_is_read_where_nothing_is() -> None:
