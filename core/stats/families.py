@@ -29,11 +29,6 @@ def corrected_within(table: pl.DataFrame, family: pl.Expr) -> pl.DataFrame:
     return joined.select(*dict.fromkeys([*table.columns, "q"]))
 
 
-def can_reach(tests: int, draws: int) -> bool:
-    """Whether one test alone of a family can reach 5 %, its p being at least 1 / (1 + draws)."""
-    return tests / (1 + draws) <= ALPHA
-
-
 def threshold(small: Float[np.ndarray, " m"], tests: int) -> float:
     """The largest p that Benjamini & Hochberg (1995) reject at 5 % among `tests` p-values; −1 where they reject none.
 

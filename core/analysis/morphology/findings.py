@@ -11,9 +11,10 @@ from core.data.arabic_surface import ENDINGS, PRONOUNS
 from core.data.gender_strata import GENERIC
 from core.features.inputs import AnalysisInputs
 from core.stats.estimate import Control, Estimate, Source, number_of
-from core.stats.families import ALPHA, can_reach, corrected_within
+from core.stats.families import ALPHA, corrected_within
 from core.stats.picking import of_layers, picked_layer
 from core.stats.rate_matching import CALIPER
+from core.stats.reach import out_of_reach
 
 _MATCHED = f"sets of features that fire as often (within a factor of {CALIPER:g}) and have no association"
 _SHUFFLED = {
@@ -143,10 +144,7 @@ class _About:
     def _too_few(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         """That the draws are too few for the family, where they are."""
         least = min(filter(None, (row["draws"], row["matched_sets"])), default=0)
-        if can_reach(self.tests, least):
-            return ()
-        what = f"{number_of(least, 'draw')} of the control beside {number_of(self.tests, 'effect')}"
-        return (f"{what}: q can reach 5 % only together with others",)
+        return out_of_reach(1 / (1 + least), self.tests)
 
     def unmeasured(self) -> Estimate:
         """No number where form and referent cannot be told apart, and why."""

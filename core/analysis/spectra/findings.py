@@ -7,8 +7,9 @@ import polars as pl
 from core.analysis.spectra.spectrum import Null
 from core.features.inputs import AnalysisInputs
 from core.stats.estimate import Control, Estimate, Source, number_of
-from core.stats.families import can_reach, corrected_within
+from core.stats.families import corrected_within
 from core.stats.intervals import bootstrap_mean
+from core.stats.reach import out_of_reach
 
 BOOTSTRAP = 1000
 SUMMARY = pl.Schema(
@@ -149,11 +150,7 @@ def notes(inputs: AnalysisInputs, summarised: pl.DataFrame, refused: str) -> tup
     if inputs.open_frozen is None:
         lines.append("No frozen dictionary (sae.frozen): the SAE stands beside random matrices alone.")
     tests, draws = summarised.filter(_TESTED).height, int(summarised["draws"].min() or 0)  # type: ignore[arg-type]
-    if not can_reach(tests, draws):
-        lines.append(
-            f"{number_of(draws, 'draw')} of random matrices beside {number_of(tests, 'kind')} of matrices: q can reach "
-            f"5 % only where several kinds differ together; {20 * tests - 1} draws would do for one alone."
-        )
+    lines += [f"Kinds of matrices: {told}." for told in out_of_reach(1 / (1 + draws), tests)]
     if refused:
         lines.append(f"No heads were read: {refused}.")
     return tuple(lines)

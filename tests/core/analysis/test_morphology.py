@@ -84,7 +84,7 @@ def test_the_family_holds_the_effects_that_findings_speak_of_and_no_other(parted
     ]
     few = measured(Words(images=160, parted=True, planted=PLANTED), draws=19).estimates
     caveats = [one.caveats for one in few if one.p is not None]
-    assert caveats and all("only together with others" in one[0] for one in caveats)
+    assert caveats and all("no p is below 0.05" in one[0] for one in caveats)
 
 
 def test_a_control_of_dealt_labels_stands_beside_every_number(parted: Result) -> None:

@@ -84,7 +84,7 @@ def test_the_frozen_rows_are_described_and_no_part_of_the_family(narrow: Result)
     found = {one.name: one for one in narrow.estimates}
     assert found["effective_rank.decoder"].family == "3 kinds of matrices"
     assert found["effective_rank.decoder.frozen"].q is None
-    assert any("39 draws of random matrices beside 3 kinds" in note for note in narrow.notes)
+    assert any("no p is below 0.025, so that q ≤ 5 % needs 2 of the 3 tests" in note for note in narrow.notes)
     assert not any("beside 3 kinds" in note for note in run(planted(5), CONFIG.model_copy(update={"draws": 59})).notes)
 
 
