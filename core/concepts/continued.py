@@ -18,7 +18,7 @@ from core.lm.generate import Intervention, generate
 from core.lm.loaded import LoadedModel
 from core.lm.prompts import CaptionRequest, encode_sample
 from core.sae.architectures import SparseAutoencoder
-from core.study.model import Language
+from core.study.language import Language
 
 CONTINUED = pl.Schema({"text": pl.String, "clean": pl.String, "steered": pl.String, "other_feature": pl.String})
 """One row a text: what follows it by itself, with the feature, and with another feature of the same SAE that fires as

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from core.concepts.families import LABELS
 from core.data.table_checks import control_character, is_visible
-from core.study.model import Language
+from core.study.language import Language
 from core.study.scan import ConceptConfig
 
 PROMPT_VERSION = 1

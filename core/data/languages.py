@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from core.study.model import Language
+from core.study.language import Language
 
 __all__ = ["LANGUAGES", "LANGUAGE_NAMES", "Language"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)

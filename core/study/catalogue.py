@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from core.study import variant as names
+from core.study.language import Language
 from core.study.layers import Layers
-from core.study.model import Language, TrackingConfig
+from core.study.model import TrackingConfig
 from core.study.section import Positive, Section
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]

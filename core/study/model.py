@@ -9,7 +9,6 @@ from core.study.section import Positive, Section
 from core.study.sites import STREAM, VISION, Site
 
 Segment = Literal["image", "prompt", "caption"]
-Language = Literal["en", "ar"]
 Pool = Literal["none", "last", "mean", "max"]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from core.study.model import Language
+from core.study.language import Language
 from core.study.section import Section
 
 

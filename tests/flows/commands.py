@@ -45,7 +45,7 @@ def saeflow_here(
     with (
         mock.patch.dict(os.environ, shell, clear=True),
         mock.patch.object(sys, "argv", ["saeflow", *words]),
-        chdir(PROJECT),
+        chdir(Path.cwd()),  # a run works elsewhere
         redirect_stdout(out),
         redirect_stderr(error),
     ):

@@ -14,6 +14,7 @@ from core.features.build import build_index
 from core.features.examples import examples
 from core.features.index import FeatureIndex
 from core.features.statistics import BINS, FEATURES, LANGUAGES, POSITIONS, QUANTILES, SEGMENTS
+from core.features.token_rows import TokenRows
 from core.study.model import IndexConfig
 from tests.core.features.planted_layer import Layer
 
@@ -108,7 +109,7 @@ def test_outliers_are_in_no_statistic_and_no_example(layer: Layer, tmp_path: Pat
     assert found["count"] == len(active)
     assert not set(found["top_rows"]) & set(loudest)
     assert index.positions.filter(feature=7)["count"].sum() == len(active) + _of_decision_points(layer, marked.tokens)
-    assert not set(examples(index, marked.tokens, 7)["row"]) & set(loudest)
+    assert not set(examples(index, TokenRows(marked.tokens), 7)["row"]) & set(loudest)
     assert set(index.csc(7)[0].tolist()) >= set(loudest.tolist()), "the index itself has them"
 
 
