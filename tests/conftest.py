@@ -55,6 +55,7 @@ _WHOLE = (
     _SLURM,
     _CHAOS,
     f"{_CAPTIONER}::test_card_figures_come_out_of_the_weights",
+    "tests/cli/test_feature_server.py",
     "tests/cli/test_export.py::test_an_export_taken",
     "tests/cli/test_export.py::test_rows_by_somebody_else",
     *(f"tests/flows/test_{name}.py" for name in ("catalogue", "damage", "frozen", "left_in_mlflow", "local_workers")),
