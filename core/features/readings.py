@@ -1,7 +1,7 @@
 """What a label can be read off at a layer, one row an image: the stream, features, the frozen dictionary's, and random
 directions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.features.row_groups import stream_means
+from core.stats.estimate import Estimate
 
 STREAM_READ, SAE_READ, FROZEN_READ, RANDOM_READ = "stream", "SAE", "frozen dictionary", "random directions"
 READ = (STREAM_READ, SAE_READ, FROZEN_READ, RANDOM_READ)
@@ -59,3 +60,18 @@ class LayerReadings:
             drawn = rng.standard_normal((stream.shape[1], min(_PORTION, features - start)), dtype=np.float32)
             parts.append(stream @ (drawn / np.linalg.norm(drawn, axis=0)))
         return np.concatenate(parts, axis=1)
+
+
+def disagreements(found: Iterable[Estimate]) -> Iterator[str]:
+    """A warning for each place where the comparison with the frozen dictionary, an estimate `beyond_frozen.kK.PLACE`,
+    comes out differently at the numbers of features K."""
+    by_place: dict[str, dict[str, str]] = {}
+    for one in found:
+        kind, _, rest = one.name.partition(".")
+        if kind == "beyond_frozen":
+            k, _, place = rest.partition(".")
+            by_place.setdefault(place, {})[k] = one.verdict
+    for place, verdicts in by_place.items():
+        if len(set(verdicts.values())) > 1:
+            told = ", ".join(f"{verdict} with {k}" for k, verdict in verdicts.items())
+            yield f"Against the frozen dictionary the number of features decides: {place.replace('.', ', ')}: {told}."

@@ -37,7 +37,7 @@ def place(workspace: Workspace, artifact: Artifact) -> Path:
     return workspace.store.path(artifact) / "file.bin"
 
 
-def test_what_was_made_from_a_damaged_artefact_is_listed_and_mended_with_it(workspace: Workspace) -> None:
+def test_what_was_made_from_a_damaged_artefact_is_listed_and_set_aside_with_it(workspace: Workspace) -> None:
     assert "6 artefacts equal" in saeflow_here(workspace.root, "verify").stdout
     flip(place(workspace, SAE.artifact), keep_time=True)
     told = saeflow_here(workspace.root, "verify")
@@ -50,8 +50,8 @@ def test_what_was_made_from_a_damaged_artefact_is_listed_and_mended_with_it(work
     assert made == set(lines[1:3])
     assert [line.split(":")[1].strip() for line in lines[3:]] == ["reports/one", "reports/two"]
     assert len(list(workspace.store)) == 6, "without --mend nothing is moved"
-    mended = saeflow_here(workspace.root, "verify", "--mend")
-    assert "3 artefacts are set aside" in mended.stdout and mended.returncode == 1
+    repaired = saeflow_here(workspace.root, "verify", "--mend")
+    assert "3 artefacts are set aside" in repaired.stdout and repaired.returncode == 1
     assert set(ArtifactStore(workspace.store.root)) == {SHARD.artifact, TABLE.artifact, APART.artifact}
     assert [link.name for link in sorted((workspace.root / "reports").iterdir())] == ["apart"]
     assert saeflow_here(workspace.root, "verify").returncode == 0

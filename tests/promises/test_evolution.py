@@ -20,7 +20,7 @@ from core.stats.intervals import bootstrap_mean, wilson
 from core.stats.matching import MIN_ROWS, Pairs, chain
 from core.stats.rate_matching import RateMatched
 from core.stats.similarity import pick_images
-from tests.core.features.planted_world import World, make_inputs, read_planted_sets
+from tests.core.features.planted_world import World, activations_of, make_inputs, read_planted_sets
 from tests.promises.test_layer_matching import ROWS, codes_of
 
 
@@ -159,7 +159,7 @@ def test_codes_are_in_the_order_of_the_rows_and_lost_rows_are_silent(planted: An
     places = find_rows(opened.table.tokens, rows).copy()
     places[4] = -1
     codes: Any = read_codes(opened, places).toarray()
-    whole = opened.index._rows.toarray()  # type: ignore[attr-defined]
+    whole = activations_of(opened).toarray()
     kept = places >= 0
     np.testing.assert_array_equal(codes[kept], whole[places[kept]])
     assert not codes[4].any()

@@ -7,7 +7,7 @@ import polars as pl
 
 from core.data.languages import LANGUAGE_NAMES
 from core.features.inputs import AnalysisInputs
-from core.features.readings import FROZEN_READ, STREAM_READ
+from core.features.readings import FROZEN_READ, STREAM_READ, disagreements
 from core.stats.estimate import Control, Estimate, Source, number_of
 
 Tables = Mapping[str, pl.DataFrame]
@@ -125,17 +125,4 @@ def notes(inputs: AnalysisInputs, tables: Tables, shared: Sequence[str], found: 
         lines.append("No frozen dictionary (sae.frozen): SAE features stand in the table beside the stream alone.")
     if tables["transfer"].is_empty():
         lines.append(f"Too few {inputs.counted} (5 of a side in train and in test of a language): nothing was probed.")
-    return (*lines, *_disagreements(found))
-
-
-def _disagreements(found: Iterable[Estimate]) -> Iterator[str]:
-    by_place: dict[str, dict[str, str]] = {}
-    for one in found:
-        kind, _, rest = one.name.partition(".")
-        if kind == "beyond_frozen":
-            k, _, place = rest.partition(".")
-            by_place.setdefault(place, {})[k] = one.verdict
-    for place, verdicts in by_place.items():
-        if len(set(verdicts.values())) > 1:
-            told = ", ".join(f"{verdict} with {k}" for k, verdict in verdicts.items())
-            yield f"Against the frozen dictionary the number of features decides: {place.replace('.', ', ')}: {told}."
+    return (*lines, *disagreements(found))

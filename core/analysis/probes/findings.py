@@ -8,7 +8,7 @@ import polars as pl
 
 from core.analysis.probes.cells import Cell
 from core.features.inputs import AnalysisInputs
-from core.features.readings import FROZEN_READ, RANDOM_READ, SAE_READ, STREAM_READ
+from core.features.readings import FROZEN_READ, RANDOM_READ, SAE_READ, STREAM_READ, disagreements
 from core.stats.estimate import Control, Estimate, Source, number_of
 
 Tables = Mapping[str, pl.DataFrame]
@@ -128,23 +128,9 @@ def notes(inputs: AnalysisInputs, tables: Tables, empty: Iterable[Cell], found: 
     skipped = [f"{cell.label} on {cell.position_set} rows ({cell.language})" for cell in empty]
     if skipped:
         lines.append(f"Too few {inputs.counted} (two labels with 5 in train and in test): {', '.join(skipped)}.")
-    return (*lines, *_disagreements(found), *_nothing(tables))
+    return (*lines, *disagreements(found), *_nothing(tables))
 
 
 def _nothing(tables: Tables) -> Iterator[str]:
     if tables["probes"].is_empty():
         yield "Nothing could be probed."
-
-
-def _disagreements(found: Iterable[Estimate]) -> Iterator[str]:
-    """Warnings where the comparison with the frozen dictionary comes out differently at the two numbers of features."""
-    by_place: dict[str, dict[str, str]] = {}
-    for one in found:
-        kind, _, rest = one.name.partition(".")
-        if kind == "beyond_frozen":
-            k, _, place = rest.partition(".")
-            by_place.setdefault(place, {})[k] = one.verdict
-    for place, verdicts in by_place.items():
-        if len(set(verdicts.values())) > 1:
-            told = ", ".join(f"{verdict} with {k}" for k, verdict in verdicts.items())
-            yield f"Against the frozen dictionary the number of features decides: {place.replace('.', ', ')}: {told}."

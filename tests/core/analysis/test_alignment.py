@@ -23,7 +23,7 @@ from core.features.caption_rows import CaptionSide, PairedCaptions
 from core.features.inputs import AnalysisInputs
 from core.features.shuffles import exchangeable, exchanged
 from core.stats.intervals import weights
-from tests.core.features.planted_world import Index, reordered
+from tests.core.features.planted_world import Index, activations_of, reordered
 
 RNG = np.random.default_rng(0)
 
@@ -125,7 +125,7 @@ def test_an_image_whose_profession_or_label_is_unknown_stays_where_it_is(world: 
 @pytest.mark.parametrize("live", (9, 0))
 def test_layers_with_few_live_features_have_no_first_ones(world: AnalysisInputs, live: int) -> None:
     opened = world.open_layer(2)
-    codes = opened.index._rows.toarray()  # type: ignore[attr-defined]
+    codes = activations_of(opened).toarray()
     few = replace(opened, index=Index(sparse.csr_array(codes * (np.arange(codes.shape[1]) < live))))
     result = run(replace(world, open_layer=lambda layer: few), CONFIG)
     assert result.tables["gender"].is_empty() and any("1 of 1" in note for note in result.notes)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from scipy import sparse
 
 from core.analysis.contrast import Config
 from core.analysis.contrast.figures import figures
@@ -15,7 +16,15 @@ from core.errors import BadInput
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.report.sentences import verdicts
-from tests.core.features.planted_world import Index, Table, World, make_codes, make_inputs, read_planted_sets
+from tests.core.features.planted_world import (
+    Index,
+    Table,
+    World,
+    activations_of,
+    make_codes,
+    make_inputs,
+    read_planted_sets,
+)
 
 CONFIG = Config(ks=(1, 2), draws=99, layers=(0, 2), position_sets=("last-prompt",))
 WORLD = World(images=120)
@@ -23,7 +32,7 @@ WORLD = World(images=120)
 
 def moved(view: LayerView, apart: bool) -> LayerView:
     """The layer with Arabic rows shifted along the concept's direction, or with the concept along another one."""
-    decoder, codes = view.sae.W_dec.numpy(), view.index._rows.toarray()  # type: ignore[attr-defined]
+    decoder, codes = view.sae.W_dec.numpy(), activations_of(view).toarray()
     arabic = (view.table.tokens["language"] == "ar").fill_null(False).to_numpy()
     stream = view.table.block(0, len(view.table)).numpy().copy()
     if apart:
@@ -32,7 +41,7 @@ def moved(view: LayerView, apart: bool) -> LayerView:
     else:
         stream[arabic] += 9 * (decoder[0] - decoder[1])
     table: Any = Table(view.table.tokens, stream)
-    index: Any = Index(type(view.index._rows)(codes))  # type: ignore[attr-defined]
+    index: Any = Index(sparse.csr_array(codes))
     return replace(view, table=table, index=index)
 
 

@@ -17,7 +17,7 @@ from core.errors import BadInput
 from core.features.caption_rows import CaptionSide, PairedCaptions, caption_groups, paired_captions
 from core.features.inputs import AnalysisInputs
 from core.stats.intervals import bootstrap_ratio
-from tests.core.features.planted_world import Index
+from tests.core.features.planted_world import Index, activations_of
 
 LANGUAGES = ("en", "ar")
 CONFIG = Config(layers=(1, 2), swaps=199)
@@ -66,7 +66,7 @@ def test_rates_are_of_caption_rows_averaged_over_images(world: AnalysisInputs) -
     opened = world.open_layer(1)
     paired = paired_captions(opened.index, caption_groups(opened.table.tokens), LANGUAGES)
     tokens = opened.table.tokens.with_row_index("place")
-    codes = opened.index.matrix() if hasattr(opened.index, "matrix") else opened.index._rows
+    codes = activations_of(opened)
     for language, side in zip(LANGUAGES, (paired.first, paired.second)):
         chosen = tokens.filter(segment="caption", language=language, special=False)
         own = chosen.filter(image_id=paired.images[3])["place"].to_numpy()
@@ -120,7 +120,7 @@ def test_the_frozen_dictionary_stands_beside_the_sae(world: AnalysisInputs) -> N
 
 def test_layers_without_live_features_have_no_shares(world: AnalysisInputs) -> None:
     opened = world.open_layer(2)
-    silent = replace(opened, index=Index(sparse.csr_array(opened.index._rows.shape)))  # type: ignore[attr-defined]
+    silent = replace(opened, index=Index(sparse.csr_array(activations_of(opened).shape)))
     found = run(replace(world, open_layer=lambda layer: silent if layer == 2 else world.open_layer(layer)), CONFIG)
     assert found.tables["classes"].filter(layer=2)["share"].null_count() == 4
     assert found.metrics["share_en"] == found.tables["classes"].filter(**{"layer": 1, "class": "en"})["share"][0]

@@ -66,6 +66,12 @@ class Table:
         return torch.from_numpy(self._stream[start:stop])
 
 
+def activations_of(layer: LayerView) -> sparse.csr_array:
+    """The activations [T, F] that the layer's index holds."""
+    indptr, features, values = layer.index.csr(0, layer.index.num_rows)
+    return sparse.csr_array((values, features, indptr), shape=(layer.index.num_rows, layer.index.num_features))
+
+
 class Index:
     def __init__(self, codes: sparse.csr_array) -> None:
         self._rows, self._columns = codes, codes.tocsc()
@@ -205,7 +211,7 @@ def read_planted_sets(tokens: pl.DataFrame, samples: pl.DataFrame, concept: Conc
 def reordered(opened: LayerView, seed: int = 1) -> Any:
     """An SAE whose features are a planted layer's in another order; it knows the layer's rows alone."""
     order = np.random.default_rng(seed).permutation(opened.index.num_features)
-    codes = opened.index._rows.toarray()[:, order]  # type: ignore[attr-defined]
+    codes = activations_of(opened).toarray()[:, order]
     rows = opened.table.block(0, len(opened.table)).numpy()
     known = {row.tobytes(): torch.from_numpy(code) for row, code in zip(rows, codes, strict=True)}
     return SimpleNamespace(
