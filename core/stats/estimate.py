@@ -12,7 +12,8 @@ from core.stats.families import ALPHA
 Verdict = Literal["found", "weak", "not found", "not tested"]
 """What an estimate supports.
 
-found: interval, control and corrected p agree that there is an effect. weak: some of them do. not found: none does.
+found: interval, control and corrected p agree that there is an effect. weak: the value lies outside its control, where
+there is one, and interval or p agrees. not found: the value lies inside its control, or neither interval nor p agrees.
 not tested: a description, or a number without interval and p.
 """
 ORDER: tuple[Verdict, ...] = ("found", "weak", "not found", "not tested")
@@ -141,13 +142,13 @@ class Estimate:
 
     @property
     def verdict(self) -> Verdict:
-        """What the evidence supports; a value outside its own interval, or without control, is never found."""
+        """What the evidence supports: nothing is found without a control, and nothing inside it is weak."""
         if self.described or not math.isfinite(self.value) or (self.interval is None and self.corrected is None):
             return "not tested"
-        evidence = (self.beyond_null, self.beyond_control, self.significant)
-        if all(evidence):
-            return "found"
-        return "weak" if self.beyond_null or self.significant else "not found"
+        inside = self.control is not None and not self.beyond_control
+        if inside or not (self.beyond_null or self.significant):
+            return "not found"
+        return "found" if self.beyond_null and self.beyond_control and self.significant else "weak"
 
     def as_json(self) -> dict[str, Any]:
         """Fields as JSON takes them: NaN is null."""

@@ -174,7 +174,7 @@ def test_estimates_speak_of_the_layer_that_the_selection_split_picks() -> None:
     assert (slope.family, slope.counted, slope.draws) == ("2 layers × 2 languages", "test items", 99)
     assert "1 feature associated with gender" in slope.condition
     assert found["difference_slope.en"].described and found["cost.en"].described
-    assert found["rate_change.en"].verdict == "weak"
+    assert found["rate_change.en"].verdict == "not found"
     assert not found["rate_change.en"].answers
 
 

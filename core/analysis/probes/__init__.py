@@ -32,7 +32,7 @@ ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.probes.run:run",
     figures="core.analysis.probes.figures:figures",
-    version=2,
+    version=3,
     title="Probes of labels",
     question="How few features does a label take, and do SAE features read it otherwise than those of a dictionary "
     "with a random decoder?",
