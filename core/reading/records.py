@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def opened(workspace: Workspace, record: Mapping[str, Any]) -> OpenedStudy:
     """The study of a workspace's record."""
     artifacts = tuple(map(Artifact.from_ref, record["artifacts"]))
     report, page = Artifact.from_ref(record["report"]), str(record.get("mlflow") or "")
-    return OpenedStudy(workspace, record["key"], record["study"], artifacts, report, record.get("layer"), page)
+    own = OpenedStudy(workspace, record["key"], record["study"], artifacts, report, record.get("layer"), page)
+    return replace(own, recorded=float(record.get("time") or 0))
 
 
 def _not_run(workspace: Workspace, name: str, records: Iterable[Mapping[str, Any]]) -> BadInput:

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 class OpenedStudy:
     """A study as its run left it. What is read is looked at first: nothing missing or damaged is read.
 
-    `key` is the variant's key in `saeflow status`; `config` the study itself, as nested dictionaries; `of_layer` is the
-    layer of a report on one layer; `mlflow` the page of its run in MLflow, where it has one; `of_frozen` says that its
-    layers are those of `frozen`.
+    `key` as in `saeflow status`; `config` nested dictionaries; `of_layer` the layer of a report on one layer; `mlflow`
+    its page in MLflow; `of_frozen` says that its layers are those of `frozen`; `recorded` in seconds since 1970.
     """
 
     workspace: Workspace
@@ -42,6 +41,7 @@ class OpenedStudy:
     of_layer: int | None = None
     mlflow: str = ""
     of_frozen: bool = False
+    recorded: float = 0
 
     @property
     def name(self) -> str:

@@ -77,6 +77,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "num": words.number,
+        "moment": words.moment,
         "p": words.probability,
         "fixed": words.fixed,
         "side": words.side,

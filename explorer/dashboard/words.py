@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -43,6 +44,11 @@ def number(value: Any, digits: int = 3) -> str:
         return f"{mantissa}·10{_raised(int(power))}".replace("-", "−")
     places = max(0, digits - 1 - math.floor(math.log10(size))) if size else 0
     return f"{value:,.{places}f}".replace("-", "−")
+
+
+def moment(seconds: float) -> str:
+    """A time to the minute, in UTC; a dash for none."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC" if seconds else "–"
 
 
 def probability(value: float | None) -> str:

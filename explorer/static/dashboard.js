@@ -52,6 +52,21 @@ for (const field of document.querySelectorAll("[data-submits]")) {
   field.addEventListener("change", () => field.form.requestSubmit());
 }
 
+// What takes seconds says so until its page comes; a page that is gone back to has nothing under way.
+for (const form of document.querySelectorAll("[data-works]")) {
+  const said = document.createElement("output");
+  said.className = "works";
+  form.append(said);
+  form.addEventListener("submit", () => {
+    said.textContent = form.dataset.works;
+    form.ariaBusy = "true";
+  });
+  addEventListener("pageshow", () => {
+    said.textContent = "";
+    form.ariaBusy = "false";
+  });
+}
+
 // Who labels is asked once.
 const author = document.querySelector("[data-remembered]");
 if (author) {

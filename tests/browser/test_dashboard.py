@@ -106,6 +106,14 @@ def test_a_choice_needs_no_button(page: Page) -> None:
     assert "Observed, not intervened" in page.inner_text("main")
 
 
+def test_what_takes_seconds_says_so_until_its_page_comes(page: Page) -> None:
+    page.goto(f"{LAYER}/f/7")
+    page.route("**by=activity*", lambda route: route.fulfill(status=204))  # an answer without a page: this one stays
+    page.select_option("#by", "activity")
+    page.wait_for_function("document.querySelector('.works').textContent.startsWith('Computing')")
+    assert page.get_attribute("form.inline", "aria-busy") == "true"
+
+
 def test_a_label_is_saved_and_shown_after_reload(page: Page) -> None:
     page.goto(f"{LAYER}/f/9")
     page.fill("#text", "قطة <b>cat</b>")
