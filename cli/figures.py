@@ -24,7 +24,7 @@ _OUT = "Folder to write to; without it, the figures are listed."
 
 def figures(
     study: Annotated[str, typer.Argument(help=_STUDY, show_default=False)],
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help=_NAMES, show_default=False)] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help=_NAMES, show_default=False)] = None,
     formats: Annotated[str, typer.Option("--format", metavar="FORMATS", help=_FORMATS)] = "svg,pdf",
     out: Annotated[Path | None, typer.Option(help=_OUT, show_default=False)] = None,
 ) -> None:

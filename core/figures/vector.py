@@ -98,7 +98,10 @@ def _outline(text: ElementTree.Element) -> None:
     """Turn a text element into a path of the same place, colour and words, if our font has all its characters."""
     lines = [(0.0, " ".join(text.text.split()))] if text.text else list(_lines(text))
     words = " ".join(line for _, line in lines)
-    if text.get("font-family", "").strip("\"'") != FONT or not words:
+    if not words:
+        text.tag = f"{{{_SVG}}}g"  # a label that Vega left empty
+        return
+    if text.get("font-family", "").strip("\"'") != FONT:
         return
     font = _font("Bold" if text.get("font-weight") in _BOLD else "Regular")
     if not font.has(words):

@@ -76,6 +76,12 @@ def test_a_character_that_the_font_lacks_stays_text() -> None:
     assert left == ["猫"]
 
 
+def test_an_empty_label_is_no_text() -> None:
+    axis = alt.Axis(labelExpr="''")
+    svg = to_svg(to_spec(Figure(alt.Chart(TABLE).mark_bar().encode(x=alt.X("shift:Q", title=None, axis=axis)), "")))
+    assert "<text" not in svg
+
+
 def test_a_pdf_carries_the_glyphs_that_it_draws_and_their_letters(spec: Spec) -> None:
     streams = unpacked(to_pdf(spec))
     fonts = [TTFont(io.BytesIO(stream)) for stream in streams if stream.startswith((b"\x00\x01\x00\x00", b"true"))]
