@@ -4,9 +4,10 @@ Run: OMP_NUM_THREADS=1 python -m benchmarks.analyses [NAME …]
 
 Planted tables in memory (those of the tests), no model: of `interactions` and `causal_map`, whose time is the model's
 forward passes, only what is done with their results is measured. CPU seconds include the analysis's null draws at
-their defaults (`probes`: 100 instead of 1000). Floor: the larger of reading the input once at the speed of memory, and
-of the products and draws that the method's formula asks for at the speed of a dense product; both speeds are measured
-in the same run. The last columns are exponents of CPU seconds in N, F and L, fitted over factors of 4, 16 and 4.
+their defaults (`probes`: 100 instead of 1000, of one position set instead of six). Floor: the larger of reading the
+input once at the speed of memory, and of the products and draws that the method's formula asks for at the speed of a
+dense product; both speeds are measured in the same run. The last columns are exponents of CPU seconds in N, F and L,
+fitted over factors of 4, 16 and 4.
 """
 
 import gc
