@@ -22,6 +22,7 @@ PLACES = {
     "compare": "cli.compare:compare_",
     "explore": "cli.explore:explore",
     "export": "cli.export:export",
+    "figures": "cli.figures:figures",
     "convert-config": "cli.convert:convert_config",
     "import-sae": "cli.convert:import_sae",
     "import-activations": "cli.convert:import_activations",

@@ -66,11 +66,11 @@ _MORE = "**What was found**\n\nThe report has the rest."
 
 def _sentences(found: Found, room: int) -> Iterator[str]:
     """The headline estimates' sentences as one list, as many as there is room for."""
-    from core.report.sentences import sentence  # it loads what draws figures
+    from core.report.sentences import headline  # it loads what draws figures
 
     answers = [one for one in chain(*found.values()) if one.answers]
     lines: list[str] = []
-    for line in (f"- {sentence(one)}" for one in answers[:_MOST_SENTENCES]):
+    for line in (f"- {headline(one)}" for one in answers[:_MOST_SENTENCES]):
         if sum(len(before) + 1 for before in lines) + len(line) > room:
             break
         lines.append(line)

@@ -117,11 +117,53 @@ def by_panel(
     chart: alt.Chart | alt.LayerChart | alt.FacetChart, field: str, values: Mapping[Any, str], columns: int = 2
 ) -> alt.ConcatChart:
     """One panel a value of `field`, under its name, scales shared; a facet would draw an axis under a missing panel."""
-    panels = [
-        chart.transform_filter(alt.FieldEqualPredicate(field=field, equal=value)).properties(title=name)
-        for value, name in values.items()
-    ]
+    panels = [only(chart, field, value).properties(title=name) for value, name in values.items()]
     return alt.concat(*panels, columns=min(columns, len(panels)))
+
+
+def only(chart: Any, field: str, value: Any) -> Any:
+    """The chart with the rows alone in which `field` is `value`; a layer without that column, such as `rule`, stays.
+
+    A layer with a table of its own reads none of the filters around it: Vega-Lite starts again from that table. Altair
+    lifts a table out of layers that share it, and leaves each its own as soon as the first two differ.
+
+    Raises:
+        ValueError: no table of the chart has the column.
+    """
+    kept = alt.FieldEqualPredicate(field=field, equal=value)
+    own = [layer for layer in _units(chart) if layer.data is not alt.Undefined and _has(layer.data, field)]
+    around = isinstance(chart, alt.LayerChart) and chart.data is not alt.Undefined and _has(chart.data, field)
+    if not own and not around:
+        raise ValueError(f"no table of the chart has the column {field!r}")
+    if isinstance(chart, alt.LayerChart):
+        chart = chart.copy(deep=["layer"])
+        chart.layer = [_filtered(layer, field, kept) for layer in chart.layer]
+    return chart.transform_filter(kept) if around or not isinstance(chart, alt.LayerChart) else chart
+
+
+def _units(chart: Any) -> list[Any]:
+    """The charts that a chart is layered of, whatever they are layered in; itself, if it is no layered one."""
+    if not isinstance(chart, alt.LayerChart):
+        return [chart]
+    return [unit for layer in chart.layer for unit in _units(layer)]
+
+
+def _filtered(layer: Any, field: str, kept: alt.FieldEqualPredicate) -> Any:
+    """A layer of a chart, filtered before whatever else it does with a table of its own."""
+    if isinstance(layer, alt.LayerChart):
+        layer = layer.copy(deep=["layer"])
+        layer.layer = [_filtered(inner, field, kept) for inner in layer.layer]
+    if layer.data is alt.Undefined or not _has(layer.data, field):
+        return layer
+    layer = layer.copy(deep=["transform"])
+    before = [] if layer.transform is alt.Undefined else list(layer.transform)
+    layer.transform = [alt.FilterTransform(filter=kept), *before]
+    return layer
+
+
+def _has(data: Any, field: str) -> bool:
+    """Whether a chart's data has a column; data that is no table may have any."""
+    return field in data.columns if hasattr(data, "columns") else True
 
 
 def _fixed(field: str, colours: Mapping[str, str], title: str, names: Mapping[str, str] | None = None) -> alt.Color:

@@ -25,7 +25,7 @@ from core.errors import first_line
 from core.figures.theme import FONT, Figure, theme
 
 PPI = 200
-_VEGA_LITE = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
+VEGA_LITE = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
 _GLOBALS = "window.vegaEmbed=vegaEmbed;"
 _GIVEN = re.compile(r"\b(param|view)_[0-9a-f]+(?:_\d+)?\b")
 _UNDRAWABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -57,8 +57,7 @@ def write_figure(figure: Figure, name: str, folder: Path) -> FigureFile:
     except (ValueError, SchemaValidationError) as error:
         raise ValueError(f"figure {name}: the chart cannot be drawn ({first_line(error)})") from error
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(spec, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
-    (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    (folder / f"{name}.json").write_text(spec_text(spec), encoding="utf-8")
     (folder / f"{name}.html").write_text(to_html(spec, name), encoding="utf-8")
     (folder / f"{name}.png").write_bytes(png)
     return FigureFile(name, folder / f"{name}.json", folder / f"{name}.png", figure.caption, figure.alt)
@@ -72,6 +71,11 @@ def read_figures(folder: Path) -> list[FigureFile]:
         if words:
             found.append(FigureFile(spec.stem, spec, spec.with_suffix(".png"), words["caption"], words["alt"]))
     return found
+
+
+def spec_text(spec: Spec) -> str:
+    """The spec as it is written: JSON with sorted keys."""
+    return json.dumps(spec, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
 
 
 def to_spec(figure: Figure) -> Spec:
@@ -143,8 +147,8 @@ def _merged(under: Spec, over: Spec) -> Spec:
 
 def to_png(spec: Spec) -> bytes:
     """The spec drawn at 200 dpi with our font; reads nothing from any address."""
-    _register_fonts()
-    png = vl_convert.vegalite_to_png(spec, vl_version=_VEGA_LITE, ppi=PPI, allowed_base_urls=[])
+    register_fonts()
+    png = vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, ppi=PPI, allowed_base_urls=[])
     packed = (
         io.BytesIO()
     )  # the renderer hardly compresses, and writes an alpha channel that a white page has no use for
@@ -154,7 +158,8 @@ def to_png(spec: Spec) -> bytes:
 
 
 @cache
-def _register_fonts() -> None:
+def register_fonts() -> None:
+    """Let the renderer know our font."""
     with as_file(files("core.figures") / "fonts") as folder:
         vl_convert.register_font_directory(str(folder))
 
@@ -162,7 +167,7 @@ def _register_fonts() -> None:
 @cache
 def script_bundle() -> str:
     """Vega, Vega-Lite and vega-embed as one script that needs no network."""
-    bundle: str = vl_convert.javascript_bundle(_GLOBALS, vl_version=_VEGA_LITE)
+    bundle: str = vl_convert.javascript_bundle(_GLOBALS, vl_version=VEGA_LITE)
     return bundle.replace("</script", r"<\/script")
 
 

@@ -1,62 +1,28 @@
 """A study that has run in a workspace: its samples, layers, results and report."""
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from core.activations.tokens import captured_tokens, layer_tokens
-from core.analysis.result import Result
 from core.errors import BadInput
 from core.features.index import FeatureIndex
 from core.features.indexed_layer import IndexedLayer, open_indexed
-from core.reading.made import FROZEN, FROZEN_DECODERS, LayerArtifacts, Made
-from core.reading.results import read_estimates, read_result
-from core.stats.estimate import Estimate, as_table
+from core.reading.made import FROZEN, LayerArtifacts
+from core.reading.recorded import RecordedStudy
 from core.store.artifacts import Artifact, read_json
-from core.store.workspace import Workspace
-from core.study.variant import title
 
 if TYPE_CHECKING:
     from core.features.layer_view import LayerView
 
 
 @dataclass(frozen=True, repr=False)
-class OpenedStudy:
-    """A study as its run left it. What is read is looked at first: nothing missing or damaged is read.
-
-    `key` as in `saeflow status`; `config` nested dictionaries; `of_layer` the layer of a report on one layer; `mlflow`
-    its page in MLflow; `of_frozen` says that its layers are those of `frozen`; `recorded` in seconds since 1970.
-    """
-
-    workspace: Workspace
-    key: str
-    config: Mapping[str, Any]
-    artifacts: tuple[Artifact, ...]
-    report_artifact: Artifact
-    of_layer: int | None = None
-    mlflow: str = ""
-    of_frozen: bool = False
-    recorded: float = 0
-
-    @property
-    def name(self) -> str:
-        """The study's name."""
-        return str(self.config["name"])
-
-    @property
-    def title(self) -> str:
-        """The name, and what sets the variant apart: `demo · sae.k=32`."""
-        return title({**self.config, "layer": self.of_layer}) + self.of_frozen * FROZEN_DECODERS
-
-    @property
-    def finished(self) -> bool:
-        """Whether its report is there, which is made last."""
-        return self._path(self.report_artifact).is_dir()
+class OpenedStudy(RecordedStudy):
+    """A study as its run left it: what it is of, its samples and its layers, and what its analyses found."""
 
     @cached_property
     def samples(self) -> pl.DataFrame:
@@ -193,43 +159,6 @@ class OpenedStudy:
         beside = "" if named == "all" or layer in named else "; name it in capture.layers"
         raise self._missing(f"layer {layer} is not there (there are {there}){beside}")
 
-    @property
-    def results(self) -> tuple[str, ...]:
-        """The analyses whose results are there."""
-        return tuple(sorted(self._made.analyses))
-
-    def result(self, analysis: str) -> Result:
-        """What an analysis found: estimates, metrics, tables by name, notes.
-
-        Raises:
-            BadInput: there is no such result, or a file of it is damaged.
-        """
-        found = self._made.analyses.get(analysis)
-        if found is None:
-            near = difflib.get_close_matches(analysis, self.results, n=1)
-            there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.results) or 'none'}"
-            raise self._missing(f"no result of {analysis!r} is there ({there})")
-        return read_result(self._whole(found))
-
-    def found(self) -> dict[str, tuple[Estimate, ...]]:
-        """The estimates of each analysis whose result is there.
-
-        Raises:
-            BadInput: a file is damaged.
-        """
-        self._check(self._made.analyses.values())
-        return {name: read_estimates(self._path(made)) for name, made in sorted(self._made.analyses.items())}
-
-    def estimates(self) -> pl.DataFrame:
-        """The estimates of all analyses, one row each: `analysis`, the columns of `core.stats.estimate.as_table`, and
-        the `artifact` that holds its table.
-
-        Raises:
-            BadInput: a file is damaged.
-        """
-        tables = [_of_analysis(name, found, self._made.analyses[name].ref) for name, found in self.found().items()]
-        return pl.concat([_of_analysis("", (), ""), *tables])
-
     def sae_metrics(self) -> dict[int, dict[str, float]]:
         """What was measured of each layer's SAE, by layer.
 
@@ -253,22 +182,6 @@ class OpenedStudy:
         parts = self._made.layers.get(layer)
         return parts.sae if parts else None
 
-    @property
-    def report(self) -> Path:
-        """The page `report.html`.
-
-        Raises:
-            BadInput: it is missing or damaged.
-        """
-        if not self.finished:
-            raise self._missing("its report is not there")
-        return self._whole(self.report_artifact) / "report.html"
-
-    @cached_property
-    def _made(self) -> Made:
-        made = Made.find(self.workspace.store, self.artifacts)
-        return made.frozen or Made() if self.of_frozen else made
-
     @cached_property
     def _samples(self) -> Path:
         return self._whole(self.samples_artifact)
@@ -278,23 +191,5 @@ class OpenedStudy:
         """The tokens that shards hold, by the shards: most often those of every layer."""
         return cache(lambda shards: captured_tokens([self._path(shard) for shard in shards]))
 
-    def _whole(self, artifact: Artifact) -> Path:
-        self._check([artifact])
-        return self._path(artifact)
-
-    def _path(self, artifact: Artifact) -> Path:
-        return self.workspace.store.path(artifact)
-
-    def _check(self, artifacts: Iterable[Artifact]) -> None:
-        for faults in self.workspace.store.faulty(artifacts).values():
-            raise BadInput(f"study {self.key}: {faults[0]}; what is damaged is made again by: saeflow run {self.name}")
-
-    def _missing(self, what: str) -> BadInput:
-        return BadInput(f"study {self.key}: {what}; what is missing is made by: saeflow run {self.name}")
-
     def __repr__(self) -> str:
         return f"<study {self.key}: {len(self.layers)} layers, results {', '.join(self.results) or 'none'}>"
-
-
-def _of_analysis(name: str, estimates: Iterable[Estimate], artifact: str) -> pl.DataFrame:
-    return as_table(estimates).select(pl.lit(name).alias("analysis"), pl.all(), pl.lit(artifact).alias("artifact"))

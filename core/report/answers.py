@@ -14,7 +14,7 @@ from core.report import text
 from core.report.contents import chapter, place
 from core.report.model import Section
 from core.report.pictures import Picture
-from core.report.sentences import reading_order, sentence, verdicts
+from core.report.sentences import headline, reading_order, verdicts
 from core.stats.estimate import ORDER, Estimate, Verdict
 
 FIGURE_WIDTH = 720
@@ -62,7 +62,7 @@ def _answer(section: Section, found: list[Estimate]) -> Answer:
         question=known.question,
         verdicts=tuple((LANGUAGE_NAMES.get(name, name) or EVERYWHERE, what) for name, what in verdicts(found).items())
         or ((EVERYWHERE, "not tested"),),
-        lines=tuple(sentence(one) for one in strongest) or (UNANSWERED,),
+        lines=tuple(map(headline, strongest)) or (UNANSWERED,),
         caveats=tuple(caveats),
         figure=_best_figure(section),
     )

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable
 
 from core.data.languages import LANGUAGE_NAMES
-from core.report.text import number
 from core.stats.estimate import Control, Estimate, Verdict, verdict_of
+from core.stats.written import number, real_minus
 
 LEADS: dict[Verdict, str] = {
     "found": "Found",
@@ -17,13 +17,13 @@ _PLACES = {"AUROC": 3, "share": 1, "points": 1}
 
 
 def sentence(one: Estimate) -> str:
-    """The estimate in words: what the evidence supports first, then the number, its control, p and caveat."""
-    lead = LEADS[one.verdict]
-    where = ", ".join(filter(None, (LANGUAGE_NAMES.get(one.language or "", one.language), _layer(one))))
-    subject = f"{one.quantity}{f', {one.condition}' if one.condition else ''}"
-    found = f"{lead}{f' ({where})' if where else ''}: {subject}, {_value(one)}"
-    parts = [found, _compared(one), _probability(one), _planted(one)]
-    return "; ".join(filter(None, parts)) + "." + "".join(f" {_ended(caveat)}" for caveat in one.caveats[:1])
+    """The estimate in words: what the evidence supports first, then the number, its control, p and all caveats."""
+    return " ".join([_found(one), *map(_ended, one.caveats)])
+
+
+def headline(one: Estimate) -> str:
+    """The sentence with the first caveat alone, which is the strongest: where there is room for no more."""
+    return " ".join([_found(one), *map(_ended, one.caveats[:1])])
 
 
 def sentences(estimates: Iterable[Estimate]) -> tuple[str, ...]:
@@ -43,6 +43,14 @@ def reading_order(language: str | None) -> tuple[int, str]:
     """The languages' own order; what is over languages comes last."""
     known = list(LANGUAGE_NAMES)
     return (known.index(language) if language in known else len(known), language or "")
+
+
+def _found(one: Estimate) -> str:
+    lead = LEADS[one.verdict]
+    where = ", ".join(filter(None, (LANGUAGE_NAMES.get(one.language or "", one.language), _layer(one))))
+    subject = f"{one.quantity}{f', {real_minus(one.condition)}' if one.condition else ''}"
+    found = f"{lead}{f' ({where})' if where else ''}: {subject}, {_value(one)}"
+    return "; ".join(filter(None, [found, _compared(one), _probability(one), _planted(one)])) + "."
 
 
 def _layer(one: Estimate) -> str:
@@ -109,5 +117,5 @@ def _planted(one: Estimate) -> str:
 
 
 def _ended(caveat: str) -> str:
-    words = caveat[:1].upper() + caveat[1:]
+    words = real_minus(caveat[:1].upper() + caveat[1:])
     return words if words.endswith(".") else f"{words}."

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
 
+from core.stats.written import number as number
+
 _ARABIC = r"\u0600-\u06FF\u0750-\u077F\uFB50-\uFDFD\uFE70-\uFEFC"
 # A run: Arabic words and what stands between them.
 _RUN = re.compile(rf"[{_ARABIC}]+(?:[\s\u200c\u200d،؛.:()«»\-–]+[{_ARABIC}]+)*")
 _LETTER = re.compile(r"[^\W\d_]")
 _ARABIC_LETTER = re.compile(rf"[{_ARABIC}]")
-_MINUS = "−"
 
 
 def is_arabic(text: str) -> bool:
@@ -49,17 +50,6 @@ def decimals(values: Iterable[float]) -> int:
     if not sizes:
         return 2
     return min(4, max(0, 2 - math.floor(math.log10(sizes[len(sizes) // 2]))))
-
-
-def number(value: float | None, places: int = 3) -> str:
-    """A number in Western digits with a real minus; what rounds to nothing is written with its power of ten."""
-    if value is None or not math.isfinite(value):
-        return "–" if value is None or math.isnan(value) else ("∞" if value > 0 else f"{_MINUS}∞")
-    text = f"{value:,.{places}f}"
-    if value and not float(text.replace(",", "")):
-        mantissa, power = f"{value:.1e}".split("e")
-        text = f"{mantissa}·10^{int(power)}"
-    return text.replace("-", _MINUS)
 
 
 def p_value(value: float | None) -> str:

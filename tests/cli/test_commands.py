@@ -54,7 +54,7 @@ def test_every_command_of_the_help_is_there(tmp_path: Path) -> None:
     for name, command in group.commands.items():
         assert command.name == name and command.help == told(PLACES[name])
         assert name in saeflow_here(tmp_path, "--help").stdout
-    assert len(group.commands) == 21
+    assert len(group.commands) == 22
     assert set(group.commands["store"].commands) and not hasattr(group.commands["gc"], "commands")
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from core.analysis.causal_map.asking import FIRST, LATER
 from core.analysis.causal_map.carried import FROZEN, SAE
 from core.figures.heat_map import layer_axis
-from core.figures.theme import DIVERGING, HALF, INK, LANGUAGE_NAMES, REFERENCE, SERIES, Figure, language_colour
+from core.figures.theme import DIVERGING, HALF, INK, LANGUAGE_NAMES, REFERENCE, SERIES, Figure, language_colour, only
 from core.stats.families import ALPHA
 
 _EFFECT = "Shift toward the other gender (nats)"
@@ -76,9 +76,7 @@ def _carried(carried: pl.DataFrame) -> Figure:
     points = base.mark_point().encode(x=alt.X("share:Q", title=title, axis=axis))
     layered = alt.layer(span, points, width=HALF, height=alt.Step(16))
     panels = [
-        layered.transform_filter(alt.FieldEqualPredicate(field="language", equal=language)).properties(
-            title=LANGUAGE_NAMES[language]
-        )
+        only(layered, "language", language).properties(title=LANGUAGE_NAMES[language])
         for language in ("en", "ar")
         if language in table["language"].to_list()
     ]
@@ -107,9 +105,7 @@ def _crossed(crossed: pl.DataFrame) -> Figure:
     )
     layered = alt.layer(span, points, same, width=HALF, height=alt.Step(18))
     panels = [
-        layered.transform_filter(alt.FieldEqualPredicate(field="language", equal=language)).properties(
-            title=f"{LANGUAGE_NAMES[language]} run"
-        )
+        only(layered, "language", language).properties(title=f"{LANGUAGE_NAMES[language]} run")
         for language in languages
     ]
     caption = (

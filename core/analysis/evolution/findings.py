@@ -73,7 +73,7 @@ def findings(summary: pl.DataFrame, cut_short: int, ranked: str, counted: str) -
             draws=rows["ranked - matched"]["draws"] or 0,
             condition=ranked,
             answers=True,
-            caveats=(beside, ceiling),
+            caveats=(ceiling, beside),
             **_of(rows["ranked - matched"]),
         ),
         Estimate(

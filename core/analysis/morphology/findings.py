@@ -15,6 +15,7 @@ from core.stats.families import ALPHA, corrected_within
 from core.stats.picking import of_layers, picked_layer
 from core.stats.rate_matching import CALIPER
 from core.stats.reach import out_of_reach
+from core.stats.written import beside_frozen
 
 _MATCHED = f"sets of features that fire as often (within a factor of {CALIPER:g}) and have no association"
 _SHUFFLED = {
@@ -189,8 +190,7 @@ def _caveats(row: Mapping[str, Any]) -> tuple[str, ...]:
     if row["least"] is not None and row["least"] <= 0 <= row["most"]:
         said.append("without one of the words the effect has the other sign or none")
     if row["beyond_frozen"] is not None:
-        ends = f"[{row['beyond_frozen_low']:.2f}, {row['beyond_frozen_high']:.2f}]"
-        said.append(f"beyond the frozen dictionary's by {row['beyond_frozen']:.2f} {ends}")
+        said.append(beside_frozen(row, places=2))
     return tuple(said)
 
 

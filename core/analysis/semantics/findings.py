@@ -11,6 +11,7 @@ from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.families import corrected_within
 from core.stats.picking import of_layers, picked_layer
 from core.stats.rate_matching import CALIPER
+from core.stats.written import beside_frozen
 
 _MATCHED = f"sets of features that fire on as many images (within a factor of {CALIPER:g}) and have no association"
 _SHUFFLED = "deals of the genders to the images at random"
@@ -83,15 +84,13 @@ def _estimate(row: Mapping[str, Any], place: Mapping[str, Any], common: Mapping[
 
 
 def _caveats(row: Mapping[str, Any]) -> tuple[str, ...]:
-    said = [f"AUROC {row['plain']:.3f} with the word left in"]
+    below = "below ½: the features are more active beside the gender that they do not go with at its words"
+    copied = "what was read in an earlier gendered word may be copied here"
+    said = [copied] if row["place"] == "after" else []
     if row["beyond_frozen"] is not None:
-        ends = f"[{row['beyond_frozen_low']:.3f}, {row['beyond_frozen_high']:.3f}]"
-        said.insert(0, f"beyond the frozen dictionary's by {row['beyond_frozen']:.3f} {ends}")
-    if row["high"] < 0.5:
-        said.insert(0, "below ½: the features are more active beside the gender that they do not go with at its words")
-    if row["place"] == "after":
-        said.append("what was read in an earlier gendered word may be copied here")
-    return tuple(said)
+        better = row["beyond_frozen_low"] > 0
+        said.insert(len(said) if better else 0, beside_frozen(row))
+    return (*([below] if row["high"] < 0.5 else []), *said, f"AUROC {row['plain']:.3f} with the word left in")
 
 
 def _unmeasured(place: Mapping[str, Any], common: Mapping[str, Any]) -> Estimate:

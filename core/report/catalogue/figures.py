@@ -4,7 +4,7 @@ import altair as alt
 import polars as pl
 
 from core.explain.metrics import CALLED, CORRELATION
-from core.figures.theme import HALF, REFERENCE, Figure, by_panel, control_colour
+from core.figures.theme import HALF, REFERENCE, Figure, by_panel, control_colour, only
 from core.report.catalogue.collected import CatalogueReport
 
 _OWN, _FROZEN = "trained SAEs", "frozen dictionary"
@@ -63,9 +63,7 @@ def _differences(table: pl.DataFrame) -> Figure:
     dots = base.mark_circle(size=70, opacity=1).encode(x=alt.X("difference:Q", title=title), tooltip=tip)
     zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color=REFERENCE, strokeDash=[4, 3]).encode(x="zero:Q")
     panels = [
-        ((lines + dots).transform_filter(alt.FieldEqualPredicate(field="scorer", equal=scorer)) + zero).properties(
-            width=HALF, height=alt.Step(_ROW), title=name
-        )
+        only(lines + dots + zero, "scorer", scorer).properties(width=HALF, height=alt.Step(_ROW), title=name)
         for scorer, name in _names(rows).items()
     ]
     caption = (

@@ -4,7 +4,7 @@ import altair as alt
 import polars as pl
 
 from core.concepts.beside import FEATURE
-from core.figures.theme import HALF, HEIGHT, MEASURED, REFERENCE, SERIES, WIDTH, Figure, layer_x, rule
+from core.figures.theme import HALF, HEIGHT, MEASURED, REFERENCE, SERIES, WIDTH, Figure, layer_x, only, rule
 from core.report.concept.collected import ScanReport
 
 _MOST_ONSETS = 4
@@ -67,9 +67,7 @@ def _baselines(table: pl.DataFrame) -> Figure:
     dots = base.mark_circle(size=80, opacity=1).encode(x=alt.X("auroc:Q", title="Held-out AUROC", scale=scale))
     chance = alt.Chart(pl.DataFrame({"x": [0.5]})).mark_rule(color=REFERENCE, strokeDash=[4, 3]).encode(x="x:Q")
     panels = [
-        (lines + dots + chance)
-        .transform_filter(alt.FieldEqualPredicate(field="contrast", equal=name))
-        .properties(width=HALF, height=alt.Step(26), title=name)
+        only(lines + dots + chance, "contrast", name).properties(width=HALF, height=alt.Step(26), title=name)
         for name in _NAMES.values()
         if name in chosen["contrast"].to_list()
     ]
@@ -101,12 +99,7 @@ def _onsets(report: ScanReport) -> Figure:
             color=alt.Color("label:N", title="Label", scale=colours, sort=labels),
         )
     )
-    panels = [
-        lines.transform_filter(alt.FieldEqualPredicate(field="title", equal=title)).properties(
-            width=HALF, height=150, title=title
-        )
-        for title in titles.values()
-    ]
+    panels = [only(lines, "title", title).properties(width=HALF, height=150, title=title) for title in titles.values()]
     caption = (
         "At which word a feature begins to fire, in held-out sentences by label: the share in which it has fired at "
         "the last token of that word or of one before. A feature that fires on punctuation alone, such as the full "

@@ -67,7 +67,7 @@ def test_two_seeds_of_a_layer_are_the_ceiling_of_persistence(world: AnalysisInpu
     chains = result.tables["tracks"]["track"].n_unique()
     assert found["lifetime.mean"].value == pytest.approx(result.tables["tracks"].height / chains)
     assert found["lifetime.of_ceiling"].value == pytest.approx(found["lifetime.mean"].value, rel=0.1)
-    assert "100.0% in a second SAE of their own layer" in found["persistence"].caveats[1]
+    assert "100.0% in a second SAE of their own layer" in found["persistence"].caveats[0]
     assert "seed ceiling is the share" in result.notes[0]
     assert "another seed" in figures(result.tables)["persistence"].caption
 

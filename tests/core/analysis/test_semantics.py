@@ -13,6 +13,7 @@ from core.analysis.semantics.figures import figures
 from core.analysis.semantics.run import run
 from core.analysis.semantics.words import Place, find_words
 from core.report.sentences import sentence
+from core.stats.written import with_ends
 from tests.planted_words import Row, Words, open_words
 
 FORM, MEANING = 0, 1
@@ -62,7 +63,11 @@ def test_the_frozen_dictionary_stands_beside_on_the_same_resamples(agreeing: Res
         assert row["auroc"] - row["frozen"] == pytest.approx(row["beyond_frozen"])
         assert row["beyond_frozen_low"] < row["beyond_frozen"] < row["beyond_frozen_high"]
     one = next(one for one in agreeing.estimates if one.name == "meaning.ar.after")
-    assert one.caveats[0].startswith("beyond the frozen dictionary's by")
+    told = next(caveat for caveat in one.caveats if caveat.startswith("difference to the frozen dictionary's: "))
+    own = next(row for row in rows if row["auroc"] == one.value)
+    assert told.endswith(with_ends(own, "beyond_frozen"))
+    copied = next(caveat for caveat in one.caveats if "may be copied" in caveat)
+    assert (one.caveats.index(told) < one.caveats.index(copied)) == (own["beyond_frozen_low"] <= 0)
 
 
 def test_gendered_words_are_not_identifiable_unless_they_part(agreeing: Result) -> None:

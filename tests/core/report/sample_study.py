@@ -181,7 +181,8 @@ class SampleStudy:
         english = Estimate(
             "read.en", "AUROC of the label read on caption tokens before the word", 0.94, "AUROC", 210, "test images",
             source, (0.91, 0.97), Control("shuffled labels", 0.5, 0.42, 0.58, 200), null=0.5, p=1 / 201, q=0.01,
-            draws=200, layer=19, language="en", answers=True, caveats=("the picture shows it, too",),
+            draws=200, layer=19, language="en", answers=True,
+            caveats=("the picture shows it, too", "by -0.2 of the frozen"),
         )  # fmt: skip
         arabic = replace(
             english, name="read.ar", language="ar", q=0.31, condition=f"by the feature of (امرأة, طبيبة) {HOSTILE}"

@@ -102,6 +102,7 @@ def test_the_first_screen_has_each_question_with_verdict_number_caveat_and_figur
     assert "English: <b>found</b>" in screen and "Arabic: <b>weak</b>" in screen
     assert "Found (English, layer 19): AUROC of the label" in screen and "0.940 [0.910, 0.970]" in screen
     assert "Weak (Arabic, layer 19)" in screen and "The picture shows it, too." in screen
+    assert "By −0.2 of the frozen." not in screen and "The picture shows it, too. By −0.2 of the frozen." in page
     assert '<img src="data:image/png;base64,' in screen
     markdown = (out / "report.md").read_text(encoding="utf-8")
     assert "English: **found**, Arabic: **weak**" in markdown

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from core.report.sentences import resolved, sentence, sentences, verdicts
+from core.report.sentences import headline, resolved, sentence, sentences, verdicts
 from core.stats.estimate import Control
 from tests.core.stats.test_estimate import FOUND
 
@@ -45,3 +45,11 @@ def test_no_p_is_printed_below_the_resolution_of_its_draws() -> None:
     assert resolved(1 / 101, 100) == "≤ 0.0099"
     assert resolved(0.02, 100) == "= 0.02"
     assert resolved(1e-9, 0) == "< 0.001"
+
+
+def test_a_sentence_has_all_caveats_and_a_headline_the_first() -> None:
+    one = replace(FOUND, caveats=("few images", "by -0.2 [-0.3, -0.1]"), condition="dose -4")
+    assert sentence(one).endswith(". Few images. By −0.2 [−0.3, −0.1].") and "dose −4" in sentence(one)
+    assert headline(one).endswith(". Few images.") and sentence(one).startswith(headline(one))
+    assert sentences([one])[0] == sentence(one)
+    assert sentence(FOUND) == headline(FOUND)
