@@ -12,7 +12,7 @@ from core.stats.estimate import Control, Estimate, Source, number_of
 
 Tables = Mapping[str, pl.DataFrame]
 
-_READING = ("decision", "picture")
+READING = ("decision", "picture")
 """The questions whose curves are findings: on the words themselves the probe reads the word."""
 _KEYS = {"decision": "features", "picture": "features.picture", "words": "features.words"}
 _LEAST = "the lower end is the share that is true at least, by the runs with shuffled labels"
@@ -56,7 +56,7 @@ def estimates(inputs: AnalysisInputs, tables: Tables, draws: int) -> tuple[Estim
 
 def _read(table: pl.DataFrame, concept: Concept) -> list[dict[str, Any]]:
     """The rows of the questions whose curves are findings."""
-    return [row for row in table.iter_rows(named=True) if concept.questions[row["position_set"]] in _READING]
+    return [row for row in table.iter_rows(named=True) if concept.questions[row["position_set"]] in READING]
 
 
 def _curve(inputs: AnalysisInputs, row: Mapping[str, Any], draws: int) -> dict[str, Any]:
