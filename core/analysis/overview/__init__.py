@@ -31,6 +31,8 @@ class Config(Section):
     professions: bool = Field(default=False, exclude_if=_is_false)
     """Whether the AUROC on professions that the probe was trained without gets an interval, which draws professions
     first, then images within each, and a p; where samples have a profession."""
+    maximum: bool = Field(default=False, exclude_if=_is_false)
+    """Whether the maximum over an image's caption rows is tested at equal caption length, beside the mean."""
 
 
 ANALYSIS = Analysis(

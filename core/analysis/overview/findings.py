@@ -16,7 +16,7 @@ READING = ("decision", "picture")
 """The questions whose curves are findings: on the words themselves the probe reads the word."""
 _KEYS = {"decision": "features", "picture": "features.picture", "words": "features.words"}
 _LEAST = "the lower end is the share that is true at least, by the runs with shuffled labels"
-_COUNTED_IN = {
+COUNTED_IN = {
     "decision": "before {concept} is spoken",
     "picture": "on image tokens",
     "words": "on the {concept} words themselves",
@@ -130,7 +130,7 @@ def _discoveries(inputs: AnalysisInputs, table: pl.DataFrame) -> Iterator[Estima
         languages = table.filter(question=question).height
         yield Estimate(
             name=f"{_KEYS[question]}.{language}",
-            quantity=f"share of the tests of features {_COUNTED_IN[question].format(concept=name)} with q ≤ 0.05",
+            quantity=f"share of the tests of features {COUNTED_IN[question].format(concept=name)} with q ≤ 0.05",
             value=row["share"],
             unit="share",
             n=row["tests"],

@@ -5,7 +5,7 @@ the caption's gender, one family of tests a question, and probes that trace gend
 and position sets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from core.analysis.overview import Config
 from core.analysis.overview.counts import agreement, attribute_odds, gender_counts
 from core.analysis.overview.emergence import EMERGENCE, LayerReading, Place, ProbeSetup, read_gender, reading_sets
 from core.analysis.overview.findings import estimates
+from core.analysis.overview.maxima import maximum_estimates, maximum_tables
 from core.analysis.overview.notes import metrics, notes, outlier_notes
 from core.analysis.overview.onset import curves_of, onsets, peaks
 from core.analysis.overview.quality import quality, quality_summary, sum_groups
@@ -30,6 +31,7 @@ from core.features.associations import Labels
 from core.features.families import Families
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
+from core.features.maximum_families import MaximumFamilies
 from core.features.shuffles import shuffle_labels
 from core.stats.estimate import Estimate
 
@@ -41,6 +43,7 @@ SHOWN = {
     "gender_counts": "Genders of the captions",
     "splice": "Captions' loss with the SAE spliced in",
     "quality_summary": "SAE quality on the test split",
+    "maximum_discoveries": "Tests of the maximum at equal caption length, beside the mean",
     "professions_out": "Gender read off professions that the probe was trained without",
 }
 
@@ -56,14 +59,17 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     shown = {name: heading for name, heading in SHOWN.items() if name in tables}
     said = (*notes(inputs, tables), *outlier_notes(found.outliers, len(layers)))
     known = f"onset.{LAST_PROMPT}"
-    claimed = (*estimates(inputs, tables, config.permutations), *_unseen(inputs, config, tables))
+    claimed = (*estimates(inputs, tables, config.permutations), *_asked(inputs, config, tables))
     found_out = inputs.beside_planted(claimed, "read", known)
     return Result(metrics=metrics(tables), tables=tables, shown=shown, notes=said, estimates=found_out)
 
 
-def _unseen(inputs: AnalysisInputs, config: Config, tables: Mapping[str, pl.DataFrame]) -> tuple[Estimate, ...]:
-    table = tables.get("professions_out", pl.DataFrame())
-    return tuple(unseen_estimates(inputs, table, config.permutations)) if table.height else ()
+def _asked(inputs: AnalysisInputs, config: Config, tables: Mapping[str, pl.DataFrame]) -> Iterator[Estimate]:
+    """The findings that are off by default."""
+    if "maximum_discoveries" in tables:
+        yield from maximum_estimates(inputs, tables["maximum_discoveries"])
+    if "professions_out" in tables:
+        yield from unseen_estimates(inputs, tables["professions_out"], config.permutations)
 
 
 @dataclass
@@ -75,6 +81,7 @@ class _Findings:
     setup: ProbeSetup
     families: Families
     splicer: Splicer | None
+    maxima: MaximumFamilies | None
     outliers: dict[int, int] = field(default_factory=dict)
     quality: list[pl.DataFrame] = field(default_factory=list)
     readings: dict[int, LayerReading] = field(default_factory=dict)
@@ -91,7 +98,9 @@ class _Findings:
         setup = ProbeSetup(labels, shuffled, professions, units, config.bootstrap, inputs.seed, config.professions)
         families = Families(inputs.concept, labels, config.shuffles, inputs.seed, units)
         splicer = Splicer(inputs, config.spliced_images, config.bootstrap) if config.spliced_images else None
-        return cls(inputs, config, setup, families, splicer)
+        asked = MaximumFamilies if config.maximum else None
+        maxima = asked(inputs.concept, labels, config.shuffles, inputs.seed, units) if asked else None
+        return cls(inputs, config, setup, families, splicer, maxima)
 
     def add(self, layer: int) -> None:
         opened = self.inputs.open_layer(layer)
@@ -99,6 +108,8 @@ class _Findings:
         sums = sum_groups(opened, self.setup.labels[SHARED].table)
         self.quality.append(quality(sums, layer))
         self.families.add(layer, opened.feature_sums, reading_sets(self.inputs.concept))
+        if self.maxima is not None:
+            self.maxima.add_layer(opened)
         self.readings[layer] = read_gender(opened, self.setup)
         self.top += self._top_features(opened)
         if self.splicer is not None:
@@ -139,6 +150,8 @@ class _Findings:
             "associations": associations,
             "top_features": top,
         }
+        if self.maxima is not None:
+            tables |= maximum_tables(self.maxima, associations)
         if self.config.professions:
             tables["professions_out"] = unseen_table(rows, tables["peaks"], self.inputs.concept)
         return {name: table for name, table in tables.items() if table.width}
