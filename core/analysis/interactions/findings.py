@@ -16,7 +16,7 @@ NO_MATCH = "too few feature sets lie within a factor of 2 of the chosen one (the
 
 
 def estimates(
-    tables: Mapping[str, pl.DataFrame], chosen: pl.DataFrame, layers: int, about: tuple[Concept, str, str]
+    tables: Mapping[str, pl.DataFrame], chosen: pl.DataFrame, layers: int, about: tuple[Concept, str], over: str = ""
 ) -> tuple[Estimate, ...]:
     """What was found.
 
@@ -24,9 +24,10 @@ def estimates(
         tables: of the analysis.
         chosen: the features ablated, with layer and q.
         layers: how many layers the one was picked among.
-        about: the concept, what is counted, and `over` as in `Resampling`.
+        about: the concept, and what is counted.
+        over: as in `Resampling`.
     """
-    concept, counted, over = about
+    concept, counted = about
     shared = {
         "counted": f"test {counted}",
         "layer": chosen["layer"][0],

@@ -64,7 +64,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     if shifts.height:
         tables |= {"pairs": pairs_table(shifts, layer, resampling), "overall": overall_table(shifts, layer, resampling)}
     chosen = tables["features"].head(len(features))
-    found = estimates(tables, chosen, len(strength), (inputs.concept, inputs.counted, resampling.over))
+    found = estimates(tables, chosen, len(strength), (inputs.concept, inputs.counted), resampling.over)
     return Result(
         metrics={f"{row['language']}.interaction": row["effect"] for row in tables["overall"].iter_rows(named=True)},
         tables=tables,
