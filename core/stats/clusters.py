@@ -60,11 +60,12 @@ def cluster(x: Float[np.ndarray, "F D"], most: int = MOST) -> Clustering:
     return Clustering(_by_size(best.labels), best.widths)
 
 
-def cluster_into(x: Float[np.ndarray, "F D"], count: int) -> Int[np.ndarray, " F"]:
-    """The labels of so many of Ward's clusters; of fewer where things are alike."""
+def cluster_into(x: Float[np.ndarray, "F D"], *counts: int) -> list[Int[np.ndarray, " F"]]:
+    """The labels of so many of Ward's clusters, for each count; of fewer where things are alike."""
     from scipy.cluster.hierarchy import ward
 
-    return _cut(ward(x), count)
+    tree = ward(x)
+    return [_cut(tree, count) for count in counts]
 
 
 def _cut(tree: Float[np.ndarray, "F1 4"], count: int) -> Int[np.ndarray, " F"]:

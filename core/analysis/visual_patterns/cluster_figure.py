@@ -54,6 +54,7 @@ def _panel(row: dict[str, object]) -> alt.Chart:
 
 
 def _what(text: str) -> list[str]:
-    """The values without the attributes' names and log odds."""
-    parts = [part.rpartition(" (")[0].partition(": ")[2] for part in text.split(", ") if part]
-    return [part for part in parts if part][:_MOST_LINES]
+    """The values without the log odds; yes and no keep the attribute's name."""
+    parts = [part.rpartition(" (")[0] for part in text.split(", ") if part]
+    values = [part if part.endswith((": true", ": false")) else part.partition(": ")[2] for part in parts]
+    return [value.replace("_", " ") for value in values if value][:_MOST_LINES]

@@ -70,9 +70,9 @@ def cluster_layer(
     drawn = weights(images, RESAMPLES, seed, units).astype(np.float64)
     described = Described.of(firing, attributes, np.concatenate([np.ones((1, images)), drawn]))
     own = cluster(described.numbers(0))
-    agreed = agreement(described, own, RESAMPLES)
+    agreed = agreement(described, RESAMPLES, own.count)[:, 0]
     random = np.random.default_rng([seed, 5])
-    nulls = [_null(described, units, random) for _ in range(DRAWS)]
+    nulls = [_null(described, units, own.count, random) for _ in range(DRAWS)]
     rand, counts, silhouettes = (np.array(part) for part in zip(*nulls, strict=True))
     low, high = np.quantile(agreed, [0.025, 0.975])
     null_low, null_high = np.quantile(rand, [0.025, 0.975])
@@ -84,17 +84,24 @@ def cluster_layer(
     return Clustered(list(_rows(layer, described, own)), found)
 
 
-def agreement(described: Described, own: Clustering, resamples: int) -> Float[np.ndarray, " R"]:
-    """Adjusted Rand index of the clusters of all images with as many clusters of each resample."""
-    found = (cluster_into(described.numbers(number), own.count) for number in range(1, resamples + 1))
-    return np.array([adjusted_rand(own.labels, labels) for labels in found])
+def agreement(described: Described, resamples: int, *counts: int) -> Float[np.ndarray, "R C"]:
+    """Adjusted Rand index of the clusters of all images with those of each resample, for some numbers of clusters."""
+    whole = cluster_into(described.numbers(0), *counts)
+    found = (cluster_into(described.numbers(number), *counts) for number in range(1, resamples + 1))
+    return np.array([[adjusted_rand(*pair) for pair in zip(whole, own, strict=True)] for own in found])
 
 
-def _null(described: Described, units: Int[np.ndarray, " N"], random: np.random.Generator) -> tuple[float, int, float]:
-    """Mean agreement, number of clusters and silhouette of one draw without a pattern."""
+def _null(
+    described: Described, units: Int[np.ndarray, " N"], count: int, random: np.random.Generator
+) -> tuple[float, int, float]:
+    """Mean agreement, number of clusters and silhouette of one draw without a pattern.
+
+    Few clusters agree more easily: of the draw's own number and the measured one, the one that agrees more counts.
+    """
     shuffled = described.without_pattern(units, random)
     own = cluster(shuffled.numbers(0))
-    return float(agreement(shuffled, own, NULL_RESAMPLES).mean()), own.count, own.width
+    agreed = agreement(shuffled, NULL_RESAMPLES, own.count, count).mean(axis=0)
+    return float(agreed.max()), own.count, own.width
 
 
 def _rows(layer: int, described: Described, own: Clustering) -> list[dict[str, Any]]:
