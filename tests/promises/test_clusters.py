@@ -76,11 +76,12 @@ def test_planted_clusters_are_found_by_where_and_what_and_are_stable() -> None:
 
 
 def test_where_features_share_nothing_clusters_are_no_more_stable_than_without_a_pattern() -> None:
-    claimed = 0
+    claimed, found = 0, []
     for seed in range(4):
         stability = cluster_tables([clustered(False, seed)])["cluster_stability"]
         claimed += cluster_estimate(stability, 3, "")[0].verdict == "found"
-    assert claimed == 0
+        found.append(stability["p"][0])
+    assert claimed == 0 and max(found) > 0.1
 
 
 def test_without_a_pattern_maps_are_shifted_and_twins_keep_the_same_attributes() -> None:

@@ -29,12 +29,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "strata = exchangeable([(0,)] * len(units), list(range(len(units))))",
     ),
     _of(
-        "where and what weigh the same",
-        "core/stats/clusters.py",
-        "parts += [centred / total] if total > 1e-12 else []",
-        "parts += [centred * len(parts)] if total > 1e-12 else []",
-    ),
-    _of(
         "p is of the stability against draws without a pattern",
         f"{_ROOM}/clusters.py",
         'found["p"] = permutation_p(float(agreed.mean()), rand)',
