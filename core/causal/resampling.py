@@ -16,6 +16,7 @@ from core.stats.against_sets import against_sets
 from core.stats.estimate import number_of
 from core.stats.intervals import Interval, bootstrap_mean, bootstrap_ratio
 from core.stats.permuted import sign_flip_p
+from core.stats.two_level import Nested
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,32 @@ class Resampling:
 
     `pairs` are the minimal pairs measured, by language. Images whose pairs have one context are one unit: what is done
     to the stream before the word is the same thing done once.
+    `groups` are what images belong to (professions), where a statement is about those: intervals draw groups, then
+    units within each, and random signs are those of groups.
     """
 
     inputs: AnalysisInputs
     bootstrap: int
     pairs: Mapping[str, Sequence[MinimalPair]] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def over(self) -> str:
+        """What intervals draw first: a profession; empty where they draw units alone."""
+        return "profession" if self.groups else ""
+
+    def drawn(self, images: Sequence[str], language: str | None = None) -> Int[np.ndarray, " n"] | Nested:
+        """What a resample draws: units, or groups and then units within each; arguments as for `units`."""
+        units = self._own_units(images, language)
+        return Nested.of([self.groups[image] for image in images], units) if self.groups else units
 
     def units(self, images: Sequence[str], language: str | None = None) -> Int[np.ndarray, " n"]:
         """The unit of each image in a language, or where several languages are averaged (null): an image, its twin, and
-        all that share a context with one of them."""
+        all that share a context with one of them; where there are groups, the group."""
+        drawn = self.drawn(images, language)
+        return drawn.groups if isinstance(drawn, Nested) else drawn
+
+    def _own_units(self, images: Sequence[str], language: str | None) -> Int[np.ndarray, " n"]:
         units = self.inputs.units(images)
         keys: list[list[Hashable]] = [[int(unit)] for unit in units]
         place = {image: number for number, image in enumerate(images)}
@@ -45,7 +63,7 @@ class Resampling:
 
     def mean(self, values: Float[np.ndarray, " n"], images: Sequence[str], language: str | None = None) -> Interval:
         """The mean with its interval over units; `images` name what each value is of."""
-        return bootstrap_mean(values, self.bootstrap, self.inputs.seed, self.units(images, language))
+        return bootstrap_mean(values, self.bootstrap, self.inputs.seed, self.drawn(images, language))
 
     def ratio(
         self,
@@ -55,7 +73,7 @@ class Resampling:
         language: str | None = None,
     ) -> Interval:
         """Sum of `part` over sum of `whole`, both resampled together."""
-        return bootstrap_ratio(part, whole, self.bootstrap, self.inputs.seed, self.units(images, language))
+        return bootstrap_ratio(part, whole, self.bootstrap, self.inputs.seed, self.drawn(images, language))
 
     def against(
         self, values: Float[np.ndarray, " n"], random: pl.DataFrame, images: Sequence[str], language: str | None = None
@@ -97,9 +115,12 @@ class Resampling:
         return {"images": len(images), "units": np.unique(units).size, **known}
 
 
-def dependence(row: Mapping[str, Any], counted: str) -> tuple[str, ...]:
-    """The caveat of a row of `images` and `units`, where there are fewer units."""
+def dependence(row: Mapping[str, Any], counted: str, groups: str = "") -> tuple[str, ...]:
+    """The caveat of a row of `images` and `units`, where there are fewer units; `groups` names a group, where the units
+    are groups."""
     if row["units"] == row["images"]:
         return ()
+    if groups:
+        return (f"the interval draws {number_of(row['units'], groups)} first, then {counted} within each; so does p",)
     units = number_of(row["units"], "unit")
     return (f"the {row['images']:,} {counted} are {units} of the interval and of p: some share all before the word",)

@@ -17,6 +17,15 @@ def attribute_columns(samples: pl.DataFrame, most_values: int = 50) -> list[str]
     return sorted(names)
 
 
+def profession_of_image(samples: pl.DataFrame) -> dict[str, str]:
+    """The profession of each image, its first sample's; all that have none share the empty one. Empty without the
+    column."""
+    if "profession" not in samples.columns:
+        return {}
+    first = samples.group_by("image_id").agg(pl.col("profession").cast(pl.String).fill_null("").first())
+    return dict(first.iter_rows())
+
+
 def attributes_by_image(samples: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """image_id and each column as text, one row an image; null where the image's samples disagree or say nothing."""
     known = [pl.col(name).cast(pl.String).drop_nulls().unique() for name in columns]

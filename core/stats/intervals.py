@@ -6,7 +6,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+
+from core.stats.two_level import Nested
 
 Z95 = 1.959963984540054
 """The standard normal quantile of a two-sided 95 % interval."""
@@ -32,7 +34,7 @@ def resamples(units: int, draws: int, seed: int) -> Int[np.ndarray, "draws units
 
 
 def weights(
-    values: int, draws: int, seed: int, units: Int[np.ndarray, " values"] | None = None
+    values: int, draws: int, seed: int, units: Int[np.ndarray, " values"] | Nested | None = None
 ) -> Int[np.ndarray, "draws values"]:
     """How often each value stands in each bootstrap resample.
 
@@ -41,16 +43,18 @@ def weights(
         draws: resamples.
         seed: of the resampling.
         units: what each value belongs to (an image and its twin are one unit): units are drawn, and bring all their
-            values. Null: each value is a unit.
+            values. Nested: groups are drawn, then units within each. Null: each value is a unit.
     """
     if units is None:
         return resamples(values, draws, seed)
+    if isinstance(units, Nested):
+        return units.counts(draws, seed)
     _, codes = np.unique(units, return_inverse=True)
     return resamples(int(codes.max()) + 1, draws, seed)[:, codes]
 
 
 def bootstrap_mean(
-    values: Float[np.ndarray, " n"], draws: int, seed: int, units: Int[np.ndarray, " n"] | None = None
+    values: Float[np.ndarray, " n"], draws: int, seed: int, units: Int[np.ndarray, " n"] | Nested | None = None
 ) -> Interval:
     """Mean of values, with the percentile bootstrap over units (Efron & Tibshirani 1993, ch. 13).
 
@@ -62,7 +66,7 @@ def bootstrap_mean(
     finite = every[kept]
     if finite.size == 0:
         return Interval(math.nan, math.nan, math.nan)
-    own = None if units is None else np.asarray(units)[kept]
+    own = units[kept] if isinstance(units, Nested) else None if units is None else np.asarray(units)[kept]
     if _is_one(finite.size, own):
         return Interval(math.nan, float(finite.mean()), math.nan)
     counts = weights(finite.size, draws, seed, own)
@@ -75,7 +79,7 @@ def bootstrap_ratio(
     whole: Float[np.ndarray, " n"],
     draws: int,
     seed: int,
-    units: Int[np.ndarray, " n"] | None = None,
+    units: Int[np.ndarray, " n"] | Nested | None = None,
 ) -> Interval:
     """Sum of `part` over sum of `whole`, both resampled together; resamples without a whole are left out.
 
@@ -90,7 +94,9 @@ def bootstrap_ratio(
     return Interval(float(low), ratio, float(high))
 
 
-def _is_one(values: int, units: Int[np.ndarray, " values"] | None) -> bool:
+def _is_one(values: int, units: Int[np.ndarray, " values"] | Nested | None) -> bool:
+    if isinstance(units, Nested):
+        return not units.several
     return (values if units is None else np.unique(units).size) < 2
 
 
@@ -99,7 +105,7 @@ def bootstrap_auroc(
     positive: Int[np.ndarray, " n"],
     draws: int,
     seed: int,
-    units: Int[np.ndarray, " n"] | None = None,
+    units: Int[np.ndarray, " n"] | Nested | None = None,
 ) -> Interval:
     """Area under the ROC curve of `scores` for `positive` (0/1), with the bootstrap over units.
 
@@ -119,17 +125,23 @@ def auroc_draws(
     positive: Int[np.ndarray, " n"],
     draws: int,
     seed: int,
-    units: Int[np.ndarray, " n"] | None = None,
+    units: Int[np.ndarray, " n"] | Nested | None = None,
 ) -> Float[np.ndarray, " draws"]:
     """The area in each bootstrap resample of the units; NaN in those that hold one class only. `units` as in
     `weights`: the same ones and the same seed give the same resamples."""
     labels = np.asarray(positive).astype(bool)
+    return weighted_auroc(scores, labels, weights(labels.size, draws, seed, units))
+
+
+def weighted_auroc(
+    scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"], counts: Int[np.ndarray, "draws n"]
+) -> Float[np.ndarray, " draws"]:
+    """The area where each score stands `counts` times; NaN where only one class is left."""
     wins = _wins(np.asarray(scores, dtype=np.float64), labels)
-    counts = weights(labels.size, draws, seed, units)
     ones, zeros = counts[:, labels].astype(np.float64), counts[:, ~labels].astype(np.float64)
     pairs = ones.sum(axis=1) * zeros.sum(axis=1)
     won = np.einsum("bi,bi->b", ones @ wins, zeros)
-    return np.asarray(np.divide(won, pairs, out=np.full(draws, math.nan), where=pairs > 0))
+    return np.asarray(np.divide(won, pairs, out=np.full(len(counts), math.nan), where=pairs > 0))
 
 
 def auroc(scores: Float[np.ndarray, " units"], positive: Int[np.ndarray, " units"]) -> float:

@@ -183,20 +183,20 @@ def word_labels(
     return drawn[np.searchsorted(types, train)], drawn[np.searchsorted(types, test)]
 
 
-def groups_out_auroc(train: Labelled, test: Labelled, strength: float) -> float:
-    """Mean AUROC on test units of groups (professions) that the probe was trained without, over folds of groups.
+def group_folds(train: Labelled, test: Labelled) -> list[tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " m"]]]:
+    """Folds of groups (professions): the training units outside a fold's groups, and the test units in them.
 
-    Four folds, or three or two where a fold would hold fewer than five test images of a side. NaN without groups, or
+    Four folds, or three or two where a fold would hold fewer than five test images of a side. None without groups, or
     where two folds would as well.
     """
     if train.groups is None or test.groups is None:
-        return math.nan
+        return []
     names = np.unique(np.concatenate([train.groups, test.groups]))
     for folds in GROUP_FOLDS:
         parts = [(~np.isin(train.groups, out), np.isin(test.groups, out)) for out in _parts(names, folds)]
         if folds <= names.size and all(_enough(train.y[i]) and _enough(test.y[o]) for i, o in parts):
-            return float(np.mean([_group_out(train, test, strength, inside, outside) for inside, outside in parts]))
-    return math.nan
+            return parts
+    return []
 
 
 def _parts(names: np.ndarray, folds: int) -> list[np.ndarray]:
@@ -207,9 +207,12 @@ def _enough(y: Bool[np.ndarray, " n"]) -> bool:
     return min(int(y.sum()), int((~y).sum())) >= MIN_OUT
 
 
-def _group_out(train: Labelled, test: Labelled, strength: float, inside: np.ndarray, outside: np.ndarray) -> float:
-    probe = logistic_at(Labelled(train.x[inside], train.y[inside]), strength)
-    return auroc(probe.score(test.x[outside]), test.y[outside].astype(np.int64))
+def unseen_scores(
+    train: Labelled, test: Labelled, strength: float, fold: tuple[Bool[np.ndarray, " n"], Bool[np.ndarray, " m"]]
+) -> Float[np.ndarray, " o"]:
+    """Scores of a fold's test units by a probe that was trained on the fold's training units."""
+    inside, outside = fold
+    return logistic_at(Labelled(train.x[inside], train.y[inside]), strength).score(test.x[outside])
 
 
 def strongest_first(train: Labelled) -> Int[np.ndarray, " F"]:

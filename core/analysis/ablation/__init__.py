@@ -26,6 +26,9 @@ class Config(Section):
     """Random feature sets a layer, the control; 19 is the least that can reach p = 0.05."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval."""
+    professions: bool = Field(default=False, exclude_if=_is_false)
+    """Whether intervals draw professions first, then images within each, and p flips the signs of whole professions,
+    where samples have a profession: the statement is then about professions."""
     curve: bool = Field(default=False, exclude_if=_is_false)
     """Whether the features are taken out in part and beyond 0 as well: effect against KL, and effect at the KL of the
     random sets."""

@@ -108,7 +108,8 @@ def _at_control(
     count, target = len(doses) - 1, float(points["kl"].mean())  # type: ignore[arg-type]
     values = both.drop("image_id").to_numpy()
     units = resampling.units(images, place["language"])
-    drawn = weights(len(images), resampling.bootstrap, resampling.inputs.seed, units) / 1.0
+    nested = resampling.drawn(images, place["language"])
+    drawn = weights(len(images), resampling.bootstrap, resampling.inputs.seed, nested) / 1.0
     means = np.concatenate([values.mean(axis=0)[None], (drawn @ values) / drawn.sum(axis=1)[:, None]])
     found = np.array([effect_at(target, doses, row[:count], row[count:]) for row in means])
     low, high = np.quantile(found[1:, 0], [0.025, 0.975]) if np.unique(units).size > 1 else (math.nan, math.nan)

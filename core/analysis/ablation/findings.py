@@ -19,8 +19,11 @@ _ZEROED = ", set to zero at every position"
 MATCHED = "random feature sets matched on firing rate, mean squared contribution and added norm"
 
 
-def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str) -> tuple[Estimate, ...]:
-    """What was found at the layer that the selection split picks, languages before what is pooled over them."""
+def estimates(
+    tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str, over: str = ""
+) -> tuple[Estimate, ...]:
+    """What was found at the layer that the selection split picks, languages before what is pooled over them; `over` as
+    in `Resampling`."""
     layer = picked_layer(tables["features"])
     layers = tables["features"]["layer"].n_unique()
     own = tables["features"].filter(layer=layer)
@@ -31,6 +34,7 @@ def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str
         counted=f"test {counted}",
         languages=tables["effects"].filter(pl.col("language") != ALL)["language"].n_unique(),
         layers=layers,
+        over=over,
     )
     shifts = tables["effects"].filter(layer=layer, outcome=FIRST, intervention=ZERO)
     found = [place.shift(row) for row in shifts.rows(named=True)]
@@ -51,6 +55,7 @@ class _Place:
     counted: str
     languages: int
     layers: int
+    over: str
 
     def shift(self, row: Mapping[str, Any]) -> Estimate:
         pooled = row["language"] == ALL
@@ -67,7 +72,7 @@ class _Place:
             family=tested,
             draws=row["draws"] or 0,
             answers=not pooled,
-            caveats=(*(() if row["draws"] else (NO_MATCH,)), *dependence(row, self.counted)),
+            caveats=(*(() if row["draws"] else (NO_MATCH,)), *dependence(row, self.counted, self.over)),
             **self._of(row, "effects", "effect"),
         )
 

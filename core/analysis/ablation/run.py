@@ -21,6 +21,7 @@ from core.analysis.result import Result
 from core.causal.controls import matched_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
 from core.causal.resampling import Resampling
+from core.data.attributes import profession_of_image
 from core.features.inputs import AnalysisInputs
 from core.features.significance import ranked_tests, with_q
 from core.lm.outcomes import word_ends
@@ -32,7 +33,8 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     """Ablate each layer's highest-ranked features, one layer at a time, beside random features and interchange."""
     runs, notes = _open_runs(inputs, config)
     layers = inputs.chosen_layers(config.layers, "ablation")
-    resampling = Resampling(inputs, config.bootstrap, {part.language: part.pairs for part in runs})
+    groups = profession_of_image(inputs.samples) if config.professions else {}
+    resampling = Resampling(inputs, config.bootstrap, {part.language: part.pairs for part in runs}, groups)
     effects, side, features, images, draws, balances, tests, curves = [], [], [], [], [], [], [], []
     for number, layer in enumerate(layers if runs else ()):
         target = _target(inputs, config, layer)
@@ -78,7 +80,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         tables=tables,
         shown=shown,
         notes=tuple(notes),
-        estimates=inputs.beside_planted(estimates(tables, inputs.concept, inputs.counted), "word"),
+        estimates=inputs.beside_planted(estimates(tables, inputs.concept, inputs.counted, resampling.over), "word"),
     )
 
 

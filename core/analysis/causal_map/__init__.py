@@ -9,6 +9,10 @@ from core.study.layers import Layers
 from core.study.section import Positive, Section
 
 
+def _is_false(value: object) -> bool:
+    return value is False  # so that studies from before this field stay what they are
+
+
 class Config(Section):
     """Where does what decides the gendered word stand, and which languages' features carry it?"""
 
@@ -25,6 +29,9 @@ class Config(Section):
     which one swap can have q ≤ 0.05 by itself, and 19 the least at which all together can."""
     bootstrap: Positive = 4000
     """Bootstrap draws over images for each interval, and random signs for each p."""
+    professions: bool = Field(default=False, exclude_if=_is_false)
+    """Whether intervals draw professions first, then images within each, and p flips the signs of whole professions,
+    where samples have a profession: the statement is then about professions."""
 
 
 ANALYSIS = Analysis(

@@ -21,9 +21,10 @@ MATCHED = "random feature sets matched on firing rate, mean squared contribution
 _SHIFT = "shift of the first gendered word toward the other gender"
 
 
-def estimates(tables: Mapping[str, pl.DataFrame], picked: Picked, counted: str) -> tuple[Estimate, ...]:
-    """What was found at a layer: interchanges, what features carry, and what they do in the other language's run."""
-    place = _Place(picked.layer, picked.how, f"test {counted}", tables)
+def estimates(tables: Mapping[str, pl.DataFrame], picked: Picked, counted: str, over: str = "") -> tuple[Estimate, ...]:
+    """What was found at a layer: interchanges, what features carry, and what they do in the other language's run;
+    `over` as in `Resampling`."""
+    place = _Place(picked.layer, picked.how, f"test {counted}", tables, over)
     cells = tables["map"].filter(layer=picked.layer, outcome=FIRST)
     own = tables["carried"].filter(dictionary=SAE)
     found = [place.cell(row) for row in cells.rows(named=True)]
@@ -40,6 +41,7 @@ class _Place:
     chosen: str
     counted: str
     tables: Mapping[str, pl.DataFrame]
+    over: str
 
     def cell(self, row: Mapping[str, Any]) -> Estimate:
         """One cell of the map."""
@@ -108,7 +110,7 @@ class _Place:
             "interval": (row["low"], row["high"]),
             "p": row["p"],
             "q": row["q"],
-            "caveats": (*caveats, *dependence(row, self.counted.removeprefix("test "))),
+            "caveats": (*caveats, *dependence(row, self.counted.removeprefix("test "), self.over)),
             **self._place(row),
         }
 

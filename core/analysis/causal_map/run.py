@@ -24,6 +24,7 @@ from core.analysis.result import Result
 from core.causal.controls import RandomSets, matched_controls
 from core.causal.pairs import shared_contexts
 from core.causal.resampling import Resampling
+from core.data.attributes import profession_of_image
 from core.features.associated_languages import (
     CLASSES,
     associated_languages,
@@ -53,8 +54,10 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         return Result(tables=tables, notes=(*notes, "No caption has a twin to interchange with; nothing was measured."))
     ends, layers = word_ends(loaded), inputs.chosen_layers(config.layers, "causal_map")
     runs = [MapRuns(loaded, one, ends, inputs.concept) for one in asked]
+    groups = profession_of_image(inputs.samples) if config.professions else {}
     resampling = {
-        (one.outcome, one.language): Resampling(inputs, config.bootstrap, {one.language: one.pairs}) for one in asked
+        (one.outcome, one.language): Resampling(inputs, config.bootstrap, {one.language: one.pairs}, groups)
+        for one in asked
     }
     for one in asked:
         notes += shared_contexts(one.pairs, one.language, inputs.counted) if one.outcome == FIRST else []
@@ -65,14 +68,15 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     tables = summarise(pl.concat(effects), resampling)
     first = {part.asked.language: part for part in runs if part.asked.outcome == FIRST}
     pairs = {language: part.asked.pairs for language, part in first.items()}
-    found, told, picked = _features(inputs, config, first, Resampling(inputs, config.bootstrap, pairs))
+    every = Resampling(inputs, config.bootstrap, pairs, groups)
+    found, told, picked = _features(inputs, config, first, every)
     tables |= found
     return Result(
         metrics=_metrics(tables["map"]),
         tables=tables,
         shown={name: heading for name, heading in SHOWN.items() if tables[name].height},
         notes=(*notes, *told, *few_signs(tables, config.bootstrap)),
-        estimates=inputs.beside_planted(estimates(tables, picked, inputs.counted), "word"),
+        estimates=inputs.beside_planted(estimates(tables, picked, inputs.counted, every.over), "word"),
     )
 
 

@@ -9,6 +9,10 @@ from core.study.layers import Layers
 from core.study.section import Positive, Section
 
 
+def _is_false(value: object) -> bool:
+    return value is False  # so that studies from before this field stay what they are
+
+
 class Config(Section):
     """Do the features most associated with gender act on the gendered word one by one, or together?"""
 
@@ -24,6 +28,9 @@ class Config(Section):
     """Highest-ranked features in the co-activation network."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval, and random signs for each p."""
+    professions: bool = Field(default=False, exclude_if=_is_false)
+    """Whether intervals draw professions first, then images within each, and p flips the signs of whole professions,
+    where samples have a profession: the statement is then about professions."""
 
 
 ANALYSIS = Analysis(

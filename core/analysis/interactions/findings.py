@@ -16,7 +16,7 @@ NO_MATCH = "too few feature sets lie within a factor of 2 of the chosen one (the
 
 
 def estimates(
-    tables: Mapping[str, pl.DataFrame], chosen: pl.DataFrame, layers: int, about: tuple[Concept, str]
+    tables: Mapping[str, pl.DataFrame], chosen: pl.DataFrame, layers: int, about: tuple[Concept, str], over: str = ""
 ) -> tuple[Estimate, ...]:
     """What was found.
 
@@ -25,6 +25,7 @@ def estimates(
         chosen: the features ablated, with layer and q.
         layers: how many layers the one was picked among.
         about: the concept, and what is counted.
+        over: as in `Resampling`.
     """
     concept, counted = about
     shared = {
@@ -35,12 +36,13 @@ def estimates(
     condition = f"two at a time of {called(chosen, concept)}, set to zero at every position"
     found = []
     for row in tables["overall"].rows(named=True):
-        found += [_overall(row, tables["overall"].height, shared, condition)]
-        found += _strongest(tables["pairs"].filter(language=row["language"]), tables["overall"].height, shared)
+        found += [_overall(row, tables["overall"].height, shared, (condition, over))]
+        found += _strongest(tables["pairs"].filter(language=row["language"]), tables["overall"].height, shared, over)
     return tuple(found)
 
 
-def _overall(row: Mapping[str, Any], languages: int, shared: Mapping[str, Any], condition: str) -> Estimate:
+def _overall(row: Mapping[str, Any], languages: int, shared: Mapping[str, Any], about: tuple[str, str]) -> Estimate:
+    condition, over = about
     control = Control.of("random feature sets matched on firing rate, contribution and added norm", row)
     return Estimate(
         name=f"interaction.{row['language']}",
@@ -61,7 +63,7 @@ def _overall(row: Mapping[str, Any], languages: int, shared: Mapping[str, Any], 
         caveats=(
             *(() if control else (NO_MATCH,)),
             *_reach(row, languages),
-            *dependence(row, shared["counted"].removeprefix("test ")),
+            *dependence(row, shared["counted"].removeprefix("test "), over),
         ),
         **shared,
     )
@@ -71,7 +73,7 @@ def _reach(row: Mapping[str, Any], tests: int) -> tuple[str, ...]:
     return out_of_reach(1 / (row["draws"] + 1), tests) if row["draws"] else ()
 
 
-def _strongest(pairs: pl.DataFrame, languages: int, shared: Mapping[str, Any]) -> Iterator[Estimate]:
+def _strongest(pairs: pl.DataFrame, languages: int, shared: Mapping[str, Any], over: str) -> Iterator[Estimate]:
     """The pair of the two features that rank highest on the selection split."""
     if pairs.is_empty():
         return
@@ -91,6 +93,6 @@ def _strongest(pairs: pl.DataFrame, languages: int, shared: Mapping[str, Any]) -
         draws=row["draws"] or 0,
         language=row["language"],
         condition=f"features {row['feature']} and {row['partner']}, the two highest-ranked, set to zero",
-        caveats=(*_reach(row, languages), *dependence(row, shared["counted"].removeprefix("test "))),
+        caveats=(*_reach(row, languages), *dependence(row, shared["counted"].removeprefix("test "), over)),
         **shared,
     )

@@ -21,6 +21,7 @@ from core.causal.controls import matched_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
 from core.causal.resampling import Resampling
 from core.causal.runs import PairRuns
+from core.data.attributes import profession_of_image
 from core.features.coactive import NETWORK, network
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
@@ -63,7 +64,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     if shifts.height:
         tables |= {"pairs": pairs_table(shifts, layer, resampling), "overall": overall_table(shifts, layer, resampling)}
     chosen = tables["features"].head(len(features))
-    found = estimates(tables, chosen, len(strength), (inputs.concept, inputs.counted))
+    found = estimates(tables, chosen, len(strength), (inputs.concept, inputs.counted), resampling.over)
     return Result(
         metrics={f"{row['language']}.interaction": row["effect"] for row in tables["overall"].iter_rows(named=True)},
         tables=tables,
@@ -88,6 +89,7 @@ def _shifts(
     chosen, ends = choose_samples(inputs, config.images), word_ends(loaded)
     left_out, frames, known = Counter(chosen.left_out), [SHIFTS.to_frame()], {}
     notes: list[str] = []
+    groups = profession_of_image(inputs.samples) if config.professions else {}
     for number, language in enumerate(inputs.languages):
         pairs, reasons = find_pairs(inputs, loaded, chosen.captions, language)
         left_out += reasons
@@ -98,7 +100,7 @@ def _shifts(
         inputs.progress(number + 1, len(inputs.languages))
     counted = "; ".join(f"{count} × {reason}" for reason, count in sorted(left_out.items()) if count)
     notes.append(f"Test {inputs.counted} or captions left out: {counted or 'none'}.")
-    return pl.concat(frames), Resampling(inputs, config.bootstrap, known), notes
+    return pl.concat(frames), Resampling(inputs, config.bootstrap, known, groups), notes
 
 
 def _features(view: LayerView, ranked: list[int]) -> pl.DataFrame:

@@ -9,6 +9,10 @@ from core.study.layers import Layers
 from core.study.section import Positive, Section
 
 
+def _is_false(value: object) -> bool:
+    return value is False  # so that studies from before this field stay what they are
+
+
 class Config(Section):
     """SAE quality, gender association by feature, gender directions and probes by layer, language and position set."""
 
@@ -24,6 +28,11 @@ class Config(Section):
     """Runs of all tests of features with labels shuffled by image, the false-discovery check."""
     permutations: Positive = 1000
     """Shuffles of the test images' labels behind the p-values of the curves over layers."""
+    professions: bool = Field(default=False, exclude_if=_is_false)
+    """Whether the AUROC on professions that the probe was trained without gets an interval, which draws professions
+    first, then images within each, and a p; where samples have a profession."""
+    maximum: bool = Field(default=False, exclude_if=_is_false)
+    """Whether the maximum over an image's caption rows is tested at equal caption length, beside the mean."""
 
 
 ANALYSIS = Analysis(

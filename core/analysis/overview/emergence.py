@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from core.activations.stream_rows import SHARED
 from core.data.concept import Concept
@@ -16,6 +16,7 @@ from core.features.layer_view import LayerView
 from core.features.row_groups import stream_means
 from core.features.shuffles import ShuffledLabels
 from core.stats.curves import LayerScores, layer_scores
+from core.stats.groups_out import GroupsOut, groups_out
 from core.stats.intervals import auroc, bootstrap_auroc, wilson
 from core.stats.probes import (
     SPARSE_K,
@@ -25,10 +26,10 @@ from core.stats.probes import (
     control_accuracy,
     difference_of_means,
     discriminant,
-    groups_out_auroc,
     logistic_at,
     sparse_probe,
 )
+from core.stats.two_level import Nested
 
 CURVE = "logistic"
 """The probe whose AUROC over layers is the emergence curve."""
@@ -37,7 +38,8 @@ CURVE = "logistic"
 @dataclass(frozen=True)
 class ProbeSetup:
     """What probes need beside the rows: labels by language (and those of shared rows), shuffles of the test images'
-    labels, groups (professions) and units by image, bootstrap draws and seed."""
+    labels, groups (professions) and units by image, bootstrap draws and seed; whether the probes of professions that
+    they were trained without get an interval."""
 
     labels: Mapping[str, Labels]
     shuffled: ShuffledLabels
@@ -45,6 +47,7 @@ class ProbeSetup:
     units: Mapping[str, int]
     bootstrap: int
     seed: int
+    unseen: bool = False
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -140,9 +143,31 @@ def read_stream(units: LabelledSplits, setup: ProbeSetup, language: str) -> tupl
     low, high = np.quantile(scores.null_auroc, [0.025, 0.975])
     logistic.update(shuffled=float(scores.null_auroc.mean()), shuffled_low=float(low), shuffled_high=float(high))
     logistic["control"] = control_accuracy(units.train, units.test, strength, setup.seed)
-    logistic["professions_out"] = groups_out_auroc(units.train, units.test, strength)
+    unseen = groups_out(units.train, units.test, strength)
+    if unseen is not None:
+        logistic["professions_out"] = unseen.area
+        logistic |= {"unseen": _unseen(unseen, units, setup, shuffled)} if setup.unseen else {}
     means = _score("difference of means", difference_of_means(units.train), units, setup)
     return [means, _score("LDA", discriminant(units.train), units, setup), logistic], scores
+
+
+def _unseen(
+    found: GroupsOut, units: LabelledSplits, setup: ProbeSetup, shuffled: Bool[np.ndarray, "n draws"]
+) -> dict[str, Any]:
+    """The area on professions that the probes were trained without, with its interval over professions, then images,
+    and what it is for each shuffle of the curve."""
+    test = units.test
+    groups = [] if test.groups is None else test.groups.tolist()
+    nested = Nested.of(groups, np.arange(len(test.y)) if test.units is None else test.units)
+    area, null = found.interval(nested, setup.bootstrap, setup.seed), found.null(shuffled)
+    low, high = np.quantile(null, [0.025, 0.975])
+    return {
+        "professions": np.unique(nested.groups).size,
+        "test_images": len(test.y),
+        **{"auroc": area.mean, "low": area.low, "high": area.high},
+        **{"shuffled": float(null.mean()), "shuffled_low": float(low), "shuffled_high": float(high)},
+        "p": found.p(null),
+    }
 
 
 def _sparse_methods(units: LabelledSplits, setup: ProbeSetup) -> list[dict[str, Any]]:

@@ -12,11 +12,11 @@ from core.stats.estimate import Control, Estimate, Source, number_of
 
 Tables = Mapping[str, pl.DataFrame]
 
-_READING = ("decision", "picture")
+READING = ("decision", "picture")
 """The questions whose curves are findings: on the words themselves the probe reads the word."""
 _KEYS = {"decision": "features", "picture": "features.picture", "words": "features.words"}
 _LEAST = "the lower end is the share that is true at least, by the runs with shuffled labels"
-_COUNTED_IN = {
+COUNTED_IN = {
     "decision": "before {concept} is spoken",
     "picture": "on image tokens",
     "words": "on the {concept} words themselves",
@@ -56,7 +56,7 @@ def estimates(inputs: AnalysisInputs, tables: Tables, draws: int) -> tuple[Estim
 
 def _read(table: pl.DataFrame, concept: Concept) -> list[dict[str, Any]]:
     """The rows of the questions whose curves are findings."""
-    return [row for row in table.iter_rows(named=True) if concept.questions[row["position_set"]] in _READING]
+    return [row for row in table.iter_rows(named=True) if concept.questions[row["position_set"]] in READING]
 
 
 def _curve(inputs: AnalysisInputs, row: Mapping[str, Any], draws: int) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _discoveries(inputs: AnalysisInputs, table: pl.DataFrame) -> Iterator[Estima
         languages = table.filter(question=question).height
         yield Estimate(
             name=f"{_KEYS[question]}.{language}",
-            quantity=f"share of the tests of features {_COUNTED_IN[question].format(concept=name)} with q ≤ 0.05",
+            quantity=f"share of the tests of features {COUNTED_IN[question].format(concept=name)} with q ≤ 0.05",
             value=row["share"],
             unit="share",
             n=row["tests"],

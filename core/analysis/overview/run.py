@@ -5,6 +5,7 @@ the caption's gender, one family of tests a question, and probes that trace gend
 and position sets.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,18 +17,23 @@ from core.analysis.overview import Config
 from core.analysis.overview.counts import agreement, attribute_odds, gender_counts
 from core.analysis.overview.emergence import EMERGENCE, LayerReading, Place, ProbeSetup, read_gender, reading_sets
 from core.analysis.overview.findings import estimates
+from core.analysis.overview.maxima import maximum_estimates, maximum_tables
 from core.analysis.overview.notes import metrics, notes, outlier_notes
 from core.analysis.overview.onset import curves_of, onsets, peaks
 from core.analysis.overview.quality import quality, quality_summary, sum_groups
 from core.analysis.overview.top_features import TOP, top_features, top_summary
+from core.analysis.overview.unseen import unseen_estimates, unseen_table
 from core.analysis.result import Result
 from core.causal.splice import Splicer
+from core.data.attributes import profession_of_image
 from core.data.concept import LAST_PROMPT
 from core.features.associations import Labels
 from core.features.families import Families
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
+from core.features.maximum_families import MaximumFamilies
 from core.features.shuffles import shuffle_labels
+from core.stats.estimate import Estimate
 
 SHOWN = {
     "emergence_summary": "From which layer on gender is read",
@@ -37,6 +43,8 @@ SHOWN = {
     "gender_counts": "Genders of the captions",
     "splice": "Captions' loss with the SAE spliced in",
     "quality_summary": "SAE quality on the test split",
+    "maximum_discoveries": "Tests of the maximum at equal caption length, beside the mean",
+    "professions_out": "Gender read off professions that the probe was trained without",
 }
 
 
@@ -51,8 +59,17 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     shown = {name: heading for name, heading in SHOWN.items() if name in tables}
     said = (*notes(inputs, tables), *outlier_notes(found.outliers, len(layers)))
     known = f"onset.{LAST_PROMPT}"
-    found_out = inputs.beside_planted(estimates(inputs, tables, config.permutations), "read", known)
+    claimed = (*estimates(inputs, tables, config.permutations), *_asked(inputs, config, tables))
+    found_out = inputs.beside_planted(claimed, "read", known)
     return Result(metrics=metrics(tables), tables=tables, shown=shown, notes=said, estimates=found_out)
+
+
+def _asked(inputs: AnalysisInputs, config: Config, tables: Mapping[str, pl.DataFrame]) -> Iterator[Estimate]:
+    """The findings that are off by default."""
+    if "maximum_discoveries" in tables:
+        yield from maximum_estimates(inputs, tables["maximum_discoveries"])
+    if "professions_out" in tables:
+        yield from unseen_estimates(inputs, tables["professions_out"], config.permutations)
 
 
 @dataclass
@@ -64,6 +81,7 @@ class _Findings:
     setup: ProbeSetup
     families: Families
     splicer: Splicer | None
+    maxima: MaximumFamilies | None
     outliers: dict[int, int] = field(default_factory=dict)
     quality: list[pl.DataFrame] = field(default_factory=list)
     readings: dict[int, LayerReading] = field(default_factory=dict)
@@ -76,11 +94,13 @@ class _Findings:
         images = inputs.samples["image_id"].unique(maintain_order=True).to_list()
         units = dict(zip(images, inputs.units(images).tolist(), strict=True))
         shuffled = shuffle_labels(labels, "test", config.permutations, inputs.seed, units)
-        professions = _professions(inputs.samples)
-        setup = ProbeSetup(labels, shuffled, professions, units, config.bootstrap, inputs.seed)
+        professions = profession_of_image(inputs.samples)
+        setup = ProbeSetup(labels, shuffled, professions, units, config.bootstrap, inputs.seed, config.professions)
         families = Families(inputs.concept, labels, config.shuffles, inputs.seed, units)
         splicer = Splicer(inputs, config.spliced_images, config.bootstrap) if config.spliced_images else None
-        return cls(inputs, config, setup, families, splicer)
+        asked = MaximumFamilies if config.maximum else None
+        maxima = asked(inputs.concept, labels, config.shuffles, inputs.seed, units) if asked else None
+        return cls(inputs, config, setup, families, splicer, maxima)
 
     def add(self, layer: int) -> None:
         opened = self.inputs.open_layer(layer)
@@ -88,6 +108,8 @@ class _Findings:
         sums = sum_groups(opened, self.setup.labels[SHARED].table)
         self.quality.append(quality(sums, layer))
         self.families.add(layer, opened.feature_sums, reading_sets(self.inputs.concept))
+        if self.maxima is not None:
+            self.maxima.add_layer(opened)
         self.readings[layer] = read_gender(opened, self.setup)
         self.top += self._top_features(opened)
         if self.splicer is not None:
@@ -128,11 +150,8 @@ class _Findings:
             "associations": associations,
             "top_features": top,
         }
+        if self.maxima is not None:
+            tables |= maximum_tables(self.maxima, associations)
+        if self.config.professions:
+            tables["professions_out"] = unseen_table(rows, tables["peaks"], self.inputs.concept)
         return {name: table for name, table in tables.items() if table.width}
-
-
-def _professions(samples: pl.DataFrame) -> dict[str, str]:
-    if "profession" not in samples.columns:
-        return {}
-    first = samples.group_by("image_id").agg(pl.col("profession").cast(pl.String).fill_null("").first())
-    return dict(first.iter_rows())

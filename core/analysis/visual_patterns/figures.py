@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
+from core.analysis.visual_patterns.cluster_figure import cluster_figure
 from core.figures.theme import CONTROLS, HEIGHT, SEQUENTIAL, SERIES, WIDTH, Figure, control_colour, layer_x, rule
 
 _MEASURED = "highest-ranked features"
@@ -25,6 +26,8 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
         found["maps"] = _maps(tables["maps"])
     if "causal" in tables and tables["agreement"].height:
         found["causal"] = _causal(tables["causal"], tables["agreement"])
+    if "clusters" in tables and tables["clusters"].height:
+        found["clusters"] = cluster_figure(tables["clusters"])
     return found
 
 

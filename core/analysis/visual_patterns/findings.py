@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from core.analysis.visual_patterns.clusters import cluster_estimate
 from core.features.significance import how_many
 from core.stats.estimate import Control, Estimate, Source
 from core.stats.families import corrected_within
@@ -35,7 +36,9 @@ def findings(tables: Mapping[str, pl.DataFrame], concept: str) -> tuple[Estimate
     at_layer = tables["localisation"].filter(pl.col("feature").is_null() & (pl.col("layer") == layer))
     pointing = [_pointing(row, shared) for row in at_layer.rows(named=True)]
     agreement = tables["agreement"].filter(pl.col("layer") == layer)
-    return (*pointing, *(_agreement(row, tables["causal"], shared) for row in agreement.rows(named=True)))
+    grouped = tables.get("cluster_stability", pl.DataFrame({"layer": []}))
+    clusters = cluster_estimate(grouped, layer, shared["chosen"]) if grouped.height else ()
+    return (*pointing, *clusters, *(_agreement(row, tables["causal"], shared) for row in agreement.rows(named=True)))
 
 
 def _shared(tables: Mapping[str, pl.DataFrame], layer: int, concept: str) -> dict[str, Any]:

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from core.analysis.result import Result
 from core.analysis.visual_patterns import Config
 from core.analysis.visual_patterns.agreement import CAUSAL, agreement_table, compare_maps
+from core.analysis.visual_patterns.clusters import cluster_layer, cluster_tables
+from core.analysis.visual_patterns.described import LEAST_IMAGES, Attributes, Firing
 from core.analysis.visual_patterns.findings import correct_together, findings
 from core.analysis.visual_patterns.image_maps import box_cells, find_grid
 from core.analysis.visual_patterns.localisation import LOCALISATION, Boxes, MappedLayer, localise, top_maps
@@ -26,6 +28,10 @@ from core.features.inputs import AnalysisInputs
 from core.features.significance import ranked_tests, significant, with_q
 from core.stats.rate_matching import CALIPER
 
+SHOWN_CLUSTERS = {
+    "clusters": "Clusters of features by where and what",
+    "cluster_stability": "Stability of the clusters",
+}
 LAYERS = pl.Schema(
     {
         "layer": pl.UInt16,
@@ -66,8 +72,31 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     if layers:
         tables["maps"] = pl.concat([top_maps(layer, test, config.top_images) for layer in layers])
     shown = {"localisation": "Maps against boxes", "agreement": "Maps against causal maps"}
+    if config.clusters:
+        told, grouped = _clusters(inputs, config, layers, resampling.units)
+        tables, notes, shown = tables | grouped, [*notes, *told], shown | SHOWN_CLUSTERS
     found = inputs.beside_planted(findings(tables, inputs.concept.name), "place", "pointing")
     return Result(metrics=_metrics(tables), tables=tables, shown=shown, notes=tuple(notes), estimates=found)
+
+
+def _clusters(
+    inputs: AnalysisInputs, config: Config, layers: list[MappedLayer], units: Int[np.ndarray, " N"]
+) -> tuple[list[str], dict[str, pl.DataFrame]]:
+    """Clusters of each layer's live features, and notes on what was left out."""
+    notes, found = [], []
+    for layer in layers:
+        attributes = Attributes.read(inputs.samples, layer.grid.images)
+        firing = Firing.read(layer.opened.index, layer.grid, config.clusters)
+        clustered = cluster_layer(layer.opened.layer, firing, attributes, units, inputs.seed)
+        if clustered is None:
+            few = f"{len(firing.features)} features fire on {LEAST_IMAGES} test images or more"
+            notes.append(f"layer {layer.opened.layer}: {few}, too few to be clustered.")
+        else:
+            found.append(clustered)
+            notes += (
+                [] if attributes.names else ["No attributes among the samples' columns: clusters are by where alone."]
+            )
+    return list(dict.fromkeys(notes)), cluster_tables(found)
 
 
 def images_to_map(samples: pl.DataFrame) -> pl.DataFrame:

@@ -7,13 +7,13 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from core.stats.groups_out import groups_out
 from core.stats.probes import (
     Labelled,
     Reduced,
     control_accuracy,
     difference_of_means,
     discriminant,
-    groups_out_auroc,
     logistic,
     logistic_at,
     reduce,
@@ -91,8 +91,8 @@ def test_leaving_professions_out_sees_through_a_probe_that_knows_only_profession
     half = np.arange(240) < 120
     train, test = Labelled(x[half], y[half], groups[half]), Labelled(x[~half], y[~half], groups[~half])
     assert roc_auc_score(test.y, logistic_at(train, 1.0).score(test.x)) > 0.85
-    assert groups_out_auroc(train, test, 1.0) < 0.65
-    assert math.isnan(groups_out_auroc(Labelled(x, y), Labelled(x, y), 1.0))
+    assert groups_out(train, test, 1.0).area < 0.65
+    assert groups_out(Labelled(x, y), Labelled(x, y), 1.0) is None
 
 
 def test_a_sparse_probe_chooses_the_planted_feature_first():

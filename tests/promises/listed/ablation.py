@@ -59,7 +59,7 @@ MUTANTS = (
     _of(
         "ablation: twins are two units",
         _MEANS,
-        "return bootstrap_mean(values, self.bootstrap, self.inputs.seed, self.units(images, language))",
+        "return bootstrap_mean(values, self.bootstrap, self.inputs.seed, self.drawn(images, language))",
         "return bootstrap_mean(values, self.bootstrap, self.inputs.seed)",
     ),
     _of(
