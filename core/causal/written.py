@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from core.causal.interventions import Ablation, Steering, during_generation
+from core.causal.interventions import Ablation, Steering, during_generation, within
 from core.causal.pairs import MinimalPair
 from core.causal.runs import TOKENS, portions
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.lm.agreement import logits_of
-from core.lm.generate import Intervention, generate
+from core.lm.generate import BATCH, Change, Intervention, generate
 from core.lm.loaded import LoadedModel
 from core.lm.outcomes import LOGIT_BYTES, Predictions, caption_predictions
 from core.lm.patched import build_batch, run_full
@@ -57,6 +58,42 @@ def written(
         return generate(loaded, prompts, most)
     change = during_generation(opened.sae, patch, opened.table.norm_limit)
     return generate(loaded, prompts, most, Intervention(opened.layer, change))
+
+
+def written_each(
+    loaded: LoadedModel,
+    opened: LayerView,
+    prompts: Sequence[EncodedSample],
+    added: Float[Tensor, "N D"],
+    most: int,
+) -> list[str]:
+    """Greedy captions, each with a vector of its own added at every step: prompts of one length run together.
+
+    A row is what `written` gives with `Steering` of its vector.
+    """
+    texts: dict[int, str] = {}
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
+    for _, same in groupby(order, key=lambda index: len(prompts[index].ids)):
+        indices = list(same)
+        for start in range(0, len(indices), BATCH):
+            some = indices[start : start + BATCH]
+            change = Intervention(opened.layer, _adding(added[some], opened.table.norm_limit))
+            rows = generate(loaded, [prompts[index] for index in some], most, change)
+            texts |= dict(zip(some, rows, strict=True))
+    return [texts[index] for index in range(len(prompts))]
+
+
+def _adding(added: Float[Tensor, "B D"], limit: float) -> Change:
+    """Where `core.causal.interventions.during_generation` reaches, without reading features."""
+
+    def change(stream: Float[Tensor, "B T D"], reach: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        near = within(stream, limit)
+        if stream.shape[1] > 1:  # the prompt itself, whose last position is changed whatever its norm
+            near[:, -1] = True
+        patched: Tensor = stream + added.to(stream)[:, None] * (reach & near)[..., None]
+        return patched
+
+    return change
 
 
 def clean_costs(

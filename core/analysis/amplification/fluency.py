@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from core.analysis.amplification.caption_measures import MEASURES, measures
 from core.analysis.amplification.picked import Picked
-from core.causal.interventions import Steering
 from core.causal.pairs import MinimalPair
 from core.causal.resampling import Resampling
 from core.causal.steering import FEATURES
-from core.causal.written import clean_costs, prompt_of, written
+from core.causal.written import clean_costs, prompt_of, written, written_each
 from core.lm.loaded import LoadedModel
 from core.lm.prompts import EncodedSample
 from core.stats.families import corrected_within
@@ -59,16 +59,24 @@ class Writer:
     prompts: Sequence[EncodedSample]
     most: int
 
-    def write(self, vector: str, dose: float, added: Float[Tensor, " D"] | None) -> pl.DataFrame:
-        """Captions with a vector added at every step, none where it is null (`WRITTEN`)."""
-        patch = None if added is None else Steering(added)
-        texts = written(self.loaded, self.picked.opened, self.prompts, self.most, patch)
-        return self.measured(vector, dose, texts)
+    def clean(self) -> pl.DataFrame:
+        """Captions without any vector (`WRITTEN`)."""
+        texts = written(self.loaded, self.picked.opened, self.prompts, self.most)
+        return self.measured([(CLEAN, 0.0)], texts)
 
-    def measured(self, vector: str, dose: float, texts: Sequence[str]) -> pl.DataFrame:
-        """The rows of captions that were written in the prompts' order."""
+    def steered(self, vectors: Mapping[tuple[str, float], Float[Tensor, " D"]]) -> pl.DataFrame:
+        """Captions with each vector added at every step; vectors are named by name and dose (`WRITTEN`)."""
+        if not vectors:
+            return pl.DataFrame(schema=WRITTEN)
+        added = torch.stack([vector for vector in vectors.values() for _ in self.prompts])
+        prompts = [prompt for _ in vectors for prompt in self.prompts]
+        return self.measured(list(vectors), written_each(self.loaded, self.picked.opened, prompts, added, self.most))
+
+    def measured(self, vectors: Sequence[tuple[str, float]], texts: Sequence[str]) -> pl.DataFrame:
+        """The rows of captions, all prompts' of the first vector and dose before those of the next."""
         inputs = self.picked.inputs
-        costs = clean_costs(inputs, self.loaded, self.prompts, texts)
+        places = [(*named, prompt) for named in vectors for prompt in self.prompts]
+        costs = clean_costs(inputs, self.loaded, [prompt for _, _, prompt in places], texts)
         rows = [
             {
                 "language": self.language,
@@ -79,7 +87,7 @@ class Writer:
                 "text": text,
                 **measures(text, self.language, cost, inputs.concept),
             }
-            for prompt, text, cost in zip(self.prompts, texts, costs, strict=True)
+            for (vector, dose, prompt), text, cost in zip(places, texts, costs, strict=True)
         ]
         return pl.DataFrame(rows, schema=WRITTEN)
 
@@ -110,10 +118,8 @@ def write_by_dose(writer: Writer, doses: Sequence[float], random: int) -> pl.Dat
     """Clean captions, and those with the features' vector and `random` vectors of each kind at every dose but 0."""
     picked = writer.picked
     named = {FEATURES: picked.steer.vectors[FEATURES], **dict(_random(picked.random, random))}
-    frames = [writer.write(CLEAN, 0.0, None)]
-    for name, vector in named.items():
-        frames += [writer.write(name, dose, vector * dose) for dose in doses if dose != 0]
-    return pl.concat(frames)
+    vectors = {(name, dose): vector * dose for name, vector in named.items() for dose in doses if dose != 0}
+    return pl.concat([writer.clean(), writer.steered(vectors)])
 
 
 def _random(kinds: Mapping[str, Sequence[Tensor]], most: int) -> Iterator[tuple[str, Tensor]]:

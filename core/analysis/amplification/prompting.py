@@ -99,7 +99,7 @@ def _prompted(
     own = {pair.image_id: pair for pair in reversed(pairs)}
     prompts = [prompt_of(inputs, loaded, own[one.image_id]) for one in writer.prompts if one.image_id in own]
     behind = replace(writer, prompts=prompts)
-    texts = behind.measured(PROMPTING, 0.0, written(loaded, picked.opened, prompts, writer.most))
+    texts = behind.measured([(PROMPTING, 0.0)], written(loaded, picked.opened, prompts, writer.most))
     return Asked(changes | _spoken(texts, captions), texts, instruction)
 
 

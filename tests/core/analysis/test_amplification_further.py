@@ -18,7 +18,7 @@ from core.causal.interventions import Steering
 from core.causal.pairs import choose_samples, find_pairs
 from core.causal.steering import FEATURES
 from core.causal.steering_vectors import LDA, PROBE, fitted_directions
-from core.causal.written import clean_costs, prompt_of, written
+from core.causal.written import clean_costs, prompt_of, written, written_each
 from core.lm.agreement import logits_of
 from core.lm.patched import build_batch, run_full
 from tests.core.causal.causal_world import INSTRUCTIONS, LAYER, MALE, SAID, CausalWorld, causal_world
@@ -138,6 +138,16 @@ def test_a_vector_of_length_0_writes_the_clean_caption(world: CausalWorld) -> No
     prompts = [prompt_of(inputs, loaded, pair) for pair in pairs]
     nothing = Steering(torch.zeros(32))
     assert written(loaded, opened, prompts, 3) == written(loaded, opened, prompts, 3, nothing)
+
+
+def test_each_caption_has_its_own_vector(world: CausalWorld) -> None:
+    inputs, loaded, opened = world.inputs, world.loaded, world.inputs.open_layer(LAYER)
+    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 2).captions, "en")
+    prompts = [prompt_of(inputs, loaded, pair) for pair in pairs]
+    vectors = torch.stack([world.basis[SAID] * 90, world.basis[MALE - 1] * -60])
+    together = written_each(loaded, opened, prompts, vectors, 4)
+    for prompt, vector, text in zip(prompts, vectors, together, strict=True):
+        assert written(loaded, opened, [prompt], 4, Steering(vector)) == [text]
 
 
 def test_figures_are_valid(result: Result) -> None:
