@@ -27,7 +27,7 @@ from tests.core.causal.sourced import assert_sourced
 CONFIG = Config(
     layers=(LAYER,),
     features=2,
-    images=4,
+    images=3,
     doses=(-1, -0.5, 0, 0.5, 1),
     draws=19,
     bootstrap=50,
@@ -44,7 +44,7 @@ TABLES = {"vector_response", "vector_slopes", "mid_dose", "written", "fluency", 
 
 @pytest.fixture(scope="module")
 def world(tiny_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CausalWorld]:
-    pairs = {"train": 5, "select": 10, "test": 4}
+    pairs = {"train": 6, "select": 13, "test": 4}
     with causal_world(tiny_gemma, tmp_path_factory.mktemp("causal") / "w", pairs) as opened:
         yield opened
 
