@@ -132,15 +132,18 @@ class SteeringRuns:
                 frames.append(self._frame(name, dose, found, relative_norms(sites, patch.delta)))
         return pl.concat(frames)
 
-    def respond_briefly(self, opened: LayerView, steer: Directions, doses: Sequence[float]) -> pl.DataFrame:
-        """The features' vector alone, without what other words pay: `caption_ce` is NaN."""
-        layer, sites, vector = opened.layer, self._pairs.sites(opened), steer.vectors[FEATURES]
+    def respond_briefly(
+        self, opened: LayerView, vectors: Mapping[str, Float[Tensor, " D"]], doses: Sequence[float]
+    ) -> pl.DataFrame:
+        """The same of other vectors, without what other words pay: `caption_ce` is NaN."""
+        layer, sites = opened.layer, self._pairs.sites(opened)
         nothing = np.full(len(self._pairs.pairs), np.nan)
         frames = []
-        for dose in doses:
-            patch = Steering(vector * dose)
-            found = (self._pairs.patched(layer, sites, patch), nothing)
-            frames.append(self._frame(FEATURES, dose, found, relative_norms(sites, patch.delta)))
+        for name, vector in vectors.items():
+            for dose in doses:
+                patch = Steering(vector * dose)
+                found = (self._pairs.patched(layer, sites, patch), nothing)
+                frames.append(self._frame(name, dose, found, relative_norms(sites, patch.delta)))
         return pl.concat(frames)
 
     def respond_clean(self, opened: LayerView, steer: Directions) -> pl.DataFrame:

@@ -237,16 +237,17 @@ def test_each_condition_writes_with_its_own_features_and_away_from_the_clean_cap
 ) -> None:
     clean = ["a woman sings", "a man sings", "a dog sings"]
 
-    def generate(loaded: Any, prompts: list[int], most: int, force: Any) -> list[str]:
+    def generate(loaded: Any, prompts: list[int], most: int, force: Any = None) -> list[str]:
         patch = None if force is None else force.change
         said = f"ablated {patch.features}" if isinstance(patch, Ablation) else None
         if isinstance(patch, Steering):
             said = f"added {[round(float(x), 2) for x in patch.vector]}"
         return [said or clean[prompt] for prompt in prompts]
 
-    monkeypatch.setattr(analysis, "generate", generate)
-    monkeypatch.setattr(analysis, "during_generation", lambda sae, patch, limit: patch)
-    monkeypatch.setattr(analysis, "Intervention", lambda layer, change: SimpleNamespace(layer=layer, change=change))
+    shared = "core.causal.written"
+    monkeypatch.setattr(f"{shared}.generate", generate)
+    monkeypatch.setattr(f"{shared}.during_generation", lambda sae, patch, limit: patch)
+    monkeypatch.setattr(f"{shared}.Intervention", lambda layer, change: SimpleNamespace(layer=layer, change=change))
     pairs: Any = [SimpleNamespace(caption=SimpleNamespace(language="en"), sign=sign) for sign in (1, 1, -1)]
     texts = analysis._captions(plan(asked), pairs, [0, 1, 2], 2.0, 10)  # type: ignore[list-item]
     assert texts["clean"] == clean

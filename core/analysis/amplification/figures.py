@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
+from core.analysis.amplification.further_figures import further_figures
 from core.figures.theme import (
     BAND,
     HALF,
@@ -28,7 +29,8 @@ def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     if tables["response"].is_empty():
         return {}
     response = tables["response"]
-    return {"dose_response": _dose_response(response), "slopes": _slopes(tables["slopes"]), "cost": _cost(response)}
+    found = {"dose_response": _dose_response(response), "slopes": _slopes(tables["slopes"]), "cost": _cost(response)}
+    return found | further_figures(tables)
 
 
 def _languages(table: pl.DataFrame) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from core.analysis.amplification.further_findings import Place, further_estimates
 from core.causal.resampling import dependence
 from core.causal.steering import DIFFERENCE, FEATURES
 from core.data.concept import Concept
@@ -36,7 +37,8 @@ def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str
     for row in tables["rates"].rows(named=True):
         found += place.rate(row, tables["rates"].height)
     found += [place.difference(row) for row in slopes.filter(vector=DIFFERENCE).rows(named=True)]
-    return tuple(found)
+    shared = Place(layer, place.chosen, place.features, place.side, place.word, place.counted)
+    return (*found, *further_estimates(tables, shared))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ active and the sign the gender that it speaks for, so that positive doses push t
 w_f) − log p(whole w_m) given one prefix. Comparators of the same length: difference of means, random feature sets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -21,6 +21,8 @@ from core.analysis.amplification.dose_response import (
     summarise_slopes,
 )
 from core.analysis.amplification.findings import NO_MATCH, estimates
+from core.analysis.amplification.further import measure_further
+from core.analysis.amplification.picked import Picked
 from core.analysis.amplification.rates import RATES, chosen_dose, rate_at
 from core.analysis.amplification.rates import corrected as corrected_rates
 from core.analysis.result import Result
@@ -91,7 +93,11 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         [ranked_tests(own.layer, own.opened.ranking) for own in steered],
     )
     picked = next(own for own in steered if own.layer == picked_layer(features))
-    rates, left_out = _rates(inputs, config, picked, runs, found)
+    doses = _chosen_doses(inputs, config, picked)
+    rates, left_out = _rates(config, picked, runs, found, doses)
+    responses = pl.concat(found.images).filter(layer=picked.layer)
+    known = (inputs, picked.opened, picked.features, picked.steer, runs, responses, doses, found.resampling)
+    further = measure_further(Picked(*known, config.draws), config)
     inputs.progress(len(layers) + 1, len(layers) + 1)
     tables = {
         "response": pl.concat(found.responses),
@@ -99,13 +105,14 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         "rates": rates,
         "features": features,
         "images": pl.concat(found.images),
+        **further.tables,
     }
     shown = {"slopes": "Slope at dose 0", "rates": "Rate at the chosen dose", "response": "Dose and response"}
     return Result(
         metrics=metrics(tables["slopes"]),
         tables=tables,
-        shown=shown,
-        notes=(*notes, *left_out),
+        shown={**shown, **further.shown},
+        notes=(*notes, *left_out, *further.notes),
         estimates=inputs.beside_planted(estimates(tables, inputs.concept, inputs.counted), "word"),
     )
 
@@ -133,19 +140,22 @@ def _steered(inputs: AnalysisInputs, config: Config, layer: int) -> _Steered | N
     return _Steered(opened, chosen, directions(opened, chosen, control, inputs.seed))
 
 
+def _chosen_doses(inputs: AnalysisInputs, config: Config, picked: _Steered) -> dict[str, float | None]:
+    """The dose that the selection split chooses, by language; null where none is in range."""
+    upward = [dose for dose in config.doses if dose > 0]
+    selection, _ = _open_runs(inputs, config, "select")
+    vectors = {FEATURES: picked.steer.vectors[FEATURES]}
+    return {part.language: chosen_dose(part.respond_briefly(picked.opened, vectors, upward)) for part in selection}
+
+
 def _rates(
-    inputs: AnalysisInputs,
     config: Config,
     picked: _Steered,
     runs: Sequence[SteeringRuns],
     found: _Found,
+    doses: Mapping[str, float | None],
 ) -> tuple[pl.DataFrame, list[str]]:
-    """The rate at the dose that the selection split chooses, by language, and why a language has none."""
-    upward = [dose for dose in config.doses if dose > 0]
-    selection, _ = _open_runs(inputs, config, "select")
-    doses = {
-        part.language: chosen_dose(part.respond_briefly(picked.opened, picked.steer, upward)) for part in selection
-    }
+    """The rate at the dose chosen, by language, and why a language has none."""
     responses = pl.concat(found.images).filter(layer=picked.layer, vector=FEATURES)
     rows, notes = [], []
     for part in runs:

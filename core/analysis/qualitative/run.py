@@ -20,16 +20,16 @@ from core.analysis.qualitative.gallery import Strip, pick_images, read_strips
 from core.analysis.qualitative.gender_changes import away_from, changes_by_image, differences, gender_changes
 from core.analysis.result import Result
 from core.causal.controls import matched_controls
-from core.causal.interventions import Ablation, Steering, during_generation
+from core.causal.interventions import Ablation, Steering
 from core.causal.pairs import MinimalPair, choose_samples, find_pairs
 from core.causal.runs import CaptionRuns, PairRuns, relative_norms
 from core.causal.steering import feature_vector
+from core.causal.written import prompt_of, written
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
-from core.lm.generate import Intervention, generate
 from core.lm.loaded import LoadedModel
 from core.lm.outcomes import word_ends
-from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
+from core.lm.prompts import EncodedSample
 
 POOL = 24
 """Images that captions are generated for; the gallery shows some of them."""
@@ -154,7 +154,7 @@ def _show(inputs: AnalysisInputs, plan: _Plan, pairs: Sequence[MinimalPair], mos
     before = runs.log_odds(layer, [site.stream for site in sites])
     effect = np.array([pair.sign for pair in pairs]) * (runs.patched(layer, sites, ablation) - before)
     dose = next((d for d in DOSES if relative_norms(sites, Steering(plan.toward_female * d).delta) <= 1), DOSES[-1])
-    prompts = [_prompt(inputs, plan.loaded, pair) for pair in pairs]
+    prompts = [prompt_of(inputs, plan.loaded, pair) for pair in pairs]
     texts = _captions(plan, pairs, prompts, dose, most)
     columns = {
         "sample_id": [pair.caption.sample_id for pair in pairs],
@@ -171,38 +171,28 @@ def _show(inputs: AnalysisInputs, plan: _Plan, pairs: Sequence[MinimalPair], mos
     return _Shown(pl.DataFrame(columns, schema=CAPTIONS), [strips[i] for i in range(len(pairs))], dose)
 
 
-def _prompt(inputs: AnalysisInputs, loaded: LoadedModel, pair: MinimalPair) -> EncodedSample:
-    """The prompt alone; in a study of text only the sample's own text, which the model continues."""
-    if pair.caption.image is None:
-        return pair.caption
-    own = pair.caption
-    instruction = inputs.instructions.get(own.language, "")
-    return encode_sample(loaded, CaptionRequest(own.sample_id, own.image_id, own.language, "", instruction, own.image))
-
-
 def _captions(
     plan: _Plan, pairs: Sequence[MinimalPair], prompts: Sequence[EncodedSample], dose: float, most: int
 ) -> dict[str, list[Any]]:
     """Generated captions by condition, in the pairs' order; of the random sets a list each, empty without any set."""
-    layer, sae, limit = plan.opened.layer, plan.opened.sae, plan.opened.table.norm_limit
     everyone = range(len(pairs))
 
-    def written(patch: Ablation | Steering | None, which: Sequence[int]) -> dict[int, str]:
-        force = None if patch is None else Intervention(layer, during_generation(sae, patch, limit))
-        return dict(zip(which, generate(plan.loaded, [prompts[i] for i in which], most, force), strict=True))
+    def texts_of(patch: Ablation | Steering | None, which: Sequence[int]) -> dict[int, str]:
+        texts = written(plan.loaded, plan.opened, [prompts[i] for i in which], most, patch)
+        return dict(zip(which, texts, strict=True))
 
-    clean = written(None, everyone)
+    clean = texts_of(None, everyone)
     away = [away_from(clean[i], pairs[i].caption.language, pairs[i].sign) for i in everyone]
 
     def steered(vector: Tensor) -> dict[int, str]:
         texts: dict[int, str] = {}
         for sign in (1, -1):
             which = [index for index in everyone if away[index] == sign]
-            texts |= written(Steering(vector * (sign * dose)), which)
+            texts |= texts_of(Steering(vector * (sign * dose)), which)
         return texts
 
-    ablated, amplified = written(Ablation(plan.features), everyone), steered(plan.toward_female)
-    random = [written(Ablation(one), everyone) for one in plan.random]
+    ablated, amplified = texts_of(Ablation(plan.features), everyone), steered(plan.toward_female)
+    random = [texts_of(Ablation(one), everyone) for one in plan.random]
     added = [steered(vector) for vector in plan.random_vectors]
     return {
         **{

@@ -108,8 +108,8 @@ MUTANTS = (
     Mutant(
         "qualitative: captions are steered away from the clean caption's gender",
         RUN,
-        "texts |= written(Steering(vector * (sign * dose)), which)",
-        "texts |= written(Steering(vector * dose), which)",
+        "texts |= texts_of(Steering(vector * (sign * dose)), which)",
+        "texts |= texts_of(Steering(vector * dose), which)",
         TESTS,
     ),
     Mutant(
