@@ -9,6 +9,10 @@ from core.study.layers import Layers
 from core.study.section import Positive, Section
 
 
+def _is_null(value: object) -> bool:
+    return value is None  # so that studies from before this field stay what they are
+
+
 class Config(Section):
     """Where does what decides the gendered word stand, and which languages' features carry it?"""
 
@@ -25,6 +29,9 @@ class Config(Section):
     which one swap can have q ≤ 0.05 by itself, and 19 the least at which all together can."""
     bootstrap: Positive = 4000
     """Bootstrap draws over images for each interval, and random signs for each p."""
+    second_features: Positive | None = Field(default=None, exclude_if=_is_null)
+    """A second number of features of a class that are swapped together, beside random sets of its own; a note says
+    where the verdicts differ. Null: none."""
 
 
 ANALYSIS = Analysis(

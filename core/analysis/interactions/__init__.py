@@ -9,6 +9,10 @@ from core.study.layers import Layers
 from core.study.section import Positive, Section
 
 
+def _is_null(value: object) -> bool:
+    return value is None  # so that studies from before this field stay what they are
+
+
 class Config(Section):
     """Do the features most associated with gender act on the gendered word one by one, or together?"""
 
@@ -24,6 +28,9 @@ class Config(Section):
     """Highest-ranked features in the co-activation network."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval, and random signs for each p."""
+    second_features: Annotated[int, Field(ge=2)] | None = Field(default=None, exclude_if=_is_null)
+    """A second number of features at which the mean over pairs is measured, beside random sets of its own; a note says
+    where the verdicts differ. Null: none."""
 
 
 ANALYSIS = Analysis(
