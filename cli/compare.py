@@ -14,7 +14,9 @@ from rich.table import Table
 
 from cli.addresses import addresses
 from cli.terminal import console
+from core.data.languages import LANGUAGE_NAMES
 from core.reading.comparison import SAE, Comparison, Row, Side, Value, compare, open_side
+from core.stats.estimate import number_of
 from core.study.variant import shown
 from flows.runtime.settings import TRAINING_RUNS, Settings, read_settings
 
@@ -27,7 +29,8 @@ def compare_(
     every: Annotated[bool, typer.Option("--all", help="Every estimate, not the headline ones alone.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show two studies, variants or layers side by side: settings that differ, and estimates with their intervals.
+    """Show two studies, variants or layers side by side: settings that differ, estimates with their intervals, and the
+    questions on which their verdicts differ.
 
     [dim]saeflow compare demo demo+sae.k=32  ·  saeflow compare demo:3 demo:17[/dim]
     """
@@ -43,6 +46,7 @@ def compare_(
     console.print(f"[bold]B[/bold]  {escape(sides[1].title)}   [dim]{sides[1].study.key}[/dim]")
     _tell_settings(found)
     _tell_rows(found, rows)
+    _tell_verdicts(found)
     console.print(f"  MLflow  {link or addresses(settings).words}", markup=False)
 
 
@@ -70,6 +74,22 @@ def _tell_rows(found: Comparison, rows: list[Row]) -> None:
         console.print("  No estimate is there to compare.")
     elif left := len(found.rows) - len(rows):
         console.print(f"  [dim]{left} further estimates: --all[/dim]")
+
+
+def _tell_verdicts(found: Comparison) -> None:
+    """The questions that the two sides answer differently, and on how many they agree."""
+    both = [one for one in found.answers if None not in (one.left, one.right)]
+    differ = [one for one in both if one.differs]
+    for one in differ:
+        where = LANGUAGE_NAMES.get(one.language, "all languages")
+        told = f"{one.analysis} ({where}): {one.left} in A, {one.right} in B"
+        console.print(
+            f"  [bold]Verdicts differ[/bold]  {escape(told)}{escape(f': {one.question}' if one.question else '')}"
+        )
+    if both:
+        console.print(f"  Verdicts agree on {len(both) - len(differ)} of {len(both)} answers that both sides have.")
+    if alone := len(found.answers) - len(both):
+        console.print(f"  [dim]On one side alone: {number_of(alone, 'answer')}.[/dim]")
 
 
 def _quantity(row: Row) -> str:
@@ -100,6 +120,7 @@ def _as_json(found: Comparison, rows: list[Row], link: str | None) -> dict[str, 
         **{name: {"title": side.title, "key": side.study.key, "layer": side.layer} for name, side in sides.items()},
         "settings": {field: {"left": one, "right": other} for field, (one, other) in found.settings.items()},
         "estimates": [{**_finite(asdict(row)), "intervals_overlap": row.overlap} for row in rows],
+        "verdicts": [{**asdict(one), "differs": one.differs} for one in found.answers],
         "mlflow": link,
     }
 

@@ -1,7 +1,7 @@
 """What an analysis says of itself; its code is named by strings, so that reading this imports nothing heavy."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
@@ -28,6 +28,8 @@ class Analysis:
         title: its heading in the report.
         question: what it answers, for readers; ends with a question mark.
         needs: what it cannot do without; a study that lacks it leaves the analysis out and says why.
+        needs_with: what it cannot do without either where a field of its section is set; not `gpu`, which decides the
+            workers of all its units.
         place: where it stands in a study and in a run; the lower comes first, then the order of names.
         chapter: where it stands in the report, likewise.
         best_figure: the figure that the report's first screen shows; the first of all where it is not drawn.
@@ -46,6 +48,7 @@ class Analysis:
     title: str
     question: str
     needs: frozenset[Need] = frozenset()
+    needs_with: Mapping[str, frozenset[Need]] = field(default_factory=dict)
     place: int = 1000
     chapter: int = 1000
     best_figure: str = ""
@@ -63,6 +66,10 @@ class Analysis:
     def default(self) -> Section | None:
         """Its section where a study says nothing; null leaves it out."""
         return self.config() if self.by_default and self.distribution is None else None
+
+    def needs_of(self, section: Section) -> frozenset[Need]:
+        """What it cannot do without as a study's section has it."""
+        return self.needs.union(*(more for name, more in self.needs_with.items() if getattr(section, name)))
 
     def load_run(self) -> Callable[..., Any]:
         """`run`, imported now.

@@ -32,9 +32,11 @@ def lacks_head(study: Study, sources: Sources, shape: Shape) -> bool:
 
 
 def _reason(analysis: Analysis, known: _Known) -> str | None:
-    if getattr(known.study.analyses, analysis.name) is None:
+    section = getattr(known.study.analyses, analysis.name)
+    if section is None:
         return "not in the study" if analysis.default() is not None else None
-    return next((reason for need, lacks in _LACKS if need in analysis.needs and (reason := lacks(known))), None)
+    needs = analysis.needs_of(section)
+    return next((reason for need, lacks in _LACKS if need in needs and (reason := lacks(known))), None)
 
 
 def _lacks_language_model(known: _Known) -> str | None:

@@ -10,7 +10,7 @@ from core.study import variant as names
 from core.study.data import DataSource
 from core.study.model import CaptureConfig, IndexConfig, ModelConfig, TrackingConfig
 from core.study.sae import SAESection
-from core.study.section import Section
+from core.study.section import Section, added
 
 
 def _sections() -> dict[str, Any]:
@@ -21,11 +21,7 @@ def _sections() -> dict[str, Any]:
 def _field(analysis: Analysis) -> Any:
     """A section that is null by default is left out of the study's record: other studies stay what they are."""
     default, description = analysis.default(), f"{analysis.title}."
-    return Field(default, description=description, exclude_if=_is_null if default is None else None)
-
-
-def _is_null(value: object) -> bool:
-    return value is None
+    return added(None, description=description) if default is None else Field(default, description=description)
 
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import Any
 from core.errors import BadInput
 from core.reading.records import open_by_name
 from core.reading.study import OpenedStudy
+from core.reading.verdicts import Answered, answered
 from core.stats.estimate import Estimate
 from core.store.workspace import Workspace, meant
 from core.study.variant import settings
@@ -68,12 +69,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides; `settings` are the fields that differ, with both values; a field that a side lacks is null there."""
+    """Two sides; `settings` are the fields that differ, with both values; a field that a side lacks is null there.
+    `answers` are the verdicts on each question by language."""
 
     left: Side
     right: Side
     settings: Mapping[str, tuple[Any, Any]]
     rows: tuple[Row, ...]
+    answers: tuple[Answered, ...]
 
     @property
     def same_settings_other_results(self) -> bool:
@@ -114,12 +117,12 @@ def compare(left: Side, right: Side) -> Comparison:
     fields = dict.fromkeys([*both[0], *both[1]])
     differ = {field: (both[0].get(field), both[1].get(field)) for field in fields}
     found = {field: values for field, values in differ.items() if values[0] != values[1]}
-    return Comparison(left, right, found, tuple(_rows(left, right)))
-
-
-def _rows(left: Side, right: Side) -> Iterator[Row]:
-    yield from _sae_rows(left, right)
     sides = _estimates(left), _estimates(right)
+    rows = (*_sae_rows(left, right), *_rows(*sides))
+    return Comparison(left, right, found, rows, tuple(answered(*sides)))
+
+
+def _rows(*sides: Mapping[tuple[str, str], Estimate]) -> Iterator[Row]:
     names = dict.fromkeys([*sides[0], *sides[1]])
     for answers in (True, False):
         for key in names:

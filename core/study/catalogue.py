@@ -10,14 +10,10 @@ from core.study import variant as names
 from core.study.language import Language
 from core.study.layers import Layers
 from core.study.model import TrackingConfig
-from core.study.section import Positive, Section
+from core.study.section import Positive, Section, added
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
 """Lower-case letters, digits, - and _: files and columns are called after it."""
-
-
-def _is_null(value: object) -> bool:
-    return value is None
 
 
 class Budget(Section):
@@ -148,7 +144,7 @@ class CatalogueConfig(Section):
     """A sentence for the report."""
     study: str = ""
     """A study that has run in the workspace, by name, key or title."""
-    examples_table: Annotated[str, Field(min_length=1)] | None = Field(default=None, exclude_if=_is_null)
+    examples_table: Annotated[str, Field(min_length=1)] | None = added(None)
     """In place of a study: a table `activation_examples.parquet` of SAEs made elsewhere, or its folder."""
     layers: Layers = "all"
     """Its layers."""

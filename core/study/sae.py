@@ -6,19 +6,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from core.study.section import Positive, Section
+from core.study.section import Positive, Section, added
 
 Architecture = Literal["topk", "batchtopk", "matryoshka", "jumprelu", "gated", "relu"]
 Rule = Literal["sparsest", "lowest_fvu"]
 Rate = Annotated[float, Field(gt=0)]
-
-
-def _is_null(value: object) -> bool:
-    return value is None  # left out of recipes, which then are those of studies from before this field
-
-
-def _is_false(value: object) -> bool:
-    return value is False  # the same
 
 
 class _SAESettings(Section):
@@ -58,7 +50,7 @@ class SAEConfig(_SAESettings):
     """Features per dimension of the stream: F = expansion · D."""
     k: Positive = 64
     """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
-    l1_coefficient: Rate | None = Field(default=None, exclude_if=_is_null)
+    l1_coefficient: Rate | None = added(None)
     """In place of `k`, relu alone: the L1 penalty's fixed weight λ in ‖x − x̂‖² + λ Σ f, summed over a row whose mean
     squared norm is D; null steers it towards `k`."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
@@ -66,7 +58,7 @@ class SAEConfig(_SAESettings):
     up over a twentieth of the run and falls to 0 over its last fifth."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the training rows drawn, of initialisation and data order."""
-    frozen_decoder: bool = Field(default=False, exclude_if=_is_false)
+    frozen_decoder: bool = added(False)
     """Keep the decoder's random unit directions as they start, and train the rest: a control, not an SAE to use."""
 
 
@@ -128,7 +120,7 @@ class SAESection(_SAESettings):
     """Features per dimension of the stream: F = expansion · D."""
     k: OneOrSeveral[Positive] = 64
     """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
-    l1_coefficient: OneOrSeveral[Rate | None] = Field(default=None, exclude_if=_is_null)
+    l1_coefficient: OneOrSeveral[Rate | None] = added(None)
     """In place of `k`, for architecture relu alone: the L1 penalty's fixed weight λ in ‖x − x̂‖² + λ Σ f, summed over a
     row, rows having D for mean squared norm. Exactly one of the two applies: null steers the weight towards `k`, and
     with a number `k` is not read."""
@@ -137,7 +129,7 @@ class SAESection(_SAESettings):
     up over a twentieth of the run and falls to 0 over its last fifth."""
     seed: OneOrSeveral[Annotated[int, Field(ge=0)]] = 0
     """Seed of the training rows drawn, of initialisation and data order."""
-    frozen: bool = Field(default=False, exclude_if=_is_false)
+    frozen: bool = added(False)
     """Train beside each SAE one whose decoder stays the random unit directions that it starts from (arXiv 2602.14111),
     with the same settings on the same rows, and index and describe its features too: the floor for what is said of the
     SAE's features. Training, index and descriptions then take twice the time."""

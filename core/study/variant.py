@@ -19,7 +19,29 @@ _NAMELESS = re.compile(
 """Fields that decide how a study or a scan is called, kept, stopped or how fast it runs, and none of its results."""
 PLACES = ("data.path", "model.path", "capture.precomputed", "sae.pretrained", "sae.beside")
 """Fields that say where something lies; what lies there decides results, and the place none."""
-_LEFT_OUT = {"sae.frozen": False, "sae.l1_coefficient": None, "analyses.ablation.curve": False}
+_LEFT_OUT = {
+    "sae.frozen": False,
+    "sae.l1_coefficient": None,
+    "analyses.ablation.captions": 0,
+    "analyses.ablation.curve": False,
+    "analyses.ablation.lexicon": False,
+    "analyses.ablation.professions": False,
+    "analyses.amplification.logistic": 0,
+    "analyses.amplification.max_new_tokens": 24,
+    "analyses.amplification.prompting": {},
+    "analyses.amplification.random_curves": 2,
+    "analyses.amplification.vectors": False,
+    "analyses.amplification.written": 0,
+    "analyses.amplification.written_random": 2,
+    "analyses.causal_map.professions": False,
+    "analyses.causal_map.second_features": None,
+    "analyses.contrast.interventions": None,
+    "analyses.interactions.professions": False,
+    "analyses.interactions.second_features": None,
+    "analyses.overview.maximum": False,
+    "analyses.overview.professions": False,
+    "analyses.visual_patterns.clusters": 0,
+}
 """Fields that a study leaves out where they have this value, so that studies from before them stay what they are."""
 _ANALYSES = "analyses."
 """Here a study leaves out what it does not ask for and what is null by default."""
@@ -45,7 +67,8 @@ def differences(own: Mapping[str, Any], changed: Mapping[str, Any], prefix: str 
     the two is one value."""
     found: dict[str, Any] = {}
     for key, value in changed.items():
-        field, before = f"{prefix}{key}", own.get(key, None if prefix == _ANALYSES else {})
+        field = f"{prefix}{key}"
+        before = own.get(key, _LEFT_OUT.get(field, None if prefix == _ANALYSES else {}))
         if isinstance(value, Mapping) and isinstance(before, Mapping):
             found |= differences(before, value, f"{field}.")
         elif value != before and not _NAMELESS.fullmatch(field):

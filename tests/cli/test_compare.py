@@ -11,8 +11,9 @@ from cli.store import verify
 from cli.terminal import console
 from core.errors import BadInput
 from core.reading.records import open_by_name
+from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
-from tests.planted_studies import plant
+from tests.planted_studies import estimate, plant
 
 
 @pytest.fixture
@@ -47,6 +48,29 @@ def test_json_holds_the_same(workspace: Workspace, capsys: pytest.CaptureFixture
     assert told["settings"] == {"sae.k": {"left": 8, "right": 32}} and told["mlflow"] is None
     shift = next(row for row in told["estimates"] if row["name"] == "shift.en")
     assert shift["left"]["value"] == 0.5 and shift["right"]["high"] == 1.0 and shift["intervals_overlap"] is False
+
+
+def test_verdicts_that_differ_are_told_by_question_in_words_and_json(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare_("cats", "cats+sae.k=32", every=False, as_json=False)
+    told = capsys.readouterr().out
+    assert "Verdicts agree on 1 of 1 answers that both sides have." in told and "differ" not in told.lower()
+    assert "On one side alone: 1 answer." in told
+    weak = estimate("shift.en", 0.9, language="en", p=0.2)
+    clean = OpenedStudy.found
+    monkeypatch.setattr(
+        OpenedStudy, "found", lambda study: {"ablation": (weak,)} if "k=32" in study.title else clean(study)
+    )
+    compare_("cats", "cats+sae.k=32", every=False, as_json=False)
+    told = capsys.readouterr().out
+    assert "Verdicts differ  ablation (English): found in A, weak in B: What happens" in told
+    assert "agree on 0 of 1" in told
+    compare_("cats", "cats+sae.k=32", every=False, as_json=True)
+    rows = {(row["analysis"], row["language"]): row for row in json.loads(capsys.readouterr().out)["verdicts"]}
+    ablation, overview = rows["ablation", "en"], rows["overview", "all"]
+    assert (ablation["left"], ablation["right"], ablation["differs"]) == ("found", "weak", True)
+    assert (overview["right"], overview["differs"]) == (None, False)
 
 
 def test_the_same_study_twice_says_that_nothing_differs(

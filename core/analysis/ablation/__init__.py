@@ -6,11 +6,7 @@ from pydantic import Field
 
 from core.analysis.declaration import Analysis
 from core.study.layers import Layers
-from core.study.section import Positive, Section
-
-
-def _is_false(value: object) -> bool:
-    return value is False  # so that studies from before this field stay what they are
+from core.study.section import Positive, Section, added
 
 
 class Config(Section):
@@ -26,10 +22,10 @@ class Config(Section):
     """Random feature sets a layer, the control; 19 is the least that can reach p = 0.05."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval."""
-    professions: bool = Field(default=False, exclude_if=_is_false)
+    professions: bool = added(False)
     """Whether intervals draw professions first, then images within each, and p flips the signs of whole professions,
     where samples have a profession: the statement is then about professions."""
-    curve: bool = Field(default=False, exclude_if=_is_false)
+    curve: bool = added(False)
     """Whether the features are taken out in part and beyond 0 as well: effect against KL, and effect at the KL of the
     random sets."""
 

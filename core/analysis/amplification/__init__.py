@@ -6,20 +6,7 @@ from pydantic import Field, field_validator
 
 from core.analysis.declaration import Analysis
 from core.study.layers import Layers
-from core.study.section import Positive, Section
-
-
-def _is_off(value: object) -> bool:
-    return not value  # so that studies from before these fields stay what they are
-
-
-def _is_2(value: object) -> bool:
-    return value == 2
-
-
-def _is_24(value: object) -> bool:
-    return value == 24
-
+from core.study.section import Positive, Section, added
 
 NonNegative = Annotated[int, Field(ge=0)]
 
@@ -39,20 +26,20 @@ class Config(Section):
     """Random feature sets a layer, the control."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval."""
-    vectors: bool = Field(default=False, exclude_if=_is_off)
+    vectors: bool = added(False)
     """Whether each feature by itself, the LDA direction and the probe's direction are steered as well, at the reported
     layer, beside as many random directions as `draws`: isotropic ones, and ones drawn from the stream's covariance."""
-    random_curves: Positive = Field(default=2, exclude_if=_is_2)
+    random_curves: Positive = added(2)
     """Random directions of either kind that are steered at every dose, where `vectors` is on."""
-    logistic: NonNegative = Field(default=0, exclude_if=_is_off)
+    logistic: NonNegative = added(0)
     """Resamples for the interval of the mid-dose of a logistic curve, fitted to the rate over doses; 0 fits none."""
-    written: NonNegative = Field(default=0, exclude_if=_is_off)
+    written: NonNegative = added(0)
     """Test images whose captions are generated at every dose, for fluency and gendered words; 0 generates none."""
-    written_random: Positive = Field(default=2, exclude_if=_is_2)
+    written_random: Positive = added(2)
     """Random vectors of each kind (feature sets, isotropic, from the covariance) that captions are generated with."""
-    max_new_tokens: Positive = Field(default=24, exclude_if=_is_24)
+    max_new_tokens: Positive = added(24)
     """Length at which a generated caption is cut."""
-    prompting: dict[str, str] = Field(default={}, exclude_if=_is_off)
+    prompting: dict[str, str] = added({})
     """Instruction, by language, that asks for the first gender, the one that positive doses push toward: the comparator
     of steering at the chosen dose. A language without one is left out."""
 

@@ -6,11 +6,7 @@ from pydantic import Field
 
 from core.analysis.declaration import Analysis
 from core.study.layers import Layers
-from core.study.section import Positive, Section
-
-
-def _is_false(value: object) -> bool:
-    return value is False  # so that studies from before this field stay what they are
+from core.study.section import Positive, Section, added
 
 
 class Config(Section):
@@ -29,9 +25,12 @@ class Config(Section):
     which one swap can have q ≤ 0.05 by itself, and 19 the least at which all together can."""
     bootstrap: Positive = 4000
     """Bootstrap draws over images for each interval, and random signs for each p."""
-    professions: bool = Field(default=False, exclude_if=_is_false)
+    professions: bool = added(False)
     """Whether intervals draw professions first, then images within each, and p flips the signs of whole professions,
     where samples have a profession: the statement is then about professions."""
+    second_features: Positive | None = added(None)
+    """A second number of features of a class that are swapped together, beside random sets of its own; a note says
+    where the verdicts differ. Null: none."""
 
 
 ANALYSIS = Analysis(

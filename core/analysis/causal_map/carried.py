@@ -46,14 +46,24 @@ def swap(runs: MapRuns, classes: Classes) -> pl.DataFrame:
     layer, view = classes.view.layer, classes.view
     given = zip(runs.runs.sites(view), runs.twins.after(layer), strict=True)
     swapper = _Swapper(runs, classes, [SwapSite.of(view, own, donor) for own, donor in given])
+    return pl.concat([*_of_classes(swapper), *(swapper.frame(name, parts) for name, parts in swapper.wholes())])
+
+
+def swap_classes(runs: MapRuns, classes: Classes) -> pl.DataFrame:
+    """The rows of `swap` that are of classes, and of the random sets in their place."""
+    given = zip(runs.runs.sites(classes.view), runs.twins.after(classes.view.layer), strict=True)
+    sites = [SwapSite.of(classes.view, own, donor) for own, donor in given]
+    return pl.concat([SWAPS.to_frame(), *_of_classes(_Swapper(runs, classes, sites))])
+
+
+def _of_classes(swapper: "_Swapper") -> list[pl.DataFrame]:
     frames = [swapper.frame(name, parts, rest=True) for name, parts in swapper.classes()]
     frames += [
         swapper.frame(name, [site.features(drawn) for site in swapper.sites], draw=number)
-        for name, control in classes.controls.items()
+        for name, control in swapper.of.controls.items()
         for number, drawn in enumerate(control.draws)
     ]
-    frames += [swapper.frame(name, parts) for name, parts in swapper.wholes()]
-    return pl.concat(frames)
+    return frames
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from core.analysis.causal_map.carried import FROZEN, SAE, WHOLE
+from core.analysis.causal_map.carried import FROZEN, SAE, WHOLE, Classes
 from core.analysis.causal_map.crossed import SAME, TWIN
 from core.analysis.causal_map.summary import share_of
 from core.causal.resampling import Resampling
@@ -73,6 +73,13 @@ def carried(swaps: pl.DataFrame, layer: int, resampling: Resampling) -> pl.DataF
             rows.append(row)
     table = pl.DataFrame(rows, schema=CARRIED)
     return corrected_within(table, pl.col("dictionary"))
+
+
+def second_table(table: pl.DataFrame, classes: Classes) -> pl.DataFrame:
+    """The rows of `carried` that are of classes, with how many `features` each has."""
+    own = table.filter(pl.col("swapped").is_in(list(classes.members)))
+    sizes = [len(classes.members[name]) for name in own["swapped"]]
+    return own.with_columns(pl.Series("features", sizes, dtype=pl.UInt32))
 
 
 def _against(cell: pl.DataFrame, drawn: pl.DataFrame, resampling: Resampling, language: str) -> dict[str, Any]:

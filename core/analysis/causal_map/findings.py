@@ -14,6 +14,7 @@ from core.data.languages import LANGUAGE_NAMES
 from core.features.associated_languages import IN_ALL
 from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.reach import out_of_reach
+from core.stats.two_numbers import SECOND
 
 NO_MATCH = "too few feature sets lie within a factor of 2 of the class (the caliper), so that there is no control"
 OTHERS = "other pictures of the same gender in the twin's place"
@@ -29,6 +30,7 @@ def estimates(tables: Mapping[str, pl.DataFrame], picked: Picked, counted: str, 
     own = tables["carried"].filter(dictionary=SAE)
     found = [place.cell(row) for row in cells.rows(named=True)]
     found += [one for row in own.rows(named=True) for one in place.carried(row)]
+    found += [place.second(row) for row in tables.get("second", pl.DataFrame()).rows(named=True)]
     crossings = tables["crossed"].filter(pl.col("language") != pl.col("source"))
     return (*found, *(place.crossed(row) for row in crossings.rows(named=True)))
 
@@ -88,6 +90,22 @@ class _Place:
                     described=True,
                     **self._place(row),
                 )
+
+    def second(self, row: Mapping[str, Any]) -> Estimate:
+        """A class at the second number of features."""
+        tests = self.tables["second"]["p"].count()
+        caveats = out_of_reach(1 / (row["draws"] + 1), tests) if row["draws"] else (NO_MATCH,)
+        key = {name: row[name] for name in ("language", "dictionary", "swapped")}
+        return Estimate(
+            name=f"swap{SECOND}.{row['language']}.{_name(row['swapped'])}",
+            quantity=_SHIFT,
+            condition=f"{_swapped(row['swapped'])}, {number_of(row['features'], 'feature')} of them",
+            control=Control.of(MATCHED, row),
+            family=f"{tests} classes × languages",
+            source=Source("second", key, "effect"),
+            draws=row["draws"] or 0,
+            **self._tested(row, caveats),
+        )
 
     def crossed(self, row: Mapping[str, Any]) -> Estimate:
         """One language's activations in the other's run."""

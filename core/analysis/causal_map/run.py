@@ -7,14 +7,15 @@ one language's activations are put into the other's run.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 
 from core.analysis.causal_map import Config
 from core.analysis.causal_map.asking import FIRST, ask
-from core.analysis.causal_map.carried import FROZEN, SAE, SWAPS, Classes, swap
+from core.analysis.causal_map.carried import FROZEN, SAE, SWAPS, WHOLE, Classes, swap, swap_classes
 from core.analysis.causal_map.crossed import cross
-from core.analysis.causal_map.feature_tables import CARRIED, CROSSED, carried, crossed
+from core.analysis.causal_map.feature_tables import CARRIED, CROSSED, carried, crossed, second_table
 from core.analysis.causal_map.findings import estimates
 from core.analysis.causal_map.matching import BALANCES, balances, few_signs, without_match
 from core.analysis.causal_map.measures import MapRuns
@@ -34,11 +35,13 @@ from core.features.associated_languages import (
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.lm.outcomes import word_ends
+from core.stats.two_numbers import differing
 
 SHOWN = {
     "map": "Interchange by layer and position set",
     "ceiling": "Interchange at every position",
     "carried": "What features carry of the decision",
+    "second": "The same at a second number of features",
     "crossed": "One language's features in another's run",
     "balance": "Classes of features and their random sets",
 }
@@ -71,12 +74,14 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     every = Resampling(inputs, config.bootstrap, pairs, groups)
     found, told, picked = _features(inputs, config, first, every)
     tables |= found
+    measured = estimates(tables, picked, inputs.counted, every.over)
+    differ = differing(measured, (config.features, config.second_features or 0))
     return Result(
         metrics=_metrics(tables["map"]),
         tables=tables,
-        shown={name: heading for name, heading in SHOWN.items() if tables[name].height},
-        notes=(*notes, *told, *few_signs(tables, config.bootstrap)),
-        estimates=inputs.beside_planted(estimates(tables, picked, inputs.counted, every.over), "word"),
+        shown={name: heading for name, heading in SHOWN.items() if name in tables and tables[name].height},
+        notes=(*notes, *told, *few_signs(tables, config.bootstrap), *differ),
+        estimates=inputs.beside_planted(measured, "word"),
     )
 
 
@@ -108,7 +113,26 @@ def _features(
     tables["carried"] = carried(pl.concat(swaps), layer, resampling)
     tables["crossed"] = crossed(cross(runs, own, inputs.concept), layer, resampling)
     tables["balance"] = balances(own)
+    if config.second_features is not None:
+        more = _second(inputs, config, own, tables["classes"])
+        notes += [] if more.members else [f"layer {layer}: the classes are the same at both numbers of features."]
+        rows = [*(swap_classes(part, more) for part in runs.values()), pl.concat(swaps).filter(swapped=WHOLE)]
+        tables["second"] = second_table(carried(pl.concat(rows), layer, resampling), more)
+        notes += without_match(more)
     return tables, notes, picked
+
+
+def _second(inputs: AnalysisInputs, config: Config, own: Classes, known: pl.DataFrame) -> Classes:
+    """The classes at the second number of features, but for those that have the same features at both."""
+    assert config.second_features is not None
+    asked = config.model_copy(update={"features": config.second_features})
+    found = _classes(inputs, asked, own.view, (SAE, known))
+    other = [name for name, features in found.members.items() if features != own.members[name]]
+    return replace(
+        found,
+        members={name: found.members[name] for name in other},
+        controls={name: control for name, control in found.controls.items() if name in other},
+    )
 
 
 def _classes(inputs: AnalysisInputs, config: Config, view: LayerView, known: tuple[str, pl.DataFrame]) -> Classes:

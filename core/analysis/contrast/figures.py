@@ -7,7 +7,7 @@ import polars as pl
 
 from core.data.languages import LANGUAGE_NAMES
 from core.features.readings import STREAM_READ
-from core.figures.theme import BAND, CONTROLS, HALF, REFERENCE, SERIES, Figure, layer_x
+from core.figures.theme import BAND, CONTROLS, HALF, REFERENCE, SERIES, Figure, by_panel, layer_x
 
 _SIZE = {"width": HALF, "height": HALF * 2 // 3}
 
@@ -15,9 +15,10 @@ _SIZE = {"width": HALF, "height": HALF * 2 // 3}
 def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     """The figures that the tables have something for."""
     stream = tables["transfer"].filter(read=STREAM_READ)
-    if stream.is_empty():
-        return {}
-    return {"transfer": _transfer(stream), "centring": _centring(stream)}
+    found = {} if stream.is_empty() else {"transfer": _transfer(stream), "centring": _centring(stream)}
+    if "steered" in tables and tables["steered"].height:
+        found["steered"] = _steered(tables["steered"])
+    return found
 
 
 def _named(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str], list[str]]:
@@ -71,4 +72,32 @@ def _centring(stream: pl.DataFrame) -> Figure:
         line.properties(**_SIZE).facet(column=alt.Column("position_set:N", title=None)),
         "Share of test images of the other language whose side the probe names rightly, by layer: with its threshold "
         "as it is, and after the mean of each language's training rows, labelled or not, was subtracted.",
+    )
+
+
+def _steered(steered: pl.DataFrame) -> Figure:
+    table, within, across = _named(steered)
+    ways = [*across, *within]
+    range_ = [*SERIES[: len(across)], *CONTROLS[: len(within)]]
+    colour = alt.Color("way:N", title="Fitted → steered", scale=alt.Scale(domain=ways, range=range_), sort=None)
+    columns = ["vector", "target", "way", "effect", "low", "high", "control_low", "control_high"]
+    base = alt.Chart(table.select(columns)).encode(y=alt.Y("way:N", title=None, sort=ways))
+    title = "Effect on the word (nats)"
+    band = base.mark_bar(opacity=BAND, size=12, color=REFERENCE).encode(
+        x=alt.X("control_low:Q", title=title), x2="control_high:Q"
+    )
+    span = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q", color=colour)
+    point = base.mark_point().encode(x=alt.X("effect:Q", title=title), color=colour)
+    panels = by_panel(
+        alt.layer(band, span, point, width=HALF, height=alt.Step(20)),
+        "vector",
+        {name: name for name in table["vector"].unique(maintain_order=True)},
+    )
+    return Figure(
+        panels,
+        f"Layer {table['layer'][0]}: log p(word of the first side) − log p(word of the other) at the concept's first "
+        f"word, half its difference between a vector added and taken away, each at {table['norm'][0]:.0%} of the "
+        "stream's norm; means over test images with 95 % intervals. Colours: the vector of the other language; grey "
+        "points: of the same. Grey bars: central 95 % of random feature sets, or of directions in which images of one "
+        "side differ.",
     )

@@ -11,6 +11,9 @@ from core.features.readings import FROZEN_READ, STREAM_READ, disagreements
 from core.stats.estimate import Control, Estimate, Source, number_of
 
 Tables = Mapping[str, pl.DataFrame]
+NOT_STEERED = (
+    "Probes were contrasted, not interventions: directions of one language were not steered with in the other."
+)
 _CHOSEN = "the layer at which the probe reads selection images of its own language best"
 
 
@@ -117,7 +120,7 @@ def notes(inputs: AnalysisInputs, tables: Tables, shared: Sequence[str], found: 
     lines = [
         "AUROC asks whether the order of the scores carries over, whatever their level; accuracy asks whether the "
         "probe's threshold does, after each language's own mean over training rows, labelled or not, was subtracted.",
-        "Probes were contrasted, not interventions: directions of one language were not steered with in the other.",
+        NOT_STEERED,
     ]
     if shared:
         lines.append(f"Rows that are the same in both languages were left out: {', '.join(shared)}.")

@@ -13,6 +13,7 @@ import polars as pl
 from core.activations.stream_rows import SHARED
 from core.analysis.contrast import Config
 from core.analysis.contrast.findings import estimates, notes
+from core.analysis.contrast.interventions import interventions
 from core.analysis.contrast.transfer import TRANSFER, Kind, Pair, Setup, read_place
 from core.analysis.result import Result
 from core.errors import BadInput
@@ -62,7 +63,11 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         inputs.progress(number + 1, len(layers))
     tables = walk.tables()
     found = estimates(inputs, tables)
-    return Result(tables=tables, shown=SHOWN, notes=notes(inputs, tables, sorted(walk.shared), found), estimates=found)
+    told = notes(inputs, tables, sorted(walk.shared), found)
+    probed = Result(tables=tables, shown=SHOWN, notes=told, estimates=found)
+    if config.interventions is None or not layers:
+        return probed
+    return interventions(inputs, config.interventions, probed)
 
 
 @dataclass

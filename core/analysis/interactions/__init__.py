@@ -6,11 +6,7 @@ from pydantic import Field
 
 from core.analysis.declaration import Analysis
 from core.study.layers import Layers
-from core.study.section import Positive, Section
-
-
-def _is_false(value: object) -> bool:
-    return value is False  # so that studies from before this field stay what they are
+from core.study.section import Positive, Section, added
 
 
 class Config(Section):
@@ -28,9 +24,12 @@ class Config(Section):
     """Highest-ranked features in the co-activation network."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval, and random signs for each p."""
-    professions: bool = Field(default=False, exclude_if=_is_false)
+    professions: bool = added(False)
     """Whether intervals draw professions first, then images within each, and p flips the signs of whole professions,
     where samples have a profession: the statement is then about professions."""
+    second_features: Annotated[int, Field(ge=2)] | None = added(None)
+    """A second number of features at which the mean over pairs is measured, beside random sets of its own; a note says
+    where the verdicts differ. Null: none."""
 
 
 ANALYSIS = Analysis(

@@ -1,6 +1,7 @@
 """The interactions' estimates: by language the mean over all pairs, and the pair of the two highest-ranked features."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,7 @@ from core.features.significance import called
 from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.picking import of_layers
 from core.stats.reach import out_of_reach
+from core.stats.two_numbers import SECOND
 
 NO_MATCH = "too few feature sets lie within a factor of 2 of the chosen one (the caliper), so that there is no control"
 
@@ -38,6 +40,12 @@ def estimates(
     for row in tables["overall"].rows(named=True):
         found += [_overall(row, tables["overall"].height, shared, (condition, over))]
         found += _strongest(tables["pairs"].filter(language=row["language"]), tables["overall"].height, shared, over)
+    second = tables.get("second", pl.DataFrame())
+    for row in second.rows(named=True):
+        of = f"two at a time of the {row['features']} highest-ranked features, set to zero at every position"
+        own = _overall(row, second.height, shared, (of, over))
+        source = Source("second", own.source.key, own.source.column)
+        found.append(replace(own, name=f"interaction{SECOND}.{row['language']}", source=source, answers=False))
     return tuple(found)
 
 

@@ -6,11 +6,7 @@ from pydantic import Field
 
 from core.analysis.declaration import Analysis
 from core.study.layers import Layers
-from core.study.section import Positive, Section
-
-
-def _is_false(value: object) -> bool:
-    return value is False  # so that studies from before this field stay what they are
+from core.study.section import Positive, Section, added
 
 
 class Config(Section):
@@ -28,10 +24,10 @@ class Config(Section):
     """Runs of all tests of features with labels shuffled by image, the false-discovery check."""
     permutations: Positive = 1000
     """Shuffles of the test images' labels behind the p-values of the curves over layers."""
-    professions: bool = Field(default=False, exclude_if=_is_false)
+    professions: bool = added(False)
     """Whether the AUROC on professions that the probe was trained without gets an interval, which draws professions
     first, then images within each, and a p; where samples have a profession."""
-    maximum: bool = Field(default=False, exclude_if=_is_false)
+    maximum: bool = added(False)
     """Whether the maximum over an image's caption rows is tested at equal caption length, beside the mean."""
 
 

@@ -6,11 +6,7 @@ from pydantic import Field
 
 from core.analysis.declaration import Analysis
 from core.study.layers import Layers
-from core.study.section import Positive, Section
-
-
-def _is_zero(value: object) -> bool:
-    return value == 0  # so that studies from before this field stay what they are
+from core.study.section import Positive, Section, added
 
 
 class Config(Section):
@@ -28,7 +24,7 @@ class Config(Section):
     """Random other images whose cells replace an image's own, which shows what any replacement does to the map."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images, an image and its twin together, for each interval."""
-    clusters: int = Field(default=0, ge=0, exclude_if=_is_zero)
+    clusters: int = added(0, ge=0)
     """Live features per layer that are clustered by where and on what they fire, those first that fire on most images;
     0 leaves clusters out."""
 

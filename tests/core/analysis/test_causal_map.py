@@ -114,6 +114,21 @@ def test_one_language_has_a_map_and_no_classes(world: CausalWorld) -> None:
     assert set(figures(found.tables)) == {"map"}
 
 
+def test_one_of_the_two_planted_features_carries_half_and_stands_beside_both(world: CausalWorld) -> None:
+    found = run(world.inputs, CONFIG.model_copy(update={"features": 1, "second_features": 2}))
+    one, both = (rows(found, table, swapped="shared", dictionary="SAE") for table in ("carried", "second"))
+    assert (both["features"] == 2).all() and (one["share"] / both["share"]).is_between(0.35, 0.65).all()
+    assert (both["draws"] == 19).all() and both["q"].is_not_null().all()
+    second = {each.name: each for each in found.estimates if each.name.startswith("swap_second.")}
+    assert set(second) == {"swap_second.en.shared", "swap_second.ar.shared"}
+    assert all("2 features of them" in each.condition and not each.answers for each in second.values())
+    assert_sourced(found)
+
+
+def test_a_second_number_is_off_by_default(result: Result) -> None:
+    assert "second" not in result.tables and "second_features" not in Config().model_dump()
+
+
 def test_without_twins_nothing_is_measured(world: CausalWorld) -> None:
     alone = world.samples.with_columns(pl.lit(None, pl.String).alias("twin_id"))
     found = run(replace(world.inputs, samples=alone), replace_config())

@@ -54,3 +54,21 @@ def test_without_ranked_features_nothing_is_measured(world: CausalWorld) -> None
     opened = replace(nobody, samples=few)
     found = run(replace(world.inputs, open_layer={LAYER: opened}.__getitem__), CONFIG)
     assert not found.estimates and found.tables["pairs"].is_empty() and "nothing was measured" in found.notes[0]
+
+
+def test_a_second_number_of_features_has_estimates_of_its_own_and_leaves_the_first_alone(
+    world: CausalWorld, result: Result
+) -> None:
+    both = run(world.inputs, CONFIG.model_copy(update={"second_features": 3}))
+    assert both.tables["overall"].equals(result.tables["overall"]) and "second" not in result.tables
+    assert both.estimates[: len(result.estimates)] == result.estimates
+    second = {one.name: one for one in both.estimates[len(result.estimates) :]}
+    assert set(second) == {"interaction_second.en", "interaction_second.ar"}
+    assert all(one.q is not None and not one.answers and "3 highest" in one.condition for one in second.values())
+    assert_sourced(both)
+
+
+def test_a_second_number_that_chooses_the_same_features_is_not_measured_again(world: CausalWorld) -> None:
+    same = run(world.inputs, CONFIG.model_copy(update={"second_features": 2, "images": 2}))
+    assert "second" not in same.tables and any("2 features at both numbers" in note for note in same.notes)
+    assert "second_features" not in Config().model_dump()

@@ -88,6 +88,18 @@ def test_another_site_and_pooling_skip_what_changes_the_stream_and_says_so() -> 
     assert off == "not in the study"
 
 
+def test_what_a_field_of_an_analysis_needs_is_asked_of_studies_that_set_it() -> None:
+    plain, steered = (plan("capture.pool=mean", f"analyses.contrast={text}") for text in ("{}", "{interventions: {}}"))
+    assert "contrast" in {unit.step for unit in plain.stage("analyse")}
+    assert steered.skipped["contrast"] == "it changes the residual stream, and capture.pool is mean"
+    (whole,) = (unit for unit in plan("analyses.contrast={}").stage("analyse") if unit.step == "contrast")
+    assert "interventions" not in whole.recipe["config"]
+    (own,) = (
+        unit for unit in plan("analyses.contrast={interventions: {}}").stage("analyse") if unit.step == "contrast"
+    )
+    assert own.recipe["config"]["interventions"]["norm"] == 0.2
+
+
 def test_a_study_of_the_vision_tower_has_its_layers_and_leaves_out_what_reads_captions() -> None:
     tower, projector = plan("capture.site=vision_post"), plan("capture.site=projector")
     assert tower.layers == tuple(range(27)) and projector.layers == (0,)

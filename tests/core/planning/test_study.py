@@ -8,6 +8,7 @@ from core.errors import BadInput
 from core.planning.loading import find_study, load_study
 from core.planning.study import Study
 from core.study.layers import parse_layers, resolve_layers
+from core.study.variant import settings
 
 STUDIES = Path(__file__).parents[3] / "deployments" / "studies"
 
@@ -23,6 +24,18 @@ def test_production_study_has_the_numbers_it_is_known_by() -> None:
     study = load_study(STUDIES / "gemma3-4b-it.yaml")
     assert study.capture.layers == tuple(range(34))
     assert (study.data.num_samples, study.sae.expansion, study.sae.k, study.sae.epochs) == (2000, 8, 64, 50)
+
+
+@pytest.mark.parametrize(("name", "adds"), [("demo", {"sae.frozen"}), ("gemma3-270m", set())])
+def test_a_study_with_every_analysis_shares_what_it_is_named_after(name: str, adds: set[str]) -> None:
+    """Samples, activations, SAEs and the analyses of the smaller study are those of the full one."""
+    small, full = (
+        settings(load_study(STUDIES / f"{stem}.yaml").model_dump(mode="json")) for stem in (name, f"{name}-full")
+    )
+    rows = ("data.", "model.", "capture.", "sae.", "index.", "seed")
+    assert {key for key in {*small, *full} if key.startswith(rows) and small.get(key) != full.get(key)} == adds
+    asked = set(load_study(STUDIES / f"{name}-full.yaml").analyses.model_fields_set)
+    assert {"probes", "contrast", "spectra", "interactions"} <= asked
 
 
 @pytest.mark.parametrize(

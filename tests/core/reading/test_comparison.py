@@ -8,9 +8,10 @@ import pytest
 from core.errors import BadInput
 from core.reading.comparison import Row, Side, Value, compare, open_side
 from core.reading.records import open_by_name, records_of
+from core.reading.verdicts import answered
 from core.store.artifacts import Artifact
 from core.store.workspace import Workspace
-from tests.planted_studies import plant
+from tests.planted_studies import estimate, plant
 
 
 @pytest.fixture
@@ -71,6 +72,30 @@ def test_two_layers_are_compared_by_their_own_estimates_and_saes(workspace: Work
     assert found["ablation", "onset.layer.en"].right is None and found["overview", "onset.layer.en"].left is None
     own = found["ablation", "shift.en"]  # of the report of layer 7; the study's own is of another layer
     assert own.left is None and own.right == Value(0.7, pytest.approx(0.6), pytest.approx(0.8), "found")
+
+
+def test_each_question_has_the_verdicts_of_both_sides(workspace: Workspace) -> None:
+    found = compare(open_side(workspace, "cats"), open_side(workspace, "cats+sae.k=32"))
+    told = {(one.analysis, one.language): (one.left, one.right, one.differs) for one in found.answers}
+    assert told == {("ablation", "en"): ("found", "found", False), ("overview", "all"): ("found", None, False)}
+    assert all(one.question.endswith("?") for one in found.answers)
+
+
+def test_a_verdict_differs_where_the_strongest_of_a_language_does() -> None:
+    weak = {"p": 0.2, "draws": 0}
+    left = [
+        estimate("a.en", 0.5, language="en"),
+        estimate("b.en", 0.5, language="en", **weak),
+        estimate("a.ar", 0, language="ar", p=0.9),
+    ]
+    right = [
+        estimate("a.en", 0.5, language="en", **weak),
+        estimate("a.ar", 0, language="ar", p=0.9),
+        estimate("c", 1, answers=False),
+    ]
+    sides = ({("ablation", one.name): one for one in side} for side in (left, right))
+    found = {one.language: (one.left, one.right, one.differs) for one in answered(*sides)}
+    assert found == {"en": ("found", "weak", True), "ar": ("not found", "not found", False)}
 
 
 def test_overlap_is_that_of_the_intervals() -> None:

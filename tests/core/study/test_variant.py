@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from core.study.variant import DOT, differences, folder, is_called, title, variant_of, without_places
+from core.analysis.registry import declared
+from core.study.variant import _LEFT_OUT, DOT, differences, folder, is_called, title, variant_of, without_places
 
 OWN = {
     "name": "demo",
@@ -45,6 +46,33 @@ def named(variant: str, **more: object) -> dict[str, object]:
 def test_a_variant_is_what_changes_results_and_nothing_else(study: dict[str, object], variant: str) -> None:
     assert variant_of(OWN, study) == variant
     assert title(named(variant)) == ("demo" + DOT + variant if variant else "demo")
+
+
+def test_what_a_study_leaves_out_is_one_setting_of_its_variant_either_way() -> None:
+    def contrasted(**fields: object) -> dict[str, object]:
+        return OWN | {"analyses": {"contrast": {"draws": 9, **fields}, "interactions": {"images": 4}}}
+
+    steered = contrasted(interventions={"images": 4, "norm": 0.2})
+    assert variant_of(contrasted(), steered) == 'analyses.contrast.interventions={"images":4,"norm":0.2}'
+    assert variant_of(steered, contrasted()) == "analyses.contrast.interventions=null"
+    less = contrasted(interventions={"images": 4, "norm": 0.1})
+    assert variant_of(steered, less) == "analyses.contrast.interventions.norm=0.1"
+    second = contrasted() | {
+        "analyses": {**contrasted()["analyses"], "interactions": {"images": 4, "second_features": 2}}
+    }  # type: ignore[dict-item]
+    assert variant_of(contrasted(), second) == "analyses.interactions.second_features=2"
+    assert variant_of(second, contrasted()) == "analyses.interactions.second_features=null"
+
+
+def test_every_field_that_studies_leave_out_is_known() -> None:
+    """A section's `exclude_if` hides a field from the record, and so from what sets a variant apart."""
+    hidden = {
+        f"analyses.{name}.{field}"
+        for name, analysis in declared().items()
+        for field, info in analysis.config.model_fields.items()
+        if info.exclude_if is not None
+    }
+    assert hidden == {field for field in _LEFT_OUT if field.startswith("analyses.")}
 
 
 def test_a_variant_of_a_variant_names_each_setting_once() -> None:
