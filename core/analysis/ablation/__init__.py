@@ -13,6 +13,10 @@ def _is_false(value: object) -> bool:
     return value is False  # so that studies from before this field stay what they are
 
 
+def _is_nought(value: object) -> bool:
+    return value == 0
+
+
 class Config(Section):
     """What happens to the gendered word when the features most associated with gender are taken out of the stream."""
 
@@ -29,6 +33,11 @@ class Config(Section):
     curve: bool = Field(default=False, exclude_if=_is_false)
     """Whether the features are taken out in part and beyond 0 as well: effect against KL, and effect at the KL of the
     random sets."""
+    lexicon: bool = Field(default=False, exclude_if=_is_false)
+    """Whether the outcome is also measured over all gendered words of the language, beside the caption's own pair."""
+    captions: int = Field(default=0, ge=0, exclude_if=_is_nought)
+    """Test images whose captions are written under the ablation: how many change gender, and how likely their other
+    words are without it; 0 leaves this out."""
 
 
 ANALYSIS = Analysis(

@@ -37,6 +37,8 @@ def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str
     found += [one for row in shifts.rows(named=True) for one in place.share(row)]
     costs = tables["specificity"].filter(pl.col("layer") == layer, pl.col("kl").is_finite())
     found += [place.cost(row) for row in costs.rows(named=True)]
+    summed = tables["lexicon"].filter(layer=layer) if "lexicon" in tables else pl.DataFrame()
+    found += [place.summed(row) for row in summed.rows(named=True)]
     equal = tables["at_control_kl"].filter(layer=layer) if "at_control_kl" in tables else pl.DataFrame()
     return (*found, *(place.at_control(row) for row in equal.rows(named=True)))
 
@@ -69,6 +71,17 @@ class _Place:
             answers=not pooled,
             caveats=(*(() if row["draws"] else (NO_MATCH,)), *dependence(row, self.counted)),
             **self._of(row, "effects", "effect"),
+        )
+
+    def summed(self, row: Mapping[str, Any]) -> Estimate:
+        """The shift over all gendered words of the language, a secondary outcome with a family of its own."""
+        shift = self.shift(row)
+        return replace(
+            shift,
+            name=f"lexicon.{row['language']}",
+            quantity="shift of the summed probability of all gendered words toward the other gender",
+            answers=False,
+            source=Source("lexicon", {"layer": row["layer"], "language": row["language"]}, "effect"),
         )
 
     def share(self, row: Mapping[str, Any]) -> Iterator[Estimate]:

@@ -15,12 +15,14 @@ from core.analysis.ablation import Config
 from core.analysis.ablation.balance import balance
 from core.analysis.ablation.curve import DOSES, curve_tables
 from core.analysis.ablation.findings import NO_MATCH, estimates
-from core.analysis.ablation.measures import LanguageRuns, Measured, Target
+from core.analysis.ablation.lexicon import WORDS, lexicon_summary, lexicon_words
+from core.analysis.ablation.measures import Asked, LanguageRuns, Measured, Target
 from core.analysis.ablation.summary import EFFECTS, by_image, corrected, metrics, specificity, summarise
 from core.analysis.result import Result
 from core.causal.controls import matched_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
 from core.causal.resampling import Resampling
+from core.causal.word_sets import lexicon_of
 from core.features.inputs import AnalysisInputs
 from core.features.significance import ranked_tests, with_q
 from core.lm.outcomes import word_ends
@@ -34,6 +36,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     layers = inputs.chosen_layers(config.layers, "ablation")
     resampling = Resampling(inputs, config.bootstrap, {part.language: part.pairs for part in runs})
     effects, side, features, images, draws, balances, tests, curves = [], [], [], [], [], [], [], []
+    words: list[pl.DataFrame] = []
     for number, layer in enumerate(layers if runs else ()):
         target = _target(inputs, config, layer)
         if target is None:
@@ -51,6 +54,8 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         balances.append(balance(target, measured))
         images += [part.effects.with_columns(pl.lit(layer, pl.UInt16).alias("layer")) for part in measured]
         draws += [_mean_draws(part, layer) for part in measured]
+        if config.lexicon:
+            words.append(lexicon_summary(layer, measured, resampling))
         if config.curve:
             dosed = [language.dosed(target, DOSES) for language in runs]
             curves.append(curve_tables(layer, dosed, measured, resampling))
@@ -67,11 +72,14 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     }
     if curves:
         tables |= {name: pl.concat(parts) for name, parts in zip(CURVES, zip(*curves, strict=True), strict=True)}
+    if words:
+        tables |= {"lexicon": corrected(pl.concat(words)), "lexicon_words": lexicon_words(runs)}
     shown = {
         "effects": "Effect on the gendered word",
         "specificity": "Effect on all other words",
         "balance": "Chosen features and their random sets",
         **(CURVES if curves else {}),
+        **(WORDS if words else {}),
     }
     return Result(
         metrics=metrics(tables["effects"], tables["specificity"]),
@@ -97,7 +105,8 @@ def _open_runs(inputs: AnalysisInputs, config: Config) -> tuple[list[LanguageRun
         left_out += reasons
         if first:
             notes += shared_contexts(first, language, inputs.counted)
-            runs.append(LanguageRuns(loaded, language, first, later, ends))
+            lexicon = lexicon_of(inputs, language) if config.lexicon else None
+            runs.append(LanguageRuns(loaded, language, Asked(first, later, lexicon), ends))
         else:
             notes.append(
                 f"{language}: none of the test {inputs.counted} has a gendered word with a counterpart; the language "
