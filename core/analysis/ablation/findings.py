@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from core.analysis.ablation.captions import CHANGED
 from core.analysis.ablation.measures import FIRST, ZERO
 from core.analysis.ablation.summary import ALL
 from core.causal.resampling import dependence
@@ -40,7 +41,9 @@ def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str
     summed = tables["lexicon"].filter(layer=layer) if "lexicon" in tables else pl.DataFrame()
     found += [place.summed(row) for row in summed.rows(named=True)]
     equal = tables["at_control_kl"].filter(layer=layer) if "at_control_kl" in tables else pl.DataFrame()
-    return (*found, *(place.at_control(row) for row in equal.rows(named=True)))
+    found += [place.at_control(row) for row in equal.rows(named=True)]
+    written = tables["captions"] if "captions" in tables else pl.DataFrame()
+    return (*found, *(place.written(row) for row in written.rows(named=True)))
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,26 @@ class _Place:
             **self._of(row, "specificity", "kl"),
         )
 
+    def written(self, row: Mapping[str, Any]) -> Estimate:
+        """Captions written under the ablation: how many change gender, or what their other words lose."""
+        of_rate = row["measure"] == CHANGED
+        quantity = "cross-entropy of the ungendered words of captions, less that of captions written cleanly"
+        resolution = f"{row['draws']} random sets, with which no p is below 1/{row['draws'] + 1}"
+        return Estimate(
+            name=f"{'changed' if of_rate else 'quality'}.{row['language']}",
+            quantity="rate of written captions that change gender" if of_rate else quantity,
+            value=row["effect"],
+            unit="share" if of_rate else "nats a token",
+            interval=(row["low"], row["high"]),
+            control=Control.of(MATCHED, row),
+            p=row["p"],
+            q=row["q"],
+            family=number_of(self.languages, "language"),
+            draws=row["draws"] or 0,
+            caveats=(resolution if row["draws"] else NO_MATCH,),
+            **self._of(row, "captions", "effect"),
+        )
+
     def at_control(self, row: Mapping[str, Any]) -> Estimate:
         """The shift where the features disturb other words as the random sets do, or less at the largest dose."""
         where = "where other words are disturbed as by the random sets"
@@ -129,7 +152,7 @@ class _Place:
 
     def _of(self, row: Mapping[str, Any], table: str, column: str) -> dict[str, Any]:
         """Where a number stands, and what it is about."""
-        names = ("layer", "language", "outcome", "intervention")
+        names = ("layer", "language", "outcome", "intervention", "measure")
         return {
             "source": Source(table, {name: row[name] for name in names if name in row}, column),
             "n": row["images"],

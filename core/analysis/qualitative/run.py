@@ -24,12 +24,13 @@ from core.causal.interventions import Ablation, Steering, during_generation
 from core.causal.pairs import MinimalPair, choose_samples, find_pairs
 from core.causal.runs import CaptionRuns, PairRuns, relative_norms
 from core.causal.steering import feature_vector
+from core.causal.written import prompt_of
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.lm.generate import Intervention, generate
 from core.lm.loaded import LoadedModel
 from core.lm.outcomes import word_ends
-from core.lm.prompts import CaptionRequest, EncodedSample, encode_sample
+from core.lm.prompts import EncodedSample
 
 POOL = 24
 """Images that captions are generated for; the gallery shows some of them."""
@@ -154,7 +155,7 @@ def _show(inputs: AnalysisInputs, plan: _Plan, pairs: Sequence[MinimalPair], mos
     before = runs.log_odds(layer, [site.stream for site in sites])
     effect = np.array([pair.sign for pair in pairs]) * (runs.patched(layer, sites, ablation) - before)
     dose = next((d for d in DOSES if relative_norms(sites, Steering(plan.toward_female * d).delta) <= 1), DOSES[-1])
-    prompts = [_prompt(inputs, plan.loaded, pair) for pair in pairs]
+    prompts = [prompt_of(inputs, plan.loaded, pair) for pair in pairs]
     texts = _captions(plan, pairs, prompts, dose, most)
     columns = {
         "sample_id": [pair.caption.sample_id for pair in pairs],
@@ -169,15 +170,6 @@ def _show(inputs: AnalysisInputs, plan: _Plan, pairs: Sequence[MinimalPair], mos
     for (some, batch), site in zip(whole.batches(), whole.sites(plan.opened), strict=True):
         strips |= dict(zip(some, read_strips([pairs[i] for i in some], batch, site, plan.features), strict=True))
     return _Shown(pl.DataFrame(columns, schema=CAPTIONS), [strips[i] for i in range(len(pairs))], dose)
-
-
-def _prompt(inputs: AnalysisInputs, loaded: LoadedModel, pair: MinimalPair) -> EncodedSample:
-    """The prompt alone; in a study of text only the sample's own text, which the model continues."""
-    if pair.caption.image is None:
-        return pair.caption
-    own = pair.caption
-    instruction = inputs.instructions.get(own.language, "")
-    return encode_sample(loaded, CaptionRequest(own.sample_id, own.image_id, own.language, "", instruction, own.image))
 
 
 def _captions(
