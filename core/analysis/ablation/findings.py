@@ -43,7 +43,8 @@ def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str
     equal = tables["at_control_kl"].filter(layer=layer) if "at_control_kl" in tables else pl.DataFrame()
     found += [place.at_control(row) for row in equal.rows(named=True)]
     written = tables["captions"] if "captions" in tables else pl.DataFrame()
-    return (*found, *(place.written(row) for row in written.rows(named=True)))
+    tested = written.with_columns(pl.len().over("measure").alias("tested")) if written.height else written
+    return (*found, *(place.written(row) for row in tested.rows(named=True)))
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class _Place:
             control=Control.of(MATCHED, row),
             p=row["p"],
             q=row["q"],
-            family=number_of(self.languages, "language"),
+            family=number_of(row["tested"], "language"),
             draws=row["draws"] or 0,
             caveats=(resolution if row["draws"] else NO_MATCH,),
             **self._of(row, "captions", "effect"),

@@ -22,7 +22,7 @@ from core.lm.patched import LAST_PROMPT, build_batch, clean_run, run_full
 from tests.core.causal.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld
 from tests.core.causal.sourced import assert_sourced
 
-CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100, curve=True)
+CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100, curve=True, lexicon=True)
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +110,19 @@ def test_effects_equal_the_same_ablation_by_a_hook_in_the_full_model(world: Caus
         row = found.filter(pl.col("image_id") == pair.image_id)
         assert row["clean"].item() == pytest.approx(odds[False], abs=1e-3)
         assert row["effect"].item() == pytest.approx(pair.sign * (odds[True] - odds[False]), abs=1e-3)
+
+
+def test_all_words_of_the_language_shift_with_the_captions_own(result: Result) -> None:
+    rows = result.tables["lexicon"]
+    assert rows["language"].to_list() == ["en", "ar", "all"]
+    assert (rows["low"] > rows["control_high"]).all() and (rows["p"] <= 0.05).all()
+    assert (rows["held"] > 0.99).all() and (rows["missed"] < 0.05).all()
+    assert rows["own"].to_list() == pytest.approx(primary(result)["effect"].to_list(), abs=1e-4)
+    found = {one.name: one for one in result.estimates}
+    assert [found[f"lexicon.{one}"].verdict for one in ("en", "ar")] == ["found", "found"]
+    assert not found["lexicon.en"].answers
+    listed = result.tables["lexicon_words"].filter(language="ar", side="female")
+    assert listed["word"][0] == "امرأة" and listed["share"][0] > 0.9
 
 
 def test_test_images_are_one_of_each_twin_pair_and_balanced(world: CausalWorld) -> None:
