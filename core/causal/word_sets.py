@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from core.causal.counterparts import side_of
-from core.causal.interventions import EditSite
 from core.causal.pairs import MinimalPair, find_swaps
 from core.causal.runs import PairRuns, Patch
 from core.features.inputs import AnalysisInputs
@@ -169,12 +168,9 @@ class WordSets:
     def whole_shift(self, opened: LayerView, patch: Patch) -> Float[np.ndarray, " N"]:
         """How far a patch shifts the sides' log odds over all words."""
         sites = self.whole.pairs.sites(opened)
-        clean, patched = (self._whole_odds(opened.layer, sites, one) for one in (_untouched, patch))
-        return np.asarray(patched - clean)
-
-    def _whole_odds(self, layer: int, sites: Sequence[EditSite], patch: Patch) -> Float[np.ndarray, " N"]:
-        states = self.whole.pairs.final_states(layer, [patch(site) for site in sites])
-        return side_odds(self.whole.log_probs(states), self.lexicon.positive)
+        states = self.whole.pairs.final_states(opened.layer, [patch(site) for site in sites])
+        patched = side_odds(self.whole.log_probs(states), self.lexicon.positive)
+        return np.asarray(patched - side_odds(self.clean, self.lexicon.positive))
 
     def held(self) -> Float[np.ndarray, " N"]:
         """The share of the probability of the side that holds less which the kept words have, on the clean run."""
@@ -188,7 +184,3 @@ class WordSets:
 
 def _own(word: WordSequence) -> Spelling:
     return tuple(word.sample.ids[word.start :])
-
-
-def _untouched(site: EditSite) -> Float[Tensor, "B T D"]:
-    return site.stream

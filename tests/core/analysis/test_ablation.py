@@ -13,7 +13,6 @@ from core.analysis.result import Result
 from core.causal.controls import matched_controls
 from core.causal.interventions import Ablation, Steering, during_generation, open_edit_site
 from core.causal.pairs import choose_samples, find_pairs
-from core.causal.runs import PairRuns
 from core.data.gender_concept import GENDER
 from core.lm.agreement import logits_of
 from core.lm.hooks import edit
@@ -297,14 +296,3 @@ def test_a_patch_by_segment_is_refused_during_generation(world: CausalWorld) -> 
     with pytest.raises(ValueError, match="segments"):
         during_generation(sae, Ablation((0,), segments=(1,)))
     during_generation(sae, Steering(torch.zeros(32)))
-
-
-def test_batching_does_not_move_the_outcome(world: CausalWorld) -> None:
-    inputs, loaded = world.inputs, world.loaded
-    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 6).captions, "ar")
-    ends = word_ends(loaded)
-    together = PairRuns(loaded, pairs, ends)
-    whole = together.log_odds(LAYER, together.streams(LAYER))
-    for number, pair in enumerate(pairs):
-        single = PairRuns(loaded, [pair], ends)
-        assert single.log_odds(LAYER, single.streams(LAYER))[0] == pytest.approx(whole[number], abs=1e-4)

@@ -5,6 +5,7 @@ import pytest
 
 from core.causal.interventions import Ablation, during_generation
 from core.causal.pairs import MinimalPair, choose_samples, find_pairs
+from core.causal.runs import PairRuns
 from core.causal.word_sets import WordSets, of_pairs, side_odds
 from core.causal.written import Writer, other_words_entropy, prompt_of
 from core.features.inputs import AnalysisInputs
@@ -85,3 +86,14 @@ def test_quality_is_the_clean_models_cross_entropy_of_the_words_that_tell_nothin
     other = [i for i, span in spans if span is not None and not (span[0] < end and start < span[1])]
     assert found[0] == pytest.approx(-np.mean([float(table[i - 1, sample.ids[i]]) for i in other]), abs=1e-4)
     assert np.isnan(found[1]) and np.isfinite(found[2])
+
+
+def test_batching_does_not_move_the_outcome(world: CausalWorld) -> None:
+    inputs, loaded = world.inputs, world.loaded
+    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 6).captions, "ar")
+    ends = word_ends(loaded)
+    together = PairRuns(loaded, pairs, ends)
+    whole = together.log_odds(LAYER, together.streams(LAYER))
+    for number, pair in enumerate(pairs):
+        single = PairRuns(loaded, [pair], ends)
+        assert single.log_odds(LAYER, single.streams(LAYER))[0] == pytest.approx(whole[number], abs=1e-4)
