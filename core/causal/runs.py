@@ -1,6 +1,6 @@
 """Runs of minimal pairs and of whole captions, clean and patched, batched so that many patches are affordable."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from core.causal.interventions import EditSite, open_edit_site
 from core.causal.pairs import MinimalPair
 from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
+from core.lm.many_words import Spelling, extended
 from core.lm.outcomes import (
     Divergence,
     Predictions,
@@ -33,36 +34,52 @@ Patch = Callable[[EditSite], Float[Tensor, "B T D"]]
 
 @dataclass(frozen=True)
 class _Portion:
-    """Pairs that run together, a row each: the prefix once, then both words, neither of which sees the other."""
+    """Pairs that run together, a row each: the prefix once, then the words, none of which sees another."""
 
     pairs: tuple[int, ...]
     batch: TokenBatch
+    starts: list[list[int]]
     positive: WordTargets
     negative: WordTargets
 
 
 class PairRuns:
-    """Minimal pairs in batches; every number comes in the pairs' order."""
+    """Minimal pairs in batches; every number comes in the pairs' order.
 
-    def __init__(self, loaded: LoadedModel, pairs: Sequence[MinimalPair], ends: Bool[Tensor, " V"]) -> None:
+    `more` are further words behind each pair's prefix, which run in the same row (`core.causal.word_sets`).
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        pairs: Sequence[MinimalPair],
+        ends: Bool[Tensor, " V"],
+        more: Sequence[Sequence[Spelling]] | None = None,
+    ) -> None:
         self._loaded, self._ends = loaded, ends
         self.pairs = tuple(pairs)
+        self._more = [[] for _ in pairs] if more is None else more
         lengths = [
-            len(pair.positive.sample.ids) + len(pair.negative.sample.ids) - pair.negative.start for pair in pairs
+            len(pair.positive.sample.ids) + len(pair.negative.sample.ids) - pair.negative.start + sum(map(len, words))
+            for pair, words in zip(pairs, self._more, strict=True)
         ]
         self._portions = [self._portion(chosen) for chosen in portions(lengths, TOKENS)]
         self._clean = CleanStreams(loaded, [portion.batch for portion in self._portions])
 
     def _portion(self, chosen: list[int]) -> _Portion:
         pairs = [self.pairs[index] for index in chosen]
-        batch, seconds = forked_batch(self._loaded, pairs)
+        batch, starts = forked_batch(self._loaded, pairs, [self._more[index] for index in chosen])
         positive = word_targets([pair.positive for pair in pairs], self._loaded.device)
-        negative = word_targets([pair.negative for pair in pairs], self._loaded.device, seconds)
-        return _Portion(tuple(chosen), batch, positive, negative)
+        negative = word_targets([pair.negative for pair in pairs], self._loaded.device, [own[1] for own in starts])
+        return _Portion(tuple(chosen), batch, starts, positive, negative)
 
     def batches(self) -> list[tuple[tuple[int, ...], TokenBatch]]:
         """Which pairs run together, and their batch."""
         return [(part.pairs, part.batch) for part in self._portions]
+
+    def starts(self) -> list[list[list[int]]]:
+        """Where each row's words start, those of the pair before further ones, portion by portion."""
+        return [part.starts for part in self._portions]
 
     def streams(self, layer: int) -> list[Float[Tensor, "B T D"]]:
         """The clean stream after block `layer`, portion by portion."""
@@ -76,11 +93,19 @@ class PairRuns:
     def log_odds(self, layer: int, streams: Sequence[Float[Tensor, "B T D"]]) -> Float[np.ndarray, " N"]:
         """log p(word of the first side) − log p(word of the other), pair by pair, where the stream after `layer` is
         `streams`."""
-        odds = np.empty(len(self.pairs), dtype=np.float64)
+        return self.odds(self.final_states(layer, streams))
+
+    def final_states(self, layer: int, streams: Sequence[Float[Tensor, "B T D"]]) -> Iterator[Float[Tensor, "B T D"]]:
+        """The final norm's output where the stream after `layer` is `streams`, portion by portion."""
         for portion, stream in zip(self._portions, streams, strict=True):
-            states = states_from(self._loaded, portion.batch, layer, stream)
+            yield states_from(self._loaded, portion.batch, layer, stream)
+
+    def odds(self, states: Iterable[Float[Tensor, "B T D"]]) -> Float[np.ndarray, " N"]:
+        """`log_odds`, given the final norm's output."""
+        odds = np.empty(len(self.pairs), dtype=np.float64)
+        for portion, own in zip(self._portions, states, strict=True):
             positive, negative = (
-                word_log_probs(self._loaded, states, targets, self._ends).double()
+                word_log_probs(self._loaded, own, targets, self._ends).double()
                 for targets in (portion.positive, portion.negative)
             )
             odds[list(portion.pairs)] = (positive - negative).cpu().numpy()
@@ -91,12 +116,18 @@ class PairRuns:
         return self.log_odds(layer, [patch(site) for site in sites])
 
 
-def forked_batch(loaded: LoadedModel, pairs: Sequence[MinimalPair]) -> tuple[TokenBatch, list[int]]:
-    """Pairs as one batch, a row each: the prefix, the word of the first side, and that of the other, which starts at
-    the token of the row that is given."""
-    rows = [forked(pair.positive, pair.negative) for pair in pairs]
-    batch = build_batch(loaded, [row for row, _ in rows], [fork for _, fork in rows])
-    return batch, [second for _, (_, second) in rows]
+def forked_batch(
+    loaded: LoadedModel, pairs: Sequence[MinimalPair], more: Sequence[Sequence[Spelling]] | None = None
+) -> tuple[TokenBatch, list[list[int]]]:
+    """Pairs as one batch, a row each: the prefix, the word of the first side, that of the other, and further words of
+    each; and the tokens of each row at which its words start."""
+    rows, starts = [], []
+    for pair, words in zip(pairs, [[] for _ in pairs] if more is None else more, strict=True):
+        row, fork = forked(pair.positive, pair.negative)
+        row, further = extended(row, words) if words else (row, [])
+        rows.append(row)
+        starts.append([*fork, *further])
+    return build_batch(loaded, rows, starts), starts
 
 
 @dataclass(frozen=True)

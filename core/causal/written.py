@@ -2,20 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from core.causal.counterparts import telling_spans
 from core.causal.interventions import Ablation, Steering, during_generation, within
 from core.causal.pairs import MinimalPair
 from core.causal.runs import TOKENS, portions
+from core.data.concept import Concept
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.lm.agreement import logits_of
-from core.lm.generate import BATCH, Change, Intervention, generate
+from core.lm.generate import Change, Intervention, Interventions, generate
 from core.lm.loaded import LoadedModel
 from core.lm.outcomes import LOGIT_BYTES, Predictions, caption_predictions
 from core.lm.patched import build_batch, run_full
@@ -60,6 +61,17 @@ def written(
     return generate(loaded, prompts, most, Intervention(opened.layer, change))
 
 
+def told_side(concept: Concept, text: str, language: str) -> str | None:
+    """The one side that a text tells; null where it tells none, or both."""
+    sides = {word.side for word in concept.words(text, language)}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def is_turned(concept: Concept, before: str, text: str, language: str) -> bool:
+    """Whether a text tells the other side than `before`, and that alone."""
+    return told_side(concept, text, language) not in (None, before)
+
+
 def written_each(
     loaded: LoadedModel,
     opened: LayerView,
@@ -67,30 +79,20 @@ def written_each(
     added: Float[Tensor, "N D"],
     most: int,
 ) -> list[str]:
-    """Greedy captions, each with a vector of its own added at every step: prompts of one length run together.
-
-    A row is what `written` gives with `Steering` of its vector.
-    """
-    texts: dict[int, str] = {}
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
-    for _, same in groupby(order, key=lambda index: len(prompts[index].ids)):
-        indices = list(same)
-        for start in range(0, len(indices), BATCH):
-            some = indices[start : start + BATCH]
-            change = Intervention(opened.layer, _adding(added[some], opened.table.norm_limit))
-            rows = generate(loaded, [prompts[index] for index in some], most, change)
-            texts |= dict(zip(some, rows, strict=True))
-    return [texts[index] for index in range(len(prompts))]
+    """Greedy captions, each with a vector of its own added at every step: a row is what `written` gives with `Steering`
+    of its vector."""
+    changes = [_adding(vector, opened.table.norm_limit) for vector in added]
+    return generate(loaded, prompts, most, Interventions(opened.layer, changes))
 
 
-def _adding(added: Float[Tensor, "B D"], limit: float) -> Change:
+def _adding(added: Float[Tensor, " D"], limit: float) -> Change:
     """Where `core.causal.interventions.during_generation` reaches, without reading features."""
 
     def change(stream: Float[Tensor, "B T D"], reach: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         near = within(stream, limit)
         if stream.shape[1] > 1:  # the prompt itself, whose last position is changed whatever its norm
             near[:, -1] = True
-        patched: Tensor = stream + added.to(stream)[:, None] * (reach & near)[..., None]
+        patched: Tensor = stream + added.to(stream) * (reach & near)[..., None]
         return patched
 
     return change
@@ -102,38 +104,46 @@ def clean_costs(
     prompts: Sequence[EncodedSample],
     texts: Sequence[str],
 ) -> list[Cost]:
-    """What each text costs the model without any patch behind its prompt; each distinct caption is run once."""
-    known: dict[tuple[str, str, str], Cost] = {}
-    keys = [(prompt.image_id, prompt.language, text) for prompt, text in zip(prompts, texts, strict=True)]
-    samples = [_behind(inputs, loaded, prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+    """What each text costs the model without any patch behind its prompt, what the prompt of a study of text holds left
+    out; each distinct caption is run once."""
+    known: dict[tuple[str, str, str, str], Cost] = {}
+    keys = [
+        (prompt.image_id, prompt.language, prompt.caption, text) for prompt, text in zip(prompts, texts, strict=True)
+    ]
+    samples = [behind(inputs, loaded, prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
     distinct = {key: sample for key, sample in zip(keys, samples, strict=True) if sample is not None}
     encoded, names = list(distinct.values()), list(distinct)
     for some in portions([len(sample.ids) for sample in encoded], TOKENS):
-        costs = _costs(inputs, loaded, [encoded[index] for index in some])
+        given: list[list[Span]] = [[(0, len(names[index][2]))] for index in some]
+        costs = _costs(inputs, loaded, [encoded[index] for index in some], given)
         known |= {names[index]: cost for index, cost in zip(some, costs, strict=True)}
     return [known.get(key, NOTHING) for key in keys]
 
 
-def _behind(inputs: AnalysisInputs, loaded: LoadedModel, prompt: EncodedSample, text: str) -> EncodedSample | None:
-    """The text behind the study's own instruction, whatever instruction it was written by; null where it is empty."""
+def behind(inputs: AnalysisInputs, loaded: LoadedModel, prompt: EncodedSample, text: str) -> EncodedSample | None:
+    """The text behind the study's own instruction, whatever instruction it was written by; in a study of text, behind
+    the sample's own. Null where it is empty, or cannot be told apart from the prompt."""
     if not text:
         return None
+    whole = text if prompt.image is not None else f"{prompt.caption} {text}"
     instruction = inputs.instructions.get(prompt.language, "")
-    fields = (prompt.sample_id, prompt.image_id, prompt.language, text, instruction, prompt.image)
+    fields = (prompt.sample_id, prompt.image_id, prompt.language, whole, instruction, prompt.image)
     try:
         return encode_sample(loaded, CaptionRequest(*fields, literal=True))
     except UnusableText:
         return None
 
 
-def _costs(inputs: AnalysisInputs, loaded: LoadedModel, samples: Sequence[EncodedSample]) -> list[Cost]:
+def _costs(
+    inputs: AnalysisInputs, loaded: LoadedModel, samples: Sequence[EncodedSample], given: Sequence[list[Span]]
+) -> list[Cost]:
     states = run_full(loaded, build_batch(loaded, samples))
     telling: list[list[Span]] = [
-        [(word.start, word.end) for word in inputs.concept.words(sample.caption, sample.language)] for sample in samples
+        [*own, *telling_spans(inputs.concept, sample.caption, sample.language, [])]
+        for own, sample in zip(given, samples, strict=True)
     ]
     both = []
-    nothing: list[list[Span]] = [[] for _ in samples]
-    for left_out in (nothing, telling):
+    for left_out in (given, telling):
         predictions = caption_predictions(samples, left_out, loaded.device)
         both.append(_row_means(_surprisal(loaded, states, predictions), predictions, len(samples)))
     return [Cost(*pair) for pair in zip(*both, strict=True)]

@@ -30,6 +30,10 @@ class ConceptWord(Protocol):
         """The side that it tells, one of the concept's."""
 
 
+def _no_pairs(_language: str) -> Sequence[tuple[str, str]]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Positions:
     """Names of a concept's position sets: caption rows before its first word, on that word, and on later ones."""
@@ -64,6 +68,9 @@ class Concept:
     world: Callable[[Mapping[str, Any], pl.DataFrame], Mapping[str, str]]
     colours: Mapping[str, str]
     """The colour of each label, in the order of legends."""
+    pairs: Callable[[str], Sequence[tuple[str, str]]] = _no_pairs
+    """The words of a language that have a counterpart, the first side's before the other's; none where none is
+    listed."""
 
     @property
     def position_sets(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from core.data.concept import Concept, Positions
 from core.data.gender import label_caption
-from core.data.gender_counterparts import counterpart_of
+from core.data.gender_counterparts import counterpart_of, listed_pairs
 from core.data.gender_words import GenderedWord
 from core.data.scene_truth import planted_gender
 
@@ -25,4 +25,5 @@ GENDER = Concept(
     counterpart=counterpart_of,
     world=planted_gender,
     colours={"female": "#AA3377", "male": "#228833", "both": "#CCAA22", "neutral": "#66AACC", "none": "#BBBBBB"},
+    pairs=listed_pairs,
 )

@@ -1,7 +1,7 @@
 """The word that stands in a gendered word's place where the other gender is spoken of."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 from core.data.concept import ConceptWord
@@ -22,6 +22,8 @@ _ARABIC = (
     "بنت ولد, البنت الولد, بنات أولاد, أم أب, الأم الأب, ابنة ابن, أخت أخ, زوجة زوج, جدة جد, هي هو, وهي وهو, "
     "هذه هذا, طفلة طفل, الطفلة الطفل, ملكة ملك, أميرة أمير, عروس عريس"
 )
+_OWNERS = "her his, her him, hers his"
+"""Listed apart: which of them stands in the other's place depends on what follows."""
 _DOUBTFUL = frozenset({"taken", "seen", "shown", "worn", "driven", "drawn", "held", "made", "back"})
 """What may follow an object as well as belong to somebody."""
 _STOPS = ".,;:!?)"
@@ -84,6 +86,15 @@ def _by_ending(word: ConceptWord, written: str) -> str | None:
     return other if other != written and known.gender == ("male" if female else "female") else None
 
 
+def listed_pairs(language: str) -> Sequence[tuple[str, str]]:
+    """The listed words of a language that have a counterpart, the female one first."""
+    return _pairs(f"{_OWNERS}, {_ENGLISH}" if language == "en" else _ARABIC)
+
+
+def _pairs(listed: str) -> list[tuple[str, str]]:
+    return [(female, male) for female, male in (pair.split(" ") for pair in listed.split(", "))]
+
+
 @cache
 def _tables() -> Mapping[str, Mapping[str, str]]:
     return {"en": _table(_ENGLISH), "ar": _table(_ARABIC)}
@@ -92,8 +103,7 @@ def _tables() -> Mapping[str, Mapping[str, str]]:
 def _table(pairs: str) -> dict[str, str]:
     """Each word's counterpart; of several, the one that stands first."""
     table: dict[str, str] = {}
-    for pair in pairs.split(", "):
-        female, male = pair.split(" ")
+    for female, male in _pairs(pairs):
         table.setdefault(female, male)
         table.setdefault(male, female)
     return table

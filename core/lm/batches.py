@@ -1,4 +1,4 @@
-"""Token sequences as the model takes them: padded, with images, segments, and forks where a sequence goes on twice."""
+"""Token sequences as the model takes them: padded, with images, segments, and forks into several continuations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -77,29 +77,29 @@ class TokenBatch:
         )
 
     def apart(self) -> "TokenBatch":
-        """The two continuations of every row as rows of their own: all first ones, then all second ones.
+        """The continuations of every row as rows of their own: all first ones, then all second ones and so on.
 
         Raises:
             ValueError: the rows are not forked.
         """
         if self.fork is None:
             raise ValueError("rows that are not forked have no two continuations")
-        found = self.fork.sequences(self.attention_mask.bool())
+        found, sides = self.fork.sequences(self.attention_mask.bool()), self.fork.sides
         real, width = found >= 0, found.shape[1]
         # Padding repeats a row's last token, which is none of an image.
-        places = torch.where(real, found, (self.lengths - 1).repeat(2)[:, None])
+        places = torch.where(real, found, (self.lengths - 1).repeat(sides)[:, None])
         types, pictures, where = self.token_type_ids, self.pictures, self.position_ids
         return TokenBatch(
-            input_ids=self.input_ids.repeat(2, 1).gather(1, places),
+            input_ids=self.input_ids.repeat(sides, 1).gather(1, places),
             attention_mask=real.long(),
-            token_type_ids=None if types is None else types.repeat(2, 1).gather(1, places),
-            pictures=None if pictures is None else pictures * 2,
-            segments=self.segments.repeat(2, 1).gather(1, places).masked_fill(~real, OUTSIDE),
+            token_type_ids=None if types is None else types.repeat(sides, 1).gather(1, places),
+            pictures=None if pictures is None else pictures * sides,
+            segments=self.segments.repeat(sides, 1).gather(1, places).masked_fill(~real, OUTSIDE),
             lengths=real.sum(dim=1),
-            position_ids=None if where is None else torch.cat([where[..., :width]] * 2, dim=-2),
+            position_ids=None if where is None else torch.cat([where[..., :width]] * sides, dim=-2),
         )
 
-    def parted(self, states: Float[Tensor, "B T D"]) -> Float[Tensor, "2B S D"]:
+    def parted(self, states: Float[Tensor, "B T D"]) -> Float[Tensor, "nB S D"]:
         """The rows' states as those of `apart`.
 
         Raises:
@@ -108,15 +108,15 @@ class TokenBatch:
         if self.fork is None:
             raise ValueError("rows that are not forked have no two continuations")
         places = self.fork.sequences(self.attention_mask.bool()).clamp(min=0)
-        return states.repeat(2, 1, 1)[torch.arange(len(places), device=places.device)[:, None], places]
+        return states.repeat(self.fork.sides, 1, 1)[torch.arange(len(places), device=places.device)[:, None], places]
 
 
 def build_batch(
-    loaded: LoadedModel, samples: Sequence[EncodedSample], forks: Sequence[tuple[int, int]] | None = None
+    loaded: LoadedModel, samples: Sequence[EncodedSample], forks: Sequence[Sequence[int]] | None = None
 ) -> TokenBatch:
     """Pad `samples` on the right, prepare their images and mark their segments.
 
-    With `forks`, each row holds two continuations: its tokens from the second number on continue what stands before
+    With `forks`, each row holds several continuations: its tokens from each later number on continue what stands before
     the first number, as if those between were not there.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Two continuations of one sequence in one row of a batch: what each token sees, and the same as two rows."""
+"""Several continuations of one sequence in one row of a batch: what each token sees, and the same as rows."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,21 +16,29 @@ _MASK = "attention_mask"
 
 @dataclass(frozen=True)
 class Fork:
-    """Two continuations of one sequence in one row: neither sees the other, and both stand where the first one does.
+    """Continuations of one sequence in one row: none sees another, and all stand where the first one does.
 
-    `order` is each token's place among those that it can see, `side` 0 before the fork, 1 and 2 behind it.
+    `order` is each token's place among those that it can see, `side` 0 before the fork, 1, 2 and so on behind it.
     """
 
     order: Int[Tensor, "B T"]
     side: Int[Tensor, "B T"]
 
     @classmethod
-    def at(cls, forks: Sequence[tuple[int, int]], width: int, device: torch.device) -> "Fork":
-        """Rows whose tokens from `second` on continue what stands before `first`, for (first, second) of each row."""
-        first, second = torch.tensor(forks, device=device).reshape(-1, 2, 1).unbind(1)
+    def at(cls, forks: Sequence[Sequence[int]], width: int, device: torch.device) -> "Fork":
+        """Rows whose tokens from each later start on continue what stands before the first, for the starts of each row;
+        the last one goes on to the end of its row."""
+        most = max(map(len, forks))
+        starts = torch.tensor([[*row, *[width] * (most - len(row))] for row in forks], device=device)
         place = torch.arange(width, device=device).expand(len(forks), -1)
-        side = (place >= first).long() + (place >= second).long()
-        return cls(torch.where(side == 2, place - second + first, place), side)
+        side = (place[:, :, None] >= starts[:, None, :]).sum(dim=2)
+        begin = starts.gather(1, (side - 1).clamp(min=0))
+        return cls(torch.where(side >= 2, place - begin + starts[:, :1], place), side)
+
+    @property
+    def sides(self) -> int:
+        """The most continuations of a row, at least two."""
+        return max(2, int(self.side.max()))
 
     def rows(self, chosen: slice, width: int) -> "Fork":
         """Some of the rows, cut to `width` tokens."""
@@ -62,24 +70,27 @@ class Fork:
         hidden = False if plain.dtype == torch.bool else torch.finfo(plain.dtype).min
         return moved.masked_fill(~seen[:, None], hidden)
 
-    def sequences(self, real: Bool[Tensor, "B T"]) -> Int[Tensor, "2B S"]:
-        """Where in its row each token of each continuation stands: all first ones, then all second ones; −1 is padding.
+    def sequences(self, real: Bool[Tensor, "B T"]) -> Int[Tensor, "nB S"]:
+        """Where in its row each token of each of n continuations stands: all first ones, then all second ones and so
+        on; −1 is padding.
 
-        A row that is not forked gives its sequence twice.
+        A row that is not forked gives its sequence twice, and one of fewer continuations what stands before them.
         """
         width = int(self.order[real].max()) + 1
         place = torch.arange(self.order.shape[1], device=real.device).expand_as(self.order)
         found = []
-        for side in (1, 2):
+        for side in range(1, self.sides + 1):
             own = real & ((self.side == 0) | (self.side == side))
             target = torch.where(own, self.order, width)  # all others meet in one more column, which is cut off
             empty = torch.full((len(place), width + 1), -1, dtype=place.dtype, device=real.device)
             found.append(empty.scatter(1, target, place)[:, :width])
         return torch.cat(found)
 
-    def joined(self, states: Float[Tensor, "2B S D"]) -> Float[Tensor, "B T D"]:
+    def joined(self, states: Float[Tensor, "nB S D"]) -> Float[Tensor, "B T D"]:
         """The rows' states, given those of their `sequences`; padding gets any."""
-        row = torch.arange(len(self.order), device=self.order.device)[:, None] + len(self.order) * (self.side == 2)
+        row = torch.arange(len(self.order), device=self.order.device)[:, None] + len(self.order) * (
+            self.side - 1
+        ).clamp(min=0)
         return states[row, self.order.clamp(max=states.shape[1] - 1)]
 
 

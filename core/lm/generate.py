@@ -33,11 +33,34 @@ class Intervention:
     change: Change
 
 
+@dataclass(frozen=True)
+class Interventions:
+    """Changes of the stream after block `layer`, one a prompt; prompts of different changes run together."""
+
+    layer: int
+    changes: Sequence[Change]
+
+    def of(self, prompts: Sequence[int]) -> Intervention:
+        """Those of some prompts as one change of the batch that these are the rows of."""
+        rows: dict[int, list[int]] = {}
+        for row, prompt in enumerate(prompts):
+            rows.setdefault(id(self.changes[prompt]), []).append(row)
+        parts = [(self.changes[prompts[some[0]]], some) for some in rows.values()]
+
+        def change(stream: Float[Tensor, "B T D"], reach: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+            changed = torch.empty_like(stream)
+            for own, some in parts:
+                changed[some] = own(stream[some], reach[some])
+            return changed
+
+        return Intervention(self.layer, change)
+
+
 def generate(
     loaded: LoadedModel,
     prompts: Sequence[EncodedSample],
     max_new_tokens: int,
-    intervention: Intervention | None = None,
+    intervention: Intervention | Interventions | None = None,
 ) -> list[str]:
     """Continue each prompt with the likeliest token, until the turn ends or `max_new_tokens` are written.
 
@@ -56,7 +79,8 @@ def generate(
         indices = list(same)
         for start in range(0, len(indices), BATCH):
             chosen = indices[start : start + BATCH]
-            ids = _continue(loaded, [prompts[index] for index in chosen], max_new_tokens, intervention)
+            force = intervention.of(chosen) if isinstance(intervention, Interventions) else intervention
+            ids = _continue(loaded, [prompts[index] for index in chosen], max_new_tokens, force)
             for index, row in zip(chosen, ids, strict=True):
                 texts[index] = loaded.tokenizer.decode(row, skip_special_tokens=True).strip()
     return [texts[index] for index in range(len(prompts))]

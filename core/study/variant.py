@@ -19,7 +19,7 @@ _NAMELESS = re.compile(
 """Fields that decide how a study or a scan is called, kept, stopped or how fast it runs, and none of its results."""
 PLACES = ("data.path", "model.path", "capture.precomputed", "sae.pretrained", "sae.beside")
 """Fields that say where something lies; what lies there decides results, and the place none."""
-_LEFT_OUT = {
+_LEFT_OUT: dict[str, Any] = {
     "sae.frozen": False,
     "sae.l1_coefficient": None,
     "analyses.ablation.captions": 0,

@@ -28,6 +28,11 @@ class Config(Section):
     curve: bool = added(False)
     """Whether the features are taken out in part and beyond 0 as well: effect against KL, and effect at the KL of the
     random sets."""
+    lexicon: bool = added(False)
+    """Whether the outcome is also measured over all gendered words of the language, beside the caption's own pair."""
+    captions: int = added(0, ge=0)
+    """Test images whose captions are written under the ablation: how many change gender, and how likely their other
+    words are without it; 0 leaves this out."""
 
 
 ANALYSIS = Analysis(

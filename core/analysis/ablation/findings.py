@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from core.analysis.ablation.captions import CHANGED
 from core.analysis.ablation.measures import FIRST, ZERO
 from core.analysis.ablation.summary import ALL
 from core.causal.resampling import dependence
@@ -41,8 +42,13 @@ def estimates(
     found += [one for row in shifts.rows(named=True) for one in place.share(row)]
     costs = tables["specificity"].filter(pl.col("layer") == layer, pl.col("kl").is_finite())
     found += [place.cost(row) for row in costs.rows(named=True)]
+    summed = tables["lexicon"].filter(layer=layer) if "lexicon" in tables else pl.DataFrame()
+    found += [place.summed(row) for row in summed.rows(named=True)]
     equal = tables["at_control_kl"].filter(layer=layer) if "at_control_kl" in tables else pl.DataFrame()
-    return (*found, *(place.at_control(row) for row in equal.rows(named=True)))
+    found += [place.at_control(row) for row in equal.rows(named=True)]
+    written = tables["captions"] if "captions" in tables else pl.DataFrame()
+    tested = written.with_columns(pl.len().over("measure").alias("tested")) if written.height else written
+    return (*found, *(place.written(row) for row in tested.rows(named=True)))
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,17 @@ class _Place:
             **self._of(row, "effects", "effect"),
         )
 
+    def summed(self, row: Mapping[str, Any]) -> Estimate:
+        """The shift over all gendered words of the language, a secondary outcome with a family of its own."""
+        shift = self.shift(row)
+        return replace(
+            shift,
+            name=f"lexicon.{row['language']}",
+            quantity="shift of the summed probability of all gendered words toward the other gender",
+            answers=False,
+            source=Source("lexicon", {"layer": row["layer"], "language": row["language"]}, "effect"),
+        )
+
     def share(self, row: Mapping[str, Any]) -> Iterator[Estimate]:
         """The share of the ceiling; none where there is no ceiling, or where the effect is no part of it."""
         if row["share"] is None or not 0 <= row["share"] <= 1:
@@ -102,6 +119,26 @@ class _Place:
             **self._of(row, "specificity", "kl"),
         )
 
+    def written(self, row: Mapping[str, Any]) -> Estimate:
+        """Captions written under the ablation: how many change gender, or what their other words lose."""
+        of_rate = row["measure"] == CHANGED
+        quantity = "cross-entropy of the ungendered words of captions, less that of captions written cleanly"
+        resolution = f"{row['draws']} random sets, with which no p is below 1/{row['draws'] + 1}"
+        return Estimate(
+            name=f"{'changed' if of_rate else 'quality'}.{row['language']}",
+            quantity="rate of written captions that change gender" if of_rate else quantity,
+            value=row["effect"],
+            unit="share" if of_rate else "nats a token",
+            interval=(row["low"], row["high"]),
+            control=Control.of(MATCHED, row),
+            p=row["p"],
+            q=row["q"],
+            family=number_of(row["tested"], "language"),
+            draws=row["draws"] or 0,
+            caveats=(resolution if row["draws"] else NO_MATCH,),
+            **self._of(row, "captions", "effect"),
+        )
+
     def at_control(self, row: Mapping[str, Any]) -> Estimate:
         """The shift where the features disturb other words as the random sets do, or less at the largest dose."""
         where = "where other words are disturbed as by the random sets"
@@ -121,7 +158,7 @@ class _Place:
 
     def _of(self, row: Mapping[str, Any], table: str, column: str) -> dict[str, Any]:
         """Where a number stands, and what it is about."""
-        names = ("layer", "language", "outcome", "intervention")
+        names = ("layer", "language", "outcome", "intervention", "measure")
         return {
             "source": Source(table, {name: row[name] for name in names if name in row}, column),
             "n": row["images"],

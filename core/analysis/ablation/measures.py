@@ -1,7 +1,7 @@
 """Ablations, random controls and interchanges of one layer and language, image by image."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ from core.causal.controls import RandomSets
 from core.causal.interventions import Ablation, EditSite
 from core.causal.pairs import MinimalPair
 from core.causal.runs import AddedNorms, CaptionRuns, PairRuns, added_norms, relative_norms
+from core.causal.word_sets import Lexicon, WordSets
 from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
 from core.lm.patched import CAPTION, IMAGE, LAST_PROMPT, PROMPT
@@ -69,29 +70,37 @@ class Dosed:
 @dataclass(frozen=True)
 class Measured:
     """`effects` (one row a caption and intervention), `draws` (a caption and random set), `divergence` (a caption and
-    what was taken out), `norms` (a segment and feature set: mean ‖Δx‖ and ‖Δx‖/‖x‖; `draw` −1 is the chosen set)."""
+    what was taken out), `norms` (a segment and feature set: mean ‖Δx‖ and ‖Δx‖/‖x‖; `draw` −1 is the chosen set);
+    `words` and `word_draws` are effects and draws over all words of a lexicon, null where it is not asked for."""
 
     effects: pl.DataFrame
     draws: pl.DataFrame
     divergence: pl.DataFrame
     norms: pl.DataFrame
+    words: pl.DataFrame | None = None
+    word_draws: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of one language's captions: their first words, later ones, and all words of a lexicon, if any."""
+
+    first: Sequence[MinimalPair]
+    later: Sequence[MinimalPair]
+    lexicon: Lexicon | None = None
 
 
 class LanguageRuns:
     """All runs of one language's minimal pairs: their words, later words, twins and whole captions."""
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        language: str,
-        first: Sequence[MinimalPair],
-        later: Sequence[MinimalPair],
-        ends: Bool[Tensor, " V"],
-    ) -> None:
-        self.language = language
+    def __init__(self, loaded: LoadedModel, language: str, asked: Asked, ends: Bool[Tensor, " V"]) -> None:
+        self.language, first, later = language, asked.first, asked.later
         self.trains_last_prompt = all(_ends_in_a_trained_row(pair) for pair in first)
         """Whether SAEs are trained on rows like the last one before the captions: none is on a control token."""
-        self._first, self._captions = PairRuns(loaded, first, ends), CaptionRuns(loaded, first)
+        self.sets = None if asked.lexicon is None else WordSets(loaded, first, ends, asked.lexicon)
+        """The lexicon's words behind the same prefixes, where they are asked for."""
+        self._first = PairRuns(loaded, first, ends) if self.sets is None else self.sets.kept.pairs
+        self._captions = CaptionRuns(loaded, first)
         self._later = PairRuns(loaded, later, ends) if later else None
         twins = [pair for pair in first if _is_swappable(pair)]
         self._own = PairRuns(loaded, twins, ends) if twins else None
@@ -106,23 +115,48 @@ class LanguageRuns:
         """Everything that is measured at one layer."""
         layer = target.layer
         sites = self._first.sites(target.view)
-        clean = self._first.log_odds(layer, [site.stream for site in sites])
+        clean = self._odds(layer, [site.stream for site in sites])
         patches = _patches(target, self.language, last_prompt=self.trains_last_prompt)
-        effects = [
-            self._frame(self._first, FIRST, name, clean, self._first.patched(layer, sites, patch))
-            for name, patch in patches.items()
-        ]
+        after = {name: self._odds(layer, [patch(site) for site in sites]) for name, patch in patches.items()}
+        effects = [self._frame(self._first, FIRST, name, clean[0], odds[0]) for name, odds in after.items()]
         effects += self._later_effects(target)
         effects += self._swaps(target)
         drawn = [Ablation(features) for features in target.control.draws]
-        moved = [self._first.patched(layer, sites, patch) - clean for patch in drawn]
-        return Measured(
+        moved = [self._odds(layer, [patch(site) for site in sites]) - clean for patch in drawn]
+        measured = Measured(
             effects=pl.concat(effects),
-            draws=self._draw_frame(moved),
+            draws=self._draw_frame([own[0] for own in moved]),
             divergence=self._divergence(target),
             norms=pl.concat(
                 [self._norms(sites, patch, draw) for draw, patch in enumerate([patches[ZERO], *drawn], -1)]
             ),
+        )
+        if self.sets is None:
+            return measured
+        return replace(
+            measured,
+            words=self._word_frame(target, clean[-1], after[ZERO][-1]),
+            word_draws=self._draw_frame([own[-1] for own in moved]),
+        )
+
+    def _odds(self, layer: int, streams: Sequence[Float[Tensor, "B T D"]]) -> Float[np.ndarray, "n N"]:
+        """Log odds of the pairs' own words, and below them those of the lexicon's sides, from one pass."""
+        if self.sets is None:
+            return self._first.log_odds(layer, streams)[None]
+        states = list(self._first.final_states(layer, streams))
+        return np.stack([self._first.odds(states), self.sets.odds(states)])
+
+    def _word_frame(
+        self, target: Target, clean: Float[np.ndarray, " N"], after: Float[np.ndarray, " N"]
+    ) -> pl.DataFrame:
+        """The shift of the lexicon's sides, and `whole`, that over all its words; `scored` of them are run."""
+        assert self.sets is not None
+        shift = self.sets.whole_shift(target.view, Ablation(target.features))
+        signs = np.array([pair.sign for pair in self.pairs])
+        return self._frame(self._first, FIRST, ZERO, clean, after).with_columns(
+            pl.Series("whole", signs * shift),
+            pl.Series("held", self.sets.held()),
+            pl.Series("scored", self.sets.is_kept.sum(axis=1)),
         )
 
     def dosed(self, target: Target, doses: Sequence[float]) -> pl.DataFrame:

@@ -13,18 +13,22 @@ import polars as pl
 
 from core.analysis.ablation import Config
 from core.analysis.ablation.balance import balance
+from core.analysis.ablation.captions import SHOWN, WRITTEN, Captioned, caption_summary
 from core.analysis.ablation.curve import DOSES, curve_tables
 from core.analysis.ablation.findings import NO_MATCH, estimates
-from core.analysis.ablation.measures import LanguageRuns, Measured, Target
+from core.analysis.ablation.lexicon import WORDS, lexicon_summary, lexicon_words
+from core.analysis.ablation.measures import Asked, LanguageRuns, Measured, Target
 from core.analysis.ablation.summary import EFFECTS, by_image, corrected, metrics, specificity, summarise
 from core.analysis.result import Result
 from core.causal.controls import matched_controls
 from core.causal.pairs import choose_samples, find_pairs, shared_contexts
 from core.causal.resampling import Resampling
+from core.causal.word_sets import lexicon_of
 from core.data.attributes import profession_of_image
 from core.features.inputs import AnalysisInputs
 from core.features.significance import ranked_tests, with_q
 from core.lm.outcomes import word_ends
+from core.stats.picking import picked_layer
 
 CURVES = {"curve": "Effect against KL", "at_control_kl": "Effect at the KL of the random sets"}
 
@@ -36,6 +40,8 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     groups = profession_of_image(inputs.samples) if config.professions else {}
     resampling = Resampling(inputs, config.bootstrap, {part.language: part.pairs for part in runs}, groups)
     effects, side, features, images, draws, balances, tests, curves = [], [], [], [], [], [], [], []
+    words: list[pl.DataFrame] = []
+    targets: dict[int, Target] = {}
     for number, layer in enumerate(layers if runs else ()):
         target = _target(inputs, config, layer)
         if target is None:
@@ -45,6 +51,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
             continue
         if not target.control.draws:
             notes.append(f"layer {layer}: {NO_MATCH}; no effect is claimed.")
+        targets[layer] = target
         measured = [language.measure(target) for language in runs]
         effects.append(summarise(layer, measured, resampling))
         side.append(specificity(layer, measured, resampling))
@@ -53,6 +60,8 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         balances.append(balance(target, measured))
         images += [part.effects.with_columns(pl.lit(layer, pl.UInt16).alias("layer")) for part in measured]
         draws += [_mean_draws(part, layer) for part in measured]
+        if config.lexicon:
+            words.append(lexicon_summary(layer, measured, resampling))
         if config.curve:
             dosed = [language.dosed(target, DOSES) for language in runs]
             curves.append(curve_tables(layer, dosed, measured, resampling))
@@ -69,11 +78,19 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     }
     if curves:
         tables |= {name: pl.concat(parts) for name, parts in zip(CURVES, zip(*curves, strict=True), strict=True)}
+    if words:
+        tables |= {"lexicon": corrected(pl.concat(words)), "lexicon_words": lexicon_words(runs)}
+    if config.captions:
+        written, unwritten = _captions(inputs, config, targets[picked_layer(tables["features"])])
+        notes += unwritten
+        tables |= {"captions": caption_summary(written, resampling), "written": written} if written.height else {}
     shown = {
         "effects": "Effect on the gendered word",
         "specificity": "Effect on all other words",
         "balance": "Chosen features and their random sets",
         **(CURVES if curves else {}),
+        **(WORDS if words else {}),
+        **(SHOWN if "captions" in tables else {}),
     }
     return Result(
         metrics=metrics(tables["effects"], tables["specificity"]),
@@ -99,7 +116,8 @@ def _open_runs(inputs: AnalysisInputs, config: Config) -> tuple[list[LanguageRun
         left_out += reasons
         if first:
             notes += shared_contexts(first, language, inputs.counted)
-            runs.append(LanguageRuns(loaded, language, first, later, ends))
+            lexicon = lexicon_of(inputs, language) if config.lexicon else None
+            runs.append(LanguageRuns(loaded, language, Asked(first, later, lexicon), ends))
         else:
             notes.append(
                 f"{language}: none of the test {inputs.counted} has a gendered word with a counterpart; the language "
@@ -121,6 +139,24 @@ def _target(inputs: AnalysisInputs, config: Config, layer: int) -> Target | None
         return None
     control = matched_controls(view, features, config.draws, inputs.seed)
     return Target(view, features, control, view.ranking.association(features))
+
+
+def _captions(inputs: AnalysisInputs, config: Config, target: Target) -> tuple[pl.DataFrame, list[str]]:
+    """Captions written at one layer, and what is to be said of them."""
+    loaded, notes, parts = inputs.open_model(), [], [WRITTEN.to_frame()]
+    if loaded.unwritable:
+        return parts[0], [f"No caption is written: {loaded.unwritable}."]
+    rows = choose_samples(inputs, config.captions).rows
+    for language in inputs.languages:
+        pairs, _ = find_pairs(inputs, loaded, rows, language)
+        if pairs:
+            parts.append(Captioned(inputs, target, language, pairs).written())
+    written = pl.concat(parts)
+    texts = written.filter(condition="clean").select("language", pl.col("changed").is_null())
+    for (language,), own in texts.group_by("language", maintain_order=True):
+        silent = own["changed"].sum()
+        notes += [f"{language}: {silent} of {own.height} clean captions tell no one gender, and cannot change it."]
+    return written, notes if written.height else ["No caption is written: no image has a pair."]
 
 
 def _describe(target: Target) -> pl.DataFrame:

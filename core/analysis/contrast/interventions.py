@@ -20,7 +20,7 @@ from core.stats.reach import out_of_reach
 
 NO_CONTROL = "too few features are not associated with the concept, so that there is no control"
 _RANDOM = {FEATURES: "sets of unassociated features with random signs"}
-_DRAWN = "directions drawn from the covariance, within sides, of the selection images' rows"
+_DRAWN = "directions drawn from the covariance of the selection images' rows"
 _NOTHING = "Nothing was steered: a language has no direction on selection images, or no word with a counterpart."
 HEADING = "Directions of one language, steered with in the other"
 

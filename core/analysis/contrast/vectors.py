@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.causal.controls import similar_controls
 from core.causal.steering import DIFFERENCE, FEATURES, feature_vector
+from core.causal.steering_vectors import from_covariance
 from core.features.associations import Labels, labelled_images
 from core.features.layer_view import LayerView
 from core.features.ranking import Ranking
@@ -24,7 +25,7 @@ class Vectors:
     """What is steered with in the name of one language, by kind, toward the concept's first side; of any length.
 
     `random` are of the same kind: sets of unassociated features that behave like the chosen ones, with random signs;
-    and directions drawn from the covariance, within sides, of the selection images' mean rows.
+    and directions drawn from the covariance of the selection images' rows.
     """
 
     language: str
@@ -59,7 +60,7 @@ def vectors_of(view: LayerView, language: str, features: int, draws: int, seed: 
     rows = _labelled_rows(view, language)
     if rows:
         own[DIFFERENCE] = difference(rows)
-        random[DIFFERENCE] = covariance_directions(rows, draws, np.random.default_rng([seed, view.layer, 1]))
+        random[DIFFERENCE] = from_covariance(view, draws, 1.0, seed)
     kept = {kind: vector for kind, vector in own.items() if float(vector.norm()) > 0}
     return Vectors(language, chosen, kept, {kind: tuple(filter(torch.any, random[kind])) for kind in kept})
 
@@ -71,16 +72,6 @@ def difference(rows: Rows) -> Float[Tensor, " D"]:
     """Mean row of the first side minus that of the other, averaged over position sets."""
     found = [x[positive].mean(axis=0) - x[~positive].mean(axis=0) for x, positive in rows]
     return torch.from_numpy(np.mean(found, axis=0)).float()
-
-
-def covariance_directions(rows: Rows, draws: int, rng: np.random.Generator) -> tuple[Float[Tensor, " D"], ...]:
-    """Normal draws whose covariance is that of the rows within a side, summed over position sets: what images of one
-    side differ in, such a direction is likely to hold; isotropic ones hardly act on a model."""
-    found = np.zeros((draws, rows[0][0].shape[1]))
-    for x, positive in rows:
-        means = np.stack([x[~positive].mean(axis=0), x[positive].mean(axis=0)])
-        found += rng.standard_normal((draws, len(x))) @ (x - means[positive.astype(int)]) / np.sqrt(len(x))
-    return tuple(torch.from_numpy(found).float())
 
 
 def _labelled_rows(view: LayerView, language: str) -> Rows:

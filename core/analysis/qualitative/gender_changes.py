@@ -8,14 +8,14 @@ import polars as pl
 from jaxtyping import Float, Int
 from scipy import stats
 
-from core.data.gender import label_caption
+from core.causal.written import is_turned, told_side
+from core.data.gender_concept import GENDER
 from core.stats.intervals import bootstrap_mean, wilson
 from core.stats.permuted import sign_flip_p
 
 CONTROLS: Mapping[str, str] = {"ablated": "random", "amplified": "random_amplified"}
 """What is done to the chosen features, and the column with the same done to matched random sets."""
 CONDITIONS = ("ablated", "random", "amplified", "random_amplified")
-OTHER = {"female": "male", "male": "female"}
 RESAMPLES = 1000
 FLIPS = 2000
 CHANGES = pl.Schema(
@@ -53,12 +53,14 @@ def changes_by_image(captions: pl.DataFrame) -> pl.DataFrame:
     """
     rows = []
     for row in captions.iter_rows(named=True):
-        before = label_caption(row["clean"], row["language"]).gender
-        for condition in CONDITIONS if before in OTHER else ():
+        before = told_side(GENDER, row["clean"], row["language"])
+        if before is None:
+            continue
+        for condition in CONDITIONS:
             texts = row[condition] if isinstance(row[condition], list) else [row[condition]]
             for number, text in enumerate(texts):
                 if text is not None:
-                    changed = label_caption(text, row["language"]).gender == OTHER[before]
+                    changed = is_turned(GENDER, before, text, row["language"])
                     rows.append((row["language"], row["image_id"], condition, number, float(changed)))
     schema = {**dict.fromkeys(("language", "image_id", "condition"), pl.String), "set": pl.Int64, "changed": pl.Float64}
     table = pl.DataFrame(rows, schema=schema, orient="row")
@@ -136,5 +138,5 @@ def _each_against_others(rates: Float[np.ndarray, " sets"]) -> Iterator[float]:
 
 def away_from(clean: str, language: str, otherwise: int) -> int:
     """+1 to steer toward female, −1 toward male: away from the caption's gender; `otherwise` where it has none."""
-    gender = label_caption(clean, language).gender
-    return {"male": 1, "female": -1}.get(gender, otherwise)
+    gender = told_side(GENDER, clean, language)
+    return {"male": 1, "female": -1}.get(gender or "", otherwise)

@@ -13,7 +13,6 @@ from core.analysis.result import Result
 from core.causal.controls import matched_controls
 from core.causal.interventions import Ablation, Steering, during_generation, open_edit_site
 from core.causal.pairs import choose_samples, find_pairs
-from core.causal.runs import PairRuns
 from core.data.gender_concept import GENDER
 from core.lm.agreement import logits_of
 from core.lm.hooks import edit
@@ -22,7 +21,7 @@ from core.lm.patched import LAST_PROMPT, build_batch, clean_run, run_full
 from tests.core.causal.causal_world import LAYER, MALE, SAID, SEEN, CausalWorld
 from tests.core.causal.sourced import assert_sourced
 
-CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100, curve=True)
+CONFIG = AblationConfig(layers=(LAYER,), features=2, images=6, draws=19, bootstrap=100, curve=True, lexicon=True)
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +109,19 @@ def test_effects_equal_the_same_ablation_by_a_hook_in_the_full_model(world: Caus
         row = found.filter(pl.col("image_id") == pair.image_id)
         assert row["clean"].item() == pytest.approx(odds[False], abs=1e-3)
         assert row["effect"].item() == pytest.approx(pair.sign * (odds[True] - odds[False]), abs=1e-3)
+
+
+def test_all_words_of_the_language_shift_with_the_captions_own(result: Result) -> None:
+    rows = result.tables["lexicon"]
+    assert rows["language"].to_list() == ["en", "ar", "all"]
+    assert (rows["low"] > rows["control_high"]).all() and (rows["p"] <= 0.05).all()
+    assert (rows["held"] > 0.99).all() and (rows["missed"] < 0.05).all()
+    assert rows["own"].to_list() == pytest.approx(primary(result)["effect"].to_list(), abs=1e-4)
+    found = {one.name: one for one in result.estimates}
+    assert [found[f"lexicon.{one}"].verdict for one in ("en", "ar")] == ["found", "found"]
+    assert not found["lexicon.en"].answers
+    listed = result.tables["lexicon_words"].filter(language="ar", side="female")
+    assert listed["word"][0] == "امرأة" and listed["share"][0] > 0.9
 
 
 def test_test_images_are_one_of_each_twin_pair_and_balanced(world: CausalWorld) -> None:
@@ -284,14 +296,3 @@ def test_a_patch_by_segment_is_refused_during_generation(world: CausalWorld) -> 
     with pytest.raises(ValueError, match="segments"):
         during_generation(sae, Ablation((0,), segments=(1,)))
     during_generation(sae, Steering(torch.zeros(32)))
-
-
-def test_batching_does_not_move_the_outcome(world: CausalWorld) -> None:
-    inputs, loaded = world.inputs, world.loaded
-    pairs, _ = find_pairs(inputs, loaded, choose_samples(inputs, 6).captions, "ar")
-    ends = word_ends(loaded)
-    together = PairRuns(loaded, pairs, ends)
-    whole = together.log_odds(LAYER, together.streams(LAYER))
-    for number, pair in enumerate(pairs):
-        single = PairRuns(loaded, [pair], ends)
-        assert single.log_odds(LAYER, single.streams(LAYER))[0] == pytest.approx(whole[number], abs=1e-4)

@@ -13,7 +13,7 @@ import pytest
 from core.analysis.contrast import Config, Interventions
 from core.analysis.contrast.figures import figures
 from core.analysis.contrast.run import run
-from core.analysis.contrast.vectors import covariance_directions, vectors_of
+from core.analysis.contrast.vectors import vectors_of
 from core.analysis.result import Result
 from core.causal.steering import DIFFERENCE, FEATURES
 from core.features.build import build_index
@@ -94,15 +94,6 @@ def test_vectors_of_a_language_know_nothing_of_the_other(
     assert not set(clean.features) & set(arabic.features)
     said = (abs(float(one.own[DIFFERENCE] @ shared_causal_world.basis[SAID])) for one in (clean, arabic))
     assert next(said) > 4 * next(said)
-
-
-def test_random_directions_have_the_covariance_of_the_rows_within_a_side() -> None:
-    rng = np.random.default_rng(0)
-    x, positive = rng.standard_normal((60, 3)) @ np.diag([3.0, 1.0, 0.1]), rng.random(60) < 0.5
-    moved = x + positive[:, None] * np.array([0.0, 0.0, 50.0])  # the concept is no part of it
-    drawn = np.stack([vector.numpy() for vector in covariance_directions([(moved, positive)], 4000, rng)])
-    within = sum(np.cov(x[part].T, ddof=0) * part.mean() for part in (positive, ~positive))
-    np.testing.assert_allclose(np.cov(drawn.T), within, atol=0.5)
 
 
 def test_estimates_are_sourced_tested_and_drawn(result: Result) -> None:

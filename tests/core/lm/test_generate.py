@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from core.lm.agreement import logits_of
-from core.lm.generate import Intervention, generate, stop_ids
+from core.lm.generate import Change, Intervention, Interventions, generate, stop_ids
 from core.lm.hooks import edit
 from core.lm.images import together
 from core.lm.loaded import LoadedModel
@@ -93,3 +93,23 @@ def test_captions_end_where_the_turn_ends(loaded: LoadedModel, prompts: list[Enc
     if top == end:
         assert generate(loaded, prompts, STEPS, force) == [""] * len(prompts)
     assert generate(loaded, prompts, 0) == [""] * len(prompts)
+
+
+def test_changes_of_their_own_run_in_one_batch_as_each_does_alone(
+    loaded: LoadedModel, prompts: list[EncodedSample]
+) -> None:
+    vectors = [torch.randn(32, generator=torch.Generator().manual_seed(seed)) * 20 for seed in (1, 2)]
+
+    def added(vector: torch.Tensor) -> Change:
+        return lambda stream, reach: stream + vector * reach[..., None]
+
+    changes = [added(vector) for vector in vectors]
+    asked = [prompts[1], prompts[2], prompts[0], prompts[1]]  # 1 and 2 have one length, and run together
+    which = [0, 1, 1, 1]
+    together = generate(loaded, asked, STEPS, Interventions(1, [changes[one] for one in which]))
+    alone = [
+        generate(loaded, [prompt], STEPS, Intervention(1, changes[one]))[0]
+        for prompt, one in zip(asked, which, strict=True)
+    ]
+    assert together == alone
+    assert together[0] != together[3]
