@@ -2,7 +2,7 @@
 
     python benchmarks/activation_store.py [--folder DIR] [--rows 60000] [--images 50]
 
-The shard has gemma-3-4b-it's shape: 34 layers of 2560 numbers, 256 image rows an image, 30 rows a caption in each of
+The shard has gemma-3-4b-it's shape: 34 layers of 2560 numbers, 256 image rows per image, 30 rows per caption in each of
 two languages, random numbers, put to the writer 4096 tokens at a time. Reading is of one layer in batches of 4096 rows,
 as float32, the median of three rounds: in order, blocks of 256 neighbours drawn at random, and single rows at random;
 `cold` after the kernel has been asked to forget the file. zarr is measured where it is installed. The floor is torch's
@@ -69,7 +69,7 @@ def shard(images: int, folder: Path) -> None:
             assert torch.equal(matrix, truth), f"layer {layer}, {file}: another matrix came back"
     a_sample = size / images
     print(f"| {images} images, {LAYERS} layers, 2 languages | |\n|---|---|")
-    print(f"| rows a layer | {sum(counts.values()):,} |\n| bytes | {size / 1e9:.2f} GB in {len(files)} files |")
+    print(f"| rows per layer | {sum(counts.values()):,} |\n| bytes | {size / 1e9:.2f} GB in {len(files)} files |")
     print(f"| a sample | {a_sample / 1e6:.1f} MB |\n| {SAMPLES} samples | {a_sample * SAMPLES / 1e9:.0f} GB |")
     print(f"| making the numbers | {made:.1f} s |\n| waiting for the writer | {waited:.1f} s |")
     print(f"| sha256 of every file | {hashed:.1f} s |\n| every row read back | equal |")

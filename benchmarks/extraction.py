@@ -81,7 +81,7 @@ def _run(job: Job, pythons: dict[str, str], name: str, out: Path) -> subprocess.
 def table(found: Figures, samples: int) -> None:
     """A line a way: medians over the rounds, times beside saeflow's of the same round."""
     print(
-        "| | samples/s | time, to saeflow | CPU s a sample | peak MB | above the model | MB written |\n"
+        "| | samples/s | time, to saeflow | CPU s per sample | peak MB | above the model | MB written |\n"
         + "|---" * 7
         + "|"
     )
@@ -159,7 +159,7 @@ def overheads(ours: Ours, counts: Counts, seconds: dict[str, list[float]]) -> No
 
 
 def floors(ours: Ours, counts: Counts, seconds: dict[str, list[float]], written: int) -> None:
-    """Operations and bytes a sample, what they take at best on this machine, and saeflow's time beside it."""
+    """Operations and bytes per sample, what they take at best on this machine, and saeflow's time beside it."""
     samples, whole = len(ours.groups), [(text["tokens"], text["tokens"]) for text in ours.job.texts]
     shared = (counts.text(ours.passes()) + counts.image() * samples) / samples
     alone, logits = ((counts.text(whole, head) + 2 * counts.image() * samples) / samples for head in (False, True))
@@ -168,12 +168,12 @@ def floors(ours: Ours, counts: Counts, seconds: dict[str, list[float]], written:
     floor = shared / rate + statistics.median(seconds["write"]) / samples
     print(
         f"- Operations a sample: {shared / 1e9:,.2f} GFLOP ({counts.image() / 1e9:,.2f} of them in the vision tower); "
-        f"a full forward a caption: {alone / 1e9:,.2f}, with logits {logits / 1e9:,.2f}. "
-        f"Written: {written / samples / 1e6:,.2f} MB a sample."
+        f"a full forward per caption: {alone / 1e9:,.2f}, with logits {logits / 1e9:,.2f}. "
+        f"Written: {written / samples / 1e6:,.2f} MB per sample."
     )
     print(f"- Dense product: {rate / 1e9:,.0f} GFLOP/s; saeflow reaches {shared / capture / 1e9:,.1f}.")
     print(
-        f"- Floor (all operations at the dense product's rate, then writing): {floor * 1e3:,.1f} ms a sample; "
+        f"- Floor (all operations at the dense product's rate, then writing): {floor * 1e3:,.1f} ms per sample; "
         f"saeflow takes {capture * 1e3:,.1f}, {capture / floor:.2f} times that."
     )
 
@@ -189,7 +189,7 @@ def projection(ours: Ours, written: int) -> None:
         f"- gemma-3-4b-it, reckoned from its shape and this run's tokens, not measured: "
         f"{(decoder + real.image()) / 1e12:.2f} TFLOP a sample ({real.image() / 1e12:.2f} in the vision tower); "
         f"a full forward with logits a caption {alone / 1e12:.2f}. "
-        f"{size / 1e6:.1f} MB a sample, {2000 * size / 1e9:.0f} GB for 2000 samples in two languages."
+        f"{size / 1e6:.1f} MB per sample, {2000 * size / 1e9:.0f} GB for 2000 samples in two languages."
     )
 
 

@@ -20,13 +20,15 @@ WRITTEN = {"float32": 2**-7, "bfloat16": 0.1}
 
 
 def compare(job: Job, outs: Mapping[str, Path], reference: Path) -> str:
-    """How far the ways' rows are from one full forward a caption; the message of an assertion if too far."""
+    """How far the ways' rows are from one full forward per caption; the message of an assertion if too far."""
     state = worst_state(job)
     assert state < EXACT, f"saeflow's states are not those of a full forward: {state:.1e} apart in float32"
     apart = {name: worst_written(job, out, reference) for name, out in outs.items()}
     for name, worst in apart.items():
-        assert worst < WRITTEN[job.dtype], f"{name} wrote other rows than a full forward a caption: {worst:.1e} apart"
-    return f"Rows agree with a full forward a caption: {state:.0e} in float32, {max(apart.values()):.0e} as written.\n"
+        assert worst < WRITTEN[job.dtype], f"{name} wrote other rows than a full forward per caption: {worst:.1e} apart"
+    return (
+        f"Rows agree with a full forward per caption: {state:.0e} in float32, {max(apart.values()):.0e} as written.\n"
+    )
 
 
 @torch.no_grad()

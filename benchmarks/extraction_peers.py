@@ -5,7 +5,7 @@
 WAY is saeflow, bare (saeflow's passes, of which nothing is kept), transformers, headless, nnsight or transformer_lens;
 the last four run in the environment they are called with and need no saeflow there (torch, transformers, pillow, and
 the library). JOB is a folder that benchmarks/extraction.py wrote. One sample runs first and is not counted. Reading
-images, tokenising and writing are counted, opening the model is not. All ways but saeflow write one file a layer:
+images, tokenising and writing are counted, opening the model is not. All ways but saeflow write one file per layer:
 every token of every caption, in bfloat16.
 """
 

@@ -56,7 +56,7 @@ def worked(client: Any, stage: FlowRun) -> list[Span]:
 
 
 def measure(study: str, profile: str, workspace: Path) -> None:
-    """Run the study and print a line a stage."""
+    """Run the study and print a line per stage."""
     environment = {**os.environ, "SAEFLOW_WORKSPACE": str(workspace)}
     subprocess.run([sys.executable, "-m", "cli", "run", study, "--cluster", profile], env=environment, check=True)
     with (

@@ -58,7 +58,7 @@ def step(x: torch.Tensor, features: int, k: int, steps: int) -> tuple[float, flo
 def shapes(x: torch.Tensor, steps: int) -> None:
     """Over features and over k."""
     width = x.shape[1]
-    print("| D | F | k | ms a step | rows/s | dense products a step |\n|---|---|---|---|---|---|")
+    print("| D | F | k | ms per step | rows/s | dense products per step |\n|---|---|---|---|---|---|")
     for expansion, k in [(2, 32), (4, 32), (8, 32), (16, 32), (8, 8), (8, 16), (8, 64), (8, 128)]:
         taken, products = step(x, expansion * width, k, steps)
         print(f"| {width} | {expansion * width} | {k} | {taken * 1e3:.0f} | {BATCH / taken:,.0f} | {products:.2f} |")
@@ -77,7 +77,7 @@ def reading(x: torch.Tensor, folder: Path) -> None:
     """Drawing an epoch's batches from memory and from files, and how much of the latter a step of 0.1 s would hide."""
     table = store(x, folder)
     stored = StoredRows(table, np.arange(len(x)))
-    print("\n| rows from | µs a row | of a step that computes for 0.1 s a batch |\n|---|---|---|")
+    print("\n| rows from | µs per row | of a step that computes for 0.1 s per batch |\n|---|---|---|")
     for name, pairs in (("memory", Pairs(stored[:], None)), ("files", Pairs(stored, None))):
         alone = _epoch(pairs, 0.0)
         waited = _epoch(pairs, 0.1) - 0.1 * (len(x) // BATCH)

@@ -41,14 +41,14 @@ def run(python: str, library: str, rows: Path, *options: str) -> dict[str, float
 
 
 def speed(given: argparse.Namespace, pythons: dict[str, str]) -> None:
-    """A table of rows/s, dense products a step, peak memory, FVU and dead features at equal steps."""
+    """A table of rows/s, dense products per step, peak memory, FVU and dead features at equal steps."""
     shape = ["--features", str(given.features), "--k", str(given.k), "--batch", str(given.batch)]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
     for _ in range(given.rounds):
         for name, python in pythons.items():
             found[name].append(run(python, name, given.rows, *shape, "--steps", str(given.steps)))
     alone = {name: run(python, name, given.rows, *shape, "--steps", "6", "--alone") for name, python in pythons.items()}
-    print("| | rows/s | dense products a step | peak MB | held-out FVU | dead | time, to saeflow |")
+    print("| | rows/s | dense products per step | peak MB | held-out FVU | dead | time, to saeflow |")
     print("|---|---|---|---|---|---|---|")
     ours = statistics.median(one["products"] for one in found["saeflow"])
     for name, runs in found.items():
@@ -92,7 +92,7 @@ def picture(lines: list[dict[str, str | float]]) -> bytes:
     table = pl.DataFrame(lines)
     libraries_of = table.group_by("architecture", maintain_order=True).agg(pl.col("library").n_unique())
     shared = [name for name, libraries in libraries_of.iter_rows() if libraries > 1]
-    x = alt.X("l0:Q", title="Active features a token (L0, held out)", scale=alt.Scale(type="log", nice=False))
+    x = alt.X("l0:Q", title="Active features per token (L0, held out)", scale=alt.Scale(type="log", nice=False))
     y = alt.Y("fvu:Q", title="Fraction of variance unexplained", scale=alt.Scale(zero=False))
     base = alt.Chart(table).mark_line(point=True).encode(x=x, y=y)
 

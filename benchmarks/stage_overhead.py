@@ -55,7 +55,7 @@ def main() -> None:
                 for name in given.profiles:
                     found[name].append(measure(name, given.units, root / f"{name}-{number}"))
     base = statistics.median(whole for whole, _ in found[given.profiles[0]])
-    print(f"{'profile':16} {'stage s':>8} {'first unit s':>13} {'ms a unit':>10} {'ratio':>6}")
+    print(f"{'profile':16} {'stage s':>8} {'first unit s':>13} {'ms per unit':>10} {'ratio':>6}")
     for name, rounds in found.items():
         whole, first = (statistics.median(part) for part in zip(*rounds, strict=True))
         each = 1000 * (whole - first) / given.units

@@ -18,7 +18,7 @@ app = typer.Typer(
     help="""Where does a concept live in a vision-language model?
 
     A study (a YAML file) goes from samples to a report: captured activations,
-    one sparse autoencoder a layer, seven analyses. Everything is cached: run the
+    one sparse autoencoder per layer, seven analyses. Everything is cached: run the
     same command again and only what is missing is made.
 
     [bold]First steps[/bold]:  saeflow plan demo  ·  saeflow run demo  ·  saeflow serve""",

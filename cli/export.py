@@ -27,7 +27,7 @@ def export(
     format_: Annotated[Format, typer.Option("--format", help="What the matrices are written as.")] = "npy",
     set_: SetOption = None,
 ) -> None:
-    """Write captured layers as float32 matrices, one row a token, beside a table of the tokens.
+    """Write captured layers as float32 matrices, one row per token, beside a table of the tokens.
 
     FOLDER gets layer_17.npy (.parquet, .zarr) and so on, tokens.parquet and
     index.json; row i is the same token in all. Read it with NumPy, polars,

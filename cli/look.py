@@ -83,7 +83,7 @@ def _tell_estimate(seen: Survey, settings: Settings, cluster: str) -> None:
         return
     gpu = f"; SAE training {cost.sae_gpu_hours:.2g} GPU-hours on an H200" if has_gpu(cluster) else ""
     console.print(
-        f"  {samples}, about {cost.rows:,} rows a layer, {cost.activation_bytes / 1e9:.2f} GB of "
+        f"  {samples}, about {cost.rows:,} rows per layer, {cost.activation_bytes / 1e9:.2f} GB of "
         f"activations; {cost.missing_bytes / 1e9:.2f} GB still to write{gpu}"
     )
 

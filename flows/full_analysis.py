@@ -13,7 +13,7 @@ _FIRST = ("prepare", "capture")  # made before the plan is walked: what follows 
 
 @flow(name="full-analysis", flow_run_name=run_name, log_prints=False, on_crashed=[log_crash])
 def full_analysis(study: Study | str = "demo", cluster: str = "threads") -> str:
-    """Prepare samples, capture activations, train one SAE a layer, run the analyses and write the report.
+    """Prepare samples, capture activations, train one SAE per layer, run the analyses and write the report.
 
     Args:
         study: a study file (looked up in the working directory, then among deployments/studies), or its fields.

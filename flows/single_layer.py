@@ -78,7 +78,7 @@ class _LayerUnits(NamedTuple):
 def _units_of(plan: Plan, layer: int) -> _LayerUnits:
     _check(layer, plan.layers)
     if plan.stage("choose_sae"):
-        raise BadInput("sae: the study trains several SAEs a layer; say which one is meant, as in --set sae.k=16")
+        raise BadInput("sae: the study trains several SAEs per layer; say which one is meant, as in --set sae.k=16")
     naming, found = plan.naming, plan.naming.dictionaries_of(layer)
     indices = tuple(naming.named(INDEX_FEATURES, one.name) for one in found)
     return _LayerUnits(naming.of_layer(EXTRACT_LAYER, layer), tuple(one.sae for one in found), indices)

@@ -14,7 +14,7 @@ from core.planning.steps import STEPS
 
 _HEAD = """# Outputs
 
-Everything lies in the workspace: `artifacts/<step>/<fingerprint>/` (one folder a unit), `reports/<study>/report.html`
+Everything lies in the workspace: `artifacts/<step>/<fingerprint>/` (one folder per unit), `reports/<study>/report.html`
 (the latest report; a variant's in `reports/<study>+<settings>`, a layer's in `reports/<study>+layer=<layer>`),
 `logs/<step>/<fingerprint>.log` (a log per unit), `logs/pipeline/<study>.log` (one per study, for all its runs: at most
 2 MB, and four earlier ones), `studies/<key>.json` (what a study refers to),

@@ -1,4 +1,4 @@
-"""One worker a unit: a heartbeat file says who has it, since when and how far it is.
+"""One worker per unit: a heartbeat file says who has it, since when and how far it is.
 
 A lease avoids double work; it does not guard the result. Publishing is atomic, so that two workers that do race leave
 one whole artefact.

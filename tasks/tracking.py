@@ -1,4 +1,4 @@
-"""MLflow: a parent run a study run, a child run a unit; always by explicit run id, never by the active run.
+"""MLflow: a parent run per study run, a child run per unit; always by explicit run id, never by the active run.
 
 MLflow is imported where it is used: most units are not tracked, and its import takes a worker seconds.
 """

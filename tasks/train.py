@@ -1,4 +1,4 @@
-"""One sparse autoencoder a layer."""
+"""One sparse autoencoder per layer."""
 
 import json
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""Activations: captured in shards of images, read as one table a layer, and examined before use."""
+"""Activations: captured in shards of images, read as one table per layer, and examined before use."""

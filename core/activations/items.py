@@ -28,7 +28,7 @@ class Items:
 def lay_out_items(samples: Sequence[Items], segment: str, pool: Pool) -> Layout:
     """Number the rows of a shard, all in `shared`, in the order of the samples.
 
-    Pooling makes one row a sample, special rows left out of it.
+    Pooling makes one row per sample, special rows left out of it.
     """
     kept: dict[Key, Kept] = {}
     records: list[dict[str, Any]] = []

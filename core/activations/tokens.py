@@ -10,7 +10,7 @@ from core.errors import BadInput
 
 FILE = "tokens.parquet"
 SUMMARY = "shard.json"
-"""What makes a folder a shard; written last."""
+"""What makes a folder per shard; written last."""
 KEEP = "keep.parquet"
 
 

@@ -20,7 +20,7 @@ def registered() -> tuple[Registered, ...]:
 
 
 def differences(here: Iterable[Registered], there: Iterable[Registered]) -> list[str]:
-    """What another machine's packages lack, or have otherwise, of what is registered here; a line an analysis."""
+    """What another machine's packages lack, or have otherwise, of what is registered here; a line per analysis."""
     found = {one.name: one for one in there}
     return [
         f"{one} is {f'{other.package} {other.version}' if (other := found.get(one.name)) else 'not installed'} there"

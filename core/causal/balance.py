@@ -18,7 +18,7 @@ BALANCE = pl.Schema(
         "caliper": pl.Float64,
     }
 )
-"""One row a language and measure: the chosen set, the mean and central 95 % of the random ones, and the caliper."""
+"""One row per language and measure: the chosen set, the mean and central 95 % of the random ones, and the caliper."""
 RATE, CONTRIBUTION = "firing rate", "mean squared contribution"
 NORMS = ("mean activation, image", "mean activation, prompt", "mean activation, before the word")
 

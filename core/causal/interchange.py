@@ -43,7 +43,7 @@ class Donated:
 
 
 class Donors:
-    """The donors of some pairs, one a pair, batched as the pairs are."""
+    """The donors of some pairs, one per pair, batched as the pairs are."""
 
     def __init__(self, loaded: LoadedModel, runs: PairRuns, donors: Sequence[MinimalPair]) -> None:
         batches = runs.batches()

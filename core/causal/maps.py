@@ -120,7 +120,7 @@ def _other_picture(inputs: AnalysisInputs, sample: EncodedSample, twin: Mapping[
 def causal_maps(
     loaded: LoadedModel, chosen: Sequence[Replacement], layers: Mapping[int, tuple[LayerView, Sequence[int]]]
 ) -> list[CausalMap]:
-    """The causal maps of some features at some layers, all layers from one pass an image and replacement."""
+    """The causal maps of some features at some layers, all layers from one pass per image and replacement."""
     found: list[CausalMap] = []
     for replacement in chosen:
         image = replacement.sample.image_id

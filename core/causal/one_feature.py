@@ -31,8 +31,8 @@ ABLATED = pl.Schema(
         "q": pl.Float64,
     }
 )
-"""One row a language with minimal pairs: the shift of the concept's first word toward the other side, in nats, with its
-interval over units, the same for matched features (null without a match), two-sided p against them, and q over the
+"""One row per language with minimal pairs: the shift of the concept's first word toward the other side, in nats, with
+its interval over units, the same for matched features (null without a match), two-sided p against them, and q over the
 languages."""
 
 

@@ -73,7 +73,7 @@ class MinimalPair:
 class Chosen:
     """Images of a split, one of each unit, alternating in side, and what was left out, counted by reason.
 
-    `rows` are the images' first captions of the concept, one row an image; `captions` are all captions of theirs, for
+    `rows` are the images' first captions of the concept, one row per image; `captions` are all captions of theirs, for
     what is measured on captions is averaged within the image.
     """
 

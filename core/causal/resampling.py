@@ -81,7 +81,7 @@ class Resampling:
         """Where a mean stands among random sets' on the same images, two-sided: control, control_low, control_high,
         draws, p; `draws` alone where there are none.
 
-        `random` has draw, image_id, value, one row a draw and image.
+        `random` has draw, image_id, value, one row per draw and image.
         """
         if random.is_empty():
             return {"draws": 0}

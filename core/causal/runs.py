@@ -171,7 +171,7 @@ class CaptionRuns:
     def divergence(
         self, layer: int, sites: Sequence[EditSite], clean: Sequence[Float[Tensor, "B T D"]], patch: Patch
     ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-        """KL(clean ‖ patched) and cross-entropy at the words that tell no side, nats a token, caption by caption."""
+        """KL(clean ‖ patched) and cross-entropy at the words that tell no side, nats per token, caption by caption."""
         kl, entropy = np.empty(self._count), np.empty(self._count)
         for part, site, before in zip(self._portions, sites, clean, strict=True):
             after = states_from(self._loaded, part.batch, layer, patch(site))

@@ -42,7 +42,7 @@ class Splicer:
     def measure(
         self, layer: int, sae: SparseAutoencoder, means: Mapping[str, Float[np.ndarray, " D"]], limit: float = math.inf
     ) -> pl.DataFrame:
-        """Cross-entropy of the captions, in nats a token, clean, with the SAE spliced in, and with mean ablation.
+        """Cross-entropy of the captions, in nats per token, clean, with the SAE spliced in, and with mean ablation.
 
         Every segment is spliced; control tokens and outliers, which no SAE has seen, pass unchanged.
 
@@ -53,7 +53,7 @@ class Splicer:
             limit: norm beyond which a position is an outlier.
 
         Returns:
-            One row a language: layer, language, images, ce_clean, ce_spliced, ce_mean, delta_ce (spliced − clean)
+            One row per language: layer, language, images, ce_clean, ce_spliced, ce_mean, delta_ce (spliced − clean)
             with its interval, loss_recovered ((ce_mean − ce_spliced) / (ce_mean − ce_clean)) with its interval, NaN
             where it is no share (`recovered`).
         """
@@ -88,11 +88,11 @@ def summarise(
     bootstrap: int,
     seed: int,
 ) -> pl.DataFrame:
-    """One row a language (`Splicer.measure`); captions are averaged within their image, images are drawn by unit.
+    """One row per language (`Splicer.measure`); captions are averaged within their image, images are drawn by unit.
 
     Args:
         layer: layer spliced.
-        captions: image_id, language, ce_clean, ce_spliced, ce_mean of each caption, in nats a token.
+        captions: image_id, language, ce_clean, ce_spliced, ce_mean of each caption, in nats per token.
         unit_of: the unit that each image belongs to.
         bootstrap: draws for each interval.
         seed: of the draws.

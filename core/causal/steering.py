@@ -30,7 +30,7 @@ RANDOM = pl.Schema(
         "log_odds": pl.Float64,
     }
 )
-"""Responses of random vectors, one row a caption and draw."""
+"""Responses of random vectors, one row per caption and draw."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def directions(view: LayerView, features: Sequence[int], control: RandomSets, se
 
 
 class SteeringRuns:
-    """Minimal pairs and whole captions of one language, steered; every frame has one row a caption."""
+    """Minimal pairs and whole captions of one language, steered; every frame has one row per caption."""
 
     def __init__(
         self, loaded: LoadedModel, language: str, pairs: Sequence[MinimalPair], ends: Bool[Tensor, " V"]
@@ -110,7 +110,7 @@ class SteeringRuns:
 
     @property
     def pairs(self) -> Sequence[MinimalPair]:
-        """The pairs, one a caption."""
+        """The pairs, one per caption."""
         return self._pairs.pairs
 
     @cached_property

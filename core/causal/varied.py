@@ -27,11 +27,12 @@ from core.stats.intervals import bootstrap_mean
 PASS_TOKENS = 4096
 """Tokens of a forward pass, padding included."""
 VARIED = pl.Schema({"image_id": pl.String, "value": pl.String, "activation": pl.Float64})
-"""One row an image and a value that it was run with: the feature's mean activation over image, prompt and caption."""
+"""One row per image and a value that it was run with: the feature's mean activation over image, prompt and caption."""
 EFFECTS = pl.Schema(
     {"value": pl.String, "images": pl.UInt32, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 )
-"""One row a value, the highest first: the mean over images of the activation, less the image's mean over all values."""
+"""One row per value, the highest first: the mean over images of the activation, less the image's mean over all
+values."""
 
 
 def measure_varied(

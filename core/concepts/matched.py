@@ -24,8 +24,8 @@ MATCHES = pl.Schema(
         "cosine": pl.Float64,
     }
 )
-"""One row a feature and other SAE that reads the same site within `REACH` layers: its feature whose decoder row has the
-highest cosine with the feature's own."""
+"""One row per feature and other SAE that reads the same site within `REACH` layers: its feature whose decoder row has
+the highest cosine with the feature's own."""
 
 
 def decoder_matches(

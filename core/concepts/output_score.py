@@ -2,8 +2,8 @@
 
 Sentences of the held-out split that show the concept (3) and that are irrelevant to it (0) are read by the model, once
 as it is and once with the feature added to the stream at every token. The output score is how much more the first
-become likely than the second, in nats a token. What any vector of that length does is measured by features of the same
-SAE that fire as often, and are no better known.
+become likely than the second, in nats per token. What any vector of that length does is measured by features of the
+same SAE that fire as often, and are no better known.
 """
 
 from collections.abc import Sequence
@@ -43,9 +43,9 @@ OUTPUT_SCORES = pl.Schema(
         **dict.fromkeys(("p", "q", "cost", "relative_norm"), pl.Float64),
     }
 )
-"""One row a feature: `score` in nats a token with its bootstrap interval over families, the same for features that
+"""One row per feature: `score` in nats per token with its bootstrap interval over families, the same for features that
 fire as often, two-sided p against them and against exchanged labels (null where there are none), q over the
-features; `cost` is what irrelevant sentences lose, in nats a token, and `relative_norm` the length of what is added
+features; `cost` is what irrelevant sentences lose, in nats per token, and `relative_norm` the length of what is added
 over that of the stream."""
 
 
@@ -77,8 +77,8 @@ class OutputRuns:
         ]
 
     def gains(self, layer: int, vectors: Float[Tensor, "V D"]) -> tuple[Float[np.ndarray, "V N"], float]:
-        """How much more likely each sentence becomes with each vector, nats a token; and the mean length of the stream
-        where they are added."""
+        """How much more likely each sentence becomes with each vector, nats per token; and the mean length of the
+        stream where they are added."""
         found = np.empty((len(vectors), len(self.concept)))
         norms: list[Tensor] = []
         for rows, batch, predictions in self._portions:
@@ -95,7 +95,7 @@ class OutputRuns:
     def _log_likelihood(
         self, batch: TokenBatch, predictions: Predictions, layer: int, stream: Float[Tensor, "B T D"]
     ) -> Float[np.ndarray, " B"]:
-        """Mean log p of each sentence's tokens, in nats a token."""
+        """Mean log p of each sentence's tokens, in nats per token."""
         states = states_from(self._loaded, batch, layer, stream)
         total, count = torch.zeros(2, len(states), dtype=torch.float64, device=states.device)
         size = max(1, LOGIT_BYTES // (4 * self._loaded.unembedding.shape[0]))

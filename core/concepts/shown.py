@@ -18,7 +18,8 @@ EXAMPLES = pl.Schema(
         ("strip", pl.List(_TOKEN)),
     ]
 )
-"""One row a feature and sentence: the maximum over its fragments, the activation at its end, and that at each token."""
+"""One row per feature and sentence: the maximum over its fragments, the activation at its end, and that at each
+token."""
 ONSETS = pl.Schema(
     {
         "sae": pl.String,
@@ -29,7 +30,8 @@ ONSETS = pl.Schema(
         "sentences": pl.UInt32,
     }
 )
-"""One row a feature, label and word: the share of the label's held-out sentences in which it has fired by that word."""
+"""One row per feature, label and word: the share of the label's held-out sentences in which it has fired by that
+word."""
 
 
 def examples(scanned: ScannedSAE, sentences: pl.DataFrame, feature: int, each: int) -> pl.DataFrame:

@@ -27,7 +27,7 @@ def profession_of_image(samples: pl.DataFrame) -> dict[str, str]:
 
 
 def attributes_by_image(samples: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-    """image_id and each column as text, one row an image; null where the image's samples disagree or say nothing."""
+    """image_id and each column as text, one row per image; null where the image's samples disagree or say nothing."""
     known = [pl.col(name).cast(pl.String).drop_nulls().unique() for name in columns]
     agreed = [
         pl.when(values.len() == 1).then(values.first()).otherwise(None).alias(name)

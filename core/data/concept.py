@@ -96,7 +96,7 @@ class Concept:
         return f"{self.name}_{language}"
 
     def image_labels(self, samples: pl.DataFrame, language: str) -> pl.DataFrame:
-        """One row an image: image_id, split, positive (whether it is on the first side; null where its captions
+        """One row per image: image_id, split, positive (whether it is on the first side; null where its captions
         disagree, or are on neither side)."""
         label, (one, other) = pl.col(self.label_column(language)), self.sides
         positive, negative = (label == one).any(), (label == other).any()

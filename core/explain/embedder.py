@@ -17,7 +17,7 @@ from core.lm.packages import PACKAGE_PREFIX, package_files
 from core.progress import Progress, silent
 
 _MARK = "modules.json"
-"""What makes a folder a sentence-transformers model."""
+"""What makes a folder per sentence-transformers model."""
 _PORTION = 16
 """Batches between two reports of progress."""
 

@@ -29,7 +29,7 @@ _MOST_COMPARED = 20_000
 
 @dataclass(frozen=True)
 class Embedded:
-    """What one embedder made, a folder a unit; `name` is the embedder's in the catalogue."""
+    """What one embedder made, a folder per unit; `name` is the embedder's in the catalogue."""
 
     name: str
     int8: bool

@@ -102,7 +102,7 @@ class ActivationStore:
 
     @cached_property
     def statistics(self) -> pl.DataFrame | None:
-        """One row a feature (`core.features.statistics.FEATURES`); null where `saeflow store precompute` has not run.
+        """One row per feature (`core.features.statistics.FEATURES`); null where `saeflow store precompute` has not run.
 
         Raises:
             BadInput: the table is damaged.

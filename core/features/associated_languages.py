@@ -16,7 +16,7 @@ NOT_ASSOCIATED = 0.05
 CLASSES = pl.Schema(
     {"layer": pl.UInt16, "feature": pl.UInt32, "class": pl.String, "strength": pl.Float64, "q": pl.Float64}
 )
-"""One row a feature that is associated with the concept in some language: its class, its largest |AUROC − ½| over the
+"""One row per feature that is associated with the concept in some language: its class, its largest |AUROC − ½| over the
 decision sets in the languages where it is associated, and its least q."""
 
 

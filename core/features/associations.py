@@ -72,7 +72,7 @@ def associate(sums: FeatureSums, labels: Labels, language: str, position_set: st
     """Test every supported feature of a layer for the caption's side, images as units.
 
     Returns:
-        One row a feature that passes the label-blind support filter, by feature: auroc (above ½: more active on the
+        One row per feature that passes the label-blind support filter, by feature: auroc (above ½: more active on the
         first side), p (two-sided Mann-Whitney, ties corrected), q (Benjamini-Hochberg within this call alone; a claim
         over layers and languages is corrected over all of them by its caller), log_odds of firing on an image at all,
         mean_… over images, active_… over active rows, support (images it fires on, all splits). Empty when a side has

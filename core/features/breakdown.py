@@ -22,7 +22,7 @@ from core.stats.families import ALPHA, corrected
 from core.stats.intervals import bootstrap_mean
 
 MEANS = pl.Schema({"image_id": pl.String, "value": pl.Float64})
-"""A feature's mean activation over an image's rows, one row an image."""
+"""A feature's mean activation over an image's rows, one row per image."""
 SWEEP = pl.Schema(
     {
         "value": pl.String,
@@ -34,11 +34,11 @@ SWEEP = pl.Schema(
         "firing": pl.Float64,
     }
 )
-"""One row a value of an attribute, the highest mean first: the images that have it and their units, the mean of `MEANS`
-with its 95 % interval (null with one unit, or where all images have one value), and the share of these images on which
-the feature fires."""
+"""One row per value of an attribute, the highest mean first: the images that have it and their units, the mean of
+`MEANS` with its 95 % interval (null with one unit, or where all images have one value), and the share of these images
+on which the feature fires."""
 HEAT = pl.Schema({"x": pl.String, "y": pl.String, "images": pl.UInt32, "mean": pl.Float64})
-"""One row a pair of values that some image has."""
+"""One row per pair of values that some image has."""
 SPREADS = pl.Schema(
     {
         "attribute": pl.String,
@@ -52,7 +52,7 @@ SPREADS = pl.Schema(
         "q": pl.Float64,
     }
 )
-"""One row an attribute, the largest share first: the images of which it is known and their units, how much of the
+"""One row per attribute, the largest share first: the images of which it is known and their units, how much of the
 variance over images it explains (adjusted η²; over the means of units where all images of a unit have one value), the
 same share of shuffled values (median, 2.5th and 97.5th percentile), one-sided p, and q over all attributes
 (Benjamini-Hochberg)."""

@@ -20,7 +20,7 @@ NETWORK = pl.Schema(
         "pmi_within": pl.Float64,
     }
 )
-"""One row a pair that fires together on some row: `both` rows, Jaccard index, pmi = ln(both / expected), where the
+"""One row per pair that fires together on some row: `both` rows, Jaccard index, pmi = ln(both / expected), where the
 features fire independently over all rows, and `pmi_within`, where they do so within each segment and language."""
 
 

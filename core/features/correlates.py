@@ -28,7 +28,7 @@ CORRELATES = pl.Schema(
         **{f"shared_{split}": pl.Boolean for split in SPLITS},
     }
 )
-"""One row a feature and attribute. By split: `images` of which both the concept and the attribute are known, adjusted
+"""One row per feature and attribute. By split: `images` of which both the concept and the attribute are known, adjusted
 η² of the attribute (`eta2`) and of the `concept` over these images, and whether the feature is `shared`: the
 attribute's is above 0 and at least the concept's. Null where a split has too few images."""
 

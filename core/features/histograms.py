@@ -11,7 +11,7 @@ from core.features.statistics import Chunk, Occurrences
 HALVINGS = 16
 """Bins of a histogram."""
 HISTOGRAMS = pl.Schema({"feature": pl.UInt32(), "max": pl.Float32(), "counts": pl.List(pl.UInt32())})
-"""One row a feature. `counts`, from weak to strong: the last counts activations of at
+"""One row per feature. `counts`, from weak to strong: the last counts activations of at
 least half of `max`, the one before those of at least a quarter of it, and so on; the first counts all weaker ones."""
 
 

@@ -20,7 +20,7 @@ BEYOND = pl.Schema(
         "q": pl.Float64,
     }
 )
-"""One row an attribute that goes with the feature beside the leading one: the share that it explains of what is left
+"""One row per attribute that goes with the feature beside the leading one: the share that it explains of what is left
 once the mean of each of the leading attribute's values is taken away, the same share of shuffled values, and q over
 these attributes."""
 

@@ -22,7 +22,7 @@ class FeatureIndex:
 
     `num_features` is F.
 
-    Its tables, read when first asked for: `features` (one row a feature), `positions` (feature × language × position
+    Its tables, read when first asked for: `features` (one row per feature), `positions` (feature × language × position
     set), `neighbours` (decoder cosine), `coactivation` (features that fire together).
     """
 
@@ -110,12 +110,12 @@ class FeatureIndex:
 
     @cached_property
     def features(self) -> pl.DataFrame:
-        """One row a feature, with the columns of `core.features.statistics.FEATURES`."""
+        """One row per feature, with the columns of `core.features.statistics.FEATURES`."""
         return self._table("features")
 
     @cached_property
     def positions(self) -> pl.DataFrame:
-        """One row a feature, language and position set it fires in: `core.features.statistics.POSITIONS`."""
+        """One row per feature, language and position set it fires in: `core.features.statistics.POSITIONS`."""
         return self._table("positions")
 
     @cached_property

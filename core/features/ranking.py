@@ -29,9 +29,9 @@ def tested_sets(concept: Concept) -> tuple[str, ...]:
 class Ranking:
     """What the selection split says of every feature of a layer.
 
-    `associations` is one row a language, position set and supported feature (`associate`); sets whose rows are the same
-    in every language are tested once, as language `shared`, and count in each language. Where the decision sets have
-    nothing to test (text only, spoken from the first word), the first word is used in their place.
+    `associations` is one row per language, position set and supported feature (`associate`); sets whose rows are the
+    same in every language are tested once, as language `shared`, and count in each language. Where the decision sets
+    have nothing to test (text only, spoken from the first word), the first word is used in their place.
     """
 
     concept: Concept

@@ -1,4 +1,4 @@
-"""What a label can be read off at a layer, one row an image: the stream, features, the frozen dictionary's, and random
+"""What a label can be read off at a layer, one row per image: the stream, features, the frozen dictionary's, and random
 directions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ _PORTION = 2048
 
 @dataclass(frozen=True)
 class Rows:
-    """One row an image in one language and position set: `x` by what labels are read off, and each row's last word."""
+    """One row per image in one language and position set: `x` by what labels are read off, and each row's last word."""
 
     images: list[str]
     words: Int[np.ndarray, " N"]

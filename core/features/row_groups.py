@@ -24,8 +24,8 @@ _KEYS = ["image_id", "language", "position_set"]
 class RowGroups:
     """Which rows are averaged together.
 
-    `table` has one row a group: image_id, language (null: rows shared by all languages), position_set, rows, and word,
-    the token id of its last row.
+    `table` has one row per group: image_id, language (null: rows shared by all languages), position_set, rows, and
+    word, the token id of its last row.
     `of_row` [T] names each row's group, −1 for rows in no statistic (special rows other than the last-prompt one).
     """
 

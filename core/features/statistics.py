@@ -38,7 +38,7 @@ FEATURES = pl.Schema(
         "top_values": pl.List(pl.Float32()),
     }
 )
-"""One row a feature, over rows that are not special. `count` rows it is active in, `density` their share; `mean`,
+"""One row per feature, over rows that are not special. `count` rows it is active in, `density` their share; `mean`,
 `max` and quantiles of its activations when active (null if never); `samples`, `images` it is active in at all; `idf` =
 ln((1 + N) / (1 + samples)) + 1; `rate_` and `mean_square_` the share of a segment's rows it is active in and its mean
 squared activation over all of them, which is its mean squared contribution; `top_rows` strongest first."""
@@ -54,7 +54,7 @@ POSITIONS = pl.Schema(
         "max": pl.Float32,
     }
 )
-"""One row a feature, language (null: shared by all) and position set in which it fires at all."""
+"""One row per feature, language (null: shared by all) and position set in which it fires at all."""
 
 _CHUNK_ENTRIES = 1 << 22
 

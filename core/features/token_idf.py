@@ -6,7 +6,7 @@ import polars as pl
 TOKEN_IDF = pl.Schema(
     {"token_id": pl.UInt32, "token": pl.String, "rows": pl.UInt32, "samples": pl.UInt32, "idf": pl.Float64}
 )
-"""One row a token, by its number: `rows` it stands in, `samples` it occurs in at all, and `idf` = ln((1 + N) / (1 +
+"""One row per token, by its number: `rows` it stands in, `samples` it occurs in at all, and `idf` = ln((1 + N) / (1 +
 samples)) + 1 over N samples; `token` null where only numbers are known."""
 
 

@@ -116,7 +116,8 @@ def control_colour(field: str, measured: Sequence[str], controls: Sequence[str],
 def by_panel(
     chart: alt.Chart | alt.LayerChart | alt.FacetChart, field: str, values: Mapping[Any, str], columns: int = 2
 ) -> alt.ConcatChart:
-    """One panel a value of `field`, under its name, scales shared; a facet would draw an axis under a missing panel."""
+    """One panel per value of `field`, under its name, scales shared; a facet would draw an axis under a missing
+    panel."""
     panels = [only(chart, field, value).properties(title=name) for value, name in values.items()]
     return alt.concat(*panels, columns=min(columns, len(panels)))
 

@@ -37,8 +37,8 @@ class FactoryModel:
     """What a factory returns.
 
     `encode` is given rows of the study's samples (columns as in samples.parquet; `image` is the file's place, or null).
-    `sites` are, by the names that `capture.site` knows, the modules whose outputs are read, one a layer in the order in
-    which they run: `resid_post` is what the layers hand on. Each gives a tensor (or a tuple that begins with one)
+    `sites` are, by the names that `capture.site` knows, the modules whose outputs are read, one per layer in the order
+    in which they run: `resid_post` is what the layers hand on. Each gives a tensor (or a tuple that begins with one)
     [B, T, D] with T as in the mask, and D = `d_model` at every site.
     """
 

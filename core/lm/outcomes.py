@@ -90,7 +90,7 @@ class WordTargets:
 def word_targets(
     words: Sequence[WordSequence], device: torch.device, places: Sequence[int] | None = None
 ) -> WordTargets:
-    """The targets of words, one a row of a batch; `places` are where their tokens stand if not behind the prefix."""
+    """The targets of words, one per row of a batch; `places` are where their tokens stand if not behind the prefix."""
     widest = max(len(word.sample.ids) - word.start for word in words)
     positions = torch.zeros(len(words), widest + 1, dtype=torch.int64)
     tokens = torch.zeros(len(words), widest, dtype=torch.int64)

@@ -26,7 +26,7 @@ class EncodedSample:
     """One caption behind its prompt.
 
     `ids`, `segments` (image | prompt | caption), `special` (in no SAE, scale or statistic) and `spans` (characters of
-    the caption, null outside it) have one entry a token; the caption starts at token `prefix_length`. The turn's end
+    the caption, null outside it) have one entry per token; the caption starts at token `prefix_length`. The turn's end
     is left out.
     """
 

@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """The study's name and a part of its report's fingerprint: one a variant of the study."""
+        """The study's name and a part of its report's fingerprint: one per variant of the study."""
         return f"{self.study.name}-{self.report.artifact.fingerprint[:8]}"
 
     @property

@@ -1,4 +1,4 @@
-"""The steps there are: the fixed ones, and one an analysis."""
+"""The steps there are: the fixed ones, and one per analysis."""
 
 from typing import Literal
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from core.analysis.registry import declared
 from core.data.languages import LANGUAGE_NAMES
 from core.stats.estimate import Estimate, Verdict, verdict_of
 
@@ -31,6 +30,8 @@ class Answered:
 
 def answered(left: Estimates, right: Estimates) -> Iterator[Answered]:
     """One a question and language that some side answers: the strongest verdict of the estimates that answer it."""
+    from core.analysis.registry import declared  # a study's sections, which who reads a study need not wait for
+
     sides = _verdicts(left), _verdicts(right)
     order = [*LANGUAGE_NAMES, EVERYWHERE]
     for analysis, language in sorted({*sides[0], *sides[1]}, key=lambda key: (key[0], order.index(key[1]))):

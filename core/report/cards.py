@@ -119,7 +119,7 @@ def _is_constant(values: pl.Series) -> bool:
 
 
 def gallery_cards(gallery: Gallery, pictures: Pictures) -> tuple[GalleryCard, ...]:
-    """One card an image and rule, its languages side by side."""
+    """One card per image and rule, its languages side by side."""
     keys = [key for key in ("rule", "sample_id") if key in gallery.table.columns]
     groups = gallery.table.partition_by(keys, maintain_order=True) if gallery.table.height else []
     return tuple(_gallery_card(group.to_dicts(), pictures) for group in groups)

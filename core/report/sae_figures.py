@@ -28,7 +28,7 @@ features in powers of two."""
 
 
 def quality(sae: pl.DataFrame) -> Figure | None:
-    """Reconstruction by layer: `sae` has one row a layer of `core.sae.metrics.final_metrics`."""
+    """Reconstruction by layer: `sae` has one row per layer of `core.sae.metrics.final_metrics`."""
     fvu = _unpivot(sae, {"held_out_fvu": "selection", "train_fvu": "training"})
     cosine = _unpivot(sae, {"held_out_cosine": "selection", "train_cosine": "training"})
     if fvu is None or cosine is None:
@@ -46,9 +46,9 @@ def quality(sae: pl.DataFrame) -> Figure | None:
 
 
 def frontier(sweep: pl.DataFrame) -> Figure | None:
-    """Sparsity against reconstruction: a point a variant, the medians and quartiles over the layers.
+    """Sparsity against reconstruction: a point per variant, the medians and quartiles over the layers.
 
-    `sweep` has one row a layer and variant: architecture, expansion, variant, chosen, held_out_l0, held_out_fvu.
+    `sweep` has one row per layer and variant: architecture, expansion, variant, chosen, held_out_l0, held_out_fvu.
     """
     fvu = pl.col("held_out_fvu")
     keys = ["architecture", "expansion", "variant", "chosen"]
@@ -60,7 +60,7 @@ def frontier(sweep: pl.DataFrame) -> Figure | None:
     kinds = table["series"].unique(maintain_order=True).to_list()
     colour = alt.Color("series:N", title=None, scale=alt.Scale(domain=kinds, range=list(SERIES)))
     base = alt.Chart(table).encode(
-        x=alt.X("l0:Q", title="Active features a token (L0, selection rows)", axis=alt.Axis(tickCount=5))
+        x=alt.X("l0:Q", title="Active features per token (L0, selection rows)", axis=alt.Axis(tickCount=5))
     )
     y = alt.Y("fvu:Q", title="Fraction of variance unexplained", scale=alt.Scale(zero=False))
     lines = base.mark_line().encode(y=y, color=colour)
@@ -132,13 +132,13 @@ def curves(history: pl.DataFrame) -> Figure | None:
     ends = history.drop_nulls("held_out_fvu").select("layer", "epoch", "held_out_fvu").sort("layer", "epoch")
     panels = [_curves(thin, "loss", "Training loss (log scale)")]
     panels += [_curves(ends, "held_out_fvu", "Selection FVU (log scale)")] if ends.height else []
-    caption = "Training curves, one line a layer: loss of the batch"
+    caption = "Training curves, one line per layer: loss of the batch"
     caption += ", and FVU on selection rows at each epoch's end." if ends.height else "."
     return Figure(alt.hconcat(*panels, spacing=30), caption)
 
 
 def thinned(history: pl.DataFrame, points: int) -> pl.DataFrame:
-    """At most about `points` rows a layer, evenly spaced, the last one always among them."""
+    """At most about `points` rows per layer, evenly spaced, the last one always among them."""
     place = pl.int_range(pl.len()).over("layer")
     size = pl.len().over("layer")
     every = (size / points).ceil().cast(pl.Int64)
@@ -167,7 +167,7 @@ def _curves(table: pl.DataFrame, field: str, title: str) -> alt.Chart:
 
 
 def density(table: pl.DataFrame) -> Figure | None:
-    """How often features fire: a column a layer, a square a bin of the firing rate, dead features left out."""
+    """How often features fire: a column per layer, a square per bin of the firing rate, dead features left out."""
     y = alt.Y("low:Q", title="Firing rate of a feature (log10)", scale=alt.Scale(zero=False, nice=False))
     chart = _by_layer(table.with_columns(high=pl.col("low") + BIN), y, "features", "Features")
     caption = (
@@ -178,11 +178,12 @@ def density(table: pl.DataFrame) -> Figure | None:
 
 
 def l0(table: pl.DataFrame) -> Figure | None:
-    """How many features fire on a row: a column a layer, a square a bin of the number; none where it is always k."""
+    """How many features fire on a row: a column per layer, a square per bin of the number; none where it is always
+    k."""
     if table.group_by("layer").len()["len"].max() == 1:
         return None
     squares = table.with_columns(low=2 ** pl.col("low"), high=2 ** (pl.col("low") + BIN))
-    y = alt.Y("low:Q", title="Active features a token", scale=alt.Scale(type="log", nice=False))
+    y = alt.Y("low:Q", title="Active features per token", scale=alt.Scale(type="log", nice=False))
     caption = (
         "L0: of each layer's held-out rows, the share on which a given number of features is active (log scale; rows "
         "without any are counted with one)."
@@ -191,7 +192,7 @@ def l0(table: pl.DataFrame) -> Figure | None:
 
 
 def _by_layer(squares: pl.DataFrame, y: alt.Y, count: str, title: str) -> alt.Chart:
-    """A column a layer, a square a bin from `low` to `high`, its colour the share of the layer's `count`."""
+    """A column per layer, a square per bin from `low` to `high`, its colour the share of the layer's `count`."""
     share = pl.col(count) / pl.col(count).sum().over("layer")
     scale, percent = alt.Scale(scheme=SEQUENTIAL), alt.Legend(format="%")
     chart: alt.Chart = (

@@ -19,11 +19,11 @@ _SPLITS = ["train", "select", "test"]
 def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
     """The study's figures; a table that is missing or empty has none.
 
-    `samples` as `prepare` wrote them; `sae` one row a layer of `core.sae.metrics.final_metrics`; `history` the
-    training curves with a column `layer`; `health` one row a layer (rows, outlier_rows, outlier_fraction,
+    `samples` as `prepare` wrote them; `sae` one row per layer of `core.sae.metrics.final_metrics`; `history` the
+    training curves with a column `layer`; `health` one row per layer (rows, outlier_rows, outlier_fraction,
     outlier_share, scale, top_share, gamma, mean_norm_SEGMENT);
-    `sweep` one row a layer and variant, where several autoencoders were trained; `density` one row a layer and bin of
-    the features' firing rates (low: its lower end, log10; features: how many); `l0` the same of active features a
+    `sweep` one row per layer and variant, where several autoencoders were trained; `density` one row per layer and bin
+    of the features' firing rates (low: its lower end, log10; features: how many); `l0` the same of active features a
     held-out row (low: log2; rows: how many).
     """
     makers = {

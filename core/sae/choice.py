@@ -11,10 +11,10 @@ left unexplained would always take the densest, for FVU falls by about a third w
 
 
 def frontier(candidates: pl.DataFrame) -> pl.DataFrame:
-    """One row a variant, in the order they were listed: the medians over layers of held-out FVU and L0.
+    """One row per variant, in the order they were listed: the medians over layers of held-out FVU and L0.
 
-    `candidates` has one row a layer and variant: variant, layer, held_out_fvu (null where the layer's rows are all the
-    same), held_out_l0.
+    `candidates` has one row per layer and variant: variant, layer, held_out_fvu (null where the layer's rows are all
+    the same), held_out_l0.
     """
     medians = (pl.col("held_out_fvu", "held_out_l0").median(),)
     return candidates.group_by("variant", maintain_order=True).agg(*medians)

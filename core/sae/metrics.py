@@ -16,7 +16,7 @@ from core.sae.rows import Rows
 DENSE_RATE = 0.1
 """A feature that fires on more than this share of the rows is called dense."""
 L0_ROWS = pl.Schema({"split": pl.String, "active": pl.UInt32, "rows": pl.UInt64})
-"""One row a split (train, held_out) and number of active features that occurred: on how many rows it did."""
+"""One row per split (train, held_out) and number of active features that occurred: on how many rows it did."""
 _BLOCK_ELEMENTS = 2**24
 
 

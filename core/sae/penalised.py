@@ -1,4 +1,4 @@
-"""Architectures that a penalty keeps sparse, its weight steered towards `k` active features a row, or fixed."""
+"""Architectures that a penalty keeps sparse, its weight steered towards `k` active features per row, or fixed."""
 
 import math
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ class ReLU:
         return Slopes(linear, {"b_enc": linear}, weight * active.values.sum())
 
     def steer(self, controls: Controls, l0: Float[Tensor, ""], k: int, total: int) -> None:
-        """Move the penalty's weight towards `k` active features a row."""
+        """Move the penalty's weight towards `k` active features per row."""
         _steer(controls, float(l0), k, total)
 
     @property

@@ -2,7 +2,8 @@
 
 Every class takes the encoder's output for a batch and gives the active entries; given ∂loss/∂value of each entry it
 gives the gradients of the encoder's output and of the parameters that are its own. In all of them `k` is the number of
-active features a row aimed at: exactly, on average over the batch, or by a penalty whose weight is steered towards it.
+active features per row aimed at: exactly, on average over the batch, or by a penalty whose weight is steered towards
+it.
 """
 
 from collections.abc import Mapping
@@ -83,7 +84,7 @@ class Selection(Protocol):
         """Pass ∂loss/∂value back, and add the penalty's part."""
 
     def steer(self, controls: Controls, l0: Float[Tensor, ""], k: int, total: int) -> None:
-        """Adapt what is steered after a batch of `l0` active features a row; `total` steps in all."""
+        """Adapt what is steered after a batch of `l0` active features per row; `total` steps in all."""
 
     @property
     def paces(self) -> Mapping[str, float]:

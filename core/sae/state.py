@@ -164,7 +164,7 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Start:
-    """How a run begins: features, active features a row, the seed, and whether the decoder stays as it starts."""
+    """How a run begins: features, active features per row, the seed, and whether the decoder stays as it starts."""
 
     num_features: int
     k: int

@@ -62,7 +62,7 @@ class Estimate:
         name: unique within its analysis and the same in every study: "shift.en"; the metric in MLflow.
         quantity: noun phrase: "shift of the concept's first word toward the other side".
         value: NaN where it could not be measured.
-        unit: "nats", "nats a token", "AUROC", …; "share" is printed in percent, "points" as percentage points.
+        unit: "nats", "nats per token", "AUROC", …; "share" is printed in percent, "points" as percentage points.
         n: how many units were counted.
         counted: what they are, with the split: "test images".
         source: where the value stands.

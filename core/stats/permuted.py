@@ -34,7 +34,7 @@ def sign_flip_p(
     Exact for up to 12 units, whose p is never below 2 / 2^units.
 
     Args:
-        differences: one a pair; what is not finite is left out, and without any the p is NaN.
+        differences: one per pair; what is not finite is left out, and without any the p is NaN.
         draws: random flips where there are more units; then no p is below 1 / (draws + 1).
         seed: of the flips.
         units: what each difference belongs to; those of one unit are flipped together. Null: each is a unit.

@@ -145,7 +145,8 @@ class ArtifactStore:
         return list(absent)
 
     def verify(self, artifact: Artifact) -> list[str]:
-        """What is wrong with the artefact, a line a file, by reading every byte; empty when it equals its manifest."""
+        """What is wrong with the artefact, a line per file, by reading every byte; empty when it equals its
+        manifest."""
         return [str(fault) for fault in self.faults(artifact, reread=True)]
 
     def staging(self, artifact: Artifact) -> Path:

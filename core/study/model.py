@@ -51,8 +51,8 @@ class CaptureConfig(Section):
     segments: tuple[Segment, ...] = ("image", "prompt", "caption")
     """Which tokens are kept; a model without images has no image rows, and images alone no others."""
     pool: Pool = "none"
-    """One row a token, or one a segment of a caption: its last token, the mean or the maximum over its tokens (special
-    ones left out; what captions share, such as the image, is pooled once)."""
+    """One row per token, or one per segment of a caption: its last token, the mean or the maximum over its tokens
+    (special ones left out; what captions share, such as the image, is pooled once)."""
     checkpoint_every: Positive = 50
     """Images a shard: the unit of capture, of retry, and the most that a killed run loses."""
     token_budget: Positive | None = None

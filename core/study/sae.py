@@ -1,4 +1,4 @@
-"""The sparse autoencoders of a study: one a layer, or one for each combination of settings and a rule that picks."""
+"""The sparse autoencoders of a study: one per layer, or one for each combination of settings and a rule that picks."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -35,7 +35,7 @@ class _SAESettings(Section):
     image_share: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of image rows among the training rows; caption rows are balanced between the languages."""
     max_rows: Positive | None = None
-    """Most training rows a layer, drawn by seed; null takes all."""
+    """Most training rows per layer, drawn by seed; null takes all."""
     checkpoint_every: Positive = 500
     """Most steps between training checkpoints (and never more than ten minutes); not part of the fingerprint."""
 
@@ -49,7 +49,7 @@ class SAEConfig(_SAESettings):
     expansion: Positive = 8
     """Features per dimension of the stream: F = expansion · D."""
     k: Positive = 64
-    """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
+    """Active features per token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
     l1_coefficient: Rate | None = added(None)
     """In place of `k`, relu alone: the L1 penalty's fixed weight λ in ‖x − x̂‖² + λ Σ f, summed over a row whose mean
     squared norm is D; null steers it towards `k`."""
@@ -119,7 +119,7 @@ class SAESection(_SAESettings):
     expansion: OneOrSeveral[Positive] = 8
     """Features per dimension of the stream: F = expansion · D."""
     k: OneOrSeveral[Positive] = 64
-    """Active features a token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
+    """Active features per token: exactly (topk), on average (batchtopk, matryoshka), or what the penalty aims at."""
     l1_coefficient: OneOrSeveral[Rate | None] = added(None)
     """In place of `k`, for architecture relu alone: the L1 penalty's fixed weight λ in ‖x − x̂‖² + λ Σ f, summed over a
     row, rows having D for mean squared norm. Exactly one of the two applies: null steers the weight towards `k`, and

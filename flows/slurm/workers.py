@@ -51,7 +51,7 @@ def slurm_workers(order: JobOrder, say: Callable[[str], None]) -> "Iterator[Slur
 
 
 class SlurmWorkers:
-    """The workers of one stage, one a job, named after it."""
+    """The workers of one stage, one per job, named after it."""
 
     def __init__(self, jobs: Jobs, cluster: Any, client: Client, say: Callable[[str], None]) -> None:
         self._jobs, self._cluster, self._client, self._say = jobs, cluster, client, say

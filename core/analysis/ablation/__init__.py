@@ -19,7 +19,7 @@ class Config(Section):
     images: Positive = 32
     """Test images on which the effect is measured."""
     draws: Annotated[int, Field(ge=19)] = 100
-    """Random feature sets a layer, the control; 19 is the least that can reach p = 0.05."""
+    """Random feature sets per layer, the control; 19 is the least that can reach p = 0.05."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval."""
     professions: bool = added(False)
@@ -39,7 +39,7 @@ ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.ablation.run:run",
     figures="core.analysis.ablation.figures:figures",
-    version=9,
+    version=10,
     title="Ablation",
     question="What happens to the gendered word when the features most associated with gender are taken out?",
     needs=frozenset({"gpu", "stream"}),

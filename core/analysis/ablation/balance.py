@@ -25,7 +25,7 @@ ADDED = {"norm": "‖Δx‖", "relative_norm": "‖Δx‖ / ‖x‖"}
 
 
 def balance(target: Target, measured: Sequence[Measured]) -> pl.DataFrame:
-    """One row a language, segment and measure: the chosen set, and the mean and central 95 % of the random sets.
+    """One row per language, segment and measure: the chosen set, and the mean and central 95 % of the random sets.
 
     Firing rate (mean over a set's features) and mean squared contribution (summed) are those of the selection split,
     which the sets were matched on; ‖Δx‖ is what the ablation takes out of the stream on the measured images.

@@ -39,7 +39,7 @@ CAPTIONS = pl.Schema(
         **dict.fromkeys(("p", "q"), pl.Float64),
     }
 )
-"""One row a language and measure. changed: `effect` is the rate of captions that tell the other gender than the clean
+"""One row per language and measure. changed: `effect` is the rate of captions that tell the other gender than the clean
 one, of those whose clean one tells one gender (Wilson interval). cross-entropy: that of the ungendered words under the
 clean model, of captions written without (`clean`) and with the ablation (`ablated`), and their difference."""
 WRITTEN = pl.Schema(
@@ -95,7 +95,7 @@ class Captioned:
 
 
 def caption_summary(written: pl.DataFrame, resampling: Resampling) -> pl.DataFrame:
-    """One row a language and measure, with q over languages."""
+    """One row per language and measure, with q over languages."""
     alone = replace(resampling, pairs={})  # captions are written from the picture alone
     rows = []
     for (language,), own in written.group_by("language", maintain_order=True):

@@ -29,7 +29,7 @@ CURVE = pl.Schema(
         **dict.fromkeys(("kl", "kl_low", "kl_high", "effect", "low", "high", "relative_norm"), pl.Float64),
     }
 )
-"""One row a layer, language and dose of the chosen features (`draw` −1), and one a random set at dose 1."""
+"""One row per layer, language and dose of the chosen features (`draw` −1), and one per random set at dose 1."""
 AT_CONTROL = pl.Schema(
     {
         "layer": pl.UInt16,
@@ -41,7 +41,7 @@ AT_CONTROL = pl.Schema(
         "draws": pl.UInt32,
     }
 )
-"""One row a layer and language: the features' effect at the random sets' mean KL (`kl`). Where the largest dose has
+"""One row per layer and language: the features' effect at the random sets' mean KL (`kl`). Where the largest dose has
 less KL (`reached` is false), it is the effect at that dose, which has cost less."""
 CHOSEN, RANDOM = "chosen features", "random features"
 
@@ -127,7 +127,7 @@ def effect_at(
     """Effect and dose at which KL first reaches `target`, linear between doses, and whether it does.
 
     Args:
-        target: nats a token.
+        target: nats per token.
         doses: ascending from 0, where effect and KL are 0.
         effects: at the doses above 0.
         kls: likewise.

@@ -104,7 +104,7 @@ def _specificity(effects: pl.DataFrame, specificity: pl.DataFrame) -> Figure:
     )
     table = pl.concat([chosen, random]).drop_nulls().with_columns(pl.col("layer").cast(pl.String))
     base = alt.Chart(table).encode(
-        x=alt.X("kl:Q", title="KL at all other words (nats a token)"),
+        x=alt.X("kl:Q", title="KL at all other words (nats per token)"),
         y=alt.Y("effect:Q", title=_EFFECT),
     )
     points = base.mark_point(size=80).encode(
@@ -131,7 +131,7 @@ def _curve(curve: pl.DataFrame) -> Figure:
 
 
 def _curve_panel(table: pl.DataFrame, layer: int) -> alt.LayerChart | alt.FacetChart:
-    x = alt.X("kl:Q", title="KL at all other words (nats a token)", scale=alt.Scale(type="log"), axis=_POWERS)
+    x = alt.X("kl:Q", title="KL at all other words (nats per token)", scale=alt.Scale(type="log"), axis=_POWERS)
     y, languages = alt.Y("effect:Q", title=_EFFECT), _languages(table)
     names = alt.Shape("language:N", title="Language", scale=alt.Scale(domain=languages))
     random = alt.Chart(table.filter(set=_RANDOM)).mark_point(color=REFERENCE, size=18).encode(x=x, y=y, shape=names)

@@ -31,12 +31,12 @@ LISTED = pl.Schema(
         "share": pl.Float64,
     }
 )
-"""One row a word of the lexicon: captions that it can be spelled in, those in which it is scored under patches, and
+"""One row per word of the lexicon: captions that it can be spelled in, those in which it is scored under patches, and
 its mean share of its side's clean probability."""
 
 
 def lexicon_summary(layer: int, measured: Sequence[Measured], resampling: Resampling) -> pl.DataFrame:
-    """One row a language, and one over all languages, averaged by image; columns of `LEXICON` but for q."""
+    """One row per language, and one over all languages, averaged by image; columns of `LEXICON` but for q."""
     words = pl.concat([part.words for part in measured if part.words is not None])
     draws = by_image(pl.concat([part.word_draws for part in measured if part.word_draws is not None]), ["draw"])
     own = pl.concat([part.effects for part in measured]).filter(outcome=words["outcome"][0])

@@ -33,7 +33,7 @@ DRAWS = pl.Schema(
         "effect": pl.Float64,
     }
 )
-"""Effects of random sets, one row a caption and set."""
+"""Effects of random sets, one row per caption and set."""
 SPECIFICITY_DRAWS = 10
 """Random sets whose effect on the other words is measured as well: whole captions are dearer than prefixes."""
 
@@ -69,7 +69,7 @@ class Dosed:
 
 @dataclass(frozen=True)
 class Measured:
-    """`effects` (one row a caption and intervention), `draws` (a caption and random set), `divergence` (a caption and
+    """`effects` (one row per caption and intervention), `draws` (a caption and random set), `divergence` (a caption and
     what was taken out), `norms` (a segment and feature set: mean ‖Δx‖ and ‖Δx‖/‖x‖; `draw` −1 is the chosen set);
     `words` and `word_draws` are effects and draws over all words of a lexicon, null where it is not asked for."""
 

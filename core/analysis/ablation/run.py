@@ -8,6 +8,8 @@ intervention: Geiger et al. 2021, arXiv 2106.02997) is the ceiling.
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -31,6 +33,54 @@ from core.lm.outcomes import word_ends
 from core.stats.picking import picked_layer
 
 CURVES = {"curve": "Effect against KL", "at_control_kl": "Effect at the KL of the random sets"}
+HEADINGS = {
+    "effects": "Effect on the gendered word",
+    "specificity": "Effect on all other words",
+    "balance": "Chosen features and their random sets",
+    **CURVES,
+    **WORDS,
+    **SHOWN,
+}
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is measured layer by layer: tables in parts, by name, and what was ablated."""
+
+    resampling: Resampling
+    parts: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
+    targets: dict[int, Target] = field(default_factory=dict)
+
+    def add(self, target: Target, runs: Sequence[LanguageRuns], config: Config) -> None:
+        """Measure one layer."""
+        layer, resampling = target.layer, self.resampling
+        measured = [language.measure(target) for language in runs]
+        found = {
+            "effects": [summarise(layer, measured, resampling)],
+            "specificity": [specificity(layer, measured, resampling)],
+            "features": [_describe(target)],
+            "images": [part.effects.with_columns(pl.lit(layer, pl.UInt16).alias("layer")) for part in measured],
+            "draws": [_mean_draws(part, layer) for part in measured],
+            "balance": [balance(target, measured)],
+        }
+        if config.curve:
+            dosed = [language.dosed(target, DOSES) for language in runs]
+            found |= {
+                name: [part]
+                for name, part in zip(CURVES, curve_tables(layer, dosed, measured, resampling), strict=True)
+            }
+        if config.lexicon:
+            found["lexicon"] = [lexicon_summary(layer, measured, resampling)]
+        for name, parts in found.items():
+            self.parts.setdefault(name, []).extend(parts)
+        self.targets[layer] = target
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The tables over all layers, corrected."""
+        tables = {name: pl.concat(parts) for name, parts in self.parts.items()}
+        tests = [ranked_tests(layer, target.view.ranking) for layer, target in self.targets.items()]
+        features = {"features": with_q(tables["features"], tests)}
+        return tables | features | {name: corrected(tables[name]) for name in ("effects", "lexicon") if name in tables}
 
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
@@ -38,10 +88,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     runs, notes = _open_runs(inputs, config)
     layers = inputs.chosen_layers(config.layers, "ablation")
     groups = profession_of_image(inputs.samples) if config.professions else {}
-    resampling = Resampling(inputs, config.bootstrap, {part.language: part.pairs for part in runs}, groups)
-    effects, side, features, images, draws, balances, tests, curves = [], [], [], [], [], [], [], []
-    words: list[pl.DataFrame] = []
-    targets: dict[int, Target] = {}
+    found = _Found(Resampling(inputs, config.bootstrap, {part.language: part.pairs for part in runs}, groups))
     for number, layer in enumerate(layers if runs else ()):
         target = _target(inputs, config, layer)
         if target is None:
@@ -51,53 +98,24 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
             continue
         if not target.control.draws:
             notes.append(f"layer {layer}: {NO_MATCH}; no effect is claimed.")
-        targets[layer] = target
-        measured = [language.measure(target) for language in runs]
-        effects.append(summarise(layer, measured, resampling))
-        side.append(specificity(layer, measured, resampling))
-        features.append(_describe(target))
-        tests.append(ranked_tests(layer, target.view.ranking))
-        balances.append(balance(target, measured))
-        images += [part.effects.with_columns(pl.lit(layer, pl.UInt16).alias("layer")) for part in measured]
-        draws += [_mean_draws(part, layer) for part in measured]
-        if config.lexicon:
-            words.append(lexicon_summary(layer, measured, resampling))
-        if config.curve:
-            dosed = [language.dosed(target, DOSES) for language in runs]
-            curves.append(curve_tables(layer, dosed, measured, resampling))
+        found.add(target, runs, config)
         inputs.progress(number + 1, len(layers))
-    if not effects:
+    if not found.targets:
         return Result(tables={"effects": EFFECTS.to_frame()}, notes=(*notes, "No ablation was measured."))
-    tables = {
-        "effects": corrected(pl.concat(effects)),
-        "specificity": pl.concat(side),
-        "features": with_q(pl.concat(features), tests),
-        "images": pl.concat(images),
-        "draws": pl.concat(draws),
-        "balance": pl.concat(balances),
-    }
-    if curves:
-        tables |= {name: pl.concat(parts) for name, parts in zip(CURVES, zip(*curves, strict=True), strict=True)}
-    if words:
-        tables |= {"lexicon": corrected(pl.concat(words)), "lexicon_words": lexicon_words(runs)}
+    tables = found.tables()
+    if config.lexicon:
+        tables["lexicon_words"] = lexicon_words(runs)
     if config.captions:
-        written, unwritten = _captions(inputs, config, targets[picked_layer(tables["features"])])
+        written, unwritten = _captions(inputs, config, found.targets[picked_layer(tables["features"])])
         notes += unwritten
-        tables |= {"captions": caption_summary(written, resampling), "written": written} if written.height else {}
-    shown = {
-        "effects": "Effect on the gendered word",
-        "specificity": "Effect on all other words",
-        "balance": "Chosen features and their random sets",
-        **(CURVES if curves else {}),
-        **(WORDS if words else {}),
-        **(SHOWN if "captions" in tables else {}),
-    }
+        tables |= {"captions": caption_summary(written, found.resampling), "written": written} if written.height else {}
+    over = found.resampling.over
     return Result(
         metrics=metrics(tables["effects"], tables["specificity"]),
         tables=tables,
-        shown=shown,
+        shown={name: heading for name, heading in HEADINGS.items() if name in tables},
         notes=tuple(notes),
-        estimates=inputs.beside_planted(estimates(tables, inputs.concept, inputs.counted, resampling.over), "word"),
+        estimates=inputs.beside_planted(estimates(tables, inputs.concept, inputs.counted, over), "word"),
     )
 
 

@@ -53,7 +53,7 @@ SPECIFICITY = pl.Schema(
 
 
 def summarise(layer: int, measured: Sequence[Measured], resampling: Resampling) -> pl.DataFrame:
-    """One row a language, outcome and intervention; those over all languages, averaged by image, stand last."""
+    """One row per language, outcome and intervention; those over all languages, averaged by image, stand last."""
     effects = by_image(pl.concat([part.effects for part in measured]), ["outcome", "intervention"])
     draws = by_image(pl.concat([part.draws for part in measured]), ["draw"])
     rows = []

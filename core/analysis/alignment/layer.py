@@ -19,7 +19,7 @@ from core.features.row_groups import RowGroups, stream_means, sum_stream
 GENDER = pl.Schema(
     {"language": pl.String, "rank": pl.UInt32, "feature": pl.UInt32, "d": pl.Float64, "shared": pl.Boolean}
 )
-"""One row a language and first feature: Cohen's d, and whether the other language has it among its first, too."""
+"""One row per language and first feature: Cohen's d, and whether the other language has it among its first, too."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Config(Section):
     doses: tuple[float, ...] = (-4, -2, -1, -0.5, 0, 0.5, 1, 2, 4)
     """Multiples of the feature's 99.5th percentile when active; the slope at 0 is taken between the two nearest 0."""
     draws: Annotated[int, Field(ge=19)] = 100
-    """Random feature sets a layer, the control."""
+    """Random feature sets per layer, the control."""
     bootstrap: Positive = 1000
     """Bootstrap draws over images for each interval."""
     vectors: bool = added(False)
@@ -55,7 +55,7 @@ ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.amplification.run:run",
     figures="core.analysis.amplification.figures:figures",
-    version=9,
+    version=10,
     title="Dose and response",
     question="How does the output answer to the dose when a gender direction is turned up or down?",
     needs=frozenset({"gpu", "stream"}),

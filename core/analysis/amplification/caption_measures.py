@@ -20,7 +20,7 @@ MEASURES = {
     "words": "words per generated caption",
 }
 """Measures of a caption, in words."""
-UNITS = {"ce": "nats a token", "ce_other": "nats a token", "gendered": "words per word", "words": "words"}
+UNITS = {"ce": "nats per token", "ce_other": "nats per token", "gendered": "words per word", "words": "words"}
 """Units; of all others points."""
 _PUNCTUATION = string.punctuation + "،؛؟«»“”‘’…–—"
 

@@ -64,7 +64,7 @@ def by_image(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def summarise_responses(layer: int, found: pl.DataFrame, resampling: Resampling) -> pl.DataFrame:
-    """Means over images with their intervals, one row a language, vector and dose (`RESPONSE`)."""
+    """Means over images with their intervals, one row per language, vector and dose (`RESPONSE`)."""
     rows = []
     for (language, vector, dose), part in by_image(found).group_by(["language", "vector", "dose"], maintain_order=True):
         mean = resampling.mean(part["log_odds"].to_numpy(), part["image_id"].to_list(), str(language))
@@ -92,7 +92,7 @@ def summarise_responses(layer: int, found: pl.DataFrame, resampling: Resampling)
 
 
 def summarise_slopes(layer: int, found: pl.DataFrame, random: pl.DataFrame, resampling: Resampling) -> pl.DataFrame:
-    """Slopes at dose 0 with their intervals and random controls, one row a language and vector (`SLOPES`).
+    """Slopes at dose 0 with their intervals and random controls, one row per language and vector (`SLOPES`).
 
     `found` are responses by caption, `random` slopes by caption: language, draw, image_id, slope.
     """

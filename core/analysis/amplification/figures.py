@@ -90,7 +90,7 @@ def _slopes(slopes: pl.DataFrame) -> Figure:
 
 
 def _slope_panel(table: pl.DataFrame, language: str) -> alt.LayerChart | alt.FacetChart:
-    title = "Slope at dose 0 (nats a dose)"
+    title = "Slope at dose 0 (nats per dose)"
     base = alt.Chart(table).encode(
         x=alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0)),
         xOffset=alt.XOffset("set:N", sort=[_FEATURES, _RANDOM]),
@@ -107,7 +107,7 @@ def _cost(response: pl.DataFrame) -> Figure:
     )
     base = alt.Chart(table).encode(
         x=alt.X("dose:Q", title="Dose"),
-        y=alt.Y("caption_ce:Q", title="Cross-entropy (nats a token)", scale=alt.Scale(zero=False)),
+        y=alt.Y("caption_ce:Q", title="Cross-entropy (nats per token)", scale=alt.Scale(zero=False)),
         color=language_colour(present=_languages(table)),
     )
     caption = (

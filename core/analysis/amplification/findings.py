@@ -106,7 +106,7 @@ class _Place:
                 interval=(row["cost_low"], row["cost_high"]),
                 described=True,
                 condition=dose,
-                **self._of(row, "rates", "cost", "nats a token"),
+                **self._of(row, "rates", "cost", "nats per token"),
             )
 
     def _of(self, row: Mapping[str, Any], table: str, column: str, unit: str) -> dict[str, Any]:

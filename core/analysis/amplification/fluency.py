@@ -44,7 +44,7 @@ FLUENCY = pl.Schema(
         "out_of_range": pl.Boolean,
     }
 )
-"""One row a language, measure and dose: the mean over images, its change from the clean captions, and the change with
+"""One row per language, measure and dose: the mean over images, its change from the clean captions, and the change with
 random vectors (`draws`, mean and range); p of random signs of the units' differences between the two changes, the
 random vectors held fixed; q over doses and languages of a measure."""
 

@@ -10,7 +10,7 @@ from core.causal.steering_vectors import COVARIANCE, ISOTROPIC
 from core.figures.theme import BAND, CONTROLS, HALF, HEIGHT, LANGUAGE_NAMES, SERIES, Figure, rule
 
 _ODDS = "log p(female word) − log p(male word) (nats)"
-_COST = "Cross-entropy under the clean model, change (nats a token)"
+_COST = "Cross-entropy under the clean model, change (nats per token)"
 _SAID = "Captions that speak of women, change (points)"
 
 
@@ -70,7 +70,7 @@ def _slopes(slopes: pl.DataFrame) -> Figure:
 
 
 def _slope_panel(slopes: pl.DataFrame, language: str) -> alt.LayerChart | alt.FacetChart:
-    title = "Slope at dose 0 (nats a dose)"
+    title = "Slope at dose 0 (nats per dose)"
     order = slopes["vector"].to_list()
     y = alt.Y("vector:N", title=None, sort=order)
     base = alt.Chart(slopes.drop("p", "q")).encode(y=y)
@@ -87,7 +87,7 @@ def _slope_panel(slopes: pl.DataFrame, language: str) -> alt.LayerChart | alt.Fa
 
 
 def _effect(fluency: pl.DataFrame, prompting: pl.DataFrame | None) -> Figure:
-    """Change of what is said against its cost, a point a dose."""
+    """Change of what is said against its cost, a point per dose."""
     keys = ["language", "dose", "out_of_range"]
     said = fluency.filter(measure="female").select(
         *keys, *(pl.col(name).fill_null(0).alias(f"said_{name}") for name in ("change", "control"))

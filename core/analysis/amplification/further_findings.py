@@ -22,7 +22,7 @@ _SCORES = {
     "said": ("share of generated captions that speak of {1} people alone", "points"),
     "cost": (
         "cross-entropy of the generated captions' words that tell no gender, under the clean model",
-        "nats a token",
+        "nats per token",
     ),
 }
 

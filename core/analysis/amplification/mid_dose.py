@@ -23,7 +23,7 @@ MID_DOSE = pl.Schema(
         "reason": pl.String,
     }
 )
-"""One row a language and vector: `doses` in range that the curve was fitted to, its parameters, the interval of the
+"""One row per language and vector: `doses` in range that the curve was fitted to, its parameters, the interval of the
 mid-dose with the `resamples` that were fitted, and the `reason` where the curve was not fitted (empty where it was)."""
 
 

@@ -32,7 +32,7 @@ COMPARED = pl.Schema(
         **dict.fromkeys(("distinct_2", "repetition"), pl.Float64),
     }
 )
-"""One row a language and method: changes from the clean run of the share of images whose likelier word is the first
+"""One row per language and method: changes from the clean run of the share of images whose likelier word is the first
 side's (`rate`), of the share of generated captions that speak of that side (`said`) and of their cross-entropy under
 the clean model at words that tell no side (`cost`); `how`: the dose or the instruction. The third row is the difference
 of the first two, with p by random signs of the units; q over languages and scores."""

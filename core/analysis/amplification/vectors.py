@@ -29,8 +29,8 @@ VECTOR_SLOPES = pl.Schema(
         **dict.fromkeys(("p", "q"), pl.Float64),
     }
 )
-"""One row a language and vector. Per kind of random directions: mean slope, central 95 % of the draws and p; `p` is the
-larger of the two, `draws` the fewer; q over languages and vectors."""
+"""One row per language and vector. Per kind of random directions: mean slope, central 95 % of the draws and p; `p` is
+the larger of the two, `draws` the fewer; q over languages and vectors."""
 
 
 def vector_tables(picked: Picked, doses: Sequence[float], curves: int) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -34,7 +34,7 @@ CROSSINGS = pl.Schema(
         "effect": pl.Float64,
     }
 )
-"""One row a language whose run is changed, language that the activations come from, class, donor and caption."""
+"""One row per language whose run is changed, language that the activations come from, class, donor and caption."""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ CARRIED = pl.Schema(
         **dict.fromkeys(("better", "better_low", "better_high"), pl.Float64),
     }
 )
-"""One row a language, dictionary and what is swapped. `share` is its part of the effect of swapping whole rows
+"""One row per language, dictionary and what is swapped. `share` is its part of the effect of swapping whole rows
 (completeness), `kept` what is left of that when everything but it is swapped (faithfulness), `better` its effect minus
 that of the frozen dictionary's class of the same name."""
 CROSSED = pl.Schema(
@@ -49,9 +49,9 @@ CROSSED = pl.Schema(
         **_SHARE,
     }
 )
-"""One row a language whose run is changed, language of the activations, and class: the twin's activations, beside those
-of the same image (the control). `share` is how much of what the twin's activations in the run's own language do beyond
-the same image's, those of the other language do."""
+"""One row per language whose run is changed, language of the activations, and class: the twin's activations, beside
+those of the same image (the control). `share` is how much of what the twin's activations in the run's own language do
+beyond the same image's, those of the other language do."""
 
 
 def carried(swaps: pl.DataFrame, layer: int, resampling: Resampling) -> pl.DataFrame:

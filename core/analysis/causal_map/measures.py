@@ -29,7 +29,7 @@ EFFECTS = pl.Schema(
         "effect": pl.Float64,
     }
 )
-"""One row a layer, position set, donor and caption: the shift toward the other gender, in nats."""
+"""One row per layer, position set, donor and caption: the shift toward the other gender, in nats."""
 
 
 @dataclass(frozen=True)

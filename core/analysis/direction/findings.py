@@ -26,7 +26,7 @@ def picked(separation: pl.DataFrame, decision_sets: tuple[str, str]) -> pl.DataF
 
 
 def findings(best: pl.DataFrame, decision_sets: tuple[str, str], layers: int, counted: str) -> tuple[Estimate, ...]:
-    """One estimate a language, position set and method; on the word itself of the difference of means alone.
+    """One estimate per language, position set and method; on the word itself of the difference of means alone.
 
     Args:
         best: `picked`.

@@ -36,7 +36,7 @@ SEPARATION: dict[str, Any] = {
     **dict.fromkeys(("share", "first_share", "second_share"), pl.Float64),
     **dict.fromkeys(("train_images", "test_images"), pl.UInt32),
 }
-"""One row a layer, language, position set and method: AUROC on selection and test images, interval and controls, the
+"""One row per layer, language, position set and method: AUROC on selection and test images, interval and controls, the
 distance of the test means in standard deviations within a gender, the cosine with the difference of means, and the
 shares of the training variance along the direction and the two components beside it."""
 PROJECTIONS: dict[str, Any] = {

@@ -32,9 +32,9 @@ _CEILING: dict[str, Any] = {
     **dict.fromkeys(("births_beyond", "deaths_beyond"), pl.Int64),
 }
 CEILING = pl.Schema(_CEILING)
-"""One row a layer: its live features; those with a match in the second SAE of the layer (the ceiling) and in the second
-SAE of the next layer (across), with Wilson intervals; the second share over the first; and births in the next layer and
-deaths in this one beyond those that two seeds of one layer show."""
+"""One row per layer: its live features; those with a match in the second SAE of the layer (the ceiling) and in the
+second SAE of the next layer (across), with Wilson intervals; the second share over the first; and births in the next
+layer and deaths in this one beyond those that two seeds of one layer show."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ PAIRS = pl.Schema(
         **_P,
     }
 )
-"""One row a language and pair of chosen features, beside the pair at the same place of every random set. Only the first
-pair of a language, that of the two highest-ranked features, is tested."""
+"""One row per language and pair of chosen features, beside the pair at the same place of every random set. Only the
+first pair of a language, that of the two highest-ranked features, is tested."""
 OVERALL = pl.Schema(
     {
         "language": pl.String,
@@ -38,7 +38,8 @@ OVERALL = pl.Schema(
         **_P,
     }
 )
-"""One row a language: the mean interaction of the chosen pairs, beside that of every random set on the same images."""
+"""One row per language: the mean interaction of the chosen pairs, beside that of every random set on the same
+images."""
 
 
 def pairs_table(shifts: pl.DataFrame, layer: int, resampling: Resampling) -> pl.DataFrame:
@@ -58,7 +59,7 @@ def pairs_table(shifts: pl.DataFrame, layer: int, resampling: Resampling) -> pl.
 
 
 def _against(own: pl.DataFrame, random: pl.DataFrame, resampling: Resampling, language: str) -> dict[str, Any]:
-    """The mean interaction by image, with its interval, beside those of the random sets: one draw a set."""
+    """The mean interaction by image, with its interval, beside those of the random sets: one draw per set."""
     images, values = own["image_id"].to_list(), own["interaction"].to_numpy()
     found = resampling.mean(values, images, language)
     units = np.unique(resampling.units(images, language)).size

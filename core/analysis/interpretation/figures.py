@@ -39,7 +39,7 @@ def _explanations(explanations: pl.DataFrame) -> Figure:
     return Figure(
         (rule(0.5) + points + means).properties(width=WIDTH, height=HEIGHT),
         "How well a feature's explanation (over-represented tokens or an image attribute, chosen on train and "
-        "selection images) tells where it fires on test images; a point a feature, lines are means. Grey: the "
+        "selection images) tells where it fires on test images; a point per feature, lines are means. Grey: the "
         "mean over the explanations of the layer's other features; dashed: chance.",
     )
 

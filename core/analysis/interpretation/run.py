@@ -128,7 +128,7 @@ _DESCRIBED = (
 
 
 def describe(tables: dict[str, pl.DataFrame], words: pl.DataFrame) -> pl.DataFrame:
-    """One row a feature in words, those first that rank first on the selection split, with what they promote and
+    """One row per feature in words, those first that rank first on the selection split, with what they promote and
     suppress; AUROC and q on test images, of the place where the feature is strongest on the selection split."""
     keys = ["layer", "feature"]
     promoted = tables["promoted"].filter(pl.col("rank") <= 5).sort(*keys, "direction", "rank")

@@ -17,7 +17,7 @@ _TOLD = 3
 
 
 def described_in_words(associations: pl.DataFrame, explanations: pl.DataFrame, concept: Concept) -> pl.DataFrame:
-    """layer, feature, in_words, shared_with: one row a feature that has an explanation."""
+    """layer, feature, in_words, shared_with: one row per feature that has an explanation."""
     tests: dict[tuple[int, int], list[dict[str, Any]]] = {}
     for test in associations.iter_rows(named=True):
         tests.setdefault((test["layer"], test["feature"]), []).append(test)

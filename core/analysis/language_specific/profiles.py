@@ -60,7 +60,7 @@ class Means:
 class Profiles:
     """A layer's live features over the languages.
 
-    `table` is one row a feature. `swapped` is how many features are of each class (`classes_of`) on the selection
+    `table` is one row per feature. `swapped` is how many features are of each class (`classes_of`) on the selection
     split, in each run with captions swapped.
     """
 

@@ -16,7 +16,7 @@ class Config(Section):
     words: Positive = 20
     """Most frequent first tokens of the concept's words on each side, taken from training captions."""
     caption_rows: Positive = 400
-    """Caption tokens of test images a language, whose entropy and KL are read beside those before the word."""
+    """Caption tokens of test images per language, whose entropy and KL are read beside those before the word."""
     bootstrap: Positive = 200
     """Bootstrap draws over images for each interval."""
     permutations: Positive = 1000

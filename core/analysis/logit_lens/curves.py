@@ -40,7 +40,7 @@ COMPARISONS = pl.Schema(
 
 
 def onsets(lens: pl.DataFrame, curves: Curves) -> pl.DataFrame:
-    """One row a language and what is read.
+    """One row per language and what is read.
 
     Returns:
         language, read, layers (of the curve), curves (of the family); onset: on the selection split, the first of three
@@ -93,7 +93,7 @@ def compared(curves: Curves, setup: Setup, draws: int) -> Iterator[Mapping[str, 
 
 
 def _over_layers(curve: list[tuple[int, WordScores]]) -> Scored:
-    """One column a layer, of the layers that have as many images as any."""
+    """One column per layer, of the layers that have as many images as any."""
     most = max(len(one.scored.units) for _, one in curve)
     whole = [one.scored for _, one in curve if len(one.scored.units) == most]
     scores, truth = (np.concatenate([getattr(one, name) for one in whole], axis=1) for name in ("scores", "truth"))

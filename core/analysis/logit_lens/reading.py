@@ -34,7 +34,7 @@ LENS = pl.Schema(
         **dict.fromkeys(("images", "tokens"), pl.UInt32),
     }
 )
-"""One row a layer, language, kind of rows and what is read."""
+"""One row per layer, language, kind of rows and what is read."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ CHOOSING = "before the word on the selection split"
 WORDS = pl.Schema(
     {"language": pl.String, "side": pl.String, "token_id": pl.Int64, "token": pl.String, "captions": pl.UInt32}
 )
-"""One row a token that opens the concept's words on one side alone, in the training captions of a language."""
+"""One row per token that opens the concept's words on one side alone, in the training captions of a language."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ FEATURES: dict[str, Any] = {
     "units": pl.UInt32,
     **{f"{effect}{part}": pl.Float64 for effect in EFFECTS for part in _OF_FEATURE},
 }
-"""One row a layer, stratum and live feature: each effect in standard deviations of the feature, its interval, its
+"""One row per layer, stratum and live feature: each effect in standard deviations of the feature, its interval, its
 extremes with one word left out, and its p."""
 SETS: dict[str, Any] = {
     **_PLACE,
@@ -48,10 +48,10 @@ SETS: dict[str, Any] = {
     "p": pl.Float64,
     **dict.fromkeys(_FROZEN, pl.Float64),
 }
-"""One row a layer, stratum, effect (form, referent, generic) and number of features asked for (`top`): the effect over
-the features that go with gender, each signed as it does and in its standard deviations, beside labels dealt at random,
-sets of features that fire as often, and the frozen dictionary. `association` is their |AUROC − ½| on the selection
-split, summed and divided by `top`: features that do not fire there count as 0."""
+"""One row per layer, stratum, effect (form, referent, generic) and number of features asked for (`top`): the effect
+over the features that go with gender, each signed as it does and in its standard deviations, beside labels dealt at
+random, sets of features that fire as often, and the frozen dictionary. `association` is their |AUROC − ½| on the
+selection split, summed and divided by `top`: features that do not fire there count as 0."""
 
 
 @dataclass(frozen=True)

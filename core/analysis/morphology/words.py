@@ -35,7 +35,7 @@ _CELLS = ("feminine_female", "feminine_male", "masculine_female", "masculine_mal
 
 
 def find_words(inputs: AnalysisInputs) -> pl.DataFrame:
-    """One row a word of a test image whose person has one gender, or whose captions are of the generic masculine.
+    """One row per word of a test image whose person has one gender, or whose captions are of the generic masculine.
 
     Whether the person is female is read off the English captions, where there are any: their nouns have no grammatical
     gender, so that an Arabic form cannot decide it. Images whose Arabic captions speak of both genders are left out; in

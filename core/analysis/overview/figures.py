@@ -179,7 +179,7 @@ def _quality(quality: pl.DataFrame, counted: str) -> Figure:
     panels = []
     titles = {
         "fvu": ("Variance unexplained (%)", "%"),
-        "l0": ("Active features a token", "~g"),
+        "l0": ("Active features per token", "~g"),
         "dead": ("Silent features (%)", "%"),
     }
     for name, (title, number) in titles.items():
@@ -189,7 +189,7 @@ def _quality(quality: pl.DataFrame, counted: str) -> Figure:
     return Figure(
         alt.vconcat(*panels),
         "Quality of each layer's SAE on all its tokens (control tokens left out): share of variance it leaves "
-        f"unexplained, active features a token, and features that never fire, on the {counted} it was trained on and "
+        f"unexplained, active features per token, and features that never fire, on the {counted} it was trained on and "
         f"on test {counted}, which took part in no choice.",
     )
 
@@ -198,7 +198,7 @@ def _splice(splice: pl.DataFrame, counted: str) -> Figure:
     base = alt.Chart(splice.select("layer", "language", "delta_ce", "delta_ce_low", "delta_ce_high")).encode(
         x=layer_x(), color=language_colour(present=_languages(splice))
     )
-    title = "Change of caption loss (nats a token)"
+    title = "Change of caption loss (nats per token)"
     line = base.mark_line(point=alt.OverlayMarkDef(size=18)).encode(y=alt.Y("delta_ce:Q", title=title))
     band = base.mark_area(opacity=BAND).encode(y=alt.Y("delta_ce_low:Q", title=title), y2="delta_ce_high:Q")
     images = int(splice["images"].max() or 0)  # type: ignore[arg-type]

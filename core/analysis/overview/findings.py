@@ -191,7 +191,7 @@ def _splice(inputs: AnalysisInputs, splice: pl.DataFrame) -> Iterator[Estimate]:
             name=f"splice.{language}",
             quantity="change of the captions' loss",
             value=row["delta_ce"],
-            unit="nats a token",
+            unit="nats per token",
             interval=(row["delta_ce_low"], row["delta_ce_high"]),
             source=Source("splice", key, "delta_ce"),
             **common,

@@ -38,7 +38,7 @@ def maximum_tables(families: MaximumFamilies, associations: pl.DataFrame) -> dic
 
 
 def maximum_estimates(inputs: AnalysisInputs, table: pl.DataFrame) -> Iterator[Estimate]:
-    """One estimate a language, before the concept is spoken."""
+    """One estimate per language, before the concept is spoken."""
     name = inputs.concept.name
     decided = table.filter(question="decision")
     for row in decided.iter_rows(named=True):

@@ -55,7 +55,7 @@ def curves_of(readings: Mapping[int, LayerReading]) -> dict[Place, Curve]:
 
 
 def onsets(emergence: pl.DataFrame, curves: Mapping[Place, Curve], concept: Concept) -> pl.DataFrame:
-    """From which layer on gender is read, one row a language and position set, by the logistic probe.
+    """From which layer on gender is read, one row per language and position set, by the logistic probe.
 
     Returns:
         language, position_set, decision, layers (of the curve), curves (of its family); onset: the first of three
@@ -77,7 +77,7 @@ def onsets(emergence: pl.DataFrame, curves: Mapping[Place, Curve], concept: Conc
 
 
 def peaks(emergence: pl.DataFrame, curves: Mapping[Place, Curve], concept: Concept) -> pl.DataFrame:
-    """Where gender is read best, one row a language and position set, by the logistic probe.
+    """Where gender is read best, one row per language and position set, by the logistic probe.
 
     Returns:
         language, position_set, decision, layers, curves; layer: that of the highest AUROC on the selection split

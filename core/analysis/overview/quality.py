@@ -25,7 +25,7 @@ def quality(sums: "GroupSums", layer: int) -> pl.DataFrame:
     Only test images are held out: selection images take part in early stopping and in the choice among SAEs.
 
     Returns:
-        layer, split, segment, rows, l0 (active features a row), fvu (Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ the mean of these
+        layer, split, segment, rows, l0 (active features per row), fvu (Σ‖x − x̂‖² / Σ‖x − x̄‖², x̄ the mean of these
         rows; NaN where the rows are identical), explained_variance (1 − ΣVar(x − x̂) / ΣVar(x), in which a constant
         offset does not count; NaN likewise), cosine (mean of cos(x, x̂)), dead and dense (shares of features silent
         on, and active on more than 10 % of, these rows).
@@ -40,7 +40,7 @@ def quality(sums: "GroupSums", layer: int) -> pl.DataFrame:
 
 
 def quality_summary(measured: pl.DataFrame) -> pl.DataFrame:
-    """One row a layer, over all segments: what the test split measures, and fvu_train, dead and dense of training."""
+    """One row per layer, over all segments: what the test split measures, and fvu_train, dead and dense of training."""
     whole = measured.filter(pl.col("segment") == "all")
     test = whole.filter(pl.col("split") == "test").select("layer", "rows", "fvu", "explained_variance", "cosine", "l0")
     train = whole.filter(pl.col("split") == "train").select("layer", pl.col("fvu").alias("fvu_train"), "dead", "dense")

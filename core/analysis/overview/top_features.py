@@ -55,7 +55,7 @@ def top_features(view: LayerView, chosen: Sequence[int], place: Place, setup: Pr
 
 
 def top_summary(top: pl.DataFrame, concept: Concept, rows: int = 10) -> pl.DataFrame:
-    """The `rows` features a language whose AUROC on the selection split is furthest from ½, before gender is spoken.
+    """The `rows` features per language whose AUROC on the selection split is furthest from ½, before gender is spoken.
 
     Where nothing was tested there, those of all position sets. What the test split says of them takes no part.
     """

@@ -207,7 +207,7 @@ _CHOSEN = ("clean", "ablated", "amplified")
 
 
 def _gallery(inputs: AnalysisInputs, shown: Mapping[str, _Shown], count: int) -> pl.DataFrame:
-    """The images picked by their mean effect over languages, one row a language."""
+    """The images picked by their mean effect over languages, one row per language."""
     joined = pl.concat([part.captions.select("image_id", "effect") for part in shown.values()])
     means = joined.group_by("image_id", maintain_order=True).agg(pl.col("effect").mean())
     rules = pick_images(dict(means.iter_rows()), count)

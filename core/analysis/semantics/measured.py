@@ -31,7 +31,7 @@ FEATURES: dict[str, Any] = {
     "images": pl.UInt32,
     **dict.fromkeys(("plain", "auroc", "p"), pl.Float64),
 }
-"""One row a layer, place and feature that fires on enough images there: the AUROC of its mean over an image's words,
+"""One row per layer, place and feature that fires on enough images there: the AUROC of its mean over an image's words,
 the same with the written word regressed out, and the latter's p."""
 _CONTROLS = ("shuffled", "shuffled_low", "shuffled_high")
 _FROZEN = ("frozen", "beyond_frozen", "beyond_frozen_low", "beyond_frozen_high")
@@ -47,7 +47,7 @@ SETS: dict[str, Any] = {
     "p": pl.Float64,
     **dict.fromkeys(_FROZEN, pl.Float64),
 }
-"""One row a layer, place and number of features asked for (`top`): the AUROC over the features that go with gender,
+"""One row per layer, place and number of features asked for (`top`): the AUROC over the features that go with gender,
 with the written word regressed out, beside labels dealt at random, sets of features that fire as often and the frozen
 dictionary. `association` is their |AUROC − ½| on the selection split, summed and divided by `top`."""
 

@@ -32,7 +32,7 @@ _WORDS: dict[str, Any] = {
 
 
 def find_words(inputs: AnalysisInputs, language: str) -> pl.DataFrame:
-    """One row a word of a caption of a test image whose captions in this language tell one gender."""
+    """One row per word of a caption of a test image whose captions in this language tell one gender."""
     known = inputs.concept.image_labels(inputs.samples, language)
     known = known.filter(pl.col("positive").is_not_null(), pl.col("split") == "test").select("image_id", "positive")
     captions = (

@@ -28,7 +28,7 @@ def correct_together(localisation: pl.DataFrame, agreement: pl.DataFrame) -> dic
 
 
 def findings(tables: Mapping[str, pl.DataFrame], concept: str) -> tuple[Estimate, ...]:
-    """One estimate a box and one of the agreement, all at one layer."""
+    """One estimate per box and one of the agreement, all at one layer."""
     if tables["layers"].is_empty():
         return ()
     layer = picked_layer(tables["layers"])

@@ -30,7 +30,7 @@ _SCORES: dict[str, Any] = {
     **dict.fromkeys(("iou", "iou_chance", "iou_excess", "iou_excess_low", "iou_excess_high"), pl.Float64),
 }
 LOCALISATION = pl.Schema({"layer": pl.UInt16, "feature": pl.UInt32, "box": pl.String, **_SCORES})
-"""One row a feature and box; a null feature is the layer's features averaged by image, the row with a p."""
+"""One row per feature and box; a null feature is the layer's features averaged by image, the row with a p."""
 
 _MAPS: dict[str, Any] = {
     "layer": pl.UInt16,

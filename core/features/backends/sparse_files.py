@@ -14,7 +14,7 @@ _FIX = "write the two files of this feature again"
 
 
 class SparseFiles:
-    """A folder of folders `neuron_0000`, …, one a feature; a feature that never fires has two empty files."""
+    """A folder of folders `neuron_0000`, …, one per feature; a feature that never fires has two empty files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

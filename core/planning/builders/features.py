@@ -27,7 +27,7 @@ from core.study.variant import without_places
 
 
 def index_features(naming: Naming) -> Iterator[Unit]:
-    """One unit a layer, the index of its SAE's features, and one of its frozen dictionary where there is one."""
+    """One unit per layer, the index of its SAE's features, and one of its frozen dictionary where there is one."""
     for one in naming.dictionaries:
         table = naming.of_layer(EXTRACT_LAYER, one.layer)
         recipe = {**one.recipe, "index": naming.study.index.model_dump(mode="json")}
@@ -36,7 +36,7 @@ def index_features(naming: Naming) -> Iterator[Unit]:
 
 
 def rank_features(naming: Naming) -> Iterator[Unit]:
-    """One unit a layer that an analysis reads: its features ranked by the concept, and their profile."""
+    """One unit per layer that an analysis reads: its features ranked by the concept, and their profile."""
     wanted = {layer for analysis in analyses_run(naming) for layer in analysis_layers(naming, analysis)}
     for layer in sorted(wanted):
         yield rank_unit(naming, layer)
@@ -80,7 +80,7 @@ def analyses_run(naming: Naming) -> list[Analysis]:
 
 
 def analyses(naming: Naming) -> Iterator[Unit]:
-    """One unit an analysis that the study runs.
+    """One unit per analysis that the study runs.
 
     Raises:
         BadInput: an analysis asks for a layer that is not captured.

@@ -41,7 +41,7 @@ def convert_model(naming: Naming) -> Iterator[Unit]:
 
 
 def capture(naming: Naming) -> Iterator[Unit]:
-    """One unit a shard of images; none where the rows are made already.
+    """One unit per shard of images; none where the rows are made already.
 
     Raises:
         BadInput: rows that are not finite are to be computed again, and a factory makes the model.
@@ -80,7 +80,7 @@ def import_activations(naming: Naming) -> Iterator[Unit]:
 
 
 def extract_layer(naming: Naming) -> Iterator[Unit]:
-    """One unit a layer: its table out of all shards."""
+    """One unit per layer: its table out of all shards."""
     checks = naming.study.capture.model_dump(mode="json", include={"nonfinite", "max_norm_multiple"})
     for layer in naming.layers:
         yield EXTRACT_LAYER.unit(str(layer), {"layer": layer, **checks}, {"shards": naming.shards})

@@ -17,7 +17,7 @@ _REVISED = {"jumprelu": 2}
 
 
 def train_sae(naming: Naming) -> Iterator[Unit]:
-    """One unit a layer and variant, and then the same with frozen decoders where the study wants them.
+    """One unit per layer and variant, and then the same with frozen decoders where the study wants them.
 
     Raises:
         BadInput: more features are to be active than there are.
@@ -74,7 +74,7 @@ def trained_of(naming: Naming, layer: int) -> tuple[Unit, ...]:
 
 
 def import_sae(naming: Naming) -> Iterator[Unit]:
-    """One unit a layer and field: someone else's SAE, measured on the rows that ours is trained on."""
+    """One unit per layer and field: someone else's SAE, measured on the rows that ours is trained on."""
     rows = naming.study.sae.model_dump(mode="json", include={"image_share", "max_rows", "seed"})
     rows["seed"] = rows["seed"][0] if isinstance(rows["seed"], list) else rows["seed"]
     for field in ("pretrained", "beside"):

@@ -19,7 +19,7 @@ _EXAMPLE = ("label", "strip", "max", "full")
 
 
 def cards(report: ScanReport) -> tuple[FeatureCard, ...]:
-    """One card a feature, the best first."""
+    """One card per feature, the best first."""
     neuronpedia = {one["key"]: one["neuronpedia"] for one in report.saes}
     return tuple(_card(report, row, neuronpedia[row["sae"]]) for row in report.top.iter_rows(named=True))
 
@@ -97,9 +97,13 @@ def _output(score: Mapping[str, Any]) -> str:
     own, low, high = (text.number(score[name]) for name in ("score", "low", "high"))
     way = "promoted" if score["sign"] > 0 else "taken away"
     if not score["draws"]:
-        return f"{own} [{low}, {high}] nats a token when {way}; no feature fires as often, so that nothing is compared"
+        return (
+            f"{own} [{low}, {high}] nats per token when {way}; no feature fires as often, so that nothing is compared"
+        )
     ends = ", ".join(text.number(score[name]) for name in ("control_low", "control_high"))
-    return f"{own} [{low}, {high}] nats a token when {way}, comparable features {ends}, q = {text.p_value(score['q'])}"
+    return (
+        f"{own} [{low}, {high}] nats per token when {way}, comparable features {ends}, q = {text.p_value(score['q'])}"
+    )
 
 
 def _match(one: Mapping[str, Any]) -> Markup:

@@ -30,12 +30,6 @@ MUTANTS = (
         "if False:",
     ),
     _of(
-        "contrast: random directions do not hold the concept",
-        _VECTORS,
-        "(x - means[positive.astype(int)])",
-        "(x - x.mean(axis=0))",
-    ),
-    _of(
         "contrast: every vector has one added norm",
         _STEERED,
         "scaled = vector * (norm / relative_norms(self._sites, Steering(vector).delta))",

@@ -39,8 +39,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _of(
         "a study that does not ask is left as it is",
         "core/analysis/ablation/__init__.py",
-        "professions: bool = Field(default=False, exclude_if=_is_false)",
-        "professions: bool = Field(default=False)",
+        "professions: bool = added(False)",
+        "professions: bool = False",
     ),
     _of(
         "the layer of unseen professions is picked on the selection split",
