@@ -16,9 +16,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 COMMANDS = ("slurmctld", "slurmd", "sbatch", "munged")
@@ -135,14 +138,18 @@ def status(folder: Path) -> int:
 
 
 def _install() -> None:
+    """Install what is missing. Two that start a SLURM at once take turns, for apt refuses the second."""
     if all(which(name) for name in COMMANDS):
         return
     words = f"apt-get install --no-install-recommends {' '.join(PACKAGES)}"
     if os.getuid() != 0:
         raise SystemExit(f"SLURM is not installed: sudo {words}")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", "update", "-q"], env=quiet, check=True, stdout=sys.stderr)
-    subprocess.run([*words.split(), "-y", "-q"], env=quiet, check=True, stdout=sys.stderr)
+    with FileLock(Path(tempfile.gettempdir()) / "saeflow-slurm-install.lock"):
+        if all(which(name) for name in COMMANDS):
+            return
+        subprocess.run(["apt-get", "update", "-q"], env=quiet, check=True, stdout=sys.stderr)
+        subprocess.run([*words.split(), "-y", "-q"], env=quiet, check=True, stdout=sys.stderr)
 
 
 def which(name: str) -> str | None:
