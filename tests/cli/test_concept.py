@@ -230,11 +230,11 @@ class Terminal:
         os.write(self._screen, text.encode() + b"\n")
 
     def interrupt(self) -> None:
-        """Ctrl-C, again where it came just before the command began to wait for a line."""
-        for _ in range(6):
+        """Ctrl-C, again where it came just before the command began to wait for a line, and not while it is ending."""
+        for _ in range(4):
             self.process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(10)
+                self.process.wait(60)
                 return
 
     def end(self) -> int:

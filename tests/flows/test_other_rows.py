@@ -18,7 +18,7 @@ FACTORY = ("model.path=null", "model.factory=tests.core.lm.set_models:load", "sa
 @pytest.mark.parametrize(
     ("changes", "layers", "width", "segment", "planned"),
     [
-        (("capture.site=vision_post",), 4, 128, "image", "rows a layer"),
+        (("capture.site=vision_post",), 4, 128, "image", "rows per layer"),
         (FACTORY, 3, 12, "item", "is its factory's affair"),
     ],
     ids=["vision tower", "factory"],

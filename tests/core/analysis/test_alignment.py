@@ -198,7 +198,8 @@ def test_gender_is_shared_in_the_planted_world_and_nothing_else_of_an_image_is(w
     assert set(gender.filter(rank=1)["feature"]) | set(gender.filter(rank=2)["feature"]) == {0, 1}
     assert gender.filter(pl.col("rank") <= 2)["shared"].all()
     found = {one.name: one for one in result.estimates}
-    assert found["overlap"].value >= 0.5 and found["overlap"].verdict in ("found", "weak")
+    assert found["overlap"].value >= 0.5 and found["overlap"].p == 0.09  # of four features, shuffles share two as well
+    assert found["overlap"].verdict == "not found"
     assert found["direction"].verdict == "found" and found["correlation"].verdict != "found"
     assert found["overlap.beyond_frozen"].value == 0 and found["overlap.beyond_frozen"].verdict == "not tested"
     assert set(figures(result.tables)) == {"alignment", "map"}
