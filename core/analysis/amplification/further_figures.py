@@ -11,7 +11,7 @@ from core.figures.theme import BAND, CONTROLS, HALF, HEIGHT, LANGUAGE_NAMES, SER
 
 _ODDS = "log p(female word) − log p(male word) (nats)"
 _COST = "Cross-entropy under the clean model, change (nats per token)"
-_SAID = "Captions that speak of women, change (points)"
+_SAID = "Captions of women, change (percentage points)"
 
 
 def further_figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
@@ -90,15 +90,21 @@ def _effect(fluency: pl.DataFrame, prompting: pl.DataFrame | None) -> Figure:
     """Change of what is said against its cost, a point per dose."""
     keys = ["language", "dose", "out_of_range"]
     said = fluency.filter(measure="female").select(
-        *keys, *(pl.col(name).fill_null(0).alias(f"said_{name}") for name in ("change", "control"))
+        *keys, *((pl.col(name).fill_null(0) * 100).alias(f"said_{name}") for name in ("change", "control"))
     )
     cost = fluency.filter(measure="ce_other").select(
         *keys, *(pl.col(name).fill_null(0).alias(f"cost_{name}") for name in ("change", "control"))
     )
-    table = said.join(cost, on=keys, maintain_order="left").sort("language", "dose")
+    told = (
+        pl.when(pl.col("out_of_range") | (pl.col("dose") == 0))
+        .then(pl.lit(""))
+        .otherwise(pl.col("dose").cast(pl.String))
+    )
+    named = told.str.replace("-", "−").str.replace(r"\.0$", "").alias("named")
+    table = said.join(cost, on=keys, maintain_order="left").sort("language", "dose").with_columns(named)
     asked = pl.DataFrame()
     if prompting is not None and prompting.height:
-        asked = prompting.filter(method=PROMPTING).select("language", "said", "cost").drop_nulls()
+        asked = prompting.filter(method=PROMPTING).select("language", pl.col("said") * 100, "cost").drop_nulls()
     panels = []
     for language in _languages(table):
         own = asked.filter(language=language) if asked.height else asked
@@ -106,7 +112,7 @@ def _effect(fluency: pl.DataFrame, prompting: pl.DataFrame | None) -> Figure:
     caption = (
         f"Generated captions at layer {fluency['layer'][0]}: change of the share that speaks of women alone (up) "
         "against the change of the cross-entropy, under the clean model, of their words that tell no gender (right), "
-        "by dose (numbers). Grey: mean of random vectors of the same length; crosses: out of range"
+        "by dose (numbers, where in range). Grey: mean of random vectors of the same length; crosses: out of range"
         + ("; diamond: an instruction that asks for a woman." if asked.height else ".")
     )
     return Figure(alt.hconcat(*panels).resolve_scale(x="shared", y="shared"), caption)
@@ -123,7 +129,7 @@ def _effect_panel(table: pl.DataFrame, asked: pl.DataFrame, language: str) -> al
         random.mark_line(color=CONTROLS[1], strokeDash=[4, 3], point=alt.OverlayMarkDef(color=CONTROLS[1])),
         base.mark_line(color=SERIES[0], point=True),
         base.transform_filter("datum.out_of_range").mark_point(shape="cross", size=60, color=SERIES[0]),
-        base.mark_text(dy=-9, fontSize=9).encode(text="dose:N"),
+        base.mark_text(dx=9, dy=-8, align="left", fontSize=10).encode(text="named:N"),
     ]
     if asked.height:
         mark = alt.Chart(asked).mark_point(shape="diamond", size=90, color=SERIES[1])

@@ -82,12 +82,12 @@ def _steered(steered: pl.DataFrame) -> Figure:
     colour = alt.Color("way:N", title="Fitted → steered", scale=alt.Scale(domain=ways, range=range_), sort=None)
     columns = ["vector", "target", "way", "effect", "low", "high", "control_low", "control_high"]
     base = alt.Chart(table.select(columns)).encode(y=alt.Y("way:N", title=None, sort=ways))
-    title = "Effect on the word (nats)"
+    title, axis = "Effect on the word (nats)", alt.Axis(tickCount=4)
     band = base.mark_bar(opacity=BAND, size=12, color=REFERENCE).encode(
-        x=alt.X("control_low:Q", title=title), x2="control_high:Q"
+        x=alt.X("control_low:Q", title=title, axis=axis), x2="control_high:Q"
     )
-    span = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q", color=colour)
-    point = base.mark_point().encode(x=alt.X("effect:Q", title=title), color=colour)
+    span = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title, axis=axis), x2="high:Q", color=colour)
+    point = base.mark_point().encode(x=alt.X("effect:Q", title=title, axis=axis), color=colour)
     panels = by_panel(
         alt.layer(band, span, point, width=HALF, height=alt.Step(20)),
         "vector",
