@@ -5,6 +5,7 @@ Files, columns and types are read from a finished workspace; their words from `o
 
 import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -32,20 +33,24 @@ _EVERYWHERE = ("manifest.json", "prefect.json", "checked.json")
 
 
 def page(workspace: Path) -> str:
-    """The Markdown page, from the first artefact of each step."""
+    """The Markdown page, from the artefacts of each step."""
     parts = [_HEAD]
     for step in STEPS:
         places = sorted((workspace / "artifacts" / step).glob("[!.]*"))
         if places:
-            parts.append(_step(step, places[0]))
+            parts.append(_step(step, places))
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _step(step: str, folder: Path) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _EVERYWHERE)
-    lines = [f"\n## {step}\n"]
-    lines += [line for name in dict.fromkeys(_family(path, folder) for path in files) for line in _file(name, folder)]
-    return "\n".join(lines)
+def _step(step: str, folders: Sequence[Path]) -> str:
+    """Every file that some artefact of the step has, as the first that has it."""
+    found = {
+        _family(path, folder): folder
+        for folder in reversed(folders)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in _EVERYWHERE
+    }
+    return "\n".join([f"\n## {step}\n", *(line for name in sorted(found) for line in _file(name, found[name]))])
 
 
 def _family(path: Path, folder: Path) -> str:
