@@ -12,7 +12,7 @@ from core.causal.resampling import dependence
 from core.causal.steering import DIFFERENCE, FEATURES
 from core.data.concept import Concept
 from core.features.significance import called
-from core.stats.estimate import Control, Estimate, Source, number_of
+from core.stats.estimate import Control, Estimate, number_of
 from core.stats.picking import of_layers, picked_layer
 
 RANDOM = "random feature sets of the same length and random signs"
@@ -37,20 +37,13 @@ def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str
     for row in tables["rates"].rows(named=True):
         found += place.rate(row, tables["rates"].height)
     found += [place.difference(row) for row in slopes.filter(vector=DIFFERENCE).rows(named=True)]
-    shared = Place(layer, place.chosen, place.features, place.side, place.word, place.counted)
-    return (*found, *further_estimates(tables, shared))
+    return (*found, *further_estimates(tables, place))
 
 
 @dataclass(frozen=True)
-class _Place:
-    """What all estimates of one layer share."""
+class _Place(Place):
+    """What all estimates of one layer share, and the family of its slopes."""
 
-    layer: int
-    chosen: str
-    features: str
-    side: str
-    word: str
-    counted: str
     family: str
 
     def slope(self, row: Mapping[str, Any]) -> Estimate:
@@ -111,13 +104,5 @@ class _Place:
 
     def _of(self, row: Mapping[str, Any], table: str, column: str, unit: str) -> dict[str, Any]:
         """Where a number stands, and what it is about."""
-        names = ("layer", "language", "vector")
-        return {
-            "unit": unit,
-            "source": Source(table, {name: row[name] for name in names if name in row}, column),
-            "n": row["images"],
-            "counted": self.counted,
-            "layer": self.layer,
-            "language": row["language"],
-            "chosen": self.chosen,
-        }
+        keys = tuple(name for name in ("layer", "language", "vector") if name in row)
+        return {"unit": unit, **self.of(row, table, column, keys)}
