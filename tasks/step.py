@@ -50,10 +50,10 @@ def step(spec: StepSpec) -> Callable[[Body], Task[..., dict[str, Any]]]:
                 if this_job() is not None:
                     APILogWorker.drain_all(timeout=_FLUSH_S)  # the job may end before its log's last lines have left
 
+        # No tags: for each tag Prefect asks its server for a slot, limit or not, and a busy server refuses at times.
         as_task = task(
             name=spec.name,
             task_run_name=_task_run_name,  # type: ignore[arg-type]  # its protocol asks for a classmethod of ours
-            tags=[spec.needs],
             cache_policy=CacheKeyFnPolicy(cache_key_fn=_cache_key),
             persist_result=True,
             result_serializer=JSONSerializer(),

@@ -45,8 +45,15 @@ def test_three_profiles_at_once_answer_in_the_order_of_the_questions(client: Cli
 
 def test_as_many_questions_are_under_way_as_the_profile_allows(client: Client) -> None:
     for most in (1, 3):
-        with fake_endpoint(parrot) as fake:
-            client(fake.url, called=f"of {most}", concurrency=most).ask(questions(9))
+        together = threading.Barrier(most)
+
+        def wait(question: dict[str, Any], together: threading.Barrier = together) -> Scripted:
+            if question_text(question) != "question 0":  # the first goes alone
+                together.wait(timeout=30)  # it breaks where fewer than `most` are under way
+            return parrot(question)
+
+        with fake_endpoint(wait) as fake:
+            client(fake.url, called=f"of {most}", concurrency=most).ask(questions(10))
         assert fake.most_at_once == most
 
 
