@@ -56,6 +56,11 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
+def test_a_unit_takes_no_slot_of_the_server(bench: Bench) -> None:
+    # A tag takes one, whether it has a limit or not; a busy server refuses at times, which would end the run.
+    assert bench.task().tags == set()
+
+
 def test_a_second_run_makes_nothing_and_shows_cached(bench: Bench) -> None:
     assert bench.run() == ["0", "1", "2", "3"]
     assert bench.run() == []
