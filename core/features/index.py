@@ -29,7 +29,8 @@ class FeatureIndex:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._columns = CscColumns(folder)
-        self._starts: dict[str, Int[np.ndarray, " F1"]] = {}
+        self._starts: dict[str, UInt[np.ndarray, " F1"]] = {}
+        self._kept: dict[str, _Narrow] = {}
         names = ("csr_indptr", "csr_features", "csr_values")
         try:
             self._indptr, self._features, self._values = (map_array(folder / f"{name}.npy") for name in names)
@@ -91,17 +92,19 @@ class FeatureIndex:
         """Read the tables now, so that all of the index is what was there when it was opened; `without` are columns of
         `features` that are not kept. Bytes of memory that they take."""
         self.features = self._table("features", without)
-        tables = (self.features, self.positions, self.neighbours, self.coactivation)
+        self._kept = {name: _Narrow(self._table(name)) for name in ("positions", "neighbours", "coactivation")}
+        tables = (self.features, *(kept.table for kept in self._kept.values()))
         return sum(int(table.estimated_size()) for table in tables)
 
     def of_feature(self, table: str, feature: int) -> pl.DataFrame:
         """The rows of one of the tables that are a feature's, in the table's order."""
+        kept = self._kept.get(table)
+        whole: pl.DataFrame = kept.table if kept else getattr(self, table)
         if table not in self._starts:
-            features = getattr(self, table)["feature"].to_numpy()
-            self._starts[table] = np.searchsorted(features, np.arange(self.num_features + 1))
-        start, stop = self._starts[table][feature : feature + 2]
-        rows: pl.DataFrame = getattr(self, table)[int(start) : int(stop)]
-        return rows
+            features = whole["feature"].to_numpy()
+            self._starts[table] = np.searchsorted(features, np.arange(self.num_features + 1)).astype(np.uint32)
+        start, stop = map(int, self._starts[table][feature : feature + 2])
+        return kept.rows(start, stop) if kept else whole[start:stop]
 
     def release(self) -> None:
         """Give the arrays' pages back: what was read stays in the system's cache, not in this process's memory."""
@@ -116,17 +119,21 @@ class FeatureIndex:
     @cached_property
     def positions(self) -> pl.DataFrame:
         """One row per feature, language and position set it fires in: `core.features.statistics.POSITIONS`."""
-        return self._table("positions")
+        return self._read("positions")
 
     @cached_property
     def neighbours(self) -> pl.DataFrame:
         """The features of most similar decoder directions: `core.features.neighbours.NEIGHBOURS`."""
-        return self._table("neighbours")
+        return self._read("neighbours")
 
     @cached_property
     def coactivation(self) -> pl.DataFrame:
         """The features that fire in the same rows: `core.features.neighbours.COACTIVATION`."""
-        return self._table("coactivation")
+        return self._read("coactivation")
+
+    def _read(self, name: str) -> pl.DataFrame:
+        kept = self._kept.get(name)
+        return kept.rows(0, kept.table.height) if kept else self._table(name)
 
     def _table(self, name: str, without: Sequence[str] = ()) -> pl.DataFrame:
         path = self.folder / f"{name}.parquet"
@@ -137,3 +144,15 @@ class FeatureIndex:
         )
         table = pl.read_parquet(path, columns=kept, glob=False)
         return table if table["feature"].is_sorted() else table.sort("feature", maintain_order=True)
+
+
+class _Narrow:
+    """A `table` that is kept in the narrowest integers that hold it."""
+
+    def __init__(self, table: pl.DataFrame) -> None:
+        self._types = table.dtypes
+        self.table = pl.DataFrame([one.shrink_dtype() if one.dtype.is_integer() else one for one in table])
+
+    def rows(self, start: int, stop: int) -> pl.DataFrame:
+        """Some of its rows, in the types that it had."""
+        return pl.DataFrame([one[start:stop].cast(own) for one, own in zip(self.table, self._types)])

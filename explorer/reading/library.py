@@ -32,7 +32,7 @@ _MOST_BYTES = 512 << 20
 """Memory of the tables of layers that are kept open, the last used at least; their arrays are mapped."""
 _LEFT_OUT = ("top_rows", "top_values")
 """Half of a layer's tables, and what its activations sorted by value show."""
-_RELEASED_AFTER = 64 << 20
+_RELEASED_AFTER = 24 << 20
 """Bytes read through maps after which their pages are given back: they stay in the system's cache."""
 _ENTRY, _AROUND = 8, 128 << 10
 """Bytes of an entry, and what the kernel maps around the first one of two arrays."""

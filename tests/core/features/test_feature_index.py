@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,3 +124,22 @@ def test_reading_it_loads_no_torch() -> None:
     words = f"import sys; import core.features.index; print([name for name in {heavy!r} if name in sys.modules])"
     told = subprocess.run([sys.executable, "-c", words], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
+
+
+def test_tables_that_are_kept_open_are_those_that_were_read(index: FeatureIndex) -> None:
+    kept = FeatureIndex.open(index.folder)
+    size = kept.load_tables(without=("top_rows",))
+    assert 0 < size < sum(table.estimated_size() for table in (index.features, *_tables(index)))
+    assert kept.features.equals(index.features.drop("top_rows"))
+    for name, read in zip(_TABLES, _tables(index)):
+        assert getattr(kept, name).equals(read) and getattr(kept, name).schema == read.schema
+        for feature in (0, 7, 39):
+            own = read.filter(pl.col("feature") == feature)
+            assert kept.of_feature(name, feature).equals(own) and kept.of_feature(name, feature).schema == own.schema
+
+
+_TABLES = ("positions", "neighbours", "coactivation")
+
+
+def _tables(index: FeatureIndex) -> list[pl.DataFrame]:
+    return [getattr(index, name) for name in _TABLES]
