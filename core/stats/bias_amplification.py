@@ -2,7 +2,7 @@
 
 Two columns of yes or no per observation, what is given and what is told; how much more often does a model tell what
 the data already tell too often together with what is given? The same formula serves both directions: task → attribute
-(the place is given, the gender is told) and attribute → task.
+(the place is given, the side is told) and attribute → task.
 """
 
 import math
