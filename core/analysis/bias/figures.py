@@ -92,10 +92,10 @@ def _readable(table: pl.DataFrame) -> Figure:
     sets = table["position_set"].unique(maintain_order=True).to_list()
     parts = []
     for against in [name for name in (ASKED, PLANTED) if name in table["against"].unique().to_list()]:
-        parts.append(_panels(_rho(table.filter(against=against), _TITLES[against]), sets))
+        parts.append(_panels(_rho(table.filter(against=against), _TITLES[against]), sets, "not shown"))
     seen = table.filter(against=ASKED).drop_nulls("auroc")
     if seen.height:
-        parts.insert(0, _panels(_auroc(seen), sets))
+        parts.insert(0, _panels(_auroc(seen), sets, "shown"))
     return Figure(
         alt.vconcat(*parts),
         "First row: AUROC of the probe for the visible gender on test pictures that show it. Rows below, another "
@@ -141,5 +141,6 @@ def _layers(base: alt.Chart, names: tuple[str, str, str], title: str, scale: alt
     return alt.layer(band, line)
 
 
-def _panels(chart: _Layered, sets: list[str]) -> alt.ConcatChart:
-    return by_panel(chart.properties(width=HALF, height=HALF * 3 // 5), "position_set", {name: name for name in sets})
+def _panels(chart: _Layered, sets: list[str], kind: str) -> alt.ConcatChart:
+    names = {name: f"{name}, {kind}" for name in sets}
+    return by_panel(chart.properties(width=HALF, height=HALF * 3 // 5), "position_set", names)

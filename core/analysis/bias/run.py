@@ -10,16 +10,16 @@ from core.analysis.bias.hidden import ask_hidden
 from core.analysis.bias.rates import over_groups, overall_table, rate_table
 from core.analysis.bias.readable import readable_table
 from core.analysis.bias.sets import set_table
+from core.analysis.bias.side_by_side import by_group
 from core.analysis.bias.written import overall_shares, share_table, shares_beside_planted, write
 from core.analysis.result import Result
 from core.features.inputs import AnalysisInputs
 
 SHOWN = {
-    "rates": "The word's rate by group, where the picture does not show the gender",
+    "by_group": "P(female) by group, where the picture does not show the gender",
     "over_groups": "What is said over groups",
-    "shares": "Generated captions by group, where the picture does not show the gender",
     "sets": "Generated captions as a set, beside the data's own",
-    "readable": "The probe for the visible gender on pictures that do not show it",
+    "read_at": "The probe for the visible gender on pictures that do not show it, at the chosen layers",
 }
 
 
@@ -44,6 +44,8 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         "sets": set_table(hidden, config, written),
         "readable": readable_table(hidden, config, layers),
     }
+    tables["by_group"] = by_group(tables["rates"], tables["shares"], inputs.languages)
+    tables["read_at"] = tables["readable"].filter("chosen")
     shown = {name: heading for name, heading in SHOWN.items() if tables[name].height}
     found = estimates(hidden, tables)
     return Result(tables=tables, shown=shown, estimates=found, notes=notes(hidden, config, tables))

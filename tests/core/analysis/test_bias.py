@@ -112,6 +112,16 @@ def test_rates_stand_beside_the_planted_ones_with_their_intervals(result: Result
     assert found["planted_error.profession.en"].value < 0.05 and found["planted_error.profession.en"].described
 
 
+def test_the_table_to_read_has_one_row_per_group_with_both_languages(result: Result) -> None:
+    table = result.tables["by_group"]
+    assert table.filter(column="profession")["group"].to_list() == JOBS  # in the order of the planted rate
+    row = table.row(0, named=True)
+    rate = result.tables["rates"].filter(column="profession", group=JOBS[0], language="ar").row(0, named=True)
+    assert row["rate_ar"] == f"{rate['rate']:.2f} [{rate['rate_low']:.2f}, {rate['rate_high']:.2f}]"
+    assert row["labels_en"].endswith(f" of {rate['labelled']}") and row["captions_en"].startswith("0.00 of ")
+    assert result.tables["read_at"].height == 4 and result.tables["read_at"]["chosen"].all()
+
+
 def test_neutral_words_stand_beside_and_captions_left_out_are_counted(result: Result) -> None:
     row = result.tables["overall"].row(0, named=True)
     assert row["neutral"] == pytest.approx(0.1) and row["likely"] == pytest.approx(1)

@@ -87,6 +87,14 @@ def test_a_caption_without_such_a_word_is_asked_where_it_would_begin(
     assert [one["log_first"], one["log_other"], one["log_neutral"]] == pytest.approx(log_probs, abs=1e-4)
 
 
+def test_the_first_of_several_words_is_asked(loaded: LoadedModel, inputs: AnalysisInputs) -> None:
+    """What follows it can be copied from it."""
+    rows = inputs.samples.head(1)
+    longer = rows.with_columns(caption_en=pl.lit("In a park, a woman reads her book."), twin_id=pl.lit(None))
+    found = [ask(inputs, loaded, some, "en")[0]["log_first"][0] for some in (rows, longer)]
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+
+
 def test_twins_differ_in_no_word_before_it_and_are_asked_the_same(loaded: LoadedModel, inputs: AnalysisInputs) -> None:
     """One picture with two captions: the model is asked before it says either."""
     rows = inputs.samples.head(2).with_columns(pl.col("image").first())

@@ -45,6 +45,12 @@ def test_leakage_is_the_confidence_in_the_side_where_it_is_named() -> None:
     assert scores.max() <= 0.55
 
 
+def test_a_caption_is_scored_by_a_classifier_that_has_not_seen_its_unit() -> None:
+    assert leaked(np.eye(N), SIDE, UNITS, 0).max() < 0.56  # a word of its own in each caption tells nothing of another
+    twins = np.repeat(np.eye(N // 2), 2, axis=0)
+    assert leaked(twins, UNITS % 2 == 0, UNITS, 0).max() < 0.56
+
+
 def test_words_that_the_model_never_writes_are_one_unknown_word() -> None:
     found = bags([("kitchen", "spatula"), ("ladle",), ()], ["kitchen"])
     assert found.tolist() == [[1, 1], [0, 1], [0, 0]]
