@@ -16,6 +16,8 @@ from core.errors import BadInput
 from core.features.inputs import AnalysisInputs
 
 DEFAULT_GROUPS = ("profession", "place")
+MOST_VALUES = 500
+"""Values of a column of groups at most."""
 ONE_GROUP = ""
 """The column of groups where samples have none: every image is a group of its own."""
 FLIPPED = "is_flipped"
@@ -85,11 +87,12 @@ def drawn(inputs: AnalysisInputs, images: Sequence[str], most: int) -> list[str]
 
 
 def _columns(inputs: AnalysisInputs, asked: Sequence[str]) -> tuple[str, ...]:
-    known = attribute_columns(inputs.samples)
+    known = attribute_columns(inputs.samples, MOST_VALUES)
     for name in asked:
         if name not in known:
             raise BadInput(
-                f"analyses.bias.groups: samples have no column {name!r} of 2 to 50 values; there are {', '.join(known)}"
+                f"analyses.bias.groups: samples have no column {name!r} of 2 to {MOST_VALUES} values; there are "
+                f"{', '.join(known)}"
             )
     return tuple(asked) or tuple(name for name in DEFAULT_GROUPS if name in known)
 

@@ -179,18 +179,16 @@ def amplification(groups: GroupMeans, draws: tuple[int, int], seed: int) -> Agre
         seed: of both.
 
     Returns:
-        Null where no group with both has labels that lean.
+        Null with fewer than `LEAST_GROUPS` groups that have both and whose labels lean.
     """
     rate, label = groups.means[None, :, 0], groups.means[None, :, 1]
+    if (np.isfinite(rate) & np.isfinite(label) & (label != 0.5)).sum() < LEAST_GROUPS:
+        return None
     redrawn = _redrawn(groups, draws[1], seed)
     null = _lean(np.broadcast_to(rate, redrawn.shape), redrawn, np.ones(redrawn.shape))
     null, value = null[np.isfinite(null)], float(_lean(rate, label, np.ones((1, groups.count)))[0])
-    if not np.isfinite(value) or not null.size:
-        return None
-    drawn = None
-    if groups.count >= LEAST_GROUPS:
-        times = groups_alone(groups.count, draws[0], seed)
-        drawn = _lean(np.broadcast_to(rate, times.shape), np.broadcast_to(label, times.shape), times) - null.mean()
+    times = groups_alone(groups.count, draws[0], seed)
+    drawn = _lean(np.broadcast_to(rate, times.shape), np.broadcast_to(label, times.shape), times) - null.mean()
     return Agreement.of(value - float(null.mean()), drawn, null - null.mean())
 
 
