@@ -134,6 +134,7 @@ def test_generated_captions_are_counted_by_what_they_tell(result: Result) -> Non
     shares = result.tables["shares"].filter(column="profession", language="en")
     assert shares.filter(pl.col("planted") > 0.5)["share"].to_list() == [1.0] * 6
     assert shares.filter(pl.col("planted") < 0.5)["first"].sum() == 0
+    assert shares["captions"].sum() == 200 == result.tables["written"].filter("shown", language="en").height
     assert named(result)["written_rho.profession.ar"].verdict == "found"
     assert named(result)["written_share.en"].described
 
