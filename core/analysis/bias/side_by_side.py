@@ -12,8 +12,8 @@ def by_group(rates: pl.DataFrame, shares: pl.DataFrame, languages: Sequence[str]
 
     Returns:
         column, group, planted, and per language as text: rate_… (with its interval), labels_… (share of the data's
-        units on the first side, and how many have a label), captions_… (share of generated captions that tell the
-        first side, and how many tell one).
+        units on the first side, and how many have a label), captions_… (share of units whose generated
+        captions tell the first side, and how many have one that tells a side).
     """
     table = rates.select("column", "group", "planted").unique(("column", "group"), maintain_order=True)
     for language in languages:
@@ -44,5 +44,4 @@ def _labels(row: Mapping[str, float]) -> str | None:
 
 
 def _captions(row: Mapping[str, float]) -> str | None:
-    told = row["first"] + row["other"]
-    return f"{number(row['share'], 2)} of {told}" if told else None
+    return f"{number(row['share'], 2)} of {row['units']}" if row["units"] else None

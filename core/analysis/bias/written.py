@@ -30,13 +30,13 @@ WRITTEN = pl.Schema(
 SHARES = pl.Schema(
     {
         **dict.fromkeys(("column", "group", "language"), pl.String),
-        **dict.fromkeys(("captions", "first", "other", "both", "no_side"), pl.UInt32),
+        **dict.fromkeys(("captions", "first", "other", "both", "no_side", "units"), pl.UInt32),
         **dict.fromkeys(("share", "low", "high", "planted"), pl.Float64),
     }
 )
 """One row per column, group and language of captions of pictures that do not show the concept: how many tell the first
-side, the other one, both, neither; `share` of the first among those that tell one, a mean over units, with its Wilson
-interval."""
+side, the other one, both, neither; `share` of the first among those that tell one, a mean over `units` whose captions
+do, with its Wilson interval."""
 OVERALL_SHARES = pl.Schema([(name, kind) for name, kind in SHARES.items() if name not in ("group", "planted")])
 """One row per language, over all such captions; the interval draws groups of `column`, then units within each."""
 SHARE_RHO = "Spearman's rho of generated captions with the planted rates"
@@ -130,7 +130,8 @@ def _row(hidden: Hidden, place: tuple[str, str, str | None], known: pl.DataFrame
     planted = hidden.planted
     rate = planted.rates.get(group or "") if planted is not None and planted.column == column else None
     interval = wilson(float(units.sum()), len(units))
-    row = {"column": column, "group": group, "language": language, "captions": known.height, **counts, "planted": rate}
+    row: dict[str, Any] = {"column": column, "group": group, "language": language, "captions": known.height, **counts}
+    row |= {"units": len(units), "planted": rate}
     values = {"share": interval.mean, "low": interval.low, "high": interval.high}
     return row | {name: value if len(units) else None for name, value in values.items()}
 
