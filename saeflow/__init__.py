@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core.stats.estimate import Estimate as Estimate
     from core.stats.estimate import Source as Source
     from core.study.section import Section as Section
+    from saeflow import captions as captions
     from saeflow import catalogue as catalogue
     from saeflow import factored as factored
     from saeflow import lens as lens
@@ -48,6 +49,7 @@ _PLACES = {
     "Control": "core.stats.estimate:Control",
     "Source": "core.stats.estimate:Source",
     "BadInput": "core.errors:BadInput",
+    "captions": "saeflow.captions",
     "catalogue": "saeflow.catalogue",
     "lm": "saeflow.lm",
     "factored": "saeflow.factored",
@@ -67,6 +69,7 @@ __all__ = [
     "Section",
     "Source",
     "Study",
+    "captions",
     "catalogue",
     "factored",
     "lens",

@@ -34,6 +34,25 @@ def _no_pairs(_language: str) -> Sequence[tuple[str, str]]:
     return ()
 
 
+def _no_words(_language: str) -> Sequence[str]:
+    return ()
+
+
+def _no_rates(_truth: Mapping[str, Any]) -> "PlantedRates | None":
+    return None
+
+
+@dataclass(frozen=True)
+class PlantedRates:
+    """How often captions of pictures that do not show the concept are on its first side, by group, in a known world.
+
+    `column` is the column of the samples that names the group; `rates` are the planted probabilities.
+    """
+
+    column: str
+    rates: Mapping[str, float]
+
+
 @dataclass(frozen=True)
 class Positions:
     """Names of a concept's position sets: caption rows before its first word, on that word, and on later ones."""
@@ -52,8 +71,8 @@ class Concept:
     caption's words, in reading order. `counterpart` gives what the other side has in the place of one of them (of a
     caption and a language), null where that is not sure; `planted` is the key of a known-answer world's truth that
     lists such words, and `world` says of such a truth and its samples what was planted, as phrases by what they are
-    about: "read" (how well the concept can be read off the picture), "word", "place", "apart" (other attributes).
-    `adjective` and `plural` are for sentences.
+    about: "read" (how well the concept can be read off the picture), "word", "place", "apart" (other attributes),
+    "bias" (pictures that do not show it). `adjective` and `plural` are for sentences.
     """
 
     name: str
@@ -71,6 +90,10 @@ class Concept:
     pairs: Callable[[str], Sequence[tuple[str, str]]] = _no_pairs
     """The words of a language that have a counterpart, the first side's before the other's; none where none is
     listed."""
+    neutral: Callable[[str], Sequence[str]] = _no_words
+    """The words of a language that stand in such a word's place and tell neither side; none where none is listed."""
+    rates: Callable[[Mapping[str, Any]], PlantedRates | None] = _no_rates
+    """What a known-answer world's truth planted for pictures that do not show the concept; null where nothing."""
 
     @property
     def position_sets(self) -> tuple[str, ...]:

@@ -6,7 +6,18 @@ from core.data.concept import Concept, Positions
 from core.data.gender import label_caption
 from core.data.gender_counterparts import counterpart_of, listed_pairs
 from core.data.gender_words import GenderedWord
-from core.data.scene_truth import planted_gender
+from core.data.scene_truth import planted_gender, planted_rates
+
+_NEUTRAL = {
+    "en": "person people individual individuals human humans adult adults child children kid kids baby teenager "
+    "somebody someone they them their theirs themselves themself",
+    "ar": "شخص الشخص أشخاص الأشخاص فرد أفراد إنسان الإنسان أناس الناس ناس بشر أحد أحدهم هم",
+}
+"""Words for a person that tell no gender. Arabic has few: most nouns for people are masculine or feminine."""
+
+
+def _neutral(language: str) -> Sequence[str]:
+    return _NEUTRAL.get(language, "").split()
 
 
 def _words(caption: str, language: str) -> Sequence[GenderedWord]:
@@ -26,4 +37,6 @@ GENDER = Concept(
     world=planted_gender,
     colours={"female": "#AA3377", "male": "#228833", "both": "#CCAA22", "neutral": "#66AACC", "none": "#BBBBBB"},
     pairs=listed_pairs,
+    neutral=_neutral,
+    rates=planted_rates,
 )

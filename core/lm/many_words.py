@@ -21,14 +21,20 @@ Spelling = tuple[int, ...]
 """The tokens of a word."""
 
 
-def spelled(loaded: LoadedModel, word: WordSequence, others: Sequence[str]) -> list[Spelling | None]:
-    """The tokens of other words in a word's place; null where what stands before would be tokenised otherwise."""
+def spelled(
+    loaded: LoadedModel, word: WordSequence, others: Sequence[str], since: int | None = None
+) -> list[Spelling | None]:
+    """The tokens of other words in a word's place; null where what stands before would be tokenised otherwise.
+
+    `since` is the token from which on they are given, before the word: the space before it, in vocabularies where that
+    is a token of its own before some words.
+    """
     sample, span = word.sample, word.sample.spans[word.start]
     assert span is not None  # a caption token
     caption = len(sample.text) - len(sample.caption)
     apart = loaded.prefix_lm  # there a caption is tokenised by itself (`core.lm.prompts`)
     before = sample.text[caption if apart else 0 : caption + span[0]]
-    known = sample.ids[sample.prefix_length if apart else 0 : word.start]
+    known = sample.ids[sample.prefix_length if apart else 0 : word.start if since is None else since]
     found = loaded.tokenizer([before + other for other in others], add_special_tokens=False)["input_ids"]
     whole = (tuple(ids[len(known) :]) if ids[: len(known)] == known else () for ids in found)
     return [ids or None for ids in whole]

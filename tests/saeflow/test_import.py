@@ -23,9 +23,9 @@ PUBLIC = [
         "Result",
         "Section",
     ),
-    *("Source", "Study", "catalogue", "factored", "lens", "lm", "open", "open_store", "probes", "run"),
+    *("Source", "Study", "captions", "catalogue", "factored", "lens", "lm", "open", "open_store", "probes", "run"),
 ]
-TOOLS = ("catalogue", "factored", "lens", "lm", "probes")
+TOOLS = ("captions", "catalogue", "factored", "lens", "lm", "probes")
 """Modules of their own, with public names of their own."""
 
 

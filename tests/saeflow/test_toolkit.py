@@ -18,7 +18,14 @@ from tests.core.sae.dictionary import random_sae
 from tests.flows.commands import PROJECT
 
 PAGE = PROJECT / "docs" / "toolkit.md"
-MODULES = ("saeflow.lm", "saeflow.factored", "saeflow.lens", "saeflow.probes", "core.stats.factored")
+MODULES = (
+    "saeflow.captions",
+    "saeflow.lm",
+    "saeflow.factored",
+    "saeflow.lens",
+    "saeflow.probes",
+    "core.stats.factored",
+)
 
 
 @pytest.fixture(scope="module")
