@@ -11,7 +11,7 @@ from core.figures.writers import FigureFile
 from core.report import text
 from core.report.answers import answers
 from core.report.columns import Column, columns_of
-from core.report.contents import LANGUAGES, SAE_FIGURES, chapter, place, sae_heading
+from core.report.contents import LANGUAGES, chapter, place, sae_figures, sae_heading
 from core.report.examples import chosen_examples, described
 from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, origin_words, packages, revisions
 from core.report.health import health_words
@@ -84,7 +84,7 @@ class _Writer:
         inputs, own = self.inputs, self.own
         yield "## SAE quality by layer\n"
         yield from [f"> {escaped(line)}\n" for line in origin_words(inputs)]
-        yield from _figures("study", [own[name] for name in SAE_FIGURES if name in own])
+        yield from _figures("study", [own[name] for name in sae_figures(inputs.sections) if name in own])
         yield from [f"> {escaped(line)}\n" for line in health_words(inputs)]
         if inputs.sweep.height:
             yield from self.table("Every autoencoder that was tried", inputs.sweep, most=inputs.sweep.height)
