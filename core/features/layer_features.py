@@ -25,7 +25,7 @@ class LayerFeatures:
         """The features that go most with a concept on the selection split, the strongest first.
 
         Args:
-            concept: its name, as `gender`.
+            concept: its name, the one that the study asks for.
             n: how many, at most.
 
         Returns:

@@ -68,7 +68,7 @@ class LayerView:
 
     @property
     def features(self) -> LayerFeatures:
-        """All features of the layer's SAE: `top("gender")` names those that go most with the concept."""
+        """All features of the layer's SAE: `top(concept)` names those that go most with the concept."""
         return LayerFeatures(self.index, self.ranking)
 
     def __repr__(self) -> str:

@@ -28,6 +28,8 @@ READ: Mapping[str, tuple[str, ...]] = {
 _WORDS = {"promoted": "Promotes", "suppressed": "Suppresses"}
 _ELSEWHERE = {"promoted", "suppressed", "shared_with", *KEYS}
 _FEATURES = "features"
+_FIRST = {"strip": 0, "image": 1, "value": 2}
+"""What a row of examples begins with: on a telephone the rest is scrolled to."""
 
 Key = tuple[int, int]
 
@@ -129,7 +131,8 @@ def _facts(key: Key, section: Section, pictures: Pictures) -> Iterator[tuple[str
 def _rows(table: pl.DataFrame, pictures: Pictures) -> tuple[tuple[Column, ...], tuple[tuple[Markup, ...], ...]]:
     """Where it fires: a row per example, the strongest first."""
     chosen = chosen_examples(table, None, 1, MOST_EXAMPLES)
-    columns = tuple(column for column in columns_of(chosen) if column.name not in (*KEYS, "map"))
+    shown = [column for column in columns_of(chosen) if column.name not in (*KEYS, "map")]
+    columns = tuple(sorted(shown, key=lambda column: _FIRST.get(column.name, len(_FIRST))))
     rows = tuple(tuple(entry(column, row, pictures) for column in columns) for row in chosen.iter_rows(named=True))
     return columns, rows
 

@@ -155,7 +155,14 @@ def plain(column: Column, value: Any) -> Markup:
         return text.mixed(", ".join(f"{LANGUAGE_NAMES.get(key, key)} {item}" for key, item in value.items()))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return Markup(" ").join(_item(column, item) for item in value)
-    return text.mixed(value)
+    return text.mixed(_spelled(value) if isinstance(value, str) else value)
+
+
+def _spelled(words: str) -> str:
+    """Words in which a column of labels is named with its language: `NAME_ar = …` by "NAME (Arabic) = …"."""
+    for code, language in LANGUAGE_NAMES.items():
+        words = words.replace(f"{THE_CONCEPT.name}_{code} ", f"{THE_CONCEPT.name} ({language}) ")
+    return words
 
 
 def _item(column: Column, value: Any) -> Markup:

@@ -37,6 +37,7 @@ SAE_FIGURES = (
 )
 
 _WORDS = {
+    "strip": "where it fires",
     "auroc": "AUROC",
     "fvu": "FVU",
     "l0": "L0",

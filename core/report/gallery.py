@@ -13,11 +13,11 @@ from core.report.model import Gallery
 from core.report.pictures import Picture, Pictures
 
 RULES = {
-    "changed caption": "a generated caption speaks of the other gender once features are taken out or turned up",
-    "largest effect": "taking the features out shifts the gendered word most toward the other gender",
+    "changed caption": "a generated caption speaks of the other side once features are taken out or turned up",
+    "largest effect": "taking the features out shifts the caption's word most toward the other side",
     "median effect": "the shift is the median one",
     "least effect": "the shift is closest to none",
-    "failure": "the shift goes the wrong way, away from the other gender",
+    "failure": "the shift goes the wrong way, away from the other side",
 }
 """Why an image is shown, in words."""
 _INTERVENED = ("ablated", "amplified")

@@ -67,4 +67,4 @@ def test_where_an_intervention_changes_nothing_one_line_says_so(inputs: ReportIn
     card = gallery_cards(Gallery(table), Pictures(None))[0]
     assert [caption.kind for caption in card.spoken[0].captions] == ["reference", "clean", "amplified"]
     assert card.spoken[0].unchanged == "Ablated: the same words as clean"
-    assert "away from the other gender" in card.why
+    assert "away from the other side" in card.why
