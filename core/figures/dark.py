@@ -38,9 +38,9 @@ def dark_rules(place: str) -> str:
 
 
 def _rules(place: str) -> Iterator[str]:
-    yield f"{place} svg{{background-color:{GROUND}!important}}"  # Vega sets it in the element's own style
-    yield f'{place} svg [stroke="white"]{{stroke:{GROUND}}}'
-    yield f'{place} svg :not(text)[fill="white"]{{fill:{GROUND}}}'
+    yield f"{place} svg.marks{{background-color:{GROUND}!important}}"  # Vega sets it in the element's own style
+    yield f'{place} svg.marks [stroke="white"]{{stroke:{GROUND}}}'
+    yield f'{place} svg.marks :not(text)[fill="white"]{{fill:{GROUND}}}'
     for light, shown in _DARK.items():
         for attribute in ("fill", "stroke"):
-            yield f'{place} svg [{attribute}="{light}" i]{{{attribute}:{shown}}}'
+            yield f'{place} svg.marks [{attribute}="{light}" i]{{{attribute}:{shown}}}'

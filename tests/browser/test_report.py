@@ -82,6 +82,14 @@ def test_charts_are_read_on_the_ground_that_they_stand_on(opened: Page) -> None:
     assert opened.evaluate(_CONTRAST) >= 3
 
 
+def test_what_is_printed_is_dark_on_white_in_either_scheme(opened: Page) -> None:
+    opened.emulate_media(media="print")
+    grounds = "[document.body, document.querySelector('.vega svg')].map(node => getComputedStyle(node).backgroundColor)"
+    assert opened.evaluate(grounds) == ["rgb(255, 255, 255)"] * 2
+    assert opened.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
+    opened.emulate_media(media="screen")
+
+
 _CONTRAST = """() => {
   const light = (colour) => {
     const [r, g, b] = colour.match(/[\\d.]+/g).map((part) => part / 255);

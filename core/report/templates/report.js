@@ -3,7 +3,7 @@ const narrow = window.matchMedia("(max-width: 40rem)");
 const AXIS = 90; // pixels that an axis with its title takes beside a panel
 
 // On a narrow page panels stand below each other with their legends under them; what is still too wide is scaled.
-function stacked(part, room) {
+function stacked(part, room, datasets) {
   const { hconcat, ...found } = part;
   if (hconcat) found.vconcat = hconcat;
   if (found.concat) found.columns = 1;
@@ -13,15 +13,18 @@ function stacked(part, room) {
     found.encoding = { ...encoding, facet: { ...column, columns: 1 } };
   }
   for (const key of ["vconcat", "concat", "layer"])
-    if (found[key]) found[key] = found[key].map((inner) => stacked(inner, room));
-  if (found.spec) found.spec = stacked(found.spec, room);
-  if (typeof found.width === "number" && !found.facet?.row) found.width = Math.min(found.width, room);
+    if (found[key]) found[key] = found[key].map((inner) => stacked(inner, room, datasets));
+  const { row, column } = found.facet ?? found.encoding ?? {};
+  const rows = row && column ? datasets[found.data?.name] ?? [] : [];
+  const own = room / Math.max(1, new Set(rows.map((one) => one[column.field])).size);
+  if (found.spec) found.spec = stacked(found.spec, own, datasets);
+  if (typeof found.width === "number") found.width = Math.min(found.width, own);
   return found;
 }
 
 function fitted(spec, place) {
   if (!narrow.matches) return spec;
-  const found = stacked(spec, Math.max(160, place.parentElement.clientWidth - AXIS));
+  const found = stacked(spec, Math.max(160, place.parentElement.clientWidth - AXIS), spec.datasets ?? {});
   const legend = { ...found.config.legend, orient: "bottom", columns: 2, labelLimit: 140 };
   const axisY = { ...found.config.axisY, labelLimit: 120 };
   found.config = { ...found.config, legend, axisY };
