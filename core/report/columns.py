@@ -1,5 +1,6 @@
 """A table's columns and entries as HTML: numbers aligned, Arabic right to left, strips, pictures and maps drawn."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from core.report.contents import LANGUAGES as LANGUAGE_NAMES
 from core.report.contents import label
 from core.report.model import ShownTable
 from core.report.pictures import Picture, Pictures
+from core.report.sentences import resolved
 
 MOST_ROWS = 200
 MOST_COLUMNS = 9
@@ -21,6 +23,7 @@ MOST_COLUMNS = 9
 MOST_PICTURED_ROWS = 48
 _PROBABILITIES = {"p", "q", "p_value", "q_value"}
 _LABELS = (THE_CONCEPT.name, *map(THE_CONCEPT.label_column, LANGUAGE_NAMES), THE_CONCEPT.shown[0])
+_POWER = re.compile(r"\^(−?\d+)")
 _TAGGED = {"language", *_LABELS}
 
 
@@ -131,15 +134,23 @@ def entry(column: Column, row: Mapping[str, Any], pictures: Pictures) -> Markup:
     if column.name in _TAGGED:
         return tag(str(value))
     directed = text.direction(value) if isinstance(value, str) else ""
-    return Markup("<span{}>{}{}</span>").format(directed, plain(column, value), interval(column, row))
+    words = at_floor(column, row) or plain(column, value)
+    return Markup("<span{}>{}{}</span>").format(directed, words, powers(interval(column, row)))
 
 
-def interval(column: Column, row: Mapping[str, Any]) -> Markup:
+def interval(column: Column, row: Mapping[str, Any]) -> str:
     """The ends of a value's interval, as ` [0.71, 0.95]`; nothing where there is none."""
     if column.ends is None or any(row.get(end) is None for end in column.ends):
-        return Markup("")
-    low, high = (powers(text.number(row[end], column.places)) for end in column.ends)
-    return Markup(" [{}, {}]").format(low, high)
+        return ""
+    low, high = (text.number(row[end], column.places) for end in column.ends)
+    return f" [{low}, {high}]"
+
+
+def at_floor(column: Column, row: Mapping[str, Any]) -> str:
+    """`≤ 0.0099` where p is the least that the row's draws can give; empty elsewhere."""
+    p, draws = row[column.name], row.get("draws")
+    found = resolved(p, draws) if column.name == "p" and p is not None and draws else ""
+    return found if found.startswith("≤") else ""
 
 
 def plain(column: Column, value: Any) -> Markup:
@@ -172,9 +183,8 @@ def _item(column: Column, value: Any) -> Markup:
 
 
 def powers(words: str) -> Markup:
-    """`4.2·10^-5` with its power raised."""
-    head, hat, power = words.partition("^")
-    return Markup("{}<sup>{}</sup>").format(head, power) if hat else escape(words)
+    """`4.2·10^−5` with its power raised, wherever it stands."""
+    return Markup(_POWER.sub(r"<sup>\1</sup>", str(escape(words))))
 
 
 def tag(value: str) -> Markup:

@@ -61,6 +61,15 @@ def test_a_value_stands_with_its_interval_and_the_rest_is_named_and_stored() -> 
     assert "0.913 [0.800, 0.950]" in entries and whole.folded == () == whole.same
 
 
+def test_a_p_that_its_draws_cannot_undercut_is_a_bound_in_tables_too() -> None:
+    table = pl.DataFrame({"value": [0.5, 0.1], "p": [1 / 101, 0.02], "draws": [100, 100], "low": [9e-6, None]})
+    view = table_view(ShownTable("tests", "Tests", table.with_columns(high=0.9), stored=False), Pictures(None))
+    entries = [[re.sub("<[^>]+>", "", value) for value in row] for row in view.rows]
+    assert [row[1] for row in entries] == ["≤ 0.0099", "0.020"]
+    view = table_view(ShownTable("t", "T", table.select("value", "low", high=0.9), stored=False), Pictures(None))
+    assert view.rows[0][0] == "<span>0.500 [9.0·10<sup>−6</sup>, 0.900]</span>"
+
+
 def test_where_an_intervention_changes_nothing_one_line_says_so(inputs: ReportInputs) -> None:
     assert inputs.gallery is not None
     table = inputs.gallery.table.with_columns(ablated="clean", rule=pl.lit("failure"))
