@@ -13,6 +13,7 @@ from core.activations.table import LayerTable
 from core.data.concept import Concept
 from core.features.feature_view import FeatureView
 from core.features.index import FeatureIndex
+from core.features.layer_features import LayerFeatures
 from core.features.profile import Profile, profile_features
 from core.features.ranking import Ranking, rank_features
 from core.features.row_groups import FeatureSums, RowGrouper, RowGroups, sum_features, sum_stream
@@ -64,6 +65,11 @@ class LayerView:
         """
         self.index.csc(feature)
         return FeatureView(feature, TokenRows(self.table.tokens), self.index, self.layer, self.sae)
+
+    @property
+    def features(self) -> LayerFeatures:
+        """All features of the layer's SAE: `top(concept)` names those that go most with the concept."""
+        return LayerFeatures(self.index, self.ranking)
 
     def __repr__(self) -> str:
         return f"<layer {self.layer}: {len(self.table)} rows × {self.table.d_model}, {self.sae.num_features} features>"

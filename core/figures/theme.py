@@ -46,6 +46,8 @@ INK = "#1f2328"
 MUTED = "#57606a"
 REFERENCE = "#8c959f"
 GRID = "#e7eaee"
+ON_PALE = "#1a1d21"
+"""Letters on a pale area: dark on a dark page too."""
 
 # Okabe & Ito 2008 and Paul Tol's muted scheme: told apart with every common colour blindness, and in print.
 LANGUAGES = {"en": "#0072B2", "ar": "#D55E00", "shared": "#5B3A8C", "image": "#5B3A8C"}

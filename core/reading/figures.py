@@ -1,5 +1,6 @@
 """The figures that a study's run left: read by name, and saved in any format."""
 
+import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,11 @@ class StudyFigure:
     spec: Path
     caption: str
     alt: str
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """What Jupyter shows: the figure as a picture, which is a page's width, and its caption in place of one."""
+        png = self.spec.with_suffix(".png").read_bytes()
+        return {"image/png": base64.b64encode(png).decode(), "text/plain": f"{self.name}: {self.caption}"}
 
     def save(self, path: str | Path) -> Path:
         """Write the figure to `path` as SVG, PDF, PNG, HTML or JSON, by the end of the file's name; return the path.

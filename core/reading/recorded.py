@@ -109,12 +109,20 @@ class RecordedStudy:
         return tuple(self._figures)
 
     def figure(self, name: str) -> StudyFigure:
-        """A figure: its `caption`, and `save(path)` as SVG, PDF, PNG, HTML or JSON.
+        """A figure, which a notebook shows: its `caption`, and `save(path)` as SVG, PDF, PNG, HTML or JSON.
+
+        Args:
+            name: as `figures` has it, or without the analysis where only one figure ends so: `emergence`.
 
         Raises:
             BadInput: there is none of that name, or a file is damaged.
         """
         found = self._figures.get(name)
+        ending = [full for full in self._figures if full.partition("-")[2] == name]
+        if found is None and len(ending) == 1:
+            return self._figures[ending[0]]
+        if found is None and ending:
+            raise BadInput(f"study {self.key}: several figures are called {name!r}: {', '.join(ending)}; name one")
         if found is None:
             near = difflib.get_close_matches(name, self._figures, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self._figures) or 'none'}"

@@ -1,6 +1,6 @@
-"""Features with their examples, and the gallery's images with their captions, as cards."""
+"""One card per feature across all sections: what is known of it, where it fires, its words, and what it does."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,167 +8,210 @@ import polars as pl
 from markupsafe import Markup
 
 from core.report import text
-from core.report.columns import Column, columns_of, entry, picture, strip
-from core.report.contents import LANGUAGES, label
-from core.report.examples import KEYS, chosen_examples
-from core.report.model import Gallery, ShownTable
-from core.report.pictures import Picture, Pictures
+from core.report.columns import Column, columns_of, entry, picture
+from core.report.contents import LANGUAGES
+from core.report.examples import KEYS, chosen_examples, described
+from core.report.model import Section
+from core.report.pictures import Pictures
 
-MOST_CARDS = 12
-MOST_EXAMPLES = 6
-_DRAWN = {"strip", "map", "image"}
-_CAPTIONS = ("reference", "clean", "ablated", "amplified")
+MOST_CARDS = 20
+MOST_EXAMPLES = 2
+"""Per quantile of its activations."""
+MOST_PICTURES = 4
+MOST_WORDS = 8
+READ: Mapping[str, tuple[str, ...]] = {
+    "interpretation": ("promoted",),
+    "ablation": ("features", "effects"),
+    "amplification": ("features", "slopes"),
+}
+"""The tables that cards read of analyses beside those that are shown."""
+_WORDS = {"promoted": "Promotes", "suppressed": "Suppresses"}
+_ELSEWHERE = {"promoted", "suppressed", "shared_with", *KEYS}
+_FEATURES = "features"
+_FIRST = {"strip": 0, "image": 1, "value": 2}
+"""What a row of examples begins with: on a telephone the rest is scrolled to."""
+
+Key = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture, the same picture under the feature's heat, and the numbers below them."""
+
+    original: Markup
+    heated: Markup
+    words: str
 
 
 @dataclass(frozen=True)
 class FeatureCard:
-    """One feature: what is known of it, and its examples, in a table or (maps alone) as a film."""
+    """One feature: what is known of it; its examples as a table; pictures; the words that it promotes and suppresses;
+    what taking it out and turning it up does, together with the others of its layer."""
 
     title: str
     facts: tuple[tuple[str, Markup], ...]
     headings: tuple[Column, ...]
     examples: tuple[tuple[Markup, ...], ...]
-    film: tuple[tuple[Markup, str], ...] = ()
+    shots: tuple[Shot, ...] = ()
+    words: tuple[tuple[str, Markup], ...] = ()
+    effects: tuple[tuple[str, Markup], ...] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True)
 class FeatureCards:
-    """The cards of one table; `left_out` features are not shown."""
+    """All cards; `left_out` features are in the analyses' tables alone."""
 
-    name: str
-    heading: str
     cards: tuple[FeatureCard, ...]
     left_out: int
 
 
-@dataclass(frozen=True)
-class CaptionView:
-    """One caption of a gallery image, what is changed against the clean one marked."""
-
-    kind: str
-    words: Markup
-    direction: Markup
+def feature_cards(sections: Sequence[Section], pictures: Pictures) -> FeatureCards:
+    """One card per feature that any section has examples of: first those that most sections speak of."""
+    keys = _keys(sections)
+    cards = tuple(_card(key, sections, pictures) for key in keys[:MOST_CARDS])
+    return FeatureCards(cards, len(keys) - len(cards))
 
 
-@dataclass(frozen=True)
-class SpokenView:
-    """One language of a gallery image."""
-
-    language: str
-    code: str
-    captions: tuple[CaptionView, ...]
-    strip: Markup
-    effect: str
-
-
-@dataclass(frozen=True)
-class GalleryCard:
-    """One image of the gallery."""
-
-    sample: str
-    rule: str
-    image: Markup
-    overlays: tuple[tuple[str, Markup], ...]
-    spoken: tuple[SpokenView, ...]
+def _keys(sections: Sequence[Section]) -> list[Key]:
+    """The features with examples, by how many sections have some, then in the sections' own order."""
+    found: dict[Key, int] = {}
+    for section in sections:
+        facts = _facts_of(section)
+        of_section: dict[Key, None] = {}
+        for shown in section.examples:
+            rows = shown.table.select(KEYS).unique(maintain_order=True).rows()
+            there = {(int(layer), int(feature)) for layer, feature in rows}
+            ordered = [] if facts is None else [(int(a), int(b)) for a, b in facts.select(KEYS).rows()]
+            of_section |= dict.fromkeys([*(key for key in ordered if key in there), *rows] if ordered else rows)
+        for key in of_section:
+            found[key] = found.get(key, 0) + 1
+    return sorted(found, key=lambda key: -found[key])
 
 
-def feature_cards(shown: ShownTable, facts: pl.DataFrame | None, pictures: Pictures) -> FeatureCards:
-    """A table of examples as one card per feature, in the order of `facts`, which has one row per feature."""
-    chosen = chosen_examples(shown.table, facts, MOST_CARDS, MOST_EXAMPLES)
-    known = {} if facts is None else {(row["layer"], row["feature"]): row for row in facts.iter_rows(named=True)}
-    columns = () if facts is None else columns_of(facts)
-    cards = []
-    for group in chosen.partition_by(KEYS, maintain_order=True):
-        row = known.get((group["layer"][0], group["feature"][0]), {})
-        entries = {
-            column.heading: entry(column, row, pictures) for column in columns if row.get(column.name) is not None
-        }
-        cards.append(_feature_card(group, entries, pictures))
-    features = shown.table.select(KEYS).n_unique()
-    return FeatureCards(shown.name, shown.heading, tuple(cards), features - len(cards))
+def _facts_of(section: Section) -> pl.DataFrame | None:
+    return described([shown for shown in section.tables if shown.table.height])
 
 
-def _feature_card(group: pl.DataFrame, entries: Mapping[str, Markup], pictures: Pictures) -> FeatureCard:
-    first = group.row(0, named=True)
-    columns = [column for column in columns_of(group) if column.name not in KEYS]
-    fixed = [column for column in columns if column.name not in _DRAWN and _is_constant(group[column.name])]
-    varied = tuple(column for column in columns if column not in fixed)
-    constant = {column.heading: entry(column, first, pictures) for column in fixed if first[column.name] is not None}
-    facts = {**constant, **entries}
-    filmed = "map" in group.columns and "strip" not in group.columns
-    rows = list(group.iter_rows(named=True))
+def _card(key: Key, sections: Sequence[Section], pictures: Pictures) -> FeatureCard:
+    layer, feature = key
+    examples = [_of(key, shown.table) for section in sections for shown in section.examples]
+    strips = next((one for one in examples if one.height and {"context", "strip"} & set(one.columns)), None)
+    maps = next((one for one in examples if one.height and "map" in one.columns), None)
+    if strips is not None and maps is not None and "segment" in strips.columns:
+        strips = strips.filter(pl.col("segment") != "image")  # the pictures under heat show those rows
+    headings, rows = ((), ()) if strips is None or strips.is_empty() else _rows(strips, pictures)
     return FeatureCard(
-        title=f"Layer {first['layer']} · feature {first['feature']}",
-        facts=tuple((name, value) for name, value in facts.items() if name not in ("Layer", "Feature")),
-        headings=() if filmed else varied,
-        examples=() if filmed else tuple(tuple(entry(column, row, pictures) for column in varied) for row in rows),
-        film=tuple(_frame(row, columns, pictures) for row in rows) if filmed else (),
+        title=f"Layer {layer} · feature {feature}",
+        facts=tuple(fact for section in sections for fact in _facts(key, section, pictures)),
+        headings=headings,
+        examples=rows,
+        shots=() if maps is None else tuple(_shots(key, maps, pictures)),
+        words=tuple(_words(key, sections)),
+        effects=tuple(_effects(key, sections)),
+        key=f"feature-{layer}-{feature}",
     )
 
 
-def _frame(row: Mapping[str, Any], columns: Sequence[Column], pictures: Pictures) -> tuple[Markup, str]:
-    """A map over its image, and the row's numbers under it."""
-    numbers = [f"{column.heading} {text.number(float(row[column.name]))}" for column in columns if column.numeric]
-    drawn = pictures.overlay(row.get("image"), row["map"])
-    words = f"Map of layer {row['layer']}, feature {row['feature']} over {row.get('image')}"
-    return picture(drawn, words), ", ".join(numbers)
+def _of(key: Key, table: pl.DataFrame) -> pl.DataFrame:
+    return table.filter(layer=key[0], feature=key[1])
 
 
-def _is_constant(values: pl.Series) -> bool:
-    return len({str(value) for value in values.to_list()}) == 1
+def _facts(key: Key, section: Section, pictures: Pictures) -> Iterator[tuple[str, Markup]]:
+    """The feature's row of the section's table of features, without what the card says elsewhere."""
+    table = _facts_of(section)
+    row = None if table is None else next(iter(_of(key, table).to_dicts()), None)
+    if table is None or row is None:
+        return
+    for column in columns_of(table):
+        if column.name not in _ELSEWHERE and row[column.name] is not None:
+            yield column.heading, entry(column, row, pictures)
 
 
-def gallery_cards(gallery: Gallery, pictures: Pictures) -> tuple[GalleryCard, ...]:
-    """One card per image and rule, its languages side by side."""
-    keys = [key for key in ("rule", "sample_id") if key in gallery.table.columns]
-    groups = gallery.table.partition_by(keys, maintain_order=True) if gallery.table.height else []
-    return tuple(_gallery_card(group.to_dicts(), pictures) for group in groups)
+def _rows(table: pl.DataFrame, pictures: Pictures) -> tuple[tuple[Column, ...], tuple[tuple[Markup, ...], ...]]:
+    """Where it fires: a row per example, the strongest first."""
+    chosen = chosen_examples(table, None, 1, MOST_EXAMPLES)
+    shown = [column for column in columns_of(chosen) if column.name not in (*KEYS, "map")]
+    columns = tuple(sorted(shown, key=lambda column: _FIRST.get(column.name, len(_FIRST))))
+    rows = tuple(tuple(entry(column, row, pictures) for column in columns) for row in chosen.iter_rows(named=True))
+    return columns, rows
 
 
-def _gallery_card(rows: Sequence[Mapping[str, Any]], pictures: Pictures) -> GalleryCard:
-    first = rows[0]
-    name = first.get("image")
-    return GalleryCard(
-        sample=str(first["sample_id"]),
-        rule=label(str(first.get("rule") or "")),
-        image=picture(pictures.thumbnail(name), f"Image of sample {first['sample_id']}"),
-        overlays=tuple(_overlays(rows, pictures)),
-        spoken=tuple(_spoken(row) for row in rows),
-    )
+def _shots(key: Key, maps: pl.DataFrame, pictures: Pictures) -> Iterator[Shot]:
+    """The pictures on which its map is strongest, each beside itself under the map."""
+    ordered = maps.sort("rank") if "rank" in maps.columns else maps
+    for row in ordered.head(MOST_PICTURES).iter_rows(named=True):
+        name = row.get("image")
+        original = picture(pictures.thumbnail(name), f"Image {name}")
+        heated = picture(pictures.overlay(name, row["map"]), f"Map of layer {key[0]}, feature {key[1]} over {name}")
+        if original and heated:
+            strongest = row.get("strongest")
+            yield Shot(original, heated, "" if strongest is None else f"strongest {text.number(float(strongest), 2)}")
 
 
-def _overlays(rows: Iterable[Mapping[str, Any]], pictures: Pictures) -> Iterable[tuple[str, Markup]]:
-    """The maps of a card, each once: a feature's map over the image is the same before either caption."""
-    seen: set[str] = set()
-    for row in rows:
-        drawn: Picture | None = pictures.overlay(row.get("image"), row.get("map"))
-        if drawn is not None and drawn.name not in seen:
-            seen.add(drawn.name)
-            words = f"Where the features fire on the image of sample {row['sample_id']}"
-            yield LANGUAGES.get(str(row.get("language")), ""), picture(drawn, words)
+def _words(key: Key, sections: Sequence[Section]) -> Iterator[tuple[str, Markup]]:
+    """The tokens whose logits it raises and lowers most."""
+    for table in (section.beside["promoted"] for section in sections if "promoted" in section.beside):
+        for direction, heading in _WORDS.items():
+            tokens = _of(key, table).filter(direction=direction).sort("rank")["token"].head(MOST_WORDS)
+            items = [_item(text.token_text(token).strip()) for token in tokens]
+            if items:
+                yield heading, Markup(" ").join(items)
 
 
-def _spoken(row: Mapping[str, Any]) -> SpokenView:
-    code = str(row.get("language") or "")
-    effect = row.get("effect")
-    return SpokenView(
-        language=LANGUAGES.get(code, code),
-        code=code,
-        captions=tuple(_captions(row)),
-        strip=strip(row["strip"]) if row.get("strip") else Markup(""),
-        effect="" if effect is None else text.number(float(effect), 2),
-    )
+def _item(word: str) -> Markup:
+    return Markup('<span class="item"{}>{}</span>').format(text.direction(word), word)
 
 
-def _captions(row: Mapping[str, Any]) -> Iterable[CaptionView]:
-    clean = str(row.get("clean") or "")
-    for kind in _CAPTIONS:
-        caption = row.get(kind)
-        if caption is None:
+def _effects(key: Key, sections: Sequence[Section]) -> Iterator[tuple[str, Markup]]:
+    """What was done with it: features of a layer are taken out, and turned up, together."""
+    for section in sections:
+        features = section.beside.get(_FEATURES)
+        if features is None or _of(key, features).is_empty():
             continue
-        compared = clean if kind in ("ablated", "amplified") else str(caption)
-        words = Markup(" ").join(
-            Markup("<mark>{}</mark>").format(piece) if changed else Markup("{}").format(piece)
-            for piece, changed in text.changed_words(compared, str(caption))
-        )
-        yield CaptionView(kind, words or Markup('<span class="none">(empty)</span>'), text.direction(str(caption)))
+        others = features.filter(pl.col("layer") == key[0], pl.col("feature") != key[1])["feature"].to_list()
+        together = f"together with {', '.join(map(str, others))}: " if others else ""
+        for heading, measured, table in (
+            ("Taken out", "effect", _primary(section)),
+            ("Turned up", "slope", section.beside.get("slopes")),
+        ):
+            said = [] if table is None else [_said(row, measured) for row in _at(table, key[0])]
+            if said:
+                yield heading, text.mixed(f"{together}{'; '.join(said)}")
+
+
+def _primary(section: Section) -> pl.DataFrame | None:
+    """Of an ablation's effects those on the first word, of the chosen features set to zero."""
+    effects = section.beside.get("effects")
+    if effects is None:
+        return None
+    first = effects.filter(intervention="zero ablation")
+    return first.filter(pl.col("outcome") == first["outcome"][0]) if first.height else None
+
+
+def _at(table: pl.DataFrame, layer: int) -> Iterator[Mapping[str, Any]]:
+    """The rows of a layer and one language each, of the features and not of what they are compared with."""
+    own = table.filter(pl.col("layer") == layer, pl.col("language").is_in(list(LANGUAGES)))
+    return (own.filter(vector=_FEATURES) if "vector" in own.columns else own).iter_rows(named=True)
+
+
+_MEASURED = {
+    "effect": "shift of the word toward the other side {} nats",
+    "slope": "slope of the word's log odds {} nats per dose",
+}
+
+
+def _said(row: Mapping[str, Any], measured: str) -> str:
+    """`English: shift … 0.10 [0.02, 0.18] nats (random features 0.01 [−0.02, 0.04])`."""
+    value, control = (_span(row, *names) for names in ((measured, "", ""), ("control", "control_", "control_")))
+    beside = f" (random features {control})" if control else ""
+    return f"{LANGUAGES[row['language']]}: {_MEASURED[measured].format(value)}{beside}"
+
+
+def _span(row: Mapping[str, Any], name: str, low: str, high: str) -> str:
+    """A value of a row with its ends, two decimals each; empty where it was not measured."""
+    numbers = [row.get(column) for column in (name, f"{low}low", f"{high}high")]
+    if numbers[0] is None:
+        return ""
+    value, *ends = (text.number(one, 2) for one in numbers)
+    return f"{value} [{', '.join(ends)}]" if None not in numbers else value

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from core.activations.outliers import HEALTH
 from core.data.samples import analysed, capture_drops
 from core.figures.writers import read_figures
+from core.report.cards import READ
 from core.report.contents import EXAMPLES
 from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
 from core.report.sae_figures import BIN
@@ -195,6 +196,7 @@ def _section(folder: Path, name: str) -> Section:
         figures=tuple(read_figures(folder / "figures")),
         tables=_tables(folder, {key: heading for key, heading in shown.items() if key not in EXAMPLES}),
         examples=_tables(folder, EXAMPLES),
+        beside={one.name: one.table for one in _tables(folder, dict.fromkeys(READ.get(name, ()), ""))},
     )
 
 

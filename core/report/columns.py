@@ -1,5 +1,6 @@
 """A table's columns and entries as HTML: numbers aligned, Arabic right to left, strips, pictures and maps drawn."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,52 +15,106 @@ from core.report.contents import LANGUAGES as LANGUAGE_NAMES
 from core.report.contents import label
 from core.report.model import ShownTable
 from core.report.pictures import Picture, Pictures
+from core.report.sentences import resolved
 
 MOST_ROWS = 200
+MOST_COLUMNS = 9
+"""Columns of a table that is stored in a file; the others are named below it."""
 MOST_PICTURED_ROWS = 48
 _PROBABILITIES = {"p", "q", "p_value", "q_value"}
 _LABELS = (THE_CONCEPT.name, *map(THE_CONCEPT.label_column, LANGUAGE_NAMES), THE_CONCEPT.shown[0])
+_POWER = re.compile(r"\^(−?\d+)")
 _TAGGED = {"language", *_LABELS}
 
 
 @dataclass(frozen=True)
 class Column:
-    """How one column is written: its heading, whether it is aligned as a number, and its decimals."""
+    """How one column is written: its heading, whether it is aligned as a number, its decimals, and the columns that
+    hold the ends of its interval."""
 
     name: str
     heading: str
     numeric: bool
     places: int
+    ends: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
 class TableView:
-    """A table ready for the page; `left_out` rows are not shown."""
+    """A table ready for the page; `left_out` rows and `folded` columns are not shown. `same` holds for every row."""
 
     name: str
     heading: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Markup, ...], ...]
     left_out: int
+    same: tuple[tuple[str, Markup], ...] = ()
+    folded: tuple[str, ...] = ()
 
 
 def table_view(shown: ShownTable, pictures: Pictures) -> TableView:
-    """The first rows of a table, every entry escaped or drawn."""
+    """The first rows of a table, every entry escaped or drawn.
+
+    A value with its interval is one entry. Of a table that is stored in a file, what is the same in all rows stands
+    above them, and columns beyond `MOST_COLUMNS` are named below.
+    """
     table = shown.table
     most = MOST_PICTURED_ROWS if {"image", "strip", "map"} & set(table.columns) else MOST_ROWS
     head = table.head(most)
     columns = columns_of(head)
-    rows = tuple(tuple(entry(column, row, pictures) for column in columns) for row in head.iter_rows(named=True))
-    return TableView(shown.name, shown.heading, columns, rows, table.height - head.height)
+    same: tuple[Column, ...] = ()
+    if shown.stored:
+        same = tuple(column for column in columns if _is_same(table, column))
+        columns = tuple(column for column in columns if column not in same and not _is_empty(table, column))
+    kept = _kept(columns) if shown.stored else columns
+    above = tuple((one.heading, entry(one, head.row(0, named=True), pictures)) for one in same)
+    rows = tuple(tuple(entry(column, row, pictures) for column in kept) for row in head.iter_rows(named=True))
+    folded = tuple(column.heading for column in columns if column not in kept)
+    return TableView(shown.name, shown.heading, kept, rows, table.height - head.height, above, folded)
+
+
+def _is_same(table: pl.DataFrame, column: Column) -> bool:
+    """Whether a column of words or whole numbers says the same in all of several rows."""
+    values = table[column.name]
+    plain = values.dtype == pl.String or values.dtype.is_integer() or values.dtype == pl.Boolean
+    return plain and table.height > 1 and values.null_count() == 0 and values.n_unique() == 1
+
+
+def _is_empty(table: pl.DataFrame, column: Column) -> bool:
+    return table.height > 0 and table[column.name].null_count() == table.height
+
+
+def _kept(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The first columns; what was corrected, q, is always among them."""
+    corrected = tuple(column for column in columns[MOST_COLUMNS:] if column.name == "q")
+    return (*columns[: MOST_COLUMNS - len(corrected)], *corrected)
 
 
 def columns_of(table: pl.DataFrame) -> tuple[Column, ...]:
-    """How each column is written, judged by all rows shown."""
+    """How each column is written, judged by all rows shown; the ends of an interval belong to their value's column."""
+    ends = _ends(table)
+    hidden = {name for pair in ends.values() for name in pair}
     found = []
     for name, kind in table.schema.items():
-        places = text.decimals(table[name].drop_nulls().to_list()) if kind.is_float() else 0
-        found.append(Column(name, label(name), kind.is_numeric(), places))
+        if name not in hidden:
+            places = text.decimals(table[name].drop_nulls().to_list()) if kind.is_float() else 0
+            found.append(Column(name, label(name), kind.is_numeric(), places, ends.get(name)))
     return tuple(found)
+
+
+def _ends(table: pl.DataFrame) -> dict[str, tuple[str, str]]:
+    """The columns of an interval's ends by their value's: `auroc_low` is of `auroc`, a bare `low` of what is before."""
+    names = table.columns
+    found: dict[str, tuple[str, str]] = {}
+    for place, low in enumerate(names):
+        high = f"{low.removesuffix('low')}high"
+        if not (low == "low" or low.endswith("_low")) or high not in names or place == 0:
+            continue
+        own = low.removesuffix("low").removesuffix("_")
+        value = own if own in names else names[place - 1]
+        if table[value].dtype.is_float() and value not in found:
+            found[value] = (low, high)
+    return found
 
 
 def entry(column: Column, row: Mapping[str, Any], pictures: Pictures) -> Markup:
@@ -79,7 +134,23 @@ def entry(column: Column, row: Mapping[str, Any], pictures: Pictures) -> Markup:
     if column.name in _TAGGED:
         return tag(str(value))
     directed = text.direction(value) if isinstance(value, str) else ""
-    return Markup("<span{}>{}</span>").format(directed, plain(column, value))
+    words = at_floor(column, row) or plain(column, value)
+    return Markup("<span{}>{}{}</span>").format(directed, words, powers(interval(column, row)))
+
+
+def interval(column: Column, row: Mapping[str, Any]) -> str:
+    """The ends of a value's interval, as ` [0.71, 0.95]`; nothing where there is none."""
+    if column.ends is None or any(row.get(end) is None for end in column.ends):
+        return ""
+    low, high = (text.number(row[end], column.places) for end in column.ends)
+    return f" [{low}, {high}]"
+
+
+def at_floor(column: Column, row: Mapping[str, Any]) -> str:
+    """`≤ 0.0099` where p is the least that the row's draws can give; empty elsewhere."""
+    p, draws = row[column.name], row.get("draws")
+    found = resolved(p, draws) if column.name == "p" and p is not None and draws else ""
+    return found if found.startswith("≤") else ""
 
 
 def plain(column: Column, value: Any) -> Markup:
@@ -92,10 +163,17 @@ def plain(column: Column, value: Any) -> Markup:
     if isinstance(value, float):
         return powers(text.p_value(value) if column.name in _PROBABILITIES else text.number(value, column.places))
     if isinstance(value, Mapping):
-        return text.mixed(", ".join(f"{key} {item}" for key, item in value.items()))
+        return text.mixed(", ".join(f"{LANGUAGE_NAMES.get(key, key)} {item}" for key, item in value.items()))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return Markup(" ").join(_item(column, item) for item in value)
-    return text.mixed(value)
+    return text.mixed(_spelled(value) if isinstance(value, str) else value)
+
+
+def _spelled(words: str) -> str:
+    """Words in which a column of labels is named with its language: `NAME_ar = …` by "NAME (Arabic) = …"."""
+    for code, language in LANGUAGE_NAMES.items():
+        words = words.replace(f"{THE_CONCEPT.name}_{code} ", f"{THE_CONCEPT.name} ({language}) ")
+    return words
 
 
 def _item(column: Column, value: Any) -> Markup:
@@ -105,9 +183,8 @@ def _item(column: Column, value: Any) -> Markup:
 
 
 def powers(words: str) -> Markup:
-    """`4.2·10^-5` with its power raised."""
-    head, hat, power = words.partition("^")
-    return Markup("{}<sup>{}</sup>").format(head, power) if hat else escape(words)
+    """`4.2·10^−5` with its power raised, wherever it stands."""
+    return Markup(_POWER.sub(r"<sup>\1</sup>", str(escape(words))))
 
 
 def tag(value: str) -> Markup:

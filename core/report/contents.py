@@ -1,5 +1,6 @@
 """The order in which a report is read, its headings and its words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import polars as pl
 
 from core.analysis.registry import declared
 from core.data.languages import LANGUAGE_NAMES
+from core.report.model import Section
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ SAE_FIGURES = (
 )
 
 _WORDS = {
+    "strip": "where it fires",
     "auroc": "AUROC",
     "fvu": "FVU",
     "l0": "L0",
@@ -69,6 +72,13 @@ def place(name: str) -> int:
     """Where an analysis stands in the report; those that are not declared here come last."""
     order = sorted(declared().values(), key=lambda analysis: (analysis.chapter, analysis.name))
     return next((number for number, known in enumerate(order) if known.name == name), len(order))
+
+
+def sae_figures(sections: Sequence[Section]) -> tuple[str, ...]:
+    """The names of the figures of autoencoders; how well they rebuild rows is shown once, by the overview if it is
+    there."""
+    shown = {(section.name, figure.name) for section in sections for figure in section.figures}
+    return tuple(name for name in SAE_FIGURES if name != "sae_quality" or ("overview", "quality") not in shown)
 
 
 def sae_heading(sae: pl.DataFrame) -> str:

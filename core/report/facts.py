@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from core.data.drops import row_counts
+from core.data.languages import LANGUAGE_NAMES
 from core.report import text
 from core.report.model import Making, ReportInputs
 from core.sae.origins import Elsewhere
@@ -21,7 +22,7 @@ def facts(inputs: ReportInputs) -> list[tuple[str, str]]:
     found: list[tuple[str, str | None]] = [
         *((name, _count(count)) for name, count in row_counts(summary, _left_out(inputs).height).items()),
         ("images" if summary.get("has_images", True) else "items", _count(inputs.samples["image_id"].n_unique())),
-        ("languages", " + ".join(str(code).upper() for code in summary.get("languages", [])) or None),
+        ("languages", ", ".join(LANGUAGE_NAMES.get(code, code) for code in summary.get("languages", [])) or None),
         ("layers", _count(sae.height) if sae.height else None),
         ("median FVU on selection rows", _median(sae, "held_out_fvu")),
         ("active features per token", _median(sae, "held_out_l0")),

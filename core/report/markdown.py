@@ -10,8 +10,8 @@ from core.data.known_concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.report import text
 from core.report.answers import answers
-from core.report.columns import Column, columns_of
-from core.report.contents import LANGUAGES, SAE_FIGURES, chapter, place, sae_heading
+from core.report.columns import Column, at_floor, columns_of, interval
+from core.report.contents import LANGUAGES, chapter, place, sae_figures, sae_heading
 from core.report.examples import chosen_examples, described
 from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, origin_words, packages, revisions
 from core.report.health import health_words
@@ -84,7 +84,7 @@ class _Writer:
         inputs, own = self.inputs, self.own
         yield "## SAE quality by layer\n"
         yield from [f"> {escaped(line)}\n" for line in origin_words(inputs)]
-        yield from _figures("study", [own[name] for name in SAE_FIGURES if name in own])
+        yield from _figures("study", [own[name] for name in sae_figures(inputs.sections) if name in own])
         yield from [f"> {escaped(line)}\n" for line in health_words(inputs)]
         if inputs.sweep.height:
             yield from self.table("Every autoencoder that was tried", inputs.sweep, most=inputs.sweep.height)
@@ -135,7 +135,7 @@ class _Writer:
             return self._picture(self.pictures.thumbnail(value), str(value)) or escaped(value)
         if column.name == "map":
             return self._picture(self.pictures.overlay(row.get("image"), value), "map") or f"{len(value)} cells"
-        return directed(escaped(_plain(column, value)))
+        return directed(escaped(at_floor(column, row) or f"{_plain(column, value)}{interval(column, row)}"))
 
     def _picture(self, picture: Picture | None, words: str) -> str:
         if picture is None:

@@ -23,11 +23,12 @@ from core.store.ledger import JobCost
 
 @dataclass(frozen=True)
 class ShownTable:
-    """A table and its heading."""
+    """A table and its heading; one that is stored as `NAME.parquet` need not be shown whole."""
 
     name: str
     heading: str
     table: pl.DataFrame
+    stored: bool = True
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Section:
     """One analysis: what it asked, found, left out, drew and counted; `skipped` says why it was not run.
 
     `examples` have several rows per (layer, feature), each with a `strip` (or `context`), an `image` or a `map`; the
-    features' order and facts are those of the first of `tables` with one row per feature.
+    features' order and facts are those of the first of `tables` with one row per feature. `beside` are tables that are
+    not shown and that the features' cards read: `core.report.cards.READ`.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Section:
     figures: tuple[FigureFile, ...] = ()
     tables: tuple[ShownTable, ...] = ()
     examples: tuple[ShownTable, ...] = ()
+    beside: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

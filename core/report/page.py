@@ -10,10 +10,9 @@ from core.data.known_concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.report import text
 from core.report.answers import answers, small
-from core.report.cards import FeatureCards, GalleryCard, feature_cards, gallery_cards
+from core.report.cards import feature_cards
 from core.report.columns import TableView, table_view
-from core.report.contents import SAE_FIGURES, chapter, flat, place, sae_heading
-from core.report.examples import described
+from core.report.contents import chapter, flat, place, sae_figures, sae_heading
 from core.report.facts import (
     asked_and_used,
     drop_counts,
@@ -24,6 +23,7 @@ from core.report.facts import (
     packages,
     revisions,
 )
+from core.report.gallery import RULES, GalleryCard, gallery_cards
 from core.report.health import health_words
 from core.report.model import ReportInputs, Section, ShownTable
 from core.report.pictures import Pictures
@@ -44,7 +44,7 @@ class SectionView:
     skipped: str | None
     figures: tuple[FigureView, ...]
     tables: tuple[TableView, ...]
-    cards: tuple[FeatureCards, ...]
+    has_cards: bool
     gallery: tuple[GalleryCard, ...] = ()
 
 
@@ -80,11 +80,7 @@ class _Page:
             skipped=section.skipped,
             figures=self.figures(section.name, section.figures),
             tables=tuple(table_view(shown, self.pictures) for shown in tables),
-            cards=tuple(
-                feature_cards(shown, described(tables), self.pictures)
-                for shown in section.examples
-                if shown.table.height
-            ),
+            has_cards=any(shown.table.height for shown in section.examples),
             gallery=gallery_cards(gallery, self.pictures) if gallery else (),
         )
 
@@ -100,8 +96,10 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
     def own(*names: str) -> tuple[FigureView, ...]:
         return page.figures("study", [own_figures[name] for name in names if name in own_figures])
 
-    def shown(name: str, heading: str, table: pl.DataFrame) -> TableView:
-        return table_view(ShownTable(name, heading, table), page.pictures)
+    def shown(name: str, heading: str, table: pl.DataFrame, stored: bool = True) -> TableView:
+        return table_view(ShownTable(f"tables/{name}", heading, table, stored), page.pictures)
+
+    read = sorted(inputs.sections, key=lambda section: place(section.name))
 
     asked = asked_and_used(inputs.making)
     context = {
@@ -109,13 +107,17 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "title": title(inputs.study),
         "facts": facts(inputs),
         "answers": [(answer, small(answer.figure) if answer.figure else None) for answer in answers(inputs.sections)],
-        "settings": flat(dict(inputs.study)),
+        "settings": [(name, value, text.direction(value)) for name, value in flat(dict(inputs.study))],
         "data_figures": own(THE_CONCEPT.plural, "agreement"),
         "notes": tuple(text.mixed(line) for line in inputs.summary.get("notes", ())),
-        "drops": shown("drops", "Left out, by reason", drop_counts(inputs)) if drop_counts(inputs).height else None,
+        "drops": shown("drops", "Left out, by reason", drop_counts(inputs), stored=False)
+        if drop_counts(inputs).height
+        else None,
         "dropped": shown("dropped", "Rows left out", inputs.dropped) if inputs.dropped.height else None,
         "sections": tuple(page.sections()),
-        "sae_figures": own(*SAE_FIGURES),
+        "features": feature_cards(read, page.pictures),
+        "rules": RULES,
+        "sae_figures": own(*sae_figures(read)),
         "sae": shown("sae", sae_heading(inputs.sae), inputs.sae) if inputs.sae.height else None,
         "sweep": shown("sweep", "Every autoencoder that was tried", inputs.sweep) if inputs.sweep.height else None,
         "origins": shown("origins", "Where the autoencoders were trained", inputs.origins)
@@ -124,9 +126,9 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "origin_words": origin_words(inputs),
         "health_words": health_words(inputs),
         "health": shown("health", "Every layer's rows", inputs.health) if inputs.health.height else None,
-        "steps": shown("steps", "Time by step", making_by_step(inputs.making)),
-        "jobs": shown("jobs", "Asked of the cluster, and used", asked) if asked.height else None,
-        "units": shown("units", "Every unit", making_units(inputs.making)),
+        "steps": shown("steps", "Time by step", making_by_step(inputs.making), stored=False),
+        "jobs": shown("jobs", "Asked of the cluster, and used", asked, stored=False) if asked.height else None,
+        "units": shown("units", "Every unit", making_units(inputs.making), stored=False),
         "packages": packages(inputs.making),
         "revisions": revisions(inputs.making),
         "sources": inputs.making.sources,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from core.figures.picture_map import with_map
+from core.figures.picture_map import heated
 from core.pictures import BrokenImage, open_picture
 
 LARGEST = 256
@@ -50,9 +50,9 @@ class Pictures:
         return None if image is None else _encode(image)
 
     def overlay(self, name: str | None, values: Sequence[float] | None) -> Picture | None:
-        """The picture, faded, with a square grid of values over it; null where either is missing."""
+        """The picture with a square grid of values over it; null where either is missing."""
         image = self._open(name)
-        drawn = None if image is None or not values else with_map(image, values)
+        drawn = None if image is None or not values else heated(image, values)
         return None if drawn is None else _encode(drawn)
 
     def _open(self, name: str | None) -> Image.Image | None:

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from core.figures.dark import dark_rules
 from core.figures.theme import FONT
 from core.figures.writers import EMBED_OPTIONS, POLICY, FigureFile, font_faces, script_bundle, script_json
 
@@ -73,7 +74,7 @@ def templates() -> jinja2.Environment:
         "policy": POLICY,
         "font": FONT,
         "fonts": Markup(font_faces()),
-        "styles": Markup(styles),
+        "styles": Markup(f"{styles}\n{dark_rules(':is(.vega,.answer)')}"),
         "bundle": Markup(script_bundle()),
         "script": Markup(script),
     }

@@ -172,7 +172,7 @@ def density(table: pl.DataFrame) -> Figure | None:
     chart = _by_layer(table.with_columns(high=pl.col("low") + BIN), y, "features", "Features")
     caption = (
         "Feature density: of each layer's live features, the share that fires at a given rate on the training rows "
-        "(log scale; a rate of -2 is one row in a hundred)."
+        "(log scale; a rate of −2 is one row in a hundred)."
     )
     return Figure(chart, caption)
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from core.data.known_concepts import THE_CONCEPT
 from core.data.languages import LANGUAGE_NAMES
-from core.figures.theme import HALF, INK, Figure, label_colour
+from core.figures.theme import HALF, ON_PALE, Figure, label_colour
 from core.report import health_figures as health
 from core.report import sae_figures as saes
 
@@ -103,7 +103,7 @@ def _agreement(samples: pl.DataFrame) -> Figure | None:
     )
     top = int(counts["count"].cast(pl.Int64).max() or 0)  # type: ignore[arg-type]
     squares = base.mark_rect(stroke="white").encode(color=alt.Color("count:Q", title="Samples", scale=_blues()))
-    white = alt.when(alt.datum.count > top * 0.55).then(alt.value("white")).otherwise(alt.value(INK))
+    white = alt.when(alt.datum.count > top * 0.55).then(alt.value("white")).otherwise(alt.value(ON_PALE))
     numbers = base.mark_text(fontSize=12).encode(text="count:Q", color=white)
     size = 62 * len(present)
     told = "of the English against the Arabic caption of the same sample; off the diagonal they disagree."

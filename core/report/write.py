@@ -19,7 +19,7 @@ _MARKDOWN_PROVENANCE = re.compile(f"{PROVENANCE_BEGINS}.*?{PROVENANCE_ENDS}", re
 
 
 def write_report(inputs: ReportInputs, out: Path) -> Path:
-    """Write `report.html`, `report.md`, `figures/` and `images/` below `out`; return the page.
+    """Write `report.html`, `report.md`, `figures/`, `images/` and `tables/` below `out`; return the page.
 
     Equal inputs give equal bytes; clock, host and dates stand in the provenance section alone.
 
@@ -32,6 +32,7 @@ def write_report(inputs: ReportInputs, out: Path) -> Path:
     for section in inputs.sections:
         for figure in section.figures:
             shutil.copyfile(figure.png, figures / f"{section.name}-{figure.name}.png")
+    _store_tables(inputs, out / "tables")
     (out / PAGE).write_text(render_page(inputs, own), encoding="utf-8")
     markdown = render_markdown(inputs, own)
     (out / MARKDOWN).write_text(markdown.text, encoding="utf-8")
@@ -39,6 +40,15 @@ def write_report(inputs: ReportInputs, out: Path) -> Path:
         (out / "images").mkdir(exist_ok=True)
         (out / "images" / name).write_bytes(picture.content)
     return out / PAGE
+
+
+def _store_tables(inputs: ReportInputs, folder: Path) -> None:
+    """The report's own tables whole, as `NAME.parquet`; those of analyses lie with their results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("sae", "sweep", "origins", "health", "dropped"):
+        table: pl.DataFrame = getattr(inputs, name)
+        if table.height:
+            table.write_parquet(folder / f"{name}.parquet", statistics=False)
 
 
 def _own_figures(inputs: ReportInputs, folder: Path) -> dict[str, FigureFile]:

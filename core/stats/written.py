@@ -6,18 +6,30 @@ from collections.abc import Mapping
 from typing import Any
 
 _MINUS = "−"
+_LEAST_POWER = -4
+"""The least power of ten of a number that is written as a decimal."""
 _HYPHEN = re.compile(r"(?<![\w\d)\]])-(?=\d)")
 
 
 def number(value: float | None, places: int = 3) -> str:
-    """A number in Western digits with a real minus; what rounds to nothing is written with its power of ten."""
+    """A number in Western digits with a real minus; zero has no sign.
+
+    What rounds to zero at `places` has two significant digits: as a decimal, and below 10^-4 with its power of ten.
+    """
     if value is None or not math.isfinite(value):
         return "–" if value is None or math.isnan(value) else ("∞" if value > 0 else f"{_MINUS}∞")
     text = f"{value:,.{places}f}"
-    if value and not float(text.replace(",", "")):
-        mantissa, power = f"{value:.1e}".split("e")
-        text = f"{mantissa}·10^{int(power)}"
+    if not float(text.replace(",", "")):
+        text = _small(value) if value else text.removeprefix("-")
     return text.replace("-", _MINUS)
+
+
+def _small(value: float) -> str:
+    """A number that rounds to zero, with two significant digits."""
+    mantissa, power = f"{value:.1e}".split("e")
+    if int(power) < _LEAST_POWER:
+        return f"{mantissa}·10^{int(power)}"
+    return f"{value:.{1 - int(power)}f}"
 
 
 def with_ends(row: Mapping[str, Any], column: str, places: int = 3) -> str:

@@ -50,7 +50,7 @@ CHOOSE_SAE = StepSpec("choose_sae", 3, "cpu", ("core.sae.choice",))
 INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.build", "core.features.neighbours"))
 RANK_FEATURES = StepSpec("rank_features", 2, "cpu", ("core.features.layer_view",))
 DESCRIBE_FEATURES = StepSpec("describe_features", 2, "gpu", ("core.features.describe",))
-REPORT = StepSpec("report", 13, "cpu", ("core.report", "core.report.study_figures"))
+REPORT = StepSpec("report", 14, "cpu", ("core.report", "core.report.study_figures"))
 
 READ_SENTENCES = StepSpec("read_sentences", 2, "cpu", ("core.concepts.sentences",), stage="sentences")
 SPLIT_SENTENCES = StepSpec("split_sentences", 1, "cpu", ("core.concepts.sentences",), stage="sentences")
@@ -78,7 +78,7 @@ EXAMINE_FEATURES = StepSpec(
     ("core.concepts.output_score", "core.concepts.promoted", "core.concepts.matched"),
     stage="examine",
 )
-REPORT_CONCEPT = StepSpec("report_concept", 9, "cpu", ("core.report.concept",), stage="report")
+REPORT_CONCEPT = StepSpec("report_concept", 10, "cpu", ("core.report.concept",), stage="report")
 
 COLLECT_EXAMPLES = StepSpec("collect_examples", 1, "cpu", ("core.explain.collected",), stage="examples")
 EXPLAIN_FEATURES = StepSpec(
@@ -109,7 +109,7 @@ PUBLISH_CATALOGUE = StepSpec(
     ("core.explain.publishing",),
     stage="publish",
 )
-REPORT_CATALOGUE = StepSpec("report_catalogue", 4, "cpu", ("core.report.catalogue",), stage="report")
+REPORT_CATALOGUE = StepSpec("report_catalogue", 5, "cpu", ("core.report.catalogue",), stage="report")
 
 SCAN_STEPS = (
     READ_SENTENCES,

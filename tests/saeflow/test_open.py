@@ -1,5 +1,6 @@
 """`saeflow.open` on the mini study: what a notebook reads is what the study's steps and analyses left."""
 
+import base64
 import json
 import os
 import shutil
@@ -111,6 +112,26 @@ def test_a_feature_s_examples_and_neighbours_are_the_index_s(layer: "saeflow.Lay
 def test_the_ranking_is_the_one_that_the_study_made(mini_workspace: Path, layer: "saeflow.LayerView") -> None:
     assert layer.read_ranked is not None
     assert layer.ranking.concept.name == "gender" and layer.languages == ("en", "ar")
+
+
+def test_the_top_features_are_the_ranking_s_with_their_strongest_association(layer: "saeflow.LayerView") -> None:
+    top = layer.features.top("gender", 4)
+    assert top["feature"].to_list() == layer.ranking.strongest()[:4] and top["rank"].to_list() == [1, 2, 3, 4]
+    tested = layer.ranking.associations.filter(pl.col("position_set").is_in(list(layer.concept.decision_sets)))
+    best = tested.filter(feature=top["feature"][0])["auroc"] - 0.5
+    assert abs(top["auroc"][0] - 0.5) == pytest.approx(best.abs().max())
+    assert layer.features.table.equals(layer.index.features) and len(layer.features) == 128
+    with pytest.raises(saeflow.BadInput, match=r"^concept 'place': features of this study are ranked by 'gender'"):
+        layer.features.top("place")
+
+
+def test_a_figure_is_found_by_its_own_name_and_shows_itself(study: OpenedStudy) -> None:
+    figure = study.figure("emergence")
+    assert figure == study.figure("overview-emergence")
+    shown = figure._repr_mimebundle_()
+    assert base64.b64decode(shown["image/png"]).startswith(b"\x89PNG") and figure.caption in shown["text/plain"]
+    with pytest.raises(saeflow.BadInput, match=r"no figure 'emergenc' is there"):
+        study.figure("emergenc")
 
 
 def test_a_result_is_what_the_analysis_returned(mini_workspace: Path, study: OpenedStudy) -> None:

@@ -58,7 +58,7 @@ def _effect_panel(measured: pl.DataFrame, draws: pl.DataFrame, language: str) ->
     random = draws.filter(pl.col("language") == language).sort("layer", "draw")
     random = random.select("layer", "effect", pl.lit(_RANDOM).alias("set"))
     y = alt.Y("layer:O", title="Layer")
-    x = alt.X("effect:Q", title=_EFFECT)
+    x = alt.X("effect:Q", title=_EFFECT, axis=alt.Axis(tickCount=4))
     colour = control_colour("set", [_CHOSEN], [_RANDOM])
     zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color=REFERENCE, strokeDash=[4, 3]).encode(x="zero:Q")
     ticks = alt.Chart(random).mark_tick(thickness=1, opacity=0.6, size=16).encode(y=y, x=x, color=colour)
@@ -71,7 +71,8 @@ def _effect_panel(measured: pl.DataFrame, draws: pl.DataFrame, language: str) ->
 def _interventions(effects: pl.DataFrame) -> Figure:
     own = effects.filter((pl.col("outcome") == "first-gendered") & (pl.col("language") != "all"))
     order = own["intervention"].unique(maintain_order=True).to_list()
-    table = own.select("layer", "language", "intervention", "effect", "low", "high")
+    layer = pl.format("Layer {}", "layer").alias("where")
+    table = own.sort("layer", maintain_order=True).select(layer, "language", "intervention", "effect", "low", "high")
     base = alt.Chart(table).encode(
         y=alt.Y("intervention:N", title=None, sort=order),
         yOffset=alt.YOffset("language:N", sort=["en", "ar"]),
@@ -80,7 +81,9 @@ def _interventions(effects: pl.DataFrame) -> Figure:
     span = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=_EFFECT), x2="high:Q")
     points = base.mark_point().encode(x=alt.X("effect:Q", title=_EFFECT))
     panel = alt.layer(span, points).properties(width=WIDTH - 180, height=alt.Step(14))
-    chart = panel.facet(row=alt.Row("layer:O", title="Layer"))
+    places = table["where"].unique(maintain_order=True).to_list()
+    header = alt.Header(labelAngle=0, labelAlign="left")  # upright: an 8 on its side reads ∞
+    chart = panel.facet(row=alt.Row("where:N", title=None, sort=places, header=header))
     caption = (
         "Every intervention on the first gendered word, by layer, with 95 % intervals over images. Ablations set the "
         "layer's chosen features to zero or to their mean; interchanges put the gender twin's stream in place of the "
@@ -104,12 +107,12 @@ def _specificity(effects: pl.DataFrame, specificity: pl.DataFrame) -> Figure:
     )
     table = pl.concat([chosen, random]).drop_nulls().with_columns(pl.col("layer").cast(pl.String))
     base = alt.Chart(table).encode(
-        x=alt.X("kl:Q", title="KL at all other words (nats per token)"),
+        x=alt.X("kl:Q", title="KL at all other words (nats per token)", axis=alt.Axis(tickCount=4, format="~g")),
         y=alt.Y("effect:Q", title=_EFFECT),
     )
     points = base.mark_point(size=80).encode(
         color=control_colour("set", [_CHOSEN], [_RANDOM]),
-        shape=alt.Shape("language:N", title="Language", scale=alt.Scale(domain=_languages(effect))),
+        shape=_shape(_languages(effect)),
     )
     labels = base.transform_filter(alt.datum.set == _CHOSEN).mark_text(dx=9, align="left").encode(text="layer:N")
     caption = (
@@ -117,6 +120,13 @@ def _specificity(effects: pl.DataFrame, specificity: pl.DataFrame) -> Figure:
         "(right), by layer (numbers) and language. Grey: the mean of the random sets."
     )
     return Figure((points + labels).properties(width=WIDTH, height=HEIGHT), caption)
+
+
+def _shape(languages: list[str]) -> alt.Shape:
+    """A shape per language, named in full in the legend."""
+    named = [LANGUAGE_NAMES[language] for language in languages]
+    legend = alt.Legend(title="Language", labelExpr=f"{named}[indexof({languages}, datum.label)]")
+    return alt.Shape("language:N", scale=alt.Scale(domain=languages), legend=legend)
 
 
 def _curve(curve: pl.DataFrame) -> Figure:
@@ -133,7 +143,7 @@ def _curve(curve: pl.DataFrame) -> Figure:
 def _curve_panel(table: pl.DataFrame, layer: int) -> alt.LayerChart | alt.FacetChart:
     x = alt.X("kl:Q", title="KL at all other words (nats per token)", scale=alt.Scale(type="log"), axis=_POWERS)
     y, languages = alt.Y("effect:Q", title=_EFFECT), _languages(table)
-    names = alt.Shape("language:N", title="Language", scale=alt.Scale(domain=languages))
+    names = _shape(languages)
     random = alt.Chart(table.filter(set=_RANDOM)).mark_point(color=REFERENCE, size=18).encode(x=x, y=y, shape=names)
     chosen = alt.Chart(table.filter(set=_CHOSEN).sort("language", "dose"))
     own = chosen.encode(x=x, y=y, color=language_colour(present=languages), order="dose:Q")

@@ -8,7 +8,18 @@ import polars as pl
 from core.analysis.causal_map.asking import FIRST, LATER
 from core.analysis.causal_map.carried import FROZEN, SAE
 from core.figures.heat_map import layer_axis
-from core.figures.theme import DIVERGING, HALF, INK, LANGUAGE_NAMES, REFERENCE, SERIES, Figure, language_colour, only
+from core.figures.theme import (
+    DIVERGING,
+    HALF,
+    INK,
+    LANGUAGE_NAMES,
+    ON_PALE,
+    REFERENCE,
+    SERIES,
+    Figure,
+    language_colour,
+    only,
+)
 from core.stats.families import ALPHA
 
 _EFFECT = "Shift toward the other gender (nats)"
@@ -52,7 +63,7 @@ def _panel(cells: pl.DataFrame, language: str, order: list[str], limit: float) -
         y=alt.Y("positions:N", title=None, sort=order, scale=alt.Scale(domain=order)),
     )
     squares = base.mark_rect().encode(color=alt.Color("effect:Q", title="Nats", scale=scale))
-    numbers = base.mark_text(fontSize=9.5, color=INK).encode(text=alt.Text("effect:Q", format=".1f"))
+    numbers = base.mark_text(fontSize=9.5, color=ON_PALE).encode(text=alt.Text("effect:Q", format=".1f"))
     rings = base.transform_filter("datum.sure").mark_point(
         shape="square", size=620, filled=False, strokeWidth=1.2, color=INK
     )

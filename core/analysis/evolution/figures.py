@@ -11,6 +11,7 @@ from core.figures.theme import (
     CONTROLS,
     HALF,
     HEIGHT,
+    LANGUAGE_NAMES,
     MEASURED,
     SEQUENTIAL,
     SERIES,
@@ -172,6 +173,13 @@ def _lifetimes(lifetimes: pl.DataFrame) -> Figure:
     )
 
 
+def _spelled(place: str) -> str:
+    """`captions (en)` with the language's name."""
+    for code, name in LANGUAGE_NAMES.items():
+        place = place.replace(f"({code})", f"({name})")
+    return place
+
+
 def _cka(cka: pl.DataFrame) -> Figure:
     places = cka["place"].unique(maintain_order=True).to_list()
     panel = (
@@ -185,7 +193,7 @@ def _cka(cka: pl.DataFrame) -> Figure:
         )
         .properties(width=HALF, height=HALF)
     )
-    chart = by_panel(panel, "place", {place: place for place in places})
+    chart = by_panel(panel, "place", {place: _spelled(place) for place in places})
     images = int(cka["images"].max() or 0)  # type: ignore[arg-type]
     return Figure(
         chart,

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from core.figures.theme import DIVERGING, HALF, INK, LANGUAGE_NAMES, REFERENCE, WIDTH, Figure
+from core.figures.theme import DIVERGING, HALF, INK, LANGUAGE_NAMES, ON_PALE, REFERENCE, WIDTH, Figure
 
 LEAST_JACCARD = 0.02
 """Pairs with a smaller Jaccard index have no line in the network."""
@@ -47,7 +47,7 @@ def _panel(pairs: pl.DataFrame, language: str, order: list[int], limit: float) -
         y=alt.Y("partner:O", title="Feature", sort=order[1:]),
     )
     squares = base.mark_rect().encode(color=alt.Color("interaction:Q", title="Nats", scale=scale))
-    numbers = base.mark_text(fontSize=9.5, color=INK).encode(text=alt.Text("interaction:Q", format=".2f"))
+    numbers = base.mark_text(fontSize=9.5, color=ON_PALE).encode(text=alt.Text("interaction:Q", format=".2f"))
     rings = base.transform_filter("datum.sure").mark_point(
         shape="square", size=620, filled=False, strokeWidth=1.2, color=INK
     )
@@ -73,7 +73,7 @@ def _network(network: pl.DataFrame, features: pl.DataFrame) -> Figure:
     points = base.mark_point(size=320, stroke=INK, strokeWidth=0.6).encode(
         fill=alt.Color("lean:Q", title="AUROC − ½", scale=scale)
     )
-    dark = alt.condition(f"abs(datum.lean) > {0.6 * limit}", alt.value("white"), alt.value(INK))
+    dark = alt.condition(f"abs(datum.lean) > {0.6 * limit}", alt.value("white"), alt.value(ON_PALE))
     names = base.mark_text(fontSize=9).encode(text="feature:N", color=dark)
     caption = (
         f"Layer {features['layer'][0]}: the {features.height} highest-ranked features; lines join those that fire in "

@@ -63,7 +63,7 @@ def _promoted(promoted: pl.DataFrame, described: pl.DataFrame) -> Figure:
         alt.Chart(table)
         .mark_bar()
         .encode(
-            x=alt.X("score:Q", title="Change of logit a unit"),
+            x=alt.X("score:Q", title="Change of logit per unit"),
             y=alt.Y("token:N", title=None, sort=alt.EncodingSortField("score", order="descending")),
             color=colour,
         )

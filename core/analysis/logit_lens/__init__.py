@@ -27,7 +27,7 @@ ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.logit_lens.run:run",
     figures="core.analysis.logit_lens.figures:figures",
-    version=2,
+    version=3,
     title="Logit lens",
     question="From which layer on does the vocabulary head read the right side's word in the stream, before the word "
     "is spoken?",

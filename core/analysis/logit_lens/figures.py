@@ -8,7 +8,7 @@ import polars as pl
 from core.analysis.logit_lens.reading import READ, STREAM_READ
 from core.analysis.logit_lens.rows import BEFORE
 from core.figures.heat_map import layer_axis, spelled
-from core.figures.theme import BAND, CONTROLS, HALF, MEASURED, REFERENCE, SEQUENTIAL, SERIES, Figure, layer_x
+from core.figures.theme import BAND, CONTROLS, HALF, MEASURED, ON_PALE, REFERENCE, SEQUENTIAL, SERIES, Figure, layer_x
 
 _COLOURS = dict(zip(READ, (SERIES[0], MEASURED, CONTROLS[0]), strict=True))
 _PANELS = ["English", "Arabic"]
@@ -101,7 +101,7 @@ def _top(top: pl.DataFrame) -> Figure:
     )
     colour = alt.Color("share:Q", title="Share of rows", scale=alt.Scale(scheme=SEQUENTIAL, domain=[0, 1]))
     cells = base.mark_rect().encode(color=colour, tooltip=["layer", "token", "share", "p"])
-    dark = alt.condition("datum.share > 0.6", alt.value("black"), alt.value("white"))
+    dark = alt.condition("datum.share > 0.6", alt.value(ON_PALE), alt.value("white"))
     text = base.mark_text(fontSize=8).encode(text="token:N", color=dark)
     panel = (cells + text).properties(width=HALF, height=max(120, 12 * ranked["layer"].n_unique()))
     return Figure(

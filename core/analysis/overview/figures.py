@@ -70,9 +70,10 @@ def _emergence(emergence: pl.DataFrame, counted: str) -> Figure:
     )
     chance = base.mark_line(color=REFERENCE, strokeDash=[4, 3], strokeWidth=1).encode(y=alt.Y("chance:Q", scale=scale))
     band = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour)
-    line = base.mark_line(strokeWidth=2).encode(y=alt.Y("auroc:Q", scale=scale), color=colour)
+    measured = base.encode(y=alt.Y("auroc:Q", scale=scale), color=colour)
+    lines = _lines(measured, "language", _languages(table))
     present = [name for name in _ORDER if name in table["position_set"].unique().to_list()]
-    panel = (chance + null + band + line).properties(width=HALF, height=HALF * 2 // 3)
+    panel = alt.layer(chance, null, band, *lines).properties(width=HALF, height=HALF * 2 // 3)
     chart = by_panel(panel, "position_set", {name: name for name in present})
     return Figure(
         chart,
@@ -148,19 +149,15 @@ def _top_features(top: pl.DataFrame, counted: str) -> Figure:
 def _discoveries(associations: pl.DataFrame, counted: str) -> Figure:
     keys = ["layer", "position_set", "language"]
     table = associations.group_by(keys).agg((pl.col("q") <= 0.05).mean().alias("share")).sort(keys)
-    table = spelled(table)
     present = [name for name in _ORDER if name in table["position_set"].unique().to_list()]
-    chart = (
-        alt.Chart(table)
-        .mark_line()
-        .encode(
-            x=layer_x(),
-            y=alt.Y("share:Q", title="Features found (% of those tested)", axis=alt.Axis(format="%")),
-            color=position_colour("position_set", GENDER.position_sets, present),
-        )
-        .properties(width=HALF, height=HALF)
-        .facet(column=alt.Column("language:N", title=None, sort=_PANELS))
+    table = spelled(table)
+    base = alt.Chart(table).encode(
+        x=layer_x(),
+        y=alt.Y("share:Q", title="Features found (% of those tested)", axis=alt.Axis(format="%")),
+        color=position_colour("position_set", GENDER.position_sets, present),
     )
+    panel = alt.layer(*_lines(base, "position_set", present)).properties(width=HALF, height=HALF)
+    chart = panel.facet(column=alt.Column("language:N", title=None, sort=_PANELS))
     return Figure(
         chart,
         "Share of tested features whose activity is associated with the caption's gender at a false discovery rate of "
@@ -169,28 +166,26 @@ def _discoveries(associations: pl.DataFrame, counted: str) -> Figure:
     )
 
 
+def _lines(base: alt.Chart, field: str, values: list[str]) -> list[alt.Chart]:
+    """A line per value, each narrower than those drawn before it: one behind another shows on both of its sides."""
+    step = 2.2 / max(len(values) - 1, 1)
+    return [
+        base.transform_filter(alt.FieldEqualPredicate(field=field, equal=value)).mark_line(
+            strokeWidth=3.4 - step * place
+        )
+        for place, value in enumerate(values)
+    ]
+
+
 def _quality(quality: pl.DataFrame, counted: str) -> Figure:
-    table = (
-        quality.filter(segment="all")
-        .filter(pl.col("split").is_in(_SPLITS))
-        .select("layer", "split", "fvu", "l0", "dead")
-    )
+    table = quality.filter(pl.col("split").is_in(_SPLITS), segment="all").select("layer", "split", "fvu")
     colour = alt.Color("split:N", title="Split", scale=alt.Scale(domain=_SPLITS, range=[REFERENCE, SERIES[0]]))
-    panels = []
-    titles = {
-        "fvu": ("Variance unexplained (%)", "%"),
-        "l0": ("Active features per token", "~g"),
-        "dead": ("Silent features (%)", "%"),
-    }
-    for name, (title, number) in titles.items():
-        y = alt.Y(f"{name}:Q", title=title, axis=alt.Axis(format=number, tickCount=5), scale=alt.Scale(zero=True))
-        line = alt.Chart(table).mark_line(point=alt.OverlayMarkDef(size=18)).encode(x=layer_x(), y=y, color=colour)
-        panels.append(line.properties(width=WIDTH, height=HEIGHT // 2))
+    y = alt.Y("fvu:Q", title="Variance unexplained (%)", axis=alt.Axis(format="%", tickCount=5))
+    line = alt.Chart(table).mark_line(point=alt.OverlayMarkDef(size=18)).encode(x=layer_x(), y=y, color=colour)
     return Figure(
-        alt.vconcat(*panels),
-        "Quality of each layer's SAE on all its tokens (control tokens left out): share of variance it leaves "
-        f"unexplained, active features per token, and features that never fire, on the {counted} it was trained on and "
-        f"on test {counted}, which took part in no choice.",
+        line.properties(width=WIDTH, height=HEIGHT * 2 // 3),
+        "Share of variance that each layer's SAE leaves unexplained on all its tokens (control tokens left out), on "
+        f"the {counted} it was trained on and on test {counted}, which took part in no choice.",
     )
 
 

@@ -8,10 +8,10 @@ import polars as pl
 from core.figures.theme import HEIGHT, WIDTH, Figure, language_colour
 
 _NAMES = {
-    "ablated": "chosen features taken out",
-    "random": "random features taken out",
-    "amplified": "turned to the other gender",
-    "random_amplified": "random features added",
+    "ablated": "chosen features|taken out",
+    "random": "random features|taken out",
+    "amplified": "chosen features|turned up",
+    "random_amplified": "random features|turned up",
 }
 
 
@@ -28,8 +28,8 @@ def _changes(changes: pl.DataFrame) -> Figure:
         x=alt.X(
             "what:N",
             title=None,
-            sort=list(_NAMES.values()),
-            axis=alt.Axis(labelAngle=0, labelLimit=200, labelFontSize=11),
+            sort=[name for name in _NAMES.values() if name in set(table["what"])],
+            axis=alt.Axis(labelAngle=0, labelOverlap=False, labelExpr="split(datum.label, '|')"),
         ),
         xOffset=alt.XOffset("language:N", sort=languages),
     )

@@ -1,6 +1,6 @@
 """What a gallery row is made of: which images are shown, heat strips, maps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +12,18 @@ from core.causal.pairs import MinimalPair
 from core.lm.patched import IMAGE, TokenBatch
 from core.lm.prompts import EncodedSample
 
+CHANGED = "changed caption"
 RULES = ("largest effect", "median effect", "least effect", "failure")
 """In what respect an image is shown: taking the features out shifted its gendered words most toward the other gender,
-as much as the median, not at all, or most in the wrong direction."""
+as much as the median, not at all, or most in the wrong direction. Before these, by rule `CHANGED`, come images with a
+generated caption that changes gender."""
 
 
-def pick_images(effects: dict[str, float], count: int) -> dict[str, str]:
+def pick_images(effects: dict[str, float], count: int, changed: Collection[str] = ()) -> dict[str, str]:
     """Up to `count` images, each with the rule that chose it, the rules taking turns.
 
-    A failure shifted away from the other gender; without any left, that rule passes.
+    Up to half of them are images of `changed`, whose generated captions change gender, the largest effect first. A
+    failure shifted away from the other gender; without any left, that rule passes.
     """
     left = dict(sorted(effects.items()))
     if not left:
@@ -32,7 +35,9 @@ def pick_images(effects: dict[str, float], count: int) -> dict[str, str]:
         RULES[2]: abs,
         RULES[3]: lambda effect: effect,
     }
-    chosen: dict[str, str] = {}
+    most = sorted(set(changed) & left.keys(), key=lambda image: (-left[image], image))[: (count + 1) // 2]
+    chosen = dict.fromkeys(most, CHANGED)
+    left = {image: effect for image, effect in left.items() if image not in chosen}
     while left and len(chosen) < count:
         for rule in RULES:
             if not left or len(chosen) == count:

@@ -68,6 +68,12 @@ def changes_by_image(captions: pl.DataFrame) -> pl.DataFrame:
     return table.group_by(keys, maintain_order=True).agg(pl.col("changed").mean(), pl.len().alias("captions"))
 
 
+def turned(by_image: pl.DataFrame) -> set[str]:
+    """The images of which a caption changes gender when the chosen features are ablated or amplified."""
+    own = by_image.filter(pl.col("condition").is_in(list(CONTROLS)), pl.col("changed") > 0)
+    return set(own["image_id"].to_list())
+
+
 def gender_changes(by_image: pl.DataFrame) -> pl.DataFrame:
     """The rate of changed captions by language and condition: columns of `CHANGES`."""
     keys = ["language", "condition"]

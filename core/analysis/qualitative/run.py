@@ -5,7 +5,7 @@ turned toward the gender that the clean caption does not have (amplified) at the
 the stream itself; the same is done to matched random sets, which say what any features do.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from core.analysis.qualitative import Config
 from core.analysis.qualitative.findings import estimates
 from core.analysis.qualitative.gallery import Strip, pick_images, read_strips
-from core.analysis.qualitative.gender_changes import away_from, changes_by_image, differences, gender_changes
+from core.analysis.qualitative.gender_changes import away_from, changes_by_image, differences, gender_changes, turned
 from core.analysis.result import Result
 from core.causal.controls import matched_controls
 from core.causal.interventions import Ablation, Steering
@@ -25,6 +25,7 @@ from core.causal.pairs import MinimalPair, choose_samples, find_pairs
 from core.causal.runs import CaptionRuns, PairRuns, relative_norms
 from core.causal.steering import feature_vector
 from core.causal.written import prompt_of, written
+from core.data.languages import LANGUAGE_NAMES
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
@@ -102,16 +103,17 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     captions = pl.concat([part.captions for part in shown.values()])
     by_image = changes_by_image(captions)
     tables = {
-        "gallery": _gallery(inputs, shown, config.images),
+        "gallery": _gallery(inputs, shown, config.images, turned(by_image)),
         "captions": captions,
         "changes": gender_changes(by_image),
         "differences": differences(by_image, inputs.units, inputs.seed),
     }
     silent = [language for language in shown if language not in tables["changes"]["language"]]
     notes += [
-        f"{language}: no generated caption speaks of one gender, so no change can be counted." for language in silent
+        f"{LANGUAGE_NAMES[language]}: no generated caption speaks of one gender, so no change can be counted."
+        for language in silent
     ]
-    dose = ", ".join(f"{language} {part.dose:g}" for language, part in shown.items())
+    dose = ", ".join(f"{LANGUAGE_NAMES[language]} {part.dose:g}" for language, part in shown.items())
     notes.append(f"Amplified at dose {dose} (99.5th percentiles), toward the gender the caption does not have.")
     metrics = {f"{row['language']}.{row['condition']}.changed": row["rate"] for row in tables["changes"].to_dicts()}
     found = inputs.beside_planted(estimates(tables, inputs, config.layer, _done(shown, len(plan.features))), "word")
@@ -206,11 +208,11 @@ def _captions(
 _CHOSEN = ("clean", "ablated", "amplified")
 
 
-def _gallery(inputs: AnalysisInputs, shown: Mapping[str, _Shown], count: int) -> pl.DataFrame:
+def _gallery(inputs: AnalysisInputs, shown: Mapping[str, _Shown], count: int, changed: Collection[str]) -> pl.DataFrame:
     """The images picked by their mean effect over languages, one row per language."""
     joined = pl.concat([part.captions.select("image_id", "effect") for part in shown.values()])
     means = joined.group_by("image_id", maintain_order=True).agg(pl.col("effect").mean())
-    rules = pick_images(dict(means.iter_rows()), count)
+    rules = pick_images(dict(means.iter_rows()), count, changed)
     described = {row["sample_id"]: row for row in inputs.samples.iter_rows(named=True)}
     rows = []
     for image, rule in rules.items():

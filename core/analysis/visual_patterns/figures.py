@@ -43,8 +43,8 @@ def _pointing(layers: pl.DataFrame) -> Figure:
     spans = layers.select(
         "layer",
         "box",
-        (pl.col("pointing") - pl.col("above_control") + pl.col("above_control_low")).alias("low"),
-        (pl.col("pointing") - pl.col("above_control") + pl.col("above_control_high")).alias("high"),
+        (pl.col("pointing") - pl.col("above_control") + pl.col("above_control_low")).clip(0, 1).alias("low"),
+        (pl.col("pointing") - pl.col("above_control") + pl.col("above_control_high")).clip(0, 1).alias("high"),
         pl.lit(_MEASURED).alias("set"),
     )
     colour = control_colour("set", names[:1], names[1:])
@@ -110,7 +110,7 @@ def _causal(causal: pl.DataFrame, agreement: pl.DataFrame) -> Figure:
     real = causal.filter(pl.col("spearman").is_finite() & (pl.col("swap") == 0))
     single = real.select("layer", "feature", "image_id", "kind", "spearman")
     dots = alt.Chart(single).mark_point(size=24, opacity=0.45, filled=True, color=SERIES[5])
-    dots = dots.encode(x=layer_x(), y=alt.Y("spearman:Q", title=title, scale=alt.Scale(domain=[-1, 1])))
+    dots = dots.encode(x=layer_x(), y=alt.Y("spearman:Q", title=title))
     base = alt.Chart(agreement).encode(x=layer_x())
     span = base.mark_rule(strokeWidth=2, color=SERIES[0]).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
     means = base.mark_point(size=80, color=SERIES[0]).encode(y=alt.Y("spearman:Q", title=title))

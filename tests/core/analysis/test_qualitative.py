@@ -7,8 +7,8 @@ import pytest
 
 from core.analysis.qualitative import Config as QualitativeConfig
 from core.analysis.qualitative.figures import figures
-from core.analysis.qualitative.gallery import RULES, pick_images
-from core.analysis.qualitative.gender_changes import away_from, changes_by_image, gender_changes
+from core.analysis.qualitative.gallery import CHANGED, RULES, pick_images
+from core.analysis.qualitative.gender_changes import away_from, changes_by_image, gender_changes, turned
 from core.analysis.qualitative.run import GALLERY
 from core.analysis.qualitative.run import run as qualitative
 from core.analysis.result import Result
@@ -103,6 +103,24 @@ def test_images_are_picked_by_rule() -> None:
     assert picked == {"a": RULES[0], "e": RULES[1], "c": RULES[2], "d": RULES[3]}
     assert pick_images({"a": 1.0, "b": 2.0}, 4) == {"b": RULES[0], "a": RULES[1]}
     assert pick_images({}, 4) == {}
+
+
+def test_images_whose_captions_change_come_first_and_take_half_the_gallery() -> None:
+    effects = {"a": 4.0, "b": 3.0, "c": 0.5, "d": -1.0, "e": 0.1}
+    picked = pick_images(effects, 4, {"c", "e", "d"})
+    assert picked == {"c": CHANGED, "e": CHANGED, "a": RULES[0], "d": RULES[1]}
+    captions = pl.DataFrame(
+        {
+            "image_id": ["i", "j", "k"],
+            "language": "en",
+            "clean": "a woman cooks",
+            "ablated": ["a woman cooks", "a man cooks", "a woman cooks"],
+            "amplified": "a woman cooks",
+            "random": [["a woman cooks"], ["a woman cooks"], ["a man cooks"]],
+            "random_amplified": [["a woman cooks"]] * 3,
+        }
+    )
+    assert turned(changes_by_image(captions)) == {"j"}, "what random sets change is no change of the features'"
 
 
 def test_without_any_pair_the_result_says_so(world: CausalWorld) -> None:

@@ -36,6 +36,16 @@ def test_a_map_is_hot_where_the_grid_is_large(folder: Path) -> None:
     assert corner[0] > corner[2] + 60 and opposite[2] > opposite[0]
 
 
+def test_the_picture_is_untouched_where_the_map_is_nothing(folder: Path) -> None:
+    grid = [0.0] * 12 + [0.0, 0.0, 0.0, 5.0]
+    own, marked = (
+        pixels(Pictures(folder).overlay("small.png", [0.0] * 16)),
+        pixels(Pictures(folder).overlay("small.png", grid)),
+    )
+    half = own.shape[0] // 2
+    assert np.array_equal(own[:half], marked[:half]) and not np.array_equal(own[half:], marked[half:])
+
+
 def test_a_map_of_nothing_or_nan_is_drawn_cold(folder: Path) -> None:
     cold = pixels(Pictures(folder).overlay("small.png", [0.0] * 4))
     assert np.array_equal(pixels(Pictures(folder).overlay("small.png", [float("nan"), -1.0, 0.0, 0.0])), cold)

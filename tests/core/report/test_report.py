@@ -89,6 +89,7 @@ def test_sections_stand_in_reading_order_with_provenance_last_but_one(page: str)
         "interpretation",
         "visual_patterns",
         "qualitative",
+        "features",
         "saes",
         "provenance",
         "skipped",
@@ -103,7 +104,7 @@ def test_the_first_screen_has_each_question_with_verdict_number_caveat_and_figur
     assert "Found (English, layer 19): AUROC of the label" in screen and "0.940 [0.910, 0.970]" in screen
     assert "Weak (Arabic, layer 19)" in screen and "The picture shows it, too." in screen
     assert "By −0.2 of the frozen." not in screen and "The picture shows it, too. By −0.2 of the frozen." in page
-    assert '<img src="data:image/png;base64,' in screen
+    assert '<img data-figure="overview-emergence" src="data:image/png;base64,' in screen
     markdown = (out / "report.md").read_text(encoding="utf-8")
     assert "English: **found**, Arabic: **weak**" in markdown
     assert markdown.index("## What was found") < markdown.index("## The data") < markdown.index("## SAE quality")
@@ -126,7 +127,7 @@ def test_nothing_is_fetched(page: str) -> None:
 def test_every_picture_says_what_it_shows(page: str) -> None:
     images = outline(page).images
     assert images and all(image["alt"] for image in images)
-    assert len(re.findall(r'role="img" aria-label="[^"]+"', page)) == page.count("data-chart=")
+    assert len(re.findall(r'data-alt="[^"]+"', page)) == page.count('class="vega" data-chart=')
 
 
 def test_hostile_text_is_shown_and_never_run(page: str) -> None:
@@ -263,10 +264,16 @@ def test_a_study_of_text_alone_has_a_report(inputs: ReportInputs, tmp_path: Path
     assert outline(page).sections[-4:] == ["qualitative", "saes", "provenance", "skipped"]
 
 
-def test_examples_follow_the_order_of_the_described_features(page: str) -> None:
-    titles = re.findall(r"<h4>(Layer \d+ · feature \d+)</h4>", page)
-    assert titles == ["Layer 19 · feature 1204", "Layer 19 · feature 311", "Layer 8 · feature 5"]
-    assert "1 more feature in <code>contexts.parquet</code>" in page
+def test_a_feature_has_one_card_those_that_are_described_first(page: str) -> None:
+    titles = re.findall(r"<h3>(Layer \d+ · feature \d+)</h3>", page)
+    assert titles == [
+        f"Layer {key}" for key in ("19 · feature 1204", "19 · feature 311", "19 · feature 7", "8 · feature 5")
+    ]
+    card = page[page.index('id="feature-8-5"') : page.index('<section id="saes">')]
+    assert re.findall(r'alt="([^"]+)"', card)[:2] == [
+        "Image images/1.png",
+        "Map of layer 8, feature 5 over images/1.png",
+    ], "the untouched picture stands beside the one under heat"
 
 
 def test_the_strongest_examples_come_first_and_image_tokens_say_so(page: str) -> None:
