@@ -209,6 +209,11 @@ def notes(hidden: Hidden, config: Config, tables: Tables) -> tuple[str, ...]:
     lines += [_asked(hidden, language) for language in hidden.inputs.languages]
     if not hidden.columns:
         lines.append("Samples have no column of groups: intervals draw images alone, and nothing is said over groups.")
+    elif tables["over_groups"].filter(measure=SPREAD, column=hidden.columns[0]).is_empty():
+        column = hidden.columns[0]
+        lines.append(
+            f"{column}: one value, or as many values as units that are asked; nothing tells whether they differ."
+        )
     few = [c for c in hidden.columns if hidden.groups[c].n_unique() < LEAST_GROUPS]
     lines += [f"Fewer than {LEAST_GROUPS} values of {column}: no interval over them, and no rank." for column in few]
     if OF_ALL in hidden.labels_of.values():

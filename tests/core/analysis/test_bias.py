@@ -240,6 +240,15 @@ def test_without_groups_intervals_draw_images_and_nothing_is_said_over_groups(mo
     assert any("no column of groups" in line for line in found.notes)
 
 
+def test_a_group_per_image_says_that_nothing_tells_whether_groups_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = inputs()
+    model(monkeypatch, dict.fromkeys(own.samples["image_id"], 0.5))
+    alone = replace(own, truth=None, samples=own.samples.with_columns(profession=pl.col("image_id")))
+    found = run(alone, CONFIG.model_copy(update={"layers": (2,), "written": 0, "images": 20}))
+    assert not any(one.answers for one in found.estimates)
+    assert any(line.startswith("profession: one value, or as many values as units") for line in found.notes)
+
+
 def test_an_unknown_column_of_groups_is_named_with_those_that_there_are() -> None:
     with pytest.raises(BadInput, match=r"analyses.bias.groups: samples have no column 'jobs' .*profession"):
         run(inputs(), CONFIG.model_copy(update={"groups": ("jobs",)}))
