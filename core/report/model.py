@@ -16,6 +16,8 @@ from typing import Any
 
 import polars as pl
 
+from core.data.concept import Concept
+from core.data.known_concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.stats.estimate import Estimate
 from core.store.ledger import JobCost
@@ -40,12 +42,20 @@ class Section:
 
     name: str
     question: str
+    concept: Concept = THE_CONCEPT
+    part: str = ""
+    """The concept's name where the study has several: the section is called after it."""
     estimates: tuple[Estimate, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: str | None = None
     figures: tuple[FigureFile, ...] = ()
     tables: tuple[ShownTable, ...] = ()
     examples: tuple[ShownTable, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Its name, with the concept's where there are several: unique in a report."""
+        return "-".join(filter(None, (self.name, self.part)))
 
 
 @dataclass(frozen=True)
@@ -119,3 +129,5 @@ class ReportInputs:
     images: Path | None = None
     making: Making = field(default_factory=Making)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    concepts: tuple[Concept, ...] = (THE_CONCEPT,)
+    """What the study asks about, in its order."""

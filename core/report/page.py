@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 import polars as pl
 from markupsafe import Markup
 
-from core.data.known_concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.report import text
 from core.report.answers import answers, small
 from core.report.cards import FeatureCards, GalleryCard, feature_cards, gallery_cards
 from core.report.columns import TableView, table_view
-from core.report.contents import SAE_FIGURES, chapter, flat, place, sae_heading
+from core.report.contents import SAE_FIGURES, chapter, chapter_of, flat, in_order, label_figures, sae_heading
 from core.report.examples import described
 from core.report.facts import (
     asked_and_used,
@@ -64,21 +63,21 @@ class _Page:
         return figure_view(self.drawn, key, figure)
 
     def sections(self) -> Iterator[SectionView]:
-        for section in sorted(self.inputs.sections, key=lambda section: place(section.name)):
+        for section in in_order(self.inputs.sections):
             yield self._section(section)
 
     def _section(self, section: Section) -> SectionView:
-        known = chapter(section.name, section.question)
+        known = chapter_of(section)
         gallery = self.inputs.gallery if section.name == "qualitative" else None
         tables = [shown for shown in section.tables if shown.table.height]
         return SectionView(
-            key=section.name,
+            key=section.key,
             title=known.title,
             question=known.question,
             findings=tuple(text.mixed(line) for line in sentences(section.estimates)),
             notes=tuple(text.mixed(line) for line in section.notes),
             skipped=section.skipped,
-            figures=self.figures(section.name, section.figures),
+            figures=self.figures(section.key, section.figures),
             tables=tuple(table_view(shown, self.pictures) for shown in tables),
             cards=tuple(
                 feature_cards(shown, described(tables), self.pictures)
@@ -110,7 +109,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "facts": facts(inputs),
         "answers": [(answer, small(answer.figure) if answer.figure else None) for answer in answers(inputs.sections)],
         "settings": flat(dict(inputs.study)),
-        "data_figures": own(THE_CONCEPT.plural, "agreement"),
+        "data_figures": own(*label_figures(inputs.concepts)),
         "notes": tuple(text.mixed(line) for line in inputs.summary.get("notes", ())),
         "drops": shown("drops", "Left out, by reason", drop_counts(inputs)) if drop_counts(inputs).height else None,
         "dropped": shown("dropped", "Rows left out", inputs.dropped) if inputs.dropped.height else None,
