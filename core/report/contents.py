@@ -72,7 +72,8 @@ def chapter(name: str, question: str = "", concept: Concept = THE_CONCEPT) -> Ch
 def chapter_of(section: Section) -> Chapter:
     """The chapter of a section; of several concepts, its heading names the concept."""
     known = chapter(section.name, section.question, section.concept)
-    return replace(known, title=f"{known.title}, {section.part}") if section.part else known
+    is_named = section.part.lower() in known.title.lower()
+    return known if is_named else replace(known, title=f"{known.title}, {section.part}")
 
 
 def in_order(sections: Sequence[Section]) -> list[Section]:
