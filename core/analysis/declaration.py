@@ -9,12 +9,12 @@ from core.data.concept import Concept, capitalised
 from core.errors import BadInput
 from core.study.section import Section
 
-Need = Literal["gpu", "images", "stream", "head", "layers", "pairs"]
+Need = Literal["gpu", "images", "stream", "head", "layers", "words", "pairs"]
 """What an analysis cannot do without.
 
 gpu: a GPU worker, where there are any. images: pictures, all on one grid of cells. stream: the residual stream token
-by token, and the model that made it. head: rows that the vocabulary head can read. layers: two layers at least. pairs:
-words of the concept that have a counterpart on its other side.
+by token, and the model that made it. head: rows that the vocabulary head can read. layers: two layers at least. words:
+words by which captions name the concept. pairs: such words that have a counterpart on its other side.
 """
 
 

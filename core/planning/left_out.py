@@ -91,6 +91,13 @@ def _lacks_head(known: _Known) -> str | None:
     return None
 
 
+def _lacks_words(known: _Known) -> str | None:
+    concept = known.concept
+    if is_built_in(concept) or concept.words:
+        return None
+    return f"it reads the words that captions name {concept.name} by; list them in concepts.{concept.name}.words"
+
+
 def _lacks_pairs(known: _Known) -> str | None:
     """What compares a caption's word with the other side's needs to know that word."""
     concept = known.concept
@@ -116,5 +123,6 @@ _LACKS: tuple[tuple[Need, Callable[[_Known], str | None]], ...] = (
     ("layers", _lacks_layers),
     ("stream", _lacks_stream),
     ("head", _lacks_head),
+    ("words", _lacks_words),
     ("pairs", _lacks_pairs),
 )

@@ -69,6 +69,8 @@ def test_what_needs_words_is_left_out_without_them_with_the_reason() -> None:
     uneven = {**PLACE, "words": {**WORDS, "garden": {"en": ["garden", "yard"]}}}
     assert "differ in length" in asking(uneven).skipped["amplification"]
     assert "ablation" not in asking(PLACE).skipped
+    lens = plan(f"concepts={json.dumps([COLOUR])}", "analyses.logit_lens={}").skipped["logit_lens"]
+    assert lens == "it reads the words that captions name colour by; list them in concepts.colour.words"
     assert asking(PLACE, COLOUR).skipped["ablation"].startswith("for colour: it compares a word with its counterpart")
 
 
