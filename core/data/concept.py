@@ -48,6 +48,11 @@ def side_noun(concept: "Concept") -> str:
     return concept.name if concept.built_in else f"{concept.name} class"
 
 
+def a_side(concept: "Concept") -> str:
+    """The same with its article: "a place class", "an order class"."""
+    return f"{'an' if concept.name[0].lower() in 'aeiou' else 'a'} {side_noun(concept)}"
+
+
 @dataclass(frozen=True)
 class Positions:
     """Names of a concept's position sets: caption rows before its first word, on that word, and on later ones."""

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from core.analysis.overview.findings import Tables, places
-from core.data.concept import capitalised, side_noun
+from core.data.concept import a_side, capitalised
 from core.features.inputs import AnalysisInputs
 
 
@@ -53,8 +53,7 @@ def notes(inputs: AnalysisInputs, tables: Tables) -> tuple[str, ...]:
         lines.append("No profession column: leave-professions-out was left out.")
     elif tables["emergence_summary"]["professions_out"].null_count():
         lines.append(
-            f"Leave-professions-out is left out where a fold has fewer than 5 {inputs.counted} of a "
-            f"{side_noun(concept)}."
+            f"Leave-professions-out is left out where a fold has fewer than 5 {inputs.counted} of {a_side(concept)}."
         )
     if "splice" not in tables:
         lines.append(f"The loss with SAEs spliced in was not measured (spliced_images is 0, or no test {counted}).")
@@ -73,7 +72,7 @@ def _missing(inputs: AnalysisInputs, tables: Tables) -> Iterator[str]:
     known = [name for name in places(inputs.concept) if name != "image" or inputs.images is not None]
     missing = [name for name in known if name not in measured]
     if missing:
-        few = f"Too few {inputs.counted} (under 5 of a {side_noun(inputs.concept)} in train or test) have rows"
+        few = f"Too few {inputs.counted} (under 5 of {a_side(inputs.concept)} in train or test) have rows"
         yield f"{few}: {', '.join(missing)}."
 
 
