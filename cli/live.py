@@ -19,6 +19,7 @@ from cli.terminal import console
 from core.errors import BadInput
 from core.planning.staged import Stages
 from core.store.artifacts import Artifact
+from core.store.steps import ANALYSE, stage_of
 from core.store.units import Unit
 from flows.runtime.settings import Settings
 from tasks.lease import lease_path, read_lease
@@ -139,9 +140,14 @@ class LiveTable:
 
     def _now(self, units: tuple[Unit, ...]) -> str:
         return "  ".join(
-            f"{unit.name or unit.step} {100 * lease.done // lease.total if lease.total else 0}%"
+            f"{_called(unit)} {100 * lease.done // lease.total if lease.total else 0}%"
             for unit, lease in self._running(units)[:4]
         )
+
+
+def _called(unit: Unit) -> str:
+    """A unit within its stage: by its name, and an analysis by its own, with the concept's where there are several."""
+    return unit.label if stage_of(unit.step) == ANALYSE else unit.name or unit.step
 
 
 def _line(row: tuple[str, ...], whole: str) -> str:

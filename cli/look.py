@@ -47,8 +47,8 @@ def plan(study: StudyArgument, set_: SetOption = None, cluster: ClusterOption = 
         for unit in seen.plan.stage(ANALYSE):
             if "distribution" in unit.recipe:
                 console.print(f"  package  {unit.step}: {' '.join(unit.recipe['distribution'])}", markup=False)
-        for name, reason in seen.plan.skipped.items():
-            console.print(f"  skipped  {name}: {reason}", markup=False)
+    for name, reason in seen.skipped.items():
+        console.print(f"  skipped  {name}: {reason}", markup=False)
     _tell_estimate(seen, settings, cluster)
     tell_notes(seen)
 

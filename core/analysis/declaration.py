@@ -5,14 +5,16 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
+from core.data.concept import Concept, capitalised
 from core.errors import BadInput
 from core.study.section import Section
 
-Need = Literal["gpu", "images", "stream", "head", "layers"]
+Need = Literal["gpu", "images", "stream", "head", "layers", "words", "pairs"]
 """What an analysis cannot do without.
 
 gpu: a GPU worker, where there are any. images: pictures, all on one grid of cells. stream: the residual stream token
-by token, and the model that made it. head: rows that the vocabulary head can read. layers: two layers at least.
+by token, and the model that made it. head: rows that the vocabulary head can read. layers: two layers at least. words:
+words by which captions name the concept. pairs: such words that have a counterpart on its other side.
 """
 
 
@@ -23,17 +25,19 @@ class Analysis:
     Args:
         config: its section, a field of the study's `analyses`; every field has a default.
         run: `module:function` with `run(inputs: AnalysisInputs, config) -> Result`.
-        figures: `module:function` with `figures(tables) -> dict[str, Figure]`.
+        figures: `module:function` with `figures(tables) -> dict[str, Figure]`, or `figures(tables, concept)`.
         version: bumped when its result changes.
-        title: its heading in the report.
-        question: what it answers, for readers; ends with a question mark.
+        title: its heading in the report; `{concept}`, `{Concept}`, `{adjective}` and `{those}` (of either side)
+            stand for the concept's words.
+        question: what it answers, for readers, with the same words; ends with a question mark.
         needs: what it cannot do without; a study that lacks it leaves the analysis out and says why.
         needs_with: what it cannot do without either where a field of its section is set; not `gpu`, which decides the
             workers of all its units.
         place: where it stands in a study and in a run; the lower comes first, then the order of names.
         chapter: where it stands in the report, likewise.
         best_figure: the figure that the report's first screen shows; the first of all where it is not drawn.
-        concept: the only concept that its words speak of; null for any.
+        concept: the only concept that it is about; null for any.
+        figures_name_concept: whether `figures` takes the concept beside the tables, to speak of it in its words.
         beside_frozen: whether it reads each layer's frozen dictionary too, where `sae.frozen` trains one.
         beside_seed: whether it reads a second SAE of each layer too, where `sae.seed` trains some from several seeds.
         by_default: whether a study that says nothing of it runs it; one from elsewhere is always asked for.
@@ -53,6 +57,7 @@ class Analysis:
     chapter: int = 1000
     best_figure: str = ""
     concept: str | None = None
+    figures_name_concept: bool = False
     beside_frozen: bool = False
     beside_seed: bool = False
     by_default: bool = True
@@ -62,6 +67,14 @@ class Analysis:
     def named(self, name: str, distribution: tuple[str, str] | None = None) -> "Analysis":
         """The analysis under its name, and with the package that it comes from."""
         return replace(self, name=name, distribution=distribution)
+
+    def title_of(self, concept: Concept) -> str:
+        """Its heading, of a concept."""
+        return _worded(self.title, concept)
+
+    def question_of(self, concept: Concept) -> str:
+        """What it answers, of a concept."""
+        return _worded(self.question, concept)
 
     def default(self) -> Section | None:
         """Its section where a study says nothing; null leaves it out."""
@@ -91,6 +104,14 @@ class Analysis:
     def modules(self) -> tuple[str, str]:
         """The modules of its code."""
         return self.run.partition(":")[0], self.figures.partition(":")[0]
+
+
+def _worded(text: str, concept: Concept) -> str:
+    words = {"concept": concept.name, "Concept": capitalised(concept.name), "adjective": concept.adjective}
+    words["those"] = " and ".join(map(concept.those, concept.sides))
+    for name, word in words.items():
+        text = text.replace(f"{{{name}}}", word)  # a package's own braces stay
+    return text
 
 
 def _load(name: str, field: str, place: str) -> Callable[..., Any]:

@@ -66,6 +66,13 @@ def swaps_by_lexicon(concept: Concept, caption: str, language: str) -> list[Swap
         if not told or (len(told) == 1 and told[0].start < start and swaps and swaps[-1].start == told[0].start):
             continue  # the s of woman's
         whole = len(told) == 1 and told[0].start == start and end <= told[0].end <= end + len("'s")
+        if (
+            not whole
+            and len(told) == 1
+            and told[0].start == start
+            and any(told[0].end == stop for _, stop in words_of(caption))
+        ):
+            whole, end = True, told[0].end  # a phrase of several words
         other = concept.counterpart(caption, told[0], language) if whole else None
         if other is None:
             break

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.causal.pairs import request
+from core.causal.pairs import opposite_twin, request
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
@@ -71,7 +71,7 @@ def replacements(inputs: AnalysisInputs, loaded: LoadedModel, rows: pl.DataFrame
     found = []
     for row in rows.iter_rows(named=True):
         sample = encode_sample(loaded, request(inputs, row, inputs.languages[0], ""))
-        twin = known.get(row["twin_id"]) if row.get("twin_id") else None
+        twin = opposite_twin(inputs, row, known.get(row["twin_id"]) if row.get("twin_id") else None)
         others = (_other_picture(inputs, sample, {"image": image}) for image in donors[row["image_id"]])
         random = tuple(other for other in others if other is not None)
         found.append(Replacement(sample, _other_picture(inputs, sample, twin), random))

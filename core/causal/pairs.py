@@ -230,11 +230,20 @@ def _pair(
         return f"the two {concept.plural} are tokenised apart before the word"
     side = side_of(concept, caption, (swap.start, swap.end), language) or row[concept.label_column(language)]
     positive, negative = (own_word, other_word) if side == concept.sides[0] else (other_word, own_word)
-    other_image = twin.get("image") if twin else None  # a pair of captions may speak of one image
+    on_other_side = opposite_twin(inputs, row, twin)
+    other_image = on_other_side.get("image") if on_other_side else None  # a pair of captions may speak of one image
     shown = inputs.images / other_image if inputs.images and other_image and other_image != row["image"] else None
     sign = 1 if side == concept.sides[1] else -1
     telling = telling_spans(concept, caption, language, swaps, _opposite_caption(concept, row, twin, language))
     return MinimalPair(own_encoded, positive, negative, side, sign, telling, shown)
+
+
+def opposite_twin(
+    inputs: AnalysisInputs, row: Mapping[str, Any], twin: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """A sample's twin, where it is on the concept's other side in some language: it may be of another concept."""
+    captions = (_opposite_caption(inputs.concept, row, twin, language) for language in inputs.languages)
+    return twin if any(caption is not None for caption in captions) else None
 
 
 def _opposite_caption(

@@ -1,7 +1,7 @@
 """A concept that captions express: its two sides, its words, and where in a caption it can be read."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import polars as pl
@@ -30,6 +30,10 @@ class ConceptWord(Protocol):
         """The side that it tells, one of the concept's."""
 
 
+def _as_prepared(samples: pl.DataFrame) -> pl.DataFrame:
+    return samples
+
+
 def _no_pairs(_language: str) -> Sequence[tuple[str, str]]:
     return ()
 
@@ -51,6 +55,21 @@ class PlantedRates:
 
     column: str
     rates: Mapping[str, float]
+
+
+def capitalised(words: str) -> str:
+    """The words with a capital first letter."""
+    return words[:1].upper() + words[1:]
+
+
+def side_noun(concept: "Concept") -> str:
+    """What one of its sides is: its name where it comes with saeflow, "place class" of another."""
+    return concept.name if concept.built_in else f"{concept.name} class"
+
+
+def a_side(concept: "Concept") -> str:
+    """The same with its article: "a place class", "an order class"."""
+    return f"{'an' if concept.name[0].lower() in 'aeiou' else 'a'} {side_noun(concept)}"
 
 
 @dataclass(frozen=True)
@@ -85,8 +104,28 @@ class Concept:
     words: Callable[[str, str], Sequence[ConceptWord]]
     counterpart: Callable[[str, ConceptWord, str], str | None]
     world: Callable[[Mapping[str, Any], pl.DataFrame], Mapping[str, str]]
+    label: Callable[[str, str], str]
+    """The label of a caption in a language, by its words alone: a side, `both`, or another where it tells none."""
     colours: Mapping[str, str]
     """The colour of each label, in the order of legends."""
+    labelled: Callable[[pl.DataFrame], pl.DataFrame] = _as_prepared
+    """The samples with the columns of the captions' labels; as they are where `prepare` has written them."""
+    told_by: str = "the captions by lexicon and agreement"
+    """What labels are read off, in words."""
+    box: str = "person"
+    """What of the picture shows the concept, where the samples have a box of it (`…_box`)."""
+    column: str | None = None
+    """The column of the samples that labels are read from, where there is one."""
+    nouns: Mapping[str, str] = field(default_factory=dict)
+    """What those on a side are called, where that is another word: women; the side itself where none is named."""
+    one: str = ""
+    """One of the first side, as an instruction asks for it: a woman; the side itself where nothing is said."""
+    other_words: str = ""
+    """What a caption's other words are called, where there is a word for it."""
+    bearers: str = ""
+    """What follows a side in a sentence about those on it: " people"; nothing where the side itself is meant."""
+    built_in: bool = True
+    """Whether it comes with saeflow; a study describes any other."""
     pairs: Callable[[str], Sequence[tuple[str, str]]] = _no_pairs
     """The words of a language that have a counterpart, the first side's before the other's; none where none is
     listed."""
@@ -113,6 +152,15 @@ class Concept:
         own = self.positions
         asked = {IMAGE: "picture", LAST_PROMPT: "decision", own.before: "decision"}
         return {**asked, own.first: "words", own.later: "words"}
+
+    @property
+    def others(self) -> str:
+        """The words of a caption that are not the concept's: "words that tell no place"."""
+        return self.other_words or f"words that tell no {self.name}"
+
+    def those(self, side: str) -> str:
+        """What those on a side are called."""
+        return self.nouns.get(side, side)
 
     def label_column(self, language: str) -> str:
         """The column of the samples with the label of the caption in that language."""

@@ -24,6 +24,10 @@ def _words(caption: str, language: str) -> Sequence[GenderedWord]:
     return label_caption(caption, language).tokens
 
 
+def _label(caption: str, language: str) -> str:
+    return label_caption(caption, language).gender
+
+
 GENDER = Concept(
     name="gender",
     plural="genders",
@@ -35,6 +39,11 @@ GENDER = Concept(
     words=_words,
     counterpart=counterpart_of,
     world=planted_gender,
+    label=_label,
+    nouns={"female": "women", "male": "men"},
+    one="a woman",
+    other_words="ungendered words",
+    bearers=" people",
     colours={"female": "#AA3377", "male": "#228833", "both": "#CCAA22", "neutral": "#66AACC", "none": "#BBBBBB"},
     pairs=listed_pairs,
     neutral=_neutral,

@@ -83,6 +83,12 @@ def generate_scenes(out: Path, *, num_samples: int, seed: int, twins: bool = Tru
     return pl.DataFrame([_row(sample) for sample in samples], schema=SCENE_SCHEMA, orient="row")
 
 
+def scene_table(num_samples: int, seed: int, twins: bool = True) -> pl.DataFrame:
+    """The rows that `generate_scenes` returns, without a picture painted."""
+    samples = _samples(num_samples, seed, twins, SceneWorld())
+    return pl.DataFrame([_row(sample) for sample in samples], schema=SCENE_SCHEMA, orient="row")
+
+
 def study_scenes(num_samples: int, seed: int, *, twins: bool = True) -> dict[str, Scene]:
     """The scenes that `generate_scenes` paints, by sample_id."""
     return {sample.sample_id: sample.scene for sample in _samples(num_samples, seed, twins, SceneWorld())}

@@ -36,7 +36,7 @@ attribute's is above 0 and at least the concept's. Null where a split has too fe
 def other_attributes(samples: pl.DataFrame, concept: Concept) -> list[str]:
     """Attribute columns of the samples that are not the concept itself: neither its labels nor what the picture shows
     of it."""
-    own = {concept.shown[0], concept.name, *map(concept.label_column, LANGUAGES)}
+    own = {concept.shown[0], concept.name, concept.column, *map(concept.label_column, LANGUAGES)}
     return [name for name in attribute_columns(samples) if name not in own]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.data.known_concepts import asked_concepts
 from core.planning.builders import features, rows, saes
 from core.planning.left_out import left_out
 from core.planning.located import Shape, Sources
@@ -105,7 +106,9 @@ def plan_study(study: Study, sources: Sources, shape: Shape) -> Plan:
         BadInput: a layer is beyond the model, or an analysis asks for a layer that is not captured.
     """
     layers = layers_of(study, sources, shape)
-    naming = Naming(study, sources, shape, layers, left_out(study, sources, shape, layers))
+    asked = asked_concepts(study.concepts)
+    reasons = {concept.name: left_out(study, sources, shape, layers, concept) for concept in asked}
+    naming = Naming(study, sources, shape, layers, reasons)
     stages: dict[str, tuple[Unit, ...]] = {}
     for build in BUILDERS:
         for unit in build(naming):

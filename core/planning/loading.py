@@ -169,6 +169,8 @@ def known_fields(location: Sequence[Any], root: type[BaseModel] = Study) -> list
     """The keys that the section at `location` knows, in the order they are declared."""
     models: list[type[BaseModel]] = [root]
     for part in location:
+        if isinstance(part, int):  # an item of a list, whose fields are those of every other
+            continue
         models = [
             inner
             for model in models

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
+from core.data.known_concepts import asked_concepts, is_built_in
 from core.errors import BadInput
 from core.planning.located import Shape, Sources
 from core.planning.study import Study
 from core.store.artifacts import Artifact
 from core.store.steps import CAPTURE, CHOOSE_SAE, IMPORT_ACTIVATIONS, IMPORT_SAE, PREPARE, TRAIN_SAE, StepSpec
 from core.store.units import Unit
+from core.study.concept import StudiedConcept
 from core.study.layers import resolve_layers
 from core.study.sites import Sized, extent
 
@@ -42,16 +44,32 @@ class Dictionary:
 class Naming:
     """A study whose units are being named.
 
-    `layers` are those captured; `units` are by step, in the order in which builders ran; `skipped` tells why an
-    analysis is left out.
+    `layers` are those captured; `units` are by step, in the order in which builders ran; `left_out` tells why an
+    analysis is left out, by concept.
     """
 
     study: Study
     sources: Sources
     shape: Shape
     layers: tuple[int, ...]
-    skipped: Mapping[str, str]
+    left_out: Mapping[str, Mapping[str, str]]
     units: dict[str, tuple[Unit, ...]] = field(default_factory=dict)
+
+    @property
+    def concepts(self) -> tuple[StudiedConcept, ...]:
+        """The concepts that are analysed, the one that is built in where the study names none."""
+        return asked_concepts(self.study.concepts)
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """Why an analysis is left out, by its name; of several concepts, for which."""
+        if len(self.concepts) == 1:
+            return self.left_out[self.concepts[0].name]
+        return _together(self.left_out)
+
+    def named_for(self, name: str, concept: StudiedConcept) -> str:
+        """What a unit of one concept is called: by the concept, where there are several."""
+        return "-".join(filter(None, (name, concept.name if len(self.concepts) > 1 else "")))
 
     def of(self, *steps: StepSpec) -> tuple[Unit, ...]:
         """The units of some steps."""
@@ -101,6 +119,22 @@ class Naming:
     def sae(self, layer: int) -> Unit:
         """The unit that gives the layer's SAE."""
         return self.saes[self.layers.index(layer)]
+
+
+def concept_recipe(concept: StudiedConcept) -> Any:
+    """What a unit's recipe says of a concept: of the one that is built in its name, as before there were others."""
+    return concept.name if is_built_in(concept) else concept.model_dump(mode="json")
+
+
+def _together(left_out: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The reasons of several concepts' analyses: one where they are the same for all."""
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(name for reasons in left_out.values() for name in reasons):
+        reasons = {concept: own[name] for concept, own in left_out.items() if name in own}
+        alike = len(reasons) == len(left_out) and len(set(reasons.values())) == 1
+        told = next(iter(reasons.values()))
+        found[name] = told if alike else "; ".join(f"for {concept}: {why}" for concept, why in reasons.items())
+    return found
 
 
 def is_frozen(unit: Unit) -> bool:

@@ -18,7 +18,8 @@ class LayerPlan:
 
     plan: Plan
     layer: int
-    ranked: Unit
+    ranked: tuple[Unit, ...]
+    """Of the SAE's features, one per concept."""
     described: tuple[Unit, ...]
     """Of the SAE's features, and of the frozen dictionary's where there is one."""
     analyses: tuple[Unit, ...]
@@ -27,7 +28,7 @@ class LayerPlan:
     @property
     def stages(self) -> Mapping[str, tuple[Unit, ...]]:
         """The units by stage, in the order in which stages run."""
-        units = {RANK_FEATURES.name: (self.ranked,), DESCRIBE_FEATURES.name: self.described}
+        units = {RANK_FEATURES.name: self.ranked, DESCRIBE_FEATURES.name: self.described}
         return {**units, ANALYSE: self.analyses, REPORT.name: (self.report,)}
 
     @property
@@ -60,9 +61,14 @@ class LayerPlan:
 
 def plan_layer(plan: Plan, layer: int) -> LayerPlan:
     """Name the units of one layer's report; an analysis that the study runs on this layer alone is the study's own."""
-    naming, ranked = plan.naming, rank_unit(plan.naming, layer)
-    fitting = [analysis for analysis in analyses_run(naming) if "layers" not in analysis.needs]
-    analyses = tuple(analysis_unit(naming, analysis, (layer,), {layer: ranked}) for analysis in fitting)
+    naming = plan.naming
+    ranked = tuple(rank_unit(naming, layer, concept) for concept in naming.concepts)
+    analyses = tuple(
+        analysis_unit(naming, analysis, (layer,), concept)
+        for concept in naming.concepts
+        for analysis in analyses_run(naming, concept)
+        if "layers" not in analysis.needs
+    )
     described = tuple(describe_unit(naming, one) for one in naming.dictionaries_of(layer))
     return LayerPlan(plan, layer, ranked, described, analyses, _report(naming, layer, analyses))
 
@@ -70,7 +76,8 @@ def plan_layer(plan: Plan, layer: int) -> LayerPlan:
 def _report(naming: Naming, layer: int, analyses: tuple[Unit, ...]) -> Unit:
     several = {
         analysis.name: "it compares layers, and this is the report of one"
-        for analysis in analyses_run(naming)
+        for concept in naming.concepts
+        for analysis in analyses_run(naming, concept)
         if "layers" in analysis.needs
     }
     sae, *frozen = (one.sae.artifact for one in naming.dictionaries_of(layer))

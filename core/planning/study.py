@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, create_model
+from pydantic import Field, create_model, model_validator
 
 from core.analysis.declaration import Analysis
 from core.analysis.registry import declared
+from core.data.known_concepts import THE_CONCEPT
 from core.study import variant as names
+from core.study.concept import StudiedConcept
 from core.study.data import DataSource
 from core.study.model import CaptureConfig, IndexConfig, ModelConfig, TrackingConfig
 from core.study.sae import SAESection
@@ -20,7 +22,7 @@ def _sections() -> dict[str, Any]:
 
 def _field(analysis: Analysis) -> Any:
     """A section that is null by default is left out of the study's record: other studies stay what they are."""
-    default, description = analysis.default(), f"{analysis.title}."
+    default, description = analysis.default(), f"{analysis.title_of(THE_CONCEPT)}."
     return added(None, description=description) if default is None else Field(default, description=description)
 
 
@@ -45,6 +47,9 @@ class Study(Section):
     """Samples."""
     model: ModelConfig
     """Model."""
+    concepts: tuple[StudiedConcept, ...] = added(())
+    """Concepts, each analysed on the same activations, SAEs and index; `concept:` takes one alone. Without it the study
+    asks about the concept that is built in."""
     capture: CaptureConfig = CaptureConfig()
     """Activations."""
     sae: SAESection = SAESection()
@@ -57,6 +62,24 @@ class Study(Section):
     """Seed of the analyses' draws: resamples, permutations and random controls; data and SAEs have their own."""
     tracking: TrackingConfig = TrackingConfig()
     """MLflow."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_concept(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "concept" not in given:
+            return given
+        if "concepts" in given:
+            raise ValueError("concept and concepts are one field; list all concepts in concepts")
+        rest = {key: value for key, value in given.items() if key != "concept"}
+        return {**rest, "concepts": [given["concept"]]}
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "Study":
+        called = [one.name for one in self.concepts]
+        twice = next((name for name in called if called.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"concepts: two are called {twice!r}; rename one")
+        return self
 
     @property
     def title(self) -> str:

@@ -1,13 +1,15 @@
 """From a study to its plan, as far as it can be known: what is where, what is cached, what would run."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.data.samples import read_samples
 from core.lm.checkpoint import read_checkpoint
 from core.lm.templates import template_notes
 from core.planning.builders.rows import convert_unit
 from core.planning.graph import Plan, Roots, plan_roots, plan_study
+from core.planning.left_out import languages_of
 from core.planning.located import Reader, Shape, Sources
 from core.planning.sae_sources import use_of_saes
 from core.planning.sources import read_sources
@@ -33,6 +35,8 @@ class Survey:
     layers: tuple[int, ...] | None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Why analyses are left out, by name; known once the model's folder is there."""
 
     def look(self, workspace: Workspace) -> Look:
         """What of the units that can be named is there."""
@@ -53,17 +57,19 @@ def survey(study: Study, workspace: Workspace) -> Survey:
     sources = read_sources(study, reader)
     reader.memo.save()
     roots = plan_roots(study, sources)
+    doubts = tuple(_concept_warnings(study, sources, workspace, roots))
     notes = _model_notes(sources.folder) if sources.folder is not None else ()
     if sources.model_shape is None:
-        return Survey(study, sources, roots, None, None, notes)
+        return Survey(study, sources, roots, None, None, notes, doubts)
     summary = workspace.samples_summary(roots.prepare)
     if summary is not None:
         shape = Shape.of(sources.model_shape, summary["images"], bool(summary["has_images"]))
     else:  # for one image only, to hear of a wrong layer now and not after the samples are prepared
         shape = Shape.of(sources.model_shape, images=1)
     plan = plan_study(study, sources, shape)
-    warnings = tuple(_origin_warnings(study, sources))
-    return Survey(study, sources, roots, plan if summary is not None else None, plan.layers, notes, warnings)
+    warnings = (*_origin_warnings(study, sources), *doubts)
+    known = plan if summary is not None else None
+    return Survey(study, sources, roots, known, plan.layers, notes, warnings, plan.skipped)
 
 
 def reader_of(workspace: Workspace) -> Reader:
@@ -79,9 +85,24 @@ def _converted(workspace: Workspace, package: str, content: str) -> Path | None:
 
 def _origin_warnings(study: Study, sources: Sources) -> Iterator[str]:
     use = use_of_saes(study, sources)
-    for field, found in sources.saes.items():
+    for named, found in sources.saes.items():
         trained = {layer: source.trained for layer, source in found.items()}
-        yield from origin_warnings(f"sae.{field}", trained, f"{use.site} of {use.models[0]}")
+        yield from origin_warnings(f"sae.{named}", trained, f"{use.site} of {use.models[0]}")
+
+
+def _concept_warnings(study: Study, sources: Sources, workspace: Workspace, roots: Roots) -> Iterator[str]:
+    """What is doubtful with concepts that the study describes, in its samples as far as they are there."""
+    if not study.concepts:
+        return
+    from core.data.concept_checks import check_concept, unprepared_samples  # it reads tables and draws scenes
+
+    prepared = roots.prepare.artifact
+    if workspace.store.intact(prepared):
+        samples = read_samples(workspace.store.path(prepared))
+    else:
+        samples = unprepared_samples(study.data, sources.data_base)
+    for concept in study.concepts:
+        yield from check_concept(concept, samples, languages_of(study))
 
 
 def _model_notes(folder: Path) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-from core.data.known_concepts import THE_CONCEPT
 from core.errors import BadInput
 from core.explain.chosen import CatalogueSAE, beside, chosen_features
 from core.explain.named import FROZEN
@@ -70,7 +69,7 @@ def _ranked(study: OpenedStudy, layer: int, config: CatalogueConfig) -> list[int
         return None
     from core.features.ranking import Ranking  # it loads PyTorch
 
-    return Ranking.load(folder, THE_CONCEPT).strongest()
+    return Ranking.load(folder, study.concept).strongest()
 
 
 def _sae(study: OpenedStudy, layer: int, sae_id: str, features: tuple[int, ...]) -> CatalogueSAE:

@@ -49,11 +49,19 @@ class Made:
     described: dict[int, Artifact] = field(default_factory=dict)
     analyses: dict[str, Artifact] = field(default_factory=dict)
     frozen: "Made | None" = None
+    concept: str = ""
+    """The concept that rankings are of, the study's first; results of others are called after theirs."""
 
     @classmethod
-    def find(cls, store: ArtifactStore, artifacts: Iterable[Artifact]) -> "Made":
-        """Sort a study's artefacts; what has no readable manifest counts as not there."""
-        found = cls()
+    def find(cls, store: ArtifactStore, artifacts: Iterable[Artifact], concept: str = "") -> "Made":
+        """Sort a study's artefacts; what has no readable manifest counts as not there.
+
+        Args:
+            store: holds them.
+            artifacts: those that the study's record names.
+            concept: the study's first concept; none where it names none.
+        """
+        found = cls(concept=concept)
         for artifact in artifacts:
             try:
                 unit = store.manifest(artifact)["unit"]
@@ -88,9 +96,21 @@ class Made:
             inputs = {role: tuple(map(Artifact.from_ref, refs)) for role, refs in unit["inputs"].items()}
             parts = LayerArtifacts(inputs["shards"], inputs["layer"][0], inputs["sae"][0], artifact)
             self.layers[int(unit["recipe"]["layer"])] = parts
-        elif artifact.step == RANK_FEATURES.name:
+        elif artifact.step == RANK_FEATURES.name and self._is_first(unit):
             self.rankings[int(unit["recipe"]["layer"])] = artifact
         elif artifact.step == DESCRIBE_FEATURES.name:
             self.described[int(unit["recipe"]["layer"])] = artifact
         elif stage_of(artifact.step) == ANALYSE:
-            self.analyses[artifact.step] = artifact
+            called = artifact.step if self._is_first(unit) else f"{artifact.step}-{concept_name(unit['recipe'])}"
+            self.analyses[called] = artifact
+
+    def _is_first(self, unit: Mapping[str, Any]) -> bool:
+        return not self.concept or concept_name(unit["recipe"]) == self.concept
+
+
+def concept_name(recipe: Mapping[str, Any]) -> str:
+    """The concept that a unit's recipe names: the one that is built in where it names none."""
+    from core.data.known_concepts import THE_CONCEPT  # loads lexicons
+
+    named = recipe.get("concept", THE_CONCEPT.name)
+    return str(named["name"] if isinstance(named, Mapping) else named)

@@ -150,7 +150,8 @@ class RecordedStudy:
 
     @cached_property
     def _made(self) -> Made:
-        made = Made.find(self.workspace.store, self.artifacts)
+        named = self.config.get("concepts") or [{"name": ""}]
+        made = Made.find(self.workspace.store, self.artifacts, named[0]["name"])
         return made.frozen or Made() if self.of_frozen else made
 
     def _whole(self, artifact: Artifact) -> Path:

@@ -17,6 +17,7 @@ from core.reading.recorded import RecordedStudy
 from core.store.artifacts import Artifact, read_json
 
 if TYPE_CHECKING:
+    from core.data.concept import Concept
     from core.features.layer_view import LayerView
 
 
@@ -36,6 +37,26 @@ class OpenedStudy(RecordedStudy):
 
         drops = capture_drops(map(self._path, self._made.shards))
         return analysed(read_samples(self._samples), drops)
+
+    @cached_property
+    def concept(self) -> "Concept":
+        """The concept that its features are ranked by: its first, or the one that is built in.
+
+        Raises:
+            BadInput: the samples are missing or damaged.
+        """
+        from core.data.known_concepts import THE_CONCEPT, concepts_of
+
+        return concepts_of(self.config, self.samples)[0] if self.config.get("concepts") else THE_CONCEPT
+
+    @property
+    def labelled(self) -> pl.DataFrame:
+        """The samples with the labels of that concept, `CONCEPT_LANGUAGE`.
+
+        Raises:
+            BadInput: they are missing or damaged.
+        """
+        return self.concept.labelled(self.samples)
 
     @property
     def samples_artifact(self) -> Artifact:
@@ -85,14 +106,13 @@ class OpenedStudy(RecordedStudy):
         Raises:
             BadInput: the layer is not there, or a file of it is damaged.
         """
-        from core.data.known_concepts import THE_CONCEPT
         from core.features import opened_layer  # it loads PyTorch
 
         found = self.layer_artifacts(layer)
         self._check(found.all)
         parts = (found.table, found.sae, found.index, *([found.ranking] if found.ranking else []))
         folders = opened_layer.LayerFolders([self._path(shard) for shard in found.shards], *map(self._path, parts))
-        studied = opened_layer.Studied(self.samples, self.languages, THE_CONCEPT)
+        studied = opened_layer.Studied(self.labelled, self.languages, self.concept)
         return opened_layer.open_layer(layer, folders, studied)
 
     def index(self, layer: int) -> FeatureIndex:

@@ -30,14 +30,15 @@ class Answered:
 
 def answered(left: Estimates, right: Estimates) -> Iterator[Answered]:
     """One a question and language that some side answers: the strongest verdict of the estimates that answer it."""
-    from core.analysis.registry import declared  # a study's sections, which who reads a study need not wait for
+    from core.analysis.registry import declared
+    from core.data.known_concepts import THE_CONCEPT  # a study's sections, which who reads a study need not wait for
 
     sides = _verdicts(left), _verdicts(right)
     order = [*LANGUAGE_NAMES, EVERYWHERE]
     for analysis, language in sorted({*sides[0], *sides[1]}, key=lambda key: (key[0], order.index(key[1]))):
         known = declared().get(analysis)
         verdicts = [side.get((analysis, language)) for side in sides]
-        yield Answered(analysis, known.question if known else "", language, verdicts[0], verdicts[1])
+        yield Answered(analysis, known.question_of(THE_CONCEPT) if known else "", language, verdicts[0], verdicts[1])
 
 
 def _verdicts(estimates: Estimates) -> dict[tuple[str, str], Verdict]:

@@ -11,7 +11,7 @@ from core.analysis.registry import declared
 from core.data.languages import LANGUAGE_NAMES
 from core.figures.writers import FigureFile
 from core.report import text
-from core.report.contents import chapter, place
+from core.report.contents import chapter_of, in_order
 from core.report.model import Section
 from core.report.pictures import Picture
 from core.report.sentences import headline, reading_order, verdicts
@@ -47,17 +47,17 @@ class Answer:
 
 def answers(sections: tuple[Section, ...]) -> Iterator[Answer]:
     """One answer a section of an analysis, in the report's order, those without an estimate for it included."""
-    for section in sorted(sections, key=lambda section: place(section.name)):
+    for section in in_order(sections):
         if section.estimates:
             yield _answer(section, [one for one in section.estimates if one.answers])
 
 
 def _answer(section: Section, found: list[Estimate]) -> Answer:
-    known = chapter(section.name, section.question)
+    known = chapter_of(section)
     strongest = _strongest(found)
     caveats = dict.fromkeys(caveat for one in strongest for caveat in one.caveats[:1])
     return Answer(
-        key=section.name,
+        key=section.key,
         title=known.title,
         question=known.question,
         verdicts=tuple((LANGUAGE_NAMES.get(name, name) or EVERYWHERE, what) for name, what in verdicts(found).items())

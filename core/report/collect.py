@@ -9,15 +9,13 @@ import polars as pl
 from safetensors.numpy import load_file
 
 from core.activations.outliers import HEALTH
+from core.data.known_concepts import concepts_of
 from core.data.samples import analysed, capture_drops
-from core.figures.writers import read_figures
-from core.report.cards import READ
-from core.report.contents import EXAMPLES
-from core.report.model import Gallery, Making, ReportInputs, Section, ShownTable, UnitFacts
+from core.report.model import Making, ReportInputs, UnitFacts
 from core.report.sae_figures import BIN
+from core.report.sections import gallery, sections
 from core.sae.configs import CONFIG, SPARSITY
 from core.sae.origins import USED_ON
-from core.stats.estimate import Estimate
 from core.store.artifacts import Artifact, ArtifactStore, read_json
 from core.store.ledger import JobCost, ledger_path, read
 from core.store.steps import CAPTURE, IMPORT_ACTIVATIONS, IMPORT_SAE
@@ -27,8 +25,6 @@ UNKNOWN = "unknown"
 ORIGIN_COLUMNS = ("trained_on_model", "trained_on_hook", "used_on_model", "used_on_hook", "differs")
 METRICS = "metrics.json"
 _OF_FROZEN = ("held_out_fvu", "held_out_l0", "dead_fraction")
-GALLERY = "gallery"
-"""The table of `qualitative` that becomes the gallery."""
 
 
 def collect(
@@ -48,10 +44,12 @@ def collect(
     roles = {role: list(artifacts) for role, artifacts in inputs.items()}
     samples = store.path(roles["samples"][0])
     manifests = _manifests(store, (artifact for artifacts in roles.values() for artifact in artifacts))
-    sections = tuple(_section(store.path(artifact), artifact.step) for artifact in roles.get("analyses", []))
     layers = {artifact: int(manifests[artifact]["unit"]["recipe"]["layer"]) for artifact in _layered(roles)}
     table = pl.read_parquet(samples / "samples.parquet", glob=False)
     drops = capture_drops(_shards(store, manifests))
+    concepts = concepts_of(study, table)
+    for concept in concepts:
+        table = concept.labelled(table)
     return ReportInputs(
         study=study,
         summary=read_json(samples / "summary.json"),
@@ -66,11 +64,12 @@ def collect(
         health=_rows((layers[unit], _health(store.path(unit))) for unit in roles.get("layer", [])),
         row_warnings=_row_warnings(store.path(unit) for unit in roles.get("layer", [])),
         capture_drops=drops,
-        sections=sections,
-        gallery=_gallery(store, roles.get("analyses", [])),
+        sections=sections(store, roles.get("analyses", []), concepts),
+        gallery=gallery(store, roles.get("analyses", [])),
         images=samples if table["image"].is_not_null().any() else None,
         making=_making(manifests, ledger_path(store.root.parent, str(study["name"]))),
         skipped=skipped,
+        concepts=concepts,
     )
 
 
@@ -183,37 +182,6 @@ def _manifests(store: ArtifactStore, artifacts: Iterable[Artifact]) -> dict[Arti
             refs = found[artifact]["unit"]["inputs"].values()
             waiting += [Artifact.from_ref(ref) for role in refs for ref in role]
     return found
-
-
-def _section(folder: Path, name: str) -> Section:
-    summary = read_json(folder / "summary.json")
-    shown = {key: heading for key, heading in summary.get("shown", {}).items() if key != GALLERY}
-    return Section(
-        name=name,
-        question=summary.get("question", ""),
-        estimates=tuple(map(Estimate.from_json, summary["estimates"])),
-        notes=tuple(summary.get("notes", ())),
-        figures=tuple(read_figures(folder / "figures")),
-        tables=_tables(folder, {key: heading for key, heading in shown.items() if key not in EXAMPLES}),
-        examples=_tables(folder, EXAMPLES),
-        beside={one.name: one.table for one in _tables(folder, dict.fromkeys(READ.get(name, ()), ""))},
-    )
-
-
-def _tables(folder: Path, headings: Mapping[str, str]) -> tuple[ShownTable, ...]:
-    return tuple(
-        ShownTable(key, heading, pl.read_parquet(folder / f"{key}.parquet", glob=False))
-        for key, heading in headings.items()
-        if (folder / f"{key}.parquet").is_file()
-    )
-
-
-def _gallery(store: ArtifactStore, analyses: Iterable[Artifact]) -> Gallery | None:
-    for artifact in analyses:
-        path = store.path(artifact) / f"{GALLERY}.parquet"
-        if path.is_file():
-            return Gallery(pl.read_parquet(path, glob=False))
-    return None
 
 
 def _rows(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> pl.DataFrame:

@@ -1,12 +1,14 @@
 """The order in which a report is read, its headings and its words."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from core.analysis.registry import declared
+from core.data.concept import Concept
+from core.data.known_concepts import THE_CONCEPT
 from core.data.languages import LANGUAGE_NAMES
 from core.report.model import Section
 
@@ -60,12 +62,35 @@ _WORDS = {
 _SMALL = {"p", "q", "n", "k"}
 
 
-def chapter(name: str, question: str = "") -> Chapter:
-    """The chapter of an analysis, declared here or not."""
+def chapter(name: str, question: str = "", concept: Concept = THE_CONCEPT) -> Chapter:
+    """The chapter of an analysis of a concept, declared here or not."""
     known = declared().get(name)
     if known is None:
         return Chapter(name, label(name), question)
-    return Chapter(name, known.title, question or known.question)
+    return Chapter(name, known.title_of(concept), question or known.question_of(concept))
+
+
+def chapter_of(section: Section) -> Chapter:
+    """The chapter of a section; of several concepts, its heading names the concept."""
+    known = chapter(section.name, section.question, section.concept)
+    is_named = section.part.lower() in known.title.lower()
+    return known if is_named else replace(known, title=f"{known.title}, {section.part}")
+
+
+def in_order(sections: Sequence[Section]) -> list[Section]:
+    """The sections in the order in which they are read: concept by concept, as the study names them."""
+    parts = list(dict.fromkeys(section.part for section in sections))
+    return sorted(sections, key=lambda section: (parts.index(section.part), place(section.name)))
+
+
+def label_figures(concepts: Iterable[Concept]) -> tuple[str, ...]:
+    """Names of the figures of the captions' labels, concept by concept."""
+    return tuple(name for number, one in enumerate(concepts) for name in label_figures_of(one, number))
+
+
+def label_figures_of(concept: Concept, number: int) -> tuple[str, str]:
+    """Names of the figures of one concept's labels, by split and by language; `number` is its place in the study."""
+    return concept.plural.replace(" ", "_"), "agreement" if number == 0 else f"agreement_{concept.name}"
 
 
 def place(name: str) -> int:

@@ -6,12 +6,11 @@ from typing import Any
 
 import polars as pl
 
-from core.data.known_concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.report import text
 from core.report.answers import answers
 from core.report.columns import Column, at_floor, columns_of, interval
-from core.report.contents import LANGUAGES, chapter, place, sae_figures, sae_heading
+from core.report.contents import LANGUAGES, chapter, chapter_of, in_order, label_figures, sae_figures, sae_heading
 from core.report.examples import chosen_examples, described
 from core.report.facts import asked_and_used, drop_counts, facts, making_by_step, origin_words, packages, revisions
 from core.report.health import health_words
@@ -57,11 +56,11 @@ class _Writer:
         yield ""
         yield from self._answers()
         yield "## The data\n"
-        yield from _figures("study", [own[name] for name in (THE_CONCEPT.plural, "agreement") if name in own])
+        yield from _figures("study", [own[name] for name in label_figures(inputs.concepts) if name in own])
         drops = drop_counts(inputs)
         yield from self.table("Left out, by reason", drops) if drops.height else ["Nothing was left out.\n"]
         yield from (f"> {escaped(line)}\n>" for line in inputs.summary.get("notes", ()))
-        for section in sorted(inputs.sections, key=lambda section: place(section.name)):
+        for section in in_order(inputs.sections):
             yield from self._section(section)
         yield from self._saes()
         yield from self._provenance()
@@ -94,14 +93,14 @@ class _Writer:
             yield from self.table("Where the autoencoders were trained", inputs.origins, most=inputs.origins.height)
 
     def _section(self, section: Section) -> Iterator[str]:
-        known = chapter(section.name, section.question)
+        known = chapter_of(section)
         yield f"## {escaped(known.title)}\n"
         yield f"*{escaped(known.question)}*\n" if known.question else ""
         if section.skipped:
             yield f"Not run: {escaped(section.skipped)}\n"
         said = sentences(section.estimates)
         yield from [f"- {escaped(line)}" for line in said] + ([""] if said else [])
-        yield from _figures(section.name, section.figures)
+        yield from _figures(section.key, section.figures)
         for shown in section.tables:
             if shown.table.height:
                 yield from self.table(shown.heading, shown.table)

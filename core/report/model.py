@@ -16,6 +16,8 @@ from typing import Any
 
 import polars as pl
 
+from core.data.concept import Concept
+from core.data.known_concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.stats.estimate import Estimate
 from core.store.ledger import JobCost
@@ -42,6 +44,9 @@ class Section:
 
     name: str
     question: str
+    concept: Concept = THE_CONCEPT
+    part: str = ""
+    """The concept's name where the study has several: the section is called after it."""
     estimates: tuple[Estimate, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: str | None = None
@@ -49,6 +54,11 @@ class Section:
     tables: tuple[ShownTable, ...] = ()
     examples: tuple[ShownTable, ...] = ()
     beside: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Its name, with the concept's where there are several: unique in a report."""
+        return "-".join(filter(None, (self.name, self.part)))
 
 
 @dataclass(frozen=True)
@@ -122,3 +132,5 @@ class ReportInputs:
     images: Path | None = None
     making: Making = field(default_factory=Making)
     skipped: Mapping[str, str] = field(default_factory=dict)
+    concepts: tuple[Concept, ...] = (THE_CONCEPT,)
+    """What the study asks about, in its order."""

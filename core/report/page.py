@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 import polars as pl
 from markupsafe import Markup
 
-from core.data.known_concepts import THE_CONCEPT
 from core.figures.writers import FigureFile
 from core.report import text
 from core.report.answers import answers, small
 from core.report.cards import feature_cards
 from core.report.columns import TableView, table_view
-from core.report.contents import chapter, flat, place, sae_figures, sae_heading
+from core.report.contents import chapter, chapter_of, flat, in_order, label_figures, sae_figures, sae_heading
 from core.report.facts import (
     asked_and_used,
     drop_counts,
@@ -64,21 +63,21 @@ class _Page:
         return figure_view(self.drawn, key, figure)
 
     def sections(self) -> Iterator[SectionView]:
-        for section in sorted(self.inputs.sections, key=lambda section: place(section.name)):
+        for section in in_order(self.inputs.sections):
             yield self._section(section)
 
     def _section(self, section: Section) -> SectionView:
-        known = chapter(section.name, section.question)
+        known = chapter_of(section)
         gallery = self.inputs.gallery if section.name == "qualitative" else None
         tables = [shown for shown in section.tables if shown.table.height]
         return SectionView(
-            key=section.name,
+            key=section.key,
             title=known.title,
             question=known.question,
             findings=tuple(text.mixed(line) for line in sentences(section.estimates)),
             notes=tuple(text.mixed(line) for line in section.notes),
             skipped=section.skipped,
-            figures=self.figures(section.name, section.figures),
+            figures=self.figures(section.key, section.figures),
             tables=tuple(table_view(shown, self.pictures) for shown in tables),
             has_cards=any(shown.table.height for shown in section.examples),
             gallery=gallery_cards(gallery, self.pictures) if gallery else (),
@@ -99,7 +98,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
     def shown(name: str, heading: str, table: pl.DataFrame, stored: bool = True) -> TableView:
         return table_view(ShownTable(f"tables/{name}", heading, table, stored), page.pictures)
 
-    read = sorted(inputs.sections, key=lambda section: place(section.name))
+    read = in_order(inputs.sections)
 
     asked = asked_and_used(inputs.making)
     context = {
@@ -108,7 +107,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         "facts": facts(inputs),
         "answers": [(answer, small(answer.figure) if answer.figure else None) for answer in answers(inputs.sections)],
         "settings": [(name, value, text.direction(value)) for name, value in flat(dict(inputs.study))],
-        "data_figures": own(THE_CONCEPT.plural, "agreement"),
+        "data_figures": own(*label_figures(inputs.concepts)),
         "notes": tuple(text.mixed(line) for line in inputs.summary.get("notes", ())),
         "drops": shown("drops", "Left out, by reason", drop_counts(inputs), stored=False)
         if drop_counts(inputs).height

@@ -31,7 +31,7 @@ def write_report(inputs: ReportInputs, out: Path) -> Path:
     own = _own_figures(inputs, figures)
     for section in inputs.sections:
         for figure in section.figures:
-            shutil.copyfile(figure.png, figures / f"{section.name}-{figure.name}.png")
+            shutil.copyfile(figure.png, figures / f"{section.key}-{figure.name}.png")
     _store_tables(inputs, out / "tables")
     (out / PAGE).write_text(render_page(inputs, own), encoding="utf-8")
     markdown = render_markdown(inputs, own)
@@ -63,7 +63,10 @@ def _own_figures(inputs: ReportInputs, folder: Path) -> dict[str, FigureFile]:
         "density": inputs.density,
         "l0": inputs.l0,
     }
-    written = {name: write_figure(figure, f"study-{name}", folder) for name, figure in study.figures(tables).items()}
+    written = {
+        name: write_figure(figure, f"study-{name}", folder)
+        for name, figure in study.figures(tables, inputs.concepts).items()
+    }
     return {name: FigureFile(name, file.spec, file.png, file.caption, file.alt) for name, file in written.items()}
 
 

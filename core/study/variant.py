@@ -20,6 +20,7 @@ _NAMELESS = re.compile(
 PLACES = ("data.path", "model.path", "capture.precomputed", "sae.pretrained", "sae.beside")
 """Fields that say where something lies; what lies there decides results, and the place none."""
 _LEFT_OUT: dict[str, Any] = {
+    "concepts": [],
     "sae.frozen": False,
     "sae.l1_coefficient": None,
     "analyses.ablation.captions": 0,

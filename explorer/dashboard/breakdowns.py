@@ -77,10 +77,9 @@ def _measured(shown: ShownLayer, feature: int, by: str, language: str) -> tuple[
 
 @kept(4)
 def _groups(shown: ShownLayer) -> Any:
-    from core.data.known_concepts import THE_CONCEPT
     from core.features.row_groups import group_rows
 
-    return group_rows(shown.indexed.tokens, shown.study.samples, THE_CONCEPT)
+    return group_rows(shown.indexed.tokens, shown.study.samples, shown.study.concept)
 
 
 def _bars(values: pl.DataFrame) -> tuple[Bar, ...]:

@@ -1,16 +1,22 @@
 """Pages out of templates: escaped, under a policy that lets them load from this server alone."""
 
 import hashlib
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
+from core.errors import BadInput
+from core.reading.study import OpenedStudy
 from explorer.dashboard import links, words
 from explorer.server.served import Served
+
+if TYPE_CHECKING:
+    from core.data.concept import Positions
 
 POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -30,7 +36,8 @@ _A_YEAR = "private, max-age=31536000, immutable"
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
     """The page that a template makes of what it is given, with the status of what it says."""
-    text = _environment().get_template(template).render(path=request.url.path, **context)
+    environment = _environment(_spoken_of(context.get("study")))
+    text = environment.get_template(template).render(path=request.url.path, **context)
     headers = {
         "Content-Security-Policy": POLICY,
         "Cache-Control": "private, no-cache",
@@ -64,10 +71,29 @@ def _version() -> str:
     return hashlib.sha256(b"".join(map(_content, _STATIC))).hexdigest()[:10]
 
 
-@cache
-def _environment() -> jinja2.Environment:
+class Spoken(NamedTuple):
+    """A concept's words, as the pages of a study that asks about it have them."""
+
+    name: str
+    adjective: str
+    sides: tuple[str, str]
+    positions: "Positions"
+
+
+def _spoken_of(study: Any) -> Spoken:
+    """The words of the concept that a study's features are ranked by; without a study those of the built-in one."""
     from core.data.known_concepts import THE_CONCEPT  # a study's sections, which a start need not wait for
 
+    concept = THE_CONCEPT
+    if isinstance(study, OpenedStudy):
+        with suppress(BadInput):  # its samples are gone; the page says so
+            concept = study.concept
+    return Spoken(concept.name, concept.adjective, concept.sides, concept.positions)
+
+
+@cache
+def _environment(concept: Spoken) -> jinja2.Environment:
+    """The templates in a concept's words: macros that one imports read them too."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("explorer"),
         autoescape=True,
@@ -80,7 +106,7 @@ def _environment() -> jinja2.Environment:
         "moment": words.moment,
         "p": words.probability,
         "fixed": words.fixed,
-        "side": words.side,
+        "side": partial(words.side, sides=concept.sides),
         "percent": words.percent,
         "interval": words.interval,
         "heading": words.name,
@@ -89,5 +115,5 @@ def _environment() -> jinja2.Environment:
         "direction": words.direction,
         "isolated": words.isolated,
     }
-    environment.globals |= {"at": links, "version": _version(), "concept": THE_CONCEPT}
+    environment.globals |= {"at": links, "version": _version(), "concept": concept}
     return environment

@@ -99,11 +99,9 @@ def direction(code: str | None) -> str:
     return "auto" if code is None else "rtl" if code in _RIGHT_TO_LEFT else "ltr"
 
 
-def side(auroc: float | None) -> str:
+def side(auroc: float | None, sides: tuple[str, str]) -> str:
     """The side of the concept on which a feature fires more."""
-    from core.data.known_concepts import THE_CONCEPT
-
-    return "" if auroc is None or math.isnan(auroc) else THE_CONCEPT.sides[0 if auroc > 0.5 else 1]
+    return "" if auroc is None or math.isnan(auroc) else sides[0 if auroc > 0.5 else 1]
 
 
 def token(text: str | None) -> str:

@@ -7,16 +7,16 @@ import polars as pl
 import pytest
 
 from core.analysis.amplification.dose_response import (
-    RESPONSE,
     SLOPES,
     by_image,
     corrected,
+    response_schema,
     slopes_at_zero,
     summarise_responses,
     summarise_slopes,
 )
 from core.analysis.amplification.findings import estimates
-from core.analysis.amplification.rates import RATES, chosen_dose, rate_at
+from core.analysis.amplification.rates import chosen_dose, rate_at, rates_schema
 from core.analysis.amplification.rates import corrected as corrected_rates
 from core.data.gender_concept import GENDER
 from tests.promises.test_ablation import resampling
@@ -86,12 +86,12 @@ def test_captions_of_an_image_are_averaged_first() -> None:
     means = by_image(pl.concat([one, extra]))
     first = means.filter(image_id="i00").row(0, named=True)
     assert means.height == 20
-    assert (first["log_odds"], first["female"]) == (5.5, 0.5)
+    assert (first["log_odds"], first["first_side"]) == (5.5, 0.5)
     table = summarise_responses(3, pl.concat([one, extra]), resampling(IMAGES))
     assert table["images"].item() == 20
     assert table["log_odds"].item() == pytest.approx(15 / 20)
     assert table["female_rate"].item() == pytest.approx(10.5 / 20)
-    assert table.schema == RESPONSE
+    assert table.schema == response_schema(GENDER)
 
 
 def test_the_dose_is_the_best_upward_one_in_range_and_the_least_of_equals() -> None:
@@ -139,7 +139,9 @@ def test_q_families_are_layers_and_languages_of_one_vector() -> None:
     np.testing.assert_allclose(found["q"], [0.02, 0.04, 0.6, 0.6])
     assert found.columns == SLOPES.names()
     rates = [{"layer": 1, "language": language, "p": p} for language, p in (("en", 0.02), ("ar", 0.5))]
-    np.testing.assert_allclose(corrected_rates(pl.DataFrame(rows and rates, schema=RATES))["q"], [0.04, 0.5])
+    np.testing.assert_allclose(
+        corrected_rates(pl.DataFrame(rows and rates, schema=rates_schema(GENDER)))["q"], [0.04, 0.5]
+    )
 
 
 def tables() -> dict[str, pl.DataFrame]:
@@ -156,7 +158,7 @@ def tables() -> dict[str, pl.DataFrame]:
     rates = [{**rate(random_odds(np.tile([1.0, -1.0], 20))), "layer": 3}]
     return {
         "slopes": corrected(pl.concat(slopes)),
-        "rates": corrected_rates(pl.DataFrame(rates, schema=RATES)),
+        "rates": corrected_rates(pl.DataFrame(rates, schema=rates_schema(GENDER))),
         "features": pl.DataFrame(features, schema_overrides={"layer": pl.UInt16}),
     }
 

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from core.analysis.amplification.caption_measures import MEASURES, distinct, measures, words_of
+from core.analysis.amplification.caption_measures import distinct, measures, measures_of, words_of
 from core.analysis.amplification.dose_response import summarise_slopes
-from core.analysis.amplification.fluency import CLEAN, WRITTEN, balanced, summarise_captions
+from core.analysis.amplification.fluency import CLEAN, balanced, summarise_captions, written_schema
 from core.analysis.amplification.further_findings import Place, further_estimates
 from core.analysis.amplification.mid_dose import mid_doses
 from core.analysis.amplification.prompting import COMPARED, SCORES, corrected
@@ -23,7 +23,7 @@ from core.data.gender_concept import GENDER
 from tests.promises.test_ablation import resampling
 from tests.promises.test_amplification import IMAGES, random_slopes, responses
 
-PLACE = Place(3, "", "2 features associated with gender", "female", "gendered word", "test images")
+PLACE = Place(3, "", "2 features associated with gender", GENDER, "test images")
 
 
 def slopes(isotropic: Any, covariance: Any) -> pl.DataFrame:
@@ -64,7 +64,7 @@ def test_variety_and_repetition_are_of_words() -> None:
     assert words == ["a", "woman"] * 4
     assert distinct(words, 1) == 2 / 8 and distinct(words, 2) == 2 / 7
     found = measures("A woman, a woman: a woman. a woman!", "en", Cost(1.0, 2.0), GENDER)
-    assert set(found) == set(MEASURES)
+    assert set(found) == set(measures_of(GENDER))
     assert found["repetition"] == pytest.approx(1 - 2 / 5)
     assert (found["ce"], found["ce_other"], found["words"]) == (1.0, 2.0, 8.0)
     assert found["gendered"] == 0.5 and found["female"] == 1.0 and found["male"] == 0.0
@@ -88,7 +88,7 @@ def captions(vector: str, dose: float, ce: Any, language: str = "en") -> pl.Data
         }
         for image, cost in zip(IMAGES, costs, strict=True)
     ]
-    return pl.DataFrame(rows, schema=WRITTEN)
+    return pl.DataFrame(rows, schema=written_schema(GENDER))
 
 
 def fluency(own: Any, random: Any = (0.0, 0.2), languages: tuple[str, ...] = ("en",)) -> pl.DataFrame:

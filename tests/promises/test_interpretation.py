@@ -194,7 +194,7 @@ def test_without_any_effect_nothing_is_found_and_the_words_say_so() -> None:
     shuffled = samples.with_columns(gender_en=samples["gender_en"][order], gender_ar=samples["gender_ar"][order])
     associations, summary, _ = measured(sums, shuffled)
     assert not associations["own"].any()
-    assert analysis.heading(associations) == f"H{NONE_SIGNIFICANT[1:]}"
+    assert analysis.heading(associations, GENDER) == f"H{NONE_SIGNIFICANT[1:]}"
     tables = {"passing": summary, "score_summary": SCORE_SUMMARY.to_frame()}
     said = estimates(tables, inputs_of(shuffled))
     assert {one.verdict for one in said} == {"not found"}

@@ -1,4 +1,4 @@
-"""What happens to the gendered word when the features most associated with gender are taken out of the stream."""
+"""What happens to the concept's word when the features most associated with it are taken out of the stream."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from core.study.section import Positive, Section, added
 
 
 class Config(Section):
-    """What happens to the gendered word when the features most associated with gender are taken out of the stream."""
+    """What happens to the concept's word when the features most associated with it are taken out of the stream."""
 
     layers: Layers = (8, 17, 26)
     """Layers patched, one at a time; causal work on few layers keeps it affordable."""
@@ -29,9 +29,9 @@ class Config(Section):
     """Whether the features are taken out in part and beyond 0 as well: effect against KL, and effect at the KL of the
     random sets."""
     lexicon: bool = added(False)
-    """Whether the outcome is also measured over all gendered words of the language, beside the caption's own pair."""
+    """Whether the outcome is also measured over all words of the concept in the language, beside the caption's pair."""
     captions: int = added(0, ge=0)
-    """Test images whose captions are written under the ablation: how many change gender, and how likely their other
+    """Test images whose captions are written under the ablation: how many change sides, and how likely their other
     words are without it; 0 leaves this out."""
 
 
@@ -41,10 +41,10 @@ ANALYSIS = Analysis(
     figures="core.analysis.ablation.figures:figures",
     version=11,
     title="Ablation",
-    question="What happens to the gendered word when the features most associated with gender are taken out?",
-    needs=frozenset({"gpu", "stream"}),
+    question="What happens to the {adjective} word when the features most associated with {concept} are taken out?",
+    needs=frozenset({"gpu", "stream", "pairs"}),
     place=30,
     chapter=30,
     best_figure="effect",
-    concept="gender",
+    figures_name_concept=True,
 )

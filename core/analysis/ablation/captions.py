@@ -1,7 +1,7 @@
-"""Captions that the model writes under the ablation: how many change gender, and what is left of their quality.
+"""Captions that the model writes under the ablation: how many change sides, and what is left of their quality.
 
-Quality is the cross-entropy of a caption's ungendered words under the model as it is, less that of the caption written
-without the ablation. The same is measured under some of the matched random sets.
+Quality is the cross-entropy of a caption's words that tell no side, under the model as it is, less that of the caption
+written without the ablation. The same is measured under some of the matched random sets.
 """
 
 from collections.abc import Sequence
@@ -39,9 +39,9 @@ CAPTIONS = pl.Schema(
         **dict.fromkeys(("p", "q"), pl.Float64),
     }
 )
-"""One row per language and measure. changed: `effect` is the rate of captions that tell the other gender than the clean
-one, of those whose clean one tells one gender (Wilson interval). cross-entropy: that of the ungendered words under the
-clean model, of captions written without (`clean`) and with the ablation (`ablated`), and their difference."""
+"""One row per language and measure. changed: `effect` is the rate of captions that tell the other side than the clean
+one, of those whose clean one tells one side (Wilson interval). cross-entropy: that of the words that tell no side under
+the clean model, of captions written without (`clean`) and with the ablation (`ablated`), and their difference."""
 WRITTEN = pl.Schema(
     {
         "layer": pl.UInt16,

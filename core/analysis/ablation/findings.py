@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 
 from core.analysis.ablation.captions import CHANGED
-from core.analysis.ablation.measures import FIRST, ZERO
+from core.analysis.ablation.measures import ZERO
 from core.analysis.ablation.summary import ALL
 from core.causal.resampling import dependence
-from core.data.concept import Concept
+from core.data.concept import Concept, side_noun
 from core.features.significance import called
 from core.stats.estimate import Control, Estimate, Source, number_of
 from core.stats.picking import of_layers, picked_layer
@@ -29,6 +29,7 @@ def estimates(
     layers = tables["features"]["layer"].n_unique()
     own = tables["features"].filter(layer=layer)
     place = _Place(
+        concept=concept,
         layer=layer,
         chosen=of_layers(layers, concept.name),
         condition=f"{called(own, concept)}{_ZEROED}",
@@ -37,7 +38,7 @@ def estimates(
         layers=layers,
         over=over,
     )
-    shifts = tables["effects"].filter(layer=layer, outcome=FIRST, intervention=ZERO)
+    shifts = tables["effects"].filter(layer=layer, outcome=concept.positions.first, intervention=ZERO)
     found = [place.shift(row) for row in shifts.rows(named=True)]
     found += [one for row in shifts.rows(named=True) for one in place.share(row)]
     costs = tables["specificity"].filter(pl.col("layer") == layer, pl.col("kl").is_finite())
@@ -55,6 +56,7 @@ def estimates(
 class _Place:
     """What all estimates of one layer share."""
 
+    concept: Concept
     layer: int
     chosen: str
     condition: str
@@ -68,7 +70,7 @@ class _Place:
         tested = number_of(self.layers, "layer") + ("" if pooled else f" × {number_of(self.languages, 'language')}")
         return Estimate(
             name=f"shift.{row['language']}",
-            quantity="shift of the first gendered word toward the other gender",
+            quantity=f"shift of the first {self.concept.adjective} word toward the other {side_noun(self.concept)}",
             value=row["effect"],
             unit="nats",
             interval=(row["low"], row["high"]),
@@ -83,12 +85,13 @@ class _Place:
         )
 
     def summed(self, row: Mapping[str, Any]) -> Estimate:
-        """The shift over all gendered words of the language, a secondary outcome with a family of its own."""
+        """The shift over all the concept's words of the language, a secondary outcome with a family of its own."""
         shift = self.shift(row)
         return replace(
             shift,
             name=f"lexicon.{row['language']}",
-            quantity="shift of the summed probability of all gendered words toward the other gender",
+            quantity=f"shift of the summed probability of all {self.concept.adjective} words toward the other "
+            f"{side_noun(self.concept)}",
             answers=False,
             source=Source("lexicon", {"layer": row["layer"], "language": row["language"]}, "effect"),
         )
@@ -110,7 +113,7 @@ class _Place:
     def cost(self, row: Mapping[str, Any]) -> Estimate:
         return Estimate(
             name=f"kl.{row['language']}",
-            quantity="KL divergence at the caption's words that tell no gender",
+            quantity=f"KL divergence at the caption's words that tell no {self.concept.name}",
             value=row["kl"],
             unit="nats per token",
             interval=(row["low"], row["high"]),
@@ -120,13 +123,13 @@ class _Place:
         )
 
     def written(self, row: Mapping[str, Any]) -> Estimate:
-        """Captions written under the ablation: how many change gender, or what their other words lose."""
+        """Captions written under the ablation: how many change sides, or what their other words lose."""
         of_rate = row["measure"] == CHANGED
-        quantity = "cross-entropy of the ungendered words of captions, less that of captions written cleanly"
+        quantity = f"cross-entropy of the {self.concept.others} of captions, less that of captions written cleanly"
         resolution = f"{row['draws']} random sets, with which no p is below 1/{row['draws'] + 1}"
         return Estimate(
             name=f"{'changed' if of_rate else 'quality'}.{row['language']}",
-            quantity="rate of written captions that change gender" if of_rate else quantity,
+            quantity=f"rate of written captions that change {self.concept.name}" if of_rate else quantity,
             value=row["effect"],
             unit="share" if of_rate else "nats per token",
             interval=(row["low"], row["high"]),
@@ -146,7 +149,7 @@ class _Place:
             where = f"at the largest dose, {row['dose']:g} times, which disturbs other words less than the random sets"
         estimate = Estimate(
             name=f"at_control_kl.{row['language']}",
-            quantity="shift of the first gendered word toward the other gender",
+            quantity=f"shift of the first {self.concept.adjective} word toward the other {side_noun(self.concept)}",
             value=row["effect"],
             unit="nats",
             interval=(row["low"], row["high"]),

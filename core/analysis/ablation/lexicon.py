@@ -1,4 +1,4 @@
-"""The shift over all gendered words of a language: log Σ p of the female words − log Σ p of the male ones."""
+"""The shift over all the concept's words of a language: log Σ p of one side's words − log Σ p of the other's."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ import polars as pl
 from core.analysis.ablation.measures import LanguageRuns, Measured
 from core.analysis.ablation.summary import ALL, by_image
 from core.causal.resampling import Resampling
+from core.data.concept import Concept
 
-WORDS = {"lexicon": "Effect on all gendered words of the language"}
 LEXICON = pl.Schema(
     {
         "layer": pl.UInt16,
@@ -67,17 +67,17 @@ def _check(words: pl.DataFrame) -> dict[str, object]:
     }
 
 
-def lexicon_words(runs: Sequence[LanguageRuns]) -> pl.DataFrame:
+def lexicon_words(runs: Sequence[LanguageRuns], concept: Concept) -> pl.DataFrame:
     """The words of every language: columns of `LISTED`, the likeliest of each side first."""
-    parts = [_listed(part) for part in runs if part.sets is not None]
+    parts = [_listed(part, concept) for part in runs if part.sets is not None]
     return pl.concat([LISTED.to_frame(), *parts])
 
 
-def _listed(runs: LanguageRuns) -> pl.DataFrame:
+def _listed(runs: LanguageRuns, concept: Concept) -> pl.DataFrame:
     sets = runs.sets
     assert sets is not None
     lexicon, spelled = sets.lexicon, np.isfinite(sets.clean)
-    sides = np.where(lexicon.positive, "female", "male")
+    sides = np.where(lexicon.positive, *concept.sides)
     share = np.zeros(len(lexicon.words))
     for side in (lexicon.positive, ~lexicon.positive):
         log_p = sets.clean[:, side]

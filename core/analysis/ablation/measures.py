@@ -14,6 +14,8 @@ from core.causal.interventions import Ablation, EditSite
 from core.causal.pairs import MinimalPair
 from core.causal.runs import AddedNorms, CaptionRuns, PairRuns, added_norms, relative_norms
 from core.causal.word_sets import Lexicon, WordSets
+from core.data.concept import Concept
+from core.data.known_concepts import THE_CONCEPT
 from core.features.layer_view import LayerView
 from core.lm.loaded import LoadedModel
 from core.lm.patched import CAPTION, IMAGE, LAST_PROMPT, PROMPT
@@ -22,17 +24,9 @@ ZERO, MEAN = "zero ablation", "mean ablation"
 ZERO_IMAGE, ZERO_LAST = "zero ablation, image only", "zero ablation, last prompt token only"
 SWAP_ALL = "interchange, every position"
 SWAP_IMAGE, SWAP_TEXT = "interchange, image", "interchange, prompt and caption"
-FIRST, LATER = "first-gendered", "later-gendered"
 SEGMENT_NAMES = {IMAGE: "image", PROMPT: "prompt", CAPTION: "caption", LAST_PROMPT: "last prompt token"}
-DRAWS = pl.Schema(
-    {
-        "language": pl.String,
-        "draw": pl.Int64,
-        "image_id": pl.String,
-        "sample_id": pl.String,
-        "effect": pl.Float64,
-    }
-)
+_IDS = dict.fromkeys(("image_id", "sample_id"), pl.String)
+DRAWS = pl.Schema({"language": pl.String, "draw": pl.Int64, **_IDS, "effect": pl.Float64})
 """Effects of random sets, one row per caption and set."""
 SPECIFICITY_DRAWS = 10
 """Random sets whose effect on the other words is measured as well: whole captions are dearer than prefixes."""
@@ -46,7 +40,7 @@ class Target:
     features: tuple[int, ...]
     control: RandomSets
     association: float
-    """How strongly the features are associated with gender on the selection split."""
+    """How strongly the features are associated with the concept on the selection split."""
 
     @property
     def layer(self) -> int:
@@ -88,13 +82,15 @@ class Asked:
     first: Sequence[MinimalPair]
     later: Sequence[MinimalPair]
     lexicon: Lexicon | None = None
+    concept: Concept = THE_CONCEPT
 
 
 class LanguageRuns:
     """All runs of one language's minimal pairs: their words, later words, twins and whole captions."""
 
     def __init__(self, loaded: LoadedModel, language: str, asked: Asked, ends: Bool[Tensor, " V"]) -> None:
-        self.language, first, later = language, asked.first, asked.later
+        self.language, self.concept, first, later = language, asked.concept, asked.first, asked.later
+        self._word = self.concept.positions.first
         self.trains_last_prompt = all(_ends_in_a_trained_row(pair) for pair in first)
         """Whether SAEs are trained on rows like the last one before the captions: none is on a control token."""
         self.sets = None if asked.lexicon is None else WordSets(loaded, first, ends, asked.lexicon)
@@ -118,7 +114,7 @@ class LanguageRuns:
         clean = self._odds(layer, [site.stream for site in sites])
         patches = _patches(target, self.language, last_prompt=self.trains_last_prompt)
         after = {name: self._odds(layer, [patch(site) for site in sites]) for name, patch in patches.items()}
-        effects = [self._frame(self._first, FIRST, name, clean[0], odds[0]) for name, odds in after.items()]
+        effects = [self._frame(self._first, self._word, name, clean[0], odds[0]) for name, odds in after.items()]
         effects += self._later_effects(target)
         effects += self._swaps(target)
         drawn = [Ablation(features) for features in target.control.draws]
@@ -153,7 +149,7 @@ class LanguageRuns:
         assert self.sets is not None
         shift = self.sets.whole_shift(target.view, Ablation(target.features))
         signs = np.array([pair.sign for pair in self.pairs])
-        return self._frame(self._first, FIRST, ZERO, clean, after).with_columns(
+        return self._frame(self._first, self._word, ZERO, clean, after).with_columns(
             pl.Series("whole", signs * shift),
             pl.Series("held", self.sets.held()),
             pl.Series("scored", self.sets.is_kept.sum(axis=1)),
@@ -193,7 +189,7 @@ class LanguageRuns:
             "intervention": [name] * len(pairs),
             "image_id": [pair.image_id for pair in pairs],
             "sample_id": [pair.sample_id for pair in pairs],
-            "gender": [pair.side for pair in pairs],
+            self.concept.name: [pair.side for pair in pairs],
             "clean": clean,
             "effect": signs * (after - clean),
         }
@@ -204,8 +200,8 @@ class LanguageRuns:
             return []
         sites = self._later.sites(target.view)
         clean = self._later.log_odds(target.layer, [site.stream for site in sites])
-        after = self._later.patched(target.layer, sites, Ablation(target.features))
-        return [self._frame(self._later, LATER, ZERO, clean, after)]
+        after, later = self._later.patched(target.layer, sites, Ablation(target.features)), self.concept.positions.later
+        return [self._frame(self._later, later, ZERO, clean, after)]
 
     def _swaps(self, target: Target) -> list[pl.DataFrame]:
         """The twin's stream put in place of the image's own: what a perfect intervention there could do."""
@@ -220,10 +216,8 @@ class LanguageRuns:
             SWAP_IMAGE: [_swapped(site, twin, image=True) for site, twin in zip(sites, twins, strict=True)],
             SWAP_TEXT: [_swapped(site, twin, image=False) for site, twin in zip(sites, twins, strict=True)],
         }
-        return [
-            self._frame(self._own, FIRST, name, clean, self._own.log_odds(layer, streams))
-            for name, streams in swapped.items()
-        ]
+        odds = ((name, self._own.log_odds(layer, streams)) for name, streams in swapped.items())
+        return [self._frame(self._own, self._word, name, clean, after) for name, after in odds]
 
     def _norms(self, sites: Sequence[EditSite], patch: Ablation, draw: int) -> pl.DataFrame:
         totals: dict[int, AddedNorms] = {}
@@ -253,7 +247,7 @@ class LanguageRuns:
         return pl.DataFrame(columns, schema=DRAWS)
 
     def _divergence(self, target: Target) -> pl.DataFrame:
-        """KL at the words that tell no gender, for the ablation and for some random sets."""
+        """KL at the words that tell no side, for the ablation and for some random sets."""
         layer = target.layer
         sites = self._captions.sites(target.view)
         clean = self._captions.clean_states(layer, sites)

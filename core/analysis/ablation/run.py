@@ -1,10 +1,10 @@
-"""What happens to the gendered word when features are taken out of the stream.
+"""What happens to the concept's word when features are taken out of the stream.
 
-Outcome: log p(whole w_f) − log p(whole w_m), the word's end included, given one prefix; effects are signed toward the
-gender that the caption's word does not have. Features are chosen on the selection split, effects measured on test
-images, an image's captions averaged. Random features, matched on firing rate, mean squared contribution and added norm
-and not associated with gender, are the control; the gender twin's stream in place of the image's own (interchange
-intervention: Geiger et al. 2021, arXiv 2106.02997) is the ceiling.
+Outcome: log p(whole word of the first side) − log p(whole word of the other), the word's end included, given one
+prefix; effects are signed toward the side that the caption's word does not have. Features are chosen on the
+selection split, effects measured on test images, an image's captions averaged. Random features, matched on firing rate,
+mean squared contribution and added norm and not associated with the concept, are the control; the twin's stream in
+place of the image's own (interchange intervention: Geiger et al. 2021, arXiv 2106.02997) is the ceiling.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from core.analysis.ablation.balance import balance
 from core.analysis.ablation.captions import SHOWN, WRITTEN, Captioned, caption_summary
 from core.analysis.ablation.curve import DOSES, curve_tables
 from core.analysis.ablation.findings import NO_MATCH, estimates
-from core.analysis.ablation.lexicon import WORDS, lexicon_summary, lexicon_words
+from core.analysis.ablation.lexicon import lexicon_summary, lexicon_words
 from core.analysis.ablation.measures import Asked, LanguageRuns, Measured, Target
 from core.analysis.ablation.summary import EFFECTS, by_image, corrected, metrics, specificity, summarise
 from core.analysis.result import Result
@@ -27,20 +27,25 @@ from core.causal.pairs import choose_samples, find_pairs, shared_contexts
 from core.causal.resampling import Resampling
 from core.causal.word_sets import lexicon_of
 from core.data.attributes import profession_of_image
+from core.data.concept import Concept, side_noun
 from core.features.inputs import AnalysisInputs
 from core.features.significance import ranked_tests, with_q
 from core.lm.outcomes import word_ends
 from core.stats.picking import picked_layer
 
 CURVES = {"curve": "Effect against KL", "at_control_kl": "Effect at the KL of the random sets"}
-HEADINGS = {
-    "effects": "Effect on the gendered word",
-    "specificity": "Effect on all other words",
-    "balance": "Chosen features and their random sets",
-    **CURVES,
-    **WORDS,
-    **SHOWN,
-}
+
+
+def headings(concept: Concept) -> dict[str, str]:
+    """The tables that a report shows, with what stands above each."""
+    return {
+        "effects": f"Effect on the {concept.adjective} word",
+        "specificity": "Effect on all other words",
+        "balance": "Chosen features and their random sets",
+        **CURVES,
+        "lexicon": f"Effect on all {concept.adjective} words of the language",
+        **SHOWN,
+    }
 
 
 @dataclass(frozen=True)
@@ -104,16 +109,16 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         return Result(tables={"effects": EFFECTS.to_frame()}, notes=(*notes, "No ablation was measured."))
     tables = found.tables()
     if config.lexicon:
-        tables["lexicon_words"] = lexicon_words(runs)
+        tables["lexicon_words"] = lexicon_words(runs, inputs.concept)
     if config.captions:
         written, unwritten = _captions(inputs, config, found.targets[picked_layer(tables["features"])])
         notes += unwritten
         tables |= {"captions": caption_summary(written, found.resampling), "written": written} if written.height else {}
     over = found.resampling.over
     return Result(
-        metrics=metrics(tables["effects"], tables["specificity"]),
+        metrics=metrics(tables["effects"], tables["specificity"], inputs.concept.positions.first),
         tables=tables,
-        shown={name: heading for name, heading in HEADINGS.items() if name in tables},
+        shown={name: heading for name, heading in headings(inputs.concept).items() if name in tables},
         notes=tuple(notes),
         estimates=inputs.beside_planted(estimates(tables, inputs.concept, inputs.counted, over), "word"),
     )
@@ -135,11 +140,11 @@ def _open_runs(inputs: AnalysisInputs, config: Config) -> tuple[list[LanguageRun
         if first:
             notes += shared_contexts(first, language, inputs.counted)
             lexicon = lexicon_of(inputs, language) if config.lexicon else None
-            runs.append(LanguageRuns(loaded, language, Asked(first, later, lexicon), ends))
+            runs.append(LanguageRuns(loaded, language, Asked(first, later, lexicon, inputs.concept), ends))
         else:
             notes.append(
-                f"{language}: none of the test {inputs.counted} has a gendered word with a counterpart; the language "
-                "is left out."
+                f"{language}: none of the test {inputs.counted} has a {inputs.concept.adjective} word with a "
+                "counterpart; the language is left out."
             )
     if any(not part.trains_last_prompt for part in runs):
         notes.append(
@@ -169,11 +174,11 @@ def _captions(inputs: AnalysisInputs, config: Config, target: Target) -> tuple[p
         pairs, _ = find_pairs(inputs, loaded, rows, language)
         if pairs:
             parts.append(Captioned(inputs, target, language, pairs).written())
-    written = pl.concat(parts)
+    written, side = pl.concat(parts), side_noun(inputs.concept)
     texts = written.filter(condition="clean").select("language", pl.col("changed").is_null())
     for (language,), own in texts.group_by("language", maintain_order=True):
         silent = own["changed"].sum()
-        notes += [f"{language}: {silent} of {own.height} clean captions tell no one gender, and cannot change it."]
+        notes += [f"{language}: {silent} of {own.height} clean captions tell no one {side}, and cannot change it."]
     return written, notes if written.height else ["No caption is written: no image has a pair."]
 
 

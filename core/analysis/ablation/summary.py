@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from core.analysis.ablation.measures import FIRST, SWAP_ALL, ZERO, Measured
+from core.analysis.ablation.measures import SWAP_ALL, ZERO, Measured
 from core.causal.resampling import Resampling
 from core.stats.families import corrected_within
 
@@ -56,7 +56,7 @@ def summarise(layer: int, measured: Sequence[Measured], resampling: Resampling) 
     """One row per language, outcome and intervention; those over all languages, averaged by image, stand last."""
     effects = by_image(pl.concat([part.effects for part in measured]), ["outcome", "intervention"])
     draws = by_image(pl.concat([part.draws for part in measured]), ["draw"])
-    rows = []
+    rows, first = [], resampling.inputs.concept.positions.first
     keys = ["language", "outcome", "intervention"]
     for (language, outcome, intervention), part in effects.group_by(keys, maintain_order=True):
         images, spoken = part["image_id"].to_list(), None if language == ALL else str(language)
@@ -72,10 +72,10 @@ def summarise(layer: int, measured: Sequence[Measured], resampling: Resampling) 
             "low": found.low,
             "high": found.high,
         }
-        if outcome == FIRST and intervention != SWAP_ALL:
-            ceiling = effects.filter(language=language, outcome=FIRST, intervention=SWAP_ALL)
+        if outcome == first and intervention != SWAP_ALL:
+            ceiling = effects.filter(language=language, outcome=first, intervention=SWAP_ALL)
             row |= _share(part, ceiling, resampling, spoken)
-        if intervention == ZERO and outcome == FIRST:
+        if intervention == ZERO and outcome == first:
             drawn = draws.filter(language=language).rename({"effect": "value"})
             row |= resampling.against(part["effect"].to_numpy(), drawn, images, spoken)
         rows.append(row)
@@ -114,7 +114,7 @@ def corrected(effects: pl.DataFrame) -> pl.DataFrame:
 
 
 def specificity(layer: int, measured: Sequence[Measured], resampling: Resampling) -> pl.DataFrame:
-    """KL at the words that tell no gender, by language: of the features, and of random sets. Captions differ there,
+    """KL at the words that tell no side, by language: of the features, and of random sets. Captions differ there,
     whatever stands before their first word."""
     apart, rows = replace(resampling, pairs={}), []
     for part in measured:
@@ -140,10 +140,10 @@ def specificity(layer: int, measured: Sequence[Measured], resampling: Resampling
     return pl.DataFrame(rows, schema=SPECIFICITY)
 
 
-def metrics(effects: pl.DataFrame, specific: pl.DataFrame) -> dict[str, float]:
-    """The primary effects and their controls, by layer and language."""
+def metrics(effects: pl.DataFrame, specific: pl.DataFrame, first: str) -> dict[str, float]:
+    """The effects on the `first` word and their controls, by layer and language."""
     flat: dict[str, float] = {}
-    for row in effects.filter(intervention=ZERO, outcome=FIRST).rows(named=True):
+    for row in effects.filter(intervention=ZERO, outcome=first).rows(named=True):
         for name in ("effect", "control", "p", "share"):
             if row[name] is not None and math.isfinite(row[name]):
                 flat[f"layer_{row['layer']}.{row['language']}.{name}"] = row[name]

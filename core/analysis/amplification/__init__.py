@@ -1,4 +1,4 @@
-"""Dose and response: what happens to the gendered word when gender directions are turned up or down."""
+"""Dose and response: what happens to the concept's word when its directions are turned up or down."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ NonNegative = Annotated[int, Field(ge=0)]
 
 
 class Config(Section):
-    """Dose and response: what happens when gender directions are turned up or down."""
+    """Dose and response: what happens when the concept's directions are turned up or down."""
 
     layers: Layers = (8, 17, 26)
     """Layers steered, one at a time."""
@@ -34,13 +34,13 @@ class Config(Section):
     logistic: NonNegative = added(0)
     """Resamples for the interval of the mid-dose of a logistic curve, fitted to the rate over doses; 0 fits none."""
     written: NonNegative = added(0)
-    """Test images whose captions are generated at every dose, for fluency and gendered words; 0 generates none."""
+    """Test images whose captions are generated at every dose, for fluency and the concept's words; 0 generates none."""
     written_random: Positive = added(2)
     """Random vectors of each kind (feature sets, isotropic, from the covariance) that captions are generated with."""
     max_new_tokens: Positive = added(24)
     """Length at which a generated caption is cut."""
     prompting: dict[str, str] = added({})
-    """Instruction, by language, that asks for the first gender, the one that positive doses push toward: the comparator
+    """Instruction, by language, that asks for the first side, the one that positive doses push toward: the comparator
     of steering at the chosen dose. A language without one is left out."""
 
     @field_validator("doses")
@@ -57,10 +57,10 @@ ANALYSIS = Analysis(
     figures="core.analysis.amplification.figures:figures",
     version=10,
     title="Dose and response",
-    question="How does the output answer to the dose when a gender direction is turned up or down?",
-    needs=frozenset({"gpu", "stream"}),
+    question="How does the output answer to the dose when a {concept} direction is turned up or down?",
+    needs=frozenset({"gpu", "stream", "pairs"}),
     place=50,
     chapter=40,
     best_figure="slopes",
-    concept="gender",
+    figures_name_concept=True,
 )

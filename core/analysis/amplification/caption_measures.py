@@ -1,4 +1,4 @@
-"""What a generated caption is measured by: variety of its words, repetition, and the gender that it speaks of."""
+"""What a generated caption is measured by: variety of its words, repetition, and the side that it speaks of."""
 
 import math
 import string
@@ -6,23 +6,30 @@ from collections.abc import Sequence
 
 from core.causal.written import Cost
 from core.data.concept import Concept
-from core.data.gender import label_caption
 
-MEASURES = {
-    "ce": "cross-entropy of the generated captions under the clean model",
-    "ce_other": "cross-entropy of their words that tell no gender under the clean model",
-    "distinct_1": "share of different words among a caption's words",
-    "distinct_2": "share of different pairs of words among a caption's pairs",
-    "repetition": "share of a caption's runs of four words that stood in it before",
-    "gendered": "gendered words per word of the generated captions",
-    "female": "share of generated captions that speak of female people alone",
-    "male": "share of generated captions that speak of male people alone",
-    "words": "words per generated caption",
-}
-"""Measures of a caption, in words."""
-UNITS = {"ce": "nats per token", "ce_other": "nats per token", "gendered": "words per word", "words": "words"}
-"""Units; of all others points."""
 _PUNCTUATION = string.punctuation + "،؛؟«»“”‘’…–—"
+
+
+def measures_of(concept: Concept) -> dict[str, str]:
+    """The measures of a caption, in words; those of the concept are called after it and its sides."""
+    one, other = concept.sides
+    return {
+        "ce": "cross-entropy of the generated captions under the clean model",
+        "ce_other": f"cross-entropy of their words that tell no {concept.name} under the clean model",
+        "distinct_1": "share of different words among a caption's words",
+        "distinct_2": "share of different pairs of words among a caption's pairs",
+        "repetition": "share of a caption's runs of four words that stood in it before",
+        concept.adjective: f"{concept.adjective} words per word of the generated captions",
+        one: f"share of generated captions that speak of {one}{concept.bearers} alone",
+        other: f"share of generated captions that speak of {other}{concept.bearers} alone",
+        "words": "words per generated caption",
+    }
+
+
+def unit_of(measure: str, concept: Concept) -> str:
+    """The unit of a measure; points where it is a share."""
+    per_token = dict.fromkeys(("ce", "ce_other"), "nats per token")
+    return {**per_token, concept.adjective: "words per word", "words": "words"}.get(measure, "points")
 
 
 def measures(text: str, language: str, cost: Cost, concept: Concept) -> dict[str, float]:
@@ -31,7 +38,7 @@ def measures(text: str, language: str, cost: Cost, concept: Concept) -> dict[str
     `distinct_n` is different n-grams over n-grams (Li et al. 2016, arXiv 1510.03055) within the caption, `repetition`
     is 1 − distinct_4 (Welleck et al. 2019, arXiv 1908.04319, seq-rep-4).
     """
-    words, gender = words_of(text), label_caption(text, language).gender
+    words, label = words_of(text), concept.label(text, language)
     one, other = concept.sides
     return {
         "ce": cost.all,
@@ -39,9 +46,9 @@ def measures(text: str, language: str, cost: Cost, concept: Concept) -> dict[str
         "distinct_1": distinct(words, 1),
         "distinct_2": distinct(words, 2),
         "repetition": 1 - distinct(words, 4),
-        "gendered": len(concept.words(text, language)) / len(words) if words else math.nan,
-        "female": float(gender == one),
-        "male": float(gender == other),
+        concept.adjective: len(concept.words(text, language)) / len(words) if words else math.nan,
+        one: float(label == one),
+        other: float(label == other),
         "words": float(len(words)),
     }
 

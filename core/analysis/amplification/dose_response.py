@@ -9,27 +9,10 @@ from scipy import optimize
 
 from core.causal.resampling import Resampling
 from core.causal.steering import FEATURES
+from core.data.concept import Concept
 from core.stats.families import corrected_within
 from core.stats.intervals import wilson
 
-RESPONSE = pl.Schema(
-    {
-        "layer": pl.UInt16,
-        "language": pl.String,
-        "vector": pl.String,
-        "dose": pl.Float64,
-        "images": pl.UInt32,
-        "log_odds": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-        "female_rate": pl.Float64,
-        "female_low": pl.Float64,
-        "female_high": pl.Float64,
-        "caption_ce": pl.Float64,
-        "relative_norm": pl.Float64,
-        "out_of_range": pl.Boolean,
-    }
-)
 AGAINST = {
     "control": pl.Float64,
     "control_low": pl.Float64,
@@ -54,22 +37,43 @@ SLOPES = pl.Schema(
 )
 
 
+def response_schema(concept: Concept) -> pl.Schema:
+    """One row per language, vector and dose; the rate is that of captions whose likelier word is the first side's."""
+    side = concept.sides[0]
+    return pl.Schema(
+        {
+            "layer": pl.UInt16,
+            "language": pl.String,
+            "vector": pl.String,
+            "dose": pl.Float64,
+            "images": pl.UInt32,
+            "log_odds": pl.Float64,
+            "low": pl.Float64,
+            "high": pl.Float64,
+            **dict.fromkeys((f"{side}_{name}" for name in ("rate", "low", "high")), pl.Float64),
+            "caption_ce": pl.Float64,
+            "relative_norm": pl.Float64,
+            "out_of_range": pl.Boolean,
+        }
+    )
+
+
 def by_image(found: pl.DataFrame) -> pl.DataFrame:
-    """Responses averaged over an image's captions: log_odds, female (the share of its captions whose likelier word is
-    that of the first side), caption_ce, relative_norm."""
+    """Responses averaged over an image's captions: log_odds, first_side (the share of its captions whose likelier
+    word is that of the first side), caption_ce, relative_norm."""
     keys = ["language", "vector", "dose", "image_id"]
-    female = (pl.col("log_odds") > 0).cast(pl.Float64).mean().alias("female")
-    means = (pl.col("log_odds").mean(), female, pl.col("caption_ce").fill_nan(None).mean())
+    first = (pl.col("log_odds") > 0).cast(pl.Float64).mean().alias("first_side")
+    means = (pl.col("log_odds").mean(), first, pl.col("caption_ce").fill_nan(None).mean())
     return found.group_by(keys, maintain_order=True).agg(*means, pl.col("relative_norm").first())
 
 
 def summarise_responses(layer: int, found: pl.DataFrame, resampling: Resampling) -> pl.DataFrame:
-    """Means over images with their intervals, one row per language, vector and dose (`RESPONSE`)."""
-    rows = []
+    """Means over images with their intervals, one row per language, vector and dose (`response_schema`)."""
+    rows, side = [], resampling.inputs.concept.sides[0]
     for (language, vector, dose), part in by_image(found).group_by(["language", "vector", "dose"], maintain_order=True):
         mean = resampling.mean(part["log_odds"].to_numpy(), part["image_id"].to_list(), str(language))
-        female = part["female"].to_numpy()
-        rate = wilson(round(float(female.sum())), female.size)
+        first = part["first_side"].to_numpy()
+        rate = wilson(round(float(first.sum())), first.size)
         norm = float(part["relative_norm"][0])
         row = {
             "layer": layer,
@@ -80,15 +84,15 @@ def summarise_responses(layer: int, found: pl.DataFrame, resampling: Resampling)
             "log_odds": mean.mean,
             "low": mean.low,
             "high": mean.high,
-            "female_rate": float(female.mean()),
-            "female_low": rate.low,
-            "female_high": rate.high,
+            f"{side}_rate": float(first.mean()),
+            f"{side}_low": rate.low,
+            f"{side}_high": rate.high,
             "caption_ce": part["caption_ce"].mean(),
             "relative_norm": norm,
             "out_of_range": norm > 1,
         }
         rows.append(row)
-    return pl.DataFrame(rows, schema=RESPONSE)
+    return pl.DataFrame(rows, schema=response_schema(resampling.inputs.concept))
 
 
 def summarise_slopes(layer: int, found: pl.DataFrame, random: pl.DataFrame, resampling: Resampling) -> pl.DataFrame:

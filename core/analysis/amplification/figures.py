@@ -5,7 +5,9 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from core.analysis.amplification.further_figures import further_figures
+from core.analysis.amplification.further_figures import further_figures, odds_title
+from core.data.concept import Concept
+from core.data.known_concepts import THE_CONCEPT
 from core.figures.theme import (
     BAND,
     HALF,
@@ -20,30 +22,30 @@ from core.figures.theme import (
 )
 
 _DOSE = "Multiples of the 99.5th percentile when active"
-_ODDS = "log p(female word) − log p(male word) (nats)"
 _FEATURES, _RANDOM = "features", "random features"
 
 
-def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
-    """The figures that the tables have something for."""
+def figures(tables: Mapping[str, pl.DataFrame], concept: Concept = THE_CONCEPT) -> dict[str, Figure]:
+    """The figures that the tables have something for, in the concept's words."""
     if tables["response"].is_empty():
         return {}
     response = tables["response"]
-    found = {"dose_response": _dose_response(response), "slopes": _slopes(tables["slopes"]), "cost": _cost(response)}
-    return found | further_figures(tables)
+    found = {"dose_response": _dose_response(response, concept), "slopes": _slopes(tables["slopes"])}
+    return found | {"cost": _cost(response, concept)} | further_figures(tables, concept)
 
 
 def _languages(table: pl.DataFrame) -> list[str]:
     return [language for language in ("en", "ar") if language in table["language"].unique().to_list()]
 
 
-def _dose_response(response: pl.DataFrame) -> Figure:
+def _dose_response(response: pl.DataFrame, concept: Concept) -> Figure:
+    side, odds = concept.sides[0], odds_title(concept)
     table = response.select("layer", "language", "vector", "dose", "log_odds", "low", "high", "out_of_range")
     base = alt.Chart(table).encode(x=alt.X("dose:Q", title="Dose"), color=language_colour(present=_languages(table)))
     own = base.transform_filter(alt.datum.vector == _FEATURES)
-    band = own.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", title=_ODDS), y2="high:Q")
+    band = own.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", title=odds), y2="high:Q")
     line = base.mark_line().encode(
-        y=alt.Y("log_odds:Q", title=_ODDS),
+        y=alt.Y("log_odds:Q", title=odds),
         strokeDash=alt.StrokeDash(
             "vector:N",
             title="Vector",
@@ -53,8 +55,8 @@ def _dose_response(response: pl.DataFrame) -> Figure:
     outside = own.transform_filter("datum.out_of_range").mark_point(shape="cross", size=50).encode(y="log_odds:Q")
     chart = _by_layer(alt.layer(band, line, outside), response)
     caption = (
-        f"Log odds of the female word at the first gendered word, by dose ({_DOSE.lower()}); positive doses push "
-        "toward female. Band: 95 % interval over test images; dashed: difference of means, of the same length; "
+        f"Log odds of the {side} word at the first {concept.adjective} word, by dose ({_DOSE.lower()}); positive doses "
+        f"push toward {side}. Band: 95 % interval over test images; dashed: difference of means, of the same length; "
         "crosses: the added vector is longer than the stream itself, out of range."
     )
     return Figure(chart, caption)
@@ -101,7 +103,7 @@ def _slope_panel(table: pl.DataFrame, language: str) -> alt.LayerChart | alt.Fac
     return alt.layer(rule(0), span, points, width=HALF, height=HEIGHT, title=LANGUAGE_NAMES[language])
 
 
-def _cost(response: pl.DataFrame) -> Figure:
+def _cost(response: pl.DataFrame, concept: Concept) -> Figure:
     table = response.filter(pl.col("vector") == _FEATURES).select(
         "layer", "language", "dose", "caption_ce", "relative_norm"
     )
@@ -111,7 +113,7 @@ def _cost(response: pl.DataFrame) -> Figure:
         color=language_colour(present=_languages(table)),
     )
     caption = (
-        "What steering costs: cross-entropy of the reference captions' words that tell no gender, "
+        f"What steering costs: cross-entropy of the reference captions' words that tell no {concept.name}, "
         f"under the steered model, by dose ({_DOSE.lower()}), layer and language."
     )
     return Figure(_by_layer(base.mark_line(point=True), response), caption)

@@ -28,8 +28,7 @@ def estimates(tables: Mapping[str, pl.DataFrame], concept: Concept, counted: str
         layer=layer,
         chosen=of_layers(layers, concept.name),
         features=called(features.filter(layer=layer), concept),
-        side=concept.sides[0],
-        word=f"{concept.adjective} word",
+        concept=concept,
         counted=f"test {counted}",
         family=f"{number_of(layers, 'layer')} × {number_of(slopes['language'].n_unique(), 'language')}",
     )

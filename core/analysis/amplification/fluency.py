@@ -1,4 +1,4 @@
-"""Captions generated at every dose: their fluency under the clean model, and the gendered words in them."""
+"""Captions generated at every dose: their fluency under the clean model, and the words of the concept in them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,27 +10,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from core.analysis.amplification.caption_measures import MEASURES, measures
+from core.analysis.amplification.caption_measures import measures, measures_of
 from core.analysis.amplification.picked import Picked
 from core.causal.pairs import MinimalPair
 from core.causal.resampling import Resampling
 from core.causal.steering import FEATURES
 from core.causal.written import clean_costs, prompt_of, written, written_each
+from core.data.concept import Concept
 from core.lm.loaded import LoadedModel
 from core.lm.prompts import EncodedSample
 from core.stats.families import corrected_within
 from core.stats.permuted import sign_flip_p
 
 CLEAN = "clean"
-WRITTEN = pl.Schema(
-    {
-        **dict.fromkeys(("language", "vector"), pl.String),
-        "dose": pl.Float64,
-        **dict.fromkeys(("image_id", "sample_id", "text"), pl.String),
-        **dict.fromkeys(MEASURES, pl.Float64),
-    }
-)
-"""One row a generated caption: of no patch (`clean`, dose 0), of the features' vector, and of random vectors."""
 FLUENCY = pl.Schema(
     {
         "layer": pl.UInt16,
@@ -49,6 +41,18 @@ random vectors (`draws`, mean and range); p of random signs of the units' differ
 random vectors held fixed; q over doses and languages of a measure."""
 
 
+def written_schema(concept: Concept) -> pl.Schema:
+    """One row per generated caption: of no patch (`clean`, dose 0), of the features' vector, and of random vectors."""
+    return pl.Schema(
+        {
+            **dict.fromkeys(("language", "vector"), pl.String),
+            "dose": pl.Float64,
+            **dict.fromkeys(("image_id", "sample_id", "text"), pl.String),
+            **dict.fromkeys(measures_of(concept), pl.Float64),
+        }
+    )
+
+
 @dataclass(frozen=True)
 class Writer:
     """Writes and measures captions of some images in one language."""
@@ -60,14 +64,14 @@ class Writer:
     most: int
 
     def clean(self) -> pl.DataFrame:
-        """Captions without any vector (`WRITTEN`)."""
+        """Captions without any vector (`written_schema`)."""
         texts = written(self.loaded, self.picked.opened, self.prompts, self.most)
         return self.measured([(CLEAN, 0.0)], texts)
 
     def steered(self, vectors: Mapping[tuple[str, float], Float[Tensor, " D"]]) -> pl.DataFrame:
-        """Captions with each vector added at every step; vectors are named by name and dose (`WRITTEN`)."""
+        """Captions with each vector added at every step; vectors are named by name and dose (`written_schema`)."""
         if not vectors:
-            return pl.DataFrame(schema=WRITTEN)
+            return pl.DataFrame(schema=written_schema(self.picked.inputs.concept))
         added = torch.stack([vector for vector in vectors.values() for _ in self.prompts])
         prompts = [prompt for _ in vectors for prompt in self.prompts]
         return self.measured(list(vectors), written_each(self.loaded, self.picked.opened, prompts, added, self.most))
@@ -89,7 +93,7 @@ class Writer:
             }
             for (vector, dose, prompt), text, cost in zip(places, texts, costs, strict=True)
         ]
-        return pl.DataFrame(rows, schema=WRITTEN)
+        return pl.DataFrame(rows, schema=written_schema(inputs.concept))
 
 
 def writers(picked: Picked, images: int, most: int) -> list[Writer]:
@@ -134,7 +138,7 @@ def summarise_captions(
 
     Args:
         layer: the layer steered.
-        captions: rows of `WRITTEN`, an image once a language, vector and dose.
+        captions: rows of `written_schema`, an image once a language, vector and dose.
         norms: ‖Δx‖ / ‖x‖ by language and dose.
         resampling: of whole captions.
     """
@@ -150,7 +154,7 @@ def summarise_captions(
             place |= {"relative_norm": norm, "out_of_range": norm > 1}
             rows += [
                 place | {"measure": measure} | _measured(measure, steered, clean, random, resampling)
-                for measure in MEASURES
+                for measure in measures_of(resampling.inputs.concept)
             ]
     found = pl.DataFrame(rows, schema=FLUENCY).sort("language", "measure", "dose", descending=[True, False, False])
     return corrected_within(found, pl.col("measure")).select(FLUENCY.names())

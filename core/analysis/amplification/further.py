@@ -60,7 +60,10 @@ def _writers(picked: Picked, config: Config, notes: list[str]) -> list[Writer]:
     if unwritable:
         notes.append(f"No caption is generated: {unwritable}.")
     elif picked.inputs.images is None:
-        notes.append("No caption is generated: the samples of a study of text only tell the gender themselves.")
+        notes.append(
+            "No caption is generated: the samples of a study of text only tell the "
+            f"{picked.inputs.concept.name} themselves."
+        )
     else:
         return writers(picked, config.written, config.max_new_tokens)
     return []

@@ -7,22 +7,27 @@ import polars as pl
 
 from core.analysis.amplification.prompting import PROMPTING
 from core.causal.steering_vectors import COVARIANCE, ISOTROPIC
+from core.data.concept import Concept
 from core.figures.theme import BAND, CONTROLS, HALF, HEIGHT, LANGUAGE_NAMES, SERIES, Figure, rule
 
-_ODDS = "log p(female word) − log p(male word) (nats)"
 _COST = "Cross-entropy under the clean model, change (nats per token)"
-_SAID = "Captions of women, change (percentage points)"
 
 
-def further_figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
+def further_figures(tables: Mapping[str, pl.DataFrame], concept: Concept) -> dict[str, Figure]:
     """The figures that the tables have something for."""
     found = {}
     if "vector_response" in tables and tables["vector_response"].height:
-        found["vectors"] = _vectors(tables["vector_response"])
+        found["vectors"] = _vectors(tables["vector_response"], concept)
         found["vector_slopes"] = _slopes(tables["vector_slopes"])
     if "fluency" in tables and tables["fluency"].height:
-        found["effect_and_fluency"] = _effect(tables["fluency"], tables.get("prompting"))
+        found["effect_and_fluency"] = _effect(tables["fluency"], tables.get("prompting"), concept)
     return found
+
+
+def odds_title(concept: Concept) -> str:
+    """The title of the axis of log odds."""
+    one, other = concept.sides
+    return f"log p({one} word) − log p({other} word) (nats)"
 
 
 def _languages(table: pl.DataFrame) -> list[str]:
@@ -33,28 +38,31 @@ def _is_random(column: str = "vector") -> pl.Expr:
     return pl.any_horizontal(pl.col(column).str.starts_with(kind) for kind in (ISOTROPIC, COVARIANCE))
 
 
-def _vectors(response: pl.DataFrame) -> Figure:
+def _vectors(response: pl.DataFrame, concept: Concept) -> Figure:
     table = response.select("language", "vector", "dose", "log_odds", "low", "high", "out_of_range")
     names = table.filter(~_is_random())["vector"].unique(maintain_order=True).to_list()
-    panels = [_curves(table.filter(language=language), names, language) for language in _languages(table)]
+    panels = [
+        _curves(table.filter(language=language), names, language, odds_title(concept)) for language in _languages(table)
+    ]
     layer = response["layer"][0]
     caption = (
-        f"Log odds of the female word at the first gendered word, by dose, when one vector is added to layer {layer}; "
-        "all are as long as the features' vector at the same dose, and point toward female. Band: 95 % interval over "
+        f"Log odds of the {concept.sides[0]} word at the first {concept.adjective} word, by dose, when one vector is "
+        f"added to layer {layer}; all are as long as the features' vector at the same dose, and point toward "
+        f"{concept.sides[0]}. Band: 95 % interval over "
         "test images (features alone); grey: random directions, isotropic and drawn from the stream's covariance; "
         "crosses: the added vector is longer than the stream itself, out of range."
     )
     return Figure(alt.hconcat(*panels).resolve_scale(y="shared"), caption)
 
 
-def _curves(table: pl.DataFrame, names: list[str], language: str) -> alt.LayerChart | alt.FacetChart:
-    x, y = alt.X("dose:Q", title="Dose"), alt.Y("log_odds:Q", title=_ODDS)
+def _curves(table: pl.DataFrame, names: list[str], language: str, odds: str) -> alt.LayerChart | alt.FacetChart:
+    x, y = alt.X("dose:Q", title="Dose"), alt.Y("log_odds:Q", title=odds)
     scale = alt.Scale(domain=names, range=[SERIES[number % len(SERIES)] for number in range(len(names))])
     random = alt.Chart(table.filter(_is_random())).mark_line(color=CONTROLS[1], strokeWidth=1)
     grey = random.encode(x=x, y=y, detail="vector:N")
     own = alt.Chart(table.filter(~_is_random())).encode(x=x, color=alt.Color("vector:N", title="Vector", scale=scale))
     first = own.transform_filter(alt.datum.vector == names[0])
-    band = first.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", title=_ODDS), y2="high:Q")
+    band = first.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", title=odds), y2="high:Q")
     outside = own.transform_filter("datum.out_of_range").mark_point(shape="cross", size=40).encode(y=y)
     layers = (grey, band, own.mark_line().encode(y=y), outside)
     return alt.layer(*layers, width=HALF, height=HEIGHT, title=LANGUAGE_NAMES[language])
@@ -86,10 +94,10 @@ def _slope_panel(slopes: pl.DataFrame, language: str) -> alt.LayerChart | alt.Fa
     return alt.layer(*layers, width=HALF, height=alt.Step(22), title=LANGUAGE_NAMES[language])
 
 
-def _effect(fluency: pl.DataFrame, prompting: pl.DataFrame | None) -> Figure:
+def _effect(fluency: pl.DataFrame, prompting: pl.DataFrame | None, concept: Concept) -> Figure:
     """Change of what is said against its cost, a point per dose."""
     keys = ["language", "dose", "out_of_range"]
-    said = fluency.filter(measure="female").select(
+    said = fluency.filter(measure=concept.sides[0]).select(
         *keys, *((pl.col(name).fill_null(0) * 100).alias(f"said_{name}") for name in ("change", "control"))
     )
     cost = fluency.filter(measure="ce_other").select(
@@ -105,24 +113,28 @@ def _effect(fluency: pl.DataFrame, prompting: pl.DataFrame | None) -> Figure:
     asked = pl.DataFrame()
     if prompting is not None and prompting.height:
         asked = prompting.filter(method=PROMPTING).select("language", pl.col("said") * 100, "cost").drop_nulls()
-    panels = []
+    panels, those = [], concept.those(concept.sides[0])
+    said_title = f"Captions of {those}, change (percentage points)"
     for language in _languages(table):
         own = asked.filter(language=language) if asked.height else asked
-        panels.append(_effect_panel(table.filter(language=language), own, language))
+        panels.append(_effect_panel(table.filter(language=language), own, language, said_title))
     caption = (
-        f"Generated captions at layer {fluency['layer'][0]}: change of the share that speaks of women alone (up) "
-        "against the change of the cross-entropy, under the clean model, of their words that tell no gender (right), "
-        "by dose (numbers, where in range). Grey: mean of random vectors of the same length; crosses: out of range"
-        + ("; diamond: an instruction that asks for a woman." if asked.height else ".")
+        f"Generated captions at layer {fluency['layer'][0]}: change of the share that speaks of {those} alone (up) "
+        f"against the change of the cross-entropy, under the clean model, of their words that tell no {concept.name} "
+        "(right), by dose (numbers, where in range). Grey: mean of random vectors of the same length; crosses: out of "
+        "range"
+        + (f"; diamond: an instruction that asks for {concept.one or concept.sides[0]}." if asked.height else ".")
     )
     return Figure(alt.hconcat(*panels).resolve_scale(x="shared", y="shared"), caption)
 
 
-def _effect_panel(table: pl.DataFrame, asked: pl.DataFrame, language: str) -> alt.LayerChart | alt.FacetChart:
-    x, y = alt.X("cost_change:Q", title=_COST), alt.Y("said_change:Q", title=_SAID)
+def _effect_panel(
+    table: pl.DataFrame, asked: pl.DataFrame, language: str, said_title: str
+) -> alt.LayerChart | alt.FacetChart:
+    x, y = alt.X("cost_change:Q", title=_COST), alt.Y("said_change:Q", title=said_title)
     base = alt.Chart(table).encode(x=x, y=y, order="dose:Q")
     random = alt.Chart(table).encode(
-        x=alt.X("cost_control:Q", title=_COST), y=alt.Y("said_control:Q", title=_SAID), order="dose:Q"
+        x=alt.X("cost_control:Q", title=_COST), y=alt.Y("said_control:Q", title=said_title), order="dose:Q"
     )
     layers = [
         rule(0),
@@ -133,5 +145,5 @@ def _effect_panel(table: pl.DataFrame, asked: pl.DataFrame, language: str) -> al
     ]
     if asked.height:
         mark = alt.Chart(asked).mark_point(shape="diamond", size=90, color=SERIES[1])
-        layers.append(mark.encode(x=alt.X("cost:Q", title=_COST), y=alt.Y("said:Q", title=_SAID)))
+        layers.append(mark.encode(x=alt.X("cost:Q", title=_COST), y=alt.Y("said:Q", title=said_title)))
     return alt.layer(*layers, width=HALF, height=HEIGHT, title=LANGUAGE_NAMES[language])

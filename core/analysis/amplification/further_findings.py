@@ -6,22 +6,21 @@ from typing import Any
 
 import polars as pl
 
-from core.analysis.amplification.caption_measures import MEASURES, UNITS
+from core.analysis.amplification.caption_measures import measures_of, unit_of
 from core.analysis.amplification.prompting import DIFFERENCE, PROMPTING
 from core.causal.resampling import dependence
 from core.causal.steering import FEATURES
+from core.data.concept import Concept
 from core.stats.estimate import Control, Estimate, Source, number_of
 
 COVARIANCE = "directions of the same length drawn from the stream's covariance"
 RANDOM_CAPTIONS = "random vectors of the same length (feature sets, isotropic, from the covariance)"
 HELD_FIXED = "p and interval hold the {} random vectors fixed"
-TOLD = ("ce_other", "gendered", "female", "distinct_2", "repetition")
-"""Measures of captions that are told; the others stand in the table."""
 _SCORES = {
     "rate": ("share of {} whose likelier word is {}", "points"),
-    "said": ("share of generated captions that speak of {1} people alone", "points"),
+    "said": ("share of generated captions that speak of {1}{2} alone", "points"),
     "cost": (
-        "cross-entropy of the generated captions' words that tell no gender, under the clean model",
+        "cross-entropy of the generated captions' words that tell no {3}, under the clean model",
         "nats per token",
     ),
 }
@@ -29,14 +28,28 @@ _SCORES = {
 
 @dataclass(frozen=True)
 class Place:
-    """What all estimates share: layer and how it was picked, features in words, side, word, and what is counted."""
+    """What all estimates share: layer and how it was picked, features in words, the concept, and what is counted."""
 
     layer: int
     chosen: str
     features: str
-    side: str
-    word: str
+    concept: Concept
     counted: str
+
+    @property
+    def side(self) -> str:
+        """The concept's first side."""
+        return self.concept.sides[0]
+
+    @property
+    def word(self) -> str:
+        """A word of the concept."""
+        return f"{self.concept.adjective} word"
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Measures of captions that are told; the others stand in the table."""
+        return ("ce_other", self.concept.adjective, self.side, "distinct_2", "repetition")
 
     def of(self, row: Mapping[str, Any], table: str, column: str, keys: tuple[str, ...]) -> dict[str, Any]:
         """Where a number stands, and what it is about."""
@@ -92,20 +105,20 @@ def _captions(fluency: pl.DataFrame, rates: pl.DataFrame, place: Place) -> Itera
     """What generated captions are like at the dose that the selection split chose."""
     tested = fluency.filter(pl.col("p").is_not_null())
     family = f"{number_of(tested['dose'].n_unique(), 'dose')} × {number_of(tested['language'].n_unique(), 'language')}"
-    doses = dict(rates.select("language", "dose").iter_rows())
-    for row in fluency.filter(pl.col("measure").is_in(TOLD)).rows(named=True):
+    doses, measures = dict(rates.select("language", "dose").iter_rows()), measures_of(place.concept)
+    for row in fluency.filter(pl.col("measure").is_in(place.told)).rows(named=True):
         if row["dose"] != doses.get(row["language"]) or row["change"] is None:
             continue
         yield Estimate(
             name=f"written_{row['measure']}.{row['language']}",
-            quantity=f"change of the {MEASURES[row['measure']]}",
+            quantity=f"change of the {measures[row['measure']]}",
             value=row["change"],
             interval=(row["change_low"], row["change_high"]),
             control=Control.of(RANDOM_CAPTIONS, row),
             p=row["p"],
             q=row["q"],
             family=family,
-            unit=UNITS.get(row["measure"], "points"),
+            unit=unit_of(row["measure"], place.concept),
             condition=f"{place.features}, added at dose {row['dose']:g} while the caption is generated",
             caveats=(HELD_FIXED.format(row["draws"]),) if row["draws"] else (),
             **place.of(row, "fluency", "change", ("layer", "language", "measure", "dose")),
@@ -134,7 +147,7 @@ def _prompting(found: pl.DataFrame, place: Place) -> Iterator[Estimate]:
         for score, (quantity, unit) in _SCORES.items():
             if row[score] is None:
                 continue
-            told = quantity.format(place.counted, place.side)
+            told = quantity.format(place.counted, place.side, place.concept.bearers, place.concept.name)
             tested = {"p": row[f"{score}_p"], "q": row[f"{score}_q"], "family": "languages and scores"} if less else {}
             yield Estimate(
                 name=f"{'steering_less_prompting' if less else 'prompting'}_{score}.{row['language']}",

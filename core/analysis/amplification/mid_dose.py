@@ -45,7 +45,7 @@ def mid_doses(layer: int, found: pl.DataFrame, resamples: int, resampling: Resam
 
 def _fitted(part: pl.DataFrame, language: str, resamples: int, resampling: Resampling) -> dict[str, Any]:
     inside = part.filter(pl.col("relative_norm") <= 1)
-    wide = inside.pivot("dose", index="image_id", values="female", maintain_order=True)
+    wide = inside.pivot("dose", index="image_id", values="first_side", maintain_order=True)
     doses = np.array([float(name) for name in wide.columns[1:]])
     images, rates = wide["image_id"].to_list(), wide.drop("image_id").to_numpy()
     units = resampling.units(images, language)

@@ -55,5 +55,5 @@ class Picked:
 
     @property
     def by_caption(self) -> Resampling:
-        """Resampling of whole captions, which differ whatever stands before their first gendered word."""
+        """Resampling of whole captions, which differ whatever stands before their first word of the concept."""
         return replace(self.resampling, pairs={})

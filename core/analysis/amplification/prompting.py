@@ -57,7 +57,7 @@ def compare(
         picked: the reported layer.
         instructions: by language; they ask for the first side.
         writing: writers of captions by language, none where none are written.
-        captions: rows of `WRITTEN`, null where none are written.
+        captions: rows of `written_schema`, null where none are written.
     """
     rows: list[dict[str, Any]] = []
     notes = []
@@ -93,14 +93,14 @@ def _prompted(
     runs = SteeringRuns(loaded, part.language, pairs, word_ends(loaded))
     vectors = {FEATURES: picked.steer.vectors[FEATURES]}
     before, after = (one.respond_briefly(picked.opened, vectors, [0.0]) for one in (part, runs))
-    changes = {"rate": _change(by_image(after), by_image(before), "female")}
+    changes = {"rate": _change(by_image(after), by_image(before), "first_side")}
     if writer is None or captions is None:
         return Asked(changes, None, instruction)
     own = {pair.image_id: pair for pair in reversed(pairs)}
     prompts = [prompt_of(inputs, loaded, own[one.image_id]) for one in writer.prompts if one.image_id in own]
     behind = replace(writer, prompts=prompts)
     texts = behind.measured([(PROMPTING, 0.0)], written(loaded, picked.opened, prompts, writer.most))
-    return Asked(changes | _spoken(texts, captions), texts, instruction)
+    return Asked(changes | _spoken(texts, captions, inputs.concept.sides[0]), texts, instruction)
 
 
 def _steered(picked: Picked, part: SteeringRuns, captions: pl.DataFrame | None) -> Asked | None:
@@ -111,16 +111,16 @@ def _steered(picked: Picked, part: SteeringRuns, captions: pl.DataFrame | None) 
     own = by_image(picked.responses.filter(language=part.language, vector=FEATURES))
     vectors = {FEATURES: picked.steer.vectors[FEATURES]}
     before = by_image(part.respond_briefly(picked.opened, vectors, [0.0]))
-    changes = {"rate": _change(own.filter(dose=dose), before, "female")}
+    changes = {"rate": _change(own.filter(dose=dose), before, "first_side")}
     texts = None if captions is None else captions.filter(vector=FEATURES, dose=dose)
     if captions is not None and texts is not None:
-        changes |= _spoken(texts, captions)
+        changes |= _spoken(texts, captions, picked.inputs.concept.sides[0])
     return Asked(changes, texts, f"dose {dose:g}")
 
 
-def _spoken(texts: pl.DataFrame, captions: pl.DataFrame) -> Values:
+def _spoken(texts: pl.DataFrame, captions: pl.DataFrame, side: str) -> Values:
     clean = captions.filter(vector=CLEAN)
-    return {"said": _change(texts, clean, "female"), "cost": _change(texts, clean, "ce_other")}
+    return {"said": _change(texts, clean, side), "cost": _change(texts, clean, "ce_other")}
 
 
 def _change(after: pl.DataFrame, before: pl.DataFrame, column: str) -> tuple[list[str], Float[np.ndarray, " n"]]:

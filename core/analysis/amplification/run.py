@@ -1,8 +1,9 @@
-"""Dose and response: what happens to the gendered word when gender directions are turned up or down.
+"""Dose and response: what happens to the concept's word when its directions are turned up or down.
 
 x ← x + s · Σ_f ±q_f · d_f at every image, prompt and caption position, q_f being the feature's 99.5th percentile when
-active and the sign the gender that it speaks for, so that positive doses push toward female. Response: log p(whole
-w_f) − log p(whole w_m) given one prefix. Comparators of the same length: difference of means, random feature sets.
+active and the sign the side that it speaks for, so that positive doses push toward the first. Response: log p(whole
+word of the first side) − log p(whole word of the other) given one prefix. Comparators of the same length: difference of
+means, random feature sets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,18 +13,18 @@ import polars as pl
 
 from core.analysis.amplification import Config
 from core.analysis.amplification.dose_response import (
-    RESPONSE,
     SLOPES,
     corrected,
     metrics,
     near_zero,
+    response_schema,
     summarise_responses,
     summarise_slopes,
 )
 from core.analysis.amplification.findings import NO_MATCH, estimates
 from core.analysis.amplification.further import measure_further
 from core.analysis.amplification.picked import Picked
-from core.analysis.amplification.rates import RATES, chosen_dose, rate_at
+from core.analysis.amplification.rates import chosen_dose, rate_at, rates_schema
 from core.analysis.amplification.rates import corrected as corrected_rates
 from core.analysis.result import Result
 from core.causal.controls import similar_controls
@@ -86,7 +87,8 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         found.add(own, runs, config)
         inputs.progress(number + 1, len(layers) + 1)
     if not steered:
-        empty = {"response": RESPONSE.to_frame(), "slopes": SLOPES.to_frame(), "rates": RATES.to_frame()}
+        schemas = {"response": response_schema(inputs.concept), "slopes": SLOPES, "rates": rates_schema(inputs.concept)}
+        empty = {name: schema.to_frame() for name, schema in schemas.items()}
         return Result(tables=empty, notes=(*notes, "No response was measured."))
     features = with_q(
         pl.concat([_describe(own) for own in steered]),
@@ -166,7 +168,7 @@ def _rates(
         clean = own.filter(dose=0.0) if 0 in config.doses else part.respond_clean(picked.opened, picked.steer)
         random = part.random_responses(picked.opened, picked.steer, dose)
         rows.append(rate_at(picked.layer, own.filter(dose=dose), clean, random, found.resampling))
-    return corrected_rates(pl.DataFrame(rows, schema=RATES)), notes
+    return corrected_rates(pl.DataFrame(rows, schema=rates_schema(found.resampling.inputs.concept))), notes
 
 
 def _describe(own: _Steered) -> pl.DataFrame:
@@ -174,7 +176,7 @@ def _describe(own: _Steered) -> pl.DataFrame:
     columns = {
         "layer": pl.Series([own.layer] * len(chosen), dtype=pl.UInt16),
         "feature": pl.Series(chosen, dtype=pl.UInt32),
-        "toward": ["female" if sign > 0 else "male" for sign in own.steer.signs],
+        "toward": [own.opened.concept.sides[0 if sign > 0 else 1] for sign in own.steer.signs],
         "quantile_99_5": pl.Series(own.steer.quantiles, dtype=pl.Float64),
         "association": [own.opened.ranking.association(chosen)] * len(chosen),
     }

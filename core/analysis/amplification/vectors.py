@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from core.analysis.amplification.dose_response import RESPONSE, near_zero, summarise_responses, summarise_slopes
+from core.analysis.amplification.dose_response import near_zero, response_schema, summarise_responses, summarise_slopes
 from core.analysis.amplification.picked import Picked
 from core.causal.steering_vectors import COVARIANCE, ISOTROPIC, further_vectors
 from core.stats.families import corrected_within
@@ -34,7 +34,7 @@ the larger of the two, `draws` the fewer; q over languages and vectors."""
 
 
 def vector_tables(picked: Picked, doses: Sequence[float], curves: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The curves of all vectors and of some random directions (`RESPONSE`), and the slopes (`VECTOR_SLOPES`).
+    """The curves of all vectors and of some random directions (`response_schema`), and the slopes (`VECTOR_SLOPES`).
 
     Args:
         picked: the reported layer.
@@ -51,7 +51,9 @@ def vector_tables(picked: Picked, doses: Sequence[float], curves: int) -> tuple[
         slopes.append(_slopes(picked, part, own, near_zero(doses)))
         drawn = part.respond_briefly(picked.opened, random, doses) if random else own.clear()
         responses.append(summarise_responses(picked.layer, pl.concat([own, drawn]), picked.resampling))
-    return pl.concat([RESPONSE.to_frame(), *responses]), corrected(pl.concat([VECTOR_SLOPES.to_frame(), *slopes]))
+    return pl.concat([response_schema(picked.inputs.concept).to_frame(), *responses]), corrected(
+        pl.concat([VECTOR_SLOPES.to_frame(), *slopes])
+    )
 
 
 def _slopes(picked: Picked, part: Any, own: pl.DataFrame, between: tuple[float, float]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""How far apart do women and men lie along one direction of the stream?"""
+"""How far apart do {those} lie along one direction of the stream?"""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from core.study.section import Positive, Section
 
 
 class Config(Section):
-    """How far apart do women and men lie along one direction of the stream?"""
+    """How far apart do {those} lie along one direction of the stream?"""
 
     layers: Layers = "all"
     """Layers in which the direction is fitted."""
@@ -29,11 +29,11 @@ ANALYSIS = Analysis(
     run="core.analysis.direction.run:run",
     figures="core.analysis.direction.figures:figures",
     version=1,
-    title="Gender direction",
-    question="How far apart do women and men lie along one direction of the stream?",
+    title="{Concept} direction",
+    question="How far apart do {those} lie along one direction of the stream?",
     place=195,
     chapter=195,
     best_figure="space",
-    concept="gender",
+    figures_name_concept=True,
     by_default=False,
 )

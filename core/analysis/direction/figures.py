@@ -1,4 +1,4 @@
-"""The figures of the gender direction: held-out separation by layer, and test images in two and three dimensions."""
+"""The figures of the concept's direction: held-out separation by layer, and test images in two and three dimensions."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from core.data.gender_concept import GENDER
+from core.data.concept import Concept
+from core.data.known_concepts import THE_CONCEPT
 from core.figures.theme import (
     BAND,
     HALF,
@@ -25,32 +26,32 @@ from core.figures.theme import (
 _MEANS = "difference of means"
 _REACH = 3.5
 _SIZE = 330
-_AXES = {"along": "gender direction", "first": "1st component", "second": "2nd component"}
+_AXES = ("along", "first", "second")
 
 
-def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
-    """The figures that the tables have something for."""
+def figures(tables: Mapping[str, pl.DataFrame], concept: Concept = THE_CONCEPT) -> dict[str, Figure]:
+    """The figures that the tables have something for, in the concept's words."""
     found = {}
     if tables["separation"].height:
-        found["separation"] = _separation(tables["separation"])
+        found["separation"] = _separation(tables["separation"], concept)
     if tables["projections"].height and tables["best"].height:
-        found["plane"] = _plane(tables["projections"], tables["best"])
-        space = _space(tables["projections"], tables["best"])
+        found["plane"] = _plane(tables["projections"], tables["best"], concept)
+        space = _space(tables["projections"], tables["best"], concept)
         found |= {} if space is None else {"space": space}
     return found
 
 
-def _panelled(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+def _panelled(table: pl.DataFrame, concept: Concept) -> tuple[pl.DataFrame, dict[str, str]]:
     place = pl.col("language").replace(LANGUAGE_NAMES) + ", " + pl.col("position_set")
     order = pl.col("position_set").replace_strict(
-        {name: number for number, name in enumerate(GENDER.position_sets)}, return_dtype=pl.Int64
+        {name: number for number, name in enumerate(concept.position_sets)}, return_dtype=pl.Int64
     )
     shown = table.with_columns(place.alias("panel")).sort(order, pl.col("language") == "ar", maintain_order=True)
     return shown, {name: name for name in shown["panel"].unique(maintain_order=True)}
 
 
-def _separation(separation: pl.DataFrame) -> Figure:
-    shown, panels = _panelled(separation)
+def _separation(separation: pl.DataFrame, concept: Concept) -> Figure:
+    shown, panels = _panelled(separation, concept)
     colour = alt.Color(
         "method:N", title="Direction", scale=alt.Scale(domain=[_MEANS, "LDA"], range=[SERIES[0], SERIES[4]])
     )
@@ -63,24 +64,26 @@ def _separation(separation: pl.DataFrame) -> Figure:
     band = one.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", title="AUROC", scale=scale), y2="high:Q", color=colour)
     dashed = one.transform_filter(alt.FieldEqualPredicate(field="method", equal=_MEANS))
     random = dashed.mark_line(color=REFERENCE, strokeDash=[2, 2], strokeWidth=1.5).encode(y="random_high:Q")
+    one_from_other = " from ".join(map(concept.those, concept.sides))
     return Figure(
         by_panel((band + random + line + rule(0.5)).properties(width=HALF, height=HALF * 2 // 3), "panel", panels),
-        "How well one direction, fitted on training images, tells women from men on test images; band: 95 % interval "
-        "over images. Dotted: what 97.5 % of directions drawn from the stream's covariance do not reach, either way.",
+        f"How well one direction, fitted on training images, tells {one_from_other} on test images; band: 95 % "
+        "interval over images. Dotted: what 97.5 % of directions drawn from the stream's covariance do not reach, "
+        "either way.",
     )
 
 
-def _plane(projections: pl.DataFrame, best: pl.DataFrame) -> Figure:
+def _plane(projections: pl.DataFrame, best: pl.DataFrame, concept: Concept) -> Figure:
     keys = ["language", "position_set", "layer", "method"]
-    shown, panels = _panelled(projections.join(best.select(keys), on=keys, how="semi").filter(method=_MEANS))
+    shown, panels = _panelled(projections.join(best.select(keys), on=keys, how="semi").filter(method=_MEANS), concept)
     drawn = shown.select("panel", "layer", "image_id", "label", pl.col("along", "first").round(3))
     points = (
         alt.Chart(drawn)
         .mark_point(size=26, opacity=0.75)
         .encode(
-            x=alt.X("along:Q", title="Along the gender direction (SD)", axis=alt.Axis(grid=True)),
+            x=alt.X("along:Q", title=f"Along the {concept.name} direction (SD)", axis=alt.Axis(grid=True)),
             y=alt.Y("first:Q", title="1st component beside it (SD)"),
-            color=label_colour("label", GENDER.colours, GENDER.sides),
+            color=label_colour("label", concept.colours, concept.sides),
             tooltip=["image_id", "label", "layer"],
         )
     )
@@ -88,19 +91,19 @@ def _plane(projections: pl.DataFrame, best: pl.DataFrame) -> Figure:
         by_panel(points.properties(width=HALF, height=HALF), "panel", panels),
         "Test images along the difference of means and along the leading component of what is orthogonal to it, both "
         "fitted on training images, in their standard deviations; each panel at the layer where the direction tells "
-        "selection images apart best. Colour: gender of the caption.",
+        f"selection images apart best. Colour: {concept.name} of the caption.",
     )
 
 
-def _space(projections: pl.DataFrame, best: pl.DataFrame) -> Figure | None:
+def _space(projections: pl.DataFrame, best: pl.DataFrame, concept: Concept) -> Figure | None:
     """Three dimensions, turned by sliders: expressions of Vega, so that no WebGL is needed."""
-    shown, panels = _panelled(projections.filter(method=_MEANS))
+    shown, panels = _panelled(projections.filter(method=_MEANS), concept)
     whole = shown.group_by("layer").agg(pl.col("panel").n_unique().alias("panels")).filter(panels=len(panels))
     shown = shown.filter(pl.col("layer").is_in(whole["layer"].implode()))  # so that no choice of the two is empty
     drawn = shown.select("panel", "layer", "label", pl.col(list(_AXES)).round(2))
     if drawn.is_empty():
         return None
-    start = _panelled(best.filter(method=_MEANS))[0].row(0, named=True)
+    start = _panelled(best.filter(method=_MEANS), concept)[0].row(0, named=True)
     layers = sorted(drawn["layer"].unique().to_list())
     nearest = min(layers, key=lambda layer: (abs(layer - start["layer"]), layer))
     params = [
@@ -117,20 +120,21 @@ def _space(projections: pl.DataFrame, best: pl.DataFrame) -> Figure | None:
     dots = points.mark_point(stroke=None).encode(
         x=x,
         y=y,
-        color=label_colour("label", GENDER.colours, GENDER.sides).legend(orient="bottom", title=None),
+        color=label_colour("label", concept.colours, concept.sides).legend(orient="bottom", title=None),
         size=alt.Size("near:Q", scale=alt.Scale(domain=[-3, 3], range=[14, 80]), legend=None),
         opacity=alt.Opacity("near:Q", scale=alt.Scale(domain=[-3, 3], range=[0.45, 1]), legend=None),
         tooltip=["label", *_AXES],
     )
-    lines, names = _frame(x, y)
+    lines, names = _frame(x, y, concept.name)
+    those = " and ".join(map(concept.those, concept.sides))
     chart = alt.layer(lines, names, dots).add_params(*params).properties(width=_SIZE, height=_SIZE)
     return Figure(
         chart,
-        "Test images in three dimensions of the stream: along the difference of means of women and men, and along the "
+        f"Test images in three dimensions of the stream: along the difference of means of {those}, and along the "
         "two leading components of what is orthogonal to it, all fitted on training images and in their standard "
-        "deviations. Sliders turn and tilt the picture; larger points are nearer. On first-gendered tokens the word "
-        "itself is read.",
-        "Test images in three dimensions, coloured by gender; the first axis is the gender direction.",
+        f"deviations. Sliders turn and tilt the picture; larger points are nearer. On {concept.positions.first} "
+        "tokens the word itself is read.",
+        f"Test images in three dimensions, coloured by {concept.name}; the first axis is the {concept.name} direction.",
     )
 
 
@@ -156,11 +160,12 @@ def _turned(chart: alt.Chart) -> alt.Chart:
     return found
 
 
-def _frame(x: alt.X, y: alt.Y) -> tuple[alt.Chart, alt.Chart]:
+def _frame(x: alt.X, y: alt.Y, name: str) -> tuple[alt.Chart, alt.Chart]:
     """The three axes as lines, and their names beyond the ends."""
+    called = (f"{name} direction", "1st component", "2nd component")
     ends = [
         {"axis": axis, "name": name, **dict.fromkeys(_AXES, 0.0), axis: at}
-        for axis, name in _AXES.items()
+        for axis, name in zip(_AXES, called, strict=True)
         for at in (-2.5, 2.5, 3.0)
     ]
     table = pl.DataFrame(ends).with_columns(pl.max_horizontal(*_AXES).alias("reach"))

@@ -37,7 +37,7 @@ SEPARATION: dict[str, Any] = {
     **dict.fromkeys(("train_images", "test_images"), pl.UInt32),
 }
 """One row per layer, language, position set and method: AUROC on selection and test images, interval and controls, the
-distance of the test means in standard deviations within a gender, the cosine with the difference of means, and the
+distance of the test means in standard deviations within a side, the cosine with the difference of means, and the
 shares of the training variance along the direction and the two components beside it."""
 PROJECTIONS: dict[str, Any] = {
     **_PLACE,
@@ -83,8 +83,8 @@ class Place:
 
 
 def places(view: LayerView, inputs: AnalysisInputs, labels: dict[str, Labels]) -> Iterator[Place]:
-    """The places of a layer that have enough images of both genders: before the caption, before its first gendered word
-    and on it."""
+    """The places of a layer that have enough images of both sides: before the caption, before its first word of the
+    concept and on it."""
     concept = inputs.concept
     for position_set in (*concept.decision_sets, concept.positions.first):
         for language in view.groups.languages(position_set, inputs.languages):

@@ -16,7 +16,7 @@ from core.features.associations import Labels
 from core.features.inputs import AnalysisInputs
 
 _NOTE = (
-    "On the first gendered word the direction reads the word; only before it does the picture decide. Pictures in two "
+    "On the first {} word the direction reads the word; only before it does the picture decide. Pictures in two "
     "and three dimensions show some test images, and nothing is claimed by eye."
 )
 
@@ -45,8 +45,13 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     further = [placed for _, placed in best.values() if placed["layer"][0] not in evenly]
     tables = {"separation": pl.concat(separation).fill_nan(None), "projections": pl.concat([*projections, *further])}
     tables["best"] = picked(tables["separation"], inputs.concept.decision_sets)
-    found = findings(tables["best"], inputs.concept.decision_sets, len(layers), inputs.counted)
-    return Result(tables=tables, shown={"best": "The direction, at its best layer"}, notes=(_NOTE,), estimates=found)
+    found = findings(tables["best"], inputs.concept, len(layers), inputs.counted)
+    return Result(
+        tables=tables,
+        shown={"best": "The direction, at its best layer"},
+        notes=(_NOTE.format(inputs.concept.adjective),),
+        estimates=found,
+    )
 
 
 def _evenly(layers: tuple[int, ...], count: int) -> list[int]:

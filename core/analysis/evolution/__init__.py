@@ -27,6 +27,6 @@ ANALYSIS = Analysis(
     place=60,
     chapter=60,
     best_figure="persistence",
-    concept="gender",
+    figures_name_concept=True,
     beside_seed=True,
 )

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
+from core.data.concept import Concept
+from core.data.known_concepts import THE_CONCEPT
 from core.figures.heat_map import layer_axis
 from core.figures.theme import (
     BAND,
@@ -26,11 +28,11 @@ THIRD = 2 * HALF // 3
 _SHARE = alt.Scale(scheme=SEQUENTIAL, domain=[0, 1], clamp=True)
 
 
-def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
-    """The figures that the tables have something for."""
-    found = {"flow": _flow(tables["flow"]), "persistence": _persistence(tables["flow"], tables.get("ceiling"))}
+def figures(tables: Mapping[str, pl.DataFrame], concept: Concept = THE_CONCEPT) -> dict[str, Figure]:
+    """The figures that the tables have something for, in the concept's words."""
+    found = {"flow": _flow(tables["flow"]), "persistence": _persistence(tables["flow"], tables.get("ceiling"), concept)}
     if tables["survival"].height:
-        found["survival"] = _survival(tables["survival"])
+        found["survival"] = _survival(tables["survival"], concept)
     if tables["lifetimes"].height:
         found["lifetimes"] = _lifetimes(tables["lifetimes"])
     if tables["cka"].drop_nulls().height:
@@ -73,7 +75,7 @@ def _flow(flow: pl.DataFrame) -> Figure:
     )
 
 
-def _persistence(flow: pl.DataFrame, ceiling: pl.DataFrame | None) -> Figure:
+def _persistence(flow: pl.DataFrame, ceiling: pl.DataFrame | None, concept: Concept) -> Figure:
     names = {
         "persistence": "all live features",
         "ranked_persistence": "highest-ranked",
@@ -112,12 +114,12 @@ def _persistence(flow: pl.DataFrame, ceiling: pl.DataFrame | None) -> Figure:
     return Figure(
         (band + line).properties(width=WIDTH, height=HEIGHT),
         "Share of a layer's live features with a match in the next layer (band: 95 % Wilson interval over features), "
-        "of those that rank highest for gender on selection images, and of features of the layer that fire as often "
-        f"(band: central 95 % of random draws). {known}",
+        f"of those that rank highest for {concept.name} on selection images, and of features of the layer that fire "
+        f"as often (band: central 95 % of random draws). {known}",
     )
 
 
-def _survival(survival: pl.DataFrame) -> Figure:
+def _survival(survival: pl.DataFrame, concept: Concept) -> Figure:
     names = {"all": "All live features", "ranked": "Highest-ranked features", "matched": "Features that fire as often"}
     table = survival.select(pl.col("features").replace(names), "layer", "later_layer", "share")
     chart = (
@@ -135,7 +137,7 @@ def _survival(survival: pl.DataFrame) -> Figure:
     return Figure(
         chart,
         "Share of a layer's features whose chain of matches reaches a later layer: all live ones, those that rank "
-        "highest for gender on selection images, and features of the same layer that fire as often.",
+        f"highest for {concept.name} on selection images, and features of the same layer that fire as often.",
     )
 
 

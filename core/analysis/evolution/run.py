@@ -20,6 +20,7 @@ from core.analysis.evolution.findings import BOOTSTRAP, findings, summary_table
 from core.analysis.evolution.lifetimes import flow_table, lifetimes, metrics, notes, survival
 from core.analysis.evolution.persistence import FOLLOWED, RANKED, Chosen, Step, beyond_matched
 from core.analysis.result import Result
+from core.data.concept import OTHER
 from core.errors import BadInput
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
@@ -28,7 +29,6 @@ from core.features.significance import how_many, ranked_tests, significant, with
 from core.stats.matching import Codes, Pairs, chain, cosines, match_activations, match_decoders, permuted_threshold
 from core.stats.similarity import centred_gram, cka, cka_table, pick_images
 
-CAPTION_SETS = ("pre-gender", "first-gendered", "later-gendered", "other")
 SHOWN = {"flow": "Features from layer to layer", "lifetimes": "Lifetimes of features"}
 CEILING_SHOWN = {"ceiling": "Beside two seeds of each layer"}
 _KEYS = ["sample_id", "language", "position"]
@@ -137,7 +137,9 @@ class _Walk:
         first = self.inputs.languages[0]
         places = {"image tokens": (first, "image")} if self.inputs.images is not None else {}
         places["items"] = (first, "item")
-        sets = {**places, **{f"captions ({language})": (language, *CAPTION_SETS) for language in self.inputs.languages}}
+        own = self.inputs.concept.positions
+        in_captions = (own.before, own.first, own.later, OTHER)
+        sets = {**places, **{f"captions ({language})": (language, *in_captions) for language in self.inputs.languages}}
         for place, (language, *position_sets) in sets.items():
             images, means = stream_means(opened.stream_sums, opened.groups, language, *position_sets)
             if len(images) > 3:

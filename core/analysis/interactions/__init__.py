@@ -1,4 +1,4 @@
-"""Do the features most associated with gender act on the gendered word one by one, or together?"""
+"""Do the features most associated with the concept act on its word one by one, or together?"""
 
 from typing import Annotated
 
@@ -10,10 +10,10 @@ from core.study.section import Positive, Section, added
 
 
 class Config(Section):
-    """Do the features most associated with gender act on the gendered word one by one, or together?"""
+    """Do the features most associated with the concept act on its word one by one, or together?"""
 
     layers: Layers = (8, 17, 26)
-    """Layers among which the one is taken whose features go most with gender on the selection split."""
+    """Layers among which the one is taken whose features go most with the concept on the selection split."""
     features: Annotated[int, Field(ge=2)] = 3
     """Features ablated in pairs, the highest-ranked ones; the cost grows with their square, times `sets`."""
     images: Positive = 16
@@ -38,11 +38,11 @@ ANALYSIS = Analysis(
     figures="core.analysis.interactions.figures:figures",
     version=3,
     title="Interactions",
-    question="Do the features most associated with gender act on the gendered word one by one, or together?",
-    needs=frozenset({"gpu", "stream"}),
+    question="Do the features most associated with {concept} act on the {adjective} word one by one, or together?",
+    needs=frozenset({"gpu", "stream", "pairs"}),
     place=140,
     chapter=140,
     best_figure="interactions",
-    concept="gender",
+    figures_name_concept=True,
     by_default=False,
 )

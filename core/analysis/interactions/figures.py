@@ -6,33 +6,35 @@ import altair as alt
 import numpy as np
 import polars as pl
 
+from core.data.concept import Concept, side_noun
+from core.data.known_concepts import THE_CONCEPT
 from core.figures.theme import DIVERGING, HALF, INK, LANGUAGE_NAMES, ON_PALE, REFERENCE, WIDTH, Figure
 
 LEAST_JACCARD = 0.02
 """Pairs with a smaller Jaccard index have no line in the network."""
 
 
-def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
-    """The figures that the tables have something for."""
+def figures(tables: Mapping[str, pl.DataFrame], concept: Concept = THE_CONCEPT) -> dict[str, Figure]:
+    """The figures that the tables have something for, in the concept's words."""
     found: dict[str, Figure] = {}
     if tables["pairs"].height:
-        found["interactions"] = _interactions(tables["pairs"])
+        found["interactions"] = _interactions(tables["pairs"], concept)
     if tables["network"].filter(pl.col("jaccard") >= LEAST_JACCARD).height:
-        found["network"] = _network(tables["network"], tables["features"])
+        found["network"] = _network(tables["network"], tables["features"], concept)
     return found
 
 
-def _interactions(pairs: pl.DataFrame) -> Figure:
+def _interactions(pairs: pl.DataFrame, concept: Concept) -> Figure:
     languages = [language for language in ("en", "ar") if language in pairs["language"].to_list()]
     order = list(dict.fromkeys([*pairs["feature"].to_list(), *pairs["partner"].to_list()]))
     limit = max(float(np.abs(pairs["interaction"].to_numpy()).max()), 1e-9)
     panels = [_panel(pairs.filter(language=language), language, order, limit) for language in languages]
     draws = max(pairs["draws"].to_list())
     caption = (
-        f"Layer {pairs['layer'][0]}: shift of the first gendered word when two features are set to zero, beyond the "
-        "sum of their own shifts, in nats toward the other gender; means over test images, features in the order of "
-        f"their rank. Ring: the 95 % interval leaves 0 out, and the mean lies outside the central 95 % of {draws} "
-        "matched random pairs; not corrected over pairs."
+        f"Layer {pairs['layer'][0]}: shift of the first {concept.adjective} word when two features are set to zero, "
+        f"beyond the sum of their own shifts, in nats toward the other {side_noun(concept)}; means over test images, "
+        f"features in the order of their rank. Ring: the 95 % interval leaves 0 out, and the mean lies outside the "
+        f"central 95 % of {draws} matched random pairs; not corrected over pairs."
     )
     return Figure(alt.hconcat(*panels), caption)
 
@@ -54,7 +56,7 @@ def _panel(pairs: pl.DataFrame, language: str, order: list[int], limit: float) -
     return alt.layer(squares, numbers, rings, width=HALF, height=alt.Step(34), title=LANGUAGE_NAMES[language])
 
 
-def _network(network: pl.DataFrame, features: pl.DataFrame) -> Figure:
+def _network(network: pl.DataFrame, features: pl.DataFrame, concept: Concept) -> Figure:
     edges = network.filter(pl.col("jaccard") >= LEAST_JACCARD)
     nodes = _placed(features["feature"].to_list(), edges)
     nodes = nodes.join(features.select("feature", "rank", "lean"), on="feature", maintain_order="left")
@@ -77,8 +79,9 @@ def _network(network: pl.DataFrame, features: pl.DataFrame) -> Figure:
     names = base.mark_text(fontSize=9).encode(text="feature:N", color=dark)
     caption = (
         f"Layer {features['layer'][0]}: the {features.height} highest-ranked features; lines join those that fire in "
-        f"the same rows (Jaccard index at least {LEAST_JACCARD}), special rows left out. Colour: the gender "
-        "of a feature's association on the selection split. Described, not tested: there is no interval."
+        f"the same rows (Jaccard index at least {LEAST_JACCARD}), special rows left out. Colour: the "
+        f"{side_noun(concept)} of a feature's association on the selection split. Described, not "
+        "tested: there is no interval."
     )
     return Figure(alt.layer(strokes, points, names, width=WIDTH - 120, height=WIDTH - 120), caption)
 

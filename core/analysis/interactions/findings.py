@@ -36,25 +36,29 @@ def estimates(
         "chosen": of_layers(layers, concept.name),
     }
     condition = f"two at a time of {called(chosen, concept)}, set to zero at every position"
-    found = []
+    found, words = [], f"shift of the first {concept.adjective} word"
     for row in tables["overall"].rows(named=True):
-        found += [_overall(row, tables["overall"].height, shared, (condition, over))]
-        found += _strongest(tables["pairs"].filter(language=row["language"]), tables["overall"].height, shared, over)
+        found += [_overall(row, tables["overall"].height, shared, (condition, over, words))]
+        found += _strongest(
+            tables["pairs"].filter(language=row["language"]), tables["overall"].height, shared, (over, words)
+        )
     second = tables.get("second", pl.DataFrame())
     for row in second.rows(named=True):
         of = f"two at a time of the {row['features']} highest-ranked features, set to zero at every position"
-        own = _overall(row, second.height, shared, (of, over))
+        own = _overall(row, second.height, shared, (of, over, words))
         source = Source("second", own.source.key, own.source.column)
         found.append(replace(own, name=f"interaction{SECOND}.{row['language']}", source=source, answers=False))
     return tuple(found)
 
 
-def _overall(row: Mapping[str, Any], languages: int, shared: Mapping[str, Any], about: tuple[str, str]) -> Estimate:
-    condition, over = about
+def _overall(
+    row: Mapping[str, Any], languages: int, shared: Mapping[str, Any], about: tuple[str, str, str]
+) -> Estimate:
+    condition, over, words = about
     control = Control.of("random feature sets matched on firing rate, contribution and added norm", row)
     return Estimate(
         name=f"interaction.{row['language']}",
-        quantity="shift of the first gendered word by two features beyond the sum of their own shifts, mean over pairs",
+        quantity=f"{words} by two features beyond the sum of their own shifts, mean over pairs",
         value=row["effect"],
         unit="nats",
         n=row["images"],
@@ -81,14 +85,16 @@ def _reach(row: Mapping[str, Any], tests: int) -> tuple[str, ...]:
     return out_of_reach(1 / (row["draws"] + 1), tests) if row["draws"] else ()
 
 
-def _strongest(pairs: pl.DataFrame, languages: int, shared: Mapping[str, Any], over: str) -> Iterator[Estimate]:
+def _strongest(
+    pairs: pl.DataFrame, languages: int, shared: Mapping[str, Any], about: tuple[str, str]
+) -> Iterator[Estimate]:
     """The pair of the two features that rank highest on the selection split."""
     if pairs.is_empty():
         return
-    row = pairs.row(0, named=True)
+    row, (over, words) = pairs.row(0, named=True), about
     yield Estimate(
         name=f"first_pair.{row['language']}",
-        quantity="shift of the first gendered word by two features beyond the sum of their own shifts",
+        quantity=f"{words} by two features beyond the sum of their own shifts",
         value=row["interaction"],
         unit="nats",
         n=row["images"],

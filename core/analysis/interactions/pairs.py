@@ -27,7 +27,7 @@ SHIFTS = pl.Schema(
         "interaction": pl.Float64,
     }
 )
-"""One row per pair and caption, in nats toward the other gender: ablating the one feature, the other, and both. `place`
+"""One row per pair and caption, in nats toward the other side: ablating the one feature, the other, and both. `place`
 numbers a set's pairs: the features of a random set stand in the order of the chosen ones that they are matched with."""
 
 

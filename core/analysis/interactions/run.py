@@ -1,6 +1,6 @@
-"""Whether features act on the gendered word together: I(f, g) = Δ(fg) − Δ(f) − Δ(g), and which fire together.
+"""Whether features act on the concept's word together: I(f, g) = Δ(fg) − Δ(f) − Δ(g), and which fire together.
 
-Δ is the ablation's effect, in nats toward the other gender. Above 0, each feature makes up for the other's loss, so
+Δ is the ablation's effect, in nats toward the other side. Above 0, each feature makes up for the other's loss, so
 that more is lost when both are gone; below 0, the second adds less once the first is gone. Features and layer are
 chosen on the selection split, effects measured on test images. The control are random feature sets, one draw per set,
 each matched with the chosen one on firing rate, mean squared contribution and added norm.

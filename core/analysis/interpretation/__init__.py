@@ -1,4 +1,4 @@
-"""What do the features chosen for gender fire on, and what do they promote?"""
+"""What do the features chosen for the concept fire on, and what do they promote?"""
 
 from core.analysis.declaration import Analysis
 from core.study.layers import Layers
@@ -6,7 +6,7 @@ from core.study.section import Positive, Section
 
 
 class Config(Section):
-    """What the features chosen for gender fire on and what they promote."""
+    """What the features chosen for the concept fire on and what they promote."""
 
     layers: Layers = "all"
     """Layers whose features are described."""
@@ -26,10 +26,9 @@ ANALYSIS = Analysis(
     figures="core.analysis.interpretation.figures:figures",
     version=8,
     title="Top features and their examples",
-    question="What do the features chosen for gender fire on, and what do they promote?",
+    question="What do the features chosen for {concept} fire on, and what do they promote?",
     needs=frozenset({"head"}),
     place=20,
     chapter=20,
     best_figure="explanations",
-    concept="gender",
 )

@@ -1,4 +1,4 @@
-"""What do the features chosen for gender fire on, and what do they promote?
+"""What do the features chosen for the concept fire on, and what do they promote?
 
 Features are chosen on the selection split and tested on test images, beside every other attribute of the samples.
 Contexts by quantile, promoted tokens (direct path), over-represented tokens and image attributes, and an explanation
@@ -17,7 +17,7 @@ from core.analysis.interpretation.places import strengths
 from core.analysis.interpretation.tested import ConceptTests
 from core.analysis.interpretation.words import NONE_SIGNIFICANT, described_in_words
 from core.analysis.result import Result
-from core.data.concept import IMAGE
+from core.data.concept import IMAGE, Concept
 from core.features.examples import EXAMPLES, RowsAmong, examples
 from core.features.influence import PROMOTED, promoted_tokens
 from core.features.inputs import AnalysisInputs
@@ -31,22 +31,22 @@ LISTED = 20
 
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
-    """Describe the features of each layer that rank first for gender on the selection split."""
+    """Describe the features of each layer that rank first for the concept on the selection split."""
     layers = inputs.chosen_layers(config.layers, "interpretation")
     notebook = _Notebook(inputs, config, ConceptTests(inputs))
     for number, layer in enumerate(layers):
         notebook.add(inputs.open_layer(layer))
         inputs.progress(number + 1, len(layers))
     tables = notebook.tables()
-    shown = {"described": heading(tables["associations"]), "passing": "Features that pass their test"}
+    shown = {"described": heading(tables["associations"], inputs.concept), "passing": "Features that pass their test"}
     found = inputs.beside_planted(estimates(tables, inputs), "apart")
     return Result(_metrics(tables), tables, shown, _notes(inputs, tables), found)
 
 
-def heading(associations: pl.DataFrame) -> str:
+def heading(associations: pl.DataFrame, concept: Concept) -> str:
     """The heading of the features shown; the concept is named only where a feature is its own."""
     if associations["own"].any():
-        return "Features chosen for gender, in words"
+        return f"Features chosen for {concept.name}, in words"
     return f"{NONE_SIGNIFICANT[0].upper()}{NONE_SIGNIFICANT[1:]}"
 
 

@@ -10,7 +10,6 @@ from core.data.languages import LANGUAGE_NAMES
 
 UNSUPPORTED = "highest-ranked, not significant"
 NONE_SIGNIFICANT = "highest-ranked features, none significant"
-_PEOPLE = {"female": "women", "male": "men"}
 _ORDER = list(LANGUAGE_NAMES.values())
 _TOLD = 3
 """Tokens quoted of an explanation."""
@@ -69,7 +68,7 @@ def _places(own: Iterable[Mapping[str, Any]], concept: Concept) -> list[str]:
 
 
 def _place(position_set: str, side: str, languages: str, concept: Concept) -> str:
-    people = _PEOPLE.get(side, f"the side {side}")
+    people = concept.those(side)
     captions = f"{languages} captions" if languages else "captions"  # rows that all languages share name none
     words = {
         IMAGE: f"on pictures of {people}",

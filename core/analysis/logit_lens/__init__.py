@@ -31,7 +31,7 @@ ANALYSIS = Analysis(
     title="Logit lens",
     question="From which layer on does the vocabulary head read the right side's word in the stream, before the word "
     "is spoken?",
-    needs=frozenset({"stream"}),
+    needs=frozenset({"stream", "words"}),
     place=120,
     chapter=120,
     best_figure="ranks",

@@ -1,4 +1,4 @@
-"""How good are the SAEs, and where, in which features, does gender show?"""
+"""How good are the SAEs, and where, in which features, does the concept show?"""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from core.study.section import Positive, Section, added
 
 
 class Config(Section):
-    """SAE quality, gender association by feature, gender directions and probes by layer, language and position set."""
+    """SAE quality, the concept's association by feature, directions and probes by layer, language and position set."""
 
     layers: Layers = "all"
     """Layers to measure."""
@@ -36,11 +36,11 @@ ANALYSIS = Analysis(
     run="core.analysis.overview.run:run",
     figures="core.analysis.overview.figures:figures",
     version=9,
-    title="Gender by layer and language",
-    question="How good are the SAEs, and in which layers and features does gender show?",
+    title="{Concept} by layer and language",
+    question="How good are the SAEs, and in which layers and features does {concept} show?",
     needs=frozenset({"gpu", "stream"}),
     place=10,
     chapter=10,
     best_figure="emergence",
-    concept="gender",
+    figures_name_concept=True,
 )

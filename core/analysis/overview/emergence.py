@@ -1,4 +1,4 @@
-"""One layer's row of the emergence curve: how well gender is read off it, by language and position set."""
+"""One layer's row of the emergence curve: how well the concept is read off it, by language and position set."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -64,7 +64,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelledSplits:
-    """The images of the three splits; `select` is null where a gender has fewer than 5 images there.
+    """The images of the three splits; `select` is null where a side has fewer than 5 images there.
 
     `tested` names the test images, in order.
     """
@@ -86,7 +86,7 @@ class LayerReading:
 def split_units(
     images: list[str], x: Float[np.ndarray, "N D"], setup: ProbeSetup, language: str, words: np.ndarray | None = None
 ) -> LabelledSplits | None:
-    """Sort images into splits; null when train or test has fewer than 5 images of a gender."""
+    """Sort images into splits; null when train or test has fewer than 5 images of a side."""
     groups = np.array([setup.groups[image] for image in images]) if setup.groups else None
     units: Int[np.ndarray, " N"] = np.array([setup.units[image] for image in images], dtype=np.int64)
     parts: dict[str, Labelled | None] = {}
@@ -104,12 +104,12 @@ def split_units(
 
 
 def reading_sets(concept: Concept) -> tuple[str, ...]:
-    """Position sets that are probed; *other* rows come before no decision and after no gendered word."""
+    """Position sets that are probed; *other* rows come before no decision and after none of the concept's words."""
     return concept.position_sets[:-1]
 
 
-def read_gender(view: LayerView, setup: ProbeSetup) -> LayerReading:
-    """Read gender off one layer; rows that all languages share are read once, as language `shared`."""
+def read_concept(view: LayerView, setup: ProbeSetup) -> LayerReading:
+    """Read the concept off one layer; rows that all languages share are read once, as language `shared`."""
     rows, scores = [], {}
     for place in _places(view, setup):
         images, x = stream_means(view.stream_sums, view.groups, *place)

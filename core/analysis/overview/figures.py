@@ -1,11 +1,12 @@
-"""The overview's figures: gender's emergence, the features that carry it, the SAEs' quality."""
+"""The overview's figures: the concept's emergence, the features that carry it, the SAEs' quality."""
 
 from collections.abc import Mapping
 
 import altair as alt
 import polars as pl
 
-from core.data.gender_concept import GENDER
+from core.data.concept import Concept, capitalised
+from core.data.known_concepts import THE_CONCEPT
 from core.figures.heat_map import LANGUAGES, layer_axis, spelled
 from core.figures.theme import (
     BAND,
@@ -23,25 +24,24 @@ from core.figures.theme import (
     rule,
 )
 
-_ORDER = ["image", "last-prompt", "pre-gender", "first-gendered", "later-gendered"]
 _METHODS = ["difference of means", "LDA", "logistic", "1 feature", "5 features", "20 features"]
 _SPLITS = ["train", "test"]
 _PANELS = [*LANGUAGES, "Shared"]
 _LINES = ("en", "ar", "shared")
 
 
-def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
-    """The figures that the tables have something for."""
+def figures(tables: Mapping[str, pl.DataFrame], concept: Concept = THE_CONCEPT) -> dict[str, Figure]:
+    """The figures that the tables have something for, in the concept's words."""
     found: dict[str, Figure] = {}
     emergence, counted = tables["emergence"], _counted(tables)
     if emergence.height:
-        found["emergence"] = _emergence(emergence, counted)
+        found["emergence"] = _emergence(emergence, counted, concept)
     if emergence.filter("decision").height:
-        found["probes"] = _probes(emergence.filter("decision"), counted)
+        found["probes"] = _probes(emergence.filter("decision"), counted, concept)
     if tables["top_features"].height:
-        found["top_features"] = _top_features(tables["top_features"], counted)
+        found["top_features"] = _top_features(tables["top_features"], counted, concept)
     if tables["associations"].height:
-        found["discoveries"] = _discoveries(tables["associations"], counted)
+        found["discoveries"] = _discoveries(tables["associations"], counted, concept)
     found["quality"] = _quality(tables["quality"], counted)
     if "splice" in tables and tables["splice"].height:
         found["splice"] = _splice(tables["splice"], counted)
@@ -53,11 +53,16 @@ def _counted(tables: Mapping[str, pl.DataFrame]) -> str:
     return "images" if "image" in tables["quality"]["segment"].to_list() else "items"
 
 
+def _order(concept: Concept) -> list[str]:
+    """The position sets in reading order, those in no statistic left out."""
+    return list(concept.position_sets[:-1])
+
+
 def _languages(table: pl.DataFrame) -> list[str]:
     return [language for language in _LINES if language in table["language"].unique().to_list()]
 
 
-def _emergence(emergence: pl.DataFrame, counted: str) -> Figure:
+def _emergence(emergence: pl.DataFrame, counted: str, concept: Concept) -> Figure:
     table = emergence.filter(pl.col("method") == "logistic").select(
         "layer", "language", "position_set", "auroc", "low", "high", "shuffled_high"
     )
@@ -72,20 +77,20 @@ def _emergence(emergence: pl.DataFrame, counted: str) -> Figure:
     band = base.mark_area(opacity=BAND).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q", color=colour)
     measured = base.encode(y=alt.Y("auroc:Q", scale=scale), color=colour)
     lines = _lines(measured, "language", _languages(table))
-    present = [name for name in _ORDER if name in table["position_set"].unique().to_list()]
+    present = [name for name in _order(concept) if name in table["position_set"].unique().to_list()]
     panel = alt.layer(chance, null, band, *lines).properties(width=HALF, height=HALF * 2 // 3)
     chart = by_panel(panel, "position_set", {name: name for name in present})
     return Figure(
         chart,
-        "How well the caption's gender is read off the residual stream by a logistic probe, by layer, language and "
-        f"position set; trained on train {counted}, scored on test {counted} (shared: rows that are the same in every "
-        f"language). Band: 95 % interval over {counted}, twins drawn together. Dashed: chance; dotted: 97.5th "
-        "percentile with the test labels shuffled, layer by layer. Only the last prompt token and the caption before "
-        "gender is spoken speak of emergence; from which layer on is decided over the whole curve.",
+        f"How well the caption's {concept.name} is read off the residual stream by a logistic probe, by layer, "
+        f"language and position set; trained on train {counted}, scored on test {counted} (shared: rows that are the "
+        f"same in every language). Band: 95 % interval over {counted}, twins drawn together. Dashed: chance; dotted: "
+        "97.5th percentile with the test labels shuffled, layer by layer. Only the last prompt token and the caption "
+        f"before {concept.name} is spoken speak of emergence; from which layer on is decided over the whole curve.",
     )
 
 
-def _probes(emergence: pl.DataFrame, counted: str) -> Figure:
+def _probes(emergence: pl.DataFrame, counted: str, concept: Concept) -> Figure:
     methods = [name for name in _METHODS if name in emergence["method"].unique().to_list()]
     table = emergence.filter(pl.col("method").is_in(methods)).select(
         "layer", "language", "position_set", "method", "auroc"
@@ -102,20 +107,20 @@ def _probes(emergence: pl.DataFrame, counted: str) -> Figure:
         )
     )
     chart = line.properties(width=HALF, height=HALF * 2 // 3).facet(
-        column=alt.Column("position_set:N", title=None, sort=_ORDER),
+        column=alt.Column("position_set:N", title=None, sort=_order(concept)),
         row=alt.Row("language:N", title=None, sort=_PANELS),
     )
     return Figure(
         chart,
-        "Gender read by a single direction, by a probe on the whole stream and by sparse probes on 1, 5 and 20 SAE "
-        f"features (chosen on train {counted}), on test {counted}. Where a few features do as well as the stream, the "
-        "SAE has gender in few features.",
+        f"{capitalised(concept.name)} read by a single direction, by a probe on the whole stream and by sparse probes "
+        f"on 1, 5 and 20 SAE features (chosen on train {counted}), on test {counted}. Where a few features do as well "
+        f"as the stream, the SAE has {concept.name} in few features.",
     )
 
 
-def _top_features(top: pl.DataFrame, counted: str) -> Figure:
-    decision = top.filter(pl.col("position_set").is_in(["last-prompt", "pre-gender"]))
-    table = decision if decision.height else top.filter(pl.col("position_set") == "first-gendered")
+def _top_features(top: pl.DataFrame, counted: str, concept: Concept) -> Figure:
+    decision = top.filter(pl.col("position_set").is_in(list(concept.decision_sets)))
+    table = decision if decision.height else top.filter(pl.col("position_set") == concept.positions.first)
     table = table.select("layer", "rank", "feature", "language", "position_set", "auroc", "low", "high", "q")
     table = spelled(table).with_columns(pl.col("auroc", "low", "high").round(3), pl.col("q").round(5))
     most = int(table["rank"].max() or 1)  # type: ignore[arg-type]
@@ -134,35 +139,36 @@ def _top_features(top: pl.DataFrame, counted: str) -> Figure:
         )
         .properties(width=HALF, height=max(60, 9 * most))
         .facet(
-            column=alt.Column("position_set:N", title=None, sort=_ORDER),
+            column=alt.Column("position_set:N", title=None, sort=_order(concept)),
             row=alt.Row("language:N", title=None, sort=_PANELS),
         )
     )
     return Figure(
         chart,
-        "The features of each layer that rank first by association with the caption's gender on the selection split, "
-        f"and their AUROC on test {counted} (above ½: more active on female captions). Empty cells are features that "
-        "could not be tested there.",
+        f"The features of each layer that rank first by association with the caption's {concept.name} on the selection "
+        f"split, and their AUROC on test {counted} (above ½: more active on {concept.sides[0]} captions). Empty cells "
+        "are features that could not be tested there.",
     )
 
 
-def _discoveries(associations: pl.DataFrame, counted: str) -> Figure:
+def _discoveries(associations: pl.DataFrame, counted: str, concept: Concept) -> Figure:
     keys = ["layer", "position_set", "language"]
     table = associations.group_by(keys).agg((pl.col("q") <= 0.05).mean().alias("share")).sort(keys)
-    present = [name for name in _ORDER if name in table["position_set"].unique().to_list()]
+    present = [name for name in _order(concept) if name in table["position_set"].unique().to_list()]
     table = spelled(table)
     base = alt.Chart(table).encode(
         x=layer_x(),
         y=alt.Y("share:Q", title="Features found (% of those tested)", axis=alt.Axis(format="%")),
-        color=position_colour("position_set", GENDER.position_sets, present),
+        color=position_colour("position_set", concept.position_sets, present),
     )
     panel = alt.layer(*_lines(base, "position_set", present)).properties(width=HALF, height=HALF)
     chart = panel.facet(column=alt.Column("language:N", title=None, sort=_PANELS))
     return Figure(
         chart,
-        "Share of tested features whose activity is associated with the caption's gender at a false discovery rate of "
-        "5 % over all features, layers and languages of one question (before gender is spoken, on the picture, on the "
-        f"gendered words). Tested over test {counted}; shared: rows that are the same in every language.",
+        f"Share of tested features whose activity is associated with the caption's {concept.name} at a false discovery "
+        f"rate of 5 % over all features, layers and languages of one question (before {concept.name} is spoken, on the "
+        f"picture, on the {concept.adjective} words). Tested over test {counted}; shared: rows that are the same in "
+        "every language.",
     )
 
 

@@ -36,7 +36,7 @@ def places(concept: Concept) -> dict[str, str]:
 
 
 def estimates(inputs: AnalysisInputs, tables: Tables, draws: int) -> tuple[Estimate, ...]:
-    """The findings: where gender is read before it is spoken, whether features carry it, and the SAEs' quality.
+    """The findings: where the concept is read before it is spoken, whether features carry it, and the SAEs' quality.
 
     `draws` are the shuffles behind the curves.
     """
@@ -81,7 +81,7 @@ def _curve(inputs: AnalysisInputs, row: Mapping[str, Any], draws: int) -> dict[s
 
 
 def _onset(row: Mapping[str, Any], peak: Mapping[str, Any], common: Mapping[str, Any]) -> Estimate:
-    """The evidence of the layer from which gender is read; that of the peak layer where there is none."""
+    """The evidence of the layer from which the concept is read; that of the peak layer where there is none."""
     few, unseen = row["layers"] < RUN, row["professions_out"]
     caveats = [f"no statement about a layer is made from fewer than {RUN} measured layers"] if few else []
     caveats += [f"AUROC {unseen:.3f} on professions that the probe was trained without"] if unseen is not None else []

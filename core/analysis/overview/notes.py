@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from core.analysis.overview.findings import Tables, places
+from core.data.concept import a_side, capitalised
 from core.features.inputs import AnalysisInputs
 
 
@@ -33,10 +34,11 @@ def _named(row: Mapping[str, Any]) -> str:
 
 def notes(inputs: AnalysisInputs, tables: Tables) -> tuple[str, ...]:
     """What was left out, and how to read what is there."""
-    counted = inputs.counted[:-1]
+    counted, concept = inputs.counted[:-1], inputs.concept
+    own = concept.positions
     lines = [
-        "Gender on image, first-gendered and later-gendered tokens is shown as reading, not as emergence: the word or "
-        "the picture is there to be read.",
+        f"{capitalised(concept.name)} on image, {own.first} and {own.later} tokens is shown as reading, not as "
+        "emergence: the word or the picture is there to be read.",
         "Rows of the last prompt token are control tokens that no SAE was trained on; probes there read the stream "
         "itself, and features there are named with this reservation.",
         "The control task draws a random label for each word type; it is undefined where all units share one word.",
@@ -50,7 +52,9 @@ def notes(inputs: AnalysisInputs, tables: Tables) -> tuple[str, ...]:
     if "profession" not in inputs.samples.columns:
         lines.append("No profession column: leave-professions-out was left out.")
     elif tables["emergence_summary"]["professions_out"].null_count():
-        lines.append(f"Leave-professions-out is left out where a fold has fewer than 5 {inputs.counted} of a gender.")
+        lines.append(
+            f"Leave-professions-out is left out where a fold has fewer than 5 {inputs.counted} of {a_side(concept)}."
+        )
     if "splice" not in tables:
         lines.append(f"The loss with SAEs spliced in was not measured (spliced_images is 0, or no test {counted}).")
     elif tables["splice"]["loss_recovered"].null_count():
@@ -68,7 +72,8 @@ def _missing(inputs: AnalysisInputs, tables: Tables) -> Iterator[str]:
     known = [name for name in places(inputs.concept) if name != "image" or inputs.images is not None]
     missing = [name for name in known if name not in measured]
     if missing:
-        yield f"Too few {inputs.counted} (under 5 of a gender in train or test) have rows: {', '.join(missing)}."
+        few = f"Too few {inputs.counted} (under 5 of {a_side(inputs.concept)} in train or test) have rows"
+        yield f"{few}: {', '.join(missing)}."
 
 
 def _median(table: pl.DataFrame, column: str) -> float:

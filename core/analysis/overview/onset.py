@@ -1,4 +1,4 @@
-"""From which layer on gender is read: each curve over layers, tested as a whole against curves of shuffled labels."""
+"""From which layer on the concept is read: each curve over layers, tested as a whole against shuffled labels."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -55,7 +55,7 @@ def curves_of(readings: Mapping[int, LayerReading]) -> dict[Place, Curve]:
 
 
 def onsets(emergence: pl.DataFrame, curves: Mapping[Place, Curve], concept: Concept) -> pl.DataFrame:
-    """From which layer on gender is read, one row per language and position set, by the logistic probe.
+    """From which layer on the concept is read, one row per language and position set, by the logistic probe.
 
     Returns:
         language, position_set, decision, layers (of the curve), curves (of its family); onset: the first of three
@@ -77,7 +77,7 @@ def onsets(emergence: pl.DataFrame, curves: Mapping[Place, Curve], concept: Conc
 
 
 def peaks(emergence: pl.DataFrame, curves: Mapping[Place, Curve], concept: Concept) -> pl.DataFrame:
-    """Where gender is read best, one row per language and position set, by the logistic probe.
+    """Where the concept is read best, one row per language and position set, by the logistic probe.
 
     Returns:
         language, position_set, decision, layers, curves; layer: that of the highest AUROC on the selection split
@@ -98,7 +98,7 @@ def peaks(emergence: pl.DataFrame, curves: Mapping[Place, Curve], concept: Conce
 
 
 def _families(curves: Mapping[Place, Curve], concept: Concept) -> Iterator[dict[Place, Curve]]:
-    """The curves of each question: before gender is spoken, in the picture, on the words."""
+    """The curves of each question: before the concept is spoken, in the picture, on the words."""
     for question in dict.fromkeys(concept.questions.values()):
         family = {place: curve for place, curve in curves.items() if concept.questions[place.position_set] == question}
         if family:

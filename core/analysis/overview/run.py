@@ -1,8 +1,8 @@
-"""How good are the SAEs, and where, in which features, does gender show?
+"""How good are the SAEs, and where, in which features, does the concept show?
 
 Quality by layer (FVU, L0, dead features, loss recovered with the SAE spliced in), association of every feature with
-the caption's gender, one family of tests a question, and probes that trace gender's emergence over layers, languages
-and position sets.
+the caption's label, one family of tests a question, and probes that trace the concept's emergence over layers,
+languages and position sets.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,8 +14,8 @@ import polars as pl
 from core.activations.outliers import is_outlier
 from core.activations.stream_rows import SHARED
 from core.analysis.overview import Config
-from core.analysis.overview.counts import agreement, attribute_odds, gender_counts
-from core.analysis.overview.emergence import EMERGENCE, LayerReading, Place, ProbeSetup, read_gender, reading_sets
+from core.analysis.overview.counts import agreement, attribute_odds, counts_table, label_counts
+from core.analysis.overview.emergence import EMERGENCE, LayerReading, Place, ProbeSetup, read_concept, reading_sets
 from core.analysis.overview.findings import estimates
 from core.analysis.overview.maxima import maximum_estimates, maximum_tables
 from core.analysis.overview.notes import metrics, notes, outlier_notes
@@ -26,7 +26,7 @@ from core.analysis.overview.unseen import unseen_estimates, unseen_table
 from core.analysis.result import Result
 from core.causal.splice import Splicer
 from core.data.attributes import profession_of_image
-from core.data.concept import LAST_PROMPT
+from core.data.concept import LAST_PROMPT, Concept, capitalised
 from core.features.associations import Labels
 from core.features.families import Families
 from core.features.inputs import AnalysisInputs
@@ -35,17 +35,21 @@ from core.features.maximum_families import MaximumFamilies
 from core.features.shuffles import shuffle_labels
 from core.stats.estimate import Estimate
 
-SHOWN = {
-    "emergence_summary": "From which layer on gender is read",
-    "peaks": "Where gender is read best",
-    "discoveries": "Tests of features for gender, against shuffled labels",
-    "top_features_summary": "Features that rank first on the selection split, measured on the test split",
-    "gender_counts": "Genders of the captions",
-    "splice": "Captions' loss with the SAE spliced in",
-    "quality_summary": "SAE quality on the test split",
-    "maximum_discoveries": "Tests of the maximum at equal caption length, beside the mean",
-    "professions_out": "Gender read off professions that the probe was trained without",
-}
+
+def headings(concept: Concept) -> dict[str, str]:
+    """The tables that a report shows, with what stands above each."""
+    name = concept.name
+    return {
+        "emergence_summary": f"From which layer on {name} is read",
+        "peaks": f"Where {name} is read best",
+        "discoveries": f"Tests of features for {name}, against shuffled labels",
+        "top_features_summary": "Features that rank first on the selection split, measured on the test split",
+        counts_table(concept): f"{capitalised(concept.plural)} of the captions",
+        "splice": "Captions' loss with the SAE spliced in",
+        "quality_summary": "SAE quality on the test split",
+        "maximum_discoveries": "Tests of the maximum at equal caption length, beside the mean",
+        "professions_out": f"{capitalised(name)} read off professions that the probe was trained without",
+    }
 
 
 def run(inputs: AnalysisInputs, config: Config) -> Result:
@@ -56,7 +60,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
         found.add(layer)
         inputs.progress(number + 1, len(layers))
     tables = found.tables()
-    shown = {name: heading for name, heading in SHOWN.items() if name in tables}
+    shown = {name: heading for name, heading in headings(inputs.concept).items() if name in tables}
     said = (*notes(inputs, tables), *outlier_notes(found.outliers, len(layers)))
     known = f"onset.{LAST_PROMPT}"
     claimed = (*estimates(inputs, tables, config.permutations), *_asked(inputs, config, tables))
@@ -110,7 +114,7 @@ class _Findings:
         self.families.add(layer, opened.feature_sums, reading_sets(self.inputs.concept))
         if self.maxima is not None:
             self.maxima.add_layer(opened)
-        self.readings[layer] = read_gender(opened, self.setup)
+        self.readings[layer] = read_concept(opened, self.setup)
         self.top += self._top_features(opened)
         if self.splicer is not None:
             means = sums.segment_means(opened.sae.b_dec.detach().float().cpu().numpy())
@@ -142,7 +146,7 @@ class _Findings:
             "top_features_summary": top_summary(top, self.inputs.concept),
             "splice": pl.concat([frame for frame in self.spliced if frame.height] or [pl.DataFrame()]).fill_nan(None),
             "false_discoveries": shuffled,
-            "gender_counts": gender_counts(self.inputs),
+            counts_table(self.inputs.concept): label_counts(self.inputs),
             "agreement": agreement(self.inputs),
             "attribute_odds": attribute_odds(self.inputs),
             "quality": measured,

@@ -36,7 +36,7 @@ def top_features(view: LayerView, chosen: Sequence[int], place: Place, setup: Pr
 
     Returns:
         Rows of `TOP`: layer, rank, feature, language, position_set, auroc_select (NaN with under 5 images of a
-        gender), and auroc with its interval (low, high) on test images; none with under 5 test images of a gender.
+        side), and auroc with its interval (low, high) on test images; none with under 5 test images of a side.
     """
     images = view.feature_sums.by_image(*place)
     select, test = (labelled_images(images.images, setup.labels[place.language], split) for split in ("select", "test"))
@@ -55,7 +55,8 @@ def top_features(view: LayerView, chosen: Sequence[int], place: Place, setup: Pr
 
 
 def top_summary(top: pl.DataFrame, concept: Concept, rows: int = 10) -> pl.DataFrame:
-    """The `rows` features per language whose AUROC on the selection split is furthest from ½, before gender is spoken.
+    """The `rows` features per language whose AUROC on the selection split is furthest from ½, before the concept is
+    spoken.
 
     Where nothing was tested there, those of all position sets. What the test split says of them takes no part.
     """

@@ -1,4 +1,4 @@
-"""Leave-professions-out with its interval: how well gender is read off professions that the probe has not seen.
+"""Leave-professions-out with its interval: how well the concept is read off professions that the probe has not seen.
 
 The statement is about professions, so that professions are drawn first, then images within each.
 """

@@ -35,10 +35,10 @@ ANALYSIS = Analysis(
     figures="core.analysis.visual_patterns.figures:figures",
     version=7,
     title="Maps over images",
-    question="Where in the image do the features ranked highest for gender fire?",
+    question="Where in the image do the features ranked highest for {concept} fire?",
     needs=frozenset({"gpu", "images", "stream"}),
     place=40,
     chapter=50,
     best_figure="pointing",
-    concept="gender",
+    figures_name_concept=True,
 )

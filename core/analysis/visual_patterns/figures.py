@@ -7,6 +7,8 @@ import altair as alt
 import polars as pl
 
 from core.analysis.visual_patterns.cluster_figure import cluster_figure
+from core.data.concept import Concept
+from core.data.known_concepts import THE_CONCEPT
 from core.figures.theme import CONTROLS, HEIGHT, SEQUENTIAL, SERIES, WIDTH, Figure, control_colour, layer_x, rule
 
 _MEASURED = "highest-ranked features"
@@ -16,14 +18,14 @@ _SHOWN = 6
 _LAYER = alt.X("layer:O", title="Layer", axis=alt.Axis(labelAngle=0))
 
 
-def figures(tables: Mapping[str, pl.DataFrame]) -> dict[str, Figure]:
-    """The figures that the tables have something for."""
+def figures(tables: Mapping[str, pl.DataFrame], concept: Concept = THE_CONCEPT) -> dict[str, Figure]:
+    """The figures that the tables have something for, in the concept's words."""
     found: dict[str, Figure] = {}
     whole = tables.get("localisation", pl.DataFrame({"feature": []}))
     if whole.height:
         found["pointing"] = _pointing(whole.filter(pl.col("feature").is_null()))
     if "maps" in tables and tables["maps"].height:
-        found["maps"] = _maps(tables["maps"])
+        found["maps"] = _maps(tables["maps"], concept)
     if "causal" in tables and tables["agreement"].height:
         found["causal"] = _causal(tables["causal"], tables["agreement"])
     if "clusters" in tables and tables["clusters"].height:
@@ -64,7 +66,7 @@ def _pointing(layers: pl.DataFrame) -> Figure:
     return Figure(alt.hconcat(*panels).resolve_scale(y="shared"), caption)
 
 
-def _maps(maps: pl.DataFrame) -> Figure:
+def _maps(maps: pl.DataFrame, concept: Concept) -> Figure:
     """The strongest feature of every layer on the images where it fires most."""
     first = maps.unique("layer", keep="first", maintain_order=True).select("layer", "feature")
     shown = maps.join(first, on=["layer", "feature"], maintain_order="left").filter(pl.col("rank") <= _SHOWN)
@@ -98,9 +100,9 @@ def _maps(maps: pl.DataFrame) -> Figure:
         )
     )
     caption = (
-        "Each layer's highest-ranked feature for gender over the image's soft tokens, on the test images where it "
-        "fires most (left: strongest), in the stream's units. Correlational: image tokens attend to each other both "
-        "ways."
+        f"Each layer's highest-ranked feature for {concept.name} over the image's soft tokens, on the test images "
+        "where it fires most (left: strongest), in the stream's units. Correlational: image tokens attend to each "
+        "other both ways."
     )
     return Figure(chart, caption)
 

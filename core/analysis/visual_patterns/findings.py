@@ -13,7 +13,6 @@ from core.stats.families import corrected_within
 from core.stats.picking import picked_layer
 from core.stats.rate_matching import CALIPER
 
-_MAIN = "person"
 _MATCHED = f"sets of features without the association that fire on as many image rows (within a factor of {CALIPER:g})"
 
 
@@ -27,14 +26,14 @@ def correct_together(localisation: pl.DataFrame, agreement: pl.DataFrame) -> dic
     }
 
 
-def findings(tables: Mapping[str, pl.DataFrame], concept: str) -> tuple[Estimate, ...]:
-    """One estimate per box and one of the agreement, all at one layer."""
+def findings(tables: Mapping[str, pl.DataFrame], concept: str, box: str = "person") -> tuple[Estimate, ...]:
+    """One estimate per box and one of the agreement, all at one layer; that of `box` answers the question."""
     if tables["layers"].is_empty():
         return ()
     layer = picked_layer(tables["layers"])
     shared = _shared(tables, layer, concept)
     at_layer = tables["localisation"].filter(pl.col("feature").is_null() & (pl.col("layer") == layer))
-    pointing = [_pointing(row, shared) for row in at_layer.rows(named=True)]
+    pointing = [_pointing(row, shared, box) for row in at_layer.rows(named=True)]
     agreement = tables["agreement"].filter(pl.col("layer") == layer)
     grouped = tables.get("cluster_stability", pl.DataFrame({"layer": []}))
     clusters = cluster_estimate(grouped, layer, shared["chosen"]) if grouped.height else ()
@@ -61,7 +60,7 @@ def _family(tables: Mapping[str, pl.DataFrame]) -> str:
     return "tests: " + ", ".join(f"{count} {words[name]}" for name, count in counts.items() if count)
 
 
-def _pointing(row: Mapping[str, Any], shared: Mapping[str, Any]) -> Estimate:
+def _pointing(row: Mapping[str, Any], shared: Mapping[str, Any], main: str) -> Estimate:
     box = row["box"]
     return Estimate(
         name=f"pointing.{box}",
@@ -76,7 +75,7 @@ def _pointing(row: Mapping[str, Any], shared: Mapping[str, Any]) -> Estimate:
         p=row["p"],
         q=row["q"],
         draws=row["draws"],
-        answers=box == _MAIN,
+        answers=box == main,
         caveats=_baselines(row),
         **shared,
     )

@@ -75,7 +75,7 @@ def run(inputs: AnalysisInputs, config: Config) -> Result:
     if config.clusters:
         told, grouped = _clusters(inputs, config, layers, resampling.units)
         tables, notes, shown = tables | grouped, [*notes, *told], shown | SHOWN_CLUSTERS
-    found = inputs.beside_planted(findings(tables, inputs.concept.name), "place", "pointing")
+    found = inputs.beside_planted(findings(tables, inputs.concept.name, inputs.concept.box), "place", "pointing")
     return Result(metrics=_metrics(tables), tables=tables, shown=shown, notes=tuple(notes), estimates=found)
 
 

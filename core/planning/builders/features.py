@@ -1,16 +1,16 @@
 """The units that read features: each layer's index, the analyses, and the report."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core.analysis.declaration import Analysis
 from core.analysis.registry import declared, foreign
-from core.data.known_concepts import THE_CONCEPT
+from core.data.known_concepts import is_built_in
 from core.errors import BadInput
 from core.planning.builders.rows import CAPTURE_SPEED
 from core.planning.builders.saes import siblings, trained_of
 from core.planning.left_out import lacks_head
-from core.planning.naming import Dictionary, Inputs, Naming, is_beside, is_frozen, model_recipe
+from core.planning.naming import Dictionary, Inputs, Naming, concept_recipe, is_beside, is_frozen, model_recipe
 from core.planning.steps import ANALYSES
 from core.store.steps import (
     CHOOSE_SAE,
@@ -23,6 +23,7 @@ from core.store.steps import (
     TRAIN_SAE,
 )
 from core.store.units import Unit
+from core.study.concept import StudiedConcept
 from core.study.variant import without_places
 
 
@@ -36,17 +37,18 @@ def index_features(naming: Naming) -> Iterator[Unit]:
 
 
 def rank_features(naming: Naming) -> Iterator[Unit]:
-    """One unit per layer that an analysis reads: its features ranked by the concept, and their profile."""
-    wanted = {layer for analysis in analyses_run(naming) for layer in analysis_layers(naming, analysis)}
-    for layer in sorted(wanted):
-        yield rank_unit(naming, layer)
+    """One unit per concept and layer that an analysis reads: its features ranked by the concept, and their profile."""
+    for concept in naming.concepts:
+        wanted = {layer for one in analyses_run(naming, concept) for layer in analysis_layers(naming, one)}
+        for layer in sorted(wanted):
+            yield rank_unit(naming, layer, concept)
 
 
-def rank_unit(naming: Naming, layer: int) -> Unit:
-    """One layer's features, ranked."""
-    recipe = {"layer": layer, "concept": THE_CONCEPT.name}
+def rank_unit(naming: Naming, layer: int, concept: StudiedConcept) -> Unit:
+    """One layer's features, ranked by a concept."""
+    recipe = {"layer": layer, "concept": concept_recipe(concept)}
     inputs = {**_of_index(naming, Dictionary(layer, naming.sae(layer))), "samples": naming.samples}
-    return RANK_FEATURES.unit(str(layer), recipe, inputs)
+    return RANK_FEATURES.unit(naming.named_for(str(layer), concept), recipe, inputs)
 
 
 def describe_features(naming: Naming) -> Iterator[Unit]:
@@ -70,33 +72,36 @@ def _of_index(naming: Naming, one: Dictionary) -> Inputs:
     return {**own, "shards": naming.shards}
 
 
-def analyses_run(naming: Naming) -> list[Analysis]:
-    """The analyses that the study runs."""
+def analyses_run(naming: Naming, concept: StudiedConcept) -> list[Analysis]:
+    """The analyses that the study runs for a concept."""
     return [
         analysis
         for name, analysis in declared().items()
-        if name not in naming.skipped and getattr(naming.study.analyses, name) is not None
+        if name not in naming.left_out[concept.name] and getattr(naming.study.analyses, name) is not None
     ]
 
 
 def analyses(naming: Naming) -> Iterator[Unit]:
-    """One unit per analysis that the study runs.
+    """One unit per concept and analysis that the study runs.
 
     Raises:
         BadInput: an analysis asks for a layer that is not captured.
     """
-    for analysis in analyses_run(naming):
-        ranked = {int(unit.name): unit for unit in naming.of(RANK_FEATURES)}
-        yield analysis_unit(naming, analysis, analysis_layers(naming, analysis), ranked)
+    for concept in naming.concepts:
+        for analysis in analyses_run(naming, concept):
+            yield analysis_unit(naming, analysis, analysis_layers(naming, analysis), concept)
 
 
-def analysis_unit(naming: Naming, analysis: Analysis, layers: Sequence[int], ranked: Mapping[int, Unit]) -> Unit:
-    """An analysis of some layers, whose features `ranked` ranks."""
+def analysis_unit(naming: Naming, analysis: Analysis, layers: Sequence[int], concept: StudiedConcept) -> Unit:
+    """An analysis of some layers, whose features are ranked by a concept."""
+    ranked = [rank_unit(naming, layer, concept).artifact for layer in layers]
     config = {**getattr(naming.study.analyses, analysis.name).model_dump(mode="json")}
     read = {"layer": layers[0], "layers": list(layers)}
     config |= {field: value for field, value in read.items() if field in config}
     recipe: dict[str, Any] = {"config": config, "layers": list(layers), "seed": naming.study.seed}
     recipe["model"] = model_recipe(naming.study, naming.sources)
+    if not is_built_in(concept):
+        recipe["concept"] = concept_recipe(concept)
     if analysis.distribution is not None:
         recipe["distribution"] = list(analysis.distribution)
     inputs = {
@@ -104,7 +109,7 @@ def analysis_unit(naming: Naming, analysis: Analysis, layers: Sequence[int], ran
         "layer": tuple(naming.of_layer(EXTRACT_LAYER, layer).artifact for layer in layers),
         "sae": tuple(naming.sae(layer).artifact for layer in layers),
         "index": tuple(naming.of_layer(INDEX_FEATURES, layer).artifact for layer in layers),
-        "ranked": tuple(ranked[layer].artifact for layer in layers),
+        "ranked": tuple(ranked),
         "shards": naming.shards,
     }
     if analysis.beside_frozen and naming.frozen:
@@ -115,7 +120,7 @@ def analysis_unit(naming: Naming, analysis: Analysis, layers: Sequence[int], ran
     if analysis.beside_seed and (alike := siblings(naming.study)):
         recipe["siblings"] = alike
         inputs["seeds"] = tuple(unit.artifact for layer in layers for unit in trained_of(naming, layer))
-    return ANALYSES[analysis.name].unit("", recipe, inputs)
+    return ANALYSES[analysis.name].unit(naming.named_for("", concept), recipe, inputs)
 
 
 def analysis_layers(naming: Naming, analysis: Analysis) -> tuple[int, ...]:

@@ -25,8 +25,8 @@ MUTANTS = (
     _of(
         "amplification: the rate itself for its change",
         _RATES,
-        'change = (paired["female"] - paired["female_clean"])',
-        'change = (paired["female"] * 1)',
+        'change = (paired["first_side"] - paired["first_side_clean"])',
+        'change = (paired["first_side"] * 1)',
     ),
     _of(
         "amplification: captions are not averaged",

@@ -42,8 +42,8 @@ MUTANTS = (
     Mutant(
         "correlates: the concept's own columns are no attributes",
         CODE,
-        "own = {concept.shown[0], concept.name, *map(concept.label_column, LANGUAGES)}",
-        "own = {concept.name, *map(concept.label_column, LANGUAGES)}",
+        "own = {concept.shown[0], concept.name, concept.column, *map(concept.label_column, LANGUAGES)}",
+        "own = {concept.name, concept.column, *map(concept.label_column, LANGUAGES)}",
         TESTS,
     ),
     Mutant(

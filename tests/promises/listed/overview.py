@@ -62,7 +62,7 @@ MUTANTS = (
     # Our own
     _mutant(
         "attribute odds have a half added", "core/analysis/overview/counts.py",
-        'pl.col("male").cast(pl.Float64) + 0.5', 'pl.col("male").cast(pl.Float64) + 0.1', _FEATURES,
+        'pl.col(_OTHER).cast(pl.Float64) + 0.5', 'pl.col(_OTHER).cast(pl.Float64) + 0.1', _FEATURES,
     ),
     _mutant("LDA is fitted on train", _EMERGENCE, "discriminant(units.train)", "discriminant(units.test)"),
     _mutant(
