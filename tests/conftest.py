@@ -59,7 +59,8 @@ _WHOLE = (
     "tests/cli/test_export.py::test_an_export_taken",
     "tests/cli/test_export.py::test_rows_by_somebody_else",
     *(f"tests/flows/test_{name}.py" for name in ("catalogue", "concepts", "damage", "frozen", "left_in_mlflow")),
-    *(f"tests/flows/test_{name}.py" for name in ("local_workers", "made_up_concept", "other_rows", "packages", "serve", "sweep")),
+    *(f"tests/flows/test_{name}.py" for name in ("local_workers", "made_up_concept", "other_rows", "packages")),
+    *(f"tests/flows/test_{name}.py" for name in ("serve", "sweep")),
     "tests/flows/test_mini.py::test_a_recorded_run",
     "tests/flows/test_mini.py::test_one_layer_with_another_k",
 )
