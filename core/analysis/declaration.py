@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from core.data.concept import Concept, capitalised
 from core.errors import BadInput
 from core.study.section import Section
+
+if TYPE_CHECKING:
+    from core.data.concept import Concept
 
 Need = Literal["gpu", "images", "stream", "head", "layers", "words", "pairs"]
 """What an analysis cannot do without.
@@ -68,11 +70,11 @@ class Analysis:
         """The analysis under its name, and with the package that it comes from."""
         return replace(self, name=name, distribution=distribution)
 
-    def title_of(self, concept: Concept) -> str:
+    def title_of(self, concept: "Concept") -> str:
         """Its heading, of a concept."""
         return _worded(self.title, concept)
 
-    def question_of(self, concept: Concept) -> str:
+    def question_of(self, concept: "Concept") -> str:
         """What it answers, of a concept."""
         return _worded(self.question, concept)
 
@@ -106,7 +108,9 @@ class Analysis:
         return self.run.partition(":")[0], self.figures.partition(":")[0]
 
 
-def _worded(text: str, concept: Concept) -> str:
+def _worded(text: str, concept: "Concept") -> str:
+    from core.data.concept import capitalised  # with Polars, which a declaration does without
+
     words = {"concept": concept.name, "Concept": capitalised(concept.name), "adjective": concept.adjective}
     words["those"] = " and ".join(map(concept.those, concept.sides))
     for name, word in words.items():

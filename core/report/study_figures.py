@@ -78,7 +78,7 @@ def _labels(concept: Concept, samples: pl.DataFrame) -> Figure | None:
     if counts.is_empty():
         return None
     present = [label for label in concept.colours if label in set(counts[name])]
-    order = pl.DataFrame({name: present, "order": range(len(present))})
+    order = pl.DataFrame({name: present, "_order": range(len(present))})
     counts = counts.join(order, on=name, maintain_order="left")
     panels = [
         alt.Chart(counts.filter(captions=captions), title=columns[captions])
@@ -87,7 +87,7 @@ def _labels(concept: Concept, samples: pl.DataFrame) -> Figure | None:
             y=alt.Y("split:N", title=None, sort=_SPLITS, axis=alt.Axis(domain=False, ticks=False)),
             x=alt.X("count:Q", title="Captions", axis=alt.Axis(tickMinStep=1, format="~s")),
             color=label_colour(name, concept.colours, present),
-            order="order:Q",
+            order="_order:Q",
             tooltip=["split", name, "count"],
         )
         .properties(width=HALF + 30, height=100)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from core.study.language import Language
 from core.study.section import Section
@@ -20,6 +20,7 @@ def _keys(value: Any) -> Any:
 
 
 Class = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
+_COLUMNS = ("captions", "count", "feature", "image_id", "language", "layer", "position_set", "sample_id", "split")
 Words = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 
 
@@ -40,6 +41,13 @@ class StudiedConcept(Section):
     words: Annotated[dict[str, dict[Language, Words]], BeforeValidator(_keys)] = Field(default_factory=dict)
     """For each class, by language, the words that name it, several words in one entry included. Lists of equal length
     in one language pair their words: the first of one class is the counterpart of the first of the other."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_column_of_tables(cls, name: str) -> str:
+        if name in _COLUMNS:
+            raise ValueError(f"{name!r} is a column of the tables that a study writes; call the concept otherwise")
+        return name
 
     @model_validator(mode="before")
     @classmethod

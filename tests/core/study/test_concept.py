@@ -38,6 +38,7 @@ def test_a_concept_makes_a_variant() -> None:
             "it takes two, called as positive and negative are",
         ),
         ({"concept": {**PLACE, "colum": "x"}}, "concepts.0.colum: unknown key; did you mean 'column'"),
+        ({"concept": {**PLACE, "name": "split"}}, "'split' is a column of the tables that a study writes"),
         ({"concept": {"name": "a b"}}, "concepts.0.name: 'a b' is wrong"),
     ],
 )
