@@ -8,10 +8,10 @@ import polars as pl
 from core.figures.theme import HEIGHT, WIDTH, Figure, language_colour
 
 _NAMES = {
-    "ablated": "chosen features|taken out",
-    "random": "random features|taken out",
-    "amplified": "chosen features|turned up",
-    "random_amplified": "random features|turned up",
+    "ablated": "chosen|features|taken out",
+    "random": "random|features|taken out",
+    "amplified": "chosen|features|turned up",
+    "random_amplified": "random|features|turned up",
 }
 
 
