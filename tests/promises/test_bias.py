@@ -14,8 +14,9 @@ from scipy.stats import false_discovery_control
 from core.analysis.bias import Config
 from core.analysis.bias.hidden import Hidden, ask_hidden, drawn
 from core.analysis.bias.rates import RATES, SPREAD, amplification, cells_of, over_groups, rate_table
+from core.analysis.bias.side_by_side import by_group
 from core.analysis.bias.written import WRITTEN, share_table
-from core.causal.asked_words import ASKED, NEUTRAL, AskedWords
+from core.causal.asked_words import ASKED, NEUTRAL, AskedWords, ask
 from core.data.gender_concept import GENDER
 from core.data.visible import visible_images
 from core.stats.group_means import GroupMeans, agreement, explained, mean_error, mean_over_groups
@@ -45,6 +46,19 @@ def test_the_planted_rate_stands_beside_its_own_column_alone() -> None:
     table = rate_table(hidden, CONFIG).filter(language="en", group="nurse")
     assert dict(table.select("column", "planted").iter_rows()) == {"profession": 0.9, "place": None}
     assert table.schema == RATES
+
+
+def test_groups_stand_in_the_order_of_what_was_planted_or_else_of_the_first_languages_rate() -> None:
+    units = [("a", 1, "baker"), ("b", 3, "nurse"), ("c", 5, "pilot")]
+    rates = asked("en", a=0.9, b=0.2, c=0.4).extend(asked("ar", a=0.1, b=0.2, c=0.3))
+    for truth, order in (
+        (None, ["nurse", "pilot", "baker"]),
+        (dict.fromkeys(("pilot", "nurse", "baker"), 0.5) | {"pilot": 0.1}, ["pilot", "baker", "nurse"]),
+    ):
+        hidden = planted(units, rates, truth=truth)
+        none = share_table(hidden, pl.DataFrame(schema=WRITTEN))
+        table = by_group(rate_table(hidden, CONFIG), none, ("en", "ar"))
+        assert table.filter(column="profession")["group"].to_list() == order
 
 
 def means(rate: Sequence[float], labels: Sequence[Sequence[int]]) -> GroupMeans:
@@ -179,6 +193,21 @@ def test_a_word_that_tells_a_side_is_not_neutral() -> None:
     words = AskedWords.of(inputs, "en")
     told = dict(zip(words.words, words.tells.tolist(), strict=True))
     assert (told["lady"], told["guy"], told["person"]) == (0, 1, NEUTRAL)
+
+
+def test_neutral_words_share_what_is_left_and_nothing_is_said_where_no_side_has_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """p 0.2 female, 0.1 male, 0.3 neutral; and a place where neither side has any."""
+    table = samples(caption_en=["A room.", "A room."], gender_en=["none", "none"])
+    inputs: Any = SimpleNamespace(concept=GENDER, samples=table, truth=None)
+    place = SimpleNamespace(row=SimpleNamespace(sample_id="i0", image_id="i0"), at="here")
+    logs = np.array([[np.log(0.2), np.log(0.1), np.log(0.3)], [-np.inf, -np.inf, np.log(0.3)]])
+    monkeypatch.setattr("core.causal.asked_words._place", lambda *_: place)
+    monkeypatch.setattr("core.causal.asked_words._log_probs", lambda *_: logs)
+    found, reasons = ask(inputs, SimpleNamespace(), table, "en")  # type: ignore[arg-type]
+    assert found.select("rate", "neutral").rows() == [(pytest.approx(2 / 3), pytest.approx(0.5))]
+    assert reasons == {"neither side has a word there": 1}
 
 
 def test_what_a_picture_shows_is_said_by_all_of_its_captions() -> None:

@@ -81,7 +81,7 @@ def test_a_caption_whose_words_tell_the_wrong_side_leaks_nothing() -> None:
 def test_a_word_that_twins_share_tells_a_classifier_nothing_that_has_seen_neither() -> None:
     """A word per unit, whose images are on one side."""
     words = np.repeat(np.eye(20), 2, axis=0)
-    assert leaked(words, UNITS % 2 == 0, UNITS, 0).max() < 0.6
+    assert leaked(words, UNITS % 2 == 0, UNITS, 0).max() < 0.55
 
 
 def test_captions_that_are_the_datas_own_leak_no_more_than_they_do() -> None:

@@ -43,7 +43,7 @@ ANALYSIS = Analysis(
     config=Config,
     run="core.analysis.bias.run:run",
     figures="core.analysis.bias.figures:figures",
-    version=1,
+    version=2,
     title="Bias",
     question="How likely are either gender's words where the picture does not show the gender, and does that differ "
     "between groups?",

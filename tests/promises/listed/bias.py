@@ -28,8 +28,14 @@ def _read(breaks: str, old: str, new: str) -> Mutant:
 
 MUTANTS = (
     _asked("P(female) with the word's end", "states, targets, ends)", "states, targets, ends | ~ends)"),
+    _of("nothing is said where no side has a word", _ASKED, "found.filter(~unlikely)", "found"),
     _asked("P(female) is the first side's", "np.exp(first - either)", "np.exp(other - either)"),
-    _asked("P(neutral) is of all three", "np.exp(neutral - np.logaddexp(either, neutral))", "np.exp(neutral - either)"),
+    _of(
+        "P(neutral) is of all three",
+        _ASKED,
+        "np.exp(neutral - np.logaddexp(either, neutral))",
+        "np.exp(neutral - either)",
+    ),
     _asked("a capital where a caption begins", "own if opens or not late else None", "own"),
     _asked("the first word is asked", "min(spans, default=None)", "max(spans, default=None)"),
     _asked("text is asked behind itself", "LAST_PROMPT if pictured else BEHIND", "LAST_PROMPT"),
@@ -113,6 +119,12 @@ MUTANTS = (
     _read("a probe is scored on images that do not show it", "if image in unseen]", "]"),
     _read("a layer is chosen on selection images", 'row.get("auroc_select", 0)', 'row.get("auroc", 0)'),
     _read("p over a whole curve", 'permutation_p(abs(row["value"]), highest[_of(row)])', 'row["p"]'),
+    _of(
+        "groups in the order of the first language's rate",
+        f"{_BIAS}/side_by_side.py",
+        'pl.coalesce("planted", "_first")',
+        '"planted"',
+    ),
     _of("shares are of images that do not show it", _WRITTEN, 'written.filter(~pl.col("shown"), ', "written.filter("),
     _of("a caption of both sides tells none", _WRITTEN, '.when(pl.col("told") == other).then(0.0)', ".otherwise(0.0)"),
     _of(
