@@ -13,7 +13,7 @@ class Mutant:
         file: the file, relative to the project.
         old: text that stands in the file exactly once.
         new: what stands there instead.
-        tests: the test file that notices, in tests/promises.
+        tests: the test file that notices, relative to tests/promises.
     """
 
     breaks: str

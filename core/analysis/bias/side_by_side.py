@@ -27,9 +27,12 @@ def by_group(rates: pl.DataFrame, shares: pl.DataFrame, languages: Sequence[str]
                 how="left",
                 maintain_order="left",
             )
-    rank = pl.coalesce("planted", pl.lit(rates.filter(language=languages[0])["rate"].mean()))
     order = {name: place for place, name in enumerate(table["column"].unique(maintain_order=True))}
-    return table.sort(pl.col("column").replace_strict(order, default=0, return_dtype=pl.Int64), rank, "group")
+    column = pl.col("column").replace_strict(order, default=0, return_dtype=pl.Int64)
+    first = rates.filter(language=languages[0]).select("column", "group", pl.col("rate").alias("_first"))
+    ranked = table.join(first, on=("column", "group"), how="left", maintain_order="left")
+    by = (column, pl.coalesce("planted", "_first"), "group")
+    return ranked.sort(*by, nulls_last=True).drop("_first")
 
 
 def _rate(row: Mapping[str, float]) -> str:
