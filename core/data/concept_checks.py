@@ -13,7 +13,6 @@ from core.data.listed_words import WordLists
 from core.data.sample_frame import to_frame
 from core.data.scenes import scene_table
 from core.data.studied_concept import (
-    BOTH,
     classes_of,
     column_of,
     number_of_values,
@@ -27,7 +26,7 @@ from core.data.table_rows import table_types
 from core.data.table_source import check_rows
 from core.errors import BadInput
 from core.progress import silent
-from core.study.concept import StudiedConcept
+from core.study.concept import BOTH, StudiedConcept
 from core.study.data import DataSource, EmojiSource, TableSource
 
 MOST_CAPTIONS = 20_000

@@ -37,6 +37,8 @@ def test_a_concept_makes_a_variant() -> None:
             {"concept": {**PLACE, "words": {"yard": {}, "wood": {}}}},
             "it takes two, called as positive and negative are",
         ),
+        ({"concept": {**PLACE, "negative": "both"}}, "'both' is the label of captions that are on both sides"),
+        ({"concept": {**PLACE, "positive": "none"}}, "'none' is the label of captions that are on neither side"),
         ({"concept": {**PLACE, "colum": "x"}}, "concepts.0.colum: unknown key; did you mean 'column'"),
         ({"concept": {**PLACE, "name": "split"}}, "'split' is a column of the tables that a study writes"),
         ({"concept": {"name": "a b"}}, "concepts.0.name: 'a b' is wrong"),
