@@ -116,6 +116,11 @@ def _check_lists(asked: StudiedConcept, lists: Collection[WordLists], languages:
         empty = next((entry for words in own.words for entry in words if not own.phrase(entry)), None)
         if empty is not None:
             raise BadInput(f"{field}: {empty!r} ({own.language}) holds no word; remove it")
+        apart = next((entry for words in own.words for entry in words if not own.finds(entry)), None)
+        if apart is not None:
+            left = " ".join(own.phrase(apart))
+            fix = f"{left!r} is left of it; write its words with spaces or hyphens between them, or one entry each"
+            raise BadInput(f"{field}: {apart!r} ({own.language}) has marks between its words, and {fix}")
         if shared := own.in_both():
             raise BadInput(f"{field}: {shared[0]!r} ({own.language}) stands in both lists; leave it in one, or in none")
 

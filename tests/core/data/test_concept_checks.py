@@ -54,6 +54,10 @@ def test_a_sound_concept_has_nothing_said_of_it(samples: pl.DataFrame) -> None:
         ),
         ({"words": {"a": {"en": ["garden"]}, "b": {"en": ["!"]}}}, r"'!' \(en\) holds no word; remove it"),
         (
+            {"words": {"a": {"en": ["pots, pans"]}, "b": {"en": ["garden"]}}},
+            r"'pots, pans' \(en\) has marks between its words, and 'pots pans' is left of it; write its words",
+        ),
+        (
             {"words": {"a": {"en": ["zebra"]}, "b": {"en": ["garden"]}}},
             r"concepts\.where: English captions: a 0, b 43 of 400; list words that captions have",
         ),
