@@ -6,10 +6,12 @@ from pathlib import Path
 
 import polars as pl
 
+from core.data.concept import Concept
 from core.data.emoji_source import read_emoji
 from core.data.known_concepts import THE_CONCEPT, is_built_in
 from core.data.languages import LANGUAGE_NAMES, Language
 from core.data.listed_words import WordLists
+from core.data.own_columns import same_as
 from core.data.sample_frame import to_frame
 from core.data.scenes import scene_table
 from core.data.studied_concept import (
@@ -71,7 +73,10 @@ def check_concept(asked: StudiedConcept, samples: pl.DataFrame, languages: Seque
     lists = word_lists(asked, asked.classes or classes_of(asked, samples))
     _check_lists(asked, lists.values(), languages)
     samples = samples.head(MOST_CAPTIONS)
-    return (*_unheard(asked, lists.values(), samples), *_balance(asked, samples, languages))
+    concept = studied_concept(asked, samples)
+    labelled = concept.labelled(samples)
+    heard = (*_unheard(asked, lists.values(), samples), *_balance(asked, concept, labelled, languages))
+    return (*heard, *_twice(concept, labelled))
 
 
 def _check_name(asked: StudiedConcept, samples: pl.DataFrame) -> None:
@@ -139,10 +144,17 @@ def _unheard(asked: StudiedConcept, lists: Collection[WordLists], samples: pl.Da
                 yield f"{place}: {said}; list them as captions have them, plurals too"
 
 
-def _balance(asked: StudiedConcept, samples: pl.DataFrame, languages: Sequence[Language]) -> Iterator[str]:
+def _twice(concept: Concept, labelled: pl.DataFrame) -> Iterator[str]:
+    """The columns that say what the concept says."""
+    for column, images in same_as(labelled, concept).items():
+        said = f"column {column!r} sorts all {images:,} images of a class of which it is known as {concept.name} does"
+        yield f"concepts.{concept.name}: {said}; a feature of one is a feature of the other, and it is no correlate"
+
+
+def _balance(
+    asked: StudiedConcept, concept: Concept, labelled: pl.DataFrame, languages: Sequence[Language]
+) -> Iterator[str]:
     """How the captions' labels are spread; a class that no caption has is refused."""
-    concept = studied_concept(asked, samples)
-    labelled = concept.labelled(samples)
     for language in languages:
         labels = labelled[concept.label_column(language)].drop_nulls()
         sizes = [int((labels == side).sum()) for side in concept.sides]
