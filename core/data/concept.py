@@ -169,8 +169,14 @@ class Concept:
     def image_labels(self, samples: pl.DataFrame, language: str) -> pl.DataFrame:
         """One row per image: image_id, split, positive (whether it is on the first side; null where its captions
         disagree, or are on neither side)."""
+        return samples.group_by("image_id").agg(pl.col("split").first(), self._side(language)).sort("image_id")
+
+    def image_sides(self, samples: pl.DataFrame, language: str) -> pl.DataFrame:
+        """`image_labels` without the split, of samples that have none."""
+        return samples.group_by("image_id").agg(self._side(language)).sort("image_id")
+
+    def _side(self, language: str) -> pl.Expr:
         label, (one, other) = pl.col(self.label_column(language)), self.sides
         positive, negative = (label == one).any(), (label == other).any()
         clear = (positive != negative) & ~(label == "both").any()
-        told = pl.when(clear).then(positive).otherwise(None).alias("positive")
-        return samples.group_by("image_id").agg(pl.col("split").first(), told).sort("image_id")
+        return pl.when(clear).then(positive).otherwise(None).alias("positive")

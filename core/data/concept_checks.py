@@ -6,14 +6,15 @@ from pathlib import Path
 
 import polars as pl
 
+from core.data.concept import Concept
 from core.data.emoji_source import read_emoji
 from core.data.known_concepts import THE_CONCEPT, is_built_in
 from core.data.languages import LANGUAGE_NAMES, Language
 from core.data.listed_words import WordLists
+from core.data.own_columns import same_as
 from core.data.sample_frame import to_frame
 from core.data.scenes import scene_table
 from core.data.studied_concept import (
-    BOTH,
     classes_of,
     column_of,
     number_of_values,
@@ -27,7 +28,7 @@ from core.data.table_rows import table_types
 from core.data.table_source import check_rows
 from core.errors import BadInput
 from core.progress import silent
-from core.study.concept import StudiedConcept
+from core.study.concept import BOTH, StudiedConcept
 from core.study.data import DataSource, EmojiSource, TableSource
 
 MOST_CAPTIONS = 20_000
@@ -72,7 +73,10 @@ def check_concept(asked: StudiedConcept, samples: pl.DataFrame, languages: Seque
     lists = word_lists(asked, asked.classes or classes_of(asked, samples))
     _check_lists(asked, lists.values(), languages)
     samples = samples.head(MOST_CAPTIONS)
-    return (*_unheard(asked, lists.values(), samples), *_balance(asked, samples, languages))
+    concept = studied_concept(asked, samples)
+    labelled = concept.labelled(samples)
+    heard = (*_unheard(asked, lists.values(), samples), *_balance(asked, concept, labelled, languages))
+    return (*heard, *_twice(concept, labelled))
 
 
 def _check_name(asked: StudiedConcept, samples: pl.DataFrame) -> None:
@@ -117,6 +121,11 @@ def _check_lists(asked: StudiedConcept, lists: Collection[WordLists], languages:
         empty = next((entry for words in own.words for entry in words if not own.phrase(entry)), None)
         if empty is not None:
             raise BadInput(f"{field}: {empty!r} ({own.language}) holds no word; remove it")
+        apart = next((entry for words in own.words for entry in words if not own.finds(entry)), None)
+        if apart is not None:
+            left = " ".join(own.phrase(apart))
+            fix = f"{left!r} is left of it; write its words with spaces or hyphens between them, or one entry each"
+            raise BadInput(f"{field}: {apart!r} ({own.language}) has marks between its words, and {fix}")
         if shared := own.in_both():
             raise BadInput(f"{field}: {shared[0]!r} ({own.language}) stands in both lists; leave it in one, or in none")
 
@@ -135,10 +144,17 @@ def _unheard(asked: StudiedConcept, lists: Collection[WordLists], samples: pl.Da
                 yield f"{place}: {said}; list them as captions have them, plurals too"
 
 
-def _balance(asked: StudiedConcept, samples: pl.DataFrame, languages: Sequence[Language]) -> Iterator[str]:
+def _twice(concept: Concept, labelled: pl.DataFrame) -> Iterator[str]:
+    """The columns that say what the concept says."""
+    for column, images in same_as(labelled, concept).items():
+        said = f"column {column!r} sorts all {images:,} images of a class of which it is known as {concept.name} does"
+        yield f"concepts.{concept.name}: {said}; a feature of one is a feature of the other, and it is no correlate"
+
+
+def _balance(
+    asked: StudiedConcept, concept: Concept, labelled: pl.DataFrame, languages: Sequence[Language]
+) -> Iterator[str]:
     """How the captions' labels are spread; a class that no caption has is refused."""
-    concept = studied_concept(asked, samples)
-    labelled = concept.labelled(samples)
     for language in languages:
         labels = labelled[concept.label_column(language)].drop_nulls()
         sizes = [int((labels == side).sum()) for side in concept.sides]

@@ -13,6 +13,10 @@ from core.study.concept import StudiedConcept
 THE_CONCEPT = GENDER
 """The concept of a study that names none."""
 
+LABEL_RULES = {"label_rules": 2}
+"""What recipes say, beside a study's section, of how labels and attributes of its concept are read. The number rises
+where that changes, so that results of before are made again; those of the built-in concept stay."""
+
 
 def is_built_in(asked: StudiedConcept) -> bool:
     """Whether a study's section names the concept that comes with saeflow."""
@@ -28,7 +32,7 @@ def concept_of(recipe: Mapping[str, Any] | str | None, samples: pl.DataFrame) ->
     """The concept that a unit's recipe names: by its section of the study, or the one that is built in.
 
     Args:
-        recipe: the section as JSON; a name or null is the one that is built in.
+        recipe: the section as JSON, with `LABEL_RULES` or without; a name or null is the one that is built in.
         samples: those of the study.
 
     Raises:
@@ -36,7 +40,8 @@ def concept_of(recipe: Mapping[str, Any] | str | None, samples: pl.DataFrame) ->
     """
     if recipe is None or isinstance(recipe, str):
         return THE_CONCEPT
-    return studied_concept(StudiedConcept.model_validate(recipe), samples)
+    section = {field: value for field, value in recipe.items() if field not in LABEL_RULES}
+    return studied_concept(StudiedConcept.model_validate(section), samples)
 
 
 def concepts_of(study: Mapping[str, Any], samples: pl.DataFrame) -> tuple[Concept, ...]:

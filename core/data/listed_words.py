@@ -1,23 +1,23 @@
 """Words of a user's own, found in captions: whole words as a reader sees them, phrases, and Arabic words with clitics.
 
 Captions and lists are folded alike (`core.data.spelling`, `core.data.arabic`): case, accents, diacritics, tatweel and
-letter variants make no difference. Arabic: و ف ب ك ل ال before a word and a pronoun behind it are read off where the
-rest is listed, the fewest letters first. No other form is guessed: a plural is listed or not found.
+letter variants make no difference. Digits and signs belong to a word (`core.data.listed_tokens`): 4x4, C++, don't, U.S.
+Arabic: و ف ب ك ل ال before a word and a pronoun behind it are read off where the rest is listed, the fewest letters
+first. No other form is guessed: a plural is listed or not found.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import NamedTuple
 
 from core.data import arabic
-from core.data.english_tokens import tokens_of
-from core.data.spelling import fold
+from core.data.listed_tokens import PlainToken, plain_tokens
+from core.data.spelling import Folded, fold
 
-_BETWEEN = re.compile(r"[\s\-\u2010\u2011\u2013]*")
-"""What may stand between the words of one entry."""
+_BETWEEN = re.compile(r"['\u2019]?[\s\-\u2010\u2011\u2013]*")
+"""What may stand between the words of one entry; an apostrophe ends the first of them (boys' room)."""
 _KIND = "word"
 
 Phrase = tuple[str, ...]
@@ -41,18 +41,22 @@ class ListedWord(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """A word of a caption, folded, and where it stands."""
+    """A word of a caption, folded, and where it stands; `bare` is what it is up to `bare_end`, without an English
+    ending such as 's."""
 
     start: int
     end: int
     folded: str
     offsets: tuple[int, ...] = ()
+    bare_end: int = 0
+    bare: str = ""
 
 
 class _Form(NamedTuple):
-    """A word of a caption read as a listed one."""
+    """A word of a caption read as a listed one, from `stem` to `end`."""
 
     stem: int
+    end: int
     is_definite: bool = False
     is_inflected: bool = False
 
@@ -92,6 +96,11 @@ class WordLists:
         """An entry of the lists as its folded words; empty where it has no word."""
         return tuple(word.folded for word in self._read(entry))
 
+    def finds(self, entry: str) -> bool:
+        """Whether an entry is found where a text has it as it is written; else marks stand between its words."""
+        read = self._read(entry)
+        return self._forms(entry, read, tuple(word.folded for word in read)) is not None
+
     def in_both(self) -> list[str]:
         """Entries that stand in both lists, as the first has them."""
         other = set(map(self.phrase, self.words[1]))
@@ -115,43 +124,61 @@ class WordLists:
         return found
 
     def _read(self, text: str) -> list[_Read]:
-        if self.language == "ar":
-            return [_Read(word.start, word.end, word.folded, word.offsets) for word in arabic.words(text)]
         folded = fold(text)
-        tokens = ((token, token.start + len(token.surface)) for token in tokens_of(folded.text))
-        return [_Read(*folded.span(token.start, end), token.word) for token, end in tokens]
+        plain = [_plain(folded, token) for token in plain_tokens(folded.text) if self._takes(token)]
+        if self.language != "ar":
+            return plain
+        taken = {at for word in plain for at in range(word.start, word.end)}
+        own = [_Read(word.start, word.end, word.folded, word.offsets) for word in arabic.words(text)]
+        return sorted([*plain, *(word for word in own if word.start not in taken)])
+
+    def _takes(self, token: PlainToken) -> bool:
+        return self.language != "ar" or not token.is_plain_letters
 
     def _at(self, text: str, read: Sequence[_Read], at: int) -> Iterator[ListedWord]:
         """What may stand at a word of a text, the longest first."""
         for phrase in self._longest_first:
-            words = read[at : at + len(phrase)]
-            if len(words) < len(phrase) or not _adjacent(text, words):
-                continue
-            forms = [self._form(word, listed, place) for place, (word, listed) in enumerate(zip(words, phrase))]
-            known = [form for form in forms if form is not None]
-            if len(known) == len(phrase):
-                head, side = known[0], self._sides[phrase]
-                inflected = head.is_inflected or any(form.is_inflected or form.is_definite for form in known[1:])
-                span = (words[0].start, words[-1].end)
+            forms = self._forms(text, read[at : at + len(phrase)], phrase)
+            if forms is not None:
+                head, side = forms[0], self._sides[phrase]
+                inflected = head.is_inflected or any(form.is_inflected or form.is_definite for form in forms[1:])
+                span = (read[at].start, forms[-1].end)
                 yield ListedWord(*span, side, phrase, head.stem, head.is_definite, inflected)
+
+    def _forms(self, text: str, words: Sequence[_Read], phrase: Phrase) -> list[_Form] | None:
+        """How words that follow one another are read as those of an entry; null where one is another."""
+        if len(words) < len(phrase):
+            return None
+        forms: list[_Form] = []
+        for place, (word, listed) in enumerate(zip(words, phrase, strict=True)):
+            form = self._form(word, listed, place)
+            if form is None or (forms and _BETWEEN.fullmatch(text[forms[-1].end : word.start]) is None):
+                return None
+            forms.append(form)
+        return forms
 
     def _form(self, word: _Read, listed: str, place: int) -> _Form | None:
         """How a word is read as a listed one; null where it is another."""
         if word.folded == listed:
-            return _Form(word.start)
-        if self.language != "ar":
+            return _Form(word.start, word.end)
+        if word.bare and word.bare == listed:
+            return _Form(word.start, word.bare_end)
+        if self.language != "ar" or not word.offsets:
             return None
         for reading in arabic.strippings(word.folded):
             inner = place == 0 or (not reading.preposition and not reading.is_future)  # غرفة النوم is one phrase
             if reading.stem == listed and inner and not reading.is_future:
                 stem = word.offsets[reading.proclitics]
-                return _Form(stem, reading.is_definite, bool(reading.owner))
+                return _Form(stem, word.end, reading.is_definite, bool(reading.owner))
         return None
 
 
-def _adjacent(text: str, words: Sequence[_Read]) -> bool:
-    gaps = pairwise(words)
-    return all(_BETWEEN.fullmatch(text[before.end : after.start]) is not None for before, after in gaps)
+def _plain(folded: Folded, token: PlainToken) -> _Read:
+    """A word of a folded text where it stands in the text as it is written; Arabic digits are Western ones."""
+    word, bare = (part if part.isascii() else arabic.normalise(part) for part in (token.word, token.bare))
+    is_letter_by_letter = len(word) == token.end - token.start
+    offsets = folded.starts[token.start : token.end] if is_letter_by_letter else ()
+    return _Read(*folded.span(token.start, token.end), word, offsets, folded.ends[token.bare_end - 1], bare)
 
 
 def _cased(written: str, other: str) -> str:

@@ -10,10 +10,10 @@ from core.data.concept import Concept, ConceptWord, Positions
 from core.data.languages import LANGUAGES
 from core.data.listed_words import ListedWord, WordLists
 from core.errors import BadInput
-from core.study.concept import StudiedConcept
+from core.study.concept import BOTH, NONE, StudiedConcept, reserved
 
-BOTH, NONE = "both", "none"
-"""Labels of captions that are on both sides, and on neither."""
+_AFFIRMED = ("true", "yes", "1")
+"""Values that are the positive class where a column has one of them, in any case."""
 _FIRST, _OTHER, _BOTH, _NONE = "#AA3377", "#228833", "#CCAA22", "#BBBBBB"
 
 
@@ -78,17 +78,20 @@ def word_lists(asked: StudiedConcept, sides: tuple[str, str]) -> dict[str, WordL
 
 
 def classes_of(asked: StudiedConcept, samples: pl.DataFrame) -> tuple[str, str]:
-    """The two values of the concept's column, in order.
+    """The two values of the concept's column, the positive class first: `true`, `yes` or `1`, or else the first in
+    order.
 
     Raises:
-        BadInput: the column is missing, or has other than two values.
+        BadInput: the column is missing, has other than two values, or one that is called as a label is.
     """
     field = f"concepts.{asked.name}"
     if asked.column is None:
         raise BadInput(f"{field}: it has no column and no words; name a column, or list words of its two classes")
     counts = value_counts(column_of(asked, samples))
     if len(counts) == 2:
-        one, other = sorted(counts)
+        one, other = sorted(counts, key=lambda value: (value.casefold() not in _AFFIRMED, value))
+        if taken := next((side for side in (one, other) if side in (BOTH, NONE)), None):
+            raise BadInput(f"{field}.column: {asked.column!r}: {reserved(taken)}")
         return one, other
     said, values = f"{field}.column: {asked.column!r}", number_of_values(counts)
     if len(counts) < 2:
@@ -97,7 +100,7 @@ def classes_of(asked: StudiedConcept, samples: pl.DataFrame) -> tuple[str, str]:
 
 
 def column_of(asked: StudiedConcept, samples: pl.DataFrame) -> pl.Series:
-    """The column's values as text.
+    """The column's values as text: whole numbers without a decimal point; null where a cell is blank or no number.
 
     Raises:
         BadInput: the samples have no such column, or one of lists.
@@ -108,7 +111,20 @@ def column_of(asked: StudiedConcept, samples: pl.DataFrame) -> pl.Series:
         raise BadInput(f"concepts.{asked.name}.column: {name!r} is no column of the samples; there are {there}")
     if samples[name].dtype.is_nested():
         raise BadInput(f"concepts.{asked.name}.column: {name!r} holds lists; name a column with one value per sample")
-    return samples[name].cast(pl.String)
+    values = samples[name]
+    if values.dtype.is_decimal():
+        values = values.cast(pl.Float64)
+    if values.dtype.is_float():
+        return _numbers_as_text(values)
+    texts = values.cast(pl.String)
+    return texts.set(texts.str.strip_chars() == "", None)
+
+
+def _numbers_as_text(values: pl.Series) -> pl.Series:
+    known = values.fill_nan(None)
+    whole = known.cast(pl.Int64, strict=False)
+    is_whole = (whole.cast(known.dtype) == known).fill_null(False)
+    return known.cast(pl.String).zip_with(~is_whole, whole.cast(pl.String))
 
 
 def value_counts(values: pl.Series) -> dict[str, int]:

@@ -9,9 +9,9 @@ import polars as pl
 from core.data.attributes import attribute_columns
 from core.data.concept import Concept
 from core.data.languages import LANGUAGES
+from core.data.own_columns import other_attributes
 from core.data.splits import tie
 from core.explain.examples_shown import Example
-from core.features.correlates import other_attributes
 
 UNEQUAL = 0.5
 """A pair counts where the weaker sample fires the feature at most half as strongly as the stronger one: of samples that

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int
 
-from core.data.attributes import attribute_columns, attributes_by_image
+from core.data.attributes import attributes_by_image
 from core.data.concept import Concept
-from core.data.languages import LANGUAGES
+from core.data.own_columns import other_attributes
 from core.features.associations import LabelledImages, Labels, labelled_images
 from core.features.row_groups import ImageFeatures
 
@@ -31,13 +31,6 @@ CORRELATES = pl.Schema(
 """One row per feature and attribute. By split: `images` of which both the concept and the attribute are known, adjusted
 η² of the attribute (`eta2`) and of the `concept` over these images, and whether the feature is `shared`: the
 attribute's is above 0 and at least the concept's. Null where a split has too few images."""
-
-
-def other_attributes(samples: pl.DataFrame, concept: Concept) -> list[str]:
-    """Attribute columns of the samples that are not the concept itself: neither its labels nor what the picture shows
-    of it."""
-    own = {concept.shown[0], concept.name, concept.column, *map(concept.label_column, LANGUAGES)}
-    return [name for name in attribute_columns(samples) if name not in own]
 
 
 def correlates(

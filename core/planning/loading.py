@@ -108,10 +108,10 @@ def parse_study(raw: Mapping[str, Any], origin: str) -> Study:
 
 
 def overridden(raw: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A mapping with `section.key=value` overrides.
+    """A mapping with `section.key=value` overrides; an item of a list is named by its number, counted from 0.
 
     Raises:
-        BadInput: one is no assignment.
+        BadInput: one is no assignment, or names no item of a list.
     """
     changed = dict(raw)
     for override in overrides:
@@ -123,16 +123,29 @@ def _override(raw: dict[str, Any], text: str) -> None:
     dotted, equals, value = text.partition("=")
     if not equals or not dotted:
         raise BadInput(f"--set {text!r}: write section.key=value, for example sae.k=64")
-    *sections, key = dotted.strip().split(".")
-    place = raw
-    for section in sections:
-        inner = place.get(section)
-        place[section] = dict(inner) if isinstance(inner, dict) else {}
-        place = place[section]
     try:
-        place[key] = yaml.safe_load(value)
+        read = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise BadInput(f"--set {text!r}: the value is not valid YAML") from error
+    *sections, key = dotted.strip().split(".")
+    place: Any = raw
+    for at, section in enumerate(sections):
+        here = _key(place, section, f"--set {text!r}: {'.'.join(sections[:at])}")
+        inner = place[here] if isinstance(place, list) else place.get(here)
+        place[here] = inner.copy() if isinstance(inner, dict | list) else {}
+        place = place[here]
+    place[_key(place, key, f"--set {text!r}: {'.'.join(sections)}")] = read
+
+
+def _key(place: dict[str, Any] | list[Any], key: str, said: str) -> Any:
+    """A field of a mapping, or the number of an item of a list, counted from 0; `said` opens the error."""
+    if isinstance(place, dict):
+        return key
+    if key.isdecimal() and int(key) < len(place):
+        return int(key)
+    field = said.rpartition(" ")[2]
+    known = f"{field}.0" if len(place) == 1 else f"{field}.0 to {field}.{len(place) - 1}"
+    raise BadInput(f"{said} is a list; write {known} for its items, or {field}=[…] for all of it")
 
 
 def explained(error: ValidationError, origin: str, root: type[BaseModel]) -> BadInput:
@@ -153,8 +166,14 @@ def _explain_one(item: Any, root: type[BaseModel]) -> str:
         return f"{dotted}: missing; add it"
     if item["type"] == "union_tag_not_found":
         return f"{dotted}: missing 'source'; one of scenes, table, emoji"
-    message = item["msg"].removeprefix("Value error, ")
+    message = "it takes a list: […]" if item["type"] == "tuple_type" else item["msg"].removeprefix("Value error, ")
+    if _has_mappings(item["input"]):  # a section, or the whole study: what it holds is long, and its field says enough
+        return f"{dotted}: {message}" if dotted else message
     return f"{dotted}: {item['input']!r} is wrong: {message}"
+
+
+def _has_mappings(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list | tuple) and any(map(_has_mappings, value)))
 
 
 def _is_union_tag(part: Any) -> bool:

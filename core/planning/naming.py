@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from core.data.known_concepts import asked_concepts, is_built_in
+from core.data.known_concepts import LABEL_RULES, asked_concepts, is_built_in
 from core.errors import BadInput
 from core.planning.located import Shape, Sources
 from core.planning.study import Study
@@ -123,7 +123,7 @@ class Naming:
 
 def concept_recipe(concept: StudiedConcept) -> Any:
     """What a unit's recipe says of a concept: of the one that is built in its name, as before there were others."""
-    return concept.name if is_built_in(concept) else concept.model_dump(mode="json")
+    return concept.name if is_built_in(concept) else concept.model_dump(mode="json") | LABEL_RULES
 
 
 def _together(left_out: Mapping[str, Mapping[str, str]]) -> dict[str, str]:

@@ -69,7 +69,7 @@ class Study(Section):
         if not isinstance(given, dict) or "concept" not in given:
             return given
         if "concepts" in given:
-            raise ValueError("concept and concepts are one field; list all concepts in concepts")
+            raise ValueError("concept and concepts are one field; list all in concepts (concepts.0 is the first)")
         rest = {key: value for key, value in given.items() if key != "concept"}
         return {**rest, "concepts": [given["concept"]]}
 

@@ -12,6 +12,8 @@ def _text(value: Any) -> Any:
     """A class as a column's values are read: YAML makes truth values and numbers of `yes` and `1`."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -20,8 +22,16 @@ def _keys(value: Any) -> Any:
 
 
 Class = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
+BOTH, NONE = "both", "none"
+"""Labels of captions that are on both sides, and on neither; no class is called so."""
 _COLUMNS = ("captions", "count", "feature", "image_id", "language", "layer", "position_set", "sample_id", "split")
 Words = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+
+
+def reserved(side: str) -> str:
+    """What is wrong with a class that is called as a label is."""
+    said = "on both sides" if side == BOTH else "on neither side"
+    return f"{side!r} is the label of captions that are {said}, and no class; call the class otherwise in the samples"
 
 
 class StudiedConcept(Section):
@@ -35,7 +45,8 @@ class StudiedConcept(Section):
     column: str | None = None
     """Column of the samples that tells the class; null reads it off the captions, by `words`."""
     positive: Class | None = None
-    """The class that scores point to; null takes the first of `words`, or of the column's two values in order."""
+    """The class that scores point to; null takes the first of `words`, or of the column's two values `true`, `yes` or
+    `1`, or else the first in order."""
     negative: Class | None = None
     """The other class. Samples of further classes are on neither side."""
     words: Annotated[dict[str, dict[Language, Words]], BeforeValidator(_keys)] = Field(default_factory=dict)
@@ -64,6 +75,8 @@ class StudiedConcept(Section):
             raise ValueError("positive and negative belong together; name both or neither")
         if self.positive is not None and self.positive == self.negative:
             raise ValueError(f"positive and negative are both {self.positive!r}; name two classes")
+        if taken := next((side for side in self.classes or () if side in (BOTH, NONE)), None):
+            raise ValueError(reserved(taken))
         if self.words and set(self.words) != {self.positive, self.negative}:
             said = ", ".join(map(repr, self.words))
             raise ValueError(f"words has the classes {said}; it takes two, called as positive and negative are")

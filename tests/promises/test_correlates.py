@@ -7,7 +7,10 @@ import polars as pl
 import pytest
 
 from core.data.attributes import attributes_by_image
+from core.data.concept import Concept
 from core.data.gender_concept import GENDER
+from core.data.own_columns import other_attributes, same_as
+from core.data.studied_concept import studied_concept
 from core.features.associations import Labels, describe, labelled_images
 from core.features.correlates import (
     CORRELATES,
@@ -17,10 +20,10 @@ from core.features.correlates import (
     correlates,
     exceeds_all,
     is_shared,
-    other_attributes,
     shared_with,
 )
 from core.features.row_groups import ImageFeatures
+from core.study.concept import StudiedConcept
 
 N = 240
 OWN, PLACE, PLACE_ON_SELECT, PLACE_ON_TEST, NOISE = range(5)
@@ -136,6 +139,36 @@ def test_an_attribute_that_sorts_as_the_concept_does_is_at_least_as_strong_and_s
     features, samples = planted()
     alike = samples.with_columns(shirt=pl.col("gender_en").replace({"female": "red", "male": "blue"}))
     assert dict(shared_with(correlates(features, [OWN], *_about(alike))).iter_rows()) == {OWN: "shirt"}
+
+
+def _described() -> tuple[ImageFeatures, pl.DataFrame, Concept]:
+    """Park and street as a study describes them; every park is code 1, and a park's sign says so for all but one."""
+    features, samples = planted()
+    park = pl.col("place") == "park"
+    samples = samples.with_columns(
+        caption_en=pl.lit("a ") + pl.col("place"),
+        place_code=pl.when(park).then(1).when(pl.col("place") == "street").then(2),
+        sign=pl.when(park & (pl.int_range(pl.len()) != park.arg_max())).then(pl.lit("lawn")).otherwise(pl.lit("kerb")),
+    )
+    words = {"park": {"en": ["park"]}, "street": {"en": ["street"]}}
+    concept = studied_concept(StudiedConcept.model_validate({"name": "setting", "words": words}), samples)
+    return features, concept.labelled(samples), concept
+
+
+def test_a_column_that_sorts_images_as_a_described_concept_does_is_no_attribute_of_it() -> None:
+    features, samples, concept = _described()
+    on_side = samples["setting_en"].is_in(["park", "street"]).sum()
+    assert same_as(samples, concept) == {"place": on_side, "place_code": on_side}
+    assert "sign" in other_attributes(samples, concept) and "place" not in other_attributes(samples, concept)
+    table = correlates(features, [PLACE], Labels.of(concept, samples, "en"), samples.drop("sign"), concept)
+    assert dict(shared_with(table).iter_rows()) == {PLACE: None}
+    assert set(table["attribute"]) == {"gender_ar", "gender_en", "shade", "visible_gender"}
+
+
+def test_what_sorts_images_as_the_built_in_concept_does_stays_its_attribute() -> None:
+    _, samples = planted()
+    alike = samples.with_columns(shirt=pl.col("gender_en").replace({"female": "red", "male": "blue"}))
+    assert same_as(alike, GENDER) == {"shirt": N} and "shirt" in other_attributes(alike, GENDER)
 
 
 def test_a_feature_of_nothing_is_shared_with_nothing() -> None:

@@ -6,6 +6,7 @@ import polars as pl
 
 from core.data.attributes import attribute_columns
 from core.data.concept import Concept
+from core.data.own_columns import other_attributes
 from core.features.inputs import AnalysisInputs
 
 
@@ -44,17 +45,21 @@ def attribute_odds(inputs: AnalysisInputs) -> pl.DataFrame:
     concept, rows = inputs.concept, []
     for language in inputs.languages:
         labels = concept.image_labels(inputs.samples, language).filter(pl.col("positive").is_not_null())
-        for attribute in attribute_columns(inputs.samples):
-            if not attribute.startswith(f"{concept.name}_") and attribute != concept.column:
-                values = inputs.samples.group_by("image_id").agg(
-                    pl.col(attribute).first().cast(pl.String).alias("value")
-                )
-                rows.append(_odds(labels.join(values, on="image_id"), language, attribute).rename(_sides(concept)))
+        for attribute in _attributes(inputs.samples, concept):
+            values = inputs.samples.group_by("image_id").agg(pl.col(attribute).first().cast(pl.String).alias("value"))
+            rows.append(_odds(labels.join(values, on="image_id"), language, attribute).rename(_sides(concept)))
     schema: dict[str, Any] = dict.fromkeys(("language", "attribute", "value"), pl.String)
     schema |= dict.fromkeys(concept.sides, pl.UInt32)
     empty = pl.DataFrame(schema={**schema, "log_odds": pl.Float64, "z": pl.Float64})
     found = pl.concat([empty, *rows])
     return found.sort("language", pl.col("z").abs(), "attribute", "value", descending=[False, True, False, False])
+
+
+def _attributes(samples: pl.DataFrame, concept: Concept) -> list[str]:
+    """The other attributes; with what the picture shows of a concept that is built in, beside what captions say."""
+    if not concept.built_in:
+        return other_attributes(samples, concept)
+    return [name for name in attribute_columns(samples) if not name.startswith(f"{concept.name}_")]
 
 
 _ONE, _OTHER = "_one", "_other"

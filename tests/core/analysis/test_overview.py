@@ -1,17 +1,22 @@
 """The overview finds what was planted, where it was planted, and nothing in shuffled labels."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
 
 from core.analysis.overview import Config as OverviewConfig
+from core.analysis.overview.counts import attribute_odds
 from core.analysis.overview.figures import figures
 from core.analysis.overview.notes import outlier_notes
 from core.analysis.overview.quality import quality, sum_groups
 from core.analysis.overview.run import run as overview
 from core.analysis.result import Result
 from core.data.gender_concept import GENDER
+from core.data.own_columns import other_attributes
+from core.data.studied_concept import studied_concept
 from core.features.associations import Labels
 from core.features.inputs import AnalysisInputs
 from core.features.row_groups import group_rows
@@ -19,6 +24,7 @@ from core.features.shuffles import shuffle_labels
 from core.report.sentences import sentences, verdicts
 from core.stats.curves import first_sustained
 from core.stats.families import discoveries
+from core.study.concept import StudiedConcept
 from tests.core.features.planted_world import World, make_inputs, make_samples, make_tokens
 
 CONFIG = OverviewConfig(bootstrap=50, spliced_images=0, shuffles=20, top_features=5)
@@ -212,3 +218,21 @@ def test_outliers_are_noted_where_there_are_some(result: Result):
     assert note.startswith(
         "Outliers (1,203 rows in 2 of 3 layers; capture.max_norm_multiple) are in none of these figures"
     )
+
+
+def test_odds_are_those_of_the_attributes_that_correlates_have():
+    """A column that begins as the concept's name does is another attribute; what says the same as it does is none."""
+    samples = pl.DataFrame(
+        {
+            "image_id": ["a", "b", "c", "d"],
+            "split": ["train"] * 4,
+            "caption_en": ["a caption"] * 4,
+            "age": ["old", "young", "old", "young"],
+            "age_group": ["1", "1", "2", "2"],
+            "age_code": [7, 8, 7, 8],
+        }
+    )
+    concept = studied_concept(StudiedConcept(name="age", column="age"), samples)
+    inputs = replace(make_inputs(World(images=12)), samples=concept.labelled(samples), concept=concept)
+    odds = attribute_odds(replace(inputs, languages=("en",)))
+    assert set(odds["attribute"]) == set(other_attributes(inputs.samples, concept)) == {"age_group"}

@@ -54,6 +54,10 @@ def test_a_sound_concept_has_nothing_said_of_it(samples: pl.DataFrame) -> None:
         ),
         ({"words": {"a": {"en": ["garden"]}, "b": {"en": ["!"]}}}, r"'!' \(en\) holds no word; remove it"),
         (
+            {"words": {"a": {"en": ["pots, pans"]}, "b": {"en": ["garden"]}}},
+            r"'pots, pans' \(en\) has marks between its words, and 'pots pans' is left of it; write its words",
+        ),
+        (
             {"words": {"a": {"en": ["zebra"]}, "b": {"en": ["garden"]}}},
             r"concepts\.where: English captions: a 0, b 43 of 400; list words that captions have",
         ),
@@ -80,7 +84,7 @@ def test_a_column_with_one_class_is_refused(samples: pl.DataFrame) -> None:
 
 def test_words_that_no_caption_has_are_named(samples: pl.DataFrame) -> None:
     words = {"a": {"en": ["garden", "yard"]}, "b": {"en": ["forest"]}}
-    (said,) = check(samples, words=words)
+    said, _same = check(samples, words=words)
     assert said.startswith("concepts.where.words.a.en: 1 of 2 words occur in none of 400 captions (yard)")
 
 
@@ -93,3 +97,12 @@ def test_few_and_uneven_samples_are_told_with_their_counts(samples: pl.DataFrame
     assert said[0].endswith(
         "garden 20, forest 240; the smaller class is 8% of them, and intervals are as wide as it is small"
     )
+
+
+def test_columns_that_say_what_the_concept_says_are_named(samples: pl.DataFrame) -> None:
+    words = {"a": {"en": ["garden"]}, "b": {"en": ["forest"]}}
+    coded = samples.with_columns(code=pl.col("place").replace({"garden": "g"}))
+    assert not check(samples, column="place", positive="garden", negative="forest")
+    (said,) = check(coded, column="place", positive="garden", negative="forest")
+    assert said.startswith("concepts.where: column 'code' sorts all 91 images of a class of which it is known")
+    assert [line.split()[2] for line in check(coded, words=words)] == ["'code'", "'place'"]

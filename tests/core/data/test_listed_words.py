@@ -40,6 +40,43 @@ def test_english_words_are_whole_words_as_a_reader_sees_them(caption: str, expec
     assert found(ENGLISH, caption) == expected
 
 
+SIGNED = WordLists(
+    "en",
+    ("one", "other"),
+    (["4x4", "C++", "don't", "U.S.", "1.5 l"], ["children's room", "boys' room", "café", "R&B", "🍕"]),
+)
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("Solve for x on page 4; C is no list, dont don.", []),
+        ("A 4X4, written in C++.", ["4X4", "C++"]),
+        ("They don\u2019t know the U.S.", ["don\u2019t", "U.S"]),
+        ("A U.S. flag, the US flag and 1.5 l of 15 l.", ["U.S", "1.5 l"]),
+        ("The Children\u2019s room, the boys' room.", ["Children\u2019s room", "boys' room"]),
+        ("Children in a room: a Cafe's R&B with 🍕!", ["Cafe", "R&B", "🍕"]),
+        ("R and B, a 🍔", []),
+    ],
+)
+def test_digits_inner_marks_and_signs_belong_to_a_word(caption: str, expected: list[str]) -> None:
+    assert [text for text, _, _ in found(SIGNED, caption)] == expected
+
+
+def test_every_entry_is_found_in_its_own_text_alone() -> None:
+    for side, words in zip(SIGNED.sides, SIGNED.words, strict=True):
+        for entry in words:
+            assert SIGNED.finds(entry)
+            assert [(own.start, own.side) for own in SIGNED.find(f"({entry})")] == [(1, side)]
+    assert not SIGNED.finds("pots, pans")
+
+
+def test_arabic_lists_have_digits_and_signs_too() -> None:
+    lists = WordLists("ar", ("one", "other"), (["سيارة 4x4", "٢٠٢٠"], ["مطبخ"]))
+    text = "السيارة 4x4 في ٢٠٢٠ و2020 بالمطبخ، وسيارة x"
+    assert [part for part, _, _ in found(lists, text)] == ["السيارة 4x4", "٢٠٢٠", "و2020", "بالمطبخ"]
+
+
 @pytest.mark.parametrize(
     ("caption", "expected"),
     [

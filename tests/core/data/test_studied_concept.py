@@ -43,11 +43,47 @@ def test_where_a_caption_names_the_other_class_than_its_column_it_is_on_both_sid
     assert labels(column="place", words=WORDS)["en"] == ["kitchen", "both", "none", None]
 
 
-def test_a_column_of_truth_values_needs_no_choice_and_its_order_decides_the_positive_class() -> None:
-    concept = studied_concept(StudiedConcept(name="outside", column="open"), SAMPLES)
-    assert concept.sides == ("false", "true")
-    chosen = StudiedConcept.model_validate({"name": "outside", "column": "open", "positive": True, "negative": False})
-    assert studied_concept(chosen, SAMPLES).sides == ("true", "false")
+@pytest.mark.parametrize(
+    ("values", "sides"),
+    [
+        ([True, False], ("true", "false")),
+        ([0, 1], ("1", "0")),
+        (["No", "Yes"], ("Yes", "No")),
+        (["b", "a"], ("a", "b")),
+        ([0.0, 1.0], ("1", "0")),
+        ([0.5, 2.0], ("0.5", "2")),
+        ([1e300, 2.0], ("1e+300", "2")),
+        # what is missing is no class
+        ([1.0, 0.0, float("nan"), None], ("1", "0")),
+        (["x", "y", "", " ", None], ("x", "y")),
+    ],
+)
+def test_two_values_of_a_column_need_no_choice_and_what_affirms_is_positive(
+    values: list[Any], sides: tuple[str, str]
+) -> None:
+    samples = pl.DataFrame({"kind": pl.Series(values, strict=False), "caption_en": ["a caption"] * len(values)})
+    concept = studied_concept(StudiedConcept(name="sort", column="kind"), samples)
+    assert concept.sides == sides
+    assert set(concept.labelled(samples)["sort_en"].head(2)) == set(sides)
+    assert set(concept.labelled(samples)["sort_en"].slice(2)) <= {"none"}
+
+
+def test_a_class_may_be_chosen_as_yaml_writes_it() -> None:
+    for positive, negative in ((1, 0), (1.0, 0.0), ("1", "0")):
+        chosen = StudiedConcept.model_validate(
+            {"name": "sort", "column": "kind", "positive": positive, "negative": negative}
+        )
+        samples = pl.DataFrame({"kind": [1.0, 0.0, None], "caption_en": ["a", "b", "c"]})
+        assert studied_concept(chosen, samples).labelled(samples)["sort_en"].to_list() == ["1", "0", "none"]
+    chosen = StudiedConcept.model_validate({"name": "outside", "column": "open", "positive": False, "negative": True})
+    assert studied_concept(chosen, SAMPLES).sides == ("false", "true")
+
+
+@pytest.mark.parametrize("taken", ["both", "none"])
+def test_no_class_is_called_as_the_label_of_both_sides_or_of_neither(taken: str) -> None:
+    samples = pl.DataFrame({"kind": [taken, "hat"], "caption_en": ["a", "b"]})
+    with pytest.raises(BadInput, match=f"concepts.sort.column: 'kind': '{taken}' is the label of captions"):
+        studied_concept(StudiedConcept(name="sort", column="kind"), samples)
 
 
 def test_the_first_class_of_the_words_is_the_positive_one_however_the_record_is_sorted() -> None:

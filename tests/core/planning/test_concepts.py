@@ -4,8 +4,10 @@ import json
 from collections import Counter
 from typing import Any
 
+import polars as pl
 import pytest
 
+from core.data.known_concepts import LABEL_RULES, concept_of
 from core.planning.one_layer import plan_layer
 from tests.core.planning.test_graph import Plan, changed, plan
 
@@ -48,6 +50,24 @@ def test_several_concepts_have_one_capture_and_an_analysis_each() -> None:
     labels = [unit.label for unit in both.stage("analyse")]
     assert len(labels) == len(set(labels)) and {"overview[place]", "overview[colour]"} <= set(labels)
     assert {unit.artifact for unit in one.stage("analyse")} < {unit.artifact for unit in both.stage("analyse")}
+
+
+def test_other_rules_for_labels_make_a_described_concept_s_results_anew_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = asking(GENDER, PLACE)
+    samples = pl.DataFrame({"place": ["garden", "forest"]})
+    assert concept_of(before.stage("rank_features")[-1].recipe["concept"], samples).sides == ("garden", "forest")
+    monkeypatch.setitem(LABEL_RULES, "label_rules", 0)
+    after = asking(GENDER, PLACE)
+    own = [
+        {unit.artifact for unit in found.stage("analyse") if "concept" not in unit.recipe} for found in (before, after)
+    ]
+    assert own[0] == own[1] and own[0]
+    described = [
+        {unit.artifact for unit in found.stage("analyse") if "concept" in unit.recipe} for found in (before, after)
+    ]
+    assert described[0] and not described[0] & described[1]
 
 
 def test_every_unit_of_a_concept_reads_the_features_that_it_ranks() -> None:

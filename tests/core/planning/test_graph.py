@@ -143,7 +143,7 @@ def test_a_model_of_ones_own_leaves_out_what_needs_a_language_model() -> None:
 
 
 def test_a_model_has_one_source_and_ones_own_is_not_recomputed() -> None:
-    with pytest.raises(BadInput, match=r"model: .* give either path \(a checkpoint\) or factory"):
+    with pytest.raises(BadInput, match=r"model: give either path \(a checkpoint\) or factory"):
         plan("model.factory=my.models:load")
     with pytest.raises(BadInput, match=r"capture\.nonfinite: recompute opens a checkpoint again; with model\.factory"):
         own("capture.nonfinite=recompute")

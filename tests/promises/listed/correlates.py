@@ -41,9 +41,16 @@ MUTANTS = (
     ),
     Mutant(
         "correlates: the concept's own columns are no attributes",
-        CODE,
+        "core/data/own_columns.py",
         "own = {concept.shown[0], concept.name, concept.column, *map(concept.label_column, LANGUAGES)}",
         "own = {concept.name, concept.column, *map(concept.label_column, LANGUAGES)}",
+        TESTS,
+    ),
+    Mutant(
+        "correlates: a column that sorts images as a described concept does is no attribute of it",
+        "core/data/own_columns.py",
+        "if name not in same]",
+        "if name]",
         TESTS,
     ),
     Mutant(
