@@ -129,10 +129,11 @@ def _together(sides: list[Named]) -> Together:
 
 
 def _groups(compared: Comparison) -> dict[str, list[dict[str, str]]]:
-    """The rows by analysis, those that answer its question first."""
+    """The rows by analysis, with the concept's name where there are several; those that answer its question first."""
     groups: dict[str, list[dict[str, str]]] = {}
     for row in compared.rows:
-        groups.setdefault(row.analysis, []).append(_row(row))
+        of = f" of {row.concept}" if row.concept and len(compared.concepts) > 1 else ""
+        groups.setdefault(row.analysis + of, []).append(_row(row))
     return groups
 
 
