@@ -125,7 +125,12 @@ def _facts(key: Key, section: Section, pictures: Pictures) -> Iterator[tuple[str
         return
     for column in columns_of(table):
         if column.name not in _ELSEWHERE and row[column.name] is not None:
-            yield column.heading, entry(column, row, pictures)
+            yield _headed(column.heading, section), entry(column, row, pictures)
+
+
+def _headed(heading: str, section: Section) -> str:
+    """The heading, with the concept that the section is about where the study has several: "Taken out, place"."""
+    return ", ".join(filter(None, (heading, section.part)))
 
 
 def _rows(table: pl.DataFrame, pictures: Pictures) -> tuple[tuple[Column, ...], tuple[tuple[Markup, ...], ...]]:
@@ -150,13 +155,16 @@ def _shots(key: Key, maps: pl.DataFrame, pictures: Pictures) -> Iterator[Shot]:
 
 
 def _words(key: Key, sections: Sequence[Section]) -> Iterator[tuple[str, Markup]]:
-    """The tokens whose logits it raises and lowers most."""
-    for table in (section.beside["promoted"] for section in sections if "promoted" in section.beside):
-        for direction, heading in _WORDS.items():
-            tokens = _of(key, table).filter(direction=direction).sort("rank")["token"].head(MOST_WORDS)
-            items = [_item(text.token_text(token).strip()) for token in tokens]
-            if items:
-                yield heading, Markup(" ").join(items)
+    """The tokens whose logits it raises and lowers most, once: they are the same whatever a section is about."""
+    tables = [section.beside["promoted"] for section in sections if "promoted" in section.beside]
+    found = next((own for own in (_of(key, table) for table in tables) if own.height), None)
+    if found is None:
+        return
+    for direction, heading in _WORDS.items():
+        tokens = found.filter(direction=direction).sort("rank")["token"].head(MOST_WORDS)
+        items = [_item(text.token_text(token).strip()) for token in tokens]
+        if items:
+            yield heading, Markup(" ").join(items)
 
 
 def _item(word: str) -> Markup:
@@ -177,7 +185,7 @@ def _effects(key: Key, sections: Sequence[Section]) -> Iterator[tuple[str, Marku
         ):
             said = [] if table is None else [_said(row, measured) for row in _at(table, key[0])]
             if said:
-                yield heading, text.mixed(f"{together}{'; '.join(said)}")
+                yield _headed(heading, section), text.mixed(f"{together}{'; '.join(said)}")
 
 
 def _primary(section: Section) -> pl.DataFrame | None:

@@ -49,6 +49,27 @@ def test_a_card_says_what_the_feature_writes_and_what_it_does_beside_its_control
     assert cards["feature-19-7"].effects == () and cards["feature-19-7"].words == ()
 
 
+def test_with_several_concepts_a_card_says_of_which_and_words_once() -> None:
+    key = {"layer": [3], "feature": [7]}
+    shown = [{"token": "▁she", "value": 1.0}]
+    examples = ShownTable("examples", "Examples", pl.DataFrame({**key, "rank": [1], "strip": [shown]}))
+    words = pl.DataFrame({**key, "direction": ["promoted"], "rank": [1], "token": ["▁she"]})
+    row = {"layer": [3], "intervention": ["zero ablation"], "outcome": ["first"], "language": ["en"], "effect": [0.5]}
+
+    def sections(part: str, auroc: float) -> list[Section]:
+        facts = ShownTable("features", "Features", pl.DataFrame({**key, "auroc": [auroc]}))
+        told = {"part": part, "tables": (facts,), "examples": (examples,), "beside": {"promoted": words}}
+        taken_out = {"features": pl.DataFrame(key), "effects": pl.DataFrame(row)}
+        return [Section("interpretation", "", **told), Section("ablation", "", part=part, beside=taken_out)]
+
+    (card,) = feature_cards([*sections("place", 0.9), *sections("colour", 0.6)], Pictures(None)).cards
+    assert [heading for heading, _ in card.facts] == ["AUROC, place", "AUROC, colour"]
+    assert [heading for heading, _ in card.effects] == ["Taken out, place", "Taken out, colour"]
+    assert [heading for heading, _ in card.words] == ["Promotes"]
+    (alone,) = feature_cards(sections("", 0.9), Pictures(None)).cards
+    assert [heading for heading, _ in (*alone.facts, *alone.effects)] == ["AUROC", "Taken out"]
+
+
 def test_a_value_stands_with_its_interval_and_the_rest_is_named_and_stored() -> None:
     numbers = {"auroc": [0.913, 0.884], "low": [0.80, 0.7], "high": [0.95, 0.9], "q": [0.02, 0.5]}
     more = {f"more_{place}": [0.5, 1.5] for place in range(9)}
