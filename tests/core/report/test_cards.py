@@ -6,12 +6,15 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from core.data.studied_concept import studied_concept
 from core.report import ReportInputs, collect
 from core.report.cards import feature_cards
 from core.report.columns import table_view
 from core.report.gallery import gallery_cards
 from core.report.model import Gallery, Section, ShownTable
+from core.report.page import render_page
 from core.report.pictures import Pictures
+from core.study.concept import StudiedConcept
 from tests.core.report.sample_study import STUDY, SampleStudy
 
 
@@ -68,6 +71,17 @@ def test_with_several_concepts_a_card_says_of_which_and_words_once() -> None:
     assert [heading for heading, _ in card.words] == ["Promotes"]
     (alone,) = feature_cards(sections("", 0.9), Pictures(None)).cards
     assert [heading for heading, _ in (*alone.facts, *alone.effects)] == ["AUROC", "Taken out"]
+
+
+def test_labels_are_coloured_and_named_in_the_sections_own_concept(inputs: ReportInputs) -> None:
+    asked = StudiedConcept(name="place", column="place", positive="kitchen", negative="garden")
+    place = studied_concept(asked, pl.DataFrame({"place": ["kitchen", "garden"]}))
+    table = pl.DataFrame({"place": ["kitchen", "garden"], "said": ["place_ar = kitchen", "x"], "value": [1, 2]})
+    section = Section("overview", "", concept=place, tables=(ShownTable("t", "T", table, stored=False),))
+    page = render_page(replace(inputs, sections=(section,), concepts=(place,)), {})
+    assert f'background:{place.colours["kitchen"]}"></i>kitchen' in page and "place (Arabic) = kitchen" in page
+    other = table_view(ShownTable("t", "T", table, stored=False), Pictures(None))
+    assert "<i" not in other.rows[0][0], "a column of another concept is no label"
 
 
 def test_a_value_stands_with_its_interval_and_the_rest_is_named_and_stored() -> None:
