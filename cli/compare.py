@@ -67,7 +67,8 @@ def _tell_rows(found: Comparison, rows: list[Row]) -> None:
     for row in rows:
         overlap = {None: "", True: "overlap", False: "[bold]apart[/bold]"}[row.overlap]
         both = (_words(value, row.unit) for value in (row.left, row.right))
-        table.add_row(f"{row.analysis} {row.name}", escape(_quantity(row)), *both, overlap)
+        name = f"{row.analysis} {row.name}{_of(row.concept, found)}"
+        table.add_row(escape(name), escape(_quantity(row)), *both, overlap)
     if rows:
         console.print(table)
     if not any(row.analysis != SAE for row in rows):
@@ -82,7 +83,7 @@ def _tell_verdicts(found: Comparison) -> None:
     differ = [one for one in both if one.differs]
     for one in differ:
         where = LANGUAGE_NAMES.get(one.language, "all languages")
-        told = f"{one.analysis} ({where}): {one.left} in A, {one.right} in B"
+        told = f"{one.analysis}{_of(one.concept, found)} ({where}): {one.left} in A, {one.right} in B"
         console.print(
             f"  [bold]Verdicts differ[/bold]  {escape(told)}{escape(f': {one.question}' if one.question else '')}"
         )
@@ -90,6 +91,11 @@ def _tell_verdicts(found: Comparison) -> None:
         console.print(f"  Verdicts agree on {len(both) - len(differ)} of {len(both)} answers that both sides have.")
     if alone := len(found.answers) - len(both):
         console.print(f"  [dim]On one side alone: {number_of(alone, 'answer')}.[/dim]")
+
+
+def _of(concept: str, found: Comparison) -> str:
+    """` of place`, where the sides asked about several concepts."""
+    return f" of {concept}" if concept and len(found.concepts) > 1 else ""
 
 
 def _quantity(row: Row) -> str:

@@ -41,6 +41,19 @@ def plant(root: Path) -> Workspace:
     return workspace
 
 
+def plant_concepts(root: Path) -> Workspace:
+    """`cats`, about the concept that is built in; `homes`, about place and colour; `paints`, about colour alone."""
+    workspace = Workspace(root)
+    place, colour = {"name": "place", "column": "place"}, {"name": "colour", "column": "colour"}
+    homes = {**STUDY, "name": "homes", "concepts": [place, colour]}
+    paints = {**STUDY, "name": "paints", "concepts": [colour]}
+    _study(workspace, STUDY, {"ablation": [estimate("shift.en", 0.3, language="en")]}, fvu=0.3)
+    of_place, of_colour = (estimate("shift.en", value, language="en") for value in (0.5, 0.9))
+    _study(workspace, homes, {"ablation-place": [of_place], "ablation-colour": [of_colour]}, fvu=0.3)
+    _study(workspace, paints, {"ablation-colour": [estimate("shift.en", 0.8, language="en")]}, fvu=0.3)
+    return workspace
+
+
 def _study(
     workspace: Workspace,
     study: Mapping[str, Any],
@@ -53,7 +66,7 @@ def _study(
     made += [unit for number in LAYERS for unit in _layer(workspace, number, fvu, what)]
     report = publish(workspace, Unit("report", 1, "", what), {"report.html": "<!doctype html>"})
     refs = [artifact.ref for artifact in (*made, report)]
-    key = f"cats-{f'layer{layer}-' if layer else ''}{report.fingerprint[:8]}"
+    key = f"{study['name']}-{f'layer{layer}-' if layer else ''}{report.fingerprint[:8]}"
     run = report.fingerprint[:6]
     pages = f"http://127.0.0.1:5000/#/experiments/1/runs/{run}"
     record = {"study": dict(study), "artifacts": refs, "report": report.ref, "mlflow": pages, "mlflow_run": run}
@@ -69,8 +82,18 @@ def _layer(workspace: Workspace, layer: int, fvu: float, what: Mapping[str, Any]
 
 
 def _analysis(workspace: Workspace, name: str, found: Sequence[Estimate], what: Mapping[str, Any]) -> Artifact:
-    summary = {"metrics": {}, "shown": {}, "notes": [], "estimates": [one.as_json() for one in found]}
-    return publish(workspace, Unit(name, 1, "", dict(what)), {"summary.json": json.dumps(summary)})
+    """Of the built-in concept, or of the one whose name follows the analysis's: `ablation-place`."""
+    step, _, concept = name.partition("-")
+    recipe = {**what, **({"concept": {"name": concept}} if concept else {})}
+    question = f"What does {step} find of {concept}?" if concept else f"What happens in {step}?"
+    summary = {
+        "question": question,
+        "metrics": {},
+        "shown": {},
+        "notes": [],
+        "estimates": [one.as_json() for one in found],
+    }
+    return publish(workspace, Unit(step, 1, "", recipe), {"summary.json": json.dumps(summary)})
 
 
 def publish(workspace: Workspace, unit: Unit, files: Mapping[str, str]) -> Artifact:

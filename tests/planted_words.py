@@ -15,6 +15,7 @@ from scipy import sparse
 from core.data import scene_lexicon as lexicon
 from core.data.arabic_surface import SurfaceWord, surface_words
 from core.data.gender_concept import GENDER
+from core.data.known_concepts import THE_CONCEPT
 from core.data.scene_captions import CORNERS, Content, caption
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
@@ -65,6 +66,7 @@ def open_words(world: Words) -> AnalysisInputs:
         open_layer=lambda layer: views[0],
         open_model=no_model,
         instructions={"en": "", "ar": ""},
+        concept=THE_CONCEPT,
         open_frozen=(lambda layer: views[1]) if world.frozen else None,
     )
 

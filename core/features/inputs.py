@@ -1,7 +1,7 @@
 """What every analysis is given."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +11,6 @@ import polars as pl
 from jaxtyping import Int
 
 from core.data.concept import Concept
-from core.data.known_concepts import THE_CONCEPT
 from core.data.twins import unit_of_image
 from core.errors import BadInput
 from core.progress import Progress, silent
@@ -28,10 +27,10 @@ class AnalysisInputs:
     """What the analyses read; layers and the model are opened when asked for.
 
     `images` is the folder that the `image` column of `samples` is relative to, null for a study of text only;
-    `truth` is what was planted, where it is known; `concept` is what features are ranked by.
-    `open_frozen` opens a layer with its frozen dictionary (random decoder, trained encoder) in the SAE's place; null
-    where the study trains none. `open_sibling` opens the SAE of a layer that was trained as its own from another seed;
-    null where there is none.
+    `truth` is what was planted, where it is known; features are ranked by
+    `concept`, whose labels `samples` have. `open_frozen` opens a layer with its frozen dictionary (random decoder,
+    trained encoder) in the SAE's place; null where the study trains none. `open_sibling` opens the SAE of a layer that
+    was trained as its own from another seed; null where there is none.
     """
 
     samples: pl.DataFrame
@@ -44,7 +43,8 @@ class AnalysisInputs:
     instructions: Mapping[str, str]
     seed: int = 0
     progress: Progress = silent
-    concept: Concept = THE_CONCEPT
+    _: KW_ONLY
+    concept: Concept
     open_frozen: Callable[[int], "LayerView"] | None = None
     open_sibling: "Callable[[int], SparseAutoencoder] | None" = None
 

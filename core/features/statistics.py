@@ -227,6 +227,14 @@ def position_statistics(occurrences: Occurrences, kinds: RowKinds) -> pl.DataFra
     return pl.concat(parts) if parts else POSITIONS.to_frame()
 
 
+def positions_of(
+    feature: int, rows: UInt[np.ndarray, " n"], values: Float[np.ndarray, " n"], kinds: RowKinds
+) -> pl.DataFrame:
+    """The same of one feature, from the rows it is active in and its activations there."""
+    chunk = Chunk(feature, feature + 1, np.zeros(len(rows), np.int64), np.asarray(rows), np.asarray(values))
+    return _in_cells(chunk.where(kinds.group[chunk.rows] >= 0), kinds, kinds.groups.height)
+
+
 def _in_cells(chunk: Chunk, kinds: RowKinds, width: int) -> pl.DataFrame:
     size = (chunk.stop - chunk.first) * width
     key = chunk.feature * width + kinds.group[chunk.rows]

@@ -6,9 +6,10 @@ from statistics import median
 from typing import Any
 
 from core.errors import BadInput
+from core.reading.made import AskedOf
 from core.reading.records import open_by_name
 from core.reading.study import OpenedStudy
-from core.reading.verdicts import Answered, answered
+from core.reading.verdicts import Answered, Estimates, answered
 from core.stats.estimate import Estimate
 from core.store.workspace import Workspace, meant
 from core.study.variant import settings
@@ -48,7 +49,8 @@ class Value:
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity on both sides; null where a side has not measured it. `answers`: one of the headline estimates."""
+    """One quantity on both sides; null where a side has not measured it. `answers`: one of the headline estimates.
+    `concept` names what it was asked about; it is empty for a quantity of the SAEs."""
 
     analysis: str
     name: str
@@ -57,6 +59,7 @@ class Row:
     answers: bool
     left: Value | None
     right: Value | None
+    concept: str = ""
 
     @property
     def overlap(self) -> bool | None:
@@ -77,6 +80,11 @@ class Comparison:
     settings: Mapping[str, tuple[Any, Any]]
     rows: tuple[Row, ...]
     answers: tuple[Answered, ...]
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """The names of the concepts that the two sides asked about, sorted."""
+        return tuple(sorted({row.concept for row in self.rows if row.concept}))
 
     @property
     def same_settings_other_results(self) -> bool:
@@ -108,7 +116,8 @@ def open_side(workspace: Workspace, asked: str) -> Side:
 
 
 def compare(left: Side, right: Side) -> Comparison:
-    """Join what both sides measured on analysis and estimate name; estimates that answer their question come first.
+    """Join what both sides measured on analysis, concept and estimate name. Estimates that answer their question come
+    first.
 
     Raises:
         BadInput: a file of one of them is damaged.
@@ -119,10 +128,16 @@ def compare(left: Side, right: Side) -> Comparison:
     found = {field: values for field, values in differ.items() if values[0] != values[1]}
     sides = _estimates(left), _estimates(right)
     rows = (*_sae_rows(left, right), *_rows(*sides))
-    return Comparison(left, right, found, rows, tuple(answered(*sides)))
+    return Comparison(left, right, found, rows, tuple(answered(*sides, _questions(left, right))))
 
 
-def _rows(*sides: Mapping[tuple[str, str], Estimate]) -> Iterator[Row]:
+def _questions(left: Side, right: Side) -> dict[AskedOf, str]:
+    """What was asked; where the sides word it differently, as the left one has it."""
+    studies = [study for side in (right, left) for study in _sources(side)]
+    return {asked: question for study in studies for asked, question in study.questions().items() if question}
+
+
+def _rows(*sides: Estimates) -> Iterator[Row]:
     names = dict.fromkeys([*sides[0], *sides[1]])
     for answers in (True, False):
         for key in names:
@@ -130,7 +145,9 @@ def _rows(*sides: Mapping[tuple[str, str], Estimate]) -> Iterator[Row]:
             known = one or other
             assert known is not None
             if known.answers is answers:
-                yield Row(*key, known.quantity, known.unit, answers, _value(one), _value(other))
+                asked, name = key
+                values = _value(one), _value(other)
+                yield Row(asked.analysis, name, known.quantity, known.unit, answers, *values, asked.concept)
 
 
 def _value(one: Estimate | None) -> Value | None:
@@ -157,23 +174,29 @@ def _sae(side: Side) -> dict[str, float]:
     return {name: median(values) for name, values in found.items() if values}
 
 
-def _estimates(side: Side) -> dict[tuple[str, str], Estimate]:
-    """By analysis and name. Of a layer: its own estimates, without its number in their names; what the layer's own
-    report measured comes before what the study did."""
+def _estimates(side: Side) -> Estimates:
+    """By analysis and concept, and by name. Of a layer: its own estimates, without its number in their names; what the
+    layer's own report measured comes before what the study did."""
     if side.layer is None:
         return _by_name(side.study)
     layer = side.layer
-    sources = [side.study, *(_own_report(side) if side.study.of_layer is None else ())]
     return {
-        (analysis, _without(layer, name)): one
-        for source in sources
-        for (analysis, name), one in _by_name(source).items()
+        (asked, _without(layer, name)): one
+        for source in _sources(side)
+        for (asked, name), one in _by_name(source).items()
         if one.layer == layer
     }
 
 
-def _by_name(study: OpenedStudy) -> dict[tuple[str, str], Estimate]:
-    return {(analysis, one.name): one for analysis, found in study.found().items() for one in found}
+def _sources(side: Side) -> list[OpenedStudy]:
+    """The study, and where one of its layers is meant the layer's own report."""
+    own = side.layer is not None and side.study.of_layer is None
+    return [side.study, *(_own_report(side) if own else ())]
+
+
+def _by_name(study: OpenedStudy) -> dict[tuple[AskedOf, str], Estimate]:
+    asked = study.asked()
+    return {(asked[name], one.name): one for name, found in study.found().items() for one in found}
 
 
 def _own_report(side: Side) -> Iterator[OpenedStudy]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def analysis_inputs(study: OpenedStudy, open_model: "Callable[[], LoadedModel]") -> AnalysisInputs:
-    """The inputs of a study's analyses, without what was planted.
+    """The inputs of a study's analyses of its first concept, without what was planted.
 
     Raises:
         BadInput: the samples are missing or damaged.
@@ -19,7 +19,7 @@ def analysis_inputs(study: OpenedStudy, open_model: "Callable[[], LoadedModel]")
     model = study.config["model"]
     shown = study.samples["image"].is_not_null().any()
     return AnalysisInputs(
-        samples=study.samples,
+        samples=study.labelled,
         images=study.workspace.store.path(study.samples_artifact) if shown else None,
         truth=None,
         layers=study.layers,
@@ -29,4 +29,5 @@ def analysis_inputs(study: OpenedStudy, open_model: "Callable[[], LoadedModel]")
         open_model=open_model,
         instructions={language: str(model.get(f"instruction_{language}", "")) for language in study.languages},
         seed=int(study.config.get("seed", 0)),
+        concept=study.concept,
     )

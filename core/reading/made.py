@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.store.artifacts import Artifact, ArtifactStore, DamagedArtifact
 from core.store.steps import (
@@ -38,6 +38,13 @@ class LayerArtifacts:
         return (*self.shards, self.table, self.sae, self.index, *([self.ranking] if self.ranking else []))
 
 
+class AskedOf(NamedTuple):
+    """An analysis, and the name of the concept that it asked about."""
+
+    analysis: str
+    concept: str
+
+
 @dataclass
 class Made:
     """The artefacts of a study that are there; `frozen` holds those of its frozen dictionaries, where it has some."""
@@ -48,6 +55,8 @@ class Made:
     rankings: dict[int, Artifact] = field(default_factory=dict)
     described: dict[int, Artifact] = field(default_factory=dict)
     analyses: dict[str, Artifact] = field(default_factory=dict)
+    asked: dict[str, "AskedOf"] = field(default_factory=dict)
+    """What each of the analyses is, by the same names."""
     frozen: "Made | None" = None
     concept: str = ""
     """The concept that rankings are of, the study's first; results of others are called after theirs."""
@@ -101,8 +110,9 @@ class Made:
         elif artifact.step == DESCRIBE_FEATURES.name:
             self.described[int(unit["recipe"]["layer"])] = artifact
         elif stage_of(artifact.step) == ANALYSE:
-            called = artifact.step if self._is_first(unit) else f"{artifact.step}-{concept_name(unit['recipe'])}"
-            self.analyses[called] = artifact
+            asked = AskedOf(artifact.step, concept_name(unit["recipe"]))
+            called = asked.analysis if self._is_first(unit) else "-".join(asked)
+            self.analyses[called], self.asked[called] = artifact, asked
 
     def _is_first(self, unit: Mapping[str, Any]) -> bool:
         return not self.concept or concept_name(unit["recipe"]) == self.concept

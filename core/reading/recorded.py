@@ -12,8 +12,8 @@ import polars as pl
 from core.analysis.result import Result
 from core.errors import BadInput
 from core.reading.figures import StudyFigure, figures_in
-from core.reading.made import FROZEN_DECODERS, Made
-from core.reading.results import read_estimates, read_result
+from core.reading.made import FROZEN_DECODERS, AskedOf, Made
+from core.reading.results import read_estimates, read_question, read_result
 from core.stats.estimate import Estimate, as_table
 from core.store.artifacts import Artifact
 from core.store.workspace import Workspace
@@ -88,6 +88,19 @@ class RecordedStudy:
         """
         self._check(self._made.analyses.values())
         return {name: read_estimates(self._path(made)) for name, made in sorted(self._made.analyses.items())}
+
+    def asked(self) -> dict[str, AskedOf]:
+        """The analysis and the concept behind each name of `results`."""
+        return dict(self._made.asked)
+
+    def questions(self) -> dict[AskedOf, str]:
+        """The question of each analysis and concept whose result is there; empty where none was written.
+
+        Raises:
+            BadInput: a file is damaged.
+        """
+        self._check(self._made.analyses.values())
+        return {asked: read_question(self._path(self._made.analyses[name])) for name, asked in self._made.asked.items()}
 
     def estimates(self) -> pl.DataFrame:
         """The estimates of all analyses, one row each: `analysis`, the columns of `core.stats.estimate.as_table`, and

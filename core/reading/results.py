@@ -39,6 +39,16 @@ def read_estimates(folder: Path) -> tuple[Estimate, ...]:
     return _estimates(_summary(folder))
 
 
+def read_question(folder: Path) -> str:
+    """The question that the analysis answered, in its concept's words; empty where none was written.
+
+    Raises:
+        DamagedArtifact: the summary is missing or not JSON.
+        BadInput: it was written by an earlier saeflow.
+    """
+    return str(_summary(folder).get("question", ""))
+
+
 def _summary(folder: Path) -> Mapping[str, Any]:
     path = folder / "summary.json"
     summary: Mapping[str, Any] = read_json(path)

@@ -4,19 +4,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from core.data.languages import LANGUAGE_NAMES
+from core.reading.made import AskedOf
 from core.stats.estimate import Estimate, Verdict, verdict_of
 
 EVERYWHERE = "all"
 """The language of answers over languages."""
-Estimates = Mapping[tuple[str, str], Estimate]
-"""By analysis and name."""
+Estimates = Mapping[tuple[AskedOf, str], Estimate]
+"""By analysis and concept, and by name."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """The verdicts on one analysis's question in one language; null where a side has not asked it there."""
+    """The verdicts on one analysis's question about a concept in one language; null where a side has not asked it
+    there."""
 
     analysis: str
+    concept: str
     question: str
     language: str
     left: Verdict | None
@@ -28,22 +31,19 @@ class Answered:
         return None not in (self.left, self.right) and self.left != self.right
 
 
-def answered(left: Estimates, right: Estimates) -> Iterator[Answered]:
-    """One a question and language that some side answers: the strongest verdict of the estimates that answer it."""
-    from core.analysis.registry import declared
-    from core.data.known_concepts import THE_CONCEPT  # a study's sections, which who reads a study need not wait for
-
+def answered(left: Estimates, right: Estimates, questions: Mapping[AskedOf, str]) -> Iterator[Answered]:
+    """One per analysis, concept and language that some side answers: the strongest verdict of the estimates that answer
+    it."""
     sides = _verdicts(left), _verdicts(right)
     order = [*LANGUAGE_NAMES, EVERYWHERE]
-    for analysis, language in sorted({*sides[0], *sides[1]}, key=lambda key: (key[0], order.index(key[1]))):
-        known = declared().get(analysis)
-        verdicts = [side.get((analysis, language)) for side in sides]
-        yield Answered(analysis, known.question_of(THE_CONCEPT) if known else "", language, verdicts[0], verdicts[1])
+    for asked, language in sorted({*sides[0], *sides[1]}, key=lambda key: (key[0], order.index(key[1]))):
+        verdicts = [side.get((asked, language)) for side in sides]
+        yield Answered(*asked, questions.get(asked, ""), language, verdicts[0], verdicts[1])
 
 
-def _verdicts(estimates: Estimates) -> dict[tuple[str, str], Verdict]:
-    found: dict[tuple[str, str], list[Estimate]] = {}
-    for (analysis, _), one in estimates.items():
+def _verdicts(estimates: Estimates) -> dict[tuple[AskedOf, str], Verdict]:
+    found: dict[tuple[AskedOf, str], list[Estimate]] = {}
+    for (asked, _), one in estimates.items():
         if one.answers:
-            found.setdefault((analysis, one.language or EVERYWHERE), []).append(one)
+            found.setdefault((asked, one.language or EVERYWHERE), []).append(one)
     return {key: verdict_of(several) for key, several in found.items()}

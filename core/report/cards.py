@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
+from core.data.concept import Concept
 from core.report import text
 from core.report.columns import Column, columns_of, entry, picture
 from core.report.contents import LANGUAGES
@@ -95,12 +96,13 @@ def _facts_of(section: Section) -> pl.DataFrame | None:
 
 def _card(key: Key, sections: Sequence[Section], pictures: Pictures) -> FeatureCard:
     layer, feature = key
-    examples = [_of(key, shown.table) for section in sections for shown in section.examples]
-    strips = next((one for one in examples if one.height and {"context", "strip"} & set(one.columns)), None)
-    maps = next((one for one in examples if one.height and "map" in one.columns), None)
+    examples = [(_of(key, shown.table), section.concept) for section in sections for shown in section.examples]
+    told = ((one, concept) for one, concept in examples if one.height and {"context", "strip"} & set(one.columns))
+    strips, about = next(told, (None, sections[0].concept))
+    maps = next((one for one, _ in examples if one.height and "map" in one.columns), None)
     if strips is not None and maps is not None and "segment" in strips.columns:
         strips = strips.filter(pl.col("segment") != "image")  # the pictures under heat show those rows
-    headings, rows = ((), ()) if strips is None or strips.is_empty() else _rows(strips, pictures)
+    headings, rows = ((), ()) if strips is None or strips.is_empty() else _rows(strips, pictures, about)
     return FeatureCard(
         title=f"Layer {layer} · feature {feature}",
         facts=tuple(fact for section in sections for fact in _facts(key, section, pictures)),
@@ -123,15 +125,22 @@ def _facts(key: Key, section: Section, pictures: Pictures) -> Iterator[tuple[str
     row = None if table is None else next(iter(_of(key, table).to_dicts()), None)
     if table is None or row is None:
         return
-    for column in columns_of(table):
+    for column in columns_of(table, section.concept):
         if column.name not in _ELSEWHERE and row[column.name] is not None:
-            yield column.heading, entry(column, row, pictures)
+            yield _headed(column.heading, section), entry(column, row, pictures)
 
 
-def _rows(table: pl.DataFrame, pictures: Pictures) -> tuple[tuple[Column, ...], tuple[tuple[Markup, ...], ...]]:
+def _headed(heading: str, section: Section) -> str:
+    """The heading, with the concept that the section is about where the study has several: "Taken out, place"."""
+    return ", ".join(filter(None, (heading, section.part)))
+
+
+def _rows(
+    table: pl.DataFrame, pictures: Pictures, about: Concept
+) -> tuple[tuple[Column, ...], tuple[tuple[Markup, ...], ...]]:
     """Where it fires: a row per example, the strongest first."""
     chosen = chosen_examples(table, None, 1, MOST_EXAMPLES)
-    shown = [column for column in columns_of(chosen) if column.name not in (*KEYS, "map")]
+    shown = [column for column in columns_of(chosen, about) if column.name not in (*KEYS, "map")]
     columns = tuple(sorted(shown, key=lambda column: _FIRST.get(column.name, len(_FIRST))))
     rows = tuple(tuple(entry(column, row, pictures) for column in columns) for row in chosen.iter_rows(named=True))
     return columns, rows
@@ -150,13 +159,16 @@ def _shots(key: Key, maps: pl.DataFrame, pictures: Pictures) -> Iterator[Shot]:
 
 
 def _words(key: Key, sections: Sequence[Section]) -> Iterator[tuple[str, Markup]]:
-    """The tokens whose logits it raises and lowers most."""
-    for table in (section.beside["promoted"] for section in sections if "promoted" in section.beside):
-        for direction, heading in _WORDS.items():
-            tokens = _of(key, table).filter(direction=direction).sort("rank")["token"].head(MOST_WORDS)
-            items = [_item(text.token_text(token).strip()) for token in tokens]
-            if items:
-                yield heading, Markup(" ").join(items)
+    """The tokens whose logits it raises and lowers most, once: they are the same whatever a section is about."""
+    tables = [section.beside["promoted"] for section in sections if "promoted" in section.beside]
+    found = next((own for own in (_of(key, table) for table in tables) if own.height), None)
+    if found is None:
+        return
+    for direction, heading in _WORDS.items():
+        tokens = found.filter(direction=direction).sort("rank")["token"].head(MOST_WORDS)
+        items = [_item(text.token_text(token).strip()) for token in tokens]
+        if items:
+            yield heading, Markup(" ").join(items)
 
 
 def _item(word: str) -> Markup:
@@ -177,7 +189,7 @@ def _effects(key: Key, sections: Sequence[Section]) -> Iterator[tuple[str, Marku
         ):
             said = [] if table is None else [_said(row, measured) for row in _at(table, key[0])]
             if said:
-                yield heading, text.mixed(f"{together}{'; '.join(said)}")
+                yield _headed(heading, section), text.mixed(f"{together}{'; '.join(said)}")
 
 
 def _primary(section: Section) -> pl.DataFrame | None:

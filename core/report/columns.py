@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup, escape
 
+from core.data.concept import Concept
 from core.data.known_concepts import THE_CONCEPT
 from core.figures.theme import LANGUAGES
 from core.report import text
@@ -22,21 +23,26 @@ MOST_COLUMNS = 9
 """Columns of a table that is stored in a file; the others are named below it."""
 MOST_PICTURED_ROWS = 48
 _PROBABILITIES = {"p", "q", "p_value", "q_value"}
-_LABELS = (THE_CONCEPT.name, *map(THE_CONCEPT.label_column, LANGUAGE_NAMES), THE_CONCEPT.shown[0])
 _POWER = re.compile(r"\^(−?\d+)")
-_TAGGED = {"language", *_LABELS}
 
 
 @dataclass(frozen=True)
 class Column:
     """How one column is written: its heading, whether it is aligned as a number, its decimals, and the columns that
-    hold the ends of its interval."""
+    hold the ends of its interval. `concept` is what its table is about."""
 
     name: str
     heading: str
     numeric: bool
     places: int
     ends: tuple[str, str] | None = None
+    concept: Concept = THE_CONCEPT
+
+    @property
+    def is_tagged(self) -> bool:
+        """Whether its values are languages or labels of the concept."""
+        own = (self.concept.name, *map(self.concept.label_column, LANGUAGE_NAMES), self.concept.shown[0])
+        return self.name == "language" or self.name in own
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,8 @@ class TableView:
     folded: tuple[str, ...] = ()
 
 
-def table_view(shown: ShownTable, pictures: Pictures) -> TableView:
-    """The first rows of a table, every entry escaped or drawn.
+def table_view(shown: ShownTable, pictures: Pictures, concept: Concept = THE_CONCEPT) -> TableView:
+    """The first rows of a table about a concept, every entry escaped or drawn.
 
     A value with its interval is one entry. Of a table that is stored in a file, what is the same in all rows stands
     above them, and columns beyond `MOST_COLUMNS` are named below.
@@ -61,7 +67,7 @@ def table_view(shown: ShownTable, pictures: Pictures) -> TableView:
     table = shown.table
     most = MOST_PICTURED_ROWS if {"image", "strip", "map"} & set(table.columns) else MOST_ROWS
     head = table.head(most)
-    columns = columns_of(head)
+    columns = columns_of(head, concept)
     same: tuple[Column, ...] = ()
     if shown.stored:
         same = tuple(column for column in columns if _is_same(table, column))
@@ -90,7 +96,7 @@ def _kept(columns: tuple[Column, ...]) -> tuple[Column, ...]:
     return (*columns[: MOST_COLUMNS - len(corrected)], *corrected)
 
 
-def columns_of(table: pl.DataFrame) -> tuple[Column, ...]:
+def columns_of(table: pl.DataFrame, concept: Concept = THE_CONCEPT) -> tuple[Column, ...]:
     """How each column is written, judged by all rows shown; the ends of an interval belong to their value's column."""
     ends = _ends(table)
     hidden = {name for pair in ends.values() for name in pair}
@@ -98,7 +104,7 @@ def columns_of(table: pl.DataFrame) -> tuple[Column, ...]:
     for name, kind in table.schema.items():
         if name not in hidden:
             places = text.decimals(table[name].drop_nulls().to_list()) if kind.is_float() else 0
-            found.append(Column(name, label(name), kind.is_numeric(), places, ends.get(name)))
+            found.append(Column(name, label(name), kind.is_numeric(), places, ends.get(name), concept))
     return tuple(found)
 
 
@@ -131,8 +137,8 @@ def entry(column: Column, row: Mapping[str, Any], pictures: Pictures) -> Markup:
         return picture(pictures.overlay(name, value), f"Map of the feature over {name}") or escape(
             f"{len(value)} cells"
         )
-    if column.name in _TAGGED:
-        return tag(str(value))
+    if column.is_tagged:
+        return tag(str(value), column.concept)
     directed = text.direction(value) if isinstance(value, str) else ""
     words = at_floor(column, row) or plain(column, value)
     return Markup("<span{}>{}{}</span>").format(directed, words, powers(interval(column, row)))
@@ -166,13 +172,13 @@ def plain(column: Column, value: Any) -> Markup:
         return text.mixed(", ".join(f"{LANGUAGE_NAMES.get(key, key)} {item}" for key, item in value.items()))
     if isinstance(value, Sequence) and not isinstance(value, str):
         return Markup(" ").join(_item(column, item) for item in value)
-    return text.mixed(_spelled(value) if isinstance(value, str) else value)
+    return text.mixed(_spelled(value, column.concept) if isinstance(value, str) else value)
 
 
-def _spelled(words: str) -> str:
+def _spelled(words: str, concept: Concept) -> str:
     """Words in which a column of labels is named with its language: `NAME_ar = …` by "NAME (Arabic) = …"."""
     for code, language in LANGUAGE_NAMES.items():
-        words = words.replace(f"{THE_CONCEPT.name}_{code} ", f"{THE_CONCEPT.name} ({language}) ")
+        words = words.replace(f"{concept.name}_{code} ", f"{concept.name} ({language}) ")
     return words
 
 
@@ -187,9 +193,9 @@ def powers(words: str) -> Markup:
     return Markup(_POWER.sub(r"<sup>\1</sup>", str(escape(words))))
 
 
-def tag(value: str) -> Markup:
-    """A language or a concept's label with its colour beside it."""
-    colour = {**THE_CONCEPT.colours, **LANGUAGES}.get(value, "#BBBBBB")
+def tag(value: str, concept: Concept) -> Markup:
+    """A language or a label of the concept with its colour beside it."""
+    colour = {**concept.colours, **LANGUAGES}.get(value, "#BBBBBB")
     return Markup('<span class="tag"><i style="background:{}"></i>{}</span>').format(
         colour, LANGUAGE_NAMES.get(value, value)
     )

@@ -78,7 +78,7 @@ class _Page:
             notes=tuple(text.mixed(line) for line in section.notes),
             skipped=section.skipped,
             figures=self.figures(section.key, section.figures),
-            tables=tuple(table_view(shown, self.pictures) for shown in tables),
+            tables=tuple(table_view(shown, self.pictures, section.concept) for shown in tables),
             has_cards=any(shown.table.height for shown in section.examples),
             gallery=gallery_cards(gallery, self.pictures) if gallery else (),
         )
@@ -96,7 +96,7 @@ def render_page(inputs: ReportInputs, own_figures: Mapping[str, FigureFile]) -> 
         return page.figures("study", [own_figures[name] for name in names if name in own_figures])
 
     def shown(name: str, heading: str, table: pl.DataFrame, stored: bool = True) -> TableView:
-        return table_view(ShownTable(f"tables/{name}", heading, table, stored), page.pictures)
+        return table_view(ShownTable(f"tables/{name}", heading, table, stored), page.pictures, inputs.concepts[0])
 
     read = in_order(inputs.sections)
 

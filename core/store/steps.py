@@ -50,7 +50,7 @@ CHOOSE_SAE = StepSpec("choose_sae", 3, "cpu", ("core.sae.choice",))
 INDEX_FEATURES = StepSpec("index_features", 2, "cpu", ("core.features.build", "core.features.neighbours"))
 RANK_FEATURES = StepSpec("rank_features", 2, "cpu", ("core.features.layer_view",))
 DESCRIBE_FEATURES = StepSpec("describe_features", 2, "gpu", ("core.features.describe",))
-REPORT = StepSpec("report", 14, "cpu", ("core.report", "core.report.study_figures"))
+REPORT = StepSpec("report", 15, "cpu", ("core.report", "core.report.study_figures"))
 
 READ_SENTENCES = StepSpec("read_sentences", 2, "cpu", ("core.concepts.sentences",), stage="sentences")
 SPLIT_SENTENCES = StepSpec("split_sentences", 1, "cpu", ("core.concepts.sentences",), stage="sentences")

@@ -16,6 +16,7 @@ from explorer.asking.looked import Looked
 from explorer.asking.looks import promoted
 from explorer.asking.sentences import control, explained, share
 from explorer.asking.varying import EFFECT, Judged, Plan, check_site, judge, run_varied
+from explorer.reading.positions import positions
 from explorer.reading.study_model import opened_model
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _what_it_is(looked: Looked, feature: int) -> Part:
     by = {way: tokens.filter(direction=way)["token"].to_list() for way in ("promoted", "suppressed")}
     lines = (fires, *(f"Tokens {way} (direct path): {' · '.join(map(repr, found))}" for way, found in by.items()))
     nearest = own.neighbours.drop("feature").head(5)
-    return Part("What it is", lines, (own.positions.drop("feature"), nearest))
+    return Part("What it is", lines, (positions(looked.study, looked.view.layer, own).drop("feature"), nearest))
 
 
 def _explained(looked: Looked, feature: int) -> list[Part]:

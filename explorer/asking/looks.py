@@ -8,6 +8,7 @@ from explorer.asking.looked import Looked
 from explorer.asking.sentences import explained
 from explorer.asking.varying import EFFECT, Varied, judge, varied_heat
 from explorer.reading import feature_table
+from explorer.reading.positions import positions
 
 OBSERVED = "Observed, not intervened: nothing was varied, so that what goes with the attribute may be the cause."
 _EXAMPLE = ("quantile", "value", "image_id", "language", "segment", "token")
@@ -49,7 +50,7 @@ def one_feature(looked: Looked, feature: int, top_k: int, max_examples: int) -> 
     found = own.examples(contexts=max_examples)
     context = pl.col("context").list.eval(pl.element().struct.field("token")).list.join(" ")
     tables = {
-        "where it fires": own.positions.drop("feature").head(top_k),
+        "where it fires": positions(looked.study, looked.view.layer, own).drop("feature").head(top_k),
         "examples": found.select(*_EXAMPLE, context.alias("around")),
         "nearest decoder rows": own.neighbours.drop("feature").head(top_k),
         "fires with": own.coactivation.drop("feature").head(top_k),

@@ -14,7 +14,7 @@ from explorer.dashboard.charts import bars
 from explorer.dashboard.explained import said
 from explorer.dashboard.features import bands_of, identity
 from explorer.dashboard.found import found
-from explorer.dashboard.rendering import page, served_by
+from explorer.dashboard.rendering import page, served_by, spoken_of
 from explorer.reading.library import ShownLayer
 from explorer.reading.refusals import CONFLICT, NOT_THERE, WRONG, Refusal
 from explorer.server.served import Asked, Served
@@ -100,6 +100,7 @@ def _feature(request: Request, side: Named) -> tuple[ShownLayer, Mapping[str, An
         "tested": evidence.tested(shown, number),
         "said": said(served_by(request).library.catalogues, shown, number),
         "ways": evidence.ways(shown, interpretation, number),
+        "concept": spoken_of(shown.study).name,
     }
 
 
@@ -129,10 +130,11 @@ def _together(sides: list[Named]) -> Together:
 
 
 def _groups(compared: Comparison) -> dict[str, list[dict[str, str]]]:
-    """The rows by analysis, those that answer its question first."""
+    """The rows by analysis, with the concept's name where there are several; those that answer its question first."""
     groups: dict[str, list[dict[str, str]]] = {}
     for row in compared.rows:
-        groups.setdefault(row.analysis, []).append(_row(row))
+        of = f" of {row.concept}" if row.concept and len(compared.concepts) > 1 else ""
+        groups.setdefault(row.analysis + of, []).append(_row(row))
     return groups
 
 

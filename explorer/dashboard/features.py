@@ -23,6 +23,7 @@ from explorer.dashboard.strips import Strip, strip
 from explorer.labels.files import author_name, label_text
 from explorer.labels.store import Labelled, model_name
 from explorer.reading.library import ShownLayer
+from explorer.reading.positions import positions
 from explorer.reading.refusals import TOO_LARGE, Refusal
 from explorer.server.served import Asked, FeatureNumber, LayerNumber, StudyName
 
@@ -88,7 +89,9 @@ def feature_page(
         "bars": bars(statistics["histogram"]),
         "bands": bands_of(shown, own, (_BANDS, _CONTEXTS)),
         "images": _images(shown, own),
-        "positions": grid(own.positions, ("language", "position_set", "count", "density", "mean", "max")),
+        "positions": grid(
+            positions(shown.study, layer, own), ("language", "position_set", "count", "density", "mean", "max")
+        ),
         "described": _described(interpretation.table("described", layer=layer, feature=feature)),
         "tested": evidence.tested(shown, feature),
         "reported": evidence.reported(interpretation, layer, feature),

@@ -36,7 +36,7 @@ _A_YEAR = "private, max-age=31536000, immutable"
 
 def page(request: Request, template: str, status: int = 200, **context: Any) -> HTMLResponse:
     """The page that a template makes of what it is given, with the status of what it says."""
-    environment = _environment(_spoken_of(context.get("study")))
+    environment = _environment(spoken_of(context.get("study")))
     text = environment.get_template(template).render(path=request.url.path, **context)
     headers = {
         "Content-Security-Policy": POLICY,
@@ -80,7 +80,7 @@ class Spoken(NamedTuple):
     positions: "Positions"
 
 
-def _spoken_of(study: Any) -> Spoken:
+def spoken_of(study: Any) -> Spoken:
     """The words of the concept that a study's features are ranked by; without a study those of the built-in one."""
     from core.data.known_concepts import THE_CONCEPT  # a study's sections, which a start need not wait for
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from explorer.reading.catalogues import CATALOGUE
 from explorer.reading.library import ShownLayer
+from explorer.reading.positions import positions
 from explorer.reading.samples import sample_of, strongest
 from explorer.reading.sorted_table import Told
 from explorer.server.answers import json_answer, tag_of, unchanged
@@ -94,7 +95,7 @@ def _document(shown: ShownLayer, number: int, examples: tuple[int, int]) -> dict
     shown.count(int(found.statistics["count"]))
     return {
         "statistics": found.statistics,
-        "positions": found.positions.to_dicts(),
+        "positions": positions(shown.study, shown.indexed.layer, found).to_dicts(),
         "neighbours": found.neighbours.to_dicts(),
         "coactivation": found.coactivation.to_dicts(),
         "associations": shown.indexed.association_rows(number),

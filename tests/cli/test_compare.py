@@ -13,7 +13,7 @@ from core.errors import BadInput
 from core.reading.records import open_by_name
 from core.reading.study import OpenedStudy
 from core.store.workspace import Workspace
-from tests.planted_studies import estimate, plant
+from tests.planted_studies import estimate, plant, plant_concepts
 
 
 @pytest.fixture
@@ -119,3 +119,15 @@ def test_verify_reads_the_artefacts_of_one_study(workspace: Workspace, capsys: p
         verify("cats", mend=False)
     with pytest.raises(BadInput, match="has not run in"):
         verify("dogs", mend=False)
+
+
+def test_of_several_concepts_each_row_and_verdict_names_its_own(
+    tmp_path: Path, workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAEFLOW_WORKSPACE", str(tmp_path / "concepts"))
+    plant_concepts(tmp_path / "concepts")
+    compare_("homes", "paints", every=False, as_json=False)
+    told = capsys.readouterr().out
+    assert "ablation shift.en of place" in told and "ablation shift.en of colour" in told
+    compare_("paints", "paints", every=False, as_json=False)
+    assert "of colour" not in capsys.readouterr().out

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import sparse
 
 from core.data.gender_concept import GENDER
+from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView, Ranked
 from core.features.profile import SEGMENTS, Profile
@@ -131,6 +132,7 @@ def make_inputs(folder: Path, layers: Mapping[int, LayerView] | None = None, see
         open_model=lambda: None,  # type: ignore[arg-type,return-value]
         instructions={"en": ""},
         seed=seed,
+        concept=THE_CONCEPT,
     )
 
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import polars as pl
 
+from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 
 
 def inputs_of(samples: pl.DataFrame, seed: int = 0, languages: tuple[str, ...] = ("en", "ar")) -> AnalysisInputs:
     nothing: Any = None
-    return AnalysisInputs(samples, Path("x"), None, (0,), languages, nothing, nothing, {}, seed)
+    return AnalysisInputs(samples, Path("x"), None, (0,), languages, nothing, nothing, {}, seed, concept=THE_CONCEPT)
 
 
 def samples_of(images: int, split: Callable[[int], str], **columns: Any) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from core.analysis.ablation.summary import EFFECTS, by_image, corrected, specifi
 from core.causal.controls import RandomSets
 from core.causal.resampling import Resampling
 from core.data.gender_concept import GENDER
+from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 from core.features.profile import Profile
 from core.lm.patched import CAPTION, IMAGE
@@ -28,7 +29,7 @@ def resampling(images: list[str], twins: bool = False, seed: int = 0, bootstrap:
     samples = pl.DataFrame(
         {"sample_id": images, "image_id": images, "twin_id": pl.Series(twin, dtype=pl.String)},
     )
-    given = {"layers": (), "open_layer": closed, "open_model": closed, "instructions": {}}
+    given = {"layers": (), "open_layer": closed, "open_model": closed, "instructions": {}, "concept": THE_CONCEPT}
     return Resampling(AnalysisInputs(samples, None, None, languages=("en", "ar"), seed=seed, **given), bootstrap)
 
 

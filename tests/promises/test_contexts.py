@@ -11,6 +11,7 @@ import pytest
 
 from core.causal.pairs import MinimalPair, shared_contexts
 from core.causal.resampling import Resampling, dependence
+from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 from core.lm.outcomes import WordSequence
 from core.lm.prompts import EncodedSample
@@ -36,7 +37,9 @@ def resampling(pairs: Any, twins: bool = False) -> Resampling:
     if twins:
         samples = samples.with_columns(twin_id=pl.Series(["b", "a", None, None, None]))
     closed: Any = None
-    return Resampling(AnalysisInputs(samples, None, None, (), ("en", "ar"), closed, closed, {}), 400, pairs)
+    return Resampling(
+        AnalysisInputs(samples, None, None, (), ("en", "ar"), closed, closed, {}, concept=THE_CONCEPT), 400, pairs
+    )
 
 
 SHARED = [pair("a", [1]), pair("b", [1]), pair("c", [1]), pair("d", [2]), pair("e", [3])]

@@ -9,6 +9,7 @@ import pytest
 from core.causal.counterparts import side_of, swaps_by_lexicon, swaps_by_truth, swaps_by_twin, telling_spans
 from core.causal.pairs import choose_samples, find_pairs
 from core.data.gender_concept import GENDER
+from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 from core.lm.prompts import EncodedSample
 
@@ -71,6 +72,7 @@ def inputs(samples: pl.DataFrame, languages: tuple[str, ...] = ("en",), **more: 
         open_layer=closed,
         open_model=closed,
         instructions={},
+        concept=THE_CONCEPT,
         **more,
     )
 

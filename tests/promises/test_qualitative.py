@@ -21,6 +21,7 @@ from core.analysis.qualitative.gender_changes import (
     gender_changes,
 )
 from core.causal.interventions import Ablation, Steering
+from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 from core.report.sentences import sentence
 from core.stats.intervals import bootstrap_mean, wilson
@@ -148,7 +149,7 @@ def test_draws_come_from_the_seed_that_is_given() -> None:
 
 def inputs() -> AnalysisInputs:
     nothing: Any = None
-    return AnalysisInputs(pl.DataFrame(), Path("x"), None, (2,), ("en",), nothing, nothing, {})
+    return AnalysisInputs(pl.DataFrame(), Path("x"), None, (2,), ("en",), nothing, nothing, {}, concept=THE_CONCEPT)
 
 
 def said(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -217,7 +218,7 @@ def plan(asked: dict[str, Any]) -> Any:
     opened = SimpleNamespace(layer=2, ranking=ranking, sae=None, table=SimpleNamespace(norm_limit=9.0))
     nothing: Any = None
     fields = (pl.DataFrame(), Path("x"), None, (2,), ("en",), lambda layer: opened, lambda: nothing, {}, 5)
-    return analysis._plan(AnalysisInputs(*fields), Config(layer=2, features=2, random_sets=2))  # type: ignore[arg-type]
+    return analysis._plan(AnalysisInputs(*fields, concept=THE_CONCEPT), Config(layer=2, features=2, random_sets=2))  # type: ignore[arg-type]
 
 
 def test_the_features_that_rank_first_are_compared_with_matched_sets_of_the_studys_seed(asked: dict[str, Any]) -> None:

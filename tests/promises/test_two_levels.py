@@ -14,6 +14,7 @@ from core.analysis.overview.unseen import UNSEEN, unseen_estimates, unseen_table
 from core.causal.resampling import Resampling, dependence
 from core.data.attributes import profession_of_image
 from core.data.gender_concept import GENDER
+from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 from core.stats.estimate import Estimate
 from core.stats.groups_out import groups_out
@@ -33,7 +34,7 @@ def closed(*_: Any) -> Any:
 
 def make_inputs(seed: int = 0) -> AnalysisInputs:
     samples = pl.DataFrame({"sample_id": IMAGES, "image_id": IMAGES, "profession": PROFESSIONS})
-    return AnalysisInputs(samples, None, None, (), ("en",), closed, closed, {}, seed)
+    return AnalysisInputs(samples, None, None, (), ("en",), closed, closed, {}, seed, concept=THE_CONCEPT)
 
 
 def both() -> tuple[Resampling, Resampling]:

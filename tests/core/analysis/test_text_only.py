@@ -53,6 +53,7 @@ def inputs(tiny_text_gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> A
         open_layer={LAYER: opened}.__getitem__,
         open_model=lambda: loaded,
         instructions=none,
+        concept=GENDER,
     )
 
 

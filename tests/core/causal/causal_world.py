@@ -114,6 +114,7 @@ class CausalWorld:
             open_layer={LAYER: opened}.__getitem__,
             open_model=lambda: self.loaded,
             instructions=INSTRUCTIONS,
+            concept=GENDER,
         )
 
 

@@ -37,7 +37,9 @@ def inputs(loaded: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Ana
 def opened(loaded: LoadedModel, folder: Path | None, samples: pl.DataFrame) -> AnalysisInputs:
     unopened: Any = {}.__getitem__
     instructions = {"en": INSTRUCTION, "ar": INSTRUCTION}
-    return AnalysisInputs(samples, folder, None, (0,), ("en", "ar"), unopened, lambda: loaded, instructions)
+    return AnalysisInputs(
+        samples, folder, None, (0,), ("en", "ar"), unopened, lambda: loaded, instructions, concept=GENDER
+    )
 
 
 def whole(loaded: LoadedModel, inputs: AnalysisInputs, row: dict[str, Any], before: str, word: str) -> float:

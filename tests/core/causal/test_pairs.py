@@ -8,6 +8,7 @@ import pytest
 from core.causal.counterparts import swaps_by_lexicon, swaps_by_truth, swaps_by_twin, words_of
 from core.causal.pairs import find_swaps
 from core.data.gender_concept import GENDER
+from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 
 
@@ -25,6 +26,7 @@ def inputs() -> AnalysisInputs:
         open_layer=closed,
         open_model=closed,
         instructions={},
+        concept=THE_CONCEPT,
     )
 
 

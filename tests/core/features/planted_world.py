@@ -20,6 +20,7 @@ from scipy import sparse
 
 from core.data.concept import Concept
 from core.data.gender_concept import GENDER
+from core.data.known_concepts import THE_CONCEPT
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
 from core.features.row_groups import RowGrouper
@@ -200,6 +201,7 @@ def make_inputs(world: World, open_model: Callable[[], Any] = no_model) -> Analy
         open_layer=lambda layer: make_layer(world, tokens, samples, layer),
         open_model=open_model,
         instructions={"en": "", "ar": ""},
+        concept=THE_CONCEPT,
     )
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from core.errors import BadInput
 from core.reading.comparison import Row, Side, Value, compare, open_side
+from core.reading.made import AskedOf
 from core.reading.records import open_by_name, records_of
 from core.reading.verdicts import answered
 from core.store.artifacts import Artifact
 from core.store.workspace import Workspace
-from tests.planted_studies import estimate, plant
+from tests.planted_studies import estimate, plant, plant_concepts
 
 
 @pytest.fixture
@@ -93,9 +94,36 @@ def test_a_verdict_differs_where_the_strongest_of_a_language_does() -> None:
         estimate("a.ar", 0, language="ar", p=0.9),
         estimate("c", 1, answers=False),
     ]
-    sides = ({("ablation", one.name): one for one in side} for side in (left, right))
-    found = {one.language: (one.left, one.right, one.differs) for one in answered(*sides)}
+    asked = AskedOf("ablation", "place")
+    sides = ({(asked, one.name): one for one in side} for side in (left, right))
+    found = {one.language: (one.left, one.right, one.differs) for one in answered(*sides, {asked: "?"})}
     assert found == {"en": ("found", "weak", True), "ar": ("not found", "not found", False)}
+
+
+def test_results_of_different_concepts_are_not_joined(tmp_path: Path) -> None:
+    workspace = plant_concepts(tmp_path)
+    found = compare(open_side(workspace, "cats"), open_side(workspace, "homes"))
+    rows = [row for row in found.rows if row.analysis == "ablation"]
+    assert {(row.concept, row.left is None, row.right is None) for row in rows} == {
+        ("gender", False, True),
+        ("place", True, False),
+        ("colour", True, False),
+    }
+    assert all(row.overlap is None for row in rows) and found.concepts == ("colour", "gender", "place")
+    told = {one.concept: (one.question, one.left, one.right) for one in found.answers}
+    assert told["place"] == ("What does ablation find of place?", None, "found")
+    assert told["gender"] == ("What happens in ablation?", "found", None)
+
+
+def test_one_concept_is_joined_whether_it_is_a_studys_first_or_second(tmp_path: Path) -> None:
+    workspace = plant_concepts(tmp_path)
+    found = compare(open_side(workspace, "homes"), open_side(workspace, "paints"))
+    (colour,) = (row for row in found.rows if row.concept == "colour")
+    assert colour.left == Value(0.9, 0.8, 1.0, "found") and colour.right and colour.right.value == 0.8
+    assert [(one.concept, one.left, one.right) for one in found.answers if one.concept == "colour"] == [
+        ("colour", "found", "found")
+    ]
+    assert all(one.question for one in found.answers)
 
 
 def test_overlap_is_that_of_the_intervals() -> None:

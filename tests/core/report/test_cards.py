@@ -6,12 +6,15 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from core.data.studied_concept import studied_concept
 from core.report import ReportInputs, collect
 from core.report.cards import feature_cards
 from core.report.columns import table_view
 from core.report.gallery import gallery_cards
 from core.report.model import Gallery, Section, ShownTable
+from core.report.page import render_page
 from core.report.pictures import Pictures
+from core.study.concept import StudiedConcept
 from tests.core.report.sample_study import STUDY, SampleStudy
 
 
@@ -47,6 +50,38 @@ def test_a_card_says_what_the_feature_writes_and_what_it_does_beside_its_control
         ),
     )
     assert cards["feature-19-7"].effects == () and cards["feature-19-7"].words == ()
+
+
+def test_with_several_concepts_a_card_says_of_which_and_words_once() -> None:
+    key = {"layer": [3], "feature": [7]}
+    shown = [{"token": "▁she", "value": 1.0}]
+    examples = ShownTable("examples", "Examples", pl.DataFrame({**key, "rank": [1], "strip": [shown]}))
+    words = pl.DataFrame({**key, "direction": ["promoted"], "rank": [1], "token": ["▁she"]})
+    row = {"layer": [3], "intervention": ["zero ablation"], "outcome": ["first"], "language": ["en"], "effect": [0.5]}
+
+    def sections(part: str, auroc: float) -> list[Section]:
+        facts = ShownTable("features", "Features", pl.DataFrame({**key, "auroc": [auroc]}))
+        told = {"part": part, "tables": (facts,), "examples": (examples,), "beside": {"promoted": words}}
+        taken_out = {"features": pl.DataFrame(key), "effects": pl.DataFrame(row)}
+        return [Section("interpretation", "", **told), Section("ablation", "", part=part, beside=taken_out)]
+
+    (card,) = feature_cards([*sections("place", 0.9), *sections("colour", 0.6)], Pictures(None)).cards
+    assert [heading for heading, _ in card.facts] == ["AUROC, place", "AUROC, colour"]
+    assert [heading for heading, _ in card.effects] == ["Taken out, place", "Taken out, colour"]
+    assert [heading for heading, _ in card.words] == ["Promotes"]
+    (alone,) = feature_cards(sections("", 0.9), Pictures(None)).cards
+    assert [heading for heading, _ in (*alone.facts, *alone.effects)] == ["AUROC", "Taken out"]
+
+
+def test_labels_are_coloured_and_named_in_the_sections_own_concept(inputs: ReportInputs) -> None:
+    asked = StudiedConcept(name="place", column="place", positive="kitchen", negative="garden")
+    place = studied_concept(asked, pl.DataFrame({"place": ["kitchen", "garden"]}))
+    table = pl.DataFrame({"place": ["kitchen", "garden"], "said": ["place_ar = kitchen", "x"], "value": [1, 2]})
+    section = Section("overview", "", concept=place, tables=(ShownTable("t", "T", table, stored=False),))
+    page = render_page(replace(inputs, sections=(section,), concepts=(place,)), {})
+    assert f'background:{place.colours["kitchen"]}"></i>kitchen' in page and "place (Arabic) = kitchen" in page
+    other = table_view(ShownTable("t", "T", table, stored=False), Pictures(None))
+    assert "<i" not in other.rows[0][0], "a column of another concept is no label"
 
 
 def test_a_value_stands_with_its_interval_and_the_rest_is_named_and_stored() -> None:
