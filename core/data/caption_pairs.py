@@ -72,8 +72,11 @@ class CaptionPairs:
     def _sides(self) -> Bool[np.ndarray, "N 2"]:
         return np.stack([self.first, ~self.first], axis=1)
 
-    def leakage(self, draws: Draws = (1000, 99), seed: int = 0) -> Leakage | None:
-        """LIC (`core.stats.leakage`), the words that tell a side taken out; null with too few images of a side."""
+    def leakage(self, draws: int = 99, seed: int = 0) -> Leakage | None:
+        """LIC (`core.stats.leakage`), the words that tell a side taken out; null with too few images of a side.
+
+        `draws` are exchanges of the two captions, the control.
+        """
         return leakage(self._words, self.first, self.units, draws, seed)
 
     def to_side(self, groups: Sequence[str | None], draws: Draws = (1000, 99), seed: int = 0) -> Agreement | None:

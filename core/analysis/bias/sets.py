@@ -20,8 +20,8 @@ SETS = pl.Schema(
         **dict.fromkeys(("p", "q", "model", "data", "model_shuffled", "data_shuffled"), pl.Float64),
     }
 )
-"""One row per measure, kind of pictures and language: the value with its interval over units, and its control; for LIC
-the leakage of the model's and of the data's captions, and what it is with shuffled sides."""
+"""One row per measure, kind of pictures and language: the value with its interval over units, and its control (the two
+captions exchanged by unit); for LIC the leakage of the model's and of the data's captions, and with shuffled sides."""
 LIC, TO_ATTRIBUTE, TO_TASK = "LIC", "group to side", "side to word"
 SHOWN, HIDDEN = "shown", "not shown"
 
@@ -72,7 +72,7 @@ def _set(hidden: Hidden, own: pl.DataFrame, language: str, pictures: str) -> Cap
 def _measures(hidden: Hidden, config: Config, one: CaptionSet) -> Iterator[dict[str, Any]]:
     draws, seed = (config.bootstrap, config.shuffles), hidden.inputs.seed
     place = {"pictures": one.pictures, "language": one.language, "images": len(one.pairs.own)}
-    leaks = one.pairs.leakage(draws, seed)
+    leaks = one.pairs.leakage(config.shuffles, seed)
     if leaks is not None:
         more = {"model": leaks.model, "data": leaks.data}
         more |= {"model_shuffled": leaks.shuffled[0], "data_shuffled": leaks.shuffled[1]}

@@ -23,7 +23,7 @@ def pairs(follows: bool) -> CaptionPairs:
 
 
 def test_a_model_whose_places_follow_the_gender_leaks_it() -> None:
-    found = pairs(follows=False).leakage((200, 19))
+    found = pairs(follows=False).leakage(19)
     assert found is not None and found.model > 0.7 > 0.5 > found.data - 0.1
     assert found.lic.low > 0 and found.lic.p == pytest.approx(0.05)
 
