@@ -155,7 +155,7 @@ def _found(hidden: Hidden, config: Config, column: str, cells: pl.DataFrame) -> 
     draws, seed, asked = (config.bootstrap, config.permutations), hidden.inputs.seed, cells.drop_nulls("rate")
     if asked.is_empty():
         return
-    yield SPREAD, explained(_means(asked, ("rate",)), 0, draws, seed)
+    yield SPREAD, explained(_means(asked, ("rate",)), 0, config.permutations, seed)
     yield AMPLIFIED, amplification(_means(cells, ("rate", "label")), draws, seed)
     planted = hidden.planted
     if planted is not None and planted.column == column:
