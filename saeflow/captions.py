@@ -26,5 +26,8 @@ def beside(
         own: the data's, of the same images in the same order.
         language: of both: en or ar.
         units: what each image belongs to, where several are no independent observations; null: each is one.
+
+    Raises:
+        ValueError: the lists differ in length, or the language is neither of the two.
     """
     return CaptionPairs.of(THE_CONCEPT, language, generated, own, units)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from core.analysis.bias import Config
@@ -64,9 +65,8 @@ def _set(hidden: Hidden, own: pl.DataFrame, language: str, pictures: str) -> Cap
     first = (table["own"] == concept.sides[0]).to_numpy()
     texts = (table["text"].to_list(), table["caption"].to_list())
     groups = table[hidden.columns[0]].to_list() if hidden.columns else []
-    return CaptionSet(
-        language, pictures, CaptionPairs(concept, language, *texts, first, table["unit"].to_numpy()), groups
-    )
+    pairs = CaptionPairs(concept, language, *texts, first, table["unit"].to_numpy(), np.arange(len(first)), len(first))
+    return CaptionSet(language, pictures, pairs, groups)
 
 
 def _measures(hidden: Hidden, config: Config, one: CaptionSet) -> Iterator[dict[str, Any]]:
