@@ -43,19 +43,15 @@ def set_table(hidden: Hidden, config: Config, written: pl.DataFrame) -> pl.DataF
 
 
 def _sets(hidden: Hidden, written: pl.DataFrame) -> Iterator[CaptionSet]:
-    """Images whose label was made rather than drawn are left out where the picture does not show the concept."""
+    """Images whose row was made as another's counterpart rather than drawn are left out: no rate holds among those."""
     inputs = hidden.inputs
     samples = inputs.samples
-    flipped = (
-        samples.filter(pl.col(FLIPPED))["sample_id"] if FLIPPED in samples.columns else pl.Series([], dtype=pl.String)
-    )
+    made = samples.filter(pl.col(FLIPPED))["sample_id"].to_list() if FLIPPED in samples.columns else []
     for language in inputs.languages:
         captions = samples.select("sample_id", pl.col(f"caption_{language}").alias("caption"))
         for pictures in (HIDDEN, SHOWN):
             own = written.filter(pl.col("language") == language, pl.col("shown") == (pictures == SHOWN))
-            own = own.filter(pl.col("own").is_in(list(inputs.concept.sides)))
-            if pictures == HIDDEN:
-                own = own.filter(~pl.col("sample_id").is_in(flipped.implode()))
+            own = own.filter(pl.col("own").is_in(list(inputs.concept.sides)), ~pl.col("sample_id").is_in(made))
             if own.height:
                 yield _set(hidden, own.join(captions, on="sample_id"), language, pictures)
 

@@ -216,6 +216,17 @@ def test_labels_are_those_of_hidden_pictures_but_where_few_have_any(monkeypatch:
     assert set(ask_hidden(replace(own, samples=made), CONFIG).labels.filter(language="en")["label"]) == {0.0}
 
 
+def test_rows_made_as_a_counterpart_stand_in_no_set_of_captions(monkeypatch: pytest.MonkeyPatch) -> None:
+    model(monkeypatch, RATES)
+    own = inputs()
+    made = own.samples.with_columns(is_flipped=pl.int_range(pl.len()) % 8 < 4)
+    found = run(replace(own, samples=made), CONFIG.model_copy(update={"layers": (2,), "shuffles": 9}))
+    drawn = found.tables["written"].join(made.filter(~pl.col("is_flipped")), on="sample_id", how="semi")
+    for row in found.tables["sets"].iter_rows(named=True):
+        of = drawn.filter(language=row["language"], shown=row["pictures"] == "shown")
+        assert row["images"] == of.filter(pl.col("own").is_in(["female", "male"])).height < 200
+
+
 def test_whole_units_are_drawn_and_a_study_without_such_pictures_opens_no_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
