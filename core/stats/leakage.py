@@ -107,7 +107,7 @@ class _Captions:
 
     def of(self, kept: Bool[np.ndarray, " N"]) -> "_Captions":
         """Those of some images, in the folds that they were in."""
-        places = np.flatnonzero(kept)
+        places = np.flatnonzero(kept).tolist()
         model, data = ([some[place] for place in places] for some in (self.model, self.data))
         return _Captions(model, data, self.side[kept], self.folds[kept])
 

@@ -8,7 +8,8 @@ from core.stats.written import number
 
 
 def by_group(rates: pl.DataFrame, shares: pl.DataFrame, languages: Sequence[str]) -> pl.DataFrame:
-    """One row per column and group, in the order of the planted rate, or of the first language's.
+    """One row per column and group, in the order of the planted rate, or where none is planted of the first language's
+    (groups that it does not have come last).
 
     Returns:
         column, group, planted, and per language as text: rate_… (with its interval), labels_… (share of the data's
@@ -27,9 +28,11 @@ def by_group(rates: pl.DataFrame, shares: pl.DataFrame, languages: Sequence[str]
                 how="left",
                 maintain_order="left",
             )
-    rank = pl.coalesce("planted", pl.lit(rates.filter(language=languages[0])["rate"].mean()))
+    own = rates.filter(language=languages[0]).select("column", "group", "rate")
+    table = table.join(own, on=("column", "group"), how="left", maintain_order="left")
     order = {name: place for place, name in enumerate(table["column"].unique(maintain_order=True))}
-    return table.sort(pl.col("column").replace_strict(order, default=0, return_dtype=pl.Int64), rank, "group")
+    place = pl.col("column").replace_strict(order, default=0, return_dtype=pl.Int64)
+    return table.sort(place, pl.coalesce("planted", "rate"), "group", nulls_last=True).drop("rate")
 
 
 def _rate(row: Mapping[str, float]) -> str:

@@ -115,6 +115,8 @@ def test_rates_stand_beside_the_planted_ones_with_their_intervals(result: Result
 def test_the_table_to_read_has_one_row_per_group_with_both_languages(result: Result) -> None:
     table = result.tables["by_group"]
     assert table.filter(column="profession")["group"].to_list() == JOBS  # in the order of the planted rate
+    places = result.tables["rates"].filter(column="place", language="en").sort("rate")["group"].to_list()
+    assert table.filter(column="place")["group"].to_list() == places != sorted(places)  # nothing is planted
     row = table.row(0, named=True)
     rate = result.tables["rates"].filter(column="profession", group=JOBS[0], language="ar").row(0, named=True)
     assert row["rate_ar"] == f"{rate['rate']:.2f} [{rate['rate_low']:.2f}, {rate['rate_high']:.2f}]"
