@@ -52,8 +52,8 @@ def visible_images(concept: Concept, samples: pl.DataFrame, languages: Sequence[
         known, by = samples.with_columns(read.alias("told")), f"the column {column}"
         values = pl.col("told").drop_nulls()
         shown: pl.Expr = pl.when(values.n_unique() == 1, unread.is_null()).then(values.first())
-        why = pl.when(unread.is_null()).then(pl.lit(f"no one value of {column}"))
-        why = why.otherwise(pl.format(f"{column} is {{}}", pl.concat_str(pl.lit("'"), unread, pl.lit("'"))))
+        mixed = pl.when(unread.is_null()).then(pl.lit(f"no one value of {column}"))
+        why: pl.Expr = mixed.otherwise(pl.format(f"{column} is {{}}", pl.concat_str(pl.lit("'"), unread, pl.lit("'"))))
     else:
         known = pl.concat(
             samples.select("image_id", "split", pl.col(concept.label_column(language)).alias("told"))

@@ -226,7 +226,12 @@ def _eta2(
 
 
 def mean_over_groups(groups: GroupMeans, column: int, draws: int, seed: int) -> Interval:
-    """The mean over all values of a column, with the interval over groups, then units within each."""
-    return bootstrap_mean(
-        groups.values[:, column], draws, seed, groups.nested if groups.nested.several else groups.units
-    )
+    """The mean over all values of a column, with the interval over groups, then units within each; over units alone
+    where groups are `too_few`."""
+    drawn = groups.units if too_few(groups, column) else groups.nested
+    return bootstrap_mean(groups.values[:, column], draws, seed, drawn)
+
+
+def too_few(groups: GroupMeans, column: int) -> bool:
+    """Whether fewer than `LEAST_GROUPS` groups have a value of a column; those that share a unit are one."""
+    return np.unique(groups.nested.groups[np.isfinite(groups.values[:, column])]).size < LEAST_GROUPS

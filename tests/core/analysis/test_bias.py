@@ -253,6 +253,18 @@ def test_without_groups_intervals_draw_images_and_nothing_is_said_over_groups(mo
     assert any("no column of groups" in line for line in found.notes)
 
 
+def test_few_groups_among_the_asked_are_not_drawn_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    model(monkeypatch, RATES)
+    own = inputs()
+    hidden = pl.col("visible_gender") == "neutral"
+    few = pl.when(~hidden).then("place").when(pl.col("place") != "sea").then("place")  # four where nothing is shown
+    config = CONFIG.model_copy(update={"layers": (2,), "written": 0, "groups": ("place",)})
+    found = run(replace(own, truth=None, samples=own.samples.with_columns(place=few)), config)
+    assert found.tables["overall"]["column"].to_list() == ["", ""]
+    assert "fewer than 5 values of place: the interval draws images alone" in str(found.estimates)
+    assert any(line.startswith("Fewer than 5 values of place") for line in found.notes)
+
+
 def test_a_group_per_image_says_that_nothing_tells_whether_groups_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     own = inputs()
     model(monkeypatch, dict.fromkeys(own.samples["image_id"], 0.5))

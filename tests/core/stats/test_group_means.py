@@ -12,6 +12,7 @@ from core.stats.group_means import (
     explained,
     mean_error,
     mean_over_groups,
+    too_few,
     weighted_spearman,
 )
 
@@ -58,6 +59,16 @@ def test_an_interval_over_groups_is_wider_than_one_over_units() -> None:
     over = mean_over_groups(groups, 0, 1000, 0)
     alone = mean_over_groups(GroupMeans(groups.values, np.zeros_like(groups.codes), groups.units), 0, 1000, 0)
     assert over.mean == alone.mean and over.high - over.low > 2 * (alone.high - alone.low)
+
+
+def test_means_of_few_groups_draw_units_alone() -> None:
+    groups = planted(groups=4, each=30)
+    alone = GroupMeans(groups.values, np.zeros_like(groups.codes), groups.units)
+    assert too_few(groups, 0) and mean_over_groups(groups, 0, 300, 0) == mean_over_groups(alone, 0, 300, 0)
+    more = planted(groups=5)
+    assert not too_few(more, 0)
+    more.values[more.codes == 4, 0] = np.nan
+    assert too_few(more, 0)
 
 
 def test_few_groups_and_constant_numbers_are_compared_with_nothing() -> None:
