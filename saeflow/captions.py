@@ -3,7 +3,7 @@
 >>> own = ["A woman cooks dinner.", "A man repairs a car.", "A woman cooks rice.", "A man repairs a bike."] * 10
 >>> generated = ["A woman in a kitchen.", "A man in a garage."] * 20
 >>> pairs = beside(generated, own, language="en")
->>> found = pairs.leakage(draws=(200, 9))  # LIC, Hirota et al. 2022
+>>> found = pairs.leakage(draws=9)  # LIC, Hirota et al. 2022
 >>> 0.5 < found.model <= 1
 True
 """
@@ -26,5 +26,8 @@ def beside(
         own: the data's, of the same images in the same order.
         language: of both: en or ar.
         units: what each image belongs to, where several are no independent observations; null: each is one.
+
+    Raises:
+        ValueError: the lists differ in length, or the language is neither of the two.
     """
     return CaptionPairs.of(THE_CONCEPT, language, generated, own, units)

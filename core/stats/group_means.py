@@ -169,12 +169,13 @@ def agreement(
     return Agreement.of(value, drawn, measure(np.tile(own[known], (draws[1], 1)), shuffled, np.ones(shuffled.shape)))
 
 
-def explained(groups: GroupMeans, column: int, draws: tuple[int, int], seed: int) -> Agreement | None:
+def explained(groups: GroupMeans, column: int, draws: int, seed: int) -> Agreement | None:
     """The share of a column's variance that groups explain: adjusted η² (ε², Kelley 1935), all values of which are
     known.
 
-    Its control are values permuted over groups. Its interval draws groups alone, each with all its values: values that
-    are drawn twice within a group would make it look narrower than it is. Fewer than `LEAST_GROUPS` groups have none.
+    Its control are values permuted over groups. Its interval is that of the F distribution, of groups drawn at random
+    (Searle 1971, Linear Models, ch. 9; approximate where groups differ in size): resamples count a group that was drawn
+    twice as two groups of equal means. Fewer than `LEAST_GROUPS` groups have none.
 
     Returns:
         Null with one group, no variance, or as many groups as values.
@@ -185,10 +186,23 @@ def explained(groups: GroupMeans, column: int, draws: tuple[int, int], seed: int
     member = groups.codes[:, None] == np.arange(count)
     once = np.ones((1, count))
     rng = np.random.default_rng([seed, 1])
-    permuted = rng.permuted(np.tile(values, (draws[1], 1)), axis=1)
+    permuted = rng.permuted(np.tile(values, (draws, 1)), axis=1)
     null = np.array([_eta2(row, member, once)[0] for row in permuted])
-    drawn = _eta2(values, member, groups_alone(count, draws[0], seed)) if count >= LEAST_GROUPS else None
-    return Agreement.of(float(_eta2(values, member, once)[0]), drawn, null)
+    value = float(_eta2(values, member, once)[0])
+    low, high = _f_ends(value, size, count) if count >= LEAST_GROUPS else (math.nan, math.nan)
+    return Agreement(value, low, high, null)
+
+
+def _f_ends(value: float, size: int, count: int) -> tuple[float, float]:
+    """Ends of the 95 % interval of adjusted η² of `size` values in `count` groups: its F over F's own quantiles."""
+    from scipy.stats import f  # what reads a finished study needs none of it
+
+    free = (count - 1, size - count)
+    if value >= 1:
+        return 1.0, 1.0
+    own = ((size - 1) / (1 - value) - free[1]) / free[0]
+    low, high = (1 - (size - 1) / (free[1] + free[0] * own / f.ppf(part, *free)) for part in (0.975, 0.025))
+    return float(low), float(high)
 
 
 def groups_alone(count: int, draws: int, seed: int) -> Groups:
@@ -212,7 +226,12 @@ def _eta2(
 
 
 def mean_over_groups(groups: GroupMeans, column: int, draws: int, seed: int) -> Interval:
-    """The mean over all values of a column, with the interval over groups, then units within each."""
-    return bootstrap_mean(
-        groups.values[:, column], draws, seed, groups.nested if groups.nested.several else groups.units
-    )
+    """The mean over all values of a column, with the interval over groups, then units within each; over units alone
+    where groups are `too_few`."""
+    drawn = groups.units if too_few(groups, column) else groups.nested
+    return bootstrap_mean(groups.values[:, column], draws, seed, drawn)
+
+
+def too_few(groups: GroupMeans, column: int) -> bool:
+    """Whether fewer than `LEAST_GROUPS` groups have a value of a column; those that share a unit are one."""
+    return np.unique(groups.nested.groups[np.isfinite(groups.values[:, column])]).size < LEAST_GROUPS

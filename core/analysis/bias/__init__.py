@@ -36,7 +36,7 @@ class Config(Section):
     permutations: Positive = 999
     """Permutations of groups, the control of what is said over groups."""
     shuffles: Positive = 99
-    """Shuffles of labels, and exchanges of generated and own captions, the controls of sets of captions."""
+    """Exchanges of generated and own captions, the control of sets of captions."""
 
 
 ANALYSIS = Analysis(

@@ -62,12 +62,15 @@ def _rates(hidden: Hidden, tables: Tables) -> Iterator[Estimate]:
             split=SPLITS,
             language=row["language"],
             described=True,
-            caveats=(*caveats, *_over(row["column"])),
+            caveats=(*caveats, *_over(hidden, row["column"])),
         )
 
 
-def _over(column: str) -> tuple[str, ...]:
-    return (f"the interval draws values of {column} first, then images within each",) if column else ()
+def _over(hidden: Hidden, column: str) -> tuple[str, ...]:
+    if column:
+        return (f"the interval draws values of {column} first, then images within each",)
+    few = f"fewer than {LEAST_GROUPS} values of {hidden.columns[0]}: " if hidden.columns else ""
+    return (f"{few}the interval draws images alone",) if few else ()
 
 
 def _span(row: Mapping[str, Any], name: str) -> str:
@@ -149,7 +152,7 @@ def _shares(hidden: Hidden, table: pl.DataFrame) -> Iterator[Estimate]:
             language=row["language"],
             condition="greedy, the likeliest token at each step",
             described=True,
-            caveats=(f"of {row['captions']} captions: {counts}", *_over(row["column"])),
+            caveats=(f"of {row['captions']} captions: {counts}", *_over(hidden, row["column"])),
         )
 
 
@@ -214,8 +217,9 @@ def notes(hidden: Hidden, config: Config, tables: Tables) -> tuple[str, ...]:
         lines.append(
             f"{column}: one value, or as many values as units that are asked; nothing tells whether they differ."
         )
-    few = [c for c in hidden.columns if hidden.groups[c].n_unique() < LEAST_GROUPS]
-    lines += [f"Fewer than {LEAST_GROUPS} values of {column}: no interval over them, and no rank." for column in few]
+    asked = hidden.groups.filter(pl.col("image_id").is_in(hidden.asked["image_id"].to_list()))
+    few = [c for c in hidden.columns if asked[c].drop_nulls().n_unique() < LEAST_GROUPS]
+    lines += [f"Fewer than {LEAST_GROUPS} values of {column}: none is drawn or ranked." for column in few]
     if OF_ALL in hidden.labels_of.values():
         lines.append("Where few of the captions that are asked tell a side, the data's rate is that of all images.")
     if why := unwritable(hidden, config):

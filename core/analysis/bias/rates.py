@@ -20,6 +20,7 @@ from core.stats.group_means import (
     groups_alone,
     mean_error,
     mean_over_groups,
+    too_few,
     weighted_spearman,
 )
 from core.stats.intervals import bootstrap_mean, wilson
@@ -40,7 +41,8 @@ RATES = pl.Schema(
 probability of any of the words asked for; the share of `labelled` units of the data on the first side (Wilson); and
 what was planted."""
 OVERALL = pl.Schema([(name, kind) for name, kind in RATES.items() if name not in ("group", "planted")])
-"""One row per language, over all images that are asked: intervals draw groups of `column`, then units within each."""
+"""One row per language, over all images that are asked: intervals draw groups of `column`, then units within each;
+units alone where it is empty, as with fewer than `LEAST_GROUPS` groups."""
 _TESTED = {
     **dict.fromkeys(("value", "low", "high", "permuted", "permuted_low", "permuted_high"), pl.Float64),
     "draws": pl.UInt32,
@@ -77,6 +79,7 @@ def overall_table(hidden: Hidden, config: Config) -> pl.DataFrame:
         asked = cells.drop_nulls("rate")
         if asked.height:
             row, groups = _row(hidden, config, (column, language), cells), _means(asked, ("rate", "neutral"))
+            row["column"] = ONE_GROUP if too_few(groups, 0) else column
             for number, name in enumerate(("rate", "neutral")):
                 row |= _ends(name, mean_over_groups(groups, number, config.bootstrap, hidden.inputs.seed))
             rows.append({name: row[name] for name in OVERALL})
@@ -155,7 +158,7 @@ def _found(hidden: Hidden, config: Config, column: str, cells: pl.DataFrame) -> 
     draws, seed, asked = (config.bootstrap, config.permutations), hidden.inputs.seed, cells.drop_nulls("rate")
     if asked.is_empty():
         return
-    yield SPREAD, explained(_means(asked, ("rate",)), 0, draws, seed)
+    yield SPREAD, explained(_means(asked, ("rate",)), 0, config.permutations, seed)
     yield AMPLIFIED, amplification(_means(cells, ("rate", "label")), draws, seed)
     planted = hidden.planted
     if planted is not None and planted.column == column:

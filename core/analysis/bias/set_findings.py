@@ -23,8 +23,7 @@ def set_estimates(hidden: Hidden, table: pl.DataFrame) -> Iterator[Estimate]:
     names = {LIC: "lic", TO_ATTRIBUTE: "amplified_side", TO_TASK: "amplified_words"}
     pictures = {SHOWN: f"images that show the {concept.name}", HIDDEN: f"images that do not show the {concept.name}"}
     for row in table.iter_rows(named=True):
-        what = "shuffles of the labels" if row["measure"] == LIC else "exchanges of generated and own captions"
-        control = Control.of(what, row)
+        control = Control.of("exchanges of generated and own captions", row)
         yield Estimate(
             name=f"{names[row['measure']]}.{'shown' if row['pictures'] == SHOWN else 'hidden'}.{row['language']}",
             quantity=quantities[row["measure"]],
@@ -35,7 +34,7 @@ def set_estimates(hidden: Hidden, table: pl.DataFrame) -> Iterator[Estimate]:
             source=Source("sets", {name: row[name] for name in ("measure", "pictures", "language")}, "value"),
             interval=(row["low"], row["high"]),
             control=control,
-            null=0.0 if row["measure"] == LIC or control is None else control.mean,
+            null=0.0 if control is None else control.mean,
             p=row["p"],
             q=row["q"],
             family=number_of(table.filter(measure=row["measure"]).height, "test"),

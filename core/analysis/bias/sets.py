@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from core.analysis.bias import Config
@@ -20,8 +21,8 @@ SETS = pl.Schema(
         **dict.fromkeys(("p", "q", "model", "data", "model_shuffled", "data_shuffled"), pl.Float64),
     }
 )
-"""One row per measure, kind of pictures and language: the value with its interval over units, and its control; for LIC
-the leakage of the model's and of the data's captions, and what it is with shuffled sides."""
+"""One row per measure, kind of pictures and language: the value with its interval over units, and its control (the two
+captions exchanged by unit); for LIC the leakage of the model's and of the data's captions, and with shuffled sides."""
 LIC, TO_ATTRIBUTE, TO_TASK = "LIC", "group to side", "side to word"
 SHOWN, HIDDEN = "shown", "not shown"
 
@@ -42,19 +43,15 @@ def set_table(hidden: Hidden, config: Config, written: pl.DataFrame) -> pl.DataF
 
 
 def _sets(hidden: Hidden, written: pl.DataFrame) -> Iterator[CaptionSet]:
-    """Images whose label was made rather than drawn are left out where the picture does not show the concept."""
+    """Images whose row was made as another's counterpart rather than drawn are left out: no rate holds among those."""
     inputs = hidden.inputs
     samples = inputs.samples
-    flipped = (
-        samples.filter(pl.col(FLIPPED))["sample_id"] if FLIPPED in samples.columns else pl.Series([], dtype=pl.String)
-    )
+    made = samples.filter(pl.col(FLIPPED))["sample_id"].to_list() if FLIPPED in samples.columns else []
     for language in inputs.languages:
         captions = samples.select("sample_id", pl.col(f"caption_{language}").alias("caption"))
         for pictures in (HIDDEN, SHOWN):
             own = written.filter(pl.col("language") == language, pl.col("shown") == (pictures == SHOWN))
-            own = own.filter(pl.col("own").is_in(list(inputs.concept.sides)))
-            if pictures == HIDDEN:
-                own = own.filter(~pl.col("sample_id").is_in(flipped.implode()))
+            own = own.filter(pl.col("own").is_in(list(inputs.concept.sides)), ~pl.col("sample_id").is_in(made))
             if own.height:
                 yield _set(hidden, own.join(captions, on="sample_id"), language, pictures)
 
@@ -64,15 +61,14 @@ def _set(hidden: Hidden, own: pl.DataFrame, language: str, pictures: str) -> Cap
     first = (table["own"] == concept.sides[0]).to_numpy()
     texts = (table["text"].to_list(), table["caption"].to_list())
     groups = table[hidden.columns[0]].to_list() if hidden.columns else []
-    return CaptionSet(
-        language, pictures, CaptionPairs(concept, language, *texts, first, table["unit"].to_numpy()), groups
-    )
+    pairs = CaptionPairs(concept, language, *texts, first, table["unit"].to_numpy(), np.arange(len(first)), len(first))
+    return CaptionSet(language, pictures, pairs, groups)
 
 
 def _measures(hidden: Hidden, config: Config, one: CaptionSet) -> Iterator[dict[str, Any]]:
     draws, seed = (config.bootstrap, config.shuffles), hidden.inputs.seed
     place = {"pictures": one.pictures, "language": one.language, "images": len(one.pairs.own)}
-    leaks = one.pairs.leakage(draws, seed)
+    leaks = one.pairs.leakage(config.shuffles, seed)
     if leaks is not None:
         more = {"model": leaks.model, "data": leaks.data}
         more |= {"model_shuffled": leaks.shuffled[0], "data_shuffled": leaks.shuffled[1]}

@@ -8,7 +8,8 @@ from core.stats.written import number
 
 
 def by_group(rates: pl.DataFrame, shares: pl.DataFrame, languages: Sequence[str]) -> pl.DataFrame:
-    """One row per column and group, in the order of the planted rate, or of the first language's.
+    """One row per column and group, in the order of the planted rate, or where none is planted of the first language's
+    (groups that it does not have come last).
 
     Returns:
         column, group, planted, and per language as text: rate_… (with its interval), labels_… (share of the data's

@@ -15,7 +15,15 @@ from core.lm.generate import generate
 from core.lm.loaded import LoadedModel
 from core.lm.prompts import UnusableText, encode_sample
 from core.stats.families import corrected_within
-from core.stats.group_means import GroupMeans, agreement, columns_of, mean_error, mean_over_groups, weighted_spearman
+from core.stats.group_means import (
+    GroupMeans,
+    agreement,
+    columns_of,
+    mean_error,
+    mean_over_groups,
+    too_few,
+    weighted_spearman,
+)
 from core.stats.intervals import wilson
 
 WRITTEN = pl.Schema(
@@ -38,7 +46,8 @@ SHARES = pl.Schema(
 side, the other one, both, neither; `share` of the first among those that tell one, a mean over `units` whose captions
 do, with its Wilson interval."""
 OVERALL_SHARES = pl.Schema([(name, kind) for name, kind in SHARES.items() if name not in ("group", "planted")])
-"""One row per language, over all such captions; the interval draws groups of `column`, then units within each."""
+"""One row per language, over all such captions; the interval draws groups of `column`, then units within each;
+units alone where it is empty, as with fewer than `LEAST_GROUPS` groups."""
 SHARE_RHO = "Spearman's rho of generated captions with the planted rates"
 SHARE_ERROR = "mean absolute error of generated captions from the planted rates"
 
@@ -104,7 +113,9 @@ def overall_shares(hidden: Hidden, config: Config, written: pl.DataFrame) -> pl.
         known = told_by_group(hidden, written, column, language)
         if known.height:
             row = _row(hidden, (column, language, None), known)
-            interval = mean_over_groups(_means(known), 0, config.bootstrap, hidden.inputs.seed)
+            means = _means(known)
+            row["column"] = ONE_GROUP if too_few(means, 0) else column
+            interval = mean_over_groups(means, 0, config.bootstrap, hidden.inputs.seed)
             low, share, high = (value if np.isfinite(value) else None for value in interval)
             row |= {"low": low, "share": share, "high": high}
             rows.append({name: row[name] for name in OVERALL_SHARES})

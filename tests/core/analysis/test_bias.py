@@ -115,6 +115,8 @@ def test_rates_stand_beside_the_planted_ones_with_their_intervals(result: Result
 def test_the_table_to_read_has_one_row_per_group_with_both_languages(result: Result) -> None:
     table = result.tables["by_group"]
     assert table.filter(column="profession")["group"].to_list() == JOBS  # in the order of the planted rate
+    places = result.tables["rates"].filter(column="place", language="en").sort("rate")["group"].to_list()
+    assert table.filter(column="place")["group"].to_list() == places != sorted(places)  # nothing is planted
     row = table.row(0, named=True)
     rate = result.tables["rates"].filter(column="profession", group=JOBS[0], language="ar").row(0, named=True)
     assert row["rate_ar"] == f"{rate['rate']:.2f} [{rate['rate_low']:.2f}, {rate['rate_high']:.2f}]"
@@ -216,6 +218,17 @@ def test_labels_are_those_of_hidden_pictures_but_where_few_have_any(monkeypatch:
     assert set(ask_hidden(replace(own, samples=made), CONFIG).labels.filter(language="en")["label"]) == {0.0}
 
 
+def test_rows_made_as_a_counterpart_stand_in_no_set_of_captions(monkeypatch: pytest.MonkeyPatch) -> None:
+    model(monkeypatch, RATES)
+    own = inputs()
+    made = own.samples.with_columns(is_flipped=pl.int_range(pl.len()) % 8 < 4)
+    found = run(replace(own, samples=made), CONFIG.model_copy(update={"layers": (2,), "shuffles": 9}))
+    drawn = found.tables["written"].join(made.filter(~pl.col("is_flipped")), on="sample_id", how="semi")
+    for row in found.tables["sets"].iter_rows(named=True):
+        of = drawn.filter(language=row["language"], shown=row["pictures"] == "shown")
+        assert row["images"] == of.filter(pl.col("own").is_in(["female", "male"])).height < 200
+
+
 def test_whole_units_are_drawn_and_a_study_without_such_pictures_opens_no_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -238,6 +251,18 @@ def test_without_groups_intervals_draw_images_and_nothing_is_said_over_groups(mo
     assert all(found.tables[name].is_empty() for name in ("rates", "over_groups", "readable"))
     assert set(found.shown) <= set(found.tables) and figures(found.tables) == {}
     assert any("no column of groups" in line for line in found.notes)
+
+
+def test_few_groups_among_the_asked_are_not_drawn_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    model(monkeypatch, RATES)
+    own = inputs()
+    hidden = pl.col("visible_gender") == "neutral"
+    few = pl.when(~hidden).then("place").when(pl.col("place") != "sea").then("place")  # four where nothing is shown
+    config = CONFIG.model_copy(update={"layers": (2,), "written": 0, "groups": ("place",)})
+    found = run(replace(own, truth=None, samples=own.samples.with_columns(place=few)), config)
+    assert found.tables["overall"]["column"].to_list() == ["", ""]
+    assert "fewer than 5 values of place: the interval draws images alone" in str(found.estimates)
+    assert any(line.startswith("Fewer than 5 values of place") for line in found.notes)
 
 
 def test_a_group_per_image_says_that_nothing_tells_whether_groups_differ(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def pairs(follows: bool) -> CaptionPairs:
 
 
 def test_a_model_whose_places_follow_the_gender_leaks_it() -> None:
-    found = pairs(follows=False).leakage((200, 19))
+    found = pairs(follows=False).leakage(19)
     assert found is not None and found.model > 0.7 > 0.5 > found.data - 0.1
     assert found.lic.low > 0 and found.lic.p == pytest.approx(0.05)
 
@@ -48,3 +48,18 @@ def test_images_whose_own_caption_tells_no_one_side_are_left_out() -> None:
     assert found.generated == ["a", "d"] and found.first.tolist() == [True, False] and found.units.tolist() == [7, 7]
     with pytest.raises(ValueError, match="1 generated captions, 4 of the data's"):
         CaptionPairs.of(GENDER, "en", ["a"], own)
+    with pytest.raises(ValueError, match="3 units, 4 of the data's"):
+        CaptionPairs.of(GENDER, "en", ["a"] * 4, own, units=[1, 2, 3])
+    with pytest.raises(ValueError, match="language 'fr': no words that tell the gender; known: en, ar"):
+        CaptionPairs.of(GENDER, "fr", ["a"] * 4, own)
+
+
+def test_groups_are_those_of_the_given_images_whether_kept_or_not() -> None:
+    one = pairs(follows=True)
+    groups = [KITCHEN if KITCHEN in text else GARAGE for text in one.own]
+    more = CaptionPairs.of(GENDER, "en", ["A person.", *one.generated], ["A person.", *one.own])
+    found, alone = more.to_side(["elsewhere", *groups], (20, 19)), one.to_side(groups, (20, 19))
+    assert found is not None and alone is not None and found.value == alone.value
+    for wrong in (groups, groups[:-2]):
+        with pytest.raises(ValueError, match=f"{len(wrong)} groups, 81 images"):
+            more.to_side(wrong)

@@ -18,6 +18,15 @@ def test_the_column_says_which_pictures_show_it() -> None:
     assert found.by == "the column visible_gender" and found.unclear == {"no one value of visible_gender": 1}
 
 
+def test_values_are_read_in_either_case_and_those_that_tell_nothing_are_counted() -> None:
+    values = ["Neutral", "unknown", "", "Woman", "male", "two people", "unknown", "رجل"]
+    table = samples(gender_en=["female"] * 8, gender_ar=["male"] * 8, visible_gender=values)
+    found = visible_images(GENDER, table, ("en", "ar"))
+    assert found.hidden == ["i0"] and found.shown == ["i3", "i4", "i7"]
+    told = {"visible_gender is ''": 1, "visible_gender is 'two people'": 1, "visible_gender is 'unknown'": 2}
+    assert found.unclear == told
+
+
 def test_without_it_pictures_show_what_all_captions_agree_on() -> None:
     english = ["female", "female", "neutral", "neutral", "both", "none", "none"]
     arabic = ["female", "male", "male", None, "female", "none", "female"]

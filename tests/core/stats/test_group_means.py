@@ -12,6 +12,7 @@ from core.stats.group_means import (
     explained,
     mean_error,
     mean_over_groups,
+    too_few,
     weighted_spearman,
 )
 
@@ -60,6 +61,16 @@ def test_an_interval_over_groups_is_wider_than_one_over_units() -> None:
     assert over.mean == alone.mean and over.high - over.low > 2 * (alone.high - alone.low)
 
 
+def test_means_of_few_groups_draw_units_alone() -> None:
+    groups = planted(groups=4, each=30)
+    alone = GroupMeans(groups.values, np.zeros_like(groups.codes), groups.units)
+    assert too_few(groups, 0) and mean_over_groups(groups, 0, 300, 0) == mean_over_groups(alone, 0, 300, 0)
+    more = planted(groups=5)
+    assert not too_few(more, 0)
+    more.values[more.codes == 4, 0] = np.nan
+    assert too_few(more, 0)
+
+
 def test_few_groups_and_constant_numbers_are_compared_with_nothing() -> None:
     assert agreement(planted(groups=4), (0, 1), weighted_spearman, DRAWS, 0) is None
     groups = planted()
@@ -71,20 +82,30 @@ def test_few_groups_and_constant_numbers_are_compared_with_nothing() -> None:
 
 def test_what_groups_explain_is_the_adjusted_eta_squared_beside_permuted_values() -> None:
     groups = planted()
-    found = explained(groups, 0, DRAWS, 0)
+    found = explained(groups, 0, DRAWS[1], 0)
     assert found is not None
     assert found.value == pytest.approx(float(adjusted_eta2(groups.values[:, :1], groups.codes)[0]))
     assert abs(found.null.mean()) < 0.05 and found.low > 0.5
     assert columns_of(found, above=True)["p"] == pytest.approx(1 / 200)
-    nothing = [explained(planted(seed=seed, between=0), 0, DRAWS, 0) for seed in range(20)]
+    nothing = [explained(planted(seed=seed, between=0), 0, DRAWS[1], 0) for seed in range(20)]
     assert sum(one is not None and columns_of(one, above=True)["p"] <= 0.05 for one in nothing) <= 3
+
+
+def test_the_interval_of_what_groups_explain_holds_the_truth_as_often_as_it_says() -> None:
+    size, each = 12, 5
+    for between in (0.0, 0.3):
+        truth = between**2 / (between**2 + 0.09 * (size * each - 1) / (each * (size - 1)))
+        found = [explained(planted(size, each, seed, between), 0, 1, 0) for seed in range(200)]
+        ends = [(one.low, one.high) for one in found if one is not None]
+        assert sum(low <= truth <= high for low, high in ends) >= 180
+        assert sum(high < truth for _, high in ends) <= 12 and sum(low > truth for low, _ in ends) <= 12
 
 
 def test_one_group_explains_nothing_and_few_have_no_interval() -> None:
     groups = planted(groups=3)
     one = GroupMeans(groups.values, np.zeros_like(groups.codes), groups.units)
-    assert explained(one, 0, DRAWS, 0) is None
-    few = explained(groups, 0, DRAWS, 0)
+    assert explained(one, 0, DRAWS[1], 0) is None
+    few = explained(groups, 0, DRAWS[1], 0)
     assert few is not None and np.isnan(few.low) and columns_of(few)["low"] is None
 
 
