@@ -117,7 +117,7 @@ def test_intervals_resample_groups() -> None:
     found = mean_over_groups(groups, 0, 500, 0)
     assert found.high - found.low > 1.5
     mixed = GroupMeans(groups.values + np.random.default_rng(0).standard_normal((300, 1)), codes, groups.units)
-    spread = explained(mixed, 0, (200, 19), 0)
+    spread = explained(mixed, 0, 19, 0)
     assert spread is not None and spread.high - spread.low > 0.05
 
 

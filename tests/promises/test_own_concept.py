@@ -108,7 +108,9 @@ def test_a_word_in_both_lists_is_refused_however_it_is_written() -> None:
 
 
 def captions(*told: str | None, place: str | None = None) -> pl.DataFrame:
-    return pl.DataFrame({"caption_en": told, "place": [place] * len(told)}, schema_overrides={"place": pl.String})
+    images = [str(image) for image in range(len(told))]
+    columns = {"image_id": images, "caption_en": told, "place": [place] * len(told)}
+    return pl.DataFrame(columns, schema_overrides={"place": pl.String})
 
 
 def check(samples: pl.DataFrame, **fields: Any) -> tuple[str, ...]:

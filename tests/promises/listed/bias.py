@@ -105,10 +105,10 @@ MUTANTS = (
         "Nested.of(self.units.tolist(), self.units)",
     ),
     _of(
-        "the spread's interval draws groups alone",
+        "the spread's interval is that of F",
         _MEANS,
-        "groups_alone(count, draws[0], seed))",
-        "np.ones((draws[0], count)))",
+        "f.ppf(part, *free)) for part",
+        "1.0) for part",
     ),
     _of("few groups have no order", _MEANS, "known.sum() < LEAST_GROUPS", "known.sum() < 2"),
     _read(
@@ -133,7 +133,7 @@ MUTANTS = (
         'known.group_by("group", "unit")',
         'known.group_by("group", "unit", "image_id")',
     ),
-    _set("made labels are in no set of hidden images", _SETS, "if pictures == HIDDEN:", "if False:"),
+    _set("made labels are in no set of images", _SETS, ', ~pl.col("sample_id").is_in(made))', ")"),
     _set("a set's null is its control", _FINDINGS, "else control.mean", "else 0.0"),
     _set(
         "shuffles keep twins apart",
@@ -142,8 +142,13 @@ MUTANTS = (
         "rng.choice(side, len(some[place]))",
     ),
     _set("confidence counts where the side is named", _LEAKAGE, "np.where(own > 0.5, own, 0)", "own"),
-    _set("twins are in one fold", _LEAKAGE, "folds.split(x, side, units)", "folds.split(x, side, np.arange(len(x)))"),
-    _set("LIC is less the data's own", _LEAKAGE, "bootstrap_mean(model - data,", "bootstrap_mean(model,"),
+    _set(
+        "twins are in one fold",
+        _LEAKAGE,
+        "folds.split(found, side, units)",
+        "folds.split(found, side, np.arange(len(found)))",
+    ),
+    _set("LIC is less the data's own", _LEAKAGE, "Agreement(model - data, low", "Agreement(model, low"),
     _set("the data lean, not the model", _AMPLIFIED, "(of_data - p_given * p_told)", "(of_model - p_given * p_told)"),
     _set(
         "exchanges are of whole units",
@@ -160,10 +165,10 @@ MUTANTS = (
     _of(
         "all rows of an image agree on what it shows",
         _VISIBLE,
-        "when(told.n_unique() == 1)",
-        "when(told.n_unique() >= 1)",
+        "pl.when(values.n_unique() == 1, ",
+        "pl.when(values.n_unique() >= 1, ",
     ),
-    _of("a neutral caption says that nothing shows", _VISIBLE, "(told.len() == people.len()) & ", ""),
+    _of("a neutral caption says that nothing shows", _VISIBLE, "(clear.len() == people.len()) & ", ""),
     _of("a caption of both speaks of several people", _VISIBLE, '(people == "both").any()', '(people == "both").all()'),
 )
 """Each is noticed by test_bias.py, test_bias_sets.py, or the tests of what is asked."""

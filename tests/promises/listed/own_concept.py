@@ -20,8 +20,8 @@ MUTANTS = (
     _of(
         "a class's words are its own",
         _SECTION,
-        "for side in self.classes or (",
-        "for side in tuple(self.words) or (",
+        "{}) for side in self.classes or (",
+        "{}) for side in tuple(self.words) or (",
     ),
     _of(
         "lists of different lengths pair nothing",
@@ -29,7 +29,12 @@ MUTANTS = (
         "tuple(zip(one, other, strict=True)) if len(one) == len(other) else ()",
         "tuple(zip(one, other))",
     ),
-    _of("values in order are the classes", _STUDIED, "one, other = sorted(counts)", "one, other = counts"),
+    _of(
+        "values in order are the classes",
+        _STUDIED,
+        "sorted(counts, key=lambda value: (value.casefold() not in _AFFIRMED, value))",
+        "counts",
+    ),
     _of(
         "a caption that names the other class is on both",
         _STUDIED,
@@ -64,7 +69,12 @@ MUTANTS = (
     _of("no article twice", _LISTS, 'fold(other).text.startswith("ال")', "False"),
     _of("the longer of two phrases", _LISTS, "(-len(phrase), phrase)", "(len(phrase), phrase)"),
     _of("a phrase counts once", _LISTS, "at += len(hit.phrase) if hit is not None else 1", "at += 1"),
-    _of("a phrase stands in one stretch", _LISTS, "or not _adjacent(text, words)", ""),
+    _of(
+        "a phrase stands in one stretch",
+        _LISTS,
+        "if form is None or (forms and _BETWEEN.fullmatch(text[forms[-1].end : word.start]) is None):",
+        "if form is None:",
+    ),
     _of(
         "a preposition stands before a phrase alone",
         _LISTS,
