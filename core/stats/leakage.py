@@ -123,7 +123,7 @@ def leakage(
 
     The control exchanges the model's and the data's captions of units at random, and trains both classifiers on what
     comes of it: what LIC is where both are drawn alike. The interval leaves out each of `BLOCKS` parts of the units in
-    turn, trains anew, and takes Student's t of the delete-a-group jackknife (Kott 2001, "The delete-a-group
+    turn, trains again, and takes Student's t of the delete-a-group jackknife (Kott 2001, "The delete-a-group
     jackknife", J. Official Statistics 17). Resamples with replacement would train on copies, and held-fixed classifiers
     leave out what differs between trainings.
 

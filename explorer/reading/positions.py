@@ -18,7 +18,7 @@ def positions(study: OpenedStudy, layer: int, own: IndexedFeature) -> pl.DataFra
     `core.features.statistics.POSITIONS`.
 
     The index, which studies of several concepts share, has the sets of the built-in one. Those of another concept are
-    counted anew.
+    counted again.
     """
     if not study.config.get("concepts"):
         return own.positions

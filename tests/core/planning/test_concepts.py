@@ -52,7 +52,7 @@ def test_several_concepts_have_one_capture_and_an_analysis_each() -> None:
     assert {unit.artifact for unit in one.stage("analyse")} < {unit.artifact for unit in both.stage("analyse")}
 
 
-def test_other_rules_for_labels_make_a_described_concept_s_results_anew_and_no_others(
+def test_other_rules_for_labels_make_a_described_concept_s_results_again_and_no_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = asking(GENDER, PLACE)
