@@ -92,15 +92,7 @@ def cut_caption(sample: EncodedSample, limit: int) -> EncodedSample:
     start = len(sample.text) - len(sample.caption)
     last = sample.spans[length - 1] if limit else None
     caption = sample.caption[: last[1]] if last is not None else ""
-    return replace(
-        sample,
-        ids=sample.ids[:length],
-        segments=sample.segments[:length],
-        special=sample.special[:length],
-        spans=sample.spans[:length],
-        text=sample.text[:start] + caption,
-        caption=caption,
-    )
+    return replace(sample.until(length), text=sample.text[:start] + caption, caption=caption)
 
 
 def _encode_row(loaded: LoadedModel, job: CaptureJob, row: Mapping[str, Any]) -> tuple[list[EncodedSample], list[Drop]]:

@@ -6,7 +6,7 @@ only the prompt is the same for all items: there the word is asked behind the it
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -80,10 +80,8 @@ def ask(
         probability at all are among the latter.
     """
     reasons: Counter[str] = Counter()
-    words, twins = (
-        AskedWords.of(inputs, language),
-        {row["sample_id"]: row for row in inputs.samples.iter_rows(named=True)},
-    )
+    words = AskedWords.of(inputs, language)
+    twins = {row["sample_id"]: row for row in inputs.samples.iter_rows(named=True)}
     if not len(words.words):
         return pl.DataFrame(schema=ASKED), Counter({f"no words are listed for {inputs.concept.name}": rows.height})
     places = []
@@ -143,7 +141,7 @@ def _place(
     since = _since(word)
     spellings = spelled(loaded, word, words.words, since)
     asked = tuple(own if opens or not late else None for own, late in zip(spellings, words.opening, strict=True))
-    return _Place(_until(word.sample, since), asked, at)
+    return _Place(word.sample.until(since), asked, at)
 
 
 def _first_word(
@@ -169,16 +167,6 @@ def _text(sample: EncodedSample, token: int) -> str:
     span = sample.spans[token]
     assert span is not None  # a caption token
     return sample.caption[slice(*span)]
-
-
-def _until(sample: EncodedSample, stop: int) -> EncodedSample:
-    return replace(
-        sample,
-        ids=sample.ids[:stop],
-        segments=sample.segments[:stop],
-        special=sample.special[:stop],
-        spans=sample.spans[:stop],
-    )
 
 
 def _log_probs(loaded: LoadedModel, places: Sequence[_Place], words: AskedWords) -> Float[np.ndarray, "N 3"]:

@@ -37,14 +37,7 @@ def cut_after_word(sample: EncodedSample, start: int, end: int) -> WordSequence 
     ]
     if not touching or _span(sample, touching[0])[0] < start:
         return None
-    length = touching[-1] + 1
-    cut = replace(
-        sample,
-        ids=sample.ids[:length],
-        segments=sample.segments[:length],
-        special=sample.special[:length],
-        spans=sample.spans[:length],
-    )
+    cut = sample.until(touching[-1] + 1)
     return WordSequence(cut, touching[0], _span(sample, touching[-1])[1] > end)
 
 

@@ -1,7 +1,7 @@
 """A caption as the model would have written it: prompt and caption as one token sequence, each token told apart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,16 @@ class EncodedSample:
     def caption_ids(self) -> list[int]:
         """The caption's tokens."""
         return self.ids[self.prefix_length :]
+
+    def until(self, stop: int) -> "EncodedSample":
+        """Its first `stop` tokens; text and caption stay whole."""
+        return replace(
+            self,
+            ids=self.ids[:stop],
+            segments=self.segments[:stop],
+            special=self.special[:stop],
+            spans=self.spans[:stop],
+        )
 
 
 @dataclass(frozen=True)
