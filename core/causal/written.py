@@ -12,6 +12,7 @@ from core.causal.counterparts import telling_spans
 from core.causal.interventions import Ablation, Steering, during_generation, within
 from core.causal.pairs import MinimalPair
 from core.causal.runs import TOKENS, portions
+from core.data.caption_sets import told
 from core.data.concept import Concept
 from core.features.inputs import AnalysisInputs
 from core.features.layer_view import LayerView
@@ -63,8 +64,8 @@ def written(
 
 def told_side(concept: Concept, text: str, language: str) -> str | None:
     """The one side that a text tells; null where it tells none, or both."""
-    sides = {word.side for word in concept.words(text, language)}
-    return sides.pop() if len(sides) == 1 else None
+    side = told(concept, text, language)
+    return side if side in concept.sides else None
 
 
 def is_turned(concept: Concept, before: str, text: str, language: str) -> bool:
